@@ -1,0 +1,1 @@
+"""SERVE: ingest -> index -> retrieve -> answer -> rate."""

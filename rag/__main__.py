@@ -1,0 +1,198 @@
+"""python -m rag: index documents, ask both arms in the terminal, look at the labels, import some, check the machine."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from rag.embed import load_embedder
+from rag.errors import ThumbtuneError
+from rag.index import IndexReport, corpus_chunks, is_level, load_corpus, update_documents, update_vectors
+from rag.ingest import ingest
+from rag.interchange import import_labels
+from rag.records import ARMS, SIDES, normalise_query
+from rag.registry import Registry
+from rag.retrieve import arm_models
+from rag.settings import Settings, load_settings
+from rag.store import open_store
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
+    given = build_parser().parse_args(argv)
+    try:
+        given.run(given)
+    except ThumbtuneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("stopped; what was done is kept", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(prog="python -m rag", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    index = command("index", _index, "bring the index level with the documents; embeds only what changed")
+    index.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders or files instead of THUMBTUNE_DOCS")
+    ask = command("ask", _ask, "answer a question with both arms")
+    ask.add_argument("question")
+    command("stats", _stats, "show documents, answers, ratings, pairs and versions")
+    labels = command(
+        "import", _import, "take labels from a JSONL file: query, text, label, and optionally rater and at"
+    )
+    labels.add_argument("file", type=Path)
+    command("doctor", _doctor, "check documents, models, index and answerer")
+    return parser
+
+
+def _index(given: argparse.Namespace) -> None:
+    settings = load_settings(**({"docs": tuple(given.paths)} if given.paths else {}))
+    report = index(settings)
+    print(_index_line(report))
+    for skipped in report.skipped:
+        print(f"skipped {skipped.source!r}: {skipped.reason}")
+    if given.paths and settings.docs != load_settings().docs:
+        print(f"To chat with these: make chat DOCS={os.pathsep.join(map(str, settings.docs))}")
+
+
+def index(settings: Settings) -> IndexReport:
+    """Bring documents and both arms' tables level with the files, with a progress bar for each step that has work."""
+    store = open_store(settings.lancedb)
+    corpus = load_corpus(settings)
+    references = {reference: name for name, reference in arm_models(settings, corpus.folders_id).values()}
+    references.setdefault(settings.start_model, settings.start_model)
+    embedders = {reference: load_embedder(reference, settings) for reference in references}
+    counter = embedders[settings.start_model].count_tokens
+    limit = min(settings.chunk_tokens, *(embedder.max_tokens for embedder in embedders.values()))
+    known = store.document_hashes(corpus.id)
+    outcomes = ingest(
+        settings.docs,
+        known=known,
+        count_tokens=counter,
+        chunk_tokens=limit,
+        progress=lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
+        without=[settings.home],
+    )
+    report = update_documents(store, corpus, outcomes)
+    for _, reference in arm_models(settings, corpus.folders_id).values():
+        with tqdm(desc=f"embedding ({references[reference]})", unit="chunk", disable=None, leave=False) as bar:
+            update_vectors(store, corpus.id, embedders[reference], partial(_advance, bar))
+    store.close()
+    return report
+
+
+def _advance(bar: tqdm[None], done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done)
+
+
+def _index_line(report: IndexReport) -> str:
+    if report.is_unchanged:
+        return f"index: unchanged, {len(report.unchanged)} documents"
+    parts = {"added": report.added, "changed": report.changed, "deleted": report.deleted, "unchanged": report.unchanged}
+    return "index: " + ", ".join(f"{len(sources)} {what}" for what, sources in parts.items() if sources)
+
+
+def _ask(given: argparse.Namespace) -> None:
+    asyncio.run(_ask_both(given.question))
+
+
+async def _ask_both(question: str) -> None:
+    """Print both arms' answers and sources, each when it is done. No blinding: a terminal keeps no ratings."""
+    from rag.duel import Done, Failed
+    from rag.serve import open_serving
+
+    serving = open_serving(load_settings())
+    print(f"Answers: {serving.answerer}")
+    for note in serving.notes():
+        print(f"Note: {note}")
+    sides = dict(zip(ARMS, SIDES, strict=True))
+    failures = []
+    async with aclosing(serving.ask(question, sides=sides, duel_id=secrets.token_hex(8))) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                answer = event.answer
+                print(f"\n{answer.arm} ({answer.model}), {answer.total_s:.2f} s\n{answer.text}")
+                for hit in answer.hits:
+                    mark = "cited    " if hit.rank in answer.cited else "consulted"
+                    page = f", page {hit.chunk.page}" if hit.chunk.page else ""
+                    where = " > ".join(filter(None, [hit.chunk.source, hit.chunk.heading]))
+                    print(f"  [{hit.rank}] {mark} {hit.score:.3f} {where}{page}")
+            elif isinstance(event, Failed):
+                failures.append(event)
+                print(f"\n{event.arm}: {event.message}")
+    serving.close()
+    if len(failures) == len(ARMS):
+        raise ThumbtuneError("neither arm could answer")
+
+
+def _stats(given: argparse.Namespace) -> None:
+    settings = load_settings()
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in store.ratings())
+    labels = store.labels()
+    positives = [label for label in labels if label.label == 1]
+    rows = {
+        "documents": ", ".join(map(str, settings.docs)) + f" ({len(store.document_hashes(corpus.id))} files)",
+        "chunks": len(corpus_chunks(store, corpus.id)),
+        "answers": len(store.answers()),
+        "ratings": f"{ratings['up']} up, {ratings['down']} down, {ratings['withdrawn']} withdrawn",
+        "pairs": f"{len(positives)} positive, {sum(label.label == -1 for label in labels)} negative",
+        "rated queries with a positive": len({normalise_query(label.query) for label in positives}),
+        "synthetic pairs": len(store.synthetic()),
+    }
+    registry = Registry(settings.models)
+    champion = registry.champion(corpus.folders_id)
+    rows["tuned arm"] = champion.summary if champion else "start weights (nothing promoted yet)"
+    for name, value in rows.items():
+        print(f"{name + ':':31}{value}")
+
+
+def _import(given: argparse.Namespace) -> None:
+    settings = load_settings()
+    store = open_store(settings.lancedb)
+    report = import_labels(given.file, store, corpus_chunks(store, load_corpus(settings).id))
+    store.close()
+    print(f"imported {report.labels} labels, {report.found} of them on passages of these documents")
+    if report.found < report.labels:
+        print("The others train too, but cannot be judged: `python -m rag index` the documents they come from.")
+
+
+def _doctor(given: argparse.Namespace) -> None:
+    """Check, one line each, what a question needs; the first thing that is wrong ends it with its own message."""
+    settings = load_settings()
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    print(f"home       {settings.home}")
+    print(f"documents  {len(store.document_hashes(corpus.id))} indexed from {', '.join(map(str, settings.docs))}")
+    for arm, (name, reference) in arm_models(settings, corpus.folders_id).items():
+        embedder = load_embedder(reference, settings)
+        level = is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+        state = "index complete" if level else "index incomplete: run `python -m rag index`"
+        print(f"{arm:10} {name}: {embedder.dim} dimensions, {embedder.max_tokens} tokens at most, {state}")
+    print(f"answers    {settings.answerer}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

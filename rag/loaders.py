@@ -1,0 +1,279 @@
+"""A file's bytes -> its text, its title and its sections. One loader per kind of file; none touches a disk.
+
+What a loader cannot use it refuses with Unreadable, whose message is what the user reads about that file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import charset_normalizer
+import pypdfium2
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from rag.chunking import PARAGRAPH, Block, Kind, Section, split
+from rag.errors import ThumbtuneError
+
+PDF_PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: it cannot be opened without one
+MAX_TITLE_CHARS = 200
+BOMS = (  # the longer ones first: UTF-32's begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
+FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
+NEAR_TIE = 0.05  # of coherence, 0 to 1: cp1250 and cp1252 share most letters, and the latter is far commoner
+ESCAPED = re.compile(r"(`+[^`]*`+)|\\([\\`*_{}\[\]()#+\-.!<>~])")
+LINE_END_HYPHEN = re.compile("[\x02\ufffe]")  # what PDFium puts for the hyphen of a word that goes on in the next line
+NOT_A_TITLE = re.compile(
+    r"^(untitled|microsoft word - |powerpoint |slide 1$|.*\.(docx?|tex|dvi|indd|rtf|odt|pptx?)$)", re.I
+)
+KINDS: Mapping[str, Kind] = {
+    "paragraph_open": "prose",
+    "blockquote_open": "prose",
+    "bullet_list_open": "list",
+    "ordered_list_open": "list",
+    "table_open": "table",
+}  # every other block of Markdown is code, or like it
+
+logger = logging.getLogger(__name__)
+_pdfium = threading.Lock()  # PDFium is not thread-safe, and the chat reads uploads in threads
+
+
+class Unreadable(ThumbtuneError):
+    """A file is not usable as a document; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """What a loader makes of a file. `title` is empty where the file tells none."""
+
+    text: str
+    sections: tuple[Section, ...]
+    title: str = ""
+
+
+def load_text(data: bytes) -> Extract:
+    """Read plain text: paragraphs, no headings."""
+    text = _clean(decode(data))
+    return Extract(text, (Section(_paragraphs(text, 0, len(text))),))
+
+
+def load_markdown(data: bytes) -> Extract:
+    """Read Markdown. Front matter is no text; its title counts."""
+    text = _clean(decode(data))
+    title = ""
+    if matter := FRONT_MATTER.match(text):
+        found = FRONT_MATTER_TITLE.search(matter[1])
+        title, text = (found[2] if found else ""), text[matter.end() :]
+    lines = _outline(text)
+    return Extract(text, _sections(text, lines), title or _first_heading(lines))
+
+
+def load_html(data: bytes) -> Extract:
+    """Read the main text of a page as Markdown, so that headings, lists, code and tables survive."""
+    markdown, title = _main_text(_clean(decode(data)))
+    lines = _outline(markdown)
+    text = _unescape(markdown, lines)
+    return Extract(text, _sections(text, lines), _first_heading(lines, level=1) or title or _first_heading(lines))
+
+
+def load_pdf(data: bytes) -> Extract:
+    """Read a PDF's text, one section per page: a chunk has one page, and that is the page it is on."""
+    pages, title = _read_pages(data)
+    if not any(page.strip() for page in pages):
+        raise Unreadable("the PDF has no text, its pages are images: make it searchable first (OCR, such as ocrmypdf)")
+    text, sections = "", []
+    for number, page in enumerate(pages, 1):
+        sections.append(Section(_paragraphs(page, len(text), len(page)), page=number))
+        text += page + "\n\n"
+    return Extract(text, tuple(sections), "" if NOT_A_TITLE.match(title) else title)
+
+
+LOADERS: Mapping[str, Callable[[bytes], Extract]] = {
+    ".md": load_markdown,
+    ".markdown": load_markdown,
+    ".txt": load_text,
+    ".text": load_text,
+    ".html": load_html,
+    ".htm": load_html,
+    ".pdf": load_pdf,
+}
+
+
+def decode(data: bytes) -> str:
+    """Return bytes as text: by their byte order mark, as UTF-8, or in the encoding that fits best; or refuse them."""
+    encoding = next((encoding for bom, encoding in BOMS if data.startswith(bom)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
+        raise Unreadable("it is not text: it has NUL bytes, as binary files have")
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        return _guess(data)
+
+
+def _guess(data: bytes) -> str:
+    guesses = charset_normalizer.from_bytes(data)
+    best = guesses.best()
+    if best is None:
+        raise Unreadable("it is not text: no known encoding fits its bytes; save it as UTF-8")
+    western = next((guess for guess in guesses if "cp1252" in guess.could_be_from_charset), best)
+    near = western.chaos <= best.chaos and western.coherence >= best.coherence - NEAR_TIE
+    return str(western if near else best)
+
+
+def _clean(text: str) -> str:
+    """Return text with plain line ends and without what LanceDB cannot store: NULs and halves of surrogate pairs."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return text.encode("utf-8", "ignore").decode("utf-8")
+
+
+def _paragraphs(text: str, offset: int, length: int) -> tuple[Block, ...]:
+    return tuple(Block(offset + start, offset + end) for start, end in split(text, 0, length, PARAGRAPH))
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A top-level block of Markdown by its lines, so that it can be found again after an edit inside the lines."""
+
+    first: int
+    end: int
+    kind: Kind
+    level: int = 0
+    title: str = ""
+
+
+def _outline(markdown: str) -> list[Lines]:
+    """Return the top-level blocks in order, each line with text in one of them.
+
+    markdown-it knows that a `#` in a code fence is no heading; what it drops (link definitions) is kept as prose.
+    """
+    parser = MarkdownIt("commonmark").enable("table")
+    tokens: list[Token] = []
+    parser.block.parse(markdown, parser, {}, tokens)
+    outline, done = [], 0
+    for token, inline in pairwise([*tokens, Token("end", "", 0)]):
+        if token.level or not token.map or token.nesting < 0:
+            continue
+        first, end = token.map
+        if first > done:
+            outline.append(Lines(done, first, "prose"))
+        if token.type == "heading_open":
+            outline.append(Lines(first, end, "heading", int(token.tag[1:]), _plain(parser, inline.content)))
+        else:
+            outline.append(Lines(first, end, KINDS.get(token.type, "code")))
+        done = end
+    return [*outline, Lines(done, markdown.count("\n") + 1, "prose")]
+
+
+def _plain(parser: MarkdownIt, inline: str) -> str:
+    """Return a heading without its markup."""
+    children = parser.parseInline(inline)[0].children or []
+    return " ".join("".join(child.content or " " * (child.type == "softbreak") for child in children).split())
+
+
+def _sections(text: str, outline: list[Lines]) -> tuple[Section, ...]:
+    """Return one section per heading with its path; a heading with nothing under it joins the next section."""
+    starts = _line_starts(text)
+    sections: list[Section] = []
+    blocks: list[Block] = []
+    path: list[Lines] = []
+    heading = ""
+    for lines in outline:
+        if lines.kind == "heading":
+            if any(block.kind != "heading" for block in blocks):
+                sections.append(Section(tuple(blocks), heading))
+                blocks = []
+            path = [above for above in path if above.level < lines.level] + [lines]
+            heading = " > ".join(above.title for above in path if above.title)
+        block = Block(starts[lines.first], starts[lines.end], lines.kind)
+        if text[block.start : block.end].strip():
+            blocks.append(block)
+    return (*sections, Section(tuple(blocks), heading))
+
+
+def _line_starts(text: str) -> list[int]:
+    """Return the offset of every line, and the text's end as that of the line after the last."""
+    return [0, *(match.end() for match in re.finditer("\n", text)), len(text)]
+
+
+def _first_heading(outline: list[Lines], level: int | None = None) -> str:
+    headings = (lines.title for lines in outline if lines.kind == "heading" and level in (None, lines.level))
+    return next(filter(None, headings), "")
+
+
+def _main_text(html: str) -> tuple[str, str]:
+    """Return a page's main text as Markdown, and its <title>."""
+    if "<html" not in html[:5000].lower():
+        html = f"<html><body>{html}</body></html>"  # trafilatura refuses fragments
+    try:
+        markdown, title = _extract_markdown(html)
+    except Exception as error:  # a hostile page may break lxml or trafilatura in any way
+        raise Unreadable(f"its HTML cannot be read ({type(error).__name__}): save the page anew") from error
+    if not markdown:
+        raise Unreadable("no main text was found in this page: it has navigation only, or a script makes its text")
+    return _clean(markdown), _one_line(title)
+
+
+def _extract_markdown(html: str) -> tuple[str, str]:
+    import trafilatura  # takes a moment, and many folders hold no page
+
+    page = trafilatura.load_html(html, len(html) + 1)
+    if page is None:
+        return "", ""
+    title = page.findtext(".//title") or ""
+    return trafilatura.extract(page, output_format="markdown", include_comments=False) or "", title
+
+
+def _unescape(markdown: str, outline: list[Lines]) -> str:
+    """Undo trafilatura's escapes (snake\\_case) outside code, line by line, so that the outline still holds."""
+    rows = markdown.split("\n")
+    for lines in outline:
+        if lines.kind != "code":
+            rows[lines.first : lines.end] = [ESCAPED.sub(_escaped, row) for row in rows[lines.first : lines.end]]
+    return "\n".join(rows)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return match[1] or match[2]
+
+
+def _read_pages(data: bytes) -> tuple[list[str], str]:
+    """Return the text of every page, and the title in the PDF's metadata."""
+    with _pdfium:
+        try:
+            pdf = pypdfium2.PdfDocument(data)
+        except pypdfium2.PdfiumError as error:
+            if error.err_code == PDF_PASSWORD_ERROR:
+                raise Unreadable("the PDF is encrypted: save a copy without a password") from None
+            raise Unreadable("the PDF is broken: open it in a viewer and save it anew") from None
+        try:
+            return [_page_text(pdf, number) for number in range(len(pdf))], _one_line(pdf.get_metadata_value("Title"))
+        finally:
+            pdf.close()
+
+
+def _page_text(pdf: pypdfium2.PdfDocument, number: int) -> str:
+    """Return a page's text; a damaged page costs itself, not the document."""
+    try:
+        page = pdf[number]
+        text = page.get_textpage().get_text_bounded()
+        page.close()
+    except pypdfium2.PdfiumError as error:
+        logger.warning("page %d of a PDF cannot be read: %s", number + 1, error)
+        return ""
+    return LINE_END_HYPHEN.sub("", _clean(text))
+
+
+def _one_line(title: str) -> str:
+    return " ".join(_clean(title).split())[:MAX_TITLE_CHARS]

@@ -1,0 +1,148 @@
+"""Which model serves the tuned arm: versions, one champion for each set of documents folders, swap and rollback.
+
+The state is one file, models/registry.json, replaced whole: a reader sees the old state or the new one, never a half.
+Writers take a lock beside it. Where a set of folders has no champion, the start model's own weights serve.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from rag.errors import StoreFailed, UnknownVersion
+
+START_WEIGHTS = "start weights"  # what people read where no version has been promoted
+LOCK_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A trained model. `started_from` names the model its weights began as, `summary` is its VERDICT line."""
+
+    name: str
+    folders: str
+    fingerprint: str
+    started_from: str
+    kind: Literal["ratings", "bootstrap"]
+    verdict: Literal["promote", "keep"]
+    summary: str
+    created: datetime
+
+
+class Registry:
+    """The versions under one models folder. Every call reads the file anew: it is small and others write it too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "registry.json"
+
+    def versions(self) -> list[Version]:
+        """Return all versions, oldest first."""
+        return [_read_version(row) for row in self._state()["versions"]]
+
+    def version(self, name: str) -> Version:
+        """Return one version, or raise UnknownVersion with the names there are."""
+        for version in self.versions():
+            if version.name == name:
+                return version
+        known = ", ".join(version.name for version in self.versions()) or "none yet"
+        raise UnknownVersion(f"{name}: no such version (there are: {known}); see `python -m train versions`")
+
+    def model_folder(self, version: Version) -> Path:
+        """Return where a version's weights lie."""
+        return self.folder / version.name
+
+    def champion(self, folders: str) -> Version | None:
+        """Return the version that serves these documents folders, or None for the start model's weights."""
+        line = self._state()["champions"].get(folders, [])
+        return self.version(line[-1]) if line and line[-1] else None
+
+    def bootstrapped(self, folders: str) -> Version | None:
+        """Return the bootstrap made for these folders, promoted or kept, or None where there was none."""
+        made = [version for version in self.versions() if version.folders == folders and version.kind == "bootstrap"]
+        return made[-1] if made else None
+
+    def next_name(self) -> str:
+        """Return the name that the next version gets: v1, v2, ... A number is never used twice."""
+        taken = [int(version.name[1:]) for version in self.versions()]
+        taken += [int(path.name[1:]) for path in self.folder.glob("v*") if path.name[1:].isdigit()]
+        return f"v{max(taken, default=0) + 1}"
+
+    def add(self, version: Version) -> None:
+        """Record a version without serving it. Its weights must lie in their folder already."""
+        with self._change() as state:
+            state["versions"].append({**asdict(version), "created": version.created.isoformat()})
+
+    def promote(self, folders: str, name: str) -> Version:
+        """Let a version serve these folders. Its table must be complete already. Raises UnknownVersion."""
+        version = self.version(name)
+        with self._change() as state:
+            line = state["champions"].setdefault(folders, [])
+            if not line or line[-1] != name:
+                line.append(name)
+        return version
+
+    def previous(self, folders: str) -> Version | None:
+        """Return what a rollback would go back to, None for the start weights. Raises UnknownVersion at the start."""
+        line = self._state()["champions"].get(folders, [])
+        if not line:
+            raise UnknownVersion(f"nothing to roll back: these documents are served by the {START_WEIGHTS}")
+        return self.version(line[-2]) if len(line) > 1 else None
+
+    def rollback(self, folders: str) -> Version | None:
+        """Move the champion pointer back by one, and return what serves now. Raises UnknownVersion at the start."""
+        before = self.previous(folders)
+        with self._change() as state:
+            state["champions"][folders].pop()
+        return before
+
+    def stamp(self) -> tuple[int, int]:
+        """Return something that changes whenever the registry is written; cheap enough to ask every second."""
+        try:
+            stat = self._file.stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return (stat.st_mtime_ns, stat.st_ino)
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            return {"versions": [], "champions": {}}
+        except (OSError, ValueError) as error:
+            raise StoreFailed(f"{self._file}: cannot be read ({error}): put back a copy, or delete it") from error
+        return state
+
+    @contextmanager
+    def _change(self) -> Iterator[dict[str, Any]]:
+        """Give the state to be changed in place, then replace the file by it, under the lock."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / "registry.lock", timeout=LOCK_SECONDS):
+                state = self._state()
+                yield state
+                _replace(self._file, json.dumps(state, indent=2))
+        except OSError as error:  # filelock's Timeout is one too
+            raise StoreFailed(f"{self._file}: cannot be written ({error}): what served before serves on") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, finds either the old text or the new one."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _read_version(row: dict[str, Any]) -> Version:
+    return Version(**{**row, "created": datetime.fromisoformat(row["created"])})

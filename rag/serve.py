@@ -1,0 +1,104 @@
+"""Everything that answering needs, opened once: both roofs, the chat and `python -m rag ask`, stand on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+from rag.answer import ArmChain, ask_chat_model, build_chain
+from rag.budget import TokenCounter
+from rag.duel import Done, Event, Failed, run_duel
+from rag.embed import BUILTIN, load_embedder
+from rag.errors import StoreFailed
+from rag.index import load_corpus
+from rag.llm import Answerer, build_chat_model, build_extractive
+from rag.prompt import DONT_KNOW
+from rag.records import ARMS, Arm, Hit, Side
+from rag.retrieve import Arms, Served, retrieve
+from rag.settings import EXTRACTIVE, Settings
+from rag.store import Store, open_store
+
+
+def open_serving(settings: Settings) -> Serving:
+    """Open tables, models and answerer. Takes seconds. Raises NotIndexed, BadModel or StoreFailed."""
+    store = open_store(settings.lancedb)
+    return Serving(settings, store, Arms(settings, store, load_corpus(settings)))
+
+
+class Serving:
+    """What answers questions now. One for a process; every method may be called from any thread."""
+
+    def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
+        self.settings, self.store, self.arms = settings, store, arms
+        self.answerer = settings.answerer
+        self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
+        if self._counter and not self._counter.is_exact:
+            self._counter.fetch()
+        self._answerer = self._build_answerer()
+
+    def served(self, arm: Arm) -> Served:
+        """Return the model and table that serve an arm now."""
+        return self.arms.current(arm)
+
+    def notes(self) -> list[str]:
+        """Return what does not work as well as it could, in words for the user; empty where all is well."""
+        notes = []
+        if self.arms.trouble:
+            notes.append(self.arms.trouble)
+        if self.served("base").embedder.fingerprint == self.served("tuned").embedder.fingerprint:
+            notes.append(
+                "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."
+            )
+        if self._counter and not self._counter.is_exact:
+            notes.append("Tokens are estimated, not counted: tiktoken's file is not in the cache.")
+        return notes
+
+    def refresh(self) -> bool:
+        """Follow the registry: load what was promoted or rolled back; return whether an arm's model changed."""
+        return self.arms.refresh()
+
+    async def ask(self, query: str, *, sides: Mapping[Arm, Side], duel_id: str) -> AsyncGenerator[Event, None]:
+        """Yield a duel's events. Each answer is in table `answers` before its Done is yielded, so it can be rated.
+
+        Use it within contextlib.aclosing: closing it cancels both arms. Raises BadQuery.
+        """
+        chains = {arm: self._chain(arm) for arm in ARMS}
+        timeout = self.settings.answer_timeout
+        async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
+            async for event in events:
+                yield await self._keep(event) if isinstance(event, Done) else event
+
+    def close(self) -> None:
+        """Wait for the writes under way."""
+        self.store.close()
+
+    async def _keep(self, event: Done) -> Event:
+        """Store an answer; one that cannot be stored is shown as failed, since nobody could rate it."""
+        try:
+            await asyncio.to_thread(self.store.put_answer, event.answer)
+        except StoreFailed as error:
+            message = f"this answer could not be stored, so it cannot be rated: {error}"
+            return Failed(event.arm, message, event.answer.hits, event.answer.text)
+        return event
+
+    def _chain(self, arm: Arm) -> ArmChain:
+        """Build an arm's chain around what serves it at this moment: two objects, no work."""
+        served = self.served(arm)
+
+        def find(query: str) -> list[Hit]:
+            return retrieve(self.store, served, query, self.settings.k)
+
+        return ArmChain(build_chain(find, self._answerer), served.model, self.answerer)
+
+    def _build_answerer(self) -> Answerer:
+        if self._counter:
+            return ask_chat_model(build_chat_model(self.settings), self._counter, self.settings.context_tokens)
+        base = self.served("base").embedder
+        judge = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
+
+        def score(query: str, texts: list[str]) -> list[float]:
+            (vector,) = judge.embed_queries([query])
+            return [float(value) for value in judge.embed_documents(texts) @ vector]
+
+        return build_extractive(score, DONT_KNOW)

@@ -1,0 +1,145 @@
+"""One frozen Settings, read once from the environment and `.env`. Nothing else in the code reads the environment.
+
+Names: `THUMBTUNE_` and the field in capitals; the two OpenAI names are the ones everybody already has.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from rag.errors import BadSetting
+
+ROOT = Path(__file__).resolve().parent.parent  # where the documents that ship with the app lie
+EXTRACTIVE = "extractive"
+DEFAULT_LLM = "openai:gpt-4.1-mini"
+
+
+class Settings(BaseSettings):
+    """Every setting of the product, with its default and its reason. Mirrored, in words, by `.env.example`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="THUMBTUNE_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # where things are
+    home: Path = Field(Path("data"), description="the one folder for all state")
+    docs: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (ROOT / "docs",), description="documents folder, or several joined by the system's path separator (: or ;)"
+    )
+
+    # retrieval
+    base_model: str = Field("builtin", description="model of the base arm: builtin, a folder, a hub name, openai:NAME")
+    start_model: str = Field("builtin", description="model that fine-tuning starts from; not openai:")
+    chunk_tokens: int = Field(128, ge=16, le=8192, description="longest chunk, in tokens of the start model")
+    k: int = Field(5, ge=1, le=50, description="hits per arm that an answer is written from")
+
+    # answers
+    llm: str = Field("", description=f"{EXTRACTIVE} or openai:NAME; empty: chosen by whether a key or base URL is set")
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("OPENAI_API_KEY"), description="key of the endpoint"
+    )
+    openai_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("OPENAI_BASE_URL"), description="any OpenAI-compatible endpoint"
+    )
+    llm_timeout: float = Field(60.0, gt=0, description="seconds without a token after which an LLM's answer fails")
+    llm_retries: int = Field(2, ge=0, le=10, description="tries after a refused connection or a 5xx, before any token")
+    context_tokens: int = Field(3000, ge=200, description="most tokens of passages that an LLM is shown")
+    answer_timeout: float = Field(180.0, gt=0, description="seconds after which an arm is cut off, whatever it does")
+
+    # the machine
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    train_threads: int = Field(
+        max(1, (os.cpu_count() or 2) - 1), ge=1, description="CPU threads of training; one core stays with the chat"
+    )
+    host: str = Field("localhost", description="address the chat listens on")
+    port: int = Field(8000, ge=1, le=65535, description="port the chat listens on")
+
+    @field_validator("docs", mode="before")
+    @classmethod
+    def _split_docs(cls, value: Any) -> Any:  # noqa: ANN401  # pydantic hands over whatever was given
+        if isinstance(value, str):
+            return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("home", "docs", mode="after")
+    @classmethod
+    def _resolve(cls, value: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
+        if isinstance(value, Path):
+            return value.expanduser().resolve()
+        return tuple(path.expanduser().resolve() for path in value)
+
+    @field_validator("start_model", mode="after")
+    @classmethod
+    def _can_be_tuned(cls, value: str) -> str:
+        if value.startswith("openai:"):
+            raise ValueError("fine-tuning needs weights: name builtin, a folder or a sentence-transformers model")
+        return value
+
+    @field_validator("llm", mode="after")
+    @classmethod
+    def _known_llm(cls, value: str) -> str:
+        if value and value != EXTRACTIVE and not value.removeprefix("openai:"):
+            raise ValueError("give openai:NAME or extractive")
+        if value and value != EXTRACTIVE and not value.startswith("openai:"):
+            raise ValueError("give openai:NAME or extractive")
+        return value
+
+    @property
+    def answerer(self) -> str:
+        """Return which answerer serves: the one named, else an LLM if a key or base URL is set, else extractive."""
+        if self.llm:
+            return self.llm
+        return DEFAULT_LLM if self.openai_api_key or self.openai_base_url else EXTRACTIVE
+
+    @property
+    def lancedb(self) -> Path:
+        """Return the folder of all tables."""
+        return self.home / "lancedb"
+
+    @property
+    def models(self) -> Path:
+        """Return the folder of trained versions and of registry.json."""
+        return self.home / "models"
+
+    @property
+    def runs(self) -> Path:
+        """Return the folder of training reports."""
+        return self.home / "runs"
+
+    @property
+    def chat_db(self) -> Path:
+        """Return the SQLite file of the chat's threads."""
+        return self.home / "chat.db"
+
+    @property
+    def uploads(self) -> Path:
+        """Return the folder of files that belong to threads."""
+        return self.home / "uploads"
+
+    @property
+    def cache(self) -> Path:
+        """Return the folder of what can be made or fetched again."""
+        return self.home / "cache"
+
+    @property
+    def secret(self) -> Path:
+        """Return the file of the key that signs cookies."""
+        return self.home / "secret"
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings of this process, or raise BadSetting with name, value and reason in one line."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        shown = name if name.isupper() else f"THUMBTUNE_{name.upper()}"
+        reason = str(first["msg"]).removeprefix("Value error, ")
+        more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise BadSetting(f"{shown}={first['input']!r}: {reason}{more}; see .env.example") from None

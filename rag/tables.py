@@ -1,0 +1,145 @@
+"""The shape of every table, and how a record becomes a row and back. No other file knows a column's name.
+
+Each `id` is declared as primary key in its schema: without it two processes that upsert one new key leave two rows.
+Times are kept with their zone. A nested record (hit, chunk, span) is a struct with the record's own field names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+
+from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, Span, SyntheticPair
+
+DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
+TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
+CHUNKS = "chunks"
+Row = Mapping[str, Any]
+
+TIME = pa.timestamp("us", "UTC")
+ID = pa.field("id", pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"})
+
+
+def _fields(**types: pa.DataType) -> list[pa.Field]:
+    return [pa.field(name, kind) for name, kind in types.items()]
+
+
+SPAN = pa.struct(_fields(start=pa.int64(), end=pa.int64(), heading=pa.string(), page=pa.int32()))
+CHUNK = _fields(
+    document_id=pa.string(),
+    source=pa.string(),
+    title=pa.string(),
+    heading=pa.string(),
+    page=pa.int32(),
+    text=pa.string(),
+    start=pa.int64(),
+    end=pa.int64(),
+)
+HIT = pa.struct(
+    [
+        pa.field("chunk", pa.struct([pa.field("id", pa.string()), *CHUNK])),
+        *_fields(rank=pa.int32(), score=pa.float32(), origin=pa.string()),
+    ]
+)
+
+SCHEMAS: dict[str, pa.Schema] = {
+    DOCUMENTS: pa.schema(
+        [
+            ID,
+            *_fields(corpus=pa.string(), document_id=pa.string(), source=pa.string(), title=pa.string()),
+            *_fields(hash=pa.string(), text=pa.string(), spans=pa.list_(SPAN)),
+        ]
+    ),
+    ANSWERS: pa.schema(
+        [
+            ID,
+            *_fields(duel=pa.string(), arm=pa.string(), side=pa.string(), model=pa.string(), answerer=pa.string()),
+            *_fields(query=pa.string(), hits=pa.list_(HIT), text=pa.string(), cited=pa.list_(pa.int32())),
+            *_fields(abstained=pa.bool_(), first_token_s=pa.float64(), total_s=pa.float64(), at=TIME),
+        ]
+    ),
+    RATINGS: pa.schema(
+        [
+            ID,
+            *_fields(rater=pa.string(), kind=pa.string(), answer_id=pa.string(), value=pa.int8(), blind=pa.bool_()),
+            *_fields(reason=pa.string(), comment=pa.string(), at=TIME),
+        ]
+    ),
+    TRAINING_PAIRS: pa.schema(
+        [
+            ID,
+            *_fields(rater=pa.string(), answer_id=pa.string(), query=pa.string(), chunk_id=pa.string()),
+            *_fields(text=pa.string(), label=pa.int8(), weight=pa.float32(), origin=pa.string(), cited=pa.bool_()),
+            *_fields(rank=pa.int32(), score=pa.float32(), arm=pa.string(), model=pa.string(), side=pa.string()),
+            *_fields(blind=pa.bool_(), reason=pa.string(), at=TIME),
+        ]
+    ),
+    SYNTHETIC_PAIRS: pa.schema(
+        [ID, *_fields(query=pa.string(), chunk_id=pa.string(), text=pa.string(), origin=pa.string())]
+    ),
+}
+
+
+def chunk_schema(dim: int) -> pa.Schema:
+    """Return the schema of a vector table of `dim` dimensions."""
+    return pa.schema([ID, *CHUNK, pa.field("vector", pa.list_(pa.float32(), dim))])
+
+
+def to_arrow(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
+    """Return rows as an Arrow table of exactly this schema (a list of dicts would make the key nullable)."""
+    return pa.Table.from_pylist(list(rows), schema=schema)
+
+
+def document_row(corpus: str, document: Document, row_id: str) -> Row:
+    """Return the row of a document in a corpus."""
+    row = {**asdict(document), "id": row_id, "corpus": corpus, "document_id": document.id}
+    return {**row, "spans": [asdict(span) for span in document.spans]}
+
+
+def read_document(row: Row) -> Document:
+    """Return the document of a row."""
+    spans = tuple(Span(**span) for span in row["spans"])
+    return Document(row["document_id"], row["source"], row["title"], row["hash"], row["text"], spans)
+
+
+def read_chunk(row: Row) -> Chunk:
+    """Return the chunk of a row (or of the struct within a hit)."""
+    return Chunk(row["id"], *(row[field.name] for field in CHUNK))
+
+
+def answer_row(answer: Answer) -> Row:
+    """Return the row of an answer with all its hits."""
+    return {**asdict(answer), "hits": [asdict(hit) for hit in answer.hits], "cited": list(answer.cited)}
+
+
+def read_answer(row: Row) -> Answer:
+    """Return the answer of a row."""
+    hits = tuple(Hit(read_chunk(hit["chunk"]), hit["rank"], hit["score"], hit["origin"]) for hit in row["hits"])
+    return Answer(**{**row, "hits": hits, "cited": tuple(row["cited"])})
+
+
+def keyed_row(record: Rating | LabelledPair | SyntheticPair) -> Row:
+    """Return the row of a record whose key is derived from its content."""
+    return {**asdict(record), "id": record.id}
+
+
+def read_rating(row: Row) -> Rating:
+    """Return the rating of a row."""
+    return Rating(**_without_id(row))
+
+
+def read_label(row: Row) -> LabelledPair:
+    """Return the labelled pair of a row."""
+    return LabelledPair(**_without_id(row))
+
+
+def read_synthetic(row: Row) -> SyntheticPair:
+    """Return the synthetic pair of a row."""
+    return SyntheticPair(**_without_id(row))
+
+
+def _without_id(row: Row) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "id"}

@@ -1,0 +1,96 @@
+"""What several tests share: settings that no machine's environment leaks into, and a real, tiny embedding model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# before any library reads them: no test may reach a hub or a tracer, or see a key
+os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", LANGCHAIN_TRACING_V2="false")
+LEAKS = ("OPENAI_", "THUMBTUNE_", "LANGSMITH_", "LANGCHAIN_", "CHAINLIT_")
+for name in [name for name in os.environ if name.startswith(LEAKS)]:
+    del os.environ[name]
+
+from rag.settings import Settings  # noqa: E402  # after the environment is clean
+
+WORDS = """how do i the a to of is are in on for and or what which when where why who can not model models train training
+chat chunk chunks document documents index query queries answer answers rate rating ratings thumb up down promote roll
+back install run make test file files folder port key cat cats dog dogs bird birds fish sleeps eats drinks milk bone
+seed water warm cold red blue green house garden river mountain night day opens closes needs shows finds stores keeps
+first second third one two three four five six seven eight nine ten""".split()
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+TINY_DIM, TINY_MAX_TOKENS = 32, 64
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Settings:
+    """Return settings with a home of their own, our tiny model in both arms, and two small documents."""
+    monkeypatch.chdir(tmp_path)  # no .env of the checkout
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "cats.md").write_text("# Cats\n\nThe cat drinks warm milk at night.\n\n## Food\n\nCats eat fish.\n")
+    (docs / "dogs.md").write_text("# Dogs\n\nThe dog keeps one bone in the garden.\n")
+    return Settings(
+        home=tmp_path / "home",
+        docs=(docs,),
+        base_model=str(tiny_model),
+        start_model=str(tiny_model),
+        chunk_tokens=32,
+        device="cpu",
+        train_threads=1,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a real sentence-transformers model: BERT, two layers, 32 dimensions, random weights."""
+    folder = tmp_path_factory.mktemp("tiny-model")
+    build_tiny_model(folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other_tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a model of the same shape with other weights."""
+    folder = tmp_path_factory.mktemp("other-tiny-model")
+    build_tiny_model(folder, seed=1)
+    return folder
+
+
+def build_tiny_model(folder: Path, seed: int) -> None:
+    """Write a tiny model to a folder, all from here: word-piece vocabulary, weights, pooling, normalisation."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    pieces += [*".,:;!?#-*`[]()\"'", *dict.fromkeys(WORDS)]
+    bert = folder / "bert"
+    bert.mkdir()
+    (bert / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)))
+    BertTokenizerFast(str(bert / "vocab.txt"), model_max_length=TINY_MAX_TOKENS).save_pretrained(bert)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(dict.fromkeys(pieces)),
+        hidden_size=TINY_DIM,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=TINY_MAX_TOKENS,
+    )
+    BertModel(config).save_pretrained(bert)
+    transformer = Transformer(str(bert), max_seq_length=TINY_MAX_TOKENS)
+    pooling = Pooling(transformer.get_embedding_dimension())
+    SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu").save(str(folder))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_leak(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Give each test an environment without keys or settings, whatever a former test set."""
+    for name in [name for name in os.environ if name.startswith(LEAKS)]:
+        monkeypatch.delenv(name)
+    yield

