@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from typing import Never
 
 from tqdm import tqdm
 
@@ -103,7 +104,7 @@ def index(settings: Settings) -> IndexReport:
     return report
 
 
-def _advance(bar: tqdm[None], done: int, total: int) -> None:
+def _advance(bar: tqdm[Never], done: int, total: int) -> None:
     bar.total = total
     bar.update(done)
 

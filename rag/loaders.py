@@ -191,7 +191,7 @@ def _sections(text: str, outline: list[Lines]) -> tuple[Section, ...]:
     heading = ""
     for lines in outline:
         if lines.kind == "heading":
-            if any(block.kind != "heading" for block in blocks):
+            if blocks and blocks[-1].kind != "heading":
                 sections.append(Section(tuple(blocks), heading))
                 blocks = []
             path = [above for above in path if above.level < lines.level] + [lines]

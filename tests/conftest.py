@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ for name in [name for name in os.environ if name.startswith(LEAKS)]:
 
 from rag.settings import Settings  # noqa: E402  # after the environment is clean
 
-WORDS = """how do i the a to of is are in on for and or what which when where why who can not model models train training
+WORDS = """
+how do i the a to of is are in on for and or what which when where why who can not model models train training
 chat chunk chunks document documents index query queries answer answers rate rating ratings thumb up down promote roll
 back install run make test file files folder port key cat cats dog dogs bird birds fish sleeps eats drinks milk bone
 seed water warm cold red blue green house garden river mountain night day opens closes needs shows finds stores keeps
@@ -89,8 +89,7 @@ def build_tiny_model(folder: Path, seed: int) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_leak(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_settings_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test an environment without keys or settings, whatever a former test set."""
     for name in [name for name in os.environ if name.startswith(LEAKS)]:
         monkeypatch.delenv(name)
-    yield

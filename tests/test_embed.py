@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import embeddings, endpoint, refuse
 
 from rag import embed
 from rag.errors import BadModel
@@ -47,7 +48,9 @@ def test_a_copy_elsewhere_has_the_same_fingerprint_and_other_weights_another(
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(tiny_model, copy)
-    fingerprints = [embed.load_embedder(str(path), settings).fingerprint for path in (tiny_model, copy, other_tiny_model)]
+    fingerprints = [
+        embed.load_embedder(str(path), settings).fingerprint for path in (tiny_model, copy, other_tiny_model)
+    ]
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
@@ -63,7 +66,9 @@ def test_a_query_prompt_is_applied_and_changes_the_fingerprint(settings: Setting
 
 def test_the_builtin_model_is_what_its_authors_publish(settings: Settings) -> None:
     model = embed.load_embedder("builtin", settings)
-    near, far = model.embed_documents(["A cat sat on the mat.", "Interest rates rose."]) @ model.embed_queries(["kitten"])[0]
+    near, far = (
+        model.embed_documents(["A cat sat on the mat.", "Interest rates rose."]) @ model.embed_queries(["kitten"])[0]
+    )
     assert (model.dim, model.max_tokens) == (384, 256)
     assert near > far + 0.2
 
@@ -96,3 +101,25 @@ def test_a_folder_without_a_model_is_refused(settings: Settings, tmp_path: Path)
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadModel, match="no sentence-transformers model loads"):
         embed.load_embedder(str(tmp_path / "empty"), settings)
+
+
+def _two_dimensions(text: str) -> list[float]:
+    return [3.0, 4.0] if "cat" in text else [0.0, 2.0]
+
+
+def test_an_openai_reference_embeds_through_any_compatible_endpoint(settings: Settings) -> None:
+    with endpoint(embeddings(_two_dimensions)) as (url, requests):
+        served = settings.model_copy(update={"openai_base_url": url})
+        model = embed.load_embedder("openai:text-embedding-3-small", served)
+        np.testing.assert_allclose(model.embed_documents(["cat", "dog"]), [[0.6, 0.8], [0, 1]], rtol=1e-6)
+        assert model.embed_documents([]).shape == (0, 2)
+    assert model.dim == 2
+    assert {request["model"] for request in requests} == {"text-embedding-3-small"}
+    assert requests[-1]["input"] == ["cat", "dog"]
+
+
+def test_an_endpoint_that_refuses_the_key_is_said_without_the_key(settings: Settings) -> None:
+    with endpoint(refuse(401, "bad key")) as (url, _):
+        served = settings.model_copy(update={"openai_base_url": url, "llm_retries": 0})
+        with pytest.raises(BadModel, match="check OPENAI_API_KEY"):
+            embed.load_embedder("openai:text-embedding-3-small", served)

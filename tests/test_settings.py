@@ -1,0 +1,72 @@
+"""Settings come from the environment and .env, and a wrong one says its name, its value and what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag.errors import BadSetting
+from rag.settings import DEFAULT_LLM, EXTRACTIVE, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_defaults_need_no_key_no_hub_and_no_gpu() -> None:
+    settings = load_settings()
+    assert (settings.base_model, settings.start_model, settings.answerer) == ("builtin", "builtin", EXTRACTIVE)
+    assert settings.home == Path("data").resolve()
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_BASE_URL"])
+def test_a_key_or_a_base_url_means_the_llm(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "x")
+    assert load_settings().answerer == DEFAULT_LLM
+
+
+def test_the_answerer_can_be_named_in_spite_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    monkeypatch.setenv("THUMBTUNE_LLM", EXTRACTIVE)
+    assert load_settings().answerer == EXTRACTIVE
+
+
+def test_a_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
+    assert "sk-very-secret" not in repr(load_settings())
+
+
+def test_dot_env_is_read_and_the_environment_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("THUMBTUNE_K=7\nTHUMBTUNE_PORT=8123\n")
+    monkeypatch.setenv("THUMBTUNE_PORT", "8124")
+    settings = load_settings()
+    assert (settings.k, settings.port) == (7, 8124)
+
+
+def test_several_documents_folders_and_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.setenv("THUMBTUNE_DOCS", "~/papers:/srv/notes")
+    assert load_settings().docs == (Path("/home/ann/papers"), Path("/srv/notes"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("THUMBTUNE_K", "99", "less than or equal to 50"),
+        ("THUMBTUNE_K", "many", "valid integer"),
+        ("THUMBTUNE_PORT", "70000", "65535"),
+        ("THUMBTUNE_LLM", "gpt-5", "give openai:NAME or extractive"),
+        ("THUMBTUNE_LLM", "openai:", "give openai:NAME or extractive"),
+        ("THUMBTUNE_START_MODEL", "openai:text-embedding-3-small", "fine-tuning needs weights"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting, match=reason) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"{name}='{value}'")
+    assert "\n" not in str(caught.value)

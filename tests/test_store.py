@@ -1,0 +1,136 @@
+"""What is written is what is read, an upsert never doubles a row, and a failure is one line."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import NOON, make_answer, make_chunk, make_hits
+
+from rag.errors import StoreFailed
+from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair
+from rag.store import COMPACT_EVERY, Store, open_store
+
+EYE = np.eye(3, dtype=np.float32)
+CHUNKS = [make_chunk("cat"), make_chunk("dog"), make_chunk("it's", source="a 'quoted'\nname.md", page=3)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = open_store(tmp_path / "lancedb")
+    yield store
+    store.close()
+
+
+def test_documents_come_back_as_they_went_in_and_corpora_do_not_mix(store: Store) -> None:
+    document = Document("d", "it's\n'quoted'.md", "T", "hash", "some text", (Span(0, 4, "H"), Span(5, 9, "H > I", 2)))
+    store.put_documents("one", [document])
+    store.put_documents("two", [replace(document, hash="other")])
+    assert store.documents("one") == [document]
+    assert store.document_hashes("two") == {document.source: "other"}
+    store.delete_documents("one", [document.source])
+    assert store.documents("one") == []
+    assert len(store.documents("two")) == 1
+
+
+def test_search_ranks_by_cosine(store: Store) -> None:
+    store.put_chunks("t", CHUNKS, EYE)
+    hits = store.search("t", np.array([0.8, 0.6, 0], dtype=np.float32), 2)
+    assert [(hit.rank, hit.chunk, round(hit.score, 4)) for hit in hits] == [(1, CHUNKS[0], 0.8), (2, CHUNKS[1], 0.6)]
+
+
+def test_chunks_and_vectors_are_read_back_in_one_order(store: Store) -> None:
+    store.put_chunks("t", CHUNKS, EYE)
+    chunks, vectors = store.read_chunks("t")
+    assert {chunk.id: tuple(vector) for chunk, vector in zip(chunks, vectors, strict=True)} == {
+        chunk.id: tuple(vector) for chunk, vector in zip(CHUNKS, EYE, strict=True)
+    }
+
+
+def test_chunks_can_be_deleted_and_a_table_may_be_empty(store: Store) -> None:
+    store.put_chunks("t", [], np.zeros((0, 3), dtype=np.float32))
+    assert store.has_table("t")
+    assert store.chunk_ids("t") == set()
+    store.put_chunks("t", CHUNKS, EYE)
+    store.delete_chunks("t", [CHUNKS[0].id])
+    assert store.chunk_ids("t") == {chunk.id for chunk in CHUNKS[1:]}
+
+
+def test_an_answer_keeps_its_hits_and_its_time(store: Store) -> None:
+    answer = make_answer(make_hits("cat", "dog"), cited=(2,))
+    store.put_answer(answer)
+    found = store.get_answer(answer.id)
+    assert found is not None
+    assert found.at == answer.at
+    assert [hit.chunk for hit in found.hits] == [hit.chunk for hit in answer.hits]
+    assert [hit.score for hit in found.hits] == pytest.approx([0.9, 0.8])
+    assert store.get_answer("x' OR '1'='1") is None
+
+
+def test_a_changed_vote_replaces_the_former_one(store: Store) -> None:
+    rating = Rating("ann", "answer", 1, True, NOON)
+    store.put_ratings([rating])
+    store.put_ratings([replace(rating, value=-1)])
+    assert store.ratings() == [replace(rating, value=-1)]
+
+
+def test_labels_and_synthetic_pairs_come_back_as_they_went_in(store: Store) -> None:
+    label = LabelledPair("ann", "answer", "why?", "c", "text", -1, NOON, "rating", rank=None, score=None)
+    synthetic = SyntheticPair("why?", "c", "text", "heading")
+    store.put_labels([label])
+    store.put_synthetic([synthetic])
+    assert (store.labels(), store.synthetic()) == ([label], [synthetic])
+
+
+def test_a_double_click_from_many_threads_leaves_one_row(store: Store) -> None:
+    rating = Rating("ann", "answer", 1, True, NOON)
+    with ThreadPoolExecutor(8) as clicks:
+        list(clicks.map(lambda _: store.put_ratings([rating]), range(24)))
+    assert store.ratings() == [rating]
+
+
+def _vote(folder: Path, rater: str) -> None:
+    store = open_store(folder)
+    for n in range(10):
+        store.put_ratings([Rating(rater, f"answer-{n}", 1, True, NOON), Rating("both", f"answer-{n}", 1, True, NOON)])
+    store.close()
+
+
+def test_two_processes_voting_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    voters = [spawn.Process(target=_vote, args=(tmp_path / "lancedb", rater)) for rater in ("ann", "bob")]
+    for voter in voters:
+        voter.start()
+    for voter in voters:
+        voter.join()
+    keys = [(rating.rater, rating.answer_id) for rating in open_store(tmp_path / "lancedb").ratings()]
+    assert sorted(keys) == sorted((rater, f"answer-{n}") for rater in ("ann", "bob", "both") for n in range(10))
+
+
+def test_a_reader_sees_what_another_connection_wrote(store: Store) -> None:
+    assert store.ratings() == []
+    other = open_store(store.folder)
+    other.put_ratings([Rating("ann", "answer", 1, True, NOON)])
+    other.close()
+    assert len(store.ratings()) == 1
+
+
+def test_many_small_writes_are_compacted(store: Store) -> None:
+    for n in range(COMPACT_EVERY):
+        store.put_ratings([Rating("ann", f"answer-{n}", 1, True, NOON)])
+    files = list((store.folder / "ratings.lance" / "data").iterdir())
+    assert len(store.ratings()) == COMPACT_EVERY
+    stats = store._open("ratings").stats()
+    assert stats["fragment_stats"]["num_fragments"] == 1, files
+
+
+def test_a_file_where_the_folder_should_be_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(StoreFailed, match="set THUMBTUNE_HOME to a folder you may write") as caught:
+        open_store(tmp_path / "home" / "lancedb")
+    assert "\n" not in str(caught.value)
