@@ -13,9 +13,10 @@ from rag.chunking import SENTENCE, split
 from rag.records import Hit
 
 Score = Callable[[str, list[str]], list[float]]
-THRESHOLD = 0.45  # fitted by benchmarks/extractive.py on docs/questions.jsonl; see docs/log.md
-MAX_QUOTES = 3  # more is no answer but a reading list
-MARGIN = 0.12  # a sentence that scores this much below the best one is beside the point
+THRESHOLD = 0.404  # cosine of the built-in model; fitted by benchmarks/extractive.py on docs/questions.jsonl
+MARGIN = 0.15  # a sentence that scores this much below the best one is beside the point
+MAX_HITS = 4  # citing more finds the right section more often, and says less about which passage it was
+MAX_PER_HIT = 2
 UNITS = re.compile(rf"{SENTENCE.pattern}|(\n)(?=\s*(?:[-*+|]|\d+[.)])\s?)|(\n\s*\n)")
 NOT_SAID = re.compile(
     r"^\s*(?:#{1,6}\s.*|```.*|~~~.*|[|\s:+=-]*)$"
@@ -42,18 +43,25 @@ def quote(query: str, hits: Sequence[Hit], score: Score) -> str:
 
 
 def best_quotes(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
-    """Return at most MAX_QUOTES sentences, best first, none much worse than the best, none twice."""
+    """Return the sentences that answer best, best first: none MARGIN below the best, none twice, few of each hit.
+
+    A sentence is scored behind the heading it stands under: "They expire after a year." answers nothing by itself.
+    """
     candidates = [(hit, nth, text) for hit in hits for nth, text in enumerate(sentences(hit.chunk.text))]
-    scores = score(query, [f"{hit.chunk.heading}: {text}" for hit, _, text in candidates]) if candidates else []
+    texts = [f"{hit.chunk.heading.rpartition(' > ')[2]}: {text}" for hit, _, text in candidates]
+    scores = score(query, texts) if texts else []
     ranked = sorted(
         (Quote(hit.rank, nth, text, value) for (hit, nth, text), value in zip(candidates, scores, strict=True)),
         key=lambda quote: -quote.score,
     )
-    kept: dict[str, Quote] = {}
+    kept: list[Quote] = []
     for found in ranked:
-        if len(kept) < MAX_QUOTES and found.score >= ranked[0].score - MARGIN:
-            kept.setdefault(found.text, found)
-    return list(kept.values())
+        of_hit = [quote for quote in kept if quote.rank == found.rank]
+        has_room = len(of_hit) < MAX_PER_HIT if of_hit else len({quote.rank for quote in kept}) < MAX_HITS
+        is_new = found.text not in {quote.text for quote in kept}
+        if has_room and is_new and found.score >= ranked[0].score - MARGIN:
+            kept.append(found)
+    return kept
 
 
 def sentences(text: str) -> list[str]:

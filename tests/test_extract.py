@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fakes import make_hits
 
-from rag.extract import MARGIN, MAX_QUOTES, THRESHOLD, best_quotes, quote, sentences
+from rag.extract import MARGIN, MAX_HITS, MAX_PER_HIT, THRESHOLD, best_quotes, quote, sentences
+from rag.records import Hit
 
 
 def scores(**table: float):
@@ -44,11 +47,18 @@ def test_a_sentence_far_below_the_best_one_is_left_out() -> None:
     assert quote("q", hits, scores(Alpha=0.95, Beta=0.95 - MARGIN - 0.01)) == "Alpha. [1]"
 
 
-def test_no_more_than_the_most_are_quoted_and_none_twice() -> None:
-    hits = make_hits(*["Alpha. Beta. Gamma. Delta."] * 2)
-    quotes = best_quotes("q", hits, scores(Alpha=0.9, Beta=0.9, Gamma=0.9, Delta=0.9))
-    assert len(quotes) == MAX_QUOTES
-    assert len({found.text for found in quotes}) == MAX_QUOTES
+def test_few_hits_and_few_sentences_of_each_are_quoted_and_none_twice() -> None:
+    texts = [f"Alpha {n}. Beta {n}. Gamma {n}." for n in range(MAX_HITS + 1)]
+    quotes = best_quotes("q", make_hits(*texts, texts[0]), scores(Alpha=0.9, Beta=0.9, Gamma=0.9))
+    assert len({found.rank for found in quotes}) == MAX_HITS
+    assert len(quotes) == MAX_HITS * MAX_PER_HIT == len({found.text for found in quotes})
+
+
+def test_a_sentence_is_judged_together_with_the_heading_it_stands_under() -> None:
+    (hit,) = make_hits("After a year.")
+    headed = Hit(replace(hit.chunk, heading="Guide > Expiry"), 1, 0.9)
+    assert quote("q", [headed], scores(Expiry=0.9)) == "After a year. [1]"
+    assert quote("q", [headed], scores(Guide=0.9)) == ""
 
 
 def test_below_the_threshold_nothing_is_said() -> None:

@@ -1,0 +1,52 @@
+# The two that matter: `make chat` and `make test`. Both make .venv themselves, with plain venv and pip.
+.DEFAULT_GOAL := help
+.PHONY: help chat test check e2e bench bench-learning shots fix
+PYTHON ?= python3
+BIN := .venv/bin
+DOCS ?=
+COVIDQA ?= ../shared/data/covidqa/200423_covidQA.json
+export THUMBTUNE_DOCS := $(or $(DOCS),$(THUMBTUNE_DOCS))
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+chat: .venv/installed  ## index the documents, train the first model, open the chat (DOCS=~/papers for yours)
+	@$(BIN)/python -m chat
+
+test: check  ## lint, types and the whole suite, in a real browser where one is found
+	@$(BIN)/python -m pytest
+
+check: .venv/installed-dev  ## lint and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+e2e: .venv/installed-dev  ## only the tests that drive the whole product
+	@$(BIN)/python -m pytest -m e2e
+
+bench: .venv/installed-dev  ## quality of the built-in answerer on our own questions
+	@$(BIN)/python -m benchmarks.extractive
+
+bench-learning: .venv/installed-dev  ## what fine-tuning gains on COVID-QA (COVIDQA=path of its JSON file)
+	@$(BIN)/python -m benchmarks.learning $(COVIDQA)
+
+shots: .venv/installed-dev  ## screenshots of the main states into docs/images
+	@$(BIN)/python -m benchmarks.shots
+
+fix: .venv/installed-dev  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "needs Python 3.11 or newer with venv, $(PYTHON) is not: install python3 and python3-venv, or set PYTHON=..."; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing what thumbtune needs into .venv (once, about 2 GB with torch)"
+	@$(PIP) --quiet --progress-bar on --editable .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	@echo "Installing what the tests need into .venv (once)"
+	@$(PIP) --quiet --progress-bar on --editable '.[dev]'
+	@touch $@

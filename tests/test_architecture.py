@@ -1,0 +1,98 @@
+"""The map: which floor a module is on, and which library lives where. Imports only go down, never sideways."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+FLOORS: dict[int, str] = {
+    0: "rag.errors",
+    1: "rag.settings rag.records rag.chunking",
+    2: "rag.loaders rag.tables rag.extract",
+    3: "rag.ingest rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats",
+    4: "rag.retrieve rag.feedback rag.index rag.interchange",
+    5: "rag.answer",
+    6: "rag.duel",
+    7: "rag.serve",
+    8: "train.pairs train.synthesize train.split train.negatives train.tune train.evaluate",
+    9: "train.promote train.report",
+    10: "chat.card chat.identity chat.history chat.guard",
+    11: "chat.live",
+    12: "chainlit_app chat.__main__ rag.__main__ train.__main__",
+}
+HOMES: dict[str, str] = {
+    "chainlit": "chainlit_app chat",
+    "lancedb": "rag.store",
+    "pyarrow": "rag.tables rag.store",
+    "sentence_transformers": "rag.embed train.tune train.negatives",
+    "transformers": "rag.embed train.tune",
+    "langchain_core": "rag",
+    "langchain_openai": "rag",
+    "openai": "rag.embed rag.llm",
+    "tiktoken": "rag.budget",
+    "pypdfium2": "rag.loaders",
+    "trafilatura": "rag.loaders",
+    "huggingface_hub": "rag.embed",
+}
+FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
+
+
+def modules() -> dict[str, Path]:
+    paths = [
+        *ROOT.glob("*.py"),
+        *(path for package in ("rag", "train", "chat") for path in (ROOT / package).glob("*.py")),
+    ]
+    named = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
+    return {name: path for name, path in named.items() if not name.endswith("__init__")}
+
+
+MODULES = modules()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield every module that a file imports anywhere, also within functions, `from x import y` as both x and x.y."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_within(module: str, homes: str) -> bool:
+    return any(module == home or module.startswith(home + ".") for home in homes.split())
+
+
+def test_every_module_has_a_floor_and_every_floor_its_modules() -> None:
+    assert set(MODULES) == set(FLOOR_OF)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_only_go_down(module: str) -> None:
+    own = {name for name in imports(MODULES[module]) if name in FLOOR_OF and name != module}
+    wrong = {name for name in own if FLOOR_OF[name] >= FLOOR_OF[module]}
+    assert not wrong, f"{module} (floor {FLOOR_OF[module]}) imports {wrong}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_rag_never_imports_train_nor_chat_and_chat_never_imports_train(module: str) -> None:
+    forbidden = {"rag": "train chat chainlit_app", "chat": "train", "train": "chat chainlit_app"}
+    package = module.partition(".")[0].replace("chainlit_app", "chat")
+    assert not [name for name in imports(MODULES[module]) if is_within(name, forbidden[package])]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_library_stays_in_its_home(module: str) -> None:
+    for name in imports(MODULES[module]):
+        home = HOMES.get(name.partition(".")[0])
+        assert home is None or is_within(module, home), f"{module} imports {name}, whose home is {home}"
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_home_that_nobody_lives_in_is_struck_from_the_map(library: str) -> None:
+    assert any(name.partition(".")[0] == library for path in MODULES.values() for name in imports(path))

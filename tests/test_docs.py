@@ -1,0 +1,195 @@
+"""The documentation and the code say the same. A page is read as the app reads it: by the loader that indexes it."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag.duel import MAX_QUERY_CHARS
+from rag.ingest import MAX_FILE_BYTES
+from rag.loaders import LOADERS, load_markdown
+from rag.records import normalise_query
+from rag.settings import ROOT, Settings
+from train.split import HELD_OUT_SHARE, MIN_QUERIES
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+PROGRAMS = ("rag", "train", "chat")
+QUESTIONS = [json.loads(line) for line in (DOCS / "questions.jsonl").read_text("utf-8").splitlines()]
+ANSWERABLE = [question for question in QUESTIONS if question["source"]]
+LEAST_ANSWERABLE, LEAST_UNANSWERABLE = 150, 45
+DEFAULTS_OF_THE_MACHINE = {"docs", "train_threads"}  # told in words
+LONGEST_ANSWER = 130  # characters: a phrase, so that it lies in one chunk
+
+# What a page says of a number, for each number that has a name in the code.
+NUMBERS = [
+    ("how-to/train.md", f"Below {MIN_QUERIES} rated queries with a positive"),
+    ("how-to/rate-well.md", f"below {MIN_QUERIES} rated queries with a positive"),
+    ("decisions/0004-minimum-of-50-rated-queries.md", f"refuses below {MIN_QUERIES} rated queries with a positive"),
+    ("concepts/held-out.md", f"About {HELD_OUT_SHARE:.0%} of all queries"),
+    ("concepts/the-loop.md", f"About {1 - HELD_OUT_SHARE:.0%} of the rated queries train"),
+    ("decisions/0003-held-out-by-hash.md", f"the lowest {HELD_OUT_SHARE:.0%} of the hash's range"),
+    ("how-to/when-something-is-wrong.md", f"more than {MAX_QUERY_CHARS:,} characters"),
+    ("how-to/when-something-is-wrong.md", f"more than {MAX_FILE_BYTES // 10**6} MB"),
+    *(("how-to/your-own-documents.md", f"`{suffix}`") for suffix in LOADERS),
+]
+
+
+@cache
+def sections(page: Path) -> dict[str, str]:
+    """Return heading -> text of a page, as the index has it."""
+    extract = load_markdown(page.read_bytes())
+    return {
+        section.heading.rpartition(" > ")[2]: extract.text[section.blocks[0].start : section.blocks[-1].end]
+        for section in extract.sections
+        if section.blocks
+    }
+
+
+def env_name(field: str) -> str:
+    """Return the environment variable of a setting: its owner's name where it has one, else ours."""
+    alias: Any = Settings.model_fields[field].validation_alias
+    return str(alias.choices[0]) if alias else f"THUMBTUNE_{field.upper()}"
+
+
+def options(parser: argparse.ArgumentParser, name: str) -> Iterator[str]:
+    """Yield every flag of a command line, and every subcommand with its program's name before it."""
+    for action in parser._actions:
+        yield from (flag for flag in action.option_strings if flag.startswith("--") and flag != "--help")
+        if isinstance(action, argparse._SubParsersAction):
+            for command, sub in action.choices.items():
+                yield f"{name} {command}"
+                yield from options(sub, f"{name} {command}")
+
+
+def command_line() -> list[str]:
+    """Return what can be typed after `python -m`."""
+    programs = {name: importlib.import_module(f"{name}.__main__") for name in PROGRAMS}
+    parsers = {name: module.build_parser() for name, module in programs.items() if hasattr(module, "build_parser")}
+    return [*PROGRAMS, *(option for name, parser in parsers.items() for option in options(parser, name))]
+
+
+def make_targets() -> list[str]:
+    """Return the targets that people are meant to type: those with a name of plain letters."""
+    makefile = ROOT / "Makefile"
+    lines = makefile.read_text("utf-8").splitlines() if makefile.exists() else []
+    return [match[1] for line in lines if (match := re.match(r"([a-z][a-z-]*):(?!=)", line))]
+
+
+def tree_in_readme() -> dict[str, set[str]]:
+    """Return folder -> files that README's annotated tree names."""
+    tree: dict[str, set[str]] = {"": set()}
+    folder = ""
+    for line in (ROOT / "README.md").read_text("utf-8").partition("## The tree")[2].partition("\n## ")[0].splitlines():
+        if match := re.match(r"    (\S+)/ ", line):
+            folder = match[1]
+            tree[folder] = set()
+        elif match := re.match(r"      (\S+\.\w+) ", line):
+            tree[folder].add(match[1])
+        elif match := re.match(r"    (\S+\.\w+) ", line):
+            tree[""].add(match[1])
+    return tree
+
+
+@pytest.mark.parametrize("question", ANSWERABLE, ids=lambda question: question["question"])
+def test_a_question_names_a_section_that_holds_its_answer(question: dict[str, str]) -> None:
+    page = DOCS / question["source"]
+    assert page.is_file()
+    assert question["section"] in sections(page)
+    assert question["answer"] in sections(page)[question["section"]]
+    assert 0 < len(question["answer"]) <= LONGEST_ANSWER
+
+
+def test_there_are_enough_questions_of_both_kinds() -> None:
+    assert len(ANSWERABLE) >= LEAST_ANSWERABLE
+    assert len(QUESTIONS) - len(ANSWERABLE) >= LEAST_UNANSWERABLE
+
+
+def test_no_question_is_asked_twice() -> None:
+    asked = Counter(normalise_query(question["question"]) for question in QUESTIONS)
+    assert not [question for question, times in asked.items() if times > 1]
+
+
+def test_every_section_that_explains_something_is_asked_for() -> None:
+    asked = {(question["source"], question["section"]) for question in ANSWERABLE}
+    told = {
+        (page.relative_to(DOCS).as_posix(), heading)
+        for page in PAGES
+        if page.parent.name in ("how-to", "concepts")
+        for heading in list(sections(page))[1:]
+    }
+    assert not told - asked
+
+
+def test_no_two_sections_have_the_same_heading() -> None:
+    headings = Counter(heading for page in PAGES for heading in sections(page))
+    assert not [heading for heading, times in headings.items() if times > 1]
+
+
+@pytest.mark.parametrize(("page", "said"), NUMBERS)
+def test_a_page_gives_the_number_that_the_code_has(page: str, said: str) -> None:
+    assert said in (DOCS / page).read_text("utf-8")
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_every_setting_is_in_the_example_and_in_the_reference(field: str) -> None:
+    name = env_name(field)
+    assert re.search(rf"^# {name}=", (ROOT / ".env.example").read_text("utf-8"), re.MULTILINE)
+    assert f"| `{name}` |" in (DOCS / "how-to" / "settings.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("field", sorted(set(Settings.model_fields) - DEFAULTS_OF_THE_MACHINE))
+def test_the_reference_gives_the_default_that_the_code_has(field: str) -> None:
+    default = Settings.model_fields[field].default
+    shown = f"`{default:g}`" if isinstance(default, float) else f"`{default}`" if default else "empty"
+    assert f"| `{env_name(field)}` | {shown} |" in (DOCS / "how-to" / "settings.md").read_text("utf-8")
+
+
+def test_the_example_and_the_reference_name_no_setting_that_is_gone() -> None:
+    told = (ROOT / ".env.example").read_text("utf-8") + "".join(page.read_text("utf-8") for page in PAGES)
+    assert set(re.findall(r"THUMBTUNE_[A-Z_]+[A-Z]", told)) <= {env_name(field) for field in Settings.model_fields}
+
+
+def test_every_command_and_flag_is_in_the_reference() -> None:
+    text = (DOCS / "how-to" / "commands.md").read_text("utf-8")
+    told = [option if option.startswith("--") else f"python -m {option}" for option in command_line()]
+    assert not [option for option in told if option not in text]
+
+
+def test_every_make_target_is_told_to_contributors() -> None:
+    told = (ROOT / "README.md").read_text("utf-8") + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert not [target for target in make_targets() if f"make {target}" not in told]
+
+
+def test_no_page_names_a_make_target_that_is_gone() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+    told = {target for page in pages for target in re.findall(r"`make ([a-z-]+)", page.read_text("utf-8"))}
+    assert not make_targets() or told <= set(make_targets())
+
+
+@pytest.mark.parametrize("folder", ["", *PROGRAMS])
+def test_readmes_tree_is_the_tree(folder: str) -> None:
+    files = {path.name for path in (ROOT / folder).glob("*.py")} - {"__init__.py"}
+    assert tree_in_readme()[folder] == files
+
+
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("*.md")), *PAGES], ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_internal_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("folder", ["", *PROGRAMS, "benchmarks", "tests"])
+def test_every_module_says_what_it_does(folder: str) -> None:
+    modules = (ROOT / folder).glob("*.py")
+    assert not [path for path in modules if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
