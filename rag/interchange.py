@@ -2,8 +2,8 @@
 
     {"query": "...", "text": "...", "label": 1, "rater": "ann", "at": "2026-11-23T10:00:00Z"}
 
-`text` is the passage as the other system had it. It is looked for in the documents, so that the label also counts in
-evaluation; where it is not found it is kept all the same and trains under an id of its own.
+`text` is the passage as the other system had it; it is looked for in the documents. Where it is not found the label is
+kept under an id of its own, and counts as soon as the text is in the documents: training looks for it again.
 """
 
 from __future__ import annotations

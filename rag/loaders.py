@@ -65,13 +65,13 @@ class Extract:
 
 def load_text(data: bytes) -> Extract:
     """Read plain text: paragraphs, no headings."""
-    text = _clean(decode(data))
+    text = normalise(decode(data))
     return Extract(text, (Section(_paragraphs(text, 0, len(text))),))
 
 
 def load_markdown(data: bytes) -> Extract:
     """Read Markdown. Front matter is no text; its title counts."""
-    text = _clean(decode(data))
+    text = normalise(decode(data))
     title = ""
     if matter := FRONT_MATTER.match(text):
         found = FRONT_MATTER_TITLE.search(matter[1])
@@ -82,7 +82,7 @@ def load_markdown(data: bytes) -> Extract:
 
 def load_html(data: bytes) -> Extract:
     """Read the main text of a page as Markdown, so that headings, lists, code and tables survive."""
-    markdown, title = _main_text(_clean(decode(data)))
+    markdown, title = _main_text(normalise(decode(data)))
     lines = _outline(markdown)
     text = _unescape(markdown, lines)
     return Extract(text, _sections(text, lines), _first_heading(lines, level=1) or title or _first_heading(lines))
@@ -122,6 +122,12 @@ def decode(data: bytes) -> str:
         return _guess(data)
 
 
+def normalise(text: str) -> str:
+    """Return text with plain line ends and without what LanceDB cannot store: NULs and halves of surrogate pairs."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
+    return text.encode("utf-8", "ignore").decode("utf-8")
+
+
 def _guess(data: bytes) -> str:
     guesses = charset_normalizer.from_bytes(data)
     best = guesses.best()
@@ -130,12 +136,6 @@ def _guess(data: bytes) -> str:
     western = next((guess for guess in guesses if "cp1252" in guess.could_be_from_charset), best)
     near = western.chaos <= best.chaos and western.coherence >= best.coherence - NEAR_TIE
     return str(western if near else best)
-
-
-def _clean(text: str) -> str:
-    """Return text with plain line ends and without what LanceDB cannot store: NULs and halves of surrogate pairs."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return text.encode("utf-8", "ignore").decode("utf-8")
 
 
 def _paragraphs(text: str, offset: int, length: int) -> tuple[Block, ...]:
@@ -221,13 +221,14 @@ def _main_text(html: str) -> tuple[str, str]:
     except Exception as error:  # a hostile page may break lxml or trafilatura in any way
         raise Unreadable(f"its HTML cannot be read ({type(error).__name__}): save the page anew") from error
     if not markdown:
-        raise Unreadable("no main text was found in this page: it has navigation only, or a script makes its text")
-    return _clean(markdown), _one_line(title)
+        raise Unreadable("no main text was found in this page: it is empty, or a script makes its text")
+    return normalise(markdown), _one_line(title)
 
 
 def _extract_markdown(html: str) -> tuple[str, str]:
     import trafilatura  # takes a moment, and many folders hold no page
 
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # what it says on refusing a page, Unreadable says
     page = trafilatura.load_html(html, len(html) + 1)
     if page is None:
         return "", ""
@@ -272,8 +273,8 @@ def _page_text(pdf: pypdfium2.PdfDocument, number: int) -> str:
     except pypdfium2.PdfiumError as error:
         logger.warning("page %d of a PDF cannot be read: %s", number + 1, error)
         return ""
-    return LINE_END_HYPHEN.sub("", _clean(text))
+    return LINE_END_HYPHEN.sub("", normalise(text))
 
 
 def _one_line(title: str) -> str:
-    return " ".join(_clean(title).split())[:MAX_TITLE_CHARS]
+    return " ".join(normalise(title).split())[:MAX_TITLE_CHARS]

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from rag.answer import ArmChain, ask_chat_model, build_chain
 from rag.budget import TokenCounter
 from rag.duel import Done, Event, Failed, run_duel
-from rag.embed import BUILTIN, load_embedder
+from rag.embed import load_embedder
 from rag.errors import StoreFailed
 from rag.index import load_corpus
 from rag.llm import Answerer, build_chat_model, build_extractive
@@ -18,6 +18,7 @@ from rag.records import ARMS, Arm, Hit, Side
 from rag.retrieve import Arms, Served, retrieve
 from rag.settings import EXTRACTIVE, Settings
 from rag.store import Store, open_store
+from rag.weights import BUILTIN
 
 
 def open_serving(settings: Settings) -> Serving:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: dict[int, str] = {
     0: "rag.errors",
     1: "rag.settings rag.records rag.chunking",
-    2: "rag.loaders rag.tables rag.extract",
+    2: "rag.loaders rag.tables rag.extract rag.weights",
     3: "rag.ingest rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats",
     4: "rag.retrieve rag.feedback rag.index rag.interchange",
     5: "rag.answer",
@@ -37,7 +37,7 @@ HOMES: dict[str, str] = {
     "tiktoken": "rag.budget",
     "pypdfium2": "rag.loaders",
     "trafilatura": "rag.loaders",
-    "huggingface_hub": "rag.embed",
+    "huggingface_hub": "rag.weights",
 }
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
 
