@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from rag.chunking import CHUNKER_VERSION, CountTokens, cut
 from rag.errors import NoDocuments
@@ -209,4 +209,5 @@ def _document(source: str, path: Path, data: bytes, count_tokens: CountTokens, c
     if not chunks:
         raise Unreadable("it has no text")
     spans = tuple(Span(start, end, section.heading, section.page) for start, end, section in chunks)
-    return Document(content_id(source), source, extract.title or path.stem, _hash(data), extract.text, spans)
+    title = extract.title or " ".join(PurePosixPath(source).stem.split())
+    return Document(content_id(source), source, title, _hash(data), extract.text, spans)

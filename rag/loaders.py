@@ -75,7 +75,7 @@ def load_markdown(data: bytes) -> Extract:
     title = ""
     if matter := FRONT_MATTER.match(text):
         found = FRONT_MATTER_TITLE.search(matter[1])
-        title, text = (found[2] if found else ""), text[matter.end() :]
+        title, text = _one_line(found[2]) if found else "", text[matter.end() :]
     lines = _outline(text)
     return Extract(text, _sections(text, lines), title or _first_heading(lines))
 
@@ -97,7 +97,7 @@ def load_pdf(data: bytes) -> Extract:
     for number, page in enumerate(pages, 1):
         sections.append(Section(_paragraphs(page, len(text), len(page)), page=number))
         text += page + "\n\n"
-    return Extract(text, tuple(sections), "" if NOT_A_TITLE.match(title) else title)
+    return Extract(text, tuple(sections), title)
 
 
 LOADERS: Mapping[str, Callable[[bytes], Extract]] = {
@@ -179,7 +179,7 @@ def _outline(markdown: str) -> list[Lines]:
 def _plain(parser: MarkdownIt, inline: str) -> str:
     """Return a heading without its markup."""
     children = parser.parseInline(inline)[0].children or []
-    return " ".join("".join(child.content or " " * (child.type == "softbreak") for child in children).split())
+    return _one_line("".join(child.content or " " * (child.type == "softbreak") for child in children))
 
 
 def _sections(text: str, outline: list[Lines]) -> tuple[Section, ...]:
@@ -259,7 +259,7 @@ def _read_pages(data: bytes) -> tuple[list[str], str]:
                 raise Unreadable("the PDF is encrypted: save a copy without a password") from None
             raise Unreadable("the PDF is broken: open it in a viewer and save it anew") from None
         try:
-            return [_page_text(pdf, number) for number in range(len(pdf))], _one_line(pdf.get_metadata_value("Title"))
+            return [_page_text(pdf, number) for number in range(len(pdf))], _pdf_title(pdf)
         finally:
             pdf.close()
 
@@ -271,9 +271,17 @@ def _page_text(pdf: pypdfium2.PdfDocument, number: int) -> str:
         text = page.get_textpage().get_text_bounded()
         page.close()
     except pypdfium2.PdfiumError as error:
-        logger.warning("page %d of a PDF cannot be read: %s", number + 1, error)
+        logger.warning("page %d of a PDF is damaged and left out: %s", number + 1, error)
         return ""
     return LINE_END_HYPHEN.sub("", normalise(text))
+
+
+def _pdf_title(pdf: pypdfium2.PdfDocument) -> str:
+    try:
+        title = _one_line(pdf.get_metadata_value("Title"))
+    except UnicodeDecodeError:
+        return ""
+    return "" if NOT_A_TITLE.match(title) else title
 
 
 def _one_line(title: str) -> str:

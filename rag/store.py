@@ -81,8 +81,18 @@ class Store:
         return f"{tables.CHUNKS}__{corpus}__{fingerprint}"
 
     def has_table(self, name: str) -> bool:
-        """Return whether a table of this name exists."""
-        return name in self._names()
+        """Return whether a table of this name exists. Raises StoreFailed where its data is there but not its index.
+
+        A folder without either is what a full disk leaves of a table that was being made: it counts as none.
+        """
+        if name not in self._names():
+            return False
+        folder = self.folder / f"{name}.lance"
+        if any((folder / "_versions").glob("*")):
+            return True
+        if any((folder / "data").glob("*")):
+            raise StoreFailed(f"{folder}: its _versions are gone: put the folder back from a copy before going on")
+        return False
 
     def chunk_ids(self, table: str) -> set[str]:
         """Return the ids of the chunks that a table holds; empty where there is no such table."""
