@@ -3,6 +3,7 @@
     ThumbtuneError                 one line for the user; a command prints it and exits 2
     ├── BadSetting                 a value in the environment, .env or on the command line
     ├── NoDocuments                nothing to index: folder missing, empty, or nothing readable in it
+    ├── Unreadable                 one file that cannot be used (rag.loaders): it is skipped with this reason
     ├── BadModel                   a model reference that does not load, or weights that are not what they claim
     ├── NotIndexed                 an arm has no complete table for this corpus and model
     ├── BadQuery                   an empty query, or one too long

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from rag.embed import Embedder
-from rag.ingest import Corpus, Skipped, Unchanged, corpus_of
+from rag.errors import NoDocuments
+from rag.ingest import Corpus, Outcome, Skipped, Unchanged, corpus_of
 from rag.records import Chunk, Document, chunks_of
 from rag.settings import Settings
 from rag.store import Store
 
 STEP = 512  # chunks embedded between two writes: 20 s on two cores is the most an interruption costs
 Embedded = Callable[[int, int], None]
-Outcome = Document | Skipped | Unchanged
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
     """Bring table `documents` level with the files. `outcomes` comes from rag.ingest.ingest, whose errors pass through.
 
     A source that could not be read this time keeps nothing in the index: answering from a text that nobody can open
-    would cite what is not there.
+    would cite what is not there. Where no file at all could be read nothing is deleted: raises NoDocuments.
     """
     known = store.document_hashes(corpus.id)
     report = IndexReport()
@@ -58,6 +58,11 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
                 report.unchanged.append(outcome.source)
             case Skipped():
                 report.skipped.append(outcome)
+    if report.skipped and not (report.added or report.changed or report.unchanged):
+        first = report.skipped[0]
+        raise NoDocuments(
+            f"none of the {len(report.skipped)} files can be read, the first, {first.source!r}: {first.reason}"
+        )
     kept = {*report.added, *report.changed, *report.unchanged}
     report.deleted = sorted(set(known) - kept)
     store.delete_documents(corpus.id, report.deleted)

@@ -116,7 +116,16 @@ def test_a_chunk_is_a_slice_of_the_stored_text(settings: Settings) -> None:
         assert texts[chunk.document_id][chunk.start : chunk.end] == chunk.text
 
 
-def test_a_folder_that_became_unreadable_leaves_the_index_as_it_was(settings: Settings) -> None:
+def test_a_folder_in_which_nothing_can_be_read_leaves_the_index_as_it_was(settings: Settings) -> None:
+    index(settings)
+    for file in settings.docs[0].iterdir():
+        file.write_bytes(b"\x00binary")
+    with pytest.raises(NoDocuments, match=r"none of the 2 files can be read, the first, 'cats.md'"):
+        index(settings)
+    assert len(open_store(settings.lancedb).documents(load_corpus(settings).id)) == 2
+
+
+def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> None:
     index(settings)
     for file in settings.docs[0].iterdir():
         file.unlink()

@@ -1,0 +1,194 @@
+"""What each kind of file becomes: its text, its headings or pages, its title; or one reason why not."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import pypdfium2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pdfs import make_pdf
+from rag.loaders import LOADERS, Extract, Unreadable, decode, load_html, load_markdown, load_pdf, load_text, normalise
+
+ENCRYPTED = Path(__file__).parent / "files" / "encrypted.pdf"  # its password is "secret"
+PAGE = """<!doctype html><html><head><title>Cats - a site</title></head><body>
+<nav><a href="/">Home</a> <a href="/about">About us</a></nav>
+<main><h1>All about cats</h1><p>Cats sleep most of the day, see <code>cat_sleep()</code> and cat_nap, 2 * 3 * 4.</p>
+<h2>Food</h2><p>They eat fish.</p><pre><code># not a heading
+def eat():
+    fish = "\\_o_/"
+</code></pre><ul><li>fish</li><li>mice</li></ul></main><footer>Imprint</footer></body></html>"""
+
+
+def outline(extract: Extract) -> list[tuple[str, str]]:
+    """Return (heading path, text) of each section."""
+    return [
+        (section.heading, extract.text[section.blocks[0].start : section.blocks[-1].end].strip())
+        for section in extract.sections
+        if section.blocks
+    ]
+
+
+def test_markdown_falls_into_sections_with_their_heading_paths() -> None:
+    extract = load_markdown(
+        b"intro\n\n# Guide\n\na\n\n## Install\n\nb\n\n### On *Linux* with `pip`\nc\n\n## Run\n\nd\n"
+    )
+    assert outline(extract) == [
+        ("", "intro"),
+        ("Guide", "# Guide\n\na"),
+        ("Guide > Install", "## Install\n\nb"),
+        ("Guide > Install > On Linux with pip", "### On *Linux* with `pip`\nc"),
+        ("Guide > Run", "## Run\n\nd"),
+    ]
+    assert extract.title == "Guide"
+
+
+def test_a_hash_in_code_is_no_heading_and_an_underlined_line_is_one() -> None:
+    extract = load_markdown(b"Guide\n=====\n\n```sh\n# comment\n```\n\n    # indented\n\n\\# escaped\n")
+    assert [heading for heading, _ in outline(extract)] == ["Guide"]
+
+
+def test_front_matter_is_no_text_but_its_title_counts() -> None:
+    extract = load_markdown(b'---\ntitle: "The cats"\nlayout: page\n---\n# Heading\n\ntext\n')
+    assert (extract.title, extract.text) == ("The cats", "# Heading\n\ntext\n")
+
+
+def test_a_rule_at_the_start_is_no_front_matter() -> None:
+    assert "kept" in load_markdown(b"---\n\nkept, for no second line of dashes follows\n").text
+
+
+def test_link_definitions_are_kept() -> None:
+    extract = load_markdown(b"[x]: here.html\n\n# A\n\nsee [x]\n\n[y]: where.html\n")
+    assert outline(extract) == [("", "[x]: here.html"), ("A", "# A\n\nsee [x]\n\n[y]: where.html")]
+
+
+def test_plain_text_has_paragraphs_and_no_headings() -> None:
+    extract = load_text(b"# one\r\nmore\r\n\r\n\r\ntwo\r\n")
+    assert extract.text == "# one\nmore\n\n\ntwo\n"
+    assert [extract.text[block.start : block.end] for block in extract.sections[0].blocks] == ["# one\nmore", "two"]
+    assert extract.title == ""
+
+
+def test_a_page_gives_its_main_text_with_headings_and_without_navigation() -> None:
+    extract = load_html(PAGE.encode())
+    assert [heading for heading, _ in outline(extract)] == ["All about cats", "All about cats > Food"]
+    assert "Imprint" not in extract.text
+    assert "About us" not in extract.text
+    assert "- fish\n- mice" in extract.text
+
+
+def test_the_text_of_a_page_has_no_escapes_but_its_code_is_as_it_was() -> None:
+    text = load_html(PAGE.encode()).text
+    assert "see `cat_sleep()` and cat_nap, 2 * 3 * 4." in text
+    assert '# not a heading\ndef eat():\n    fish = "\\_o_/"' in text
+
+
+def test_a_page_is_named_by_its_first_heading_else_by_its_title() -> None:
+    assert load_html(PAGE.encode()).title == "All about cats"
+    assert load_html(PAGE.replace("h1>", "h3>").encode()).title == "Cats - a site"
+
+
+def test_a_fragment_of_html_is_read() -> None:
+    assert load_html(b"<p>Cats sleep most of the day.</p>").text == "Cats sleep most of the day."
+
+
+def test_a_page_whose_text_a_script_makes_says_so() -> None:
+    with pytest.raises(Unreadable, match="no main text was found"):
+        load_html(
+            b"<html><head><title>App</title></head><body><div id='app'></div><script>draw()</script></body></html>"
+        )
+
+
+def test_each_page_of_a_pdf_is_a_section() -> None:
+    extract = load_pdf(make_pdf("Cats sleep.\nThey eat.", "", "Dogs bark.", title="Pets"))
+    found = [(section.page, extract.text[b.start : b.end]) for section in extract.sections for b in section.blocks]
+    assert found == [(1, "Cats sleep.\nThey eat."), (3, "Dogs bark.")]
+    assert extract.title == "Pets"
+
+
+@pytest.mark.parametrize("title", ["", "untitled", "Microsoft Word - cats.doc", "thesis.tex"])
+def test_a_title_that_a_program_left_in_a_pdf_is_none(title: str) -> None:
+    assert load_pdf(make_pdf("Cats sleep.", title=title)).title == ""
+
+
+def test_a_damaged_page_costs_only_itself_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    extract = load_pdf(make_pdf("Cats sleep.", "Dogs bark.").replace(b"/Type /Page /Parent", b"/Type /Nope /Parent", 1))
+    assert extract.text.strip() == "Dogs bark."
+    assert [section.page for section in extract.sections if section.blocks] == [2]
+    assert "page 1 of a PDF is damaged" in caplog.text
+
+
+def test_a_title_that_cannot_be_decoded_costs_only_itself() -> None:
+    extract = load_pdf(make_pdf("Cats sleep.", title="XX").replace(b"(XX)", b"<FEFFD8000041>"))
+    assert (extract.title, extract.text.strip()) == ("", "Cats sleep.")
+
+
+def test_a_word_broken_at_a_line_end_of_a_pdf_is_whole_again() -> None:
+    assert "information is" in load_pdf(make_pdf("Here the infor-\nmation is broken over two lines.")).text
+
+
+def test_an_encrypted_pdf_says_so() -> None:
+    with pytest.raises(Unreadable, match="the PDF is encrypted"):
+        load_pdf(ENCRYPTED.read_bytes())
+
+
+@pytest.mark.parametrize("data", [b"%PDF-1.7\nno more", b"plain text", make_pdf("Cats")[:60]])
+def test_a_broken_pdf_says_so(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="the PDF is broken"):
+        load_pdf(data)
+
+
+def test_a_scanned_pdf_says_that_it_has_no_text() -> None:
+    pdf, data = pypdfium2.PdfDocument.new(), BytesIO()
+    pdf.new_page(200, 200)
+    pdf.save(data)
+    with pytest.raises(Unreadable, match=r"has no text, its pages are images: .*OCR"):
+        load_pdf(data.getvalue())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+def test_text_is_read_in_its_encoding(encoding: str) -> None:
+    text = "Où êtes-vous? Les élèves étudient à l'école française."
+    assert decode(text.encode(encoding)) == text
+
+
+def test_other_legacy_encodings_are_recognised() -> None:
+    text = "Привет, как дела? Это простой текст. Мы пишем его долго и много."
+    assert decode(text.encode("cp1251")) == text
+
+
+@pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", bytes(range(1, 256)) * 20, b"\xff\xfe\x00"])
+def test_binary_that_poses_as_text_is_refused(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="it is not text"):
+        load_markdown(data)
+
+
+def test_what_lancedb_cannot_store_is_removed() -> None:
+    assert normalise("cat\ud800s\0 sleep\r\nall day\r") == "cats sleep\nall day\n"
+    assert load_text("cat\0s".encode("utf-16")).text == "cats"
+
+
+def read_or_reason(suffix: str, data: bytes) -> str:
+    """Return the text, or the reason why there is none; any other error passes."""
+    try:
+        return LOADERS[suffix](data).text
+    except Unreadable as error:
+        return str(error)
+
+
+@given(st.sampled_from(sorted(LOADERS)), st.binary(max_size=400))
+@settings(deadline=None)
+def test_any_bytes_are_read_or_refused_with_a_reason(suffix: str, data: bytes) -> None:
+    read_or_reason(suffix, data).encode("utf-8")
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_a_damaged_pdf_is_read_or_refused_with_a_reason(data: st.DataObject) -> None:
+    pdf = bytearray(make_pdf("Cats sleep.", "Dogs bark."))
+    for _ in range(data.draw(st.integers(1, 8))):
+        pdf[data.draw(st.integers(0, len(pdf) - 1))] = data.draw(st.integers(0, 255))
+    assert read_or_reason(".pdf", bytes(pdf)).strip()
