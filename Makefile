@@ -9,7 +9,7 @@ export THUMBTUNE_DOCS := $(or $(DOCS),$(THUMBTUNE_DOCS))
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
 chat: .venv/installed  ## index the documents, train the first model, open the chat (DOCS=~/papers for yours)
 	@$(BIN)/python -m chat
