@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", LANGCHAIN_
 LEAKS = ("OPENAI_", "THUMBTUNE_", "LANGSMITH_", "LANGCHAIN_", "CHAINLIT_")
 for name in [name for name in os.environ if name.startswith(LEAKS)]:
     del os.environ[name]
+chainlit_folder = tempfile.TemporaryDirectory(prefix="chainlit-")
+os.environ["CHAINLIT_APP_ROOT"] = chainlit_folder.name  # read at its import: it writes its folders there, not here
 
 from rag.settings import Settings  # noqa: E402  # after the environment is clean
 

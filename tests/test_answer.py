@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fakes import endpoint, make_hits, refuse, send_chunk, start_stream, stream
 
+from fakes import endpoint, make_hits, refuse, send_chunk, start_stream, stream
 from rag.answer import ask_chat_model, build_chain
 from rag.errors import AnswerFailed
 from rag.llm import build_chat_model, build_extractive, explain

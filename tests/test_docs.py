@@ -80,10 +80,10 @@ def command_line() -> list[str]:
 
 
 def make_targets() -> list[str]:
-    """Return the targets that people are meant to type: those with a name of plain letters."""
+    """Return the targets that people are meant to type: those with a name of plain letters and digits."""
     makefile = ROOT / "Makefile"
     lines = makefile.read_text("utf-8").splitlines() if makefile.exists() else []
-    return [match[1] for line in lines if (match := re.match(r"([a-z][a-z-]*):(?!=)", line))]
+    return [match[1] for line in lines if (match := re.match(r"([a-z][a-z0-9-]*):(?!=)", line))]
 
 
 def tree_in_readme() -> dict[str, set[str]]:

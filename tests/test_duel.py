@@ -8,9 +8,9 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from fakes import make_hits
 from langchain_core.runnables import RunnableGenerator
 
+from fakes import make_hits
 from rag.answer import ArmChain
 from rag.duel import MAX_QUERY_CHARS, Done, Event, Failed, Hits, Token, check_query, run_duel
 from rag.errors import AnswerFailed, BadQuery

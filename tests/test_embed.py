@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import embeddings, endpoint, refuse
 
+from fakes import embeddings, endpoint, refuse
 from rag import embed
 from rag.errors import BadModel
 from rag.settings import Settings

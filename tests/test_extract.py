@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fakes import make_hits
 
+from fakes import make_hits
 from rag.extract import MARGIN, MAX_HITS, MAX_PER_HIT, THRESHOLD, best_quotes, quote, sentences
 from rag.records import Hit
 

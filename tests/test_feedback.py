@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import NOON, make_answer, make_hits
 
+from fakes import NOON, make_answer, make_hits
 from rag.errors import BadRating
 from rag.feedback import derive_labels, rate_answer, repair
 from rag.records import Label, Rating

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import make_chunk
 
+from fakes import make_chunk
 from rag.errors import BadLabels
 from rag.interchange import import_labels
 from rag.store import Store, open_store

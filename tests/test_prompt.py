@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from fakes import make_chunk, make_hits
 
+from fakes import make_chunk, make_hits
 from rag.prompt import DONT_KNOW, build_messages, cited_numbers, is_abstention
 from rag.records import Hit
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import NOON
 
+from fakes import NOON
 from rag.errors import StoreFailed, UnknownVersion
 from rag.registry import Registry, Version
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import NOON
 
+from fakes import NOON
 from rag.__main__ import index
 from rag.embed import load_embedder
 from rag.errors import NotIndexed

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from contextlib import aclosing
 
 import pytest
-from fakes import endpoint, stream
 
+from fakes import endpoint, stream
 from rag.__main__ import index
 from rag.duel import Done, Failed
 from rag.errors import NotIndexed

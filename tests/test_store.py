@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import NOON, make_answer, make_chunk, make_hits
 
+from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import StoreFailed
 from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair
 from rag.store import COMPACT_EVERY, Store, open_store

@@ -1,0 +1,110 @@
+"""The whole product as a user meets it: the real `python -m chat` in a home of its own, and a real Chromium."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from driver import BROWSERS, DESKTOP, FLAGS, Chat, RoomChat, Writer, find_browser, open_page, running_chat
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from fakes import endpoint
+
+WAIT_MS = 15_000
+BEES = """# Keeping bees
+
+## Swarming
+
+A colony swarms when it runs out of room. Bees leave in late spring with the old queen, usually around noon.
+
+## Winter
+
+A colony needs fifteen kilograms of honey to survive the winter. <img src=x onerror="window.injected = true">
+
+## Mites
+
+Treat with oxalic acid in December, when there is no brood. More than one mite a day asks for a second treatment.
+"""
+GARDEN = """# The garden
+
+## Tomatoes
+
+Tomatoes need warm soil. Plant them out after the last frost, sixty centimetres apart.
+
+## Compost
+
+A heap heats up when it holds two parts of brown material to one part of green. Turn it every two weeks.
+
+## Slugs
+
+Slugs feed at night. Beer traps catch some, and nematodes keep beds clear for six weeks.
+"""
+
+
+@pytest.fixture(scope="session")
+def start_chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Chat]]:
+    """Return a function that starts a chat with these settings; it runs until the last test is done."""
+    with ExitStack() as running:
+        yield lambda **settings: running.enter_context(running_chat(tmp_path_factory.mktemp("chat"), **settings))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return a real Chromium or Chrome. Without one the test is skipped; in CI it fails."""
+    found = find_browser()
+    if not found:
+        missing = f"no browser found: install one of {', '.join(BROWSERS)}, or set CHROME to its path"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def room_chat(
+    start_chat: Callable[..., Chat], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RoomChat]:
+    """Run a chat on two small documents. The arms have different models from the start, so they find differently."""
+    docs = tmp_path_factory.mktemp("docs")
+    (docs / "bees.md").write_text(BEES)
+    (docs / "garden.md").write_text(GARDEN)
+    writer = Writer()
+    with endpoint(writer) as (url, _):
+        chat = start_chat(
+            THUMBTUNE_DOCS=str(docs),
+            THUMBTUNE_BASE_MODEL=str(tiny_model),
+            OPENAI_BASE_URL=url,
+            THUMBTUNE_LLM="openai:scripted",
+            THUMBTUNE_LLM_RETRIES="0",
+            THUMBTUNE_DEVICE="cpu",
+        )
+        yield RoomChat(**vars(chat), writer=writer)
+
+
+@pytest.fixture
+def room(room_chat: RoomChat) -> RoomChat:
+    """Return the room's chat, its LLM as at the start."""
+    room_chat.writer.reply = Writer().reply
+    return room_chat
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Return a browser profile of its own: nobody has been here before."""
+    context = browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type]
+    context.set_default_timeout(WAIT_MS)
+    expect.set_options(timeout=WAIT_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, room: RoomChat) -> Page:
+    """Return the room's page, ready for a question."""
+    return open_page(context, room.url)

@@ -1,0 +1,110 @@
+"""The whole loop as a newcomer goes through it, on the documents that ship: chat, rate, train, and the chat follows."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from driver import Chat, ask, open_page, side, thumb, wait_until_done
+from playwright.sync_api import BrowserContext, Page, expect
+
+from rag.settings import ROOT
+
+pytestmark = pytest.mark.e2e
+LABELS = Path("/tmp/room/labels.jsonl")
+QUESTIONS = ("What is a chunk?", "Which passages get the credit for a thumb up?")
+FOLLOW_SECONDS = 10
+
+
+@pytest.fixture(scope="module")
+def chat(start_chat: Callable[..., Chat]) -> Chat:
+    """Start the chat as `make chat` does, with nothing set but where it lives: it indexes and trains first."""
+    return start_chat()
+
+
+def test_chat_rate_train_and_the_chat_serves_what_was_trained(chat: Chat, context: BrowserContext) -> None:
+    page = open_page(context, chat.url)
+    starters = page.locator("#starters button")
+    expect(starters).to_have_count(4)
+    assert set(starters.all_inner_texts()) <= answered_questions()
+    starters.first.click()
+    wait_until_done(page, cards=1)
+    for count, question in enumerate(QUESTIONS, start=2):
+        ask(page, question)
+        wait_until_done(page, cards=count)
+    cited = page.locator(".tt-passage[data-cited=true]")
+    assert cited.count() >= 3
+
+    thumb(page, "A", "good", nth=0).click()
+    expect(thumb(page, "A", "good", nth=0)).to_have_attribute("aria-pressed", "true")
+    thumb(page, "B", "bad", nth=1).click()
+    expect(thumb(page, "B", "bad", nth=1)).to_have_attribute("aria-pressed", "true")
+    thumb(page, "B", "good", nth=1).click()
+    expect(thumb(page, "B", "good", nth=1)).to_have_attribute("aria-pressed", "true")
+    expect(thumb(page, "B", "bad", nth=1)).to_have_attribute("aria-pressed", "false")
+    page.reload()
+    wait_until_done(page, cards=3)
+    for letter, nth in (("A", 0), ("B", 1)):
+        expect(thumb(page, letter, "good", nth=nth)).to_have_attribute("aria-pressed", "true")
+    expect(thumb(page, "A", "good", nth=2)).to_have_attribute("aria-pressed", "false")
+
+    stats = chat.run("rag", "stats")
+    assert re.search(r"ratings: +2 up, 0 down, 0 withdrawn", stats.stdout), stats.stdout + stats.stderr
+    assert re.search(r"pairs: +[1-9]\d* positive", stats.stdout)
+
+    refused = chat.run("train")
+    assert refused.returncode == 2, refused.stdout + refused.stderr
+    assert re.search(r"^error: \d+ rated queries with a positive, need 50", refused.stderr, re.MULTILINE)
+
+    imported = chat.run("rag", "import", str(LABELS))
+    assert imported.returncode == 0, imported.stderr
+    trained = chat.run("train")
+    assert trained.returncode == 0, trained.stdout + trained.stderr
+    verdict = re.fullmatch(r"VERDICT: (promote|keep) (v\d+) \|.*", trained.stdout.splitlines()[-1])
+    assert verdict, trained.stdout
+    decision, version = verdict.groups()
+    if decision == "keep":
+        promoted = chat.run("train", "promote", version)
+        assert promoted.returncode == 0, promoted.stderr
+    wait_until_served(chat, version)
+
+    assert version in reveal(page, "Who wins a duel?", cards=4)
+    back = chat.run("train", "rollback")
+    assert back.returncode == 0, back.stderr
+
+
+def test_a_second_start_repeats_nothing(chat: Chat, start_chat: Callable[..., Chat]) -> None:
+    chat.stop()
+    versions = sorted(path.name for path in (chat.home / "models").iterdir())
+    again = start_chat(THUMBTUNE_HOME=str(chat.home))
+    assert "unchanged" in again.log.read_text()
+    assert sorted(path.name for path in (chat.home / "models").iterdir()) == versions
+
+
+def answered_questions() -> set[str]:
+    """Return the questions that the shipped docs answer, says their own file."""
+    lines = (ROOT / "docs" / "questions.jsonl").read_text().splitlines()
+    return {row["question"] for row in map(json.loads, lines) if row.get("source")}
+
+
+def reveal(page: Page, question: str, cards: int) -> list[str]:
+    """Ask, rate, and return the names of the models that the card then shows."""
+    ask(page, question)
+    wait_until_done(page, cards=cards)
+    thumb(page, "A", "good").click()
+    expect(side(page, "B").locator(".tt-model")).to_be_visible()
+    return [side(page, letter).locator(".tt-model").inner_text() for letter in "AB"]
+
+
+def wait_until_served(chat: Chat, version: str) -> None:
+    """Return when the running chat says that it serves a version; fail when it takes more than FOLLOW_SECONDS."""
+    never = threading.Event()
+    for _ in range(FOLLOW_SECONDS * 10):
+        if re.search(rf"Now serving: .*tuned {version}\b", chat.log.read_text()):
+            return
+        never.wait(0.1)
+    pytest.fail(f"the chat did not follow to {version} within {FOLLOW_SECONDS} s:\n{chat.log.read_text()[-2000:]}")

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat.card import NO_WORD, SAME, STOPPED, Card, as_markdown, make_reveal
+from fakes import make_answer, make_hits
+from rag.duel import Done, Event, Failed, Hits, Token
+from rag.errors import BadRating
+from rag.records import SIDES, Answer, Arm, Side
+
+HITS = make_hits("one", "two", "three")
+
+
+def finished(
+    *, arm: Arm = "base", text: str = "It is so [2].", cited: tuple[int, ...] = (2,), id: str = "id-1"
+) -> Answer:
+    return replace(make_answer(HITS, cited=cited, arm=arm, id=id), text=text)
+
+
+def play(*steps: tuple[Side, Event]) -> Card:
+    card = Card()
+    for side, event in steps:
+        card.take(side, event)
+    return card
+
+
+def duel(base_side: Side) -> Card:
+    """Play the same two answers, with the base arm on this side; the texts do not depend on the arm."""
+    arms: tuple[Arm, Arm] = ("base", "tuned") if base_side == "A" else ("tuned", "base")
+    return play(
+        *((side, Hits(arm, HITS)) for side, arm in zip(SIDES, arms, strict=True)),
+        *((side, Token(arm, "It is ")) for side, arm in zip(SIDES, arms, strict=True)),
+        *((side, Done(arm, finished(arm=arm, id=f"id-{side}"))) for side, arm in zip(SIDES, arms, strict=True)),
+    )
+
+
+def test_a_card_looks_the_same_whichever_arm_is_on_which_side() -> None:
+    assert duel("A").props == duel("B").props
+
+
+def test_a_card_says_no_score_no_time_and_no_model_before_it_is_unveiled() -> None:
+    shown = json.dumps(duel("A").props)
+    assert not re.search(r"base|tuned|builtin|extractive|0\.9|0\.8|0\.1|0\.2|score|dense", shown)
+
+
+def test_a_token_appears_at_once_and_thumbs_only_when_the_answer_is_stored() -> None:
+    card = play(("A", Hits("base", HITS)), ("A", Token("base", "It is ")), ("A", Token("base", "so [2]")))
+    view, other = card.props["sides"]
+    assert (view["state"], view["text"], view["answer"]) == ("streaming", f"It is so [2](#passage-2){NO_WORD}", "")
+    assert (other["state"], other["text"]) == ("waiting", "")
+    card.take("A", Done("base", finished()))
+    assert (view["state"], view["text"], view["answer"]) == ("done", "It is so [2](#passage-2).", "id-1")
+
+
+def test_passages_get_their_text_and_marks_when_the_answer_is_complete() -> None:
+    card = play(("A", Hits("base", HITS)))
+    assert [(s["text"], s["cited"]) for s in card.props["sides"][0]["sources"]] == [("", False)] * 3
+    card.take("A", Done("base", finished()))
+    sources = card.props["sides"][0]["sources"]
+    assert [(s["rank"], s["text"], s["cited"]) for s in sources] == [
+        (1, "one", False),
+        (2, "two", True),
+        (3, "three", False),
+    ]
+
+
+def test_a_failed_arm_keeps_its_text_and_passages_and_says_why_in_its_own_column() -> None:
+    card = play(("B", Token("tuned", "Half")), ("B", Failed("tuned", "the endpoint is down", HITS, "Half")))
+    view = card.props["sides"][1]
+    assert (view["state"], view["text"], view["error"], len(view["sources"])) == (
+        "failed",
+        "Half",
+        "the endpoint is down",
+        3,
+    )
+    assert (view["answer"], card.props["sides"][0]["error"]) == ("", "")
+
+
+def test_breaking_off_closes_only_what_is_open_and_keeps_what_was_written() -> None:
+    card = play(("A", Done("base", finished())), ("B", Token("tuned", "Half a [1")))
+    card.break_off("stopped", STOPPED)
+    done, stopped = card.props["sides"]
+    assert (done["state"], done["error"]) == ("done", "")
+    assert (stopped["state"], stopped["text"], stopped["error"]) == ("stopped", "Half a [1", STOPPED)
+
+
+def test_a_card_read_back_from_its_json_is_the_same_card() -> None:
+    card = duel("A")
+    card.vote("id-A", 1)
+    again = Card(json.loads(json.dumps(card.props)))
+    assert again.props == card.props
+    assert again.answer_ids == {"A": "id-A", "B": "id-B"}
+
+
+def test_a_vote_is_shown_on_its_answer_and_refused_for_an_answer_of_another_card() -> None:
+    card = duel("A")
+    card.vote("id-B", -1)
+    assert [view["vote"] for view in card.props["sides"]] == [0, -1]
+    for stranger in ("id-C", ""):
+        with pytest.raises(BadRating, match="not in this chat"):
+            card.vote(stranger, 1)
+
+
+def test_an_answer_that_is_not_complete_has_no_id_to_vote_by() -> None:
+    with pytest.raises(BadRating):
+        play(("A", Token("base", "Half"))).vote("", 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (("one", "two"), ("one", "two"), SAME),
+        (("one", "two"), ("two", "one"), f"{SAME}, in another order"),
+        (("one", "two"), ("one", "three"), ""),
+        ((), (), ""),
+    ],
+)
+def test_a_card_says_when_both_retrievers_found_the_same(
+    first: tuple[str, ...], second: tuple[str, ...], expected: str
+) -> None:
+    card = play(
+        ("A", Done("base", make_answer(make_hits(*first)))), ("B", Done("tuned", make_answer(make_hits(*second))))
+    )
+    assert card.props["same"] == expected
+
+
+def test_a_reveal_names_both_and_marks_what_only_one_found() -> None:
+    base = make_answer(make_hits("one", "two", "three"), arm="base")
+    tuned = replace(make_answer(make_hits("four", "two", "five"), arm="tuned"), model="v3", total_s=2.34)
+    reveal = make_reveal({"A": tuned, "B": base}, ["a note"])
+    assert reveal == {
+        "summary": "1 passage found by both, 2 by base alone, 2 by tuned alone.",
+        "notes": ["a note"],
+        "sides": {
+            "A": {
+                "arm": "tuned",
+                "model": "v3",
+                "times": "first word after 0.1 s, all after 2.3 s",
+                "scores": ["0.90", "0.80", "0.70"],
+                "alone": [True, False, True],
+            },
+            "B": {
+                "arm": "base",
+                "model": "builtin",
+                "times": "first word after 0.1 s, all after 0.2 s",
+                "scores": ["0.90", "0.80", "0.70"],
+                "alone": [True, False, True],
+            },
+        },
+    }
+
+
+def test_a_reveal_with_one_answer_names_the_other_arm_and_claims_no_difference() -> None:
+    reveal = make_reveal({"B": make_answer(HITS, arm="tuned")}, [])
+    assert {side: shown["arm"] for side, shown in reveal["sides"].items()} == {"A": "base", "B": "tuned"}
+    assert (reveal["summary"], reveal["sides"]["B"]["alone"]) == ("", [False] * 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("so [1].", "so [1](#passage-1)."),
+        ("so [1, 2] and [1-3]", "so [1](#passage-1), [2](#passage-2) and [1](#passage-1)-[3](#passage-3)"),
+        ("no such [9]", r"no such \[9\]"),
+        ("a link [1](https://a.b)", "a link [1](https://a.b)"),
+        ("[1]: not a definition", "[1](#passage-1): not a definition"),
+        ("key:value", r"key\:value"),
+        ("std::vector and :smile:", r"std\:\:vector and \:smile:"),
+        ("at 10:30, ratio 3:1, end:", "at 10:30, ratio 3:1, end:"),
+        ("see https://a.b/c:d now", "see https://a.b/c:d now"),
+        ("`a:b [1]` but c:d", r"`a:b [1]` but c\:d"),
+        ("```py\na:b [1]\n```\nc:d", "```py\na:b [1]\n```\nc\\:d"),
+        ("```\nan open fence a:b", "```\nan open fence a:b"),
+        ("a lone ` tick a:b\n\nand ` c:d", "a lone ` tick a\\:b\n\nand ` c\\:d"),
+        (f"a{NO_WORD}b", "ab"),
+    ],
+)
+def test_markdown_links_citations_and_loses_no_text(text: str, expected: str) -> None:
+    assert as_markdown(text, 3) == expected
+
+
+@given(st.text(alphabet="ab1:[],` \n*#|", max_size=60))
+def test_markdown_only_adds_escapes_and_links(text: str) -> None:
+    shown = re.sub(r"\[(\d+)\]\(#passage-\d+\)", r"\1", as_markdown(text, 5)).replace("\\", "")
+    assert re.sub(r"[\[\]]", "", shown) == re.sub(r"[\[\]]", "", text)

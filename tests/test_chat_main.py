@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from chat.__main__ import check_home, check_port, keep_english
+from rag.errors import BadSetting, StoreFailed
+from rag.settings import ROOT
+
+
+@pytest.fixture
+def busy_port() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def run_chat(cwd: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "THUMBTUNE_HOME": str(cwd / "home"), **settings}
+    command = [sys.executable, "-m", "chat"]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_port_in_use_is_one_line_with_the_next_port_and_exit_2(tmp_path: Path, busy_port: int) -> None:
+    done = run_chat(tmp_path, THUMBTUNE_PORT=str(busy_port), THUMBTUNE_HOST="127.0.0.1")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"port {busy_port} on 127.0.0.1 is in use" in line
+    assert f"THUMBTUNE_PORT={busy_port + 1} make chat" in line
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_home_that_is_a_file_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("mine")
+    done = run_chat(tmp_path, THUMBTUNE_PORT=str(free_port()))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert str(tmp_path / "home") in line
+    assert "THUMBTUNE_HOME" in line
+    assert (tmp_path / "home").read_text() == "mine"
+
+
+def test_documents_that_are_not_there_are_one_line_and_exit_2(tmp_path: Path) -> None:
+    done = run_chat(tmp_path, THUMBTUNE_PORT=str(free_port()), THUMBTUNE_DOCS=str(tmp_path / "nowhere"))
+    assert done.returncode == 2
+    assert str(tmp_path / "nowhere") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_setting_that_cannot_work_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    done = run_chat(tmp_path, THUMBTUNE_PORT="99999")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "THUMBTUNE_PORT" in line
+
+
+def test_a_free_port_is_fine_and_an_unknown_host_is_told() -> None:
+    check_port("localhost", free_port())
+    with pytest.raises(BadSetting, match=r"no\.such\.host\.invalid"):
+        check_port("no.such.host.invalid", 8000)
+
+
+def test_an_address_of_another_machine_is_told() -> None:
+    with pytest.raises(BadSetting, match=r"cannot listen on 192\.0\.2\.1"):
+        check_port("192.0.2.1", 8000)
+
+
+def test_a_home_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_home(tmp_path / "new" / "home")
+    assert list((tmp_path / "new" / "home").iterdir()) == []
+
+
+def test_a_home_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed, match=str(tmp_path / "file" / "home")):
+        check_home(tmp_path / "file" / "home")
+
+
+def test_only_the_english_translation_stays(tmp_path: Path) -> None:
+    for name in ("en-US.json", "de-DE.json", "zh-CN.json", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    keep_english(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["en-US.json", "notes.txt"]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

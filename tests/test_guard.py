@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from chat.guard import Guard, security_headers
+
+METHODS = ["GET", "POST", "PUT", "DELETE"]
+
+
+async def anything(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("passed")
+
+
+async def socket(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.send_text("passed")
+    await websocket.close()
+
+
+@pytest.fixture
+def client() -> TestClient:
+    app = Starlette(routes=[WebSocketRoute("/ws", socket), Route("/{path:path}", anything, methods=METHODS)])
+    app.add_middleware(Guard)
+    return TestClient(app)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PUT", "/project/element"),
+        ("PUT", "/project/element/"),
+        ("DELETE", "/project/element"),
+        ("PUT", "/feedback"),
+        ("DELETE", "/feedback"),
+        ("PUT", "/project/thread/share"),
+        ("GET", "/project/share/0b1c"),
+        ("POST", "/project/file"),
+        ("POST", "/mcp"),
+        ("DELETE", "/mcp"),
+    ],
+)
+def test_a_route_that_the_room_does_not_use_is_closed(client: TestClient, method: str, path: str) -> None:
+    assert client.request(method, path).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/"), ("POST", "/project/action"), ("PUT", "/project/thread"), ("GET", "/project/element"), ("GET", "/x")],
+)
+def test_what_the_room_uses_is_open(client: TestClient, method: str, path: str) -> None:
+    assert client.request(method, path).text == "passed"
+
+
+@pytest.mark.parametrize(
+    ("site", "mode", "method", "status"),
+    [
+        ("same-origin", "cors", "POST", 200),
+        ("none", "navigate", "GET", 200),
+        ("cross-site", "navigate", "GET", 200),  # somebody followed a link to the chat
+        ("cross-site", "navigate", "POST", 403),  # a form of another site
+        ("cross-site", "cors", "POST", 403),
+        ("same-site", "cors", "GET", 403),  # another program on another port of this machine
+    ],
+)
+def test_only_our_own_page_may_call(client: TestClient, site: str, mode: str, method: str, status: int) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+    assert client.request(method, "/project/action", headers=headers).status_code == status
+
+
+def test_a_socket_that_another_site_opens_is_refused(client: TestClient) -> None:
+    with client.websocket_connect("/ws", headers={"Sec-Fetch-Site": "same-origin"}) as ours:
+        assert ours.receive_text() == "passed"
+    with (
+        pytest.raises(WebSocketDisconnect),
+        client.websocket_connect("/ws", headers={"Sec-Fetch-Site": "cross-site"}),
+    ):
+        pass
+
+
+def test_every_response_has_a_policy_that_names_no_other_host(client: TestClient) -> None:
+    policy = client.get("/").headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "img-src 'self' data: blob:" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "http:" not in policy
+    assert "*" not in policy
+
+
+@pytest.mark.parametrize("host", ["", "a b", "x; script-src *", "evil'"])
+def test_a_host_that_is_none_gets_no_place_in_the_policy(host: str) -> None:
+    assert security_headers(host)["content-security-policy"] == security_headers("")["content-security-policy"]
+    assert "ws://localhost:8000" in security_headers("localhost:8000")["content-security-policy"]

@@ -1,0 +1,121 @@
+"""Metrics against values worked out by hand, and an interval that holds what it promises."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rag.records import Qrels
+from rag.stats import (
+    GATE,
+    Interval,
+    Tally,
+    evaluate_run,
+    hit_rate,
+    mrr,
+    ndcg,
+    paired_bootstrap,
+    win_tie_loss,
+)
+
+RANKED = ["a", "b", "c", "d", "e", "f"]
+
+
+def test_hit_rate_asks_whether_one_of_the_first_k_is_relevant():
+    assert hit_rate(RANKED, {"b"}, 1) == 0
+    assert hit_rate(RANKED, {"b"}, 2) == 1
+    assert hit_rate(RANKED, {"f"}, 5) == 0
+    assert hit_rate(RANKED, {"zzz"}, 6) == 0
+
+
+def test_mrr_is_one_over_the_rank_of_the_first_relevant_chunk():
+    assert mrr(RANKED, {"a"}, 10) == 1
+    assert mrr(RANKED, {"d", "b"}, 10) == 1 / 2
+    assert mrr(RANKED, {"f"}, 5) == 0
+
+
+def test_ndcg_of_one_relevant_chunk_is_its_discount():
+    assert ndcg(RANKED, {"a"}, 10) == 1
+    assert ndcg(RANKED, {"c"}, 10) == pytest.approx(1 / 2)  # 1 / log2(3 + 1)
+    assert ndcg(RANKED, {"f"}, 5) == 0
+
+
+def test_ndcg_of_several_is_divided_by_the_best_that_could_be_had():
+    gained = 1 / math.log2(2) + 1 / math.log2(5)  # found at ranks 1 and 4
+    perfect = 1 + 1 / math.log2(3) + 1 / 2  # three at ranks 1, 2, 3
+    assert ndcg(RANKED, {"a", "d", "missing"}, 10) == pytest.approx(gained / perfect)
+    assert ndcg(["a", "b"], {"a", "b"}, 10) == pytest.approx(1)
+
+
+def test_ndcg_counts_no_more_relevant_chunks_than_fit_in_k():
+    assert ndcg(["a"], {"a", "b", "c"}, 1) == 1
+
+
+def test_a_run_is_judged_per_query_in_the_order_of_the_qrels():
+    qrels = Qrels({"second": frozenset({"b"}), "first": frozenset({"a"}), "unanswered": frozenset({"a"})})
+    values = evaluate_run({"first": RANKED, "second": RANKED}, qrels)
+    assert list(values) == ["hit_rate@1", "hit_rate@5", "mrr@10", "ndcg@10"]
+    assert values["hit_rate@1"].tolist() == [0, 1, 0]
+    assert values["hit_rate@5"].tolist() == [1, 1, 0]
+    assert values["mrr@10"].tolist() == [0.5, 1, 0]
+    assert values[GATE].tolist() == pytest.approx([1 / math.log2(3), 1, 0])
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_seed_another():
+    rng = np.random.default_rng(7)
+    a, b = rng.random(40), rng.random(40)
+    assert paired_bootstrap(a, b) == paired_bootstrap(a, b)
+    assert paired_bootstrap(a, b) != paired_bootstrap(a, b, seed=1)
+
+
+def test_the_interval_agrees_with_the_normal_one_on_many_queries():
+    rng = np.random.default_rng(3)
+    a = rng.normal(0.5, 0.3, 2000)
+    b = a - rng.normal(0.05, 0.4, 2000)
+    interval = paired_bootstrap(a, b)
+    half = 1.96 * (a - b).std(ddof=1) / math.sqrt(2000)
+    assert interval.mean == pytest.approx((a - b).mean())
+    assert interval.low == pytest.approx(interval.mean - half, abs=half / 10)
+    assert interval.high == pytest.approx(interval.mean + half, abs=half / 10)
+
+
+def test_the_interval_holds_the_true_difference_in_about_95_of_100_worlds():
+    rng = np.random.default_rng(11)
+    worlds = 300
+    differences = rng.normal(0.1, 0.3, (worlds, 60))
+    held = sum(
+        interval.low <= 0.1 <= interval.high
+        for interval in (paired_bootstrap(row, np.zeros(60), resamples=1000) for row in differences)
+    )
+    assert 0.90 <= held / worlds <= 0.98
+
+
+def test_pairing_narrows_the_interval():
+    rng = np.random.default_rng(5)
+    hardness = rng.random(100)
+    a, b = hardness + 0.02, hardness
+    interval = paired_bootstrap(a, b)
+    assert interval.low == pytest.approx(0.02)
+    assert interval.high == pytest.approx(0.02)
+    shuffled = paired_bootstrap(a, rng.permutation(b))
+    assert shuffled.high - shuffled.low > 0.1
+
+
+def test_no_queries_prove_nothing():
+    nothing = paired_bootstrap(np.array([]), np.array([]))
+    assert nothing == Interval(0.0, -1.0, 1.0)
+
+
+def test_values_that_do_not_belong_together_are_refused():
+    with pytest.raises(ValueError, match="not paired"):
+        paired_bootstrap(np.zeros(3), np.zeros(4))
+
+
+def test_every_query_is_a_win_a_tie_or_a_loss():
+    a, b = np.array([1.0, 0.5, 0.1 + 0.2, 0.0]), np.array([0.0, 1.0, 0.3, 0.0])
+    assert win_tie_loss(a, b) == Tally(wins=1, ties=2, losses=1)
+    assert str(win_tie_loss(a, b)) == "1 won, 2 tied, 1 lost"
+
+
+def test_an_interval_reads_as_in_the_verdict_line():
+    assert str(Interval(0.031, 0.0101, 0.0512)) == "+0.03 [+0.01, +0.05]"

@@ -1,0 +1,102 @@
+"""Queries that nobody asked: they point at what they should, and never hold their own answer's text."""
+
+from pathlib import Path
+
+import pytest
+
+from fakes import make_chunk
+from rag.errors import BadLabels
+from train.synthesize import MOST_MADE, Question, from_clozes, from_headings, from_questions, read_questions
+
+RUN = "how-to/run.md"
+INSTALL = make_chunk("## Install\n\nRun make chat and wait for the browser to open.", RUN, "Run it > Install")
+PORT = make_chunk("If port 8000 is taken, set THUMBTUNE_PORT to another.", RUN, "Run it > Install")
+STOP = make_chunk("## Stop\n\nPress Ctrl-C in the terminal.", RUN, "Run it > Stop")
+OTHER = make_chunk("Run make chat as well.", "other.md", "Install")
+CHUNKS = [INSTALL, PORT, STOP, OTHER]
+
+PROSE = make_chunk(
+    "# Apples\n\nApples keep for months in a cool cellar. Look at every single one of them once a week. "
+    "Those with a bruise are eaten first, and those without one can wait until spring comes.",
+    heading="Apples",
+)
+
+
+def questions_file(folder: Path, *lines: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "questions.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_question_leads_to_the_chunk_of_its_section_that_holds_the_answer():
+    question = Question("which port?", RUN, "Install", "If port 8000 is taken")
+    (pair,) = from_questions([question], CHUNKS)
+    assert (pair.chunk_id, pair.text, pair.origin) == (PORT.id, PORT.text, "questions")
+
+
+def test_case_blanks_and_markup_of_the_phrase_do_not_matter():
+    question = Question("which port?", RUN, "install", "if **port 8000**\nis taken,")
+    assert [pair.chunk_id for pair in from_questions([question], CHUNKS)] == [PORT.id]
+
+
+def test_a_phrase_that_a_cut_tore_apart_leads_to_the_chunk_with_most_of_its_words():
+    question = Question("how?", RUN, "Install", "wait for the browser to open. If port 8000")
+    assert [pair.chunk_id for pair in from_questions([question], CHUNKS)] == [INSTALL.id]
+
+
+def test_without_a_phrase_every_chunk_of_the_section_is_right():
+    question = Question("how?", RUN, "Install")
+    assert {pair.chunk_id for pair in from_questions([question], CHUNKS)} == {INSTALL.id, PORT.id}
+
+
+def test_a_question_without_a_source_or_whose_section_is_gone_makes_no_pair():
+    assert from_questions([Question("the weather?"), Question("lost?", RUN, "Uninstall")], CHUNKS) == []
+
+
+def test_a_heading_leads_to_the_first_chunk_of_its_section_without_the_heading():
+    (pair,) = from_headings([PROSE])
+    assert (pair.query, pair.chunk_id, pair.origin) == ("Apples", PROSE.id, "heading")
+    assert "# Apples" not in pair.text
+    assert pair.text.startswith("Apples keep for months")
+
+
+def test_a_section_makes_one_heading_query_and_one_with_hardly_any_text_makes_none():
+    longer = make_chunk("word " * 30, "a.md", "Top > Part")
+    second = make_chunk("more " * 30, "a.md", "Top > Part")
+    bare = make_chunk("## Bare\n\nSee above.", "a.md", "Top > Bare")
+    assert [(pair.query, pair.chunk_id) for pair in from_headings([longer, second, bare])] == [("Top: Part", longer.id)]
+
+
+def test_a_cloze_is_a_sentence_of_its_chunk_and_the_text_to_find_lacks_it():
+    (pair,) = from_clozes([PROSE])
+    assert pair.chunk_id == PROSE.id
+    assert pair.query in PROSE.text
+    assert pair.query not in pair.text
+    assert len(pair.query.split()) >= 6
+
+
+def test_code_and_short_texts_make_no_cloze():
+    code = make_chunk("x = {'a': 1, 'b': [2, 3]}; y = x['a'] + x['b'][0]; print(y * 2, sep='|', end='')\n" * 3)
+    assert from_clozes([code, make_chunk("Too short to ask anything about it.")]) == []
+
+
+@pytest.mark.parametrize("make", [from_headings, from_clozes])
+def test_the_same_documents_give_the_same_pairs_and_not_too_many(make):
+    chunks = [make_chunk(f"{PROSE.text} And number {n}.", f"{n}.md", f"H{n}") for n in range(MOST_MADE + 9)]
+    made = make(chunks)
+    assert made == make(chunks[::-1])
+    assert len(made) == MOST_MADE
+
+
+def test_questions_are_read_from_every_documents_folder_that_has_some(tmp_path: Path):
+    one = questions_file(tmp_path / "one", '{"question": "a?", "source": "x.md", "section": "S", "answer": "p"}', "")
+    two = questions_file(tmp_path / "two", '{"question": "b?", "source": null, "section": null}')
+    (tmp_path / "three").mkdir()
+    assert read_questions([one, two, tmp_path / "three"]) == [Question("a?", "x.md", "S", "p"), Question("b?", "", "")]
+
+
+@pytest.mark.parametrize("line", ["no json", '{"query": "a"}', "[]", '{"source": "a.md"}'])
+def test_a_line_that_is_no_question_is_named_with_file_and_line(tmp_path: Path, line: str):
+    folder = questions_file(tmp_path / "docs", '{"question": "a?"}', line)
+    with pytest.raises(BadLabels, match=r"questions\.jsonl:2: .* is no question"):
+        read_questions([folder])

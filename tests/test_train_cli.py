@@ -1,0 +1,346 @@
+"""python -m train, whole: real documents, real labels, a real (tiny) model, and its own processes where it is stopped.
+
+The documents and queries are two words that matter, drowned in words that do not: what a model can learn in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from rag.__main__ import index
+from rag.index import corpus_chunks, is_level, load_corpus
+from rag.interchange import import_labels
+from rag.registry import Registry, Version
+from rag.settings import ROOT, Settings
+from rag.store import open_store
+from train.__main__ import BOOTSTRAP_EXAMPLES, default_epochs, main
+from train.tune import trained_on
+
+THINGS = "cat dog bird fish milk bone seed water model index query answer rating folder".split()
+PLACES = "house garden river mountain night day red blue green cold".split()
+ASKING = "how do i the a to of is are in on for what which when where why who can".split()
+SAYING = "chat train install run make test opens closes needs shows finds stores keeps first second third".split()
+EPOCHS = "60"
+
+
+@dataclass(frozen=True)
+class World:
+    """A documents folder and homes to copy: one indexed with labels, one after a training."""
+
+    docs: Path
+    model: Path
+    labels: Path
+    labelled: Path
+    trained: Path
+
+    def settings(self, home: Path) -> Settings:
+        model = str(self.model)
+        return Settings(
+            home=home,
+            docs=(self.docs,),
+            base_model=model,
+            start_model=model,
+            chunk_tokens=32,
+            device="cpu",
+            train_threads=1,
+        )
+
+    def environment(self, home: Path) -> dict[str, str]:
+        """Return what a process of its own needs to see the same."""
+        names = {"HOME": home, "DOCS": self.docs, "BASE_MODEL": self.model, "START_MODEL": self.model}
+        fixed = {"THUMBTUNE_CHUNK_TOKENS": "32", "THUMBTUNE_DEVICE": "cpu", "THUMBTUNE_TRAIN_THREADS": "1"}
+        return {**fixed, **{f"THUMBTUNE_{name}": str(value) for name, value in names.items()}}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> World:
+    folder = tmp_path_factory.mktemp("world")
+    world = World(folder / "docs", tiny_model, folder / "labels.jsonl", folder / "labelled", folder / "trained")
+    draw = random.Random(0)
+
+    def some(words: list[str]) -> str:
+        return " ".join(draw.choice(words) for _ in range(2))
+
+    world.docs.mkdir()
+    rows = []
+    for thing, place in product(THINGS, PLACES):
+        text = f"{some(SAYING)} {thing} {place} {some(SAYING)}"
+        (world.docs / f"{thing}-{place}.txt").write_text(text)
+        rows.append({"query": f"{some(ASKING)} {thing} {some(ASKING)} {place}", "text": text, "label": 1})
+    world.labels.write_text("\n".join(map(json.dumps, rows)))
+    settings = world.settings(world.labelled)
+    index(settings)
+    store = open_store(settings.lancedb)
+    import_labels(world.labels, store, corpus_chunks(store, load_corpus(settings).id))
+    store.close()
+    shutil.copytree(world.labelled, world.trained)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in world.environment(world.trained).items():
+            patch.setenv(name, value)
+        assert main(["--epochs", EPOCHS]) == 0
+    return world
+
+
+@pytest.fixture
+def use(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Return a function that copies a home of the world and makes this process use it."""
+
+    def copy(which: str) -> Settings:
+        home = tmp_path / "home"
+        shutil.copytree(getattr(world, which), home)
+        monkeypatch.chdir(tmp_path)
+        for name, value in world.environment(home).items():
+            monkeypatch.setenv(name, value)
+        return world.settings(home)
+
+    return copy
+
+
+def files(settings: Settings) -> set[str]:
+    return {str(path.relative_to(settings.home)) for path in settings.home.rglob("*") if path.is_file()}
+
+
+def champion(settings: Settings) -> str | None:
+    version = Registry(settings.models).champion(load_corpus(settings).folders_id)
+    return version.name if version else None
+
+
+@contextmanager
+def training(settings: Settings, world: World, *args: str) -> Iterator[subprocess.Popen[str]]:
+    """Start `python -m train` and wait until it tunes."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith("THUMBTUNE_")}
+    user = settings.home.parent / "user"
+    user.mkdir()
+    env = {
+        **given,
+        **world.environment(settings.home),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        "HOME": str(user),
+        "TMPDIR": str(user),
+    }
+    command = [sys.executable, "-m", "train", *args]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=settings.home, env=env, stdout=pipe, stderr=pipe, text=True) as process:
+        try:
+            assert process.stdout is not None
+            seen = next((line for line in process.stdout if line.startswith("tuning ")), None)
+            assert seen, process.stderr and process.stderr.read()
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_training_that_wins_serves_and_leaves_its_report(use, world: World) -> None:
+    settings = use("trained")
+    registry, corpus = Registry(settings.models), load_corpus(settings)
+    version = registry.version("v1")
+    assert (version.kind, version.verdict, champion(settings)) == ("ratings", "promote", "v1")
+    assert version.summary.startswith("VERDICT: promote v1 | ndcg@10 0.")
+    assert version.summary in (settings.runs / "v1" / "report.md").read_text()
+    metrics = json.loads((settings.runs / "v1" / "metrics.json").read_text())
+    means = {role: metrics["means"][role]["32"]["ndcg@10"] for role in ("base", "champion", "challenger")}
+    assert means["challenger"] > means["champion"] == means["base"]
+    store = open_store(settings.lancedb)
+    assert is_level(store, corpus.id, store.chunk_table(corpus.id, version.fingerprint))
+
+
+def test_nothing_that_was_judged_had_been_trained_on(use) -> None:
+    settings = use("trained")
+    metrics = json.loads((settings.runs / "v1" / "metrics.json").read_text())
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    held = {row["query"] for row in metrics["queries"]}
+    texts = {label.text for label in store.labels() if label.query in held}
+    judged = {chunk.id for chunk in corpus_chunks(store, corpus.id) if chunk.text in texts}
+    seen = trained_on(settings.models / "v1")
+    assert len(judged) == len(held) > 30
+    assert len(seen) > 60
+    assert not judged & seen
+
+
+def test_the_second_training_starts_from_the_start_model_and_is_judged_against_the_champion(use, capsys) -> None:
+    settings = use("trained")
+    assert main(["--epochs", EPOCHS]) == 0  # same pairs, same seed: the same weights, if they start where v1 started
+    out = capsys.readouterr().out.splitlines()
+    registry = Registry(settings.models)
+    assert registry.version("v2").fingerprint == registry.version("v1").fingerprint
+    assert out[-1].startswith("VERDICT: keep v1, not v2 | ")
+    assert "(+0.00 [+0.00, +0.00])" in out[-1]
+    assert champion(settings) == "v1"
+    assert "of 0 of the held-out queries" in (settings.runs / "v2" / "report.md").read_text()
+
+
+def test_what_a_user_reads_is_a_few_lines_and_the_verdict_last(use, capfd) -> None:
+    use("labelled")
+    assert main(["--epochs", "1", "--seed", "5"]) == 0
+    out, err = capfd.readouterr()
+    starts = ["labels: 140 pairs on 140 queries", "split: ", "tuning ", "tuned: ", "report: ", "VERDICT: "]
+    assert [line[: len(start)] for line, start in zip(out.splitlines(), starts, strict=True)] == starts
+    assert err == ""
+
+
+def test_versions_are_listed_promoted_by_hand_and_rolled_back(use, capsys) -> None:
+    settings = use("trained")
+    assert main(["--epochs", "1"]) == 0
+    capsys.readouterr()
+    assert main(["promote", "v2"]) == 0
+    assert champion(settings) == "v2"
+    assert main(["versions"]) == 0
+    listed = capsys.readouterr().out.splitlines()[1:]
+    assert [line[:4] for line in listed] == ["  st", "  v1", "* v2"]
+    assert main(["rollback"]) == 0
+    assert champion(settings) == "v1"
+    assert main(["rollback"]) == 0
+    assert champion(settings) is None
+    assert main(["rollback"]) == 2
+    assert "nothing to roll back" in capsys.readouterr().err
+
+
+def test_labels_whose_text_is_gone_are_counted(use, world: World, capsys, tmp_path: Path) -> None:
+    settings = use("labelled")
+    gone = tmp_path / "gone.jsonl"
+    gone.write_text('{"query": "old", "text": "a page that was deleted last year, with all it said", "label": 1}\n')
+    store = open_store(settings.lancedb)
+    import_labels(gone, store, [])
+    store.close()
+    assert main(["--epochs", "1"]) == 0
+    assert "; 1 labels point at text no longer in these documents" in capsys.readouterr().out
+
+
+def test_too_few_rated_queries_are_one_line_and_nothing_is_touched(use, world: World, capsys, tmp_path: Path) -> None:
+    settings = use("labelled")
+    shutil.rmtree(settings.lancedb / "training_pairs.lance")
+    few = tmp_path / "few.jsonl"
+    few.write_text("\n".join(world.labels.read_text().splitlines()[:7]))
+    store = open_store(settings.lancedb)
+    import_labels(few, store, corpus_chunks(store, load_corpus(settings).id))
+    store.close()
+    before = files(settings)
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: 7 rated queries with a positive, need 50: rate more answers, or import labels")
+    assert files(settings) - before == {"training.lock"}
+
+
+def test_documents_that_are_not_indexed_say_what_to_run(settings: Settings, use, monkeypatch, capsys) -> None:
+    use("labelled")
+    monkeypatch.setenv("THUMBTUNE_DOCS", str(settings.docs[0]))
+    for args in ([], ["--bootstrap"], ["promote", "v1"]):
+        assert main(args) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert main([]) == 2
+    assert "not indexed yet: run `python -m rag index`" in capsys.readouterr().err
+
+
+def test_a_home_that_cannot_be_written_is_one_line(use, monkeypatch, capsys, tmp_path: Path) -> None:
+    use("labelled")
+    blocked = tmp_path / "a-file"
+    blocked.touch()
+    monkeypatch.setenv("THUMBTUNE_HOME", str(blocked / "home"))
+    assert main([]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("args", [["--epochs", "0"], ["--epochs", "many"], ["nonsense"], ["promote"]])
+def test_a_command_that_makes_no_sense_is_refused(args: list[str], capsys) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(args)
+    assert "usage: python -m train" in capsys.readouterr().err
+
+
+def questions(world: World, docs: Path) -> None:
+    """Copy the world's documents, and write its queries as the questions that ship with them."""
+    shutil.copytree(world.docs, docs)
+    rows = [json.loads(line) for line in world.labels.read_text().splitlines()]
+    names = [f"{thing}-{place}.txt" for thing, place in product(THINGS, PLACES)]
+    lines = [{"question": row["query"], "source": name, "section": None} for row, name in zip(rows, names, strict=True)]
+    (docs / "questions.jsonl").write_text(
+        "\n".join(map(json.dumps, [*lines, {"question": "the weather?", "source": None}]))
+    )
+
+
+def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monkeypatch, capsys, tmp_path) -> None:
+    settings = use("labelled")
+    questions(world, tmp_path / "docs")
+    monkeypatch.setenv("THUMBTUNE_DOCS", str(tmp_path / "docs"))
+    settings = settings.model_copy(update={"docs": (tmp_path / "docs",)})
+    index(settings)
+    assert main(["--bootstrap", "--epochs", EPOCHS]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].startswith("questions: 140 pairs on 140 queries")
+    assert out[-1].startswith("VERDICT: promote v1 | ")
+    assert {pair.origin for pair in open_store(settings.lancedb).synthetic()} == {"questions"}
+    assert main(["--bootstrap"]) == 0
+    assert capsys.readouterr().out == "bootstrap: v1 serves these documents already\n"
+    assert main(["rollback"]) == 0
+    capsys.readouterr()
+    assert main(["--bootstrap"]) == 0
+    assert "bootstrap: v1 was made before" in capsys.readouterr().out
+    assert [version.kind for version in Registry(settings.models).versions()] == ["bootstrap"]
+
+
+def test_documents_too_small_for_a_bootstrap_are_no_error(settings: Settings, use, monkeypatch, capsys) -> None:
+    use("labelled")
+    monkeypatch.setenv("THUMBTUNE_DOCS", str(settings.docs[0]))
+    monkeypatch.setenv("THUMBTUNE_HOME", str(settings.home))
+    index(settings)
+    assert main(["--bootstrap"]) == 0
+    assert "queries can be made from these documents, need 50" in capsys.readouterr().out
+    assert Registry(settings.models).versions() == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_that_is_stopped_leaves_all_as_it_was(use, world: World, capsys, how: signal.Signals) -> None:
+    settings = use("trained")
+    before = files(settings)
+    with training(settings, world, "--epochs", "100000") as process:
+        assert main([]) == 2  # meanwhile nobody else may train
+        assert f"a training is under way already (process {process.pid} since" in capsys.readouterr().err
+        process.send_signal(how)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "stopped: what served before serves on, and nothing of this training is left\n"
+    assert champion(settings) == "v1"
+    assert {name for name in files(settings) ^ before if not name.startswith("lancedb/")} == set()
+    assert [version.name for version in Registry(settings.models).versions()] == ["v1"]
+
+
+def test_a_version_promoted_by_hand_meanwhile_is_not_overruled(use, world: World) -> None:
+    settings = use("labelled")
+    registry, folders = Registry(settings.models), load_corpus(settings).folders_id
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with training(settings, world, "--epochs", EPOCHS) as process:
+        registry.add(Version("v9", folders, "f", str(world.model), "ratings", "keep", "by hand", now))
+        registry.promote(folders, "v9")
+        out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert out.splitlines()[-1].startswith("VERDICT: keep start weights, not v1 | ")
+    assert "another version was promoted meanwhile" in (settings.runs / "v1" / "report.md").read_text()
+    assert champion(settings) == "v9"
+    assert not list((settings.home.parent / "user").rglob("*"))  # all state is under THUMBTUNE_HOME
+
+
+@pytest.mark.parametrize(("pairs", "epochs"), [(40, 4), (99, 4), (100, 3), (2000, 3), (2001, 1)])
+def test_few_rated_pairs_are_seen_more_often(pairs: int, epochs: int) -> None:
+    assert default_epochs("ratings", pairs) == epochs
+
+
+@pytest.mark.parametrize("pairs", [60, 100, 150, 300, 400])
+def test_a_bootstrap_is_short_however_many_pairs_it_has(pairs: int) -> None:
+    assert pairs <= default_epochs("bootstrap", pairs) * pairs <= max(pairs, BOOTSTRAP_EXAMPLES)
