@@ -1,0 +1,95 @@
+"""Screenshots of the room's main states into docs/images: `make shots`.
+
+Runs the real chat on the documents that ship, in THUMBTUNE_HOME if that is set (a first start trains for minutes), and
+a real Chromium. The answers are the built-in answerer's; only for the state "streaming" an endpoint on this machine
+plays a slow LLM, since the built-in one is done before a screenshot is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from rag.settings import ROOT
+
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "e2e")]  # what drives the product in its tests drives it here
+
+from driver import FLAGS, Gate, ask, find_browser, open_page, running_chat, side, thumb, wait_until_done  # noqa: E402
+
+from fakes import endpoint  # noqa: E402
+
+FOLDER = ROOT / "docs" / "images"
+QUESTION = "Which passages get the credit for a thumb up?"
+BEGINNING = "A thumb up credits the passages that the answer **cites** [1]. The best-ranked passage that was shown and"
+    "A thumb up credits the passages that the answer **cites** [1]. The best-ranked passage that was shown and not"
+)
+SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
+THEMES = ("light", "dark")
+
+
+def main() -> None:
+    """Take all screenshots, and say where they are."""
+    gate = Gate(BEGINNING, " cited is its hard negative [1].")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary, sync_playwright() as playwright, endpoint(gate) as (slow, _):
+        home = os.environ.get("THUMBTUNE_HOME", f"{temporary}/home")
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
+        with running_chat(Path(temporary), THUMBTUNE_HOME=home) as chat:
+            for name, page in pages(browser, chat.url):
+                shoot_answers(page, name)
+        with running_chat(Path(temporary), THUMBTUNE_HOME=home, OPENAI_BASE_URL=slow) as chat:
+            for name, page in pages(browser, chat.url):
+                shoot_streaming(page, name)
+            gate.opened.set()
+        browser.close()
+    print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER}")
+
+
+def pages(browser: Browser, url: str) -> Iterator[tuple[str, Page]]:
+    """Yield a fresh page for each size and theme, with the name that its pictures end in."""
+    for screen, size in SCREENS.items():
+        for theme in THEMES:
+            context = browser.new_context(viewport=size)
+            context.add_init_script(f"localStorage.setItem('vite-ui-theme', '{theme}')")
+            yield f"{screen}-{theme}", open_page(context, url)
+            context.close()
+
+
+def shoot_answers(page: Page, name: str) -> None:
+    """Go from the empty page to an opened passage."""
+    expect(page.locator("#starters button").first).to_be_enabled()
+    shoot(page, "empty", name)
+    ask(page, QUESTION)
+    wait_until_done(page)
+    shoot(page, "answered", name)
+    thumb(page, "A", "good").click()
+    expect(page.locator(".tt-model")).to_have_count(2)
+    page.mouse.move(0, 0)
+    shoot(page, "revealed", name)
+    side(page, "A").locator(".tt-text a").first.click()
+    expect(side(page, "A").locator(".tt-fulltext").first).to_be_visible()
+    page.mouse.move(0, 0)
+    shoot(page, "passage", name)
+
+
+def shoot_streaming(page: Page, name: str) -> None:
+    """Show both answers in the middle of a sentence."""
+    ask(page, QUESTION)
+    for letter in "AB":
+        expect(side(page, letter)).to_contain_text("best-ranked")
+    shoot(page, "streaming", name)
+
+
+def shoot(page: Page, state: str, name: str) -> None:
+    """Take one picture, once nothing moves any more."""
+    page.wait_for_timeout(700)  # the page fades and scrolls
+    page.screenshot(path=FOLDER / f"{state}-{name}.png")
+
+
+if __name__ == "__main__":
+    main()

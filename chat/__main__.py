@@ -1,0 +1,130 @@
+"""What `make chat` runs: check the port and the home folder, index, bootstrap, then start Chainlit in this process.
+
+Each step is a process of its own that says "unchanged" where there is nothing to do, so a second start takes seconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from chat.identity import cookie_tag, load_secret
+from rag.errors import BadSetting, StoreFailed, ThumbtuneError
+from rag.settings import ROOT, Settings, load_settings
+
+FAILED, INTERRUPTED = 2, 130
+QUIET = ("Translated markdown file", "storage client is not initialized")  # Chainlit warns of what we do on purpose
+
+
+def main() -> int:
+    """Prepare and run the chat; return the exit code."""
+    try:
+        settings = load_settings()
+        check_port(settings.host, settings.port)
+        check_home(settings.home)
+        prepare()
+        check_port(settings.host, settings.port)  # again: the first start has taken minutes
+        start(settings)
+    except ThumbtuneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except subprocess.CalledProcessError as error:
+        return error.returncode  # it has said why
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise BadSetting where the chat could not listen on host and port."""
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise BadSetting(f"THUMBTUNE_HOST={host!r}: no such address ({error.strerror}); try localhost") from None
+    for family, kind, protocol, _, address in addresses:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                raise BadSetting(_why_not(host, port, error)) from None
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use: stop what uses it, or run `THUMBTUNE_PORT={port + 1} make chat`"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} needs more rights: run `THUMBTUNE_PORT=8000 make chat`"
+    return f"cannot listen on {host}:{port} ({error.strerror}): set THUMBTUNE_HOST and THUMBTUNE_PORT"
+
+
+def check_home(home: Path) -> None:
+    """Raise StoreFailed where nothing can be written under the home folder (root passes every check of rights)."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(b"probe" * 1024)
+    except OSError as error:
+        raise StoreFailed(
+            f"{home}: cannot be written ({error.strerror}): set THUMBTUNE_HOME to a folder you may write"
+        ) from None
+
+
+def prepare() -> None:
+    """Bring the index up to date, and train the first model. The chat starts without a model, not without an index."""
+    subprocess.run([sys.executable, "-m", "rag", "index"], check=True, env=_child_env())
+    bootstrap = subprocess.run([sys.executable, "-m", "train", "--bootstrap"], check=False, env=_child_env())
+    if bootstrap.returncode:
+        print("The first training failed; the chat starts without it, and both retrievers are alike.", file=sys.stderr)
+
+
+def _child_env() -> dict[str, str]:
+    """Return the environment in which `-m rag` finds the code from any working directory."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def start(settings: Settings) -> None:
+    """Run Chainlit until it is stopped."""
+    secret = load_secret(settings.secret)
+    os.environ.update(
+        CHAINLIT_APP_ROOT=str(ROOT),
+        CHAINLIT_HOST=settings.host,
+        CHAINLIT_PORT=str(settings.port),
+        CHAINLIT_AUTH_SECRET=secret,
+        CHAINLIT_AUTH_COOKIE_NAME=f"access_token_{cookie_tag(secret)}",
+        HF_HUB_OFFLINE="1",  # indexing has fetched what is needed; the chat never waits for a hub
+        TRANSFORMERS_OFFLINE="1",
+    )
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("chainlit").addFilter(lambda record: not any(text in record.getMessage() for text in QUIET))
+    from chainlit.cli import run_chainlit  # here, because it reads its environment when it is imported
+    from chainlit.config import config
+
+    keep_english(ROOT / ".chainlit" / "translations")
+    config.run.headless = not has_display()
+    run_chainlit(str(ROOT / "chainlit_app.py"))
+
+
+def keep_english(folder: Path) -> None:
+    """Remove the translations that Chainlit copies into the tree whenever it is imported; nothing can stop it."""
+    for translation in folder.glob("*.json"):
+        if translation.name != "en-US.json":
+            translation.unlink(missing_ok=True)
+
+
+def has_display() -> bool:
+    """Return whether a browser can be opened here."""
+    if os.environ.get("SSH_CONNECTION"):
+        return False
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
