@@ -2,8 +2,8 @@
 
     {"query": "...", "text": "...", "label": 1, "rater": "ann", "at": "2026-11-23T10:00:00Z"}
 
-`text` is the passage as the other system had it; it is looked for in the documents. Where it is not found the label is
-kept under an id of its own, and counts as soon as the text is in the documents: training looks for it again.
+`text` is the passage as the other system had it. Each training looks for it anew in the documents of its day, so a
+label that points at nothing now counts as soon as its text is there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rag.anchors import Anchors
 from rag.errors import BadLabels
 from rag.records import Chunk, LabelledPair, content_id, normalise_query
 from rag.store import Store
@@ -22,10 +23,7 @@ from rag.store import Store
 FIELDS = {"query", "text", "label"}
 DEFAULT_RATER = "import"
 UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # not now: the same file twice must leave the same rows
-IMPORTED = (
-    "import:"  # stands before a query's id where a rating has its answer's id, so that each query has rows of its own
-)
-MIN_PART = 40  # characters of a chunk that must lie within a longer text for the chunk to be meant by it
+IMPORTED = "import:"  # before a query's id, where a rating has its answer's id: each query has rows of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +39,12 @@ def import_labels(path: Path, store: Store, chunks: Sequence[Chunk]) -> ImportRe
 
     The same file twice leaves the same rows. Raises BadLabels with file, line and what to mend.
     """
-    places = _Places(chunks)
-    rows = [row for number, line in _lines(path) for row in _labels(path, number, line, places)]
-    if not rows:
+    labels = [_label(path, number, line) for number, line in _lines(path)]
+    if not labels:
         raise BadLabels(f"{path}: no labels in it; each line is one JSON object with query, text and label")
-    store.put_labels([row for row, _ in rows])
-    return ImportReport(labels=len(rows), found=sum(found for _, found in rows))
+    store.put_labels(labels)
+    anchors = Anchors(chunks)
+    return ImportReport(len(labels), sum(bool(anchors.find(label.chunk_id, label.text)) for label in labels))
 
 
 def _lines(path: Path) -> Iterable[tuple[int, str]]:
@@ -59,30 +57,23 @@ def _lines(path: Path) -> Iterable[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
 
 
-def _labels(path: Path, number: int, line: str, places: _Places) -> list[tuple[LabelledPair, bool]]:
-    """Return the rows of one line: one for each chunk that its text means, or one under an id of its own."""
+def _label(path: Path, number: int, line: str) -> LabelledPair:
+    """Return the row of one line. Its chunk id is the text's own: which chunk of today that is, training finds out."""
     try:
         given = _checked(json.loads(line))
         at = datetime.fromisoformat(given["at"]) if "at" in given else UNDATED
     except (ValueError, TypeError) as error:
         raise BadLabels(f"{path} line {number}: {error}; nothing was imported") from error
-    found = places.of(given["text"])
-    rater = str(given.get("rater") or DEFAULT_RATER)
-    targets = [(chunk.id, chunk.text) for chunk in found] or [(content_id(given["text"]), given["text"])]
-    rows = [
-        LabelledPair(
-            rater=rater,
-            answer_id=IMPORTED + content_id(normalise_query(given["query"])),
-            query=given["query"].strip(),
-            chunk_id=chunk_id,
-            text=text,
-            label=given["label"],
-            at=at if at.tzinfo else at.replace(tzinfo=UTC),
-            origin="import",
-        )
-        for chunk_id, text in targets
-    ]
-    return [(row, bool(found)) for row in rows]
+    return LabelledPair(
+        rater=str(given.get("rater") or DEFAULT_RATER),
+        answer_id=IMPORTED + content_id(normalise_query(given["query"])),
+        query=given["query"].strip(),
+        chunk_id=content_id(given["text"]),
+        text=given["text"],
+        label=given["label"],
+        at=at if at.tzinfo else at.replace(tzinfo=UTC),
+        origin="import",
+    )
 
 
 def _checked(given: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever JSON holds
@@ -94,22 +85,3 @@ def _checked(given: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever JSON hol
     if given["label"] not in (-1, 0, 1) or isinstance(given["label"], bool):
         raise ValueError(f"label must be 1, 0 or -1, not {given['label']!r}")
     return given
-
-
-class _Places:
-    """Finds the chunks that a text from another system means, whatever its blanks and its chunk size."""
-
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        self._flat = [(_flat(chunk.text), chunk) for chunk in chunks]
-        self._exact = dict(self._flat)
-
-    def of(self, text: str) -> list[Chunk]:
-        flat = _flat(text)
-        if flat in self._exact:
-            return [self._exact[flat]]
-        holding = [chunk for part, chunk in self._flat if flat in part]
-        return holding[:1] or [chunk for part, chunk in self._flat if len(part) >= MIN_PART and part in flat]
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())

@@ -12,6 +12,7 @@ from fakes import make_chunk
 from rag.errors import BadLabels
 from rag.interchange import import_labels
 from rag.store import Store, open_store
+from train.pairs import make_pairs
 
 CHUNKS = [
     make_chunk("The cat drinks warm milk\nat night, in the garden."),
@@ -36,20 +37,22 @@ def write(path: Path, *lines: object) -> Path:
     "text",
     [
         "The cat drinks warm   milk at night, in the garden.",
-        "drinks warm milk",
+        "The cat drinks warm milk at night, in the",
         "Before. The cat drinks warm milk at night, in the garden. The dog keeps no bone.",
     ],
 )
 def test_a_text_finds_its_chunk_whatever_blanks_and_size_it_has(tmp_path: Path, store: Store, text: str) -> None:
     report = import_labels(write(tmp_path / "labels.jsonl", CAT | {"text": text}), store, CHUNKS)
-    assert (report.found, [label.chunk_id for label in store.labels()]) == (1, [CHUNKS[0].id])
+    (pair,) = make_pairs(store.labels(), CHUNKS).pairs
+    assert (report.found, pair.positive_id) == (1, CHUNKS[0].id)
 
 
-def test_a_text_that_is_nowhere_is_kept_under_an_id_of_its_own(tmp_path: Path, store: Store) -> None:
+def test_a_text_that_is_nowhere_waits_until_the_documents_hold_it(tmp_path: Path, store: Store) -> None:
     report = import_labels(write(tmp_path / "l.jsonl", CAT | {"text": "Fish swim."}), store, CHUNKS)
     (label,) = store.labels()
     assert (report.labels, report.found, label.text) == (1, 0, "Fish swim.")
-    assert label.chunk_id not in {chunk.id for chunk in CHUNKS}
+    assert make_pairs(store.labels(), CHUNKS).pairs == ()
+    assert len(make_pairs(store.labels(), [*CHUNKS, make_chunk("Fish swim.")]).pairs) == 1
 
 
 def test_the_same_file_twice_leaves_the_same_rows(tmp_path: Path, store: Store) -> None:

@@ -57,7 +57,8 @@ def test_a_skipped_file_is_named_with_its_reason_on_one_line(
 
 def test_labels_are_imported_and_counted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     run(capsys, "index")
-    label = {"query": "what does a cat drink?", "text": "The cat drinks warm milk at night.", "label": 1}
+    text = "# Cats The cat drinks warm milk at night."
+    label = {"query": "what does a cat drink?", "text": text, "label": 1}
     (tmp_path / "labels.jsonl").write_text(json.dumps(label) + "\n" + json.dumps(label | {"text": "Fish fly."}))
     status, out, _ = run(capsys, "import", str(tmp_path / "labels.jsonl"))
     assert (status, "imported 2 labels, 1 of them on passages of these documents" in out) == (0, True)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from rag.anchors import Anchors
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
-
-MIN_ANCHOR = 40  # characters; a shorter text lies in other chunks by accident
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +46,6 @@ def make_pairs(labels: Sequence[LabelledPair], chunks: Sequence[Chunk]) -> MadeP
 def synthetic_to_pairs(synthetic: Iterable[SyntheticPair]) -> list[Pair]:
     """Return the pairs of queries that nobody asked; their own text is kept, for a cloze lacks its sentence."""
     return [Pair(pair.query, pair.chunk_id, pair.text) for pair in synthetic]
-
-
-class Anchors:
-    """Finds the chunk of today that a label means. `texts` holds every chunk's text by id."""
-
-    def __init__(self, chunks: Sequence[Chunk]) -> None:
-        self.texts = {chunk.id: chunk.text for chunk in chunks}
-        self._normal = [(" ".join(chunk.text.split()), chunk.id) for chunk in chunks]
-        self._exact = dict(reversed(self._normal))  # of equal texts the first counts
-        self._found: dict[str, str | None] = {}
-
-    def find(self, chunk_id: str, text: str) -> str | None:
-        """Return the id of that chunk, or of the one whose text is this, holds this, or lies in this; else None."""
-        if chunk_id in self.texts:
-            return chunk_id
-        wanted = " ".join(text.split())
-        if wanted not in self._found:
-            self._found[wanted] = self._exact.get(wanted) or self._around(wanted) or self._inside(wanted)
-        return self._found[wanted]
-
-    def _around(self, wanted: str) -> str | None:
-        """Return the shortest chunk that holds the text: it says the least else."""
-        if len(wanted) < MIN_ANCHOR:
-            return None
-        return min(((len(text), i) for text, i in self._normal if wanted in text), default=(0, None))[1]
-
-    def _inside(self, wanted: str) -> str | None:
-        """Return the longest chunk that lies in the text: it says the most of it."""
-        inside = [(len(text), i) for text, i in self._normal if len(text) >= MIN_ANCHOR and text in wanted]
-        return max(inside, default=(0, None))[1]
 
 
 @dataclass(frozen=True, slots=True)
