@@ -201,7 +201,6 @@ class Pair:
     positive_id: str
     positive: str
     negatives: tuple[str, ...] = ()
-    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

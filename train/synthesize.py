@@ -21,7 +21,7 @@ QUESTIONS = "questions.jsonl"  # in a documents folder; never indexed
 PATH = " > "  # between the headings of a chunk's path
 CLOZE_WORDS = range(6, 41)  # a shorter sentence asks nothing, a longer one is a paragraph
 REST_WORDS = 15  # what must be left of a chunk for it to be findable
-MOST_MADE = 250  # of each kind from the text alone: both together, less what is held out, take some 90 s on one core
+MOST_MADE = 250  # of each kind from the text alone: both together, less what is held out, take a minute on one core
 
 
 @dataclass(frozen=True, slots=True)
