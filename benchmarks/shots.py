@@ -26,8 +26,6 @@ from fakes import endpoint  # noqa: E402
 FOLDER = ROOT / "docs" / "images"
 QUESTION = "Which passages get the credit for a thumb up?"
 BEGINNING = "A thumb up credits the passages that the answer **cites** [1]. The best-ranked passage that was shown and"
-    "A thumb up credits the passages that the answer **cites** [1]. The best-ranked passage that was shown and not"
-)
 SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,12 +19,13 @@ from chat.identity import cookie_tag, load_secret
 from rag.errors import BadSetting, StoreFailed, ThumbtuneError
 from rag.settings import ROOT, Settings, load_settings
 
-FAILED, INTERRUPTED = 2, 130
+FAILED, INTERRUPTED, TERMINATED = 2, 130, 143
 QUIET = ("Translated markdown file", "storage client is not initialized")  # Chainlit warns of what we do on purpose
 
 
 def main() -> int:
     """Prepare and run the chat; return the exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         settings = load_settings()
         check_port(settings.host, settings.port)
@@ -34,8 +36,6 @@ def main() -> int:
     except ThumbtuneError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    except subprocess.CalledProcessError as error:
-        return error.returncode  # it has said why
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
@@ -78,16 +78,24 @@ def check_home(home: Path) -> None:
 
 def prepare() -> None:
     """Bring the index up to date, and train the first model. The chat starts without a model, not without an index."""
-    subprocess.run([sys.executable, "-m", "rag", "index"], check=True, env=_child_env())
-    bootstrap = subprocess.run([sys.executable, "-m", "train", "--bootstrap"], check=False, env=_child_env())
-    if bootstrap.returncode:
+    if code := run("rag", "index"):
+        sys.exit(code)  # it has said why
+    if run("train", "--bootstrap"):
         print("The first training failed; the chat starts without it, and both retrievers are alike.", file=sys.stderr)
 
 
-def _child_env() -> dict[str, str]:
-    """Return the environment in which `-m rag` finds the code from any working directory."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
+def run(*command: str) -> int:
+    """Run `python -m COMMAND` to its end and return its exit code. Whoever stops this process stops it, too."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # works from any folder
+    with subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": path}) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:  # the terminal has told the child, too: let it clean up
+            child.wait()
+            raise
+        except SystemExit:  # by SIGTERM, which the child has not got
+            child.terminate()
+            raise
 
 
 def start(settings: Settings) -> None:

@@ -119,9 +119,8 @@ class Card:
         """Close every column that is still open, keeping what it had; the message says why."""
         for view in self._props["sides"]:
             if view["state"] in OPEN:
-                view["text"] = as_markdown(
-                    self._raw.pop(view["side"], view["text"].rstrip(NO_WORD)), len(view["sources"])
-                )
+                raw = self._raw.pop(view["side"], None)  # none where the card was read from the history
+                view["text"] = view["text"].rstrip(NO_WORD) if raw is None else as_markdown(raw, len(view["sources"]))
                 view["state"], view["error"] = state, message
 
     def vote(self, answer_id: str, value: Label) -> None:

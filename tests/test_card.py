@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.card import NO_WORD, SAME, STOPPED, Card, as_markdown, make_reveal
+from chat.card import INTERRUPTED, NO_WORD, SAME, STOPPED, Card, as_markdown, make_reveal
 from fakes import make_answer, make_hits
 from rag.duel import Done, Event, Failed, Hits, Token
 from rag.errors import BadRating
@@ -88,6 +88,14 @@ def test_breaking_off_closes_only_what_is_open_and_keeps_what_was_written() -> N
     done, stopped = card.props["sides"]
     assert (done["state"], done["error"]) == ("done", "")
     assert (stopped["state"], stopped["text"], stopped["error"]) == ("stopped", "Half a [1", STOPPED)
+
+
+def test_a_card_that_was_interrupted_keeps_its_text_as_it_was_shown() -> None:
+    card = play(("A", Hits("base", HITS)), ("A", Token("base", "key:value [1]")))
+    again = Card(json.loads(json.dumps(card.props)))
+    again.break_off("failed", INTERRUPTED)
+    assert again.props["sides"][0]["text"] == r"key\:value [1](#passage-1)"
+    assert [view["error"] for view in again.props["sides"]] == [INTERRUPTED] * 2
 
 
 def test_a_card_read_back_from_its_json_is_the_same_card() -> None:

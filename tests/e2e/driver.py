@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -56,8 +55,8 @@ class Chat:
         return open_store(self.home / "lancedb")
 
     def stop(self) -> None:
-        """Stop it as Ctrl-C does."""
-        self.process.send_signal(signal.SIGINT)
+        """Stop it, and what it has started."""
+        self.process.terminate()
         try:
             self.process.wait(30)
         except subprocess.TimeoutExpired:
