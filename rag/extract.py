@@ -35,11 +35,16 @@ class Quote:
 
 
 def quote(query: str, hits: Sequence[Hit], score: Score) -> str:
-    """Return the best sentences of the hits, each with its [n], in the order of the hits; empty where none answers."""
+    """Return the best sentences of the hits, each with its [n]; empty where none answers.
+
+    The hit with the best sentence comes first; the sentences of one hit stand together, as they do in it.
+    """
     quotes = best_quotes(query, hits, score)
-    if not quotes or max(quote.score for quote in quotes) < THRESHOLD:
+    if not quotes or quotes[0].score < THRESHOLD:
         return ""
-    return "\n\n".join(f"{quote.text} [{quote.rank}]" for quote in sorted(quotes, key=lambda q: (q.rank, q.nth)))
+    order = list(dict.fromkeys(quote.rank for quote in quotes))
+    said = sorted(quotes, key=lambda quote: (order.index(quote.rank), quote.nth))
+    return "\n\n".join(f"{quote.text} [{quote.rank}]" for quote in said)
 
 
 def best_quotes(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
@@ -65,7 +70,11 @@ def best_quotes(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
 
 
 def sentences(text: str) -> list[str]:
-    """Return what can be quoted from a chunk: sentences, list items and table rows on one line each, no headings."""
+    """Return what can be quoted from a chunk: sentences, list items and table rows, on one line each.
+
+    Headings say nothing, and a question answers none.
+    """
     parts = (text[start:end] for start, end in split(text, 0, len(text), UNITS))
     lines = (" ".join(line for line in part.splitlines() if not NOT_SAID.match(line)) for part in parts)
-    return [said for line in lines if (said := " ".join(BULLET.sub("", line).split()))]
+    said = (" ".join(BULLET.sub("", line).split()) for line in lines)
+    return [line for line in said if line and not line.endswith("?")]

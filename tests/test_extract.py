@@ -29,6 +29,7 @@ def scores(**table: float):
         ("1. one\n2. two", ["one", "two"]),
         ("| a | b |\n|---|---|\n| 1 | 2 |", ["| a | b |", "| 1 | 2 |"]),
         ("```bash\nmake chat\n```", ["make chat"]),
+        ("Which one? The second.", ["The second."]),
         ("Use e.g. this. Version 3.5 too.", ["Use e.g. this.", "Version 3.5 too."]),
         ("", []),
     ],
@@ -37,9 +38,10 @@ def test_what_can_be_quoted_from_a_chunk(text: str, said: list[str]) -> None:
     assert sentences(text) == said
 
 
-def test_the_best_sentences_are_quoted_in_the_order_of_the_hits() -> None:
-    hits = make_hits("Beta is here. Noise.", "Alpha is there.")
-    assert quote("q", hits, scores(Alpha=0.9, Beta=0.85)) == "Beta is here. [1]\n\nAlpha is there. [2]"
+def test_the_best_hit_comes_first_and_its_sentences_stand_as_they_do_in_it() -> None:
+    hits = make_hits("Beta is here. Noise.", "Gamma leads up. Alpha is there.")
+    said = quote("q", hits, scores(Alpha=0.9, Beta=0.88, Gamma=0.86))
+    assert said == "Gamma leads up. [2]\n\nAlpha is there. [2]\n\nBeta is here. [1]"
 
 
 def test_a_sentence_far_below_the_best_one_is_left_out() -> None:
