@@ -40,6 +40,7 @@ from rag.serve import open_serving
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 
 FOLLOW_SECONDS = 2.0  # how often the chat looks whether another model was promoted
+EVERYWHERE = ("0.0.0.0", "::")  # listening there is no address to go to
 INTERNAL = "Something went wrong that nobody foresaw; the terminal that runs the chat shows what."
 BUSY = "One question at a time: wait until both answers are complete, or stop them, then ask again."
 STARTERS = (  # each stands in docs/questions.jsonl, with the section that answers it
@@ -315,7 +316,8 @@ async def open_house() -> None:
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
     for note in serving.notes():
         print(f"Note: {note}")
-    print(f"thumbtune: http://{settings.host}:{settings.port}  (Ctrl-C stops it)", flush=True)
+    host = "localhost" if settings.host in EVERYWHERE else settings.host
+    print(f"thumbtune: http://{host}:{settings.port}  (Ctrl-C stops it)", flush=True)
 
 
 @cl.on_app_shutdown

@@ -67,11 +67,11 @@ def shoot_answers(page: Page, name: str) -> None:
     shoot(page, "answered", name)
     thumb(page, "A", "good").click()
     expect(page.locator(".tt-model")).to_have_count(2)
-    page.mouse.move(0, 0)
+    page.mouse.move(200, 30)
     shoot(page, "revealed", name)
     side(page, "A").locator(".tt-text a").first.click()
     expect(side(page, "A").locator(".tt-fulltext").first).to_be_visible()
-    page.mouse.move(0, 0)
+    page.mouse.move(200, 30)
     shoot(page, "passage", name)
 
 

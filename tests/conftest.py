@@ -28,6 +28,11 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 TINY_DIM, TINY_MAX_TOKENS = 32, 64
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser tests last: Playwright keeps an event loop running in this thread until the session ends."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)
+
+
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Settings:
     """Return settings with a home of their own, our tiny model in both arms, and two small documents."""

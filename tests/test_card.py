@@ -1,3 +1,5 @@
+"""A card shows what the duel says, loses no text, and knows no arm before it is unveiled."""
+
 from __future__ import annotations
 
 import json

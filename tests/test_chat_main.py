@@ -1,3 +1,5 @@
+"""What `python -m chat` checks before it starts, and how it says what is wrong."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Headers that keep foreign scripts out, and the doors of Chainlit that nobody needs stay shut."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Threads, cards and their owners survive the process, and nobody reads another's."""
+
 from __future__ import annotations
 
 import sqlite3

@@ -1,3 +1,5 @@
+"""A signed cookie tells raters apart; the key that signs it is made once and kept private."""
+
 from __future__ import annotations
 
 import stat

@@ -1,3 +1,5 @@
+"""A card on screen: whole snapshots to every tab, and never the last one lost."""
+
 from __future__ import annotations
 
 import asyncio

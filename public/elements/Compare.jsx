@@ -17,6 +17,8 @@ const LOST = 'the chat did not take it. Reload the page, then rate.';
 if (!window[KEY]) {
   const isBusy = (side) => side.state === 'waiting' || side.state === 'streaming';
 
+  const place = (source) => [source.source, source.heading].filter(Boolean).join(' > ');
+
   const Compare = ({ card, callAction }) => (
     <div className="tt-card">
       <Outcome card={card} />
@@ -148,7 +150,7 @@ if (!window[KEY]) {
 
   const Passage = ({ source, score, alone, open, toggle }) => (
     <li className="tt-passage" data-cited={source.cited} data-rank={source.rank}>
-      <button type="button" aria-expanded={open} disabled={!source.text} onClick={toggle} title={source.source}>
+      <button type="button" aria-expanded={open} disabled={!source.text} onClick={toggle} title={place(source)}>
         <span className="tt-rank">{source.rank}</span>
         <span className="tt-where">
           <span className="tt-title">
@@ -171,7 +173,7 @@ if (!window[KEY]) {
       ? [card.reveal.summary, ...card.reveal.notes]
       : [card.same && `${card.same}.`, blind && 'Which retriever wrote which is shown after your first rating.'];
     return (
-      <div className="tt-outcome" data-unveiled={Boolean(card.reveal)}>
+      <div className="tt-outcome" role="status" data-unveiled={Boolean(card.reveal)}>
         {lines.filter(Boolean).map((line) => (
           <p key={line}>{line}</p>
         ))}

@@ -51,7 +51,7 @@ def start_chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
         yield lambda **settings: running.enter_context(running_chat(tmp_path_factory.mktemp("chat"), **settings))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not the session: while it is open an event loop runs, and no async test can
 def browser() -> Iterator[Browser]:
     """Return a real Chromium or Chrome. Without one the test is skipped; in CI it fails."""
     found = find_browser()

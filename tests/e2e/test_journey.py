@@ -76,12 +76,28 @@ def test_chat_rate_train_and_the_chat_serves_what_was_trained(chat: Chat, contex
     assert back.returncode == 0, back.stderr
 
 
-def test_a_second_start_repeats_nothing(chat: Chat, start_chat: Callable[..., Chat]) -> None:
-    chat.stop()
+def test_a_second_start_repeats_nothing_and_unveils_what_the_first_one_answered(
+    chat: Chat, start_chat: Callable[..., Chat], context: BrowserContext
+) -> None:
+    page = open_page(context, chat.url)
+    ask(page, "What is an arm?")
+    wait_until_done(page)
+    page.wait_for_url("**/thread/*")
+    thread = page.url.removeprefix(chat.url)
     versions = sorted(path.name for path in (chat.home / "models").iterdir())
+    chat.stop()
+    thumb(page, "A", "good").click()
+    expect(side(page, "A").get_by_role("alert")).to_contain_text("Not stored")
+
     again = start_chat(THUMBTUNE_HOME=str(chat.home))
     assert "unchanged" in again.log.read_text()
     assert sorted(path.name for path in (chat.home / "models").iterdir()) == versions
+    page = open_page(context, again.url + thread)
+    wait_until_done(page)
+    expect(page.locator("[aria-pressed=true]")).to_have_count(0)
+    thumb(page, "A", "good").click()
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".tt-score")).to_have_count(10)
 
 
 def answered_questions() -> set[str]:
