@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 from rag.answer import ArmChain
-from rag.errors import BadQuery
+from rag.errors import BadModel, BadQuery, NotIndexed
 from rag.llm import explain
 from rag.prompt import cited_numbers, is_abstention
 from rag.records import Answer, Arm, Hit, Side
@@ -96,6 +96,18 @@ async def run_duel(
         await asyncio.gather(*arms, return_exceptions=True)
 
 
+def _told(arm: Arm, error: Exception) -> str:
+    """Return what the user reads of an arm's failure. It must not tell which arm it is: the duel may be blind."""
+    if isinstance(error, BadModel | NotIndexed):
+        log.error("arm %s: %s", arm, error)
+        return "this retriever could not search: its embedding model or index failed; the terminal says which and why"
+    told = explain(error)
+    if told is None:
+        log.error("arm %s failed in a way nobody foresaw", arm, exc_info=error)
+        told = f"this arm failed with an internal error ({type(error).__name__}): the terminal shows its traceback"
+    return told
+
+
 async def _run_arm(
     arm: Arm, side: Side, chain: ArmChain, query: str, duel_id: str, timeout: float, queue: asyncio.Queue[Event]
 ) -> None:
@@ -114,11 +126,7 @@ async def _run_arm(
                     text += token
                     queue.put_nowait(Token(arm, token))
     except Exception as error:  # the rim of an arm: nothing that breaks here may reach the other arm
-        message = explain(error)
-        if message is None:
-            log.exception("arm %s failed in a way nobody foresaw", arm)
-            message = f"this arm failed with an internal error ({type(error).__name__}): the log has its traceback"
-        queue.put_nowait(Failed(arm, message, hits, text))
+        queue.put_nowait(Failed(arm, _told(arm, error), hits, text))
         return
     cited = cited_numbers(text, len(hits))
     answer = Answer(

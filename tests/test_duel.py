@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableGenerator
 from fakes import make_hits
 from rag.answer import ArmChain
 from rag.duel import MAX_QUERY_CHARS, Done, Event, Failed, Hits, Token, check_query, run_duel
-from rag.errors import AnswerFailed, BadQuery
+from rag.errors import AnswerFailed, BadModel, BadQuery, NotIndexed
 from rag.prompt import DONT_KNOW
 from rag.records import Arm
 
@@ -82,6 +82,16 @@ async def test_an_arm_that_fails_keeps_what_it_had_and_leaves_the_other_whole(er
     assert (failed.text, failed.hits) == ("Half", tuple(HITS))
     assert "inner secret" not in failed.message
     assert last(events, "tuned").answer.text == "Whole answer"
+
+
+@pytest.mark.parametrize("error", [BadModel("openai:secret-model: refused"), NotIndexed("arm base: no index")])
+async def test_a_failure_of_retrieval_does_not_tell_which_arm_it_is(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = last(await duel(arm(error=error), arm("fine")), "base").message
+    assert "the terminal says which and why" in message
+    assert not any(name in message for name in ("base", "tuned", "secret-model"))
+    assert str(error) in caplog.text
 
 
 async def test_an_arm_that_never_ends_is_cut_off_and_the_other_is_whole() -> None:
