@@ -6,7 +6,14 @@ BIN := .venv/bin
 DOCS ?=
 COVIDQA ?= ../shared/data/covidqa/200423_covidQA.json
 export THUMBTUNE_DOCS := $(or $(DOCS),$(THUMBTUNE_DOCS))
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off --constraint constraints.txt
+# What pip says, as one line that tells how far it is; plain lines where nobody watches a terminal.
+PROGRESS = awk -v tty=$$([ -t 1 ] && echo 1) '/^ *(Collecting|Downloading|Installing)/ { \
+	n += /Collecting/; line = sprintf("%4d packages  %s", n, substr($$0, 1, 60)); \
+	if (tty) { printf "\r\033[K%s", line; fflush() } else if (n % 50 == 1 || /Installing/) print line } \
+	END { if (tty) printf "\r\033[K" }'
 
 help:  ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -43,10 +50,10 @@ fix: .venv/installed-dev  ## let ruff mend what it can
 		{ echo "needs Python 3.11 or newer with venv, $(PYTHON) is not: install python3 and python3-venv, or set PYTHON=..."; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing what thumbtune needs into .venv (once, about 2 GB with torch)"
-	@$(PIP) --quiet --progress-bar on --editable .
+	@$(PIP) --editable . | $(PROGRESS)
 	@touch $@
 
 .venv/installed-dev: .venv/installed
 	@echo "Installing what the tests need into .venv (once)"
-	@$(PIP) --quiet --progress-bar on --editable '.[dev]'
+	@$(PIP) --editable '.[dev]' | $(PROGRESS)
 	@touch $@
