@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from rag.__main__ import index
 from rag.embed import load_embedder
 from rag.extract import MARGIN, MAX_HITS, THRESHOLD, best_quotes
 from rag.index import load_corpus
+from rag.prepare import index
 from rag.records import Hit
 from rag.settings import ROOT, Settings
 from rag.store import open_store

@@ -1,6 +1,6 @@
 """What `make chat` runs: check the port and the home folder, index, bootstrap, then start Chainlit in this process.
 
-Each step is a process of its own that says "unchanged" where there is nothing to do, so a second start takes seconds.
+Each step says "unchanged" where there is nothing to do, so a second start takes seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from chat.identity import cookie_tag, load_secret
 from rag.errors import BadSetting, StoreFailed, ThumbtuneError
+from rag.prepare import index, told
 from rag.settings import ROOT, Settings, load_settings
 
 FAILED, INTERRUPTED, TERMINATED = 2, 130, 143
@@ -30,7 +31,7 @@ def main() -> int:
         settings = load_settings()
         check_port(settings.host, settings.port)
         check_home(settings.home)
-        prepare()
+        prepare(settings)
         check_port(settings.host, settings.port)  # again: the first start has taken minutes
         start(settings)
     except ThumbtuneError as error:
@@ -76,10 +77,12 @@ def check_home(home: Path) -> None:
         ) from None
 
 
-def prepare() -> None:
-    """Bring the index up to date, and train the first model. The chat starts without a model, not without an index."""
-    if code := run("rag", "index"):
-        sys.exit(code)  # it has said why
+def prepare(settings: Settings) -> None:
+    """Bring the index up to date, and train the first model. The chat starts without a model, not without an index.
+
+    Indexing happens in this process: the libraries it loads, in some eight seconds, are those that will serve.
+    """
+    print(told(index(settings)), flush=True)
     if run("train", "--bootstrap"):
         print("The first training failed; the chat starts without it, and both retrievers are alike.", file=sys.stderr)
 

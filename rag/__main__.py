@@ -10,21 +10,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from functools import partial
 from pathlib import Path
-from typing import Never
-
-from tqdm import tqdm
 
 from rag.embed import load_embedder
 from rag.errors import ThumbtuneError
-from rag.index import IndexReport, corpus_chunks, is_level, load_corpus, update_documents, update_vectors
-from rag.ingest import ingest
+from rag.index import corpus_chunks, is_level, load_corpus
 from rag.interchange import import_labels
+from rag.prepare import index, told
 from rag.records import ARMS, SIDES, normalise_query
 from rag.registry import Registry
 from rag.retrieve import arm_models
-from rag.settings import Settings, load_settings
+from rag.settings import load_settings
 from rag.store import open_store
 
 USER_ERROR = 2
@@ -70,50 +66,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _index(given: argparse.Namespace) -> None:
     settings = load_settings(**({"docs": tuple(given.paths)} if given.paths else {}))
-    report = index(settings)
-    print(_index_line(report))
-    for skipped in report.skipped:
-        print(f"skipped {skipped.source!r}: {skipped.reason}")
+    print(told(index(settings)))
     if given.paths and settings.docs != load_settings().docs:
         print(f"To chat with these: make chat DOCS={os.pathsep.join(map(str, settings.docs))}")
-
-
-def index(settings: Settings) -> IndexReport:
-    """Bring documents and both arms' tables level with the files, with a progress bar for each step that has work."""
-    store = open_store(settings.lancedb)
-    corpus = load_corpus(settings)
-    references = {reference: name for name, reference in arm_models(settings, corpus.folders_id).values()}
-    references.setdefault(settings.start_model, settings.start_model)
-    embedders = {reference: load_embedder(reference, settings) for reference in references}
-    counter = embedders[settings.start_model].count_tokens
-    limit = min(settings.chunk_tokens, *(embedder.max_tokens for embedder in embedders.values()))
-    known = store.document_hashes(corpus.id)
-    outcomes = ingest(
-        settings.docs,
-        known=known,
-        count_tokens=counter,
-        chunk_tokens=limit,
-        progress=lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
-        without=[settings.home],
-    )
-    report = update_documents(store, corpus, outcomes)
-    for _, reference in arm_models(settings, corpus.folders_id).values():
-        with tqdm(desc=f"embedding ({references[reference]})", unit="chunk", disable=None, leave=False) as bar:
-            update_vectors(store, corpus.id, embedders[reference], partial(_advance, bar))
-    store.close()
-    return report
-
-
-def _advance(bar: tqdm[Never], done: int, total: int) -> None:
-    bar.total = total
-    bar.update(done)
-
-
-def _index_line(report: IndexReport) -> str:
-    if report.is_unchanged:
-        return f"index: unchanged, {len(report.unchanged)} documents"
-    parts = {"added": report.added, "changed": report.changed, "deleted": report.deleted, "unchanged": report.unchanged}
-    return "index: " + ", ".join(f"{len(sources)} {what}" for what, sources in parts.items() if sources)
 
 
 def _ask(given: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ FLOORS: dict[int, str] = {
     4: "rag.retrieve rag.feedback rag.index rag.interchange",
     5: "rag.answer",
     6: "rag.duel",
-    7: "rag.serve",
+    7: "rag.serve rag.prepare",
     8: "train.pairs train.synthesize train.split train.negatives train.tune train.evaluate",
     9: "train.gather train.promote train.report",
     10: "chat.card chat.identity chat.history chat.guard",

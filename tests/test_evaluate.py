@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fakes import make_chunk
-from rag.__main__ import index
 from rag.embed import load_embedder
 from rag.index import corpus_chunks, load_corpus
+from rag.prepare import index
 from rag.records import Qrels
 from rag.settings import Settings
 from rag.stats import GATE

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rag import embed
-from rag.__main__ import index
 from rag.errors import NoDocuments
 from rag.index import corpus_chunks, is_level, load_corpus, update_vectors
+from rag.prepare import index
 from rag.settings import Settings
 from rag.store import Store, open_store
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.__main__ import index
 from rag.embed import Embedder, load_embedder
 from rag.errors import UnknownVersion
 from rag.index import corpus_chunks, is_level, load_corpus
 from rag.ingest import Corpus
+from rag.prepare import index
 from rag.registry import START_WEIGHTS, Registry, Version
 from rag.settings import Settings
 from rag.store import Store, open_store

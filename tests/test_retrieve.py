@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fakes import NOON
-from rag.__main__ import index
 from rag.embed import load_embedder
 from rag.errors import NotIndexed
 from rag.index import load_corpus, update_vectors
+from rag.prepare import index
 from rag.registry import START_WEIGHTS, Registry, Version
 from rag.retrieve import Arms, retrieve
 from rag.settings import Settings

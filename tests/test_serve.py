@@ -9,10 +9,10 @@ from contextlib import aclosing
 import pytest
 
 from fakes import endpoint, stream
-from rag.__main__ import index
 from rag.duel import Done, Failed
 from rag.errors import NotIndexed
 from rag.feedback import rate_answer
+from rag.prepare import index
 from rag.records import Arm, Side
 from rag.serve import Serving, open_serving
 from rag.settings import Settings

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from rag.__main__ import index
 from rag.index import corpus_chunks, is_level, load_corpus
 from rag.interchange import import_labels
+from rag.prepare import index
 from rag.registry import Registry, Version
 from rag.settings import ROOT, Settings
 from rag.store import open_store
