@@ -135,7 +135,7 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Return the settings of this process, or raise BadSetting with name, value and reason in one line."""
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
@@ -143,3 +143,7 @@ def load_settings(**overrides: object) -> Settings:
         reason = str(first["msg"]).removeprefix("Value error, ")
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadSetting(f"{shown}={first['input']!r}: {reason}{more}; see .env.example") from None
+    if settings.answerer != EXTRACTIVE and not (settings.openai_api_key or settings.openai_base_url):
+        need = "set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed, or use extractive"
+        raise BadSetting(f"THUMBTUNE_LLM={settings.answerer!r}: {need}; see .env.example")
+    return settings

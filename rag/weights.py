@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -79,8 +80,9 @@ def _file_hash(path: Path, settings: Settings) -> str:
             while block := file.read(HASH_BLOCK):
                 digest.update(block)
         known[key] = digest.hexdigest()
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        memo.write_text(json.dumps(known))
+        with contextlib.suppress(OSError):  # only a cache: where it cannot be written the next start hashes again
+            memo.parent.mkdir(parents=True, exist_ok=True)
+            memo.write_text(json.dumps(known))
     return str(known[key])
 
 

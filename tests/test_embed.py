@@ -81,6 +81,14 @@ def test_builtin_weights_that_were_tampered_with_are_refused(
         embed.load_embedder("builtin", settings)
 
 
+def test_a_home_that_cannot_be_written_does_not_keep_the_builtin_model_from_loading(
+    settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    model = embed.load_embedder("builtin", settings.model_copy(update={"home": tmp_path / "file"}))
+    assert model.dim == 384
+
+
 @pytest.mark.parametrize(
     ("reference", "message"),
     [

@@ -58,6 +58,7 @@ def test_several_documents_folders_and_a_tilde(monkeypatch: pytest.MonkeyPatch) 
         ("THUMBTUNE_K", "many", "valid integer"),
         ("THUMBTUNE_PORT", "70000", "65535"),
         ("THUMBTUNE_LLM", "gpt-5", "give openai:NAME or extractive"),
+        ("THUMBTUNE_LLM", "openai:gpt-5", "set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed"),
         ("THUMBTUNE_LLM", "openai:", "give openai:NAME or extractive"),
         ("THUMBTUNE_START_MODEL", "openai:text-embedding-3-small", "fine-tuning needs weights"),
     ],
