@@ -1,4 +1,4 @@
-"""python -m rag: index documents, ask both arms in the terminal, look at the labels, import some, check the machine."""
+"""python -m rag: index documents, ask both arms in the terminal, take labels in and out, check the machine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 from rag.embed import load_embedder
-from rag.errors import ThumbtuneError
+from rag.errors import BadRating, StoreFailed, ThumbtuneError
+from rag.feedback import repair
 from rag.index import corpus_chunks, is_level, load_corpus
-from rag.interchange import import_labels
+from rag.interchange import Unmatched, export_labels, import_labels
+from rag.lines import write_lines
 from rag.prepare import index, told
 from rag.records import ARMS, SIDES, normalise_query
 from rag.registry import Registry
@@ -25,6 +27,7 @@ from rag.store import open_store
 
 USER_ERROR = 2
 INTERRUPTED = 130
+LISTED = 20  # unmatched lines that are printed: a screenful
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,9 +60,13 @@ def build_parser() -> argparse.ArgumentParser:
     ask.add_argument("question")
     command("stats", _stats, "show documents, answers, ratings, pairs and versions")
     labels = command(
-        "import", _import, "take labels from a JSONL file: query, text, label, and optionally rater and at"
+        "import", _import, "take labels from a JSONL file or a BEIR folder; lines that mean no passage are listed"
     )
-    labels.add_argument("file", type=Path)
+    labels.add_argument("file", type=Path, help="labels.jsonl, or a folder with corpus.jsonl, queries.jsonl and qrels/")
+    export = command("export", _export, "write all labels, to a JSONL file or a BEIR folder")
+    export.add_argument("out", type=Path, help="a new file that ends in .jsonl, or a new folder for BEIR")
+    forget = command("forget", _forget, "delete a rater's ratings and all labels that followed from them")
+    forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("doctor", _doctor, "check documents, models, index and answerer")
     return parser
 
@@ -129,11 +136,51 @@ def _stats(given: argparse.Namespace) -> None:
 def _import(given: argparse.Namespace) -> None:
     settings = load_settings()
     store = open_store(settings.lancedb)
-    report = import_labels(given.file, store, corpus_chunks(store, load_corpus(settings).id))
+    read = import_labels(given.file, store, store.documents(load_corpus(settings).id))
     store.close()
-    print(f"imported {report.labels} labels, {report.found} of them on passages of these documents")
-    if report.found < report.labels:
-        print("The others wait: they count once the documents they come from are indexed.")
+    print(f"imported {len(read.labels)} labels, {read.found} of them on passages of these documents")
+    if read.repeated:
+        print(f"{read.repeated} lines are on the same rater, query and text as a later one, which counts")
+    if read.unmatched:
+        _list_unmatched(read.unmatched, settings.home / "unmatched.txt")
+
+
+def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
+    """Print the lines that mean no passage, or the first of them; then all are in a file."""
+    print(f"{len(unmatched)} lines mean no passage of these documents:")
+    for line in unmatched[:LISTED]:
+        print(f"  {line}")
+    if len(unmatched) > LISTED:
+        try:
+            write_lines(path, map(str, unmatched))
+        except OSError as error:
+            raise StoreFailed(
+                f"{path}: cannot be written ({error.strerror}): make room, and import again for the whole list"
+            ) from error
+        print(f"  and {len(unmatched) - LISTED} more: all are in {path}")
+    if any(line.waits for line in unmatched):
+        print("Those that wait count once the documents they come from are indexed.")
+
+
+def _export(given: argparse.Namespace) -> None:
+    settings = load_settings()
+    store = open_store(settings.lancedb)
+    repair(store)
+    report = export_labels(given.out, store, store.documents(load_corpus(settings).id))
+    store.close()
+    print(f"exported {report.labels} labels on {report.queries} queries to {given.out}")
+    if report.drawn:
+        print(f"{report.drawn} passages on which raters are split are left out")
+
+
+def _forget(given: argparse.Namespace) -> None:
+    store = open_store(load_settings().lancedb)
+    ratings, labels = store.delete_rater(given.rater)
+    store.close()
+    if not ratings and not labels:
+        raise BadRating(f"rater {given.rater!r} has no rating and no label here: `python -m rag export` names raters")
+    print(f"forgot {given.rater!r}: deleted {ratings} ratings and {labels} labels")
+    print("A model that was trained on them keeps what it learnt: train again, or run `python -m train rollback`.")
 
 
 def _doctor(given: argparse.Namespace) -> None:

@@ -8,8 +8,9 @@
     ├── NotIndexed                 an arm has no complete table for this corpus and model
     ├── BadQuery                   an empty query, or one too long
     ├── AnswerFailed               the answerer broke off: endpoint down, cut stream, refused key
-    ├── BadRating                  a rating that names an unknown answer or value
-    ├── BadLabels                  a file of labels that does not parse
+    │   └── PromptRefused          the endpoint works, and will not answer this very prompt
+    ├── BadRating                  a rating that names an unknown answer or value, or a rater of whom there is none
+    ├── BadLabels                  a file of labels that does not parse, or cannot be written
     ├── StoreFailed                LanceDB could not read or write: disk full, folder read-only, a damaged table
     ├── NotEnoughFeedback          too few rated queries to train on
     └── UnknownVersion             promote or roll back to a version that is not there
@@ -47,12 +48,16 @@ class AnswerFailed(ThumbtuneError):
     """The answerer broke off before its answer was complete."""
 
 
+class PromptRefused(AnswerFailed):
+    """The endpoint works, and will not answer this very prompt."""
+
+
 class BadRating(ThumbtuneError):
-    """A rating names an answer or a value that does not exist."""
+    """A rating names an answer or a value that does not exist, or a rater has none."""
 
 
 class BadLabels(ThumbtuneError):
-    """A file of labels cannot be read."""
+    """A file of labels cannot be read or written."""
 
 
 class StoreFailed(ThumbtuneError):

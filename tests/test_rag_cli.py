@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+import rag.store
+from fakes import NOON, make_answer, make_hits
 from rag.__main__ import main
+from rag.feedback import repair
+from rag.records import Rating
 from rag.settings import Settings
+from rag.store import open_store
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +68,88 @@ def test_labels_are_imported_and_counted(capsys: pytest.CaptureFixture[str], tmp
     label = {"query": "what does a cat drink?", "text": text, "label": 1}
     (tmp_path / "labels.jsonl").write_text(json.dumps(label) + "\n" + json.dumps(label | {"text": "Fish fly."}))
     status, out, _ = run(capsys, "import", str(tmp_path / "labels.jsonl"))
-    assert (status, "imported 2 labels, 1 of them on passages of these documents" in out) == (0, True)
+    assert status == 0
+    assert out.splitlines() == [
+        "imported 2 labels, 1 of them on passages of these documents",
+        "1 lines mean no passage of these documents:",
+        "  line 2: 'what does a cat drink?': waits, for none of these documents holds 'Fish fly.'",
+        "Those that wait count once the documents they come from are indexed.",
+    ]
     assert "rated queries with a positive: 1" in run(capsys, "stats")[1]
+
+
+def test_a_place_in_a_document_is_a_label_of_the_passage_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run(capsys, "index")
+    place = {"query": "what does a dog keep?", "document": "dogs.md", "start": 8, "end": 20, "label": 1}
+    (tmp_path / "labels.jsonl").write_text(f"{json.dumps(place)}\n{json.dumps(place)}\n")
+    out = run(capsys, "import", str(tmp_path / "labels.jsonl"))[1]
+    assert "imported 1 labels, 1 of them on passages" in out
+    assert "1 lines are on the same rater, query and text as a later one, which counts" in out
+    run(capsys, "export", str(tmp_path / "out.jsonl"))
+    label = json.loads((tmp_path / "out.jsonl").read_text())
+    assert ("The dog keeps one bone" in label["text"], label["document"]) == (True, "dogs.md")
+
+
+def test_of_many_unmatched_lines_the_first_are_printed_and_all_are_in_a_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, settings: Settings
+) -> None:
+    run(capsys, "index")
+    lines = [json.dumps({"query": f"query {n}", "text": "Fish fly.", "label": 1}) for n in range(25)]
+    (tmp_path / "labels.jsonl").write_text("\n".join(lines))
+    out = run(capsys, "import", str(tmp_path / "labels.jsonl"))[1]
+    assert ("'query 19'" in out, "'query 20'" in out) == (True, False)
+    assert f"and 5 more: all are in {settings.home / 'unmatched.txt'}" in out
+    assert len((settings.home / "unmatched.txt").read_text().splitlines()) == 25
+
+
+def test_labels_go_out_and_come_in_again_as_a_file_and_as_a_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(capsys, "index")
+    text = "# Cats The cat drinks warm milk at night."
+    label = {"query": "what does a cat drink?", "text": text, "label": 1}
+    (tmp_path / "labels.jsonl").write_text(json.dumps(label))
+    run(capsys, "import", str(tmp_path / "labels.jsonl"))
+    for out in (tmp_path / "out.jsonl", tmp_path / "beir"):
+        assert run(capsys, "export", str(out))[:2] == (0, f"exported 1 labels on 1 queries to {out}\n")
+        assert run(capsys, "export", str(out))[0] == 2
+        monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / f"home-{out.name}"))
+        run(capsys, "index")
+        assert "imported 1 labels, 1 of them" in run(capsys, "import", str(out))[1]
+        monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / "home"))
+
+
+def test_a_forgotten_rater_leaves_no_rating_no_label_and_in_the_end_no_byte(
+    capsys: pytest.CaptureFixture[str], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def files_that_name_bob() -> list[Path]:
+        return [file for file in settings.lancedb.rglob("*") if file.is_file() and b"rater-bob" in file.read_bytes()]
+
+    store = open_store(settings.lancedb)
+    answers = [make_answer(make_hits("cat", "dog"), cited=(1,), id=f"answer-{n}") for n in range(30)]
+    for answer in answers:
+        store.put_answer(answer)
+    ratings = [Rating(rater, a.id, 1, True, NOON) for a in answers for rater in ("rater-ann", "rater-eve")]
+    store.put_ratings([*ratings, Rating("rater-bob", "answer-1", 1, True, NOON)])
+    repair(store)
+    assert files_that_name_bob()
+    status, out, _ = run(capsys, "forget", "rater-bob")
+    assert (status, "forgot 'rater-bob': deleted 1 ratings and 2 labels" in out) == (0, True)
+    assert {rating.rater for rating in store.ratings()} == {"rater-ann", "rater-eve"}
+    assert sorted(rating.id for rating in store.ratings()) == sorted(rating.id for rating in ratings)
+    assert Counter(label.rater for label in store.labels()) == {"rater-ann": 60, "rater-eve": 60}
+    assert repair(store) == 0
+    monkeypatch.setattr(rag.store, "KEEP_OLD_VERSIONS", timedelta(milliseconds=1))  # as if ten minutes were over
+    assert run(capsys, "forget", "rater-bob")[0] == 2
+    assert files_that_name_bob() == []
+    store.close()
+
+
+def test_a_rater_of_whom_nothing_is_stored_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, err = run(capsys, "forget", "o'brien")
+    assert (status, err.startswith('error: rater "o\'brien" has no rating and no label here: ')) == (2, True)
 
 
 def test_doctor_says_what_is_missing_and_then_that_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,6 +167,7 @@ def test_doctor_says_what_is_missing_and_then_that_all_is_well(capsys: pytest.Ca
         ("THUMBTUNE_K", "0", ["stats"], "THUMBTUNE_K='0'"),
         ("THUMBTUNE_LLM", "", ["ask", "anything"], "run `python -m rag index`"),
         ("THUMBTUNE_LLM", "", ["import", "/no/labels.jsonl"], "/no/labels.jsonl: there is no such file"),
+        ("THUMBTUNE_LLM", "", ["export", "labels.jsonl"], "there are no labels to export"),
     ],
 )
 def test_what_a_user_can_mend_is_one_line_and_status_2(

@@ -1,0 +1,98 @@
+"""Files of labels, line by line: read with the number of each line, written whole or not at all.
+
+A line ends at "\\n" and nowhere else: `str.splitlines` would also cut at U+2028 and its like, which JSON allows in a
+text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rag.errors import BadLabels
+from rag.records import Label
+
+DEFAULT_RATER = "import"
+UNDATED = datetime(1970, 1, 1, tzinfo=UTC)  # not now: the same file twice must leave the same rows
+SHOWN = 60  # characters of a line, or of a text, in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What somebody elsewhere said of a passage for a query. `where` is its line; `lacks` why it has no text, if so."""
+
+    where: str
+    query: str
+    text: str
+    label: Label
+    rater: str = DEFAULT_RATER
+    at: datetime = UNDATED
+    lacks: str = ""
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file that are not blank, each with its number from 1. Raises BadLabels."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
+    except FileNotFoundError as error:
+        raise BadLabels(f"{path}: there is no such file: check the path") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadLabels(f"{path}: cannot be read as UTF-8 text ({error}): save it as UTF-8") from error
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the JSON object of each line with the line's number. Raises BadLabels for what is none."""
+    for number, line in numbered_lines(path):
+        try:
+            given = json.loads(line)
+            if "\\ud" in line.casefold():  # half a surrogate pair is JSON, but no text that could be stored
+                json.dumps(given, ensure_ascii=False).encode("utf-8")
+        except (ValueError, RecursionError) as error:
+            raise bad_line(path, number, f"{line.strip()[:SHOWN]!r} is not JSON ({error})") from error
+        if not isinstance(given, dict):
+            raise bad_line(path, number, f"{line.strip()[:SHOWN]!r} is no object: each line needs one in braces")
+        yield number, given
+
+
+def bad_line(path: Path, number: int, why: str) -> BadLabels:
+    """Return the error of a line that cannot be used."""
+    return BadLabels(f"{path} line {number}: {why}; nothing was imported, mend the line and import again")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines to a file, each closed by "\\n"."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def write_objects(path: Path, objects: Iterable[Mapping[str, object]]) -> None:
+    """Write objects as JSON Lines, letters as they are."""
+    write_lines(path, (json.dumps(given, ensure_ascii=False) for given in objects))
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a draft beside `path`, file or folder, that takes its place when all is written, and else goes.
+
+    Raises BadLabels where something is at `path` already, or nothing can be written there.
+    """
+    if os.path.lexists(path):
+        raise BadLabels(f"{path}: is there already, and nothing is overwritten: name another, or move it away")
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield draft
+        draft.rename(path)
+    except OSError as error:
+        raise BadLabels(f"{path}: cannot be written ({error.strerror}): name a place that can") from error
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(draft) if draft.is_dir() else draft.unlink(missing_ok=True)
