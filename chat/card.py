@@ -48,13 +48,16 @@ class SideView(TypedDict):
 
 
 class SideReveal(TypedDict):
-    """What a column says once it is unveiled; `scores` and `alone` (no other arm found it) follow its sources."""
+    """What a column says once it is unveiled, after its sources' order: `scores`, `alone` (no other arm found it), and
+    `words` (words found it, the arm's model did not).
+    """
 
     arm: str
     model: str
     times: str
     scores: list[str]
     alone: list[bool]
+    words: list[bool]
 
 
 class Reveal(TypedDict):
@@ -184,11 +187,12 @@ def make_reveal(answers: Mapping[Side, Answer], notes: list[str]) -> Reveal:
             "times": f"first word after {answer.first_token_s:.1f} s, all after {answer.total_s:.1f} s",
             "scores": [f"{hit.score:.2f}" for hit in answer.hits],
             "alone": [compared and hit.chunk.id not in elsewhere for hit in answer.hits],
+            "words": [hit.origin == "explore" for hit in answer.hits],
         }
     for side in SIDES:
         if side not in sides:
             (arm,) = [arm for arm in ARMS if all(arm != answer.arm for answer in answers.values())]
-            sides[side] = {"arm": arm, "model": "", "times": "", "scores": [], "alone": []}
+            sides[side] = {"arm": arm, "model": "", "times": "", "scores": [], "alone": [], "words": []}
     return {"summary": _difference(answers), "notes": notes, "sides": sides}
 
 

@@ -77,7 +77,7 @@ def corpus_chunks(store: Store, corpus_id: str) -> list[Chunk]:
 def update_vectors(
     store: Store, corpus_id: str, embedder: Embedder, progress: Embedded = lambda done, total: None
 ) -> str:
-    """Bring a model's vector table level with table `documents`, and return the table's name.
+    """Bring a model's vector table and its index of words level with table `documents`, and return the table's name.
 
     Embeds only the chunks that the table lacks. `progress` is told (done, total) after each step.
     """
@@ -94,6 +94,7 @@ def update_vectors(
         store.put_chunks(table, step, vectors)
     _refresh_places(store, table, chunks, have)
     store.delete_chunks(table, have - {chunk.id for chunk in chunks})
+    store.index_words(table)
     return table
 
 

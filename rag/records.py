@@ -124,12 +124,20 @@ class Answer:
     at: datetime
 
 
-RatingKind = Literal["answer"]
+RatingKind = Literal["answer", "source", "taught", "preference"]
+Choice = Literal["", "base", "tuned", "tie", "both bad"]
+Reason = Literal["", "wrong source", "incomplete", "not in the documents", "made up"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+CHOICES: tuple[Choice, ...] = get_args(Choice)
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What one rater said of one answer: +1, -1, or 0 for withdrawn. Its id hashes rater and target: one row, ever."""
+    """What one rater said of one target: +1, -1, or 0 for withdrawn. Its id hashes rater and target: one row, ever.
+
+    The target is an answer, one source of it (`chunk_id`), a duel (`answer_id` is the duel's id, `choice` the arm
+    preferred), or a passage taught for a query (`answer_id` is the query's id, the last three fields say which).
+    """
 
     rater: str
     answer_id: str
@@ -137,13 +145,18 @@ class Rating:
     blind: bool
     at: datetime
     kind: RatingKind = "answer"
-    reason: str = ""
+    reason: Reason = ""
     comment: str = ""
+    chunk_id: str = ""
+    choice: Choice = ""
+    query: str = ""
+    text: str = ""
 
     @property
     def id(self) -> str:
         """Return the key under which a changed rating replaces the former one."""
-        return content_id(self.rater, self.kind, self.answer_id)
+        part = (self.chunk_id,) if self.chunk_id else ()
+        return content_id(self.rater, self.kind, self.answer_id, *part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +193,12 @@ class LabelledPair:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticPair:
-    """A query made for a chunk that nobody has rated: by a heading, an inverse cloze, or from a file of questions."""
+    """A query made for a chunk that nobody has rated: from its text alone, by an LLM, or from a file of questions."""
 
     query: str
     chunk_id: str
     text: str
-    origin: Literal["heading", "cloze", "questions"]
+    origin: Literal["heading", "cloze", "definition", "llm", "questions"]
 
     @property
     def id(self) -> str:
@@ -195,19 +208,28 @@ class SyntheticPair:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One training example, conflicts resolved. `negatives` are texts of chunks that do not answer the query."""
+    """One training example, conflicts resolved. `negatives` are texts of chunks that do not answer the query.
+
+    `weight` says how often it is seen: 1 is once an epoch, 2 twice, 0.5 in every other one.
+    """
 
     query: str
     positive_id: str
     positive: str
     negatives: tuple[str, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Qrels:
-    """Judged truth of the held-out queries: query -> ids of the chunks that answer it."""
+    """Judged truth of the held-out queries: query -> ids of the chunks that answer it.
+
+    `judged` has for a query all chunks that somebody looked at, the relevant ones among them; a chunk outside of it is
+    not known to be wrong. Where it names no query, only the relevant ones were judged.
+    """
 
     relevant: dict[str, frozenset[str]] = field(default_factory=dict)
+    judged: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.relevant)

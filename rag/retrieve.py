@@ -1,13 +1,16 @@
 """A query and an arm -> ranked hits, and what serves each arm now.
 
-The idea a reader would miss: a question takes its arm's `Served` once, at its start. A promotion swaps the next one's.
+The ideas a reader would miss: a question takes its arm's `Served` once, at its start; a promotion swaps the next one's.
+And the last places may go to chunks that the words found and the embeddings did not, in both arms alike: a rating can
+only teach what was shown, so a model that alone decides what is shown never hears of what it misses.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from rag.embed import Embedder, load_embedder
 from rag.errors import NotIndexed, ThumbtuneError
@@ -38,10 +41,28 @@ def arm_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]
     return {"base": (settings.base_model, settings.base_model), "tuned": tuned}
 
 
-def retrieve(store: Store, served: Served, query: str, k: int) -> list[Hit]:
-    """Return the k chunks nearest to the query by this arm's embeddings, best first."""
+def retrieve(store: Store, served: Served, query: str, k: int, explore: int) -> list[Hit]:
+    """Return the k chunks nearest to the query by this arm's embeddings, the last `explore` places open to words."""
     (vector,) = served.embedder.embed_queries([query])
-    return store.search(served.table, vector, k)
+    dense = store.search(served.table, vector, k)
+    # k are enough: even if words find all that dense ranks first, `explore` of k candidates are others
+    lexical = store.search_text(served.table, query, vector, k) if explore else []
+    return with_explore(dense, lexical, k, explore)
+
+
+def with_explore(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, explore: int) -> list[Hit]:
+    """Return the k best dense hits, the last of them displaced by what the words found and these k lack.
+
+    Candidates are the `explore` best lexical hits outside the first k - explore dense ones. One that is among the k
+    anyway stays there as what it is, a dense hit; only a chunk that dense would not have shown is marked "explore".
+    So a dense hit always has its dense rank, and no word in common means no change.
+    """
+    first = {hit.chunk.id for hit in dense[: k - explore]}
+    shown = {hit.chunk.id for hit in dense[:k]}
+    candidates = [hit for hit in lexical if hit.chunk.id not in first][:explore]
+    new = [hit for hit in candidates if hit.chunk.id not in shown]
+    hits = [*dense[: k - len(new)], *new]
+    return [replace(hit, rank=rank) for rank, hit in enumerate(hits, start=1)]
 
 
 class Arms:
@@ -94,4 +115,6 @@ class Arms:
         table = self._store.chunk_table(self._corpus.id, embedder.fingerprint)
         if not self._store.has_table(table):
             raise NotIndexed(f"arm {arm}: {model} has no index of these documents: run `python -m rag index`")
+        if self._settings.explore:
+            self._store.index_words(table)  # a table of an earlier release has none; 10,000 chunks take 0.2 s
         return Served(arm, model, embedder, table)

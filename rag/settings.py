@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rag.errors import BadSetting
@@ -37,6 +37,12 @@ class Settings(BaseSettings):
     start_model: str = Field("builtin", description="model that fine-tuning starts from; not openai:")
     chunk_tokens: int = Field(128, ge=16, le=8192, description="longest chunk, in tokens of the start model")
     k: int = Field(5, ge=1, le=50, description="hits per arm that an answer is written from")
+    explore: int = Field(
+        1,
+        ge=0,
+        validate_default=True,
+        description="how many of the k may be hits that words found and embeddings did not",
+    )
 
     # answers
     llm: str = Field("", description=f"{EXTRACTIVE} or openai:NAME; empty: chosen by whether a key or base URL is set")
@@ -72,6 +78,16 @@ class Settings(BaseSettings):
         if isinstance(value, Path):
             return value.expanduser().resolve()
         return tuple(path.expanduser().resolve() for path in value)
+
+    @field_validator("explore", mode="after")
+    @classmethod
+    def _leaves_room(cls, value: int, info: ValidationInfo) -> int:
+        k = info.data.get("k")  # none where k itself is wrong, which is then the message
+        if k is not None and value >= k:
+            raise ValueError(
+                f"must be below THUMBTUNE_K={k}, else both arms show the same: lower it (0: none), or raise THUMBTUNE_K"
+            )
+        return value
 
     @field_validator("start_model", mode="after")
     @classmethod

@@ -19,7 +19,7 @@ import numpy as np
 from lancedb import col, lit
 from numpy.typing import NDArray
 
-from rag import tables
+from rag import tables, words
 from rag.errors import StoreFailed
 from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, SyntheticPair, content_id
 
@@ -131,6 +131,23 @@ class Store:
         rows = sorted(_guard(self.folder, query), key=lambda row: (row["_distance"], row["id"]))
         return [Hit(tables.read_chunk(row), rank, 1.0 - row["_distance"]) for rank, row in enumerate(rows, start=1)]
 
+    def index_words(self, table: str) -> None:
+        """Make the index that `search_text` reads, unless nothing was written since it was made."""
+        self._write(table, lambda: words.index_words(self._open(table)))
+
+    def search_text(self, table: str, query: str, vector: Vectors, n: int) -> list[Hit]:
+        """Return at most n chunks that share words with the query, best first by BM25; needs `index_words`.
+
+        `vector` is the query's: each hit's score is the cosine, as in `search`.
+        """
+        columns = ["id", *(field.name for field in tables.CHUNK), "vector"]
+        rows = _guard(self.folder, lambda: words.find_words(self._open(table), query, columns, n))
+        scores = [float(np.asarray(row["vector"], dtype=np.float32) @ vector) for row in rows]
+        return [
+            Hit(tables.read_chunk(row), rank, score, "explore")
+            for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
+        ]
+
     # --- answers, ratings and what is learnt from them -------------------------------------------------------------
 
     def put_answer(self, answer: Answer) -> None:
@@ -164,6 +181,13 @@ class Store:
     def labels(self) -> list[LabelledPair]:
         """Return all rows of `training_pairs`."""
         return [tables.read_label(row) for row in self._rows(tables.TRAINING_PAIRS)]
+
+    def delete_rater(self, rater: str) -> tuple[int, int]:
+        """Delete a rater's ratings, then the labels that followed from them; return how many of each.
+
+        In this order, since labels are derived anew from ratings: cut off in between, a second call does the rest.
+        """
+        return self._forget(tables.RATINGS, rater), self._forget(tables.TRAINING_PAIRS, rater)
 
     def put_synthetic(self, pairs: Sequence[SyntheticPair]) -> None:
         """Write rows of `synthetic_pairs`."""
@@ -224,6 +248,17 @@ class Store:
         for start in range(0, len(ids), IN_LIST):
             where = col("id").isin(ids[start : start + IN_LIST]).to_sql()
             self._write(name, lambda where=where: self._open(name).delete(where))  # type: ignore[misc]
+
+    def _forget(self, name: str, rater: str) -> int:
+        """Delete a rater's rows, and see to it that their bytes go, too, once older versions may be removed."""
+        if not self.has_table(name):
+            return 0
+        ids = [row["id"] for row in self._rows(name, col("rater") == lit(rater), ["id"])]
+        self._delete(name, ids)
+        if ids:  # a deleted row is only marked: it stays in its file until all other rows have moved to a new one
+            self._write(name, lambda: self._open(name).update(values_sql={"rater": "rater"}))
+        self._write(name, lambda: self._compact(name))
+        return len(ids)
 
     def _write(self, name: str, action: Callable[[], object]) -> None:
         """Run a write in the one writer thread, and return (or raise StoreFailed) when it is done."""

@@ -66,6 +66,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ID,
             *_fields(rater=pa.string(), kind=pa.string(), answer_id=pa.string(), value=pa.int8(), blind=pa.bool_()),
             *_fields(reason=pa.string(), comment=pa.string(), at=TIME),
+            *_fields(chunk_id=pa.string(), choice=pa.string(), query=pa.string(), text=pa.string()),
         ]
     ),
     TRAINING_PAIRS: pa.schema(
@@ -127,8 +128,8 @@ def keyed_row(record: Rating | LabelledPair | SyntheticPair) -> Row:
 
 
 def read_rating(row: Row) -> Rating:
-    """Return the rating of a row."""
-    return Rating(**_without_id(row))
+    """Return the rating of a row; a column that came later is empty in older rows."""
+    return Rating(**{name: "" if value is None else value for name, value in _without_id(row).items()})
 
 
 def read_label(row: Row) -> LabelledPair:

@@ -154,6 +154,7 @@ def test_a_reveal_names_both_and_marks_what_only_one_found() -> None:
                 "times": "first word after 0.1 s, all after 2.3 s",
                 "scores": ["0.90", "0.80", "0.70"],
                 "alone": [True, False, True],
+                "words": [False, False, False],
             },
             "B": {
                 "arm": "base",
@@ -161,9 +162,17 @@ def test_a_reveal_names_both_and_marks_what_only_one_found() -> None:
                 "times": "first word after 0.1 s, all after 0.2 s",
                 "scores": ["0.90", "0.80", "0.70"],
                 "alone": [True, False, True],
+                "words": [False, False, False],
             },
         },
     }
+
+
+def test_a_hit_that_words_found_is_marked_by_the_reveal_and_not_before() -> None:
+    hits = (*HITS[:2], replace(HITS[2], origin="explore"))
+    assert make_reveal({"A": make_answer(hits)}, [])["sides"]["A"]["words"] == [False, False, True]
+    shown, blind = (play(("A", Hits("base", each)), ("A", Done("base", make_answer(each)))) for each in (hits, HITS))
+    assert shown.props == blind.props
 
 
 def test_a_reveal_with_one_answer_names_the_other_arm_and_claims_no_difference() -> None:

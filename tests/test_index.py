@@ -93,6 +93,24 @@ def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, model: 
     assert is_level(store, corpus.id, table)
 
 
+def test_the_index_of_words_is_made_anew_only_after_a_change(settings: Settings, model: Counting) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    table = store.chunk_table(corpus.id, model.fingerprint)
+
+    def made() -> str:
+        (words,) = store._open(table).list_indices()
+        assert words.num_unindexed_rows == 0
+        return str(words.index_uuid)
+
+    first = made()
+    index(settings)
+    assert made() == first
+    (settings.docs[0] / "dogs.md").unlink()
+    index(settings)
+    assert made() != first
+
+
 def test_two_models_have_two_tables(settings: Settings, other_tiny_model: Path) -> None:
     index(settings.model_copy(update={"base_model": str(other_tiny_model)}))
     tables = [name for name in open_store(settings.lancedb)._names() if name.startswith("chunks__")]

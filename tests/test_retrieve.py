@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fakes import NOON
+from fakes import NOON, make_hits
 from rag.embed import load_embedder
 from rag.errors import NotIndexed
 from rag.index import load_corpus, update_vectors
 from rag.prepare import index
+from rag.records import ARMS, Hit
 from rag.registry import START_WEIGHTS, Registry, Version
-from rag.retrieve import Arms, retrieve
+from rag.retrieve import Arms, retrieve, with_explore
 from rag.settings import Settings
 from rag.store import open_store
 
@@ -39,11 +42,95 @@ def arms(settings: Settings) -> Arms:
 
 def test_the_chunk_with_the_querys_words_comes_first(settings: Settings, arms: Arms) -> None:
     hits = retrieve(
-        open_store(settings.lancedb), arms.current("base"), "# Dogs The dog keeps one bone in the garden.", 3
+        open_store(settings.lancedb), arms.current("base"), "# Dogs The dog keeps one bone in the garden.", 3, 0
     )
     assert [hit.rank for hit in hits] == [1, 2, 3]
     assert hits[0].chunk.source == "dogs.md"
     assert hits[0].score > hits[1].score
+
+
+def lexical(*texts: str) -> list[Hit]:
+    return [replace(hit, origin="explore") for hit in make_hits(*texts)]
+
+
+def told(hits: list[Hit]) -> list[tuple[int, str, str]]:
+    return [(hit.rank, hit.chunk.text, hit.origin) for hit in hits]
+
+
+DENSE = make_hits("one", "two", "three", "four")
+
+
+def test_the_last_place_goes_to_the_best_chunk_that_only_words_found() -> None:
+    hits = with_explore(DENSE[:3], lexical("new", "newer"), 3, 1)
+    assert told(hits) == [(1, "one", "dense"), (2, "two", "dense"), (3, "new", "explore")]
+    assert told(with_explore(DENSE, lexical("new", "newer"), 4, 2))[2:] == [
+        (3, "new", "explore"),
+        (4, "newer", "explore"),
+    ]
+
+
+def test_what_dense_has_in_its_own_places_takes_no_place_of_words() -> None:
+    assert told(with_explore(DENSE[:3], lexical("two", "one", "new"), 3, 1))[2] == (3, "new", "explore")
+
+
+def test_a_chunk_that_dense_would_have_shown_anyway_stays_a_dense_hit_at_its_rank() -> None:
+    assert with_explore(DENSE[:3], lexical("three", "new"), 3, 1) == list(DENSE[:3])
+    assert told(with_explore(DENSE, lexical("four", "new"), 4, 2)) == [
+        (1, "one", "dense"),
+        (2, "two", "dense"),
+        (3, "three", "dense"),
+        (4, "new", "explore"),
+    ]
+
+
+def test_without_a_word_in_common_or_without_exploring_all_places_are_dense() -> None:
+    assert with_explore(DENSE, [], 4, 1) == list(DENSE)
+    assert with_explore(DENSE, lexical("new"), 4, 0) == list(DENSE)
+
+
+texts = st.lists(st.sampled_from([str(n) for n in range(9)]), unique=True)
+
+
+@given(texts, texts, st.integers(1, 5), st.integers(0, 4))
+def test_dense_hits_keep_their_rank_and_explored_ones_come_last(
+    dense: list[str], words: list[str], k: int, explore: int
+) -> None:
+    own = list(make_hits(*dense[:k]))
+    hits = with_explore(own, lexical(*words[:k]), k, min(explore, k - 1))
+    new = [hit for hit in hits if hit.origin == "explore"]
+    assert hits[: len(hits) - len(new)] == own[: len(hits) - len(new)]
+    assert {hit.chunk.id for hit in new}.isdisjoint(hit.chunk.id for hit in own)
+    assert [hit.rank for hit in hits] == list(range(1, len(hits) + 1))
+    assert len(new) <= min(explore, k - 1)
+    assert len(own) <= len(hits) <= k
+
+
+def test_a_rare_word_finds_its_chunk_in_both_arms_whatever_their_models_think(
+    settings: Settings, other_tiny_model: Path
+) -> None:
+    codes = [f"ERR-{n:02}" for n in range(20)]
+    (settings.docs[0] / "codes.md").write_text("\n\n".join(f"# Code {code}\n\nThe cat eats fish." for code in codes))
+    settings = settings.model_copy(update={"base_model": str(other_tiny_model)})
+    index(settings)
+    store = open_store(settings.lancedb)
+    arms = Arms(settings, store, load_corpus(settings))
+    explored = 0
+    for arm in ARMS:
+        for code in codes:
+            hits = retrieve(store, arms.current(arm), f"what is err-{code[-2:]}?", 3, 1)
+            assert any(code in hit.chunk.text for hit in hits)
+            assert [hit.origin for hit in hits[:2]] == ["dense"] * 2
+            explored += hits[2].origin == "explore"
+    assert explored
+
+
+def test_a_table_of_an_earlier_release_gets_its_index_of_words_when_it_is_served(
+    settings: Settings, arms: Arms
+) -> None:
+    store = open_store(settings.lancedb)
+    store._open(arms.current("base").table).drop_index("text_idx")
+    served = Arms(settings, store, load_corpus(settings)).current("base")
+    assert len(retrieve(store, served, "bone", 2, 1)) == 2
 
 
 def test_before_any_promotion_both_arms_share_one_loaded_model(arms: Arms) -> None:
@@ -65,7 +152,7 @@ def test_a_promotion_and_a_rollback_are_followed(settings: Settings, arms: Arms,
     assert arms.refresh()
     assert arms.current("tuned").model == version.name
     assert arms.current("tuned").table != held.table
-    assert retrieve(open_store(settings.lancedb), held, "cat", 1)  # a question in flight goes on with what it had
+    assert retrieve(open_store(settings.lancedb), held, "cat", 1, 0)  # a question in flight goes on with what it had
     registry.rollback(folders)
     assert arms.refresh()
     assert arms.current("tuned").model == START_WEIGHTS

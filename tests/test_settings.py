@@ -51,11 +51,21 @@ def test_several_documents_folders_and_a_tilde(monkeypatch: pytest.MonkeyPatch) 
     assert load_settings().docs == (Path("/home/ann/papers"), Path("/srv/notes"))
 
 
+def test_a_single_hit_leaves_no_place_to_explore_and_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THUMBTUNE_K", "1")
+    with pytest.raises(BadSetting, match=r"^THUMBTUNE_EXPLORE=1: must be below THUMBTUNE_K=1, .* \(0: none\)"):
+        load_settings()
+    monkeypatch.setenv("THUMBTUNE_EXPLORE", "0")
+    assert load_settings().explore == 0
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
         ("THUMBTUNE_K", "99", "less than or equal to 50"),
         ("THUMBTUNE_K", "many", "valid integer"),
+        ("THUMBTUNE_EXPLORE", "5", "must be below THUMBTUNE_K=5"),
+        ("THUMBTUNE_EXPLORE", "-1", "greater than or equal to 0"),
         ("THUMBTUNE_PORT", "70000", "65535"),
         ("THUMBTUNE_LLM", "gpt-5", "give openai:NAME or extractive"),
         ("THUMBTUNE_LLM", "openai:gpt-5", "set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed"),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import StoreFailed
@@ -42,6 +44,110 @@ def test_search_ranks_by_cosine(store: Store) -> None:
     store.put_chunks("t", CHUNKS, EYE)
     hits = store.search("t", np.array([0.8, 0.6, 0], dtype=np.float32), 2)
     assert [(hit.rank, hit.chunk, round(hit.score, 4)) for hit in hits] == [(1, CHUNKS[0], 0.8), (2, CHUNKS[1], 0.6)]
+
+
+def worded(store: Store, table: str, *texts: str) -> None:
+    chunks = [make_chunk(text) for text in texts]
+    store.put_chunks(table, chunks, np.tile(np.float32([0.6, 0.8, 0]), (len(chunks), 1)))
+
+
+def found(store: Store, table: str, query: str, n: int = 5) -> list[str]:
+    return [hit.chunk.text for hit in store.search_text(table, query, EYE[0], n)]
+
+
+def test_a_search_by_words_ranks_rare_words_first_and_scores_by_cosine(store: Store) -> None:
+    worded(store, "t", "the code of the door is ERR-1042", "the door of the house", "the garden")
+    store.index_words("t")
+    hits = store.search_text("t", "What is err-1042 of the door?", EYE[0], 2)
+    assert [(hit.rank, hit.chunk.text) for hit in hits] == [
+        (1, "the code of the door is ERR-1042"),
+        (2, "the door of the house"),
+    ]
+    assert [hit.score for hit in hits] == pytest.approx([0.6, 0.6])
+    assert {hit.origin for hit in hits} == {"explore"}
+
+
+def test_words_are_found_without_blanks_between_them_and_without_accents(store: Store) -> None:
+    worded(store, "t", "東京都に住んでいます", "เครื่อง", "le café", "die Straße")
+    store.index_words("t")
+    queries = ("東京", "เครื่อง", "CAFE", "strasse")
+    assert [found(store, "t", query) for query in queries] == [
+        ["東京都に住んでいます"],
+        ["เครื่อง"],
+        ["le café"],
+        ["die Straße"],
+    ]
+
+
+def test_a_chunk_is_found_by_its_words_before_the_index_is_made_anew(store: Store) -> None:
+    worded(store, "t", "cat")
+    store.index_words("t")
+    worded(store, "t", "dog")
+    assert found(store, "t", "dog") == ["dog"]
+
+
+def test_two_tables_of_the_same_chunks_rank_by_words_alike_whatever_their_history(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"w{n}" for n in range(60)]
+    texts = [" ".join(rng.choice(names, rng.integers(3, 30))) for _ in range(120)]
+    gone = [" ".join(rng.choice(names, 8)) for _ in range(60)]
+    worded(store, "fresh", *texts)
+    worded(store, "old", *texts[::-1][:50], *gone)
+    store.index_words("old")
+    worded(store, "old", *texts)
+    store._open("old").optimize()
+    store.delete_chunks("old", [make_chunk(text).id for text in gone])
+    queries = [" ".join(rng.choice(names, 4)) for _ in range(20)]
+    store.index_words("fresh")
+    assert [found(store, "old", query) for query in queries] != [found(store, "fresh", query) for query in queries]
+    store.index_words("old")
+    assert [found(store, "old", query) for query in queries] == [found(store, "fresh", query) for query in queries]
+
+
+def _index_words(folder: Path) -> None:
+    store = open_store(folder)
+    worded(store, "t", "cat", "dog")
+    store.index_words("t")
+    store.close()
+
+
+def test_two_that_make_the_index_of_words_at_once_both_succeed(store: Store) -> None:
+    worded(store, "t", *(f"w{n} cat" for n in range(300)))
+    with ThreadPoolExecutor(4) as makers:
+        list(makers.map(_index_words, [store.folder] * 8))
+    (words,) = store._open("t").list_indices()
+    assert words.num_unindexed_rows == 0
+    assert found(store, "t", "dog") == ["dog"]
+
+
+@pytest.fixture(scope="module")
+def of_words(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = open_store(tmp_path_factory.mktemp("words") / "lancedb")
+    worded(store, "t", "cat", "dog and bone")
+    store.index_words("t")
+    return store
+
+
+HOSTILE = [
+    '"',
+    '"cat',
+    "cat AND (",
+    "NOT",
+    "text:*",
+    "cat~2^9",
+    "+-&&||!{}[]",
+    "\0",
+    " ",
+    "",
+    "a" * 4_000,
+    "w " * 2_000,
+]
+
+
+@given(st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(), max_size=60)))
+def test_no_query_by_words_ever_fails(of_words: Store, query: str) -> None:
+    assert set(found(of_words, "t", query)) <= {"cat", "dog and bone"}
+    assert found(of_words, "t", f"{query} cat")[:1] == ["cat"] or "dog" in query.lower() or "bone" in query.lower()
 
 
 def test_chunks_and_vectors_are_read_back_in_one_order(store: Store) -> None:

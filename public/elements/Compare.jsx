@@ -10,7 +10,7 @@ import { sessionState } from '@chainlit/react-client';
 import { ThumbsDown, ThumbsUp, ChevronRight, RotateCw } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '1';
+const VERSION = '2';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'the chat did not take it. Reload the page, then rate.';
 
@@ -133,6 +133,7 @@ if (!window[KEY]) {
                 source={source}
                 score={reveal?.scores[source.rank - 1]}
                 alone={reveal?.alone[source.rank - 1] ? reveal.arm : ''}
+                byWords={reveal?.words?.[source.rank - 1]}
                 open={opened.includes(source.rank)}
                 toggle={() => toggle(source.rank)}
               />
@@ -148,7 +149,7 @@ if (!window[KEY]) {
     );
   };
 
-  const Passage = ({ source, score, alone, open, toggle }) => (
+  const Passage = ({ source, score, alone, byWords, open, toggle }) => (
     <li className="tt-passage" data-cited={source.cited} data-rank={source.rank}>
       <button type="button" aria-expanded={open} disabled={!source.text} onClick={toggle} title={place(source)}>
         <span className="tt-rank">{source.rank}</span>
@@ -160,6 +161,7 @@ if (!window[KEY]) {
           {source.heading ? <span className="tt-heading">{source.heading}</span> : null}
         </span>
         {alone ? <span className="tt-alone">only {alone}</span> : null}
+        {byWords ? <span className="tt-alone" title="found by words, not by this retriever's model">by words</span> : null}
         {score ? <span className="tt-score" title="cosine similarity to the question">{score}</span> : null}
         <ChevronRight className="tt-chevron" size={16} aria-hidden="true" />
       </button>
