@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import openai
+import tenacity
 from langchain_core.messages import AIMessageChunk
 from langchain_core.runnables import Runnable, RunnableGenerator
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from rag.errors import AnswerFailed, ThumbtuneError
+from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
 from rag.extract import Score, quote
-from rag.settings import Settings
+from rag.settings import EXTRACTIVE, Settings
 
 OPENAI = "openai:"
 WORDS = re.compile(r"\S+\s*|\s+")
+TRIES = 6  # of a prompt that nobody waits for; with waits that double, about a minute
+LONGEST_WAIT = 120.0  # seconds; a quota per minute has refilled by then, one per day is not worth sitting out
 Answerer = Runnable[dict[str, Any], AIMessageChunk]
+Ask = Callable[[str], str]
+log = logging.getLogger(__name__)
 
 
 def build_chat_model(settings: Settings) -> ChatOpenAI:
@@ -38,6 +46,45 @@ def build_chat_model(settings: Settings) -> ChatOpenAI:
         max_retries=settings.llm_retries,
         stream_usage=True,
     )
+
+
+def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -> Ask:
+    """Return prompt -> the whole reply of the chat model, for work that nobody waits for.
+
+    Where the endpoint is busy or gone it waits, as long as Retry-After says, and tries again. The call raises
+    PromptRefused for a prompt that the endpoint will not answer, and AnswerFailed where waiting does not help. Raises
+    BadSetting where the settings name no LLM.
+    """
+    if settings.answerer == EXTRACTIVE:
+        raise BadSetting(
+            f"THUMBTUNE_LLM={EXTRACTIVE}: it cannot write; name an LLM, or set OPENAI_API_KEY or a base URL"
+        )
+    model = build_chat_model(settings.model_copy(update={"llm_retries": 0}))  # or each try would be several
+    patiently = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_will_pass),
+        wait=_wait,
+        stop=tenacity.stop_after_attempt(TRIES),
+        before_sleep=_tell_wait,
+        sleep=sleep,
+        reraise=True,
+    )
+
+    def ask(prompt: str) -> str:
+        try:
+            reply = patiently(model.invoke, prompt)
+        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+            raise PromptRefused(str(explain(error))) from None
+        except openai.OpenAIError as error:
+            asked = _retry_after(error)
+            raise AnswerFailed(f"{explain(error)}" + (f", it asks to wait {asked:.0f} s" if asked else "")) from None
+        except (AttributeError, LookupError, TypeError, ValueError):  # what the client makes of a page that is no reply
+            told = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
+            raise AnswerFailed(told) from None
+        if reply.response_metadata.get("finish_reason") == "content_filter":
+            raise PromptRefused("the endpoint's content filter stopped the reply")
+        return str(reply.text)
+
+    return ask
 
 
 def build_extractive(score: Score, dont_know: str) -> Answerer:
@@ -99,3 +146,38 @@ def explain(error: BaseException) -> str | None:
             status = getattr(error, "status_code", None)
             return f"{text} (HTTP {status})" if status else text
     return None
+
+
+def _will_pass(error: BaseException) -> bool:
+    """Return whether the same prompt may succeed later: not where money is spent, or a day's quota is used up."""
+    if getattr(error, "code", None) == "insufficient_quota" or (_retry_after(error) or 0) > LONGEST_WAIT:
+        return False
+    return isinstance(error, openai.APIConnectionError | openai.RateLimitError | openai.InternalServerError)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Return how long to wait: as the endpoint says, else ever longer, at random so that clients fall out of step."""
+    asked = _retry_after(_error_of(state))
+    return tenacity.wait_random_exponential(max=LONGEST_WAIT)(state) if asked is None else asked
+
+
+def _tell_wait(state: tenacity.RetryCallState) -> None:
+    seconds = state.next_action.sleep if state.next_action else 0.0
+    log.warning("%s; next try in %.0f s", explain(_error_of(state)), seconds)
+
+
+def _error_of(state: tenacity.RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome else None
+    return error or RuntimeError("a try without an outcome")
+
+
+def _retry_after(error: BaseException) -> float | None:
+    """Return the seconds that an error reply asks to wait (RFC 9110: a number or a date), or None."""
+    value = error.response.headers.get("retry-after") if isinstance(error, openai.APIStatusError) else None
+    if value is None:
+        return None
+    try:
+        seconds = float(value) if value.strip().isdigit() else parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None
+    return max(0.0, seconds)

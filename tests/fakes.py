@@ -133,3 +133,22 @@ def embeddings(vector_of: Callable[[str], list[float]]) -> Reply:
         handler.wfile.write(data.encode())
 
     return reply
+
+
+def completion(text: str, finish: str = "stop") -> Reply:
+    """Return a reply with the whole text at once, as to a request that does not stream."""
+
+    def reply(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        send_completion(handler, text, finish)
+
+    return reply
+
+
+def send_completion(handler: BaseHTTPRequestHandler, text: str, finish: str = "stop") -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    data = json.dumps({"id": "c", "object": "chat.completion", "created": 0, "model": "fake", "choices": [choice]})
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data.encode())
