@@ -2,6 +2,7 @@
 
 The idea a reader would miss: a fingerprint stands for the vectors, not for the model's name. It hashes the weights and
 all else that changes a vector, and it names the table, so that vectors of two models never meet in one search.
+An adapter turns queries only: it has its model's fingerprint, searches its table, and tells itself by another print.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import SecretStr
 from rag.errors import BadModel
 from rag.records import content_id
 from rag.settings import Settings
-from rag.weights import first_line, model_folder
+from rag.weights import first_line, is_adapter, model_folder, read_adapter
 
 if TYPE_CHECKING:
     from langchain_openai import OpenAIEmbeddings
@@ -37,10 +38,15 @@ T = TypeVar("T")
 
 
 class Embedder(Protocol):
-    """Turns texts into unit vectors. `max_tokens` and `count_tokens` include the special tokens that the model adds."""
+    """Turns texts into unit vectors. `max_tokens` and `count_tokens` include the special tokens that the model adds.
+
+    `fingerprint` stands for the vectors of chunks and names their table. `query_fingerprint` stands for the ranking:
+    it is another one where only queries are adapted.
+    """
 
     reference: str
     fingerprint: str
+    query_fingerprint: str
     dim: int
     max_tokens: int
 
@@ -60,16 +66,24 @@ class Embedder(Protocol):
 def load_embedder(reference: str, settings: Settings) -> Embedder:
     """Load a model for searching: `builtin`, a folder, a sentence-transformers name, or `openai:NAME`.
 
+    A folder may hold an adapter (train.adapter) in place of weights; the model that it adapts is loaded, too.
+
     Raises BadModel where it does not load, in one line with the next step.
     """
     if reference.startswith(OPENAI):
         return _OpenAIEmbedder(reference, settings)
+    if is_adapter(reference):
+        return _load_adapted(reference, settings)
     return wrap(load_trainable(reference, settings), reference, settings)
 
 
 def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
     """Load a private copy of a model's weights, for fine-tuning. Raises BadModel."""
     folder = model_folder(reference, settings)
+    if is_adapter(reference):
+        raise BadModel(
+            f"{reference}: an adapter has no weights to fine-tune: name {read_adapter(folder)[0]}, its model"
+        )
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -84,6 +98,16 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
 def wrap(model: SentenceTransformer, reference: str, settings: Settings) -> Embedder:
     """Make an Embedder of a loaded model, so that an unsaved one is judged by the very code that serves."""
     return _LocalEmbedder(model, reference, settings)
+
+
+def adapt(model: Embedder, matrix: Vectors, reference: str) -> Embedder:
+    """Make an Embedder whose queries are unit(q + q @ matrix) and whose chunks are the model's own."""
+    return _AdaptedEmbedder(model, matrix, reference)
+
+
+def unadapted(embedder: Embedder) -> Embedder:
+    """Return the model behind an adapter, or the embedder itself where it is none: adapters are not stacked."""
+    return embedder.model if isinstance(embedder, _AdaptedEmbedder) else embedder
 
 
 def pick_device(settings: Settings) -> str:
@@ -117,9 +141,10 @@ class _LocalEmbedder:
         self.reference = reference
         self._model = model.eval()
         self._device = str(model.device)
+        self._bf16 = bf16_pays(self._device)  # 1.8 times as fast, metrics equal to the third digit (docs/log.md)
         self.dim = int(model.get_embedding_dimension() or 0)
         self.max_tokens = int(model.max_seq_length or OPENAI_MAX_TOKENS)
-        self.fingerprint = _weights_fingerprint(model)
+        self.fingerprint = self.query_fingerprint = _weights_fingerprint(model)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         if not texts:
@@ -135,18 +160,21 @@ class _LocalEmbedder:
 
     def _encode(self, encode: Callable[..., object], texts: list[str], progress: Progress | None) -> Vectors:
         """Encode in length-sorted steps, so that a step pads little and progress can be told after each."""
+        import torch
+
         vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
         batch = GPU_BATCH if self._device.startswith("cuda") else BATCH
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
-            step = encode(
-                [texts[i] for i in rows],
-                batch_size=batch,
-                normalize_embeddings=True,
-                convert_to_numpy=True,
-                show_progress_bar=False,
-            )
+            with torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self._bf16):
+                step = encode(
+                    [texts[i] for i in rows],
+                    batch_size=batch,
+                    normalize_embeddings=True,
+                    convert_to_numpy=True,
+                    show_progress_bar=False,
+                )
             vectors[rows] = np.asarray(step, dtype=np.float32)
             if progress:
                 progress(len(rows))
@@ -162,7 +190,7 @@ class _OpenAIEmbedder:
         self._client = _openai_client(reference, settings)
         probe = self._call(lambda: self._client.embed_query("dimension"))
         self.dim = len(probe)
-        self.fingerprint = content_id(reference, settings.openai_base_url or "", str(self.dim))
+        self.fingerprint = self.query_fingerprint = content_id(reference, settings.openai_base_url or "", str(self.dim))
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         return [len(text.encode()) // BYTES_PER_TOKEN + 1 for text in texts]
@@ -190,6 +218,40 @@ class _OpenAIEmbedder:
             raise BadModel(f"{self.reference}: {why}: {check}") from error
 
 
+class _AdaptedEmbedder:
+    """A model with an adapter behind its queries. Its chunk vectors are the model's own, and so is their table."""
+
+    def __init__(self, model: Embedder, matrix: Vectors, reference: str) -> None:
+        self.reference, self.model, self._matrix = reference, model, matrix
+        self.fingerprint, self.dim, self.max_tokens = model.fingerprint, model.dim, model.max_tokens
+        turned = hashlib.sha256(matrix.tobytes()).hexdigest()
+        self.query_fingerprint = (
+            content_id(model.query_fingerprint, turned) if matrix.any() else model.query_fingerprint
+        )
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return self.model.count_tokens(texts)
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        vectors = self.model.embed_queries(queries)
+        return _unit(vectors + vectors @ self._matrix, self.dim)
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        return self.model.embed_documents(texts, progress)
+
+
+def _load_adapted(reference: str, settings: Settings) -> Embedder:
+    folder = Path(reference).expanduser().resolve()
+    name, fingerprint, matrix = read_adapter(folder)
+    try:
+        model = load_embedder(name, settings)
+    except BadModel as error:
+        raise BadModel(f"{reference}: the model that it adapts does not load: {error}") from error
+    if model.fingerprint != fingerprint or matrix.shape != (model.dim, model.dim):
+        raise BadModel(f"{reference}: {name} is not the model it was trained for any more: train again")
+    return adapt(model, matrix, reference)
+
+
 def _openai_client(reference: str, settings: Settings) -> OpenAIEmbeddings:
     from langchain_openai import OpenAIEmbeddings
 
@@ -205,8 +267,8 @@ def _openai_client(reference: str, settings: Settings) -> OpenAIEmbeddings:
     )
 
 
-def _unit(vectors: list[list[float]], dim: int = 0) -> Vectors:
-    array = np.asarray(vectors, dtype=np.float32).reshape(len(vectors), -1 if vectors else dim)
+def _unit(vectors: list[list[float]] | Vectors, dim: int = 0) -> Vectors:
+    array = np.asarray(vectors, dtype=np.float32).reshape(len(vectors), -1 if len(vectors) else dim)
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     unit: Vectors = np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0)
     return unit

@@ -6,13 +6,20 @@ The scorer is handed in and belongs to neither arm, so both answers are written 
 from __future__ import annotations
 
 import re
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from rag.chunking import SENTENCE, split
 from rag.records import Hit
 
 Score = Callable[[str, list[str]], list[float]]
+Vectors = NDArray[np.float32]
+REMEMBERED = 20_000  # sentences: 30 MB of vectors
 THRESHOLD = 0.404  # cosine of the built-in model; fitted by benchmarks/extractive.py on docs/questions.jsonl
 MARGIN = 0.15  # a sentence that scores this much below the best one is beside the point
 MAX_HITS = 4  # citing more finds the right section more often, and says less about which passage it was
@@ -32,6 +39,28 @@ class Quote:
     nth: int
     text: str
     score: float
+
+
+def remember(embed: Callable[[list[str]], Vectors], most: int = REMEMBERED) -> Callable[[list[str]], Vectors]:
+    """Return `embed` with a memory of the texts it was given last: both arms mostly show the same passages."""
+    known: OrderedDict[str, Vectors] = OrderedDict()
+    lock = threading.Lock()
+
+    def recall(texts: list[str]) -> Vectors:
+        with lock:
+            found = {text: known[text] for text in texts if text in known}
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing:
+            found.update(zip(missing, embed(missing), strict=True))
+        with lock:
+            for text in texts:
+                known[text] = found[text]
+                known.move_to_end(text)
+            while len(known) > most:
+                known.popitem(last=False)
+        return np.stack([found[text] for text in texts])
+
+    return recall
 
 
 def quote(query: str, hits: Sequence[Hit], score: Score) -> str:

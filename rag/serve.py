@@ -11,6 +11,7 @@ from rag.budget import TokenCounter
 from rag.duel import Done, Event, Failed, run_duel
 from rag.embed import load_embedder
 from rag.errors import StoreFailed
+from rag.extract import remember
 from rag.index import load_corpus
 from rag.llm import Answerer, build_chat_model, build_extractive
 from rag.prompt import DONT_KNOW
@@ -47,7 +48,7 @@ class Serving:
         notes = []
         if self.arms.trouble:
             notes.append(self.arms.trouble)
-        if self.served("base").embedder.fingerprint == self.served("tuned").embedder.fingerprint:
+        if self.served("base").embedder.query_fingerprint == self.served("tuned").embedder.query_fingerprint:
             notes.append(
                 "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."
             )
@@ -88,7 +89,7 @@ class Serving:
         served = self.served(arm)
 
         def find(query: str) -> list[Hit]:
-            return retrieve(self.store, served, query, self.settings.k)
+            return retrieve(self.store, served, query, self.settings.k, self.settings.explore)
 
         return ArmChain(build_chain(find, self._answerer), served.model, self.answerer)
 
@@ -97,9 +98,10 @@ class Serving:
             return ask_chat_model(build_chat_model(self.settings), self._counter, self.settings.context_tokens)
         base = self.served("base").embedder
         judge = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
+        embed = remember(judge.embed_documents)
 
         def score(query: str, texts: list[str]) -> list[float]:
             (vector,) = judge.embed_queries([query])
-            return [float(value) for value in judge.embed_documents(texts) @ vector]
+            return [float(value) for value in embed(texts) @ vector]
 
         return build_extractive(score, DONT_KNOW)

@@ -8,6 +8,9 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag.errors import BadModel
 from rag.settings import Settings
 
@@ -16,6 +19,7 @@ BUILTIN = "builtin"
 # weights are checked against the hash that the authors publish.
 BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HASH_BLOCK = 1 << 20
+ADAPTER, MATRIX = "adapter.json", "adapter.npy"  # what a folder has in place of weights where only queries are adapted
 
 
 def model_folder(reference: str, settings: Settings) -> Path:
@@ -29,6 +33,22 @@ def model_folder(reference: str, settings: Settings) -> Path:
         known = "builtin, a folder, or a sentence-transformers name"
         raise BadModel(f"{reference}: there is no such model folder; name {known}")
     return _hub_folder(reference, settings)
+
+
+def is_adapter(reference: str) -> bool:
+    """Return whether a reference is a folder that holds an adapter, as train.adapter saves it."""
+    return (Path(reference).expanduser() / ADAPTER).is_file()
+
+
+def read_adapter(folder: Path) -> tuple[str, str, NDArray[np.float32]]:
+    """Return an adapter's model, the fingerprint that this model had, and the matrix. Raises BadModel."""
+    try:
+        named = json.loads((folder / ADAPTER).read_text())
+        model, fingerprint = str(named["model"]), str(named["fingerprint"])
+        matrix = np.load(folder / MATRIX, allow_pickle=False).astype(np.float32, copy=False)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise BadModel(f"{folder}: no adapter can be read from it ({first_line(error)}): train a new one") from error
+    return (str((folder / model).resolve()) if model.startswith(".") else model), fingerprint, matrix
 
 
 def _builtin_folder(settings: Settings) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -131,3 +132,58 @@ def test_an_endpoint_that_refuses_the_key_is_said_without_the_key(settings: Sett
         served = settings.model_copy(update={"openai_base_url": url, "llm_retries": 0})
         with pytest.raises(BadModel, match="check OPENAI_API_KEY"):
             embed.load_embedder("openai:text-embedding-3-small", served)
+
+
+def test_two_adapters_of_one_model_share_its_fingerprint_and_not_each_others_queries(settings: Settings) -> None:
+    model = embed.load_embedder(settings.base_model, settings)
+    turns = [np.eye(model.dim, dtype=np.float32)[::-1] * scale for scale in (1, 2)]
+    one, other = (embed.adapt(model, turn, "an adapter") for turn in turns)
+    assert one.fingerprint == other.fingerprint == model.fingerprint
+    assert len({each.query_fingerprint for each in (one, other, model)}) == 3
+    np.testing.assert_allclose(np.linalg.norm(one.embed_queries(["cat", "dog"]), axis=1), 1, rtol=1e-5)
+    assert one.embed_queries([]).shape == (0, model.dim)
+    assert embed.unadapted(one) is embed.unadapted(model) is model
+
+
+def test_an_adapter_that_turns_nothing_is_its_model(settings: Settings) -> None:
+    model = embed.load_embedder(settings.base_model, settings)
+    idle = embed.adapt(model, np.zeros((model.dim, model.dim), dtype=np.float32), "idle")
+    np.testing.assert_allclose(idle.embed_queries(["cat"]), model.embed_queries(["cat"]), atol=1e-6)
+    assert idle.query_fingerprint == model.query_fingerprint
+
+
+def _write_adapter(folder: Path, model: str, fingerprint: str, dim: int) -> str:
+    folder.mkdir()
+    (folder / "adapter.json").write_text(json.dumps({"model": model, "fingerprint": fingerprint}))
+    np.save(folder / "adapter.npy", np.zeros((dim, dim), dtype=np.float32))
+    return str(folder)
+
+
+def test_an_adapter_is_never_put_on_another_model_than_its_own(settings: Settings, tmp_path: Path) -> None:
+    model = embed.load_embedder(settings.base_model, settings)
+    other = _write_adapter(tmp_path / "other", settings.base_model, "of another model", model.dim)
+    smaller = _write_adapter(tmp_path / "smaller", settings.base_model, model.fingerprint, model.dim // 2)
+    for folder in (other, smaller):
+        with pytest.raises(BadModel, match="is not the model it was trained for any more: train again"):
+            embed.load_embedder(folder, settings)
+
+
+def test_an_adapter_whose_model_is_gone_names_both(settings: Settings, tmp_path: Path) -> None:
+    folder = _write_adapter(tmp_path / "v2", "../v1", "any", 32)
+    with pytest.raises(BadModel, match=f"{folder}: the model that it adapts does not load: {tmp_path}/v1: there is no"):
+        embed.load_embedder(folder, settings)
+
+
+def test_a_torn_adapter_is_refused_in_one_line(settings: Settings, tmp_path: Path) -> None:
+    folder = Path(_write_adapter(tmp_path / "v2", settings.base_model, "any", 32))
+    for torn in ("adapter.npy", "adapter.json"):
+        (folder / torn).write_bytes(b"{")
+        with pytest.raises(BadModel, match="no adapter can be read from it") as caught:
+            embed.load_embedder(str(folder), settings)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_cannot_be_fine_tuned_and_says_what_can(settings: Settings, tmp_path: Path) -> None:
+    folder = _write_adapter(tmp_path / "v2", settings.base_model, "any", 32)
+    with pytest.raises(BadModel, match=f"an adapter has no weights to fine-tune: name {settings.base_model}"):
+        embed.load_trainable(folder, settings)

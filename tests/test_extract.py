@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from fakes import make_hits
-from rag.extract import MARGIN, MAX_HITS, MAX_PER_HIT, THRESHOLD, best_quotes, quote, sentences
+from rag.extract import MARGIN, MAX_HITS, MAX_PER_HIT, THRESHOLD, best_quotes, quote, remember, sentences
 from rag.records import Hit
 
 
@@ -68,3 +69,17 @@ def test_below_the_threshold_nothing_is_said() -> None:
     assert quote("q", hits, scores(Alpha=THRESHOLD - 0.01)) == ""
     assert quote("q", hits, scores(Alpha=THRESHOLD)) != ""
     assert quote("q", (), scores()) == ""
+
+
+def test_a_sentence_that_was_scored_lately_is_not_embedded_again():
+    asked: list[list[str]] = []
+
+    def embed(texts: list[str]) -> np.ndarray:
+        asked.append(texts)
+        return np.array([[len(text), 1] for text in texts], dtype=np.float32)
+
+    recall = remember(embed, most=2)
+    assert recall(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
+    assert recall(["bb", "ccc"]).tolist() == [[2, 1], [3, 1]]
+    assert recall(["a"]).tolist() == [[1, 1]]  # forgotten: two are the most it remembers
+    assert asked == [["a", "bb"], ["ccc"], ["a"]]
