@@ -1,7 +1,8 @@
 """Which model serves the tuned arm: versions, one champion for each set of documents folders, swap and rollback.
 
 The state is one file, models/registry.json, replaced whole: a reader sees the old state or the new one, never a half.
-Writers take a lock beside it. Where a set of folders has no champion, the start model's own weights serve.
+Writers take a lock beside it. Where a set of folders has no champion, the start model's own weights serve. Each move of
+the pointer is logged with who moved it and why; that log is only ever added to.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,20 @@ class Version:
     verdict: Literal["promote", "keep"]
     summary: str
     created: datetime
+
+
+Mover = Literal["gate", "hand", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A promotion or rollback: `name` is what serves these folders from then on, a version or the start weights."""
+
+    folders: str
+    name: str
+    by: Mover
+    reason: str
+    at: datetime
 
 
 class Registry:
@@ -81,14 +96,25 @@ class Registry:
         with self._change() as state:
             state["versions"].append({**asdict(version), "created": version.created.isoformat()})
 
-    def promote(self, folders: str, name: str) -> Version:
+    def promote(self, folders: str, name: str, by: Mover = "hand", reason: str = "") -> Version:
         """Let a version serve these folders. Its table must be complete already. Raises UnknownVersion."""
         version = self.version(name)
         with self._change() as state:
             line = state["champions"].setdefault(folders, [])
             if not line or line[-1] != name:
                 line.append(name)
+                _log(state, folders, name, by, reason)
         return version
+
+    def moves(self, folders: str) -> list[Move]:
+        """Return what was promoted and rolled back for these folders, oldest first, since there is a log."""
+        rows = [row for row in self._state().get("log", []) if row["folders"] == folders]
+        return [Move(**{**row, "at": datetime.fromisoformat(row["at"])}) for row in rows]
+
+    def promoted_at(self, folders: str) -> datetime | None:
+        """Return since when these folders are served by what serves them now, or None where that was not logged."""
+        moves = self.moves(folders)
+        return moves[-1].at if moves else None
 
     def previous(self, folders: str) -> Version | None:
         """Return what a rollback would go back to, None for the start weights. Raises UnknownVersion at the start."""
@@ -101,7 +127,8 @@ class Registry:
         """Move the champion pointer back by one, and return what serves now. Raises UnknownVersion at the start."""
         before = self.previous(folders)
         with self._change() as state:
-            state["champions"][folders].pop()
+            left = state["champions"][folders].pop()
+            _log(state, folders, before.name if before else START_WEIGHTS, "rollback", f"back from {left}")
         return before
 
     def stamp(self) -> tuple[int, int]:
@@ -132,6 +159,11 @@ class Registry:
                 _replace(self._file, json.dumps(state, indent=2))
         except OSError as error:  # filelock's Timeout is one too
             raise StoreFailed(f"{self._file}: cannot be written ({error}): what served before serves on") from error
+
+
+def _log(state: dict[str, Any], folders: str, name: str, by: Mover, reason: str) -> None:
+    move = Move(folders, name, by, reason, datetime.now(UTC))
+    state.setdefault("log", []).append({**asdict(move), "at": move.at.isoformat()})
 
 
 def _replace(path: Path, text: str) -> None:

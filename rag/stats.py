@@ -1,11 +1,12 @@
 """The arithmetic of better: what a ranking is worth, and whether a difference between two of them is more than luck.
 
-Everything here is pure numpy. A metric is kept per query, because two models are judged on the same queries: the
+Everything here is pure. A metric is kept per query, because two models are judged on the same queries: the
 difference per query has a far smaller spread than either mean, and its bootstrap interval is what the gate reads.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ Values = NDArray[np.float64]  # one number per query, in the order of the qrels
 GATE = (
     "ndcg@10"  # the metric that decides: it sees every rank, so it needs about half the queries that hit_rate@5 needs
 )
-DEPTH = 10  # ranks that any metric here looks at
+NORMAL_95 = 1.96  # standard errors from the middle to either end of a 95% interval
 RESAMPLES = 5000
 BLOCK = 512  # resamples drawn at once: 512 x 10,000 queries are 40 MB of indices
 
@@ -58,6 +59,29 @@ def evaluate_run(run: Mapping[str, Sequence[str]], qrels: Qrels) -> dict[str, Va
     }
 
 
+def judged_for(qrels: Qrels, query: str) -> frozenset[str]:
+    """Return the chunks that somebody judged for a query, the relevant ones among them."""
+    return qrels.judged.get(query, frozenset()) | qrels.relevant[query]
+
+
+def unjudged_share(run: Mapping[str, Sequence[str]], qrels: Qrels, k: int) -> float:
+    """Return which share of the first k hits nobody judged: they count as wrong, and some of them may be right."""
+    hits = [(query, chunk_id) for query in qrels.relevant for chunk_id in run.get(query, ())[:k]]
+    unjudged = sum(chunk_id not in judged_for(qrels, query) for query, chunk_id in hits)
+    return unjudged / len(hits) if hits else 0.0
+
+
+def condense(run: Mapping[str, Sequence[str]], qrels: Qrels) -> tuple[dict[str, list[str]], Qrels]:
+    """Return the run without the hits that nobody judged, and the qrels it can be judged by (Sakai 2007).
+
+    These are the queries with a chunk judged wrong as well: where only right ones are known, the first is always right.
+    """
+    telling = [query for query, relevant in qrels.relevant.items() if judged_for(qrels, query) > relevant]
+    judged = {query: judged_for(qrels, query) for query in telling}
+    known = {query: [chunk_id for chunk_id in run.get(query, ()) if chunk_id in judged[query]] for query in telling}
+    return known, Qrels({query: qrels.relevant[query] for query in telling}, judged)
+
+
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A mean and the 95% interval around it."""
@@ -86,6 +110,32 @@ def paired_bootstrap(a: Values, b: Values, *, resamples: int = RESAMPLES, seed: 
     means = np.concatenate([difference[rng.integers(0, a.size, (n, a.size))].mean(axis=1) for n in blocks])
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(difference.mean()), float(low), float(high))
+
+
+def queries_needed(difference: Values) -> int | None:
+    """Return how many more queries would lift the interval's lower end above 0, if mean and spread stay as they are.
+
+    By the normal approximation. 0: there are enough. None: the mean is not above 0, so that more of the same would not
+    do it, or there are fewer than two queries, which have no spread.
+    """
+    mean = float(difference.mean()) if difference.size > 1 else 0.0
+    if mean <= 0:
+        return None
+    enough = math.floor((NORMAL_95 * float(difference.std(ddof=1)) / mean) ** 2) + 1
+    return max(0, enough - difference.size)
+
+
+def share_interval(won: int, n: int) -> Interval:
+    """Return the share won / n with its 95% interval (Wilson 1927), which holds for few trials and extreme shares too.
+
+    No trials: nothing is known, and the interval is the whole range.
+    """
+    if n == 0:
+        return Interval(0.5, 0.0, 1.0)
+    from scipy.stats import binomtest  # takes a second to import, and whoever only ranks needs none of it
+
+    low, high = binomtest(won, n).proportion_ci(confidence_level=0.95, method="wilson")
+    return Interval(won / n, float(low), float(high))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The gate, case by case, and what applying a verdict leaves behind."""
 
+import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,26 @@ from rag.embed import Embedder, load_embedder
 from rag.errors import UnknownVersion
 from rag.index import corpus_chunks, is_level, load_corpus
 from rag.ingest import Corpus
+from rag.online import WinRate
 from rag.prepare import index
 from rag.registry import START_WEIGHTS, Registry, Version
 from rag.settings import Settings
+from rag.stats import queries_needed, share_interval
 from rag.store import Store, open_store
-from train.promote import MIN_HELD_OUT, apply, decide, promote_by_hand, roll_back
+from train.folds import ENOUGH_HELD_OUT
+from train.promote import (
+    CHAMPION_WINS,
+    CHAMPION_WINS_TOLERANCE,
+    GENERAL,
+    GENERAL_TOLERANCE,
+    MIN_HELD_OUT,
+    MIN_REGRESSION,
+    apply,
+    decide,
+    promote_by_hand,
+    roll_back,
+)
+from train.split import HELD_OUT_SHARE
 
 RNG = np.random.default_rng(0)
 EVEN = np.full(60, 0.5)
@@ -65,9 +81,114 @@ def test_a_few_lucky_queries_prove_nothing():
     lucky = np.ones(MIN_HELD_OUT - 1)
     verdict = decide(lucky, lucky * 0, lucky * 0)
     assert verdict.word == "keep"
-    assert verdict.reason == f"9 held-out queries, need {MIN_HELD_OUT} to judge"
+    assert verdict.more == math.ceil(10 / HELD_OUT_SHARE) - math.ceil(9 / HELD_OUT_SHARE)
+    assert verdict.reason == f"9 queries to judge by, need {MIN_HELD_OUT}: rate about {verdict.more} more questions"
     enough = np.ones(MIN_HELD_OUT)
     assert decide(enough, enough * 0, enough * 0).word == "promote"
+
+
+def duels(won: int, lost: int) -> WinRate:
+    return WinRate(won, lost, 0, 0, share_interval(won, won + lost))
+
+
+LEVEL = EVEN + np.tile([0.01, 0.015, -0.002], 20)  # a mean of +0.008, and never worse by more than 0.002
+NEARLY = EVEN + np.tile([0.03, -0.02, -0.005], 20)  # a mean of +0.002, whose interval reaches below 0
+
+
+def test_what_is_hardly_worse_at_worst_is_promoted_where_raters_prefer_what_was_trained():
+    assert decide(NEARLY, EVEN, EVEN).word == "keep"
+    verdict = decide(NEARLY, EVEN, EVEN, online=duels(16, 4))
+    assert -0.01 < verdict.gain.low <= 0
+    assert (verdict.word, verdict.rule) == ("promote", "duels")
+    assert "raters prefer what was trained: tuned won 16 of 20 duels" in verdict.reason
+
+
+def test_duels_that_may_be_luck_promote_nothing():
+    verdict = decide(NEARLY, EVEN, EVEN, online=duels(12, 8))
+    assert verdict.word == "keep"
+    assert "the duels do not decide: tuned won 12 of 20 duels" in verdict.reason
+
+
+def test_duels_do_not_make_up_for_a_difference_that_may_be_a_loss():
+    assert decide(EVEN + 0.02 + NOISE, EVEN, EVEN, online=duels(100, 0)).word == "keep"  # reaches too far below 0
+    assert decide(EVEN - 0.001, EVEN, EVEN, online=duels(100, 0)).word == "keep"  # its mean is below 0
+
+
+def test_a_gain_beyond_luck_needs_no_duels():
+    verdict = decide(LEVEL, EVEN, EVEN, online=duels(0, 100))
+    assert (verdict.word, verdict.rule) == ("promote", "interval")
+
+
+def champion_won(n: int, *, lost_there: float, gained_elsewhere: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return challenger, champion and base where the champion is above base on the first n of 100 queries."""
+    base = np.full(100, 0.4)
+    champion = base + np.where(np.arange(100) < n, 0.3, 0)
+    return champion + np.where(np.arange(100) < n, -lost_there, gained_elsewhere), champion, base
+
+
+def test_whatever_the_gain_a_fall_where_the_champion_wins_is_not_promoted():
+    verdict = decide(*champion_won(30, lost_there=CHAMPION_WINS_TOLERANCE + 0.01, gained_elsewhere=0.2))
+    assert verdict.gain.low > 0
+    assert (verdict.word, verdict.rule) == ("keep", "")
+    assert verdict.reason.startswith(f"it falls too far on {CHAMPION_WINS}: -0.06 [")
+    assert verdict.reason.endswith("on 30, -0.05 is tolerated")
+    assert verdict.more is None  # more ratings would not mend that
+
+
+def test_a_fall_within_the_tolerance_is_promoted_and_told():
+    verdict = decide(*champion_won(30, lost_there=CHAMPION_WINS_TOLERANCE - 0.01, gained_elsewhere=0.2))
+    assert verdict.word == "promote"
+    assert [(each.name, each.n, each.is_broken) for each in verdict.regressions] == [(CHAMPION_WINS, 30, False)]
+
+
+def test_a_regression_set_of_a_few_queries_is_told_and_forbids_nothing():
+    challenger = champion_won(MIN_REGRESSION - 1, lost_there=0.2, gained_elsewhere=0.2)
+    assert decide(*challenger).word == "promote"
+    assert decide(*champion_won(MIN_REGRESSION, lost_there=0.2, gained_elsewhere=0.2)).word == "keep"
+
+
+def test_a_fall_on_general_queries_is_not_promoted():
+    before = np.full(MIN_REGRESSION, 0.7)
+    fallen = (before - GENERAL_TOLERANCE - 0.01, before)
+    verdict = decide(EVEN + 0.2, EVEN, EVEN, general=fallen)
+    assert verdict.word == "keep"
+    assert GENERAL in verdict.reason
+    assert decide(EVEN + 0.2, EVEN, EVEN, general=(before - GENERAL_TOLERANCE + 0.01, before)).word == "promote"
+
+
+def test_duels_do_not_make_up_for_a_broken_regression_set():
+    before = np.full(MIN_REGRESSION, 0.7)
+    assert decide(NEARLY, EVEN, EVEN, online=duels(100, 0), general=(before - 0.1, before)).word == "keep"
+
+
+def test_a_keep_says_how_many_more_ratings_would_decide_it():
+    challenger = EVEN + 0.02 + NOISE
+    needed = queries_needed(challenger - EVEN)
+    assert needed is not None
+    held = decide(challenger, EVEN, EVEN)
+    assert held.more == pytest.approx(needed / HELD_OUT_SHARE, abs=5)
+    assert f"about {held.more} more rated questions would decide it" in held.reason
+
+
+def test_cross_fitted_every_rated_question_more_is_one_more_to_judge_by():
+    challenger = EVEN + np.tile([0.3, -0.2], 30)
+    verdict = decide(challenger, EVEN, EVEN, kind="cross-fitted")
+    assert verdict.more == queries_needed(challenger - EVEN)
+
+
+def test_cross_fitting_ends_where_the_share_of_the_hash_is_enough():
+    challenger = EVEN + np.tile([0.21, -0.19], 30)
+    needed = queries_needed(challenger - EVEN)
+    assert needed is not None
+    assert 60 + needed > ENOUGH_HELD_OUT / HELD_OUT_SHARE
+    verdict = decide(challenger, EVEN, EVEN, kind="cross-fitted")
+    assert verdict.more == pytest.approx((60 + needed) / HELD_OUT_SHARE - 60, abs=1)
+
+
+def test_where_there_is_no_gain_more_ratings_are_not_asked_for():
+    verdict = decide(EVEN - 0.1, EVEN, EVEN)
+    assert verdict.more is None
+    assert "more ratings of the same kind would not change that" in verdict.reason
 
 
 def test_no_held_out_query_at_all_is_a_keep():
@@ -78,8 +199,9 @@ def test_no_held_out_query_at_all_is_a_keep():
 def test_the_verdict_is_one_greppable_line():
     promoted = decide(EVEN + 0.1, EVEN, EVEN - 0.1)
     assert promoted.line("v7", "v6") == (
-        "VERDICT: promote v7 | ndcg@10 0.60, champion 0.50 (+0.10 [+0.10, +0.10]), base 0.40 | n=60"
+        "VERDICT: promote v7 | ndcg@10 0.60, champion 0.50 (+0.10 [+0.10, +0.10]), base 0.40 | n=60 held out"
     )
+    assert decide(EVEN, EVEN, EVEN, kind="cross-fitted").line("v7", "v6").endswith("| n=60 cross-fitted")
     kept = decide(EVEN - 0.1, EVEN, EVEN)
     assert kept.line("v7", "v6").startswith("VERDICT: keep v6, not v7 | ndcg@10 0.40, champion 0.50 (-0.10 [")
 
@@ -114,6 +236,9 @@ def test_a_promoted_version_has_its_whole_table_and_serves(indexed) -> None:
     champion = registry.champion(corpus.folders_id)
     assert champion is not None
     assert champion.name == "v1"
+    assert [(move.name, move.by, move.reason) for move in registry.moves(corpus.folders_id)] == [
+        ("v1", "gate", champion.summary)
+    ]
     assert is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
 
 
@@ -149,6 +274,8 @@ def test_a_kept_version_can_be_promoted_by_hand_and_rolled_back(indexed) -> None
     registry = Registry(settings.models)
     registry.add(version(corpus, embedder, "keep"))
     assert promote_by_hand(settings, store, corpus, "v1", quiet) == "v1"
+    (move,) = registry.moves(corpus.folders_id)
+    assert (move.name, move.by, move.reason) == ("v1", "hand", "by hand; the gate said keep")
     champion = registry.champion(corpus.folders_id)
     assert champion is not None
     assert is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from fakes import NOON
 from rag.errors import StoreFailed, UnknownVersion
-from rag.registry import Registry, Version
+from rag.registry import START_WEIGHTS, Registry, Version
 
 V1 = Version("v1", "docs", "f1", "builtin", "bootstrap", "promote", "VERDICT: promote v1", NOON)
 V2 = replace(V1, name="v2", fingerprint="f2", kind="ratings")
@@ -81,3 +82,45 @@ def test_a_broken_registry_is_not_overwritten(registry: Registry) -> None:
     with pytest.raises(StoreFailed, match="cannot be read"):
         registry.add(V1)
     assert file.read_text() == "{"
+
+
+def test_every_move_of_the_pointer_is_logged_with_who_and_why(registry: Registry) -> None:
+    registry.promote("docs", "v1", "gate", "VERDICT: promote v1")
+    registry.promote("docs", "v2", "hand", "I know better")
+    registry.rollback("docs")
+    registry.rollback("docs")
+    moves = registry.moves("docs")
+    assert [(move.name, move.by, move.reason) for move in moves] == [
+        ("v1", "gate", "VERDICT: promote v1"),
+        ("v2", "hand", "I know better"),
+        ("v1", "rollback", "back from v2"),
+        (START_WEIGHTS, "rollback", "back from v1"),
+    ]
+    assert [move.at for move in moves] == sorted(move.at for move in moves)
+
+
+def test_what_serves_has_served_since_the_last_move_of_its_own_folders(registry: Registry) -> None:
+    assert registry.promoted_at("docs") is None
+    registry.promote("docs", "v1")
+    registry.promote("papers", "v2")
+    assert registry.promoted_at("docs") == registry.moves("docs")[0].at
+    assert registry.promoted_at("docs") != registry.promoted_at("papers")
+
+
+def test_promoting_the_champion_again_is_no_move(registry: Registry) -> None:
+    registry.promote("docs", "v1")
+    before = registry.moves("docs")
+    registry.promote("docs", "v1")
+    assert registry.moves("docs") == before
+
+
+def test_a_registry_from_before_there_was_a_log_is_read_and_logs_from_now_on(registry: Registry) -> None:
+    registry.promote("docs", "v1")
+    file = registry.folder / "registry.json"
+    state = json.loads(file.read_text())
+    del state["log"]
+    file.write_text(json.dumps(state))
+    assert registry.champion("docs") == V1
+    assert registry.promoted_at("docs") is None
+    registry.promote("docs", "v2")
+    assert [move.name for move in registry.moves("docs")] == ["v2"]

@@ -10,11 +10,15 @@ from rag.stats import (
     GATE,
     Interval,
     Tally,
+    condense,
     evaluate_run,
     hit_rate,
     mrr,
     ndcg,
     paired_bootstrap,
+    queries_needed,
+    share_interval,
+    unjudged_share,
     win_tie_loss,
 )
 
@@ -119,3 +123,68 @@ def test_every_query_is_a_win_a_tie_or_a_loss():
 
 def test_an_interval_reads_as_in_the_verdict_line():
     assert str(Interval(0.031, 0.0101, 0.0512)) == "+0.03 [+0.01, +0.05]"
+
+
+SHOWN = Qrels(
+    {"q": frozenset({"right"}), "only the right one was judged": frozenset({"a"})},
+    {"q": frozenset({"right", "wrong"}), "only the right one was judged": frozenset({"a"})},
+)
+
+
+def test_a_hit_that_nobody_judged_is_known_to_be_neither_right_nor_wrong():
+    run = {"q": ["new", "wrong", "newer", "right"], "only the right one was judged": ["a", "b"]}
+    assert unjudged_share(run, SHOWN, 2) == pytest.approx(2 / 4)  # "new" and "b" of four hits
+    assert unjudged_share(run, SHOWN, 10) == pytest.approx(3 / 6)
+    assert unjudged_share({}, SHOWN, 10) == 0
+
+
+def test_where_qrels_name_no_judged_chunks_the_relevant_ones_are_judged():
+    assert unjudged_share({"q": ["a", "b"]}, Qrels({"q": frozenset({"a"})}), 2) == pytest.approx(1 / 2)
+
+
+def test_a_model_is_not_punished_for_finding_what_nobody_showed():
+    finder = {"q": ["new", "newer", "right", "wrong"]}
+    known = {"q": ["right", "wrong"]}
+    plain = [evaluate_run(run, SHOWN)[GATE][0] for run in (finder, known)]
+    judged = [evaluate_run(*condense(run, SHOWN))[GATE][0] for run in (finder, known)]
+    assert plain == pytest.approx([1 / 2, 1])
+    assert judged == pytest.approx([1, 1])
+
+
+def test_a_model_that_prefers_what_was_judged_wrong_is_still_punished():
+    assert evaluate_run(*condense({"q": ["new", "wrong", "right"]}, SHOWN))["mrr@10"].tolist() == [1 / 2]
+
+
+def test_queries_without_a_wrong_chunk_tell_nothing_by_judged_hits_alone():
+    run, qrels = condense({"q": ["right"], "only the right one was judged": ["a"]}, SHOWN)
+    assert set(run) == set(qrels.relevant) == {"q"}
+
+
+def test_the_queries_needed_make_the_normal_interval_just_clear_of_zero():
+    rng = np.random.default_rng(1)
+    difference = rng.normal(0.03, 0.29, 200)
+    more = queries_needed(difference)
+    assert more is not None
+
+    def low(n: int) -> float:
+        return float(difference.mean() - 1.96 * difference.std(ddof=1) / math.sqrt(n))
+
+    assert low(200 + more) > 0 >= low(200 + more - 1)
+
+
+def test_a_clear_gain_needs_no_more_queries_and_no_gain_is_not_mended_by_more():
+    assert queries_needed(np.full(10, 0.1)) == 0
+    assert queries_needed(np.array([0.1, -0.2])) is None
+    assert queries_needed(np.zeros(5)) is None
+    assert queries_needed(np.array([1.0])) is None
+
+
+def test_a_share_has_the_interval_of_wilson():
+    interval = share_interval(7, 10)  # by hand: (0.7 + 1.92/10 +- 1.96 sqrt(0.21/10 + 0.96/100)) / (1 + 3.84/10)
+    assert (interval.mean, interval.low, interval.high) == pytest.approx((0.7, 0.3968, 0.8922), abs=1e-4)
+
+
+def test_a_share_of_all_is_not_certain_and_a_share_of_nothing_is_unknown():
+    assert share_interval(5, 5).low == pytest.approx(0.5655, abs=1e-4)
+    assert share_interval(5, 5).high == pytest.approx(1)
+    assert share_interval(0, 0) == Interval(0.5, 0.0, 1.0)

@@ -5,28 +5,62 @@ A keep is recorded too, and its weights stay, so that a person who knows more th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
 
 from rag.embed import Embedder, Vectors, load_embedder
 from rag.errors import UnknownVersion
 from rag.index import Embedded, update_vectors
 from rag.ingest import Corpus
+from rag.online import WinRate
 from rag.records import Chunk
-from rag.registry import START_WEIGHTS, Registry, Version
+from rag.registry import START_WEIGHTS, Mover, Registry, Version
 from rag.settings import Settings
-from rag.stats import GATE, Interval, Tally, Values, paired_bootstrap, win_tie_loss
+from rag.stats import GATE, Interval, Tally, Values, paired_bootstrap, queries_needed, win_tie_loss
 from rag.store import Store
+from train.folds import ENOUGH_HELD_OUT, TrialKind
+from train.split import HELD_OUT_SHARE
 
 Bar = Callable[[str], Embedded]  # what is done -> a progress that shows it
 
 MIN_HELD_OUT = 10  # queries; on fewer the bootstrap calls a single lucky one certain
+HARDLY_WORSE = -0.01  # how low the interval may reach where raters, blind, prefer what was trained
+# How far the mean of the gate's metric may fall on a regression set. Where the champion wins it was lucky as well: the
+# same recipe with another seed falls there by 0.02 (docs/decisions/0010-cross-fitting-and-the-wider-gate.md).
+CHAMPION_WINS, CHAMPION_WINS_TOLERANCE = "queries the champion wins", 0.05
+GENERAL, GENERAL_TOLERANCE = "general queries", 0.03
+MIN_REGRESSION = 20  # queries; on fewer the mean of a set moves by more than its tolerance for nothing
+
+
+@dataclass(frozen=True, slots=True)
+class RegressionSet:
+    """Queries on which a challenger must not fall: how far it is from the champion there, and how far it may be."""
+
+    name: str
+    change: Interval
+    n: int
+    tolerance: float
+
+    @property
+    def is_broken(self) -> bool:
+        """Return whether the challenger fell too far, on enough queries to tell."""
+        return self.n >= MIN_REGRESSION and self.change.mean < -self.tolerance
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.change} on {self.n}, {-self.tolerance:+.2f} is tolerated"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of a training, with the numbers it rests on: means of the gate's metric at full dimension."""
+    """The outcome of a training, with the numbers it rests on: means of the gate's metric at full dimension.
+
+    `rule` says what promoted. `more` is how many more rated queries would decide a keep at the present gain and spread,
+    None where more of the same would not.
+    """
 
     word: Literal["promote", "keep"]
     reason: str
@@ -36,33 +70,118 @@ class Verdict:
     gain: Interval  # challenger over champion
     tally: Tally  # challenger against champion
     n: int
+    kind: TrialKind
+    rule: Literal["", "interval", "duels"] = ""
+    regressions: tuple[RegressionSet, ...] = ()
+    online: WinRate | None = None
+    more: int | None = None
 
     def line(self, challenger: str, champion: str) -> str:
         """Return the one line that a training ends in."""
         what = f"promote {challenger}" if self.word == "promote" else f"keep {champion}, not {challenger}"
         return (
             f"VERDICT: {what} | {GATE} {self.challenger:.2f}, champion {self.champion:.2f} ({self.gain}), "
-            f"base {self.base:.2f} | n={self.n}"
+            f"base {self.base:.2f} | n={self.n} {self.kind}"
         )
 
 
-def decide(challenger: Values, champion: Values, base: Values) -> Verdict:
-    """Promote if the challenger's gain over the champion is above 0 with 95% confidence and it is not below base.
+def decide(
+    challenger: Values,
+    champion: Values,
+    base: Values,
+    *,
+    kind: TrialKind = "held out",
+    general: tuple[Values, Values] | None = None,
+    online: WinRate | None = None,
+) -> Verdict:
+    """Promote a challenger whose gain over the champion is beyond luck, or that is hardly worse and preferred blind.
 
-    All three are the gate's metric per held-out query, in the same order.
+    The first three are the gate's metric per query that judges, in the same order. `general` has challenger's and
+    champion's on queries that neither was trained on; `online` is how the champion did against base since it serves.
+    Whatever the gain, nothing is promoted on too few queries, below base, or with a regression set broken.
     """
     n = int(challenger.size)
     ours, theirs, off_the_shelf = (float(values.mean()) if n else 0.0 for values in (challenger, champion, base))
     gain = paired_bootstrap(challenger, champion)
+    sets = _regression_sets(challenger, champion, base, general)
+    rule = _rule(gain, online)
+    more = None if rule and n >= MIN_HELD_OUT else _labels_needed(challenger - champion, kind)
     against = {
-        f"{n} held-out queries, need {MIN_HELD_OUT} to judge": n < MIN_HELD_OUT,
-        f"the difference to the champion may be luck: {gain}": gain.low <= 0,
+        f"{n} queries to judge by, need {MIN_HELD_OUT}: rate about {more} more questions": n < MIN_HELD_OUT,
+        _undecided(gain, online, more): n >= MIN_HELD_OUT and not rule,
         f"it is below base: {ours:.3f} against {off_the_shelf:.3f}": ours < off_the_shelf,
+        **{f"it falls too far on {each}": each.is_broken for each in sets},
     }
     reasons = [reason for reason, holds in against.items() if holds]
-    reason = reasons[0] if reasons else f"better than the champion beyond luck: {gain}"
-    tally = win_tie_loss(challenger, champion)
-    return Verdict("keep" if reasons else "promote", reason, ours, theirs, off_the_shelf, gain, tally, n)
+    return Verdict(
+        word="keep" if reasons else "promote",
+        reason="; ".join(reasons) or _why(rule, gain, online),
+        challenger=ours,
+        champion=theirs,
+        base=off_the_shelf,
+        gain=gain,
+        tally=win_tie_loss(challenger, champion),
+        n=n,
+        kind=kind,
+        rule="" if reasons else rule,
+        regressions=sets,
+        online=online,
+        more=more,
+    )
+
+
+def _regression_sets(
+    challenger: Values, champion: Values, base: Values, general: tuple[Values, Values] | None
+) -> tuple[RegressionSet, ...]:
+    won = (champion > base) & ~np.isclose(champion, base)
+    given = [(CHAMPION_WINS, challenger[won], champion[won], CHAMPION_WINS_TOLERANCE)]
+    if general:
+        given.append((GENERAL, *general, GENERAL_TOLERANCE))
+    return tuple(
+        RegressionSet(name, paired_bootstrap(ours, theirs), int(ours.size), tolerance)
+        for name, ours, theirs, tolerance in given
+    )
+
+
+def _rule(gain: Interval, online: WinRate | None) -> Literal["", "interval", "duels"]:
+    if gain.low > 0:
+        return "interval"
+    preferred = online is not None and online.interval.low > 0.5
+    return "duels" if preferred and gain.mean > 0 and gain.low > HARDLY_WORSE else ""
+
+
+def _labels_needed(difference: Values, kind: TrialKind) -> int | None:
+    """Return how many more rated queries would bring as many to judge by as the interval needs.
+
+    Cross-fitted every rated query judges, but only up to as many as make the hash's share enough.
+    """
+    n, more = int(difference.size), queries_needed(difference)
+    if n < MIN_HELD_OUT:
+        more = max(more or 0, MIN_HELD_OUT - n)
+    if more is None:
+        return None
+
+    def labels(queries: int) -> int:
+        every = kind == "cross-fitted" and queries < ENOUGH_HELD_OUT / HELD_OUT_SHARE
+        return queries if every else math.ceil(queries / HELD_OUT_SHARE)
+
+    return labels(n + max(more, 1)) - labels(n)
+
+
+def _undecided(gain: Interval, online: WinRate | None, more: int | None) -> str:
+    if more is None:
+        return f"it is not better than the champion: {gain}; more ratings of the same kind would not change that"
+    duels = f", and the duels do not decide: {online}" if online and gain.low > HARDLY_WORSE else ""
+    return (
+        f"the difference to the champion may be luck: {gain}{duels}; about {more} more rated questions would "
+        "decide it, if the gain stays as it is"
+    )
+
+
+def _why(rule: str, gain: Interval, online: WinRate | None) -> str:
+    if rule == "interval":
+        return f"better than the champion beyond luck: {gain}"
+    return f"hardly worse than the champion at worst: {gain}, and raters prefer what was trained: {online}"
 
 
 def apply(
@@ -73,22 +192,28 @@ def apply(
     embedder: Embedder,
     chunks: Sequence[Chunk],
     vectors: Vectors,
+    by_hand: bool = False,
 ) -> None:
     """Record a version; if its verdict says so, write its table from the vectors it was judged by and let it serve.
 
-    Documents that changed while it was trained are brought level before the swap. The champion's table is left alone,
-    so that a question in flight, and a rollback, still find it.
+    `by_hand` lets it serve whatever the verdict, and the log says so. Documents that changed while it was trained are
+    brought level before the swap. The champion's table is left alone, so that a question in flight, and a rollback,
+    still find it.
     """
-    if version.verdict == "promote":
-        store.put_chunks(store.chunk_table(corpus_id, embedder.fingerprint), chunks, vectors)
+    serves = by_hand or version.verdict == "promote"
+    table = store.chunk_table(corpus_id, embedder.fingerprint)
+    if serves:
+        if not store.has_table(table):  # an adapter's is there: it is its model's
+            store.put_chunks(table, chunks, vectors)
         update_vectors(store, corpus_id, embedder)
     registry.add(version)
-    if version.verdict == "promote":
-        registry.promote(version.folders, version.name)
+    if serves:
+        mover: Mover = "gate" if version.verdict == "promote" else "hand"
+        registry.promote(version.folders, version.name, mover, version.summary)
 
 
 def promote_by_hand(settings: Settings, store: Store, corpus: Corpus, name: str, bar: Bar) -> str:
-    """Let a version serve whatever its verdict was, and return its name. Raises UnknownVersion.
+    """Let a version serve whatever its verdict was, log that, and return its name. Raises UnknownVersion.
 
     A version that was trained on other documents is refused: nothing was measured on these.
     """
@@ -99,7 +224,7 @@ def promote_by_hand(settings: Settings, store: Store, corpus: Corpus, name: str,
         raise UnknownVersion(f"{name} was trained on other documents; for these there are: {known}")
     embedder = load_embedder(str(registry.model_folder(version)), settings)
     update_vectors(store, corpus.id, embedder, bar(f"embedding ({name})"))
-    return registry.promote(corpus.folders_id, name).name
+    return registry.promote(corpus.folders_id, name, "hand", f"by hand; the gate said {version.verdict}").name
 
 
 def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from rag.errors import NotEnoughFeedback
 from rag.records import ID_LENGTH, Chunk, Pair, Qrels, content_id, normalise_query
 
-HELD_OUT_SHARE = 0.3  # judging is what is scarce: with 0.25 a true gain needs a quarter more ratings to be seen
+HELD_OUT_SHARE = 0.2  # while they are few, all other queries judge as well (train.folds); past 500, 100 are enough
+SURE = 0.5  # a thumb is shared among the passages that an answer cites: what got a small share of it is no measure
 MIN_QUERIES = 50  # below this a gain is a lottery: between -1.2 and +5.5 points (docs/log.md)
 SHINGLE = 3  # words
 ALIKE = 0.5  # share of common shingles from which two texts are copies of each other
@@ -45,25 +46,54 @@ def require_enough(pairs: Iterable[Pair], lost: int = 0) -> None:
 def split(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
     """Hold out the queries of `pairs` that the hash names, and return the rest of both without what would leak.
 
-    Extra pairs, made by nobody's question, are to learn from only. A chunk with the very text of a held-out positive
-    answers its query as well and is judged as right. Raises NotEnoughFeedback where nothing is left to train on.
+    Extra pairs, made by nobody's question, are to learn from only. Raises NotEnoughFeedback where nothing is left to
+    train on.
     """
-    held_out = _qrels([pair for pair in pairs if is_held_out(pair.query)], chunks)
-    texts = {chunk.id: chunk.text for chunk in chunks}
-    judged = {chunk_id for relevant in held_out.relevant.values() for chunk_id in relevant}
-    copies = copies_of([texts[chunk_id] for chunk_id in sorted(judged)], [pair.positive for pair in (*pairs, *extra)])
+    held, asked = ([pair for pair in pairs if is_held_out(pair.query) is side] for side in (True, False))
+    return set_apart(held, asked, [pair for pair in extra if not is_held_out(pair.query)], chunks)
 
-    def clean(given: Sequence[Pair]) -> tuple[Pair, ...]:
-        return tuple(pair for pair in given if pair.positive_id not in judged and pair.positive not in copies)
 
-    asked = [pair for pair in pairs if not is_held_out(pair.query)]
-    train = clean(asked)
+def set_apart(judging: Sequence[Pair], asked: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
+    """Return a split that judges with the queries of `judging` and trains on what of the others does not leak.
+
+    A chunk with the very text of a positive answers its query as well and is judged as right.
+    """
+    held_out = qrels_of(judging, chunks)
+    train = without_leaks(asked, held_out, chunks)
     if not train:
         raise NotEnoughFeedback(
             f"all {len(asked)} pairs to train on lead to chunks that held-out queries are judged by: rate answers from "
             "other documents, too"
         )
-    return Split(train, clean([p for p in extra if not is_held_out(p.query)]), held_out, len(asked) - len(train))
+    return Split(train, without_leaks(extra, held_out, chunks), held_out, len(asked) - len(train))
+
+
+def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk]) -> tuple[Pair, ...]:
+    """Return the pairs whose query is not held out and whose chunk, or a near copy of it, judges no held-out query.
+
+    They may be those of another training, such as the champion's, and lead to chunks that are gone.
+    """
+    texts = {chunk.id: chunk.text for chunk in chunks}
+    judged = {chunk_id for relevant in held_out.relevant.values() for chunk_id in relevant}
+    taught = {text for pair in pairs for text in (pair.positive, texts.get(pair.positive_id, ""))}
+    copies = copies_of([texts[chunk_id] for chunk_id in sorted(judged)], taught)
+    queries = {normalise_query(query) for query in held_out.relevant}
+    return tuple(
+        pair
+        for pair in pairs
+        if normalise_query(pair.query) not in queries
+        and pair.positive_id not in judged
+        and copies.isdisjoint((pair.positive, texts.get(pair.positive_id, "")))  # a cloze is less than its chunk
+    )
+
+
+def surest(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs that may judge: of each query those at least SURE times as sure as its surest."""
+    best: dict[str, float] = {}
+    for pair in pairs:
+        key = normalise_query(pair.query)
+        best[key] = max(best.get(key, 0.0), pair.weight)
+    return [pair for pair in pairs if pair.weight >= SURE * best[normalise_query(pair.query)]]
 
 
 def is_held_out(query: str) -> bool:
@@ -79,17 +109,22 @@ def alike(a: str, b: str) -> bool:
 
 
 def copies_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
-    """Return those texts that are alike to an original; by an index of shingles, since all pairs would take minutes."""
+    """Return those texts that are alike to an original."""
+    return {text for text, _ in alike_pairs(originals, texts)}
+
+
+def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each text with each original it is alike to; by an index of shingles: all with all would take minutes."""
     holders: dict[str, list[int]] = {}
     for number, original in enumerate(originals):
         for shingle in _shingles(original):
             holders.setdefault(shingle, []).append(number)
-    copies = set()
     for text in set(texts):
-        shared = Counter(number for shingle in _shingles(text) for number in holders.get(shingle, ()))
-        if any(alike(text, originals[number]) for number, _ in shared.most_common(3)):
-            copies.add(text)
-    return copies
+        own = _shingles(text)
+        shared = Counter(number for shingle in own for number in holders.get(shingle, ()))
+        for number, common in shared.items():
+            if common >= ALIKE * (len(own) + len(_shingles(originals[number])) - common):
+                yield text, originals[number]
 
 
 @lru_cache(maxsize=65_536)
@@ -98,14 +133,15 @@ def _shingles(text: str) -> frozenset[str]:
     return frozenset(" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1)))
 
 
-def _qrels(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> Qrels:
+def qrels_of(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> Qrels:
+    """Return the judged truth that pairs hold: per query their chunks, and those with the very same text."""
     same: dict[str, set[str]] = {}
     for chunk in chunks:
         same.setdefault(_plain(chunk.text), set()).add(chunk.id)
     texts = {chunk.id: _plain(chunk.text) for chunk in chunks}
     relevant: dict[str, frozenset[str]] = {}
     spelt: dict[str, str] = {}
-    for pair in pairs:
+    for pair in surest(pairs):
         query = spelt.setdefault(normalise_query(pair.query), pair.query)
         relevant[query] = relevant.get(query, frozenset()) | same[texts[pair.positive_id]]
     return Qrels(relevant)
