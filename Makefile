@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DOCS ?=
-COVIDQA ?= ../shared/data/covidqa/200423_covidQA.json
+DATA ?= ../shared/data/covidqa/200423_covidQA.json
 export THUMBTUNE_DOCS := $(or $(DOCS),$(THUMBTUNE_DOCS))
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
@@ -35,8 +35,8 @@ e2e: .venv/installed-dev  ## only the tests that drive the whole product
 bench: .venv/installed-dev  ## quality of the built-in answerer on our own questions
 	@$(BIN)/python -m benchmarks.extractive
 
-bench-learning: .venv/installed-dev  ## what fine-tuning gains on COVID-QA (COVIDQA=path of its JSON file)
-	@$(BIN)/python -m benchmarks.learning $(COVIDQA)
+bench-learning: .venv/installed-dev  ## what learning gains, hours; QUICK=1 minutes (DATA=path of a SQuAD-format file)
+	@$(BIN)/python -m benchmarks.learning $(DATA)
 
 shots: .venv/installed-dev  ## screenshots of the main states into docs/images
 	@$(BIN)/python -m benchmarks.shots

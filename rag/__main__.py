@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rag.embed import load_embedder
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
-from rag.feedback import repair
+from rag.feedback import repair, to_teach
 from rag.index import corpus_chunks, is_level, load_corpus
 from rag.interchange import Unmatched, export_labels, import_labels
 from rag.lines import write_lines
@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("out", type=Path, help="a new file that ends in .jsonl, or a new folder for BEIR")
     forget = command("forget", _forget, "delete a rater's ratings and all labels that followed from them")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
+    command("review", _review, "list the questions whose answers were voted down, as long as no right passage is known")
     command("doctor", _doctor, "check documents, models, index and answerer")
     return parser
 
@@ -181,6 +182,19 @@ def _forget(given: argparse.Namespace) -> None:
         raise BadRating(f"rater {given.rater!r} has no rating and no label here: `python -m rag export` names raters")
     print(f"forgot {given.rater!r}: deleted {ratings} ratings and {labels} labels")
     print("A model that was trained on them keeps what it learnt: train again, or run `python -m train rollback`.")
+
+
+def _review(given: argparse.Namespace) -> None:
+    store = open_store(load_settings().lancedb)
+    answers = {answer.id: answer for answer in store.answers()}
+    queries = to_teach(store.ratings(), answers)
+    store.close()
+    for query in queries:
+        print(query)
+    if queries:
+        print(f"{len(queries)} questions teach nothing yet: import the passage that answers one, as a label")
+    else:
+        print("no question waits: each one that was voted down has a right passage")
 
 
 def _doctor(given: argparse.Namespace) -> None:

@@ -26,8 +26,8 @@ MAX_HITS = 4  # citing more finds the right section more often, and says less ab
 MAX_PER_HIT = 2
 UNITS = re.compile(rf"{SENTENCE.pattern}|(\n)(?=\s*(?:[-*+|]|\d+[.)])\s?)|(\n\s*\n)")
 NOT_SAID = re.compile(
-    r"^\s*(?:#{1,6}\s.*|```.*|~~~.*|[|\s:+=-]*)$"
-)  # a heading, a fence, a table's rule: nothing to quote
+    r"^\s*(?:#{1,6}\s.*|```.*|~~~.*|!\[.*\]\(\S+\)|[|\s:+=-]*)$"
+)  # a heading, a fence, an image, a table's rule: nothing to quote
 BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from rag.chunking import SENTENCE, split
 from rag.records import Hit, normalise_query
 
 DONT_KNOW = "I do not know: the passages found do not answer this."
@@ -25,6 +26,9 @@ INSTRUCTIONS = """You answer questions from numbered passages of the user's own 
 PASSAGE = '<passage-{code} n="{rank}" from="{place}">\n{text}\n</passage-{code}>'
 CITATION = re.compile(r"\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [1], [1, 3], [2-4]; not a Markdown link
 NUMBERS = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
+SENTENCE_OR_LINE = re.compile(rf"(?:{SENTENCE.pattern})(?!\[)|(\n+)")  # "It is so. [2]" is one sentence, not two
+WORD = re.compile(r"\w{3,}")  # shorter ones are grammar, in most languages
+SUPPORT = 0.3  # of a sentence's words that must stand in the passage it cites; a paraphrase keeps its names and terms
 
 
 def build_messages(
@@ -59,10 +63,29 @@ def cited_numbers(text: str, n_hits: int) -> tuple[int, ...]:
     return tuple(cited)
 
 
+def supported_numbers(text: str, hits: Sequence[Hit]) -> tuple[int, ...]:
+    """Return the cited ranks whose passage holds a fair share of the words of a sentence that cites it.
+
+    A number behind a sentence that shares nothing with its passage is a slip of the writer and must credit no chunk.
+    """
+    texts = {hit.rank: _words(hit.chunk.text) for hit in hits}
+    drawn: dict[int, None] = {}
+    for start, end in split(text, 0, len(text), SENTENCE_OR_LINE):
+        words = _words(CITATION.sub(" ", text[start:end]))
+        for rank in cited_numbers(text[start:end], len(hits)):
+            if words and len(words & texts.get(rank, frozenset())) >= SUPPORT * len(words):
+                drawn[rank] = None
+    return tuple(drawn)
+
+
 def is_abstention(text: str, cited: Sequence[int]) -> bool:
     """Return whether an answer says that it does not know: it opens like DONT_KNOW and cites nothing."""
     opening = normalise_query(DONT_KNOW.partition(":")[0])
     return not cited and normalise_query(text.replace("don't", "do not").replace("don’t", "do not")).startswith(opening)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(WORD.findall(text.casefold()))
 
 
 def _passage(hit: Hit, code: str) -> str:

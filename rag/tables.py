@@ -129,7 +129,8 @@ def keyed_row(record: Rating | LabelledPair | SyntheticPair) -> Row:
 
 def read_rating(row: Row) -> Rating:
     """Return the rating of a row; a column that came later is empty in older rows."""
-    return Rating(**{name: "" if value is None else value for name, value in _without_id(row).items()})
+    known: dict[str, Any] = {name: "" if value is None else value for name, value in _without_id(row).items()}
+    return Rating(**known)
 
 
 def read_label(row: Row) -> LabelledPair:

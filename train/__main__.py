@@ -1,49 +1,33 @@
-"""python -m train: pairs -> split -> negatives -> tune -> evaluate -> promote or keep. `train` is the whole recipe.
-
-Every training begins with the start model's weights, never with the champion's: what one version overfitted, and the
-chunks it saw, are not handed on.
-"""
+"""python -m train: learn from the ratings, and promote what is better; list, show, compare and move the versions."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import asdict, replace
+from contextlib import closing, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
-from rag.embed import Embedder, bf16_pays, load_embedder, load_trainable, pick_device, wrap
 from rag.errors import NotEnoughFeedback, StoreFailed, ThumbtuneError
 from rag.index import load_corpus
-from rag.ingest import Corpus
-from rag.records import Chunk, Pair, Qrels
-from rag.registry import START_WEIGHTS, Registry, Version
-from rag.retrieve import arm_models
+from rag.registry import START_WEIGHTS, Registry
 from rag.settings import Settings, load_settings
-from rag.stats import GATE
 from rag.store import Store, open_store
-from train.evaluate import Contender, full, judge, newcomer, serving
-from train.gather import gather_ratings, gather_synthetic, indexed_chunks
-from train.negatives import add_negatives
-from train.promote import apply, decide, promote_by_hand, roll_back
-from train.report import Facts, config_of, data_of, seen_by_champion, write_report
-from train.split import Split, alike, split
+from train.asking import let_llm_ask
+from train.clock import Clock, bar, leads
+from train.history import compare, show
+from train.measure import measure_by_file, measure_held_out
+from train.promote import promote_by_hand, roll_back
+from train.prospect import Order, prospect
+from train.recipe import LOSSES
 
 USER_ERROR = 2
 INTERRUPTED = 130
-BOOTSTRAP_EXAMPLES = 400  # without hard negatives some 60 s of tuning on one core
-LIBRARIES = ("torch", "sentence-transformers", "transformers", "datasets", "lancedb")
-Kind = Literal["ratings", "bootstrap"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print("stopped: what served before serves on, and nothing of this training is left", file=sys.stderr)
+        print("stopped: what served before serves on; the same training goes on where it was", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -65,9 +49,17 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parser = argparse.ArgumentParser(prog="python -m train", description="Train on the ratings, and promote if better.")
     parser.set_defaults(run=_train)
-    parser.add_argument("--bootstrap", action="store_true", help="make pairs from the documents: nobody rated yet")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--bootstrap", action="store_true", help="make pairs from the documents: nobody rated yet")
+    what.add_argument("--fast", action="store_true", help="an adapter of the queries, in seconds, without a new index")
+    parser.add_argument("--questions", action="store_true", help="first let the LLM write questions")
+    parser.add_argument("--dry-run", action="store_true", help="say what there is to go on, and change nothing")
+    parser.add_argument("--promote", action="store_true", help="let the new version serve whatever the gate says")
     parser.add_argument("--epochs", type=_positive, default=0, metavar="N", help="how often each pair is seen")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes the random choices")
+    parser.add_argument("--loss", choices=LOSSES, default=LOSSES[0], help="what is minimised (default: %(default)s)")
+    parser.add_argument("--dims", type=_dims, default=(), metavar="N,N", help="dimensions that matryoshka trains")
+    parser.add_argument("--lora", type=_positive, default=0, metavar="RANK", help="tune a low-rank update only")
     commands = parser.add_subparsers(metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -75,136 +67,70 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
+    command("list", _list, "list the versions and mark the one that serves these documents")
+    command("show", _show, "show what a version's training came to").add_argument("version")
+    evaluate = command("evaluate", _evaluate, "measure a version, by default the one that serves, on judged queries")
+    evaluate.add_argument("version", nargs="?", default="")
+    evaluate.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="labels as `rag import` has them")
+    two = command("compare", _compare, "measure two versions on the held-out queries of today")
+    two.add_argument("version")
+    two.add_argument("other")
     command("promote", _promote, "let a version serve, whatever the gate said").add_argument("version")
     command("rollback", _rollback, "go back to what served before")
-    command("versions", _versions, "list the versions and mark the one that serves these documents")
     return parser
 
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of epochs: give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no number: give 1 or more")
     return int(text)
+
+
+def _dims(text: str) -> tuple[int, ...]:
+    return tuple(sorted(map(_positive, text.split(",")), reverse=True))
 
 
 def _train(given: argparse.Namespace) -> None:
     settings = load_settings()
-    with sole_trainer(settings.home), closing(open_store(settings.lancedb)) as store:
+    order = Order(
+        kind="bootstrap" if given.bootstrap else "ratings",
+        fast=given.fast,
+        epochs=given.epochs,
+        seed=given.seed,
+        loss=given.loss,
+        dims=given.dims,
+        lora=given.lora,
+        promote=given.promote,
+    )
+    alone = sole_trainer(settings.home) if leads() else nullcontext()
+    with alone, closing(open_store(settings.lancedb)) as store:
+        if given.questions and leads():
+            let_llm_ask(settings, store, dry_run=given.dry_run)
         if not given.bootstrap:
-            train(settings, store, "ratings", given.epochs, given.seed)
+            train(settings, store, order, given.dry_run)
         elif not bootstrap_is_done(settings):
             try:
-                train(settings, store, "bootstrap", given.epochs, given.seed)
+                train(settings, store, order, given.dry_run)
             except NotEnoughFeedback as error:  # small folders are no fault: the chat works without a bootstrap
                 print(f"bootstrap: {error}")
 
 
-def train(settings: Settings, store: Store, kind: Kind, epochs: int, seed: int) -> None:
-    """Gather, split, mine, tune, judge, decide; print what was done, and the verdict last."""
-    clock = Clock()
-    corpus, registry = load_corpus(settings), Registry(settings.models)
-    chunks = indexed_chunks(store, corpus.id)
-    gathered = (gather_ratings if kind == "ratings" else gather_synthetic)(store, settings, chunks)
-    parts = split(gathered.pairs, gathered.extra, chunks)
-    examples = [*parts.train, *parts.extra[: len(parts.train)]]
-    notes = [gathered.told, _told(parts, examples)]
-    clock.done("gathering", "\n".join(notes))
+def train(settings: Settings, store: Store, order: Order, dry_run: bool) -> None:
+    """Print what there is to go on; unless it is a dry run, learn from it, and print the verdict last."""
+    clock = Clock(lambda line: print(line, flush=True))
+    seen = prospect(settings, store, order)
+    clock.done("gathering", seen.told())
+    if dry_run:
+        print("dry run: nothing was trained and nothing changed")
+        return
+    from train.run import learn  # torch takes seconds to import: not before there is enough to train on
 
-    from train import tune  # torch takes seconds to import: not before there is enough to train on
-
-    tune.give_way(settings.train_threads)
-    crowned = registry.champion(corpus.folders_id)
-    entered, miner = enter_served(settings, store, corpus, parts.held_out, chunks)
-    start = entered.pop("start")
-    pairs = examples
-    if kind == "ratings":  # near a chunk of one's own making stand others that are as right: mining there did harm
-        queries = miner.embed_queries([pair.query for pair in examples])
-        pairs = add_negatives(examples, queries, chunks, start.chunks, alike)
-    clock.done("base, champion and hard negatives", f"tuning {settings.start_model} on {len(pairs)} pairs")
-
-    with new_version(settings, registry) as (name, folder):
-        model = load_trainable(settings.start_model, settings)
-        recipe = tune.Recipe(epochs or default_epochs(kind, len(pairs)), seed, bf16_pays(pick_device(settings)))
-        tuned = tune.tune(model, pairs, recipe)
-        tune.save(model, folder, pairs)
-        clock.done("tuning", f"tuned: {tuned.steps} steps in {tuned.seconds:.0f} s")
-
-        embedder = wrap(model, str(folder), settings)
-        entered["challenger"] = newcomer(name, embedder, parts.held_out, chunks, bar(f"embedding ({name})"))
-        scores = judge(entered, parts.held_out, chunks, tune.matryoshka_dims)
-        verdict = decide(*(full(scores[role])[GATE] for role in ("challenger", "champion", "base")))
-        if verdict.word == "promote" and registry.champion(corpus.folders_id) != crowned:
-            verdict = replace(verdict, word="keep", reason="another version was promoted meanwhile: train again")
-        clock.done("judging")
-
-        seen = tune.trained_on(registry.model_folder(crowned)) if crowned else frozenset()
-        version = Version(
-            name=name,
-            folders=corpus.folders_id,
-            fingerprint=embedder.fingerprint,
-            started_from=settings.start_model,
-            kind=kind,
-            verdict=verdict.word,
-            summary=verdict.line(name, entered["champion"].name),
-            created=datetime.now(UTC),
-        )
-        facts = Facts(
-            version=version,
-            reason=verdict.reason,
-            names={role: each.name for role, each in entered.items()},
-            config={**config_of(settings), **asdict(recipe), **asdict(tuned)},
-            data=data_of(corpus.id, chunks, parts, pairs),
-            notes=[*notes, seen_by_champion(parts, seen)],
-            scores=scores,
-            queries=list(parts.held_out.relevant),
-            seconds=clock.seconds,
-        )
-        report = write_report(settings.runs / name, facts)
-        apply(version, registry, store, corpus.id, embedder, chunks, entered["challenger"].chunks)
-    print(f"report: {report}\n{version.summary}")
-
-
-def default_epochs(kind: Kind, pairs: int) -> int:
-    """Return how often each pair is seen: enough for 20 steps on few pairs, bounded time on many.
-
-    A bootstrap stands between a newcomer and the chat: it sees BOOTSTRAP_EXAMPLES in all (three epochs of 300 pairs
-    gained no more than one; for ratings see docs/log.md).
-    """
-    usual = 4 if pairs < 100 else 3 if pairs <= 2000 else 1
-    return usual if kind == "ratings" else max(1, min(usual, BOOTSTRAP_EXAMPLES // pairs))
-
-
-def enter_served(
-    settings: Settings, store: Store, corpus: Corpus, held_out: Qrels, chunks: Sequence[Chunk]
-) -> tuple[dict[str, Contender], Embedder]:
-    """Return base, champion and start model as contenders, and the start model's embedder; each is loaded once.
-
-    The start model mines: what a training gives depends on its pairs alone, not on which version serves meanwhile.
-    """
-    arms = arm_models(settings, corpus.folders_id)
-    models = {"base": arms["base"], "champion": arms["tuned"], "start": (START_WEIGHTS, settings.start_model)}
-    embedders = {reference: load_embedder(reference, settings) for reference in {ref for _, ref in models.values()}}
-    entered = {
-        role: serving(name, embedders[reference], held_out, chunks, store, corpus.id, bar(f"embedding ({name})"))
-        for role, (name, reference) in models.items()
-    }
-    return entered, embedders[settings.start_model]
-
-
-@contextmanager
-def new_version(settings: Settings, registry: Registry) -> Iterator[tuple[str, Path]]:
-    """Give the next version's name and folder; whatever stops the training before it is recorded takes both away."""
-    name = registry.next_name()
-    folders = (settings.models / name, settings.runs / name)
-    try:
-        yield name, folders[0]
-    except BaseException as error:
-        if name not in {version.name for version in registry.versions()}:
-            for folder in folders:
-                shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise StoreFailed(f"{settings.home}: {name} cannot be written ({error}): free some space") from error
-        raise
+    learned = learn(settings, store, order, seen, clock)
+    if learned is None:
+        return
+    print(f"report: {learned.report}\n{learned.version.summary}")
+    if order.promote and learned.version.verdict == "keep":
+        print(f"{learned.version.name} serves all the same: --promote")
 
 
 @contextmanager
@@ -239,36 +165,6 @@ def bootstrap_is_done(settings: Settings) -> bool:
     return bool(champion or made)
 
 
-def bar(text: str) -> Callable[[int, int], None]:
-    """Return a progress to be told (done in this step, total); on a terminal it draws a bar with the time left."""
-    drawn: list[tqdm[Any]] = []
-
-    def progress(done: int, total: int) -> None:
-        if total and not drawn:
-            drawn.append(tqdm(total=total, desc=text, unit="chunk", disable=None, leave=False))
-        for each in drawn:
-            each.update(done)
-            if each.n >= total:
-                each.close()
-
-    return progress
-
-
-class Clock:
-    """Tells the user what a stage came to, and keeps how long it took."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since = time.monotonic()
-
-    def done(self, stage: str, line: str = "") -> None:
-        """End a stage, and print its line."""
-        now = time.monotonic()
-        self.seconds[stage], self._since = now - self._since, now
-        if line:
-            print(line, flush=True)
-
-
 def _promote(given: argparse.Namespace) -> None:
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
@@ -283,7 +179,7 @@ def _rollback(given: argparse.Namespace) -> None:
     print(f"{name} serves now; a running chat follows within seconds")
 
 
-def _versions(given: argparse.Namespace) -> None:
+def _list(given: argparse.Namespace) -> None:
     settings = load_settings()
     registry, corpus = Registry(settings.models), load_corpus(settings)
     champion = registry.champion(corpus.folders_id)
@@ -294,14 +190,26 @@ def _versions(given: argparse.Namespace) -> None:
         print(f"{mark} {version.name} {version.created:%Y-%m-%d %H:%M} {version.kind}{where}: {version.summary}")
 
 
-def _told(parts: Split, examples: Sequence[Pair]) -> str:
-    told = f"split: {len(parts.held_out)} queries held out, {len(parts.train)} pairs to train on"
-    if parts.leaks:
-        told += f" ({parts.leaks} left out: they lead to a chunk of a held-out query)"
-    if len(examples) > len(parts.train):
-        told += f", {len(examples) - len(parts.train)} added that judge nothing"
-    rated = sum(bool(pair.negatives) for pair in examples)
-    return f"{told}; {rated} have a negative from a rater"
+def _show(given: argparse.Namespace) -> None:
+    settings = load_settings()
+    registry = Registry(settings.models)
+    version = registry.version(given.version)
+    serves = registry.champion(load_corpus(settings).folders_id) == version
+    print(show(version, settings.runs / version.name, serves=serves))
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    settings = load_settings()
+    with closing(open_store(settings.lancedb)) as store:
+        print(measure_by_file(settings, store, given.version, given.qrels).table())
+
+
+def _compare(given: argparse.Namespace) -> None:
+    settings = load_settings()
+    with closing(open_store(settings.lancedb)) as store:
+        measured = measure_held_out(settings, store, (given.version, given.other))
+    ours, theirs = (measured.scores[name] for name in (given.version, given.other))
+    print(compare(given.version, given.other, ours, theirs, measured.told))
 
 
 if __name__ == "__main__":

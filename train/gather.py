@@ -1,32 +1,62 @@
 """What a training has to go on: pairs from the raters, or from the documents where nobody has rated yet.
 
-Here the tables are read and the file of questions; what the rows mean is decided in pairs, synthesize and split.
+Here the tables are read, the file of questions and what an LLM wrote; what the rows mean is decided in pairs,
+synthesize and split.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from rag.errors import NotEnoughFeedback, NotIndexed
 from rag.feedback import repair
 from rag.index import corpus_chunks
-from rag.records import Chunk, Pair, SyntheticPair, normalise_query
+from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 from rag.registry import START_WEIGHTS
 from rag.settings import Settings
 from rag.store import Store
-from train.pairs import make_pairs, synthetic_to_pairs
-from train.split import MIN_QUERIES, require_enough
-from train.synthesize import from_clozes, from_headings, from_questions, read_questions
+from train.pairs import MadePairs, make_pairs, synthetic_to_pairs
+from train.split import MIN_QUERIES, alike, require_enough
+from train.synthesize import (
+    from_clozes,
+    from_definitions,
+    from_headings,
+    from_questions,
+    read_questions,
+    synthetic_weight,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Pairs that teach and judge, pairs that only teach, and what to tell of where they came from."""
+    """Pairs that teach and judge, pairs that only teach, and what to tell of where they came from.
+
+    `general` are pairs of queries made from the documents, for a look at what nobody rated. `labels` and `made` are
+    there where raters spoke.
+    """
 
     pairs: Sequence[Pair]
     extra: Sequence[Pair]
     told: str
+    general: Sequence[Pair] = ()
+    labels: Sequence[LabelledPair] = ()
+    made: MadePairs | None = None
+
+    @property
+    def judged(self) -> Mapping[str, frozenset[str]]:
+        """Return for a normalised query the chunks that somebody looked at."""
+        return self.made.judged if self.made else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Synthetic:
+    """Queries that nobody asked, by what they were made from."""
+
+    asked: list[SyntheticPair]
+    headings: list[SyntheticPair] = field(default_factory=list)
+    definitions: list[SyntheticPair] = field(default_factory=list)
+    clozes: list[SyntheticPair] = field(default_factory=list)
 
 
 def indexed_chunks(store: Store, corpus_id: str) -> list[Chunk]:
@@ -37,21 +67,31 @@ def indexed_chunks(store: Store, corpus_id: str) -> list[Chunk]:
     return chunks
 
 
-def gather_ratings(store: Store, settings: Settings, chunks: Sequence[Chunk]) -> Gathered:
-    """Return the pairs that raters made, and as replay those of the file of questions. Raises NotEnoughFeedback."""
+def gather_ratings(
+    store: Store, settings: Settings, chunks: Sequence[Chunk], written: Sequence[SyntheticPair] = ()
+) -> Gathered:
+    """Return the pairs that raters made, and as replay those of questions that nobody asked. Raises NotEnoughFeedback.
+
+    `written` are the pairs of questions that an LLM wrote. What is replayed weighs less as ratings come in.
+    """
     repair(store)
-    rated = make_pairs(store.labels(), chunks)
-    require_enough(rated.pairs, rated.lost)
-    told = f"labels: {_count(rated.pairs)}"
-    if rated.drawn:
-        told += f"; raters are split on {rated.drawn} chunks, which are left out"
-    if rated.lost:
-        told += f"; {rated.lost} labels point at text no longer in these documents"
-    asked = from_questions(read_questions(settings.docs), chunks)
-    return Gathered(rated.pairs, synthetic_to_pairs(asked), told)
+    labels = store.labels()
+    made = make_pairs(labels, chunks, alike)
+    require_enough(made.pairs, len(made.retired))
+    told = f"labels: {_count(made.pairs)}"
+    if made.drawn:
+        told += f"; raters are split on {made.drawn} chunks, which are left out"
+    if made.retired:
+        told += f"; {len(made.retired)} labels point at text no longer in these documents"
+    asked = [*from_questions(read_questions(settings.docs), chunks), *written]
+    replay = synthetic_to_pairs(asked, synthetic_weight(_queries(made.pairs)))
+    general = synthetic_to_pairs(asked or from_headings(chunks))
+    return Gathered(made.pairs, replay, told, general, labels, made)
 
 
-def gather_synthetic(store: Store, settings: Settings, chunks: Sequence[Chunk]) -> Gathered:
+def gather_synthetic(
+    store: Store, settings: Settings, chunks: Sequence[Chunk], written: Sequence[SyntheticPair] = ()
+) -> Gathered:
     """Return the pairs that need no rater, after writing them to their table. Raises NotEnoughFeedback.
 
     The best queries there are enough of judge: questions, else headings too, else sentences, which any model finds
@@ -59,18 +99,25 @@ def gather_synthetic(store: Store, settings: Settings, chunks: Sequence[Chunk]) 
     (measured: docs/log.md), and is left out.
     """
     questions = read_questions(settings.docs)
-    asked, headings, clozes = from_questions(questions, chunks), from_headings(chunks), from_clozes(chunks)
-    if _queries(asked) >= MIN_QUERIES:
-        headings, clozes = [], []
-    store.put_synthetic([*asked, *headings, *clozes])
-    best = [*asked, *headings]
-    judging, extra = (best, clozes) if _queries(best) >= MIN_QUERIES else ([*best, *clozes], [])
+    asked = [*from_questions(questions, chunks), *written]
+    made = Synthetic(asked)
+    if _queries(asked) < MIN_QUERIES:
+        made = Synthetic(asked, from_headings(chunks), from_definitions(chunks), from_clozes(chunks))
+    store.put_synthetic([*made.asked, *made.headings, *made.definitions, *made.clozes])
+    best = [*made.asked, *made.headings]
+    rest = [*made.definitions, *made.clozes]
+    judging, extra = (best, rest) if _queries(best) >= MIN_QUERIES else ([*best, *rest], [])
     if _queries(judging) < MIN_QUERIES:
         raise NotEnoughFeedback(
             f"{_queries(judging)} queries can be made from these documents, need {MIN_QUERIES}: the {START_WEIGHTS} "
             "serve until answers are rated"
         )
-    kinds = {"questions": asked, "headings": headings, "sentences": clozes}
+    kinds = {
+        "questions": made.asked,
+        "headings": made.headings,
+        "definitions": made.definitions,
+        "sentences": made.clozes,
+    }
     told = "; ".join(f"{kind}: {_count(pairs)}" for kind, pairs in kinds.items() if pairs)
     found = {pair.query for pair in asked}
     gone = [question.question for question in questions if question.source and question.question not in found]

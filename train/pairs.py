@@ -1,72 +1,159 @@
 """Rows of `training_pairs` -> one opinion per query and chunk -> pairs to train on and to judge with.
 
-The idea a reader would miss: a label is believed only as far as the documents of today go. Its chunk is found by id, or
-by its text where the documents were cut anew; where the text is gone, the label waits in its table, and is counted.
+The idea a reader would miss: what people say is not equally sure, so it is heard in turn. A word on the very passage (a
+mark, a taught passage, an imported label) beats thumbs; thumbs beat the guess that an unused chunk is wrong. A label is
+believed only as far as the documents of today go: its chunk is found by id, or by its text where the documents were cut
+anew; where the text is gone, the label waits in its table, and is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rag.anchors import Anchors
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 
+Alike = Callable[[str, str], bool]
+
+GONE = "its text is no longer in these documents"
+TRUSTED = 0.9  # how often a rater whom nobody has been compared with is taken to be right
+EVEN = 1e-9  # of summed trust; below it is rounding
+TRUST_FIRM = 10.0  # comparisons that this belief is worth; after as many of a rater's own, both count alike
+
 
 @dataclass(frozen=True, slots=True)
 class MadePairs:
-    """What the labels came to. `lost` labels point at text that is gone, on `drawn` chunks the raters are split."""
+    """What the labels came to.
+
+    `judged` has for a normalised query the chunks that somebody looked at, `retired` each label without a chunk of
+    today and why, `drawn` counts the chunks on which the raters are split, `trust` has each rater's weight (0 to 1).
+    """
 
     pairs: tuple[Pair, ...]
-    lost: int
+    judged: Mapping[str, frozenset[str]]
+    retired: tuple[tuple[LabelledPair, str], ...]
     drawn: int
+    trust: Mapping[str, float]
 
 
-def make_pairs(labels: Sequence[LabelledPair], chunks: Sequence[Chunk]) -> MadePairs:
+def make_pairs(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike) -> MadePairs:
     """Return a pair for each chunk that the raters found good for a query, with the chunks they found bad for it.
 
-    Several raters and answers on one query and chunk: the sum of weighted labels decides, a draw drops the chunk. A
-    query with negatives only makes no pair. A chunk that a good answer left uncited is only guessed to be bad: it is a
-    negative where nobody cited it (the recipe that was measured best: docs/log.md).
+    Raters are pooled by query: each has one voice per chunk, whatever the number of answers, and counts as far as
+    others agree with him. A draw drops the chunk. A query with negatives only makes no pair. A near copy of a positive
+    (`alike`) is never its negative.
     """
     anchors = Anchors(chunks)
+    spoken = sorted(_spoken(labels), key=lambda label: (label.at, label.id))
+    found = [(label, anchors.find(label.chunk_id, label.text)) for label in spoken]
+    placed = [(label, chunk_id) for label, chunk_id in found if chunk_id is not None]
+    retired = tuple((label, GONE) for label, chunk_id in found if chunk_id is None and label.label)
+    trust = agreement(label for label, _ in placed)
     queries: dict[str, _Opinions] = {}
-    lost = 0
-    for label in sorted(labels, key=lambda label: (label.at, label.id)):
-        chunk_id = anchors.find(label.chunk_id, label.text) if label.label else None
-        if chunk_id is not None:
-            queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(chunk_id, label)
-        elif label.label:
-            lost += 1
-    drawn = sum(value == 0 for opinions in queries.values() for value in opinions.sums.values())
-    pairs = tuple(pair for opinions in queries.values() for pair in _pairs_of(opinions, anchors.texts))
-    return MadePairs(pairs, lost, drawn)
+    for label, chunk_id in placed:
+        queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(chunk_id, label)
+    verdicts = {key: opinions.verdicts(trust) for key, opinions in queries.items()}
+    pairs = [
+        pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], anchors.texts, alike)
+    ]
+    judged = {key: frozenset(opinions.seen) for key, opinions in queries.items()}
+    drawn = sum(value == 0 for by_chunk in verdicts.values() for value in by_chunk.values())
+    return MadePairs(tuple(pairs), judged, retired, drawn, trust)
 
 
-def synthetic_to_pairs(synthetic: Iterable[SyntheticPair]) -> list[Pair]:
+def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:
+    """Return how far each rater is to be believed: 0 where others mostly say the opposite, near 1 where they agree.
+
+    Two raters are compared where both judged the same chunks for the same query. With p the share of agreement, pulled
+    towards TRUSTED while comparisons are few, the weight is 2p - 1 (a coin says nothing), and never negative.
+    """
+    said: dict[tuple[str, frozenset[str]], dict[str, int]] = {}
+    heard: dict[tuple[str, str], tuple[str, set[str], int]] = {}
+    raters = set()
+    for label in labels:
+        raters.add(label.rater)
+        if label.label and not _is_guess(label):
+            query, ids, _ = heard.setdefault(
+                (label.rater, label.answer_id), (normalise_query(label.query), set(), int(label.label))
+            )
+            ids.add(label.chunk_id)
+    for (rater, _), (query, ids, value) in heard.items():
+        said.setdefault((query, frozenset(ids)), {})[rater] = value
+    same, compared = dict.fromkeys(raters, 0.0), dict.fromkeys(raters, 0.0)
+    for values in said.values():
+        for rater, value in values.items():
+            others = [other for name, other in values.items() if name != rater]
+            if others:
+                compared[rater] += 1
+                same[rater] += sum(other == value for other in others) / len(others)
+    shares = {r: (same[r] + TRUSTED * TRUST_FIRM) / (compared[r] + TRUST_FIRM) for r in sorted(raters)}
+    return {rater: max(0.0, 2 * share - 1) for rater, share in shares.items()}
+
+
+def synthetic_to_pairs(synthetic: Iterable[SyntheticPair], weight: float = 1.0) -> list[Pair]:
     """Return the pairs of queries that nobody asked; their own text is kept, for a cloze lacks its sentence."""
-    return [Pair(pair.query, pair.chunk_id, pair.text) for pair in synthetic]
+    return [Pair(pair.query, pair.chunk_id, pair.text, weight=weight) for pair in synthetic]
 
 
 @dataclass(frozen=True, slots=True)
 class _Opinions:
-    """A query as it was first spelt, per chunk the sum of what was said of it, and the chunks guessed to be bad."""
+    """A query as it was first spelt, and per chunk what was said of it outright, by thumbs, and guessed."""
 
     query: str
-    sums: dict[str, float] = field(default_factory=dict)
+    outright: dict[str, list[LabelledPair]] = field(default_factory=dict)
+    thumbs: dict[str, list[LabelledPair]] = field(default_factory=dict)
     guessed: dict[str, None] = field(default_factory=dict)
+    seen: dict[str, None] = field(default_factory=dict)
 
     def add(self, chunk_id: str, label: LabelledPair) -> None:
-        if label.origin == "rating" and not label.cited:
+        self.seen[chunk_id] = None
+        if _is_guess(label):
             self.guessed[chunk_id] = None
-        else:
-            self.sums[chunk_id] = self.sums.get(chunk_id, 0.0) + label.label * label.weight
+        elif label.label:
+            tier = self.thumbs if label.origin == "rating" else self.outright
+            tier.setdefault(chunk_id, []).append(label)
+
+    def verdicts(self, trust: Mapping[str, float]) -> dict[str, float]:
+        """Return chunk -> what was said of it: above 0 its weight as a positive, below 0 bad, 0 for a draw.
+
+        Shares of thumbs add up, to one thumb at the most; of what was said outright the strongest counts.
+        """
+        by_thumbs = {i: _side(said, trust) * min(1.0, sum(_weights(said, trust))) for i, said in self.thumbs.items()}
+        outright = {i: _side(said, trust) * max(_weights(said, trust), default=0) for i, said in self.outright.items()}
+        return by_thumbs | outright
 
 
-def _pairs_of(opinions: _Opinions, texts: dict[str, str]) -> list[Pair]:
-    worst_first = sorted(opinions.sums.items(), key=lambda item: item[1])
-    bad = [chunk_id for chunk_id, value in worst_first if value < 0]
-    bad += [chunk_id for chunk_id in opinions.guessed if chunk_id not in opinions.sums]
-    negatives = tuple(texts[chunk_id] for chunk_id in bad)
-    good = [chunk_id for chunk_id, value in opinions.sums.items() if value > 0]
-    return [Pair(opinions.query, chunk_id, texts[chunk_id], negatives) for chunk_id in good]
+def _spoken(labels: Iterable[LabelledPair]) -> list[LabelledPair]:
+    """Return the labels of the answers and passages of which their rater says anything, any more."""
+    given = list(labels)
+    live = {(label.rater, label.answer_id) for label in given if label.label}
+    return [label for label in given if (label.rater, label.answer_id) in live]
+
+
+def _is_guess(label: LabelledPair) -> bool:
+    """Return whether a label only follows from an answer that left the chunk unused."""
+    return label.origin == "rating" and label.label != 0 and not label.cited
+
+
+def _side(said: Sequence[LabelledPair], trust: Mapping[str, float]) -> int:
+    """Return 1 or -1 for what most raters say of one chunk, each heard as far as he is trusted; 0 for a draw."""
+    voices: dict[str, int] = {}
+    for label in said:
+        voices[label.rater] = voices.get(label.rater, 0) + label.label
+    lean = sum(trust[rater] * ((voice > 0) - (voice < 0)) for rater, voice in sorted(voices.items()))
+    return (lean > EVEN) - (lean < -EVEN)
+
+
+def _weights(said: Sequence[LabelledPair], trust: Mapping[str, float]) -> list[float]:
+    """Return the weights of the labels that are on the majority's side."""
+    side = _side(said, trust)
+    return [label.weight for label in said if label.label == side]
+
+
+def _pairs_of(opinions: _Opinions, verdicts: Mapping[str, float], texts: Mapping[str, str], alike: Alike) -> list[Pair]:
+    good = {chunk_id: value for chunk_id, value in verdicts.items() if value > 0}
+    bad = [chunk_id for chunk_id, value in sorted(verdicts.items(), key=lambda item: item[1]) if value < 0]
+    bad += [chunk_id for chunk_id in opinions.guessed if chunk_id not in verdicts]
+    wrong = [texts[i] for i in bad if not any(alike(texts[i], texts[right]) for right in good)]
+    return [Pair(opinions.query, i, texts[i], tuple(wrong), weight) for i, weight in good.items()]

@@ -1,170 +1,243 @@
-"""A training's own page: what went in, what came out, and which queries paid for it.
+"""A training's own page: the verdict and why, who is better and by how much, which queries paid for it, and on what.
 
-runs/<version>/report.md       to be read
-runs/<version>/metrics.json    the same numbers, and every held-out query's, to be worked with
+runs/<version>/report.html     to be read: one file with its plots, which loads nothing
+runs/<version>/report.md       the same page, with the plots beside it as .svg
+runs/<version>/metrics.json    the same numbers, and every query's that judged, to be worked with
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version as installed
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
+from rag.stats import GATE
+from train.contrast import Side, contrast, excerpt
+from train.evaluate import full, serving_dim
+from train.facts import (
+    METRICS_FILE,
+    PAGE,
+    Facts,
+    Labels,
+    OnJudged,
+    judged_only,
+    means,
+    metrics_of,
+    unjudged,
+    widest,
+)
+from train.folds import ENOUGH_HELD_OUT
+from train.page import bullets, plain, table, to_html
+from train.plots import as_file, learning_curve, quality_by_dimension
+from train.promote import Verdict
+from train.tables import Rows, difference_rows, judged_rows, metric_rows
 
-from rag.embed import pick_device
-from rag.records import Chunk, Pair, content_id
-from rag.registry import Version
-from rag.settings import Settings
-from rag.stats import GATE, METRICS, Interval, paired_bootstrap, win_tie_loss
-from train.evaluate import Scores, full
-from train.split import Split
+REPORT = "report.md"
+QUALITY, CURVE = "quality-by-dimension.svg", "learning-curve.svg"
+RATERS_SHOWN = 10  # the busiest; in a large team the rest is a sum
 
-LIBRARIES = ("torch", "sentence-transformers", "transformers", "datasets", "lancedb")
-SHOWN = 10  # queries won and lost most
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a training when it ends. `names` and `scores` have base, champion and challenger."""
-
-    version: Version
-    reason: str
-    names: Mapping[str, str]
-    config: Mapping[str, object]
-    data: Mapping[str, object]
-    notes: Sequence[str]
-    scores: Mapping[str, Scores]
-    queries: Sequence[str]
-    seconds: Mapping[str, float]
+HELD_OUT = (
+    "Held out: {n} queries that a hash of their text keeps out of every training, the champion's too. The models were "
+    "judged as they are."
+)
+CROSS_FITTED = (
+    "Cross-fitted: the hash holds out {main} queries so far, fewer than {enough}, so every rated query judges, {n} in "
+    "all. For each part of the others both recipes, the challenger's and the champion's, were trained anew without "
+    "that part; the numbers are those of the recipes. The version itself learnt from all parts."
+)
+COST_TOLD = (
+    "The index is the chunks' vectors without their texts; a search is the median of one query at a time over all "
+    "chunks on this machine, without embedding the query."
+)
+ON_JUDGED = (
+    "Votes judge only what was shown, and a hit that nobody judged counts as wrong above. Here such hits are taken out "
+    "and the others move up, on the {n} queries that have a chunk judged wrong as well as a right one. A challenger "
+    "with many more unjudged hits than the champion is better than the plain numbers say; unjudged@5 is their share "
+    "among the first 5."
+)
+NONE_JUDGED = (
+    "No query that judges has a chunk that was judged wrong, so there is nothing to tell on judged hits alone: where "
+    "only right ones are known, the first is always right."
+)
+CURVE_TOLD = (
+    "Each version was judged by the queries of its own day, so compare the lines at one version rather than one line "
+    "over the versions. A filled mark was promoted by the gate."
+)
+CURVE_ALONE = "This is the first training on these documents that has a report; a curve takes two."
 
 
 def write_report(folder: Path, facts: Facts) -> Path:
-    """Write report.md and metrics.json into a run's folder, and return the path of the report."""
+    """Write the page, its plots and metrics.json into a run's folder, and return the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(_metrics(facts), indent=2), encoding="utf-8")
-    report = folder / "report.md"
-    report.write_text(_page(facts), encoding="utf-8")
-    return report
-
-
-def config_of(settings: Settings) -> dict[str, object]:
-    """Return the settings and library versions that a training depends on."""
-    return {
-        "base_model": settings.base_model,
-        "start_model": settings.start_model,
-        "chunk_tokens": settings.chunk_tokens,
-        "device": pick_device(settings),
-        "threads": settings.train_threads,
-        "libraries": ", ".join(f"{name} {installed(name)}" for name in LIBRARIES),
+    on_judged = judged_only(facts)
+    plots = _plots(facts)
+    markdown = _page(facts, on_judged)
+    files = {
+        METRICS_FILE: json.dumps(metrics_of(facts, on_judged), indent=2),
+        REPORT: markdown,
+        PAGE: to_html(markdown, f"Training {facts.version.name}", plots),
+        **{name: as_file(svg) for name, svg in plots.items()},
     }
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder / PAGE
 
 
-def data_of(corpus_id: str, chunks: Sequence[Chunk], parts: Split, pairs: Sequence[Pair]) -> dict[str, object]:
-    """Return what was trained and judged on: how much, and hashes by which two runs can be compared."""
-    judged = [f"{query} {' '.join(sorted(relevant))}" for query, relevant in parts.held_out.relevant.items()]
-    return {
-        "chunks": len(chunks),
-        "pairs trained on": len(pairs),
-        "queries held out": len(parts.held_out),
-        "corpus": corpus_id,
-        "hash of chunks": content_id(*sorted(chunk.id for chunk in chunks)),
-        "hash of pairs": content_id(*(part for pair in pairs for part in (pair.query, pair.positive, *pair.negatives))),
-        "hash of held-out qrels": content_id(*sorted(judged)),
+def _plots(facts: Facts) -> dict[str, str]:
+    plots = {QUALITY: quality_by_dimension({role: means(scores) for role, scores in facts.scores.items()})}
+    points = [*facts.former, facts.point]
+    if len(points) > 1:
+        ndcg = {role: [point.ndcg[role] for point in points] for role in facts.names}
+        names, labels = [point.version for point in points], [point.labels for point in points]
+        plots[CURVE] = learning_curve(names, labels, ndcg, [point.promoted for point in points])
+    return plots
+
+
+def _page(facts: Facts, on_judged: OnJudged) -> str:
+    """Return the whole page; what comes first is what most readers want."""
+    sections = {
+        "How it was judged": _judged(facts),
+        "Metrics on the queries that judge": _metrics(facts),
+        "Differences at full dimension": _differences(facts),
+        "Metrics on judged hits alone": _on_judged(facts, on_judged),
+        "Learning curve": _curve(facts),
+        "Queries won most against the champion": _contrast(facts, best=True),
+        "Queries lost most against the champion": _contrast(facts, best=False),
+        "Labels and noise": _labels(facts.labels),
+        "Data": _data(facts),
+        "How the challenger was made": bullets(_worded(facts.made)),
+        "Settings and versions": bullets(facts.config),
+        "Time and memory": bullets(_spent(facts)),
     }
+    head = f"# Training {facts.version.name}\n\n`{facts.version.summary}`\n\nWhy: {plain(facts.verdict.reason)}."
+    return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 
-def seen_by_champion(parts: Split, seen: frozenset[str]) -> str:
-    """Say for how many held-out queries the champion learnt a right chunk, before a rater asked that query."""
-    n = sum(bool(relevant & seen) for relevant in parts.held_out.relevant.values())
-    return f"the champion was trained on a right chunk of {n} of the held-out queries, which favours it"
-
-
-def means(scores: Scores) -> dict[int, dict[str, float]]:
-    """Return each metric's mean over the queries, per dimension."""
-    return {
-        dim: {metric: float(values.mean()) if values.size else 0.0 for metric, values in by_metric.items()}
-        for dim, by_metric in scores.items()
+def _judged(facts: Facts) -> str:
+    verdict, n = facts.verdict, len(facts.qrels)
+    how = (HELD_OUT if verdict.kind == "held out" else CROSS_FITTED).format(
+        n=n, main=facts.data.held_out, enough=ENOUGH_HELD_OUT
+    )
+    told = {
+        "challenger over champion": f"{verdict.gain} of {GATE} on {verdict.n} queries: {verdict.tally}",
+        "more rated questions that would decide it": _needed(verdict),
+        "blind duels since the last promotion": verdict.online or "none that were decided",
+        **{f"regression set, {each.name}": _set(each.is_broken, str(each)) for each in verdict.regressions},
     }
+    return f"{how}\n\n{bullets(told)}"
 
 
-def _metrics(facts: Facts) -> dict[str, object]:
-    return {
-        "version": facts.version.name,
-        "kind": facts.version.kind,
-        "verdict": facts.version.summary,
-        "reason": facts.reason,
-        "config": dict(facts.config),
-        "data": dict(facts.data),
-        "notes": list(facts.notes),
-        "seconds": {stage: round(seconds, 1) for stage, seconds in facts.seconds.items()},
-        "models": dict(facts.names),
-        "means": {role: means(scores) for role, scores in facts.scores.items()},
-        "queries": [_query_row(facts, row, query) for row, query in enumerate(facts.queries)],
-    }
+def _needed(verdict: Verdict) -> str:
+    if verdict.more is not None:
+        return f"about {verdict.more}, if gain and spread stay as they are"
+    decided = verdict.rule or verdict.gain.low > 0
+    return "none, it is decided" if decided else "not to be told: more of the same would not"
 
 
-def _query_row(facts: Facts, row: int, query: str) -> dict[str, object]:
-    return {"query": query, **{role: round(float(full(s)[GATE][row]), 4) for role, s in facts.scores.items()}}
+def _set(broken: bool, told: str) -> str:
+    return f"{'broken' if broken else 'kept'} ({told.partition(': ')[2]})"
 
 
-def _page(facts: Facts) -> str:
-    sections = [
-        f"# Training {facts.version.name}\n\n`{facts.version.summary}`\n\nWhy: {facts.reason}.",
-        "## Metrics on the held-out queries\n\n" + _metric_table(facts),
-        "## Differences at full dimension\n\nMean and 95% paired bootstrap interval, and on how many queries.\n\n"
-        + "\n\n".join(_differences(facts, other) for other in ("champion", "base")),
-        "## Queries won most against the champion\n\n" + _queries(facts, best=True),
-        "## Queries lost most against the champion\n\n" + _queries(facts, best=False),
-        "## Data\n\n" + "\n".join([_list(facts.data), *(f"- {note}" for note in facts.notes)]),
-        "## Configuration\n\n" + _list(facts.config),
-        "## Time\n\n" + _list({stage: f"{seconds:.1f} s" for stage, seconds in facts.seconds.items()}),
+def _metrics(facts: Facts) -> str:
+    enough = serving_dim(facts.scores["challenger"])
+    served = (
+        f"Serving uses all dimensions; of the challenger's {enough.dim} would be enough: {enough.reason}. {COST_TOLD}"
+    )
+    plot = f"![{GATE} and hit_rate@5 by dimension, for each model]({QUALITY})"
+    return f"{plot}\n\n{_table(metric_rows(facts.names, facts.scores, facts.runs))}\n\n{served}"
+
+
+def _differences(facts: Facts) -> str:
+    ours = full(facts.scores["challenger"])
+    parts = [
+        f"Challenger over {other}:\n\n"
+        + _table(difference_rows(("challenger", other), ours, full(facts.scores[other])))
+        for other in ("champion", "base")
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(["Mean difference with its 95% paired bootstrap interval, and on how many queries.", *parts])
 
 
-def _metric_table(facts: Facts) -> str:
-    rows = [
-        [role, _cell(facts.names[role]), str(dim), *(f"{values[metric]:.3f}" for metric in METRICS)]
-        for role, scores in facts.scores.items()
-        for dim, values in means(scores).items()
-    ]
-    return _table(["", "model", "dimension", *METRICS], rows)
+def _on_judged(facts: Facts, on_judged: OnJudged) -> str:
+    if not on_judged.n:
+        shares = {role: f"{by_depth[5]:.0%}" for role, by_depth in unjudged(facts).items()}
+        return f"{NONE_JUDGED}\n\nShare of the first 5 hits that nobody judged:\n\n{bullets(shares)}"
+    return f"{ON_JUDGED.format(n=on_judged.n)}\n\n{_table(judged_rows(facts.names, on_judged.scores, unjudged(facts)))}"
 
 
-def _differences(facts: Facts, other: str) -> str:
-    ours, theirs = full(facts.scores["challenger"]), full(facts.scores[other])
-    rows = [
-        [metric, _precise(paired_bootstrap(mine, theirs[metric])), str(win_tie_loss(mine, theirs[metric]))]
-        for metric, mine in ours.items()
-    ]
-    return f"Challenger over {other} ({facts.names[other]}):\n\n" + _table(["", "difference", "queries"], rows)
+def _curve(facts: Facts) -> str:
+    points = [*facts.former, facts.point]
+    if len(points) < 2:
+        return CURVE_ALONE
+    rows = [["version", "rated queries", "queries that judged", *facts.names, "gate"]]
+    for point in points:
+        ndcg = [f"{point.ndcg[role]:.3f}" for role in facts.names]
+        gate = "promote" if point.promoted else "keep"
+        rows.append([point.version, str(point.labels), str(point.judging), *ndcg, gate])
+    return f"{CURVE_TOLD}\n\n![{GATE} of each model over the versions]({CURVE})\n\n{_table(rows)}"
 
 
-def _queries(facts: Facts, *, best: bool) -> str:
-    """Return the queries that gained (or lost) most, with both values of the gate's metric."""
-    ours, theirs = full(facts.scores["challenger"])[GATE], full(facts.scores["champion"])[GATE]
-    gained = (ours - theirs) * (1 if best else -1)
-    order = [row for row in np.argsort(-gained, kind="stable") if gained[row] > 0][:SHOWN]
-    rows = [[_cell(facts.queries[row]), f"{theirs[row]:.2f}", f"{ours[row]:.2f}"] for row in order]
-    return _table(["query", "champion", "challenger"], rows) if rows else "None."
+def _contrast(facts: Facts, *, best: bool) -> str:
+    champion, challenger = (
+        Side(f"{role} ({facts.names[role]})", widest(facts.runs[role]).ranked, full(facts.scores[role])[GATE])
+        for role in ("champion", "challenger")
+    )
+    return contrast(champion, challenger, facts.qrels, facts.chunks, best=best)
 
 
-def _precise(interval: Interval) -> str:
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+def _labels(labels: Labels | None) -> str:
+    if labels is None:
+        return "None: the pairs were made from the documents."
+    counts = {
+        "rated queries with a right chunk": labels.queries,
+        **{f"labels by {origin}": f"{good} good, {bad} bad" for origin, (good, bad) in labels.by_origin.items()},
+        "chunks shown and left unused, guessed to be wrong": labels.guessed,
+        "withdrawn, or saying nothing": labels.withdrawn,
+        "judged by several raters": f"{labels.shared}, of which {labels.contested} both good and bad",
+        "left out because the raters are split": labels.drawn,
+        "pointing at text that is gone": labels.gone,
+    }
+    gone = [f"gone: {query!r} had {excerpt(text)!r}; {why}" for query, text, why in labels.gone_shown]
+    parts = [bullets([*(f"{name}: {value}" for name, value in counts.items()), *gone])]
+    if labels.raters:
+        shown = labels.raters[:RATERS_SHOWN]
+        rows = [
+            ["rater", "labels", "trust"],
+            *([str(n), str(k), f"{trust:.2f}"] for n, (k, trust) in enumerate(shown, 1)),
+        ]
+        more = len(labels.raters) - len(shown)
+        parts.append(_table(rows) + (f"\n\nAnd {more} more." if more else ""))
+        parts.append("Trust: 0 for who says the opposite of the others or tosses a coin, 1 for who always agrees.")
+    return "\n\n".join(parts)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _data(facts: Facts) -> str:
+    data = facts.data
+    told = {
+        "documents": data.documents,
+        "chunks": data.chunks,
+        "pairs trained on": data.pairs,
+        "queries that judge": data.judging,
+        "of these held out by their hash": data.held_out,
+        "corpus": data.corpus,
+        "hash of chunks": data.chunks_hash,
+        "hash of pairs": data.pairs_hash,
+        "hash of qrels": data.qrels_hash,
+    }
+    notes = [line for note in facts.notes for line in note.splitlines()]
+    return bullets([*(f"{name}: {value}" for name, value in told.items()), *notes])
 
 
-def _cell(text: str) -> str:
-    """Return a text that cannot break out of its table cell."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+def _worded(made: Mapping[str, object]) -> dict[str, object]:
+    return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in made.items()}
 
 
-def _list(values: Mapping[str, object]) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in values.items())
+def _spent(facts: Facts) -> dict[str, str]:
+    peak = f"{facts.memory_mb} MB" if facts.memory_mb else "not known: Windows does not tell"
+    total = sum(facts.seconds.values())
+    stages = {stage: f"{seconds:.1f} s" for stage, seconds in facts.seconds.items()}
+    return {**stages, "in all": f"{total:.1f} s", "most memory": peak}
+
+
+def _table(rows: Rows) -> str:
+    head, *body = [[plain(cell) for cell in row] for row in rows]
+    return table(head, body)

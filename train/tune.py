@@ -6,67 +6,52 @@ the one that encode_query or encode_document would add.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-from sentence_transformers.base.sampler import BatchSamplers
-from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
+from sentence_transformers.sentence_transformer.losses import (
+    CachedGISTEmbedLoss,
+    CachedMultipleNegativesRankingLoss,
+    GISTEmbedLoss,
+    MatryoshkaLoss,
+    MultipleNegativesRankingLoss,
+)
 from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback
 
 from rag.records import Pair
+from train.clock import leads
+from train.recipe import WARM_UP, Recipe, schedule
 
-DIMS = (512, 256, 128, 64)  # what people cut vectors to; those below the model's own size are trained too
-SMALL_MODEL = 50_000_000  # parameters, MiniLM has 23
-LEARNING_RATES = (1e-4, 2e-5)  # of a small model, as measured; of a larger one, as its makers advise
-WARM_UP = 0.1  # of all steps
-BATCH = 32
 NICE = 5  # so that answering goes first
+CHECKPOINTS = 4  # in a training: what an interruption costs is a quarter of it
+LORA_LAYERS = ["query", "key", "value", "dense"]
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How a model is tuned: how often each pair is seen, which random choices, whether in half precision."""
-
-    epochs: int
-    seed: int = 0
-    bf16: bool = False
+Loss = Callable[[SentenceTransformer], torch.nn.Module]
+Looked = Callable[[str], None]  # told the name of a state of the weights, while the model has it
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """What a tuning did: steps made, mean loss (a sum over dimensions), seconds."""
+    """What a tuning did: steps made, how many examples were seen, mean loss (a sum over dimensions), seconds."""
 
     steps: int
-    batch: int
-    learning_rate: float
-    dims: tuple[int, ...]
+    examples: int
     loss: float
     seconds: float
-
-
-def matryoshka_dims(full: int) -> tuple[int, ...]:
-    """Return the dimensions to train and to judge at: the full one first, then the usual smaller ones."""
-    return (full, *(dim for dim in DIMS if dim < full)) if full > DIMS[-1] else (full, full // 2)
-
-
-def batch_for(pairs: int) -> int:
-    """Return the batch size: smaller where a large one would leave too few steps."""
-    return max(2, min(BATCH, pairs // 4))
 
 
 def give_way(threads: int) -> None:
@@ -76,61 +61,69 @@ def give_way(threads: int) -> None:
         os.nice(max(0, NICE - os.nice(0)))
 
 
-def tune(model: SentenceTransformer, pairs: Sequence[Pair], recipe: Recipe) -> Tuned:
+def tune(
+    model: SentenceTransformer,
+    pairs: Sequence[Pair],
+    recipe: Recipe,
+    *,
+    guide: SentenceTransformer | None = None,
+    look: Looked | None = None,
+    checkpoints: Path | None = None,
+) -> Tuned:
     """Train the model in place on pairs with one hard negative each, or with none, and say what was done.
 
-    The same pairs and seed on one thread give the same weights. Raises ValueError where no step was made, which the
-    trainer would pass over in silence.
+    `guide` is the model that a gist loss asks which negatives are false. `look` is called after each epoch. With a
+    folder for `checkpoints` a training that broke off there goes on where it was. The same pairs and seed on one thread
+    give the same weights. Raises ValueError where no step was made, which the trainer would pass over in silence.
     """
     if not pairs:
         raise ValueError("no pairs to train on")
-    batch = batch_for(len(pairs))
-    dims = matryoshka_dims(int(model.get_embedding_dimension() or 0))
-    rate = LEARNING_RATES[sum(p.numel() for p in model.parameters()) > SMALL_MODEL]
+    rows = schedule(pairs, recipe.epochs, recipe.seed)
     began = time.monotonic()
+    if recipe.lora:
+        torch.manual_seed(recipe.seed)  # the trainer fixes it only later, and the update begins at random
+        _add_lora(model, recipe.lora)
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         trainer = _Trainer(
             model=model,
-            args=_arguments(model, recipe, scratch, batch, rate),
-            train_dataset=_columns(pairs),
-            loss=MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), list(dims)),
-            callbacks=[_ProgressBar()],
+            args=_arguments(model, recipe, str(checkpoints or scratch), rows, keep=checkpoints is not None),
+            train_dataset=_columns(rows),
+            loss=_loss(model, recipe, guide),
+            callbacks=[_ProgressBar(), *([_Looking(look, recipe.epochs)] if look else [])],
         )
         trainer.remove_callback(PrinterCallback)
-        done = trainer.train()
+        done = trainer.train(resume_from_checkpoint=bool(checkpoints and any(checkpoints.glob("checkpoint-*"))))
+    if recipe.lora:
+        _merge_lora(model)
     if done.global_step == 0:
         raise ValueError(f"no step was made from {len(pairs)} pairs: their texts are too alike to fill a batch")
     model.eval()
-    return Tuned(done.global_step, batch, rate, dims, float(done.training_loss), time.monotonic() - began)
+    return Tuned(done.global_step, len(rows), float(done.training_loss), time.monotonic() - began)
 
 
-def save(model: SentenceTransformer, folder: Path, trained_on: Sequence[Pair]) -> None:
-    """Save weights and the ids of the chunks they saw as positives; the folder appears whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)  # of a training that was killed
-    draft.mkdir()
-    try:
-        with _quiet():
-            model.save_pretrained(str(draft), create_model_card=False)
-        ids = sorted({pair.positive_id for pair in trained_on})
-        (draft / "trained_on.json").write_text(json.dumps(ids))
-        draft.replace(folder)
-    except SafetensorError as error:  # it has its own error for a full disk
-        raise OSError(str(error)) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-
-
-def trained_on(folder: Path) -> frozenset[str]:
-    """Return the ids of the chunks that a saved model saw as positives; none for weights that are not ours."""
-    path = folder / "trained_on.json"
-    return frozenset(json.loads(path.read_text())) if path.exists() else frozenset()
+def write_weights(model: SentenceTransformer, folder: Path) -> None:
+    """Write a model's weights into a folder, without a card: the library's quotes users' questions."""
+    with _quiet():
+        model.save_pretrained(str(folder), create_model_card=False)
 
 
 class _Trainer(SentenceTransformerTrainer):
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Make no model card: it would quote users' questions, and looks the start model up on a hub."""
+
+
+def _loss(model: SentenceTransformer, recipe: Recipe, guide: SentenceTransformer | None) -> torch.nn.Module:
+    """Return the loss that the recipe names; a cached one holds one mini batch in memory, not the whole batch."""
+    size = recipe.mini_batch
+    inner: torch.nn.Module
+    if recipe.loss == "gist":
+        if guide is None:
+            raise ValueError("a gist loss needs a guide")
+        inner = CachedGISTEmbedLoss(model, guide, mini_batch_size=size) if size else GISTEmbedLoss(model, guide)
+    else:
+        cached = CachedMultipleNegativesRankingLoss
+        inner = cached(model, mini_batch_size=size) if size else MultipleNegativesRankingLoss(model)
+    return inner if recipe.loss == "mnrl" else MatryoshkaLoss(model, inner, list(recipe.dims))
 
 
 def _columns(pairs: Sequence[Pair]) -> Dataset:
@@ -142,30 +135,41 @@ def _columns(pairs: Sequence[Pair]) -> Dataset:
 
 
 def _arguments(
-    model: SentenceTransformer, recipe: Recipe, scratch: str, batch: int, rate: float
+    model: SentenceTransformer, recipe: Recipe, folder: str, rows: Sequence[Pair], *, keep: bool
 ) -> SentenceTransformerTrainingArguments:
     on_cpu = model.device.type == "cpu"
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=scratch,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=batch,
-        learning_rate=rate,
+        output_dir=folder,
+        num_train_epochs=1,  # of rows that hold each pair as often as it is seen
+        per_device_train_batch_size=recipe.batch,
+        learning_rate=recipe.rate,
         lr_scheduler_type="linear",
         warmup_steps=WARM_UP,
         weight_decay=0.0,
         bf16=recipe.bf16,
         seed=recipe.seed,
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
+        batch_sampler=partial(_siblings_apart, ids=[pair.positive_id for pair in rows]),
         prompts=_prompts(model),
         use_cpu=on_cpu,
+        ddp_backend="gloo" if on_cpu and "WORLD_SIZE" in os.environ else None,  # torchrun's processes on processors
         dataloader_pin_memory=not on_cpu,
-        save_strategy="no",
+        save_strategy="steps" if keep else "no",
+        save_steps=max(1, len(rows) // recipe.batch // CHECKPOINTS),
+        save_total_limit=1,
         logging_strategy="no",
         report_to="none",
         disable_tqdm=True,  # its bar tells losses summed over dimensions, which mean nothing to a user
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs would split a batch, and with it its negatives
     return arguments
+
+
+def _siblings_apart(dataset: Dataset, *, ids: Sequence[str], **given: Any) -> NoDuplicatesBatchSampler:  # noqa: ANN401
+    """Return a sampler of batches in which no text stands twice, and no chunk by two of its questions.
+
+    What is left of a chunk without one sentence is not the text that is left without another, and as right for both.
+    """
+    return NoDuplicatesBatchSampler(dataset.add_column("chunk", list(ids)), **given)
 
 
 def _prompts(model: SentenceTransformer) -> dict[str, str]:
@@ -175,11 +179,45 @@ def _prompts(model: SentenceTransformer) -> dict[str, str]:
     return {"anchor": query, "positive": document or "", "negative": document or ""}
 
 
+def _add_lora(model: SentenceTransformer, rank: int) -> None:
+    from peft import LoraConfig
+
+    model.add_adapter(LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=LORA_LAYERS))
+
+
+def _merge_lora(model: SentenceTransformer) -> None:
+    """Add the low-rank updates to the weights they belong to, so that what is saved is a plain model."""
+    from peft.tuners.lora import LoraLayer
+
+    names = model.active_adapters()
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, LoraLayer):
+                layer.merge()
+                setattr(parent, name, layer.base_layer)
+    model.delete_adapter(names)  # else the library takes it for one that has them still, and cannot save it
+
+
+class _Looking(TrainerCallback):
+    """Has the weights looked at after each epoch but the last, which is looked at anyway."""
+
+    def __init__(self, look: Looked, epochs: int) -> None:
+        self._look, self._epochs = look, epochs
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        for epoch in range(1, self._epochs):
+            if state.global_step == state.max_steps * epoch // self._epochs:
+                self._look(f"after epoch {epoch}")
+
+
 class _ProgressBar(TrainerCallback):
     """A bar of steps with the time left, on a terminal only."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        self._bar = tqdm(total=state.max_steps, desc="tuning", unit="step", disable=None, leave=False)
+        self._bar = tqdm(
+            total=state.max_steps, desc="tuning", unit="step", disable=None if leads() else True, leave=False
+        )
+        self._bar.update(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         self._bar.update()

@@ -1,0 +1,114 @@
+"""A SQuAD-format file -> a folder of documents, an indexed home, and questions with the chunks that answer them.
+
+The questions are split by document, by a hash of its text: 60% teach, 15% are for whoever wants to choose something,
+25% judge. The corpus is all documents, so a judged question is looked for among chunks that training has seen, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rag.index import corpus_chunks, load_corpus
+from rag.prepare import index
+from rag.records import Chunk, Qrels, content_id, normalise_query
+from rag.settings import Settings
+from rag.store import open_store
+
+Part = Literal["train", "validation", "test"]
+SHARES: tuple[tuple[Part, float], ...] = (("train", 0.60), ("validation", 0.75), ("test", 1.0))  # upper ends
+VERBS: dict[Part, str] = {"train": "learn from", "validation": "choose by", "test": "judge by"}
+HALF = 0.5  # of an answer's span; a chunk that holds less of it does not answer, unless none holds more
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question of the file, where its answer stands, and the chunks that hold it."""
+
+    query: str
+    part: Part
+    gold: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything a cell starts from: settings whose home is indexed by the built-in model, and the questions."""
+
+    settings: Settings
+    chunks: Sequence[Chunk]
+    asked: Sequence[Asked]
+
+    def of(self, part: Part) -> list[Asked]:
+        """Return the questions of one part, in an order that no file and no seed decides."""
+        return sorted((a for a in self.asked if a.part == part), key=lambda a: content_id("asked", a.query))
+
+    def told(self) -> str:
+        """Return in one line what there is."""
+        parts = ", ".join(f"{len(self.of(part))} questions to {verb}" for part, verb in VERBS.items())
+        return f"{len({c.document_id for c in self.chunks})} documents, {len(self.chunks)} chunks; {parts}"
+
+    def qrels(self, part: Part) -> Qrels:
+        """Return the judged truth of one part."""
+        return Qrels({asked.query: asked.gold for asked in self.of(part)})
+
+
+def build_world(data: Path, folder: Path, most: int | None = None) -> World:
+    """Write the documents, index them once, and find each question's chunks; what is there already is used again.
+
+    `most` takes so many documents only, by hash.
+    """
+    papers = [paper for entry in json.loads(data.read_text("utf-8"))["data"] for paper in entry["paragraphs"]]
+    papers = sorted(papers, key=lambda paper: content_id("paper", paper["context"]))[:most]
+    docs, home = folder / "docs", folder / "home"
+    docs.mkdir(parents=True, exist_ok=True)
+    named = {f"{content_id(paper['context'])}.txt": paper for paper in papers}
+    for name, paper in named.items():
+        (docs / name).write_text(paper["context"], "utf-8")
+    settings = Settings(home=home, docs=(docs,), base_model="builtin", start_model="builtin", llm="extractive")
+    index(settings)
+    with closing(open_store(settings.lancedb)) as store:
+        chunks = corpus_chunks(store, load_corpus(settings).id)
+        texts = {document.source: document.text for document in store.documents(load_corpus(settings).id)}
+    of_document: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        of_document.setdefault(chunk.source, []).append(chunk)
+    asked: dict[str, Asked] = {}  # a question asked of two papers is answered by either
+    for name, paper in named.items():
+        for question in paper["qas"]:
+            found = _asked(question, paper["context"], texts[name], of_document[name], _part(name))
+            if found is None:
+                continue
+            before = asked.get(normalise_query(found.query))
+            if before is None or before.part == found.part:
+                gold = found.gold | (before.gold if before else frozenset())
+                asked[normalise_query(found.query)] = Asked(found.query, found.part, gold)
+    return World(settings, chunks, list(asked.values()))
+
+
+def _part(name: str) -> Part:
+    share = int(content_id("order", name), 16) / 16**16
+    return next(part for part, end in SHARES if share < end)
+
+
+def _asked(question: dict, context: str, text: str, chunks: Sequence[Chunk], part: Part) -> Asked | None:
+    """Return a question with its gold chunks; None where it has no answer, or the loader left the answer out."""
+    if not question.get("answers"):
+        return None
+    answer = question["answers"][0]
+    start = answer["answer_start"]
+    if text != context:  # the loader normalises: look for the answer nearest to where it stood
+        places = [i for i in range(len(text)) if text.startswith(answer["text"], i)]
+        if not places:
+            return None
+        start = min(places, key=lambda place: abs(place - start))
+    end = start + len(answer["text"])
+    held = {chunk.id: min(end, chunk.end) - max(start, chunk.start) for chunk in chunks}
+    best = max(held.values())
+    if best <= 0:
+        return None
+    gold = frozenset(i for i, n in held.items() if n == best or n >= HALF * (end - start))
+    return Asked(question["question"].strip(), part, gold)

@@ -1,0 +1,141 @@
+"""Which state of the weights a training keeps: the last one, unless an earlier or a milder one is clearly better.
+
+The idea a reader would miss: few queries choose badly. So the last epoch is kept unless another state is ahead by more
+than one standard error (Breiman and others 1984), and the queries that choose are taken from those to train on, never
+from those that judge. Step 0, the start model's own weights, is among the states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+from torch import Tensor
+
+from rag.embed import Embedder, Vectors
+from rag.records import ID_LENGTH, Pair, Qrels, content_id, normalise_query
+from rag.stats import GATE, Values, evaluate_run
+
+SHARE = 0.1  # of the queries to train on
+FEWEST = 20  # queries; with fewer the choice is a lottery, and the last state is kept unseen
+MOST = 40  # enough for what is chosen here, and each state looked at costs their pool an embedding
+POOL_RANKS = 6  # chunks of each query that the start model ranks first: with all queries' a pool that is hard enough
+MILDER = (0.5, 0.75)  # shares of the tuned weights in an average with the start model's
+LAST, START = "the last epoch", "the start weights"
+Weights = dict[str, Tensor]
+
+
+def set_aside(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Return the pairs to learn from and those to choose by, apart by query; none to choose by where they are few."""
+    by_draw = {pair.query: _draw(pair.query) for pair in pairs}
+    first = sorted((query for query, draw in by_draw.items() if draw < SHARE), key=lambda query: by_draw[query])[:MOST]
+    if len(first) < FEWEST:
+        return list(pairs), []
+    chosen = set(first)
+    return [p for p in pairs if p.query not in chosen], [p for p in pairs if p.query in chosen]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Queries to choose by, and the texts that they are looked for among. `start` has the start model's vectors."""
+
+    qrels: Qrels
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    start: tuple[Vectors, Vectors]  # of the queries, of the texts
+
+
+def build_pool(
+    pairs: Sequence[Pair], queries: Vectors, ids: Sequence[str], texts: Sequence[str], chunks: Vectors
+) -> Pool:
+    """Return the pool of some pairs: their positives, and what the start model ranks first for their queries.
+
+    `queries` has a vector per pair, `chunks` one per id, both of the start model.
+    """
+    row = {chunk_id: n for n, chunk_id in enumerate(ids)}
+    rows = {row[pair.positive_id] for pair in pairs if pair.positive_id in row}
+    relevant: dict[str, frozenset[str]] = {}
+    vectors: dict[str, Vectors] = {}
+    for pair, vector in zip(pairs, queries, strict=True):
+        relevant[pair.query] = relevant.get(pair.query, frozenset()) | {pair.positive_id}
+        vectors[pair.query] = vector
+        rows |= set(np.argsort(-(chunks @ vector), kind="stable")[:POOL_RANKS].tolist())
+    kept = sorted(rows)
+    start = (np.stack([vectors[query] for query in relevant]), chunks[kept])
+    return Pool(Qrels(relevant), tuple(ids[n] for n in kept), tuple(texts[n] for n in kept), start)
+
+
+class Chooser:
+    """Looks at the states of a model while it is tuned, and in the end gives it the one to keep.
+
+    `embedder` embeds by that very model.
+    """
+
+    def __init__(self, model: SentenceTransformer, embedder: Embedder, pool: Pool) -> None:
+        self._model, self._embedder, self._pool = model, embedder, pool
+        self._start = _copy(model)
+        self._values = {START: _judge(pool, *pool.start)}
+        self._states: dict[str, Weights] = {START: self._start}
+
+    def look(self, name: str) -> None:
+        """Judge the weights that the model has now, and keep them if they are the best so far."""
+        values = self._embedded()
+        best = max(self._values, key=lambda known: float(self._values[known].mean()))
+        if values.mean() > self._values[best].mean():
+            self._states = {START: self._start, name: _copy(self._model)}
+        self._values[name] = values
+
+    def settle(self) -> str:
+        """Give the model, tuned to the end, the weights to keep, and return what they are."""
+        last = _copy(self._model)
+        self._states[LAST], self._values[LAST] = last, self._embedded()
+        for share in MILDER:
+            name = f"{share:.0%} of the last epoch's weights, the rest the start model's"
+            self._states[name] = {key: _mix(self._start[key], last[key], share) for key in last}
+            self._model.load_state_dict(self._states[name])
+            self._values[name] = self._embedded()
+        name = clearly_best({name: self._values[name] for name in self._states}, LAST)
+        self._model.load_state_dict(self._states[name])
+        return name
+
+    def _embedded(self) -> Values:
+        was_training = self._model.training
+        self._model.eval()
+        queries = self._embedder.embed_queries(list(self._pool.qrels.relevant))
+        values = _judge(self._pool, queries, self._embedder.embed_documents(list(self._pool.texts)))
+        self._model.train(was_training)
+        return values
+
+
+def clearly_best(values: dict[str, Values], preferred: str) -> str:
+    """Return the name ahead of the preferred one by most, if by more than one standard error; else the preferred."""
+
+    def lead(name: str) -> float:
+        difference = values[name] - values[preferred]
+        error = float(difference.std(ddof=1)) / np.sqrt(difference.size)
+        mean = float(difference.mean())
+        return mean if mean > error else 0.0
+
+    best = max(values, key=lead)
+    return best if lead(best) > 0 else preferred
+
+
+def _judge(pool: Pool, queries: Vectors, texts: Vectors) -> Values:
+    order = np.argsort(-(queries @ texts.T), axis=1, kind="stable")
+    run = {query: [pool.ids[n] for n in row] for query, row in zip(pool.qrels.relevant, order, strict=True)}
+    return evaluate_run(run, pool.qrels)[GATE]
+
+
+def _copy(model: SentenceTransformer) -> Weights:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _mix(start: Tensor, last: Tensor, share: float) -> Tensor:
+    return start.lerp(last, share) if last.is_floating_point() else last
+
+
+def _draw(query: str) -> float:
+    share: float = int(content_id("choosing", normalise_query(query)), 16) / 16**ID_LENGTH
+    return share

@@ -1,0 +1,100 @@
+"""Who is compared with whom: base, champion and challenger, entered for every split of a trial.
+
+The idea a reader would miss: the champion may have learnt from what a fold judges. Then its recipe enters in its place,
+tuned anew on the champion's own pairs without those that lead there. What served yesterday is judged like a newcomer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rag.embed import Embedder, Vectors, load_embedder
+from rag.index import Embedded, update_vectors
+from rag.ingest import Corpus
+from rag.records import Chunk, Pair, Qrels
+from rag.registry import START_WEIGHTS
+from rag.retrieve import arm_models
+from rag.settings import Settings
+from rag.store import Store
+from train.evaluate import Contender
+from train.make import Made, Maker
+from train.split import Split, without_leaks
+
+Bar = Callable[[str], Embedded]  # what is done -> a progress that shows it
+
+
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A model with the vectors of all chunks, in their order."""
+
+    name: str
+    embedder: Embedder
+    vectors: Vectors
+
+    def on(self, held_out: Qrels) -> Contender:
+        """Return the model as it enters for these queries."""
+        return Contender(self.name, self.embedder.embed_queries(list(held_out.relevant)), self.vectors)
+
+
+def enter_served(
+    settings: Settings, store: Store, corpus: Corpus, chunks: Sequence[Chunk], bar: Bar
+) -> dict[str, Entrant]:
+    """Return base, champion and start model; each is loaded once, and its table brought level with the documents."""
+    arms = arm_models(settings, corpus.folders_id)
+    models = {"base": arms["base"], "champion": arms["tuned"], "start": (START_WEIGHTS, settings.start_model)}
+    embedders = {reference: load_embedder(reference, settings) for reference in {ref for _, ref in models.values()}}
+    vectors: dict[str, Vectors] = {}
+    for name, reference in models.values():
+        embedder = embedders[reference]
+        if embedder.fingerprint not in vectors:
+            vectors[embedder.fingerprint] = _in_order(
+                store, update_vectors(store, corpus.id, embedder, bar(name)), chunks
+            )
+    return {
+        role: Entrant(name, embedders[reference], vectors[embedders[reference].fingerprint])
+        for role, (name, reference) in models.items()
+    }
+
+
+def enter_made(made: Made, name: str, chunks: Sequence[Chunk], bar: Bar) -> Entrant:
+    """Return a model that has no table yet; the vectors of its chunks are made here, unless its maker knew them."""
+    if made.vectors is not None:
+        return Entrant(name, made.embedder, made.vectors)
+    progress, texts = bar(name), [chunk.text for chunk in chunks]
+    return Entrant(name, made.embedder, made.embedder.embed_documents(texts, lambda n: progress(n, len(texts))))
+
+
+def enter_again(
+    champion: Entrant,
+    start: Entrant,
+    pairs: Sequence[Pair],
+    maker: Maker,
+    part: Split,
+    chunks: Sequence[Chunk],
+    bar: Bar,
+) -> Entrant:
+    """Return the champion as it may be judged by a split: itself where it learnt nothing of that, else its recipe anew.
+
+    `pairs` are those that the champion learnt from. Where none of them is left, its recipe is the start weights.
+    """
+    known = {chunk.id for chunk in chunks}
+    left = without_leaks([pair for pair in pairs if pair.positive_id in known], part.held_out, chunks)
+    gone = sum(pair.positive_id not in known for pair in pairs)
+    if len(left) + gone == len(pairs):
+        return champion
+    if not left:
+        return Entrant(champion.name, start.embedder, start.vectors)
+    return enter_made(maker.make(left, champion.name), champion.name, chunks, bar)
+
+
+def entered(entrants: Mapping[str, Entrant], held_out: Qrels) -> dict[str, Contender]:
+    """Return each role's contender for these queries."""
+    return {role: entrant.on(held_out) for role, entrant in entrants.items()}
+
+
+def _in_order(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
+    stored, vectors = store.read_chunks(table)
+    rows = {chunk.id: row for row, chunk in enumerate(stored)}
+    ordered: Vectors = vectors[[rows[chunk.id] for chunk in chunks]]
+    return ordered

@@ -1,0 +1,191 @@
+"""One training's models: what served at its start, and how to make what is to be compared with that.
+
+The idea a reader would miss: in a cross-fitted trial each fold asks for a challenger and a champion of its own. All of
+them come from here, by the very calls that made the one that is to serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from sentence_transformers import SentenceTransformer
+
+from rag.embed import bf16_pays, pick_device, unadapted
+from rag.records import Pair, Qrels
+from rag.registry import Registry, Version
+from rag.settings import Settings
+from rag.stats import GATE, Values
+from train.clock import Clock
+from train.contest import Entrant, enter_again, enter_made, entered
+from train.evaluate import Contender, Runs, full, scores_of, trial_runs
+from train.facts import Facts, config_of, data_of, former_points, labels_of, peak_memory_mb, seen_by_champion
+from train.folder import trained_pairs, trained_recipe
+from train.make import Adapter, Made, Maker, RecipeFor, Tuner
+from train.negatives import add_negatives
+from train.promote import Verdict
+from train.prospect import Order, Prospect, with_judged, with_replay
+from train.recipe import Recipe, batch_for, default_epochs, default_rate, matryoshka_dims, within_memory
+from train.split import Split, alike, is_held_out
+
+MOST_GENERAL = 300  # general queries looked at: embedding them takes seconds
+
+
+class Course:
+    """One training's models: what served at its start, and how to make what is to be compared with that."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        order: Order,
+        seen: Prospect,
+        served: Mapping[str, Entrant],
+        crowned: Version | None,
+        clock: Clock,
+    ) -> None:
+        self._settings, self._order, self._seen, self._served, self._clock = settings, order, seen, served, clock
+        self._crowned = settings.models / crowned.name if crowned else None
+        self.qrels = with_judged(seen.trial.qrels, seen.gathered)
+        adapted = served["champion" if self._may_adapt_champion() else "start"]
+        self.subject = f"the queries of {adapted.name}" if order.fast else settings.start_model
+        self._decided: Recipe | None = None
+        self.maker = self._adapter(adapted) if order.fast else self._tuner(self._recipe)
+
+    def pairs(self) -> list[Pair]:
+        """Return what the challenger learns from, each pair with a hard negative where that does good.
+
+        Near a chunk of one's own making stand others that are as right: mining there did harm. An adapter is fitted
+        against all chunks and needs none.
+        """
+        examples = self._seen.examples
+        if self._order.fast or self._order.kind == "bootstrap":
+            return examples
+        miner = self._served["champion"]
+        queries = miner.embedder.embed_queries([pair.query for pair in examples])
+        return add_negatives(examples, queries, self._seen.chunks, miner.vectors, alike)
+
+    def judge(self, challenger: Entrant, pairs: Sequence[Pair]) -> dict[str, Runs]:
+        """Return what each role ranked for the trial's queries; for a fold, challenger and champion are made anew."""
+        return trial_runs(self._rounds(challenger, pairs), self._seen.chunks, matryoshka_dims)
+
+    def general(self, challenger: Entrant, pairs: Sequence[Pair]) -> tuple[Values, Values] | None:
+        """Return the gate's metric of challenger and champion on queries made from the documents, new to both."""
+        taught = {pair.positive_id for pair in pairs}
+        held = [pair for pair in self._seen.gathered.general if is_held_out(pair.query)]
+        relevant = {pair.query: frozenset({pair.positive_id}) for pair in held if pair.positive_id not in taught}
+        if not relevant:
+            return None
+        qrels = Qrels(dict(list(relevant.items())[:MOST_GENERAL]))
+        both = {"challenger": challenger, "champion": self._served["champion"]}
+        runs = trial_runs([(qrels, entered(both, qrels))], self._seen.chunks, lambda dim: (dim,))
+        ours, theirs = (full(scores_of(runs[role], qrels))[GATE] for role in ("challenger", "champion"))
+        return ours, theirs
+
+    def version(self, name: str, verdict: Verdict, made: Made) -> Version:
+        """Return the version's entry in the registry."""
+        return Version(
+            name=name,
+            folders=self._seen.corpus.folders_id,
+            fingerprint=made.embedder.fingerprint,
+            started_from=self._settings.start_model,
+            kind=self._order.kind,
+            verdict=verdict.word,
+            summary=verdict.line(name, self._served["champion"].name),
+            created=datetime.now(UTC),
+        )
+
+    def facts(self, version: Version, verdict: Verdict, made: Made, runs: Mapping[str, Runs]) -> Facts:
+        """Return all that is known of the training, for its report."""
+        settings, seen, gathered = self._settings, self._seen, self._seen.gathered
+        notes = [seen.told()]
+        if seen.trial.kind == "held out" and self._crowned:
+            learnt = frozenset(pair.positive_id for pair in trained_pairs(self._crowned))
+            notes.append(seen_by_champion(seen.trial.main, learnt))
+        return Facts(
+            version=version,
+            verdict=verdict,
+            names={role: version.name if role == "challenger" else self._served[role].name for role in runs},
+            runs=runs,
+            qrels=self.qrels,
+            scores={role: scores_of(each, self.qrels) for role, each in runs.items()},
+            chunks={chunk.id: chunk for chunk in seen.chunks},
+            made=made.facts,
+            config=config_of(settings),
+            data=data_of(seen.corpus.id, seen.chunks, seen.trial, made.pairs),
+            labels=labels_of(gathered.labels, gathered.made) if gathered.made else None,
+            notes=notes,
+            seconds=self._clock.seconds,
+            memory_mb=peak_memory_mb(),
+            former=former_points(settings.runs, Registry(settings.models).versions(), version.folders),
+        )
+
+    def _rounds(self, challenger: Entrant, pairs: Sequence[Pair]) -> Iterator[tuple[Qrels, dict[str, Contender]]]:
+        ready = {(pair.query, pair.positive_id): pair for pair in pairs}
+        trial = self._seen.trial
+        for nth, part in enumerate(trial.splits):
+            ours = challenger
+            if nth:
+                few = [ready[key] for pair in with_replay(part) if (key := (pair.query, pair.positive_id)) in ready]
+                ours = enter_made(
+                    self.maker.make(few, challenger.name), challenger.name, self._seen.chunks, self._clock.bar
+                )
+            theirs = self._champion_on(part) if trial.kind == "cross-fitted" else self._served["champion"]
+            roles = {"base": self._served["base"], "champion": theirs, "challenger": ours}
+            yield part.held_out, entered(roles, part.held_out)
+            self._clock.done(f"judging, part {nth + 1} of {len(trial.splits)}")
+
+    def _may_adapt_champion(self) -> bool:
+        """Return whether an adapter may stand on the champion's weights: not where folds judge and these saw them.
+
+        What the weights of a bootstrap saw, they saw for champion and challenger alike.
+        """
+        model = Path(unadapted(self._served["champion"].embedder).reference)
+        rated = {version.name for version in Registry(self._settings.models).versions() if version.kind == "ratings"}
+        return self._seen.trial.kind == "held out" or model.parent != self._settings.models or model.name not in rated
+
+    def _champion_on(self, part: Split) -> Entrant:
+        """Return the champion as a fold may judge it."""
+        champion, start = self._served["champion"], self._served["start"]
+        recipe = trained_recipe(self._crowned) if self._crowned else None
+        if self._crowned is None or (recipe and self._order.fast and self._may_adapt_champion()):
+            return champion
+        again = self._tuner(lambda pairs, model: recipe) if recipe else self._adapter(champion)
+        pairs = trained_pairs(self._crowned)
+        return enter_again(champion, start, pairs, again, part, self._seen.chunks, self._clock.bar)
+
+    def _tuner(self, recipe_for: RecipeFor) -> Maker:
+        start = self._served["start"]
+        return Tuner(
+            self._settings, self._settings.start_model, recipe_for, start.embedder, self._seen.chunks, start.vectors
+        )
+
+    def _adapter(self, entrant: Entrant) -> Maker:
+        return Adapter(unadapted(entrant.embedder), self._seen.chunks, entrant.vectors, self._order.seed)
+
+    def _recipe(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
+        """Return the recipe of what is to serve, which is made first, also for the fewer pairs of a fold.
+
+        The champion's recipe does not change with a fold either: else a training would differ from its own repetition.
+        """
+        if self._decided is None:
+            self._decided = self._decide(pairs, model)
+        return self._decided
+
+    def _decide(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
+        """Return how to tune on so many pairs: what the user said, else what was measured."""
+        order = self._order
+        parameters = sum(weights.numel() for weights in model.parameters())
+        whole = round(sum(pair.weight for pair in pairs))  # many small shares of thumbs are few pairs
+        recipe = Recipe(
+            epochs=order.epochs or default_epochs(whole, bootstrap=order.kind == "bootstrap"),
+            batch=batch_for(whole),
+            rate=default_rate(parameters, order.lora),
+            dims=order.dims or matryoshka_dims(int(model.get_embedding_dimension() or 0)),
+            loss=order.loss,
+            lora=order.lora,
+            seed=order.seed,
+            bf16=bf16_pays(pick_device(self._settings)),
+        )
+        return within_memory(recipe, self._settings.chunk_tokens, psutil.virtual_memory().available)

@@ -1,0 +1,117 @@
+"""Versions on judged queries: `evaluate` measures by a file of labels, `compare` by the held-out queries of today.
+
+The idea a reader would miss: a version may have learnt from the very queries it is measured by. From a file that is the
+user's affair, but it is said; the held-out queries of today taught no version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.embed import load_embedder
+from rag.errors import BadLabels, NotEnoughFeedback
+from rag.index import load_corpus
+from rag.interchange import read_labels
+from rag.records import Chunk, Qrels, normalise_query
+from rag.registry import START_WEIGHTS, Registry
+from rag.retrieve import arm_models
+from rag.settings import Settings
+from rag.stats import METRICS
+from rag.store import Store
+from train.clock import bar
+from train.evaluate import Scores, judge, serving
+from train.facts import means
+from train.folder import trained_pairs
+from train.gather import gather_ratings, indexed_chunks
+from train.pairs import make_pairs
+from train.promote import MIN_HELD_OUT
+from train.recipe import matryoshka_dims
+from train.split import alike, is_held_out, qrels_of
+from train.tables import aligned
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Scores by role, what each role's model is called, and what to tell of the queries."""
+
+    scores: Mapping[str, Scores]
+    names: Mapping[str, str]
+    told: str
+
+    def table(self) -> str:
+        """Return the means of every metric, a line for each role and dimension."""
+        rows = [["", "model", "dimension", *METRICS]]
+        for role, scores in self.scores.items():
+            for dim, values in means(scores).items():
+                rows.append([role, self.names[role], str(dim), *(f"{values[metric]:.3f}" for metric in METRICS)])
+        return f"{self.told}\n\n{aligned(rows)}"
+
+
+def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> Measured:
+    """Return base, champion and a version (none named: only these) on the queries of a file of labels.
+
+    Raises BadLabels where the file has no positive on these documents, UnknownVersion.
+    """
+    corpus = load_corpus(settings)
+    chunks = indexed_chunks(store, corpus.id)
+    read = read_labels(path, store.documents(corpus.id))
+    pairs = make_pairs(read.labels, chunks, alike).pairs
+    if not pairs:
+        raise BadLabels(
+            f"{path}: none of its {len(read.labels)} labels is a positive on these documents: nothing to rank"
+        )
+    qrels = qrels_of(pairs, chunks)
+    models = _served(settings, corpus.folders_id)
+    if name:
+        models["version"] = (name, _reference(settings, name))
+    asked = {normalise_query(query) for query in qrels.relevant}
+    learnt = {normalise_query(pair.query) for pair in trained_pairs(Path(models.get("version", models["champion"])[1]))}
+    told = f"{len(qrels)} queries of {path}, {len(read.unmatched)} lines of it mean no passage here"
+    if asked & learnt:
+        told += f"; the version learnt from {len(asked & learnt)} of these queries, which flatters it"
+    return _measure(settings, store, models, qrels, chunks, told)
+
+
+def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> Measured:
+    """Return versions on the held-out queries of today. Raises NotEnoughFeedback where they are too few."""
+    corpus = load_corpus(settings)
+    chunks = indexed_chunks(store, corpus.id)
+    pairs = gather_ratings(store, settings, chunks).pairs
+    qrels = qrels_of([pair for pair in pairs if is_held_out(pair.query)], chunks)
+    if len(qrels) < MIN_HELD_OUT:
+        raise NotEnoughFeedback(
+            f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare by: rate more, or measure "
+            "both with `python -m train evaluate VERSION --qrels FILE`"
+        )
+    models = {name: (name, _reference(settings, name)) for name in names}
+    return _measure(settings, store, models, qrels, chunks, f"{len(qrels)} held-out queries, which taught no version")
+
+
+def _measure(
+    settings: Settings,
+    store: Store,
+    models: Mapping[str, tuple[str, str]],
+    qrels: Qrels,
+    chunks: Sequence[Chunk],
+    told: str,
+) -> Measured:
+    corpus_id = load_corpus(settings).id
+    scores: dict[str, Scores] = {}
+    for role, (name, reference) in models.items():
+        embedder = load_embedder(reference, settings)
+        entered = serving(name, embedder, qrels, chunks, store, corpus_id, bar(f"embedding ({name})"))
+        scores |= judge({role: entered}, qrels, chunks, matryoshka_dims)
+    return Measured(scores, {role: name for role, (name, _) in models.items()}, told)
+
+
+def _served(settings: Settings, folders: str) -> dict[str, tuple[str, str]]:
+    arms = arm_models(settings, folders)
+    return {"base": arms["base"], "champion": arms["tuned"]}
+
+
+def _reference(settings: Settings, name: str) -> str:
+    """Return what loads a version; the start weights have a name, too."""
+    registry = Registry(settings.models)
+    return settings.start_model if name == START_WEIGHTS else str(registry.model_folder(registry.version(name)))

@@ -1,0 +1,92 @@
+"""How a model is tuned: what the number of pairs decides, and in which measure each pair is seen.
+
+The idea a reader would miss: a weight costs nothing but what it is worth. A pair of weight 0.25 is seen in a quarter of
+the epochs, not seen always and counted a quarter, so that many doubtful pairs are no slower than a few sure ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from rag.records import ID_LENGTH, Pair, content_id, normalise_query
+
+LossName = Literal["matryoshka", "mnrl", "gist"]
+LOSSES: tuple[LossName, ...] = get_args(LossName)
+
+DIMS = (512, 256, 128, 64)  # what people cut vectors to; those below the model's own size are trained too
+SMALL_MODEL = 50_000_000  # parameters, MiniLM has 23
+RATES = (1e-4, 2e-5)  # of a small model, as measured; of a larger one, as its makers advise
+LORA_FACTOR = 10  # a low-rank update wants ten times the rate: 1e-3 was level with full tuning at 1e-4
+BATCH = 16  # 32 took as long, half as much memory again, and two points less (docs/log.md)
+EPOCHS = ((100, 4), (400, 3), (2000, 2))  # below so many pairs, so many epochs; docs/log.md has what was measured
+MANY_PAIRS_EPOCHS = 1  # the time is bounded
+BOOTSTRAP_EXAMPLES = 400  # without hard negatives some 60 s of tuning on one core
+WARM_UP = 0.1  # of all steps
+
+BATCH_BYTES = 3.0e9  # what a batch of BATCH_MEASURED pairs with a negative takes at TOKENS_MEASURED, beside the model
+BATCH_MEASURED, TOKENS_MEASURED = 32, 128
+MOST_BYTES = 3.4e9  # with 0.5 GB of model and libraries below 4 GB, the promise for a laptop
+MINI_BATCH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is tuned. `lora` is a rank, 0 for all weights; `mini_batch` 0 for a batch in one go."""
+
+    epochs: int
+    batch: int
+    rate: float
+    dims: tuple[int, ...]
+    loss: LossName = "matryoshka"
+    lora: int = 0
+    mini_batch: int = 0
+    seed: int = 0
+    bf16: bool = False
+
+
+def default_epochs(pairs: int, *, bootstrap: bool) -> int:
+    """Return how often each pair is seen: enough for 20 steps on few pairs, bounded time on many.
+
+    A bootstrap stands between a newcomer and the chat: it sees BOOTSTRAP_EXAMPLES in all (three epochs of 300 pairs
+    gained no more than one).
+    """
+    usual = next((epochs for below, epochs in EPOCHS if pairs < below), MANY_PAIRS_EPOCHS)
+    return max(1, min(usual, BOOTSTRAP_EXAMPLES // max(1, pairs))) if bootstrap else usual
+
+
+def default_rate(parameters: int, lora: int) -> float:
+    """Return the learning rate for a model of so many parameters, tuned whole or by a low-rank update."""
+    return RATES[parameters > SMALL_MODEL] * (LORA_FACTOR if lora else 1)
+
+
+def matryoshka_dims(full: int) -> tuple[int, ...]:
+    """Return the dimensions to train and to judge at: the full one first, then the usual smaller ones."""
+    return (full, *(dim for dim in DIMS if dim < full)) if full > DIMS[-1] else (full, full // 2)
+
+
+def batch_for(pairs: int) -> int:
+    """Return the batch size: smaller where a large one would leave too few steps."""
+    return max(2, min(BATCH, pairs // 4))
+
+
+def within_memory(recipe: Recipe, tokens: int, available: int) -> Recipe:
+    """Return the recipe with a mini batch where a whole batch would not fit into `available` bytes, or into 4 GB."""
+    needed = BATCH_BYTES * recipe.batch / BATCH_MEASURED * tokens / TOKENS_MEASURED
+    return replace(recipe, mini_batch=MINI_BATCH) if needed > min(MOST_BYTES, available) else recipe
+
+
+def schedule(pairs: Sequence[Pair], epochs: int, seed: int = 0) -> list[Pair]:
+    """Return the pairs as often as they are seen in all epochs together: weight x epochs times.
+
+    What is not whole is decided by a hash, so that a share of 0.3 is seen in three of ten cases.
+    """
+    return [pair for pair in pairs for _ in range(int(pair.weight * epochs + _draw(pair, seed)))]
+
+
+def _draw(pair: Pair, seed: int) -> float:
+    """Return a number from 0 to 1 that belongs to the pair and the seed."""
+    digest = content_id("seen", str(seed), normalise_query(pair.query), pair.positive_id)
+    share: float = int(digest, 16) / 16**ID_LENGTH
+    return share
