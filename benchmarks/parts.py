@@ -191,25 +191,30 @@ def _answered(cells: Cells) -> list[tuple[Rating, Answer]]:
     return sorted(given, key=lambda each: each[1].query)
 
 
-def _whole(labels: Sequence[LabelledPair]) -> list[LabelledPair]:
-    return [replace(label, weight=1.0) for label in labels]
+def _outright(labels: Sequence[LabelledPair], weight: float | None = None) -> list[LabelledPair]:
+    """Return the positives as if each had been said outright, so that nobody else is asked; the negative stays."""
+    return [
+        replace(label, origin="mark", weight=weight or label.weight) if label.label == 1 else label for label in labels
+    ]
 
 
 def _first_cited(labels: Sequence[LabelledPair]) -> list[LabelledPair]:
     most = max((label.weight for label in labels if label.label == 1), default=0.0)
-    return _whole([label for label in labels if label.label != 1 or label.weight == most])
+    return _outright([label for label in labels if label.label != 1 or label.weight == most], 1.0)
 
 
 def _shown(labels: Sequence[LabelledPair], ranks: int) -> list[LabelledPair]:
-    return [replace(label, label=1, weight=1.0, cited=True) for label in labels if (label.rank or 1) <= ranks]
+    shown = [replace(label, label=1, cited=True) for label in labels if (label.rank or 1) <= ranks]
+    return _outright(shown, 1.0)
 
 
 ALL_RANKS = 50
 RULES: dict[str, Callable[[Sequence[LabelledPair]], list[LabelledPair]]] = {  # of a thumb up
-    "what the answer drew on, shared; best unused as negative": list,
+    "what stands out by order and words; best unused as negative": list,
     "the same, without that negative": lambda labels: [label for label in labels if label.label == 1],
-    "what the answer drew on, each whole": _whole,
-    "what it drew on first": _first_cited,
+    "all cited, shared by order alone; the negative": _outright,
+    "the first cited; the negative": _first_cited,
+    "all cited, each whole; the negative": lambda labels: _outright(labels, 1.0),
     "each shown": lambda labels: _shown(labels, ALL_RANKS),
     "the first shown": lambda labels: _shown(labels, 1),
 }

@@ -30,6 +30,7 @@ def scores(**table: float):
         ("1. one\n2. two", ["one", "two"]),
         ("| a | b |\n|---|---|\n| 1 | 2 |", ["| a | b |", "| 1 | 2 |"]),
         ("```bash\nmake chat\n```", ["make chat"]),
+        ("So it looks.\n\n![A picture of it](../images/it.svg)", ["So it looks."]),
         ("Which one? The second.", ["The second."]),
         ("Use e.g. this. Version 3.5 too.", ["Use e.g. this.", "Version 3.5 too."]),
         ("", []),
