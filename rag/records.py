@@ -210,7 +210,8 @@ class SyntheticPair:
 class Pair:
     """One training example, conflicts resolved. `negatives` are texts of chunks that do not answer the query.
 
-    `weight` says how often it is seen: 1 is once an epoch, 2 twice, 0.5 in every other one.
+    `weight` says how often it is seen: 1 is once an epoch, 2 twice, 0.5 in every other one. Whether it `judges` is
+    decided by how its chunk came to be seen (train.credit).
     """
 
     query: str
@@ -218,6 +219,7 @@ class Pair:
     positive: str
     negatives: tuple[str, ...] = ()
     weight: float = 1.0
+    judges: bool = True
 
 
 @dataclass(frozen=True, slots=True)

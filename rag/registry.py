@@ -69,7 +69,7 @@ class Registry:
             if version.name == name:
                 return version
         known = ", ".join(version.name for version in self.versions()) or "none yet"
-        raise UnknownVersion(f"{name}: no such version (there are: {known}); see `python -m train versions`")
+        raise UnknownVersion(f"{name}: no such version (there are: {known}); see `python -m train list`")
 
     def model_folder(self, version: Version) -> Path:
         """Return where a version's weights lie."""

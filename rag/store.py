@@ -105,7 +105,7 @@ class Store:
         for start in range(0, len(chunks), WRITE_ROWS):
             part = slice(start, start + WRITE_ROWS)
             rows = [
-                {**_chunk_row(chunk), "vector": vector}
+                {**tables.chunk_row(chunk), "vector": vector}
                 for chunk, vector in zip(chunks[part], vectors[part], strict=True)
             ]
             self._upsert(table, rows, schema)
@@ -209,7 +209,10 @@ class Store:
     def _open(self, name: str, schema: Any = None) -> Any:  # noqa: ANN401  # lancedb ships no types
         if schema is None:
             return self._db.open_table(name)
-        return self._db.create_table(name, schema=schema, exist_ok=True)
+        try:
+            return self._db.create_table(name, schema=schema, exist_ok=True)
+        except ValueError:  # it is there with another schema: an earlier version made it
+            return tables.add_missing_columns(self._db.open_table(name), schema)
 
     def _rows(self, name: str, where: Any = None, columns: list[str] | None = None) -> list[tables.Row]:  # noqa: ANN401
         if not self.has_table(name):
@@ -277,10 +280,6 @@ class Store:
         except (RuntimeError, OSError) as error:
             # Another process compacts at the same time, or the disk is full: the data is written and stays readable.
             log.warning("table %s was not compacted: %s", name, error)
-
-
-def _chunk_row(chunk: Chunk) -> dict[str, Any]:
-    return {name: getattr(chunk, name) for name in ("id", *(field.name for field in tables.CHUNK))}
 
 
 def _guard(folder: Path, action: Callable[[], T]) -> T:

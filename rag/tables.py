@@ -2,10 +2,12 @@
 
 Each `id` is declared as primary key in its schema: without it two processes that upsert one new key leave two rows.
 Times are kept with their zone. A nested record (hit, chunk, span) is a struct with the record's own field names.
+A schema may gain columns, never lose or change one: a home made before gets them, empty, with its next write.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +20,8 @@ DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
 TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
 CHUNKS = "chunks"
 Row = Mapping[str, Any]
+
+ADDING_TRIES, ADDING_PAUSE = 20, 0.05  # LanceDB adds no column while another process writes, and does not wait itself
 
 TIME = pa.timestamp("us", "UTC")
 ID = pa.field("id", pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"})
@@ -94,6 +98,24 @@ def to_arrow(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(list(rows), schema=schema)
 
 
+def add_missing_columns(table: Any, schema: pa.Schema) -> Any:  # noqa: ANN401  # lancedb ships no types
+    """Add what a table of an earlier version lacks of this schema, empty in all its rows, and return the table.
+
+    Where another process writes to it, or adds the same, at that moment, it is tried again.
+    """
+    for left in reversed(range(ADDING_TRIES)):
+        lacking = [field for field in schema if field.name not in table.schema.names]
+        if not lacking:
+            break
+        try:
+            table.add_columns(pa.schema(lacking))
+        except (RuntimeError, ValueError):
+            if not left:
+                raise
+            time.sleep(ADDING_PAUSE)
+    return table
+
+
 def document_row(corpus: str, document: Document, row_id: str) -> Row:
     """Return the row of a document in a corpus."""
     row = {**asdict(document), "id": row_id, "corpus": corpus, "document_id": document.id}
@@ -104,6 +126,11 @@ def read_document(row: Row) -> Document:
     """Return the document of a row."""
     spans = tuple(Span(**span) for span in row["spans"])
     return Document(row["document_id"], row["source"], row["title"], row["hash"], row["text"], spans)
+
+
+def chunk_row(chunk: Chunk) -> Row:
+    """Return the row of a chunk, without its vector."""
+    return {name: getattr(chunk, name) for name in ("id", *(field.name for field in CHUNK))}
 
 
 def read_chunk(row: Row) -> Chunk:

@@ -31,7 +31,9 @@ def make_answer(
     arm: Arm = "base",
     id: str = "answer-1",
 ) -> Answer:
-    text = " ".join(f"[{n}]" for n in cited)
+    """Return an answer that repeats each passage it cites, and so is supported by it."""
+    passages = {hit.rank: hit.chunk.text for hit in hits}
+    text = " ".join(f"{passages[n].capitalize()} [{n}]." for n in cited)
     side = "A" if arm == "base" else "B"
     return Answer(
         id, "duel", arm, side, "builtin", "extractive", query, tuple(hits), text, cited, False, 0.1, 0.2, NOON

@@ -1,4 +1,4 @@
-"""What a thumb credits, and that no double click, change of mind or crash can spoil it."""
+"""What a rating credits, and that no double click, change of mind or crash can spoil it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from fakes import NOON, make_answer, make_hits
+from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import BadRating
-from rag.feedback import derive_labels, rate_answer, repair
-from rag.records import Label, Rating
+from rag.feedback import (
+    MARK_WEIGHT,
+    TAUGHT_WEIGHT,
+    derive_labels,
+    mark_source,
+    prefer,
+    rate_answer,
+    repair,
+    teach,
+    to_teach,
+)
+from rag.records import Label, Rating, Reason
 from rag.store import Store, open_store
 
 HITS = make_hits("first", "second", "third")
@@ -48,6 +58,31 @@ def test_an_upvoted_answer_that_cites_nothing_makes_no_label() -> None:
 
 def test_an_answer_that_cites_all_it_was_shown_has_no_negative() -> None:
     assert labels(1, cited=(1, 2, 3)) == [1, 1, 1]
+
+
+def test_a_citation_without_support_is_neither_a_positive_nor_the_unused_negative() -> None:
+    answer = replace(make_answer(HITS, cited=(1, 2)), text="Sunny tomorrow [1]. Second [2].")
+    assert [label.label for label in derive_labels(UP, answer)] == [0, 1, -1]
+
+
+def test_the_shares_of_a_thumb_sum_to_one_and_halve_in_the_order_of_use() -> None:
+    rows = derive_labels(UP, make_answer(HITS, cited=(3, 1, 2)))
+    assert [row.weight for row in rows] == pytest.approx([2 / 7, 1 / 7, 4 / 7])
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"),
+    [
+        ("", [-1, 0, 0]),
+        ("wrong source", [-1, 0, 0]),
+        ("incomplete", [-1, 0, 0]),
+        ("not in the documents", [0, 0, 0]),
+        ("made up", [0, 0, 0]),
+    ],
+)
+def test_a_thumb_down_blames_the_chunks_unless_its_reason_blames_the_writer(reason: Reason, expected: list) -> None:
+    rows = derive_labels(replace(UP, value=-1, reason=reason), make_answer(HITS, cited=(1,)))
+    assert [row.label for row in rows] == expected
 
 
 def test_an_answer_without_hits_can_be_rated_and_makes_no_pair(store: Store) -> None:
@@ -107,4 +142,105 @@ def test_an_unknown_answer_or_value_is_refused_and_nothing_is_written(store: Sto
         rate_answer(store, rater="ann", answer_id="nope", value=1, blind=True)
     with pytest.raises(BadRating, match="5 is no rating"):
         rate_answer(store, rater="ann", answer_id="answer-1", value=5, blind=True)  # type: ignore[arg-type]
+    with pytest.raises(BadRating, match="'too long' is no reason: give one of wrong source, incomplete, "):
+        rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True, reason="too long")  # type: ignore[arg-type]
+    with pytest.raises(BadRating, match="rank 4 is no source of this answer: it has 3"):
+        mark_source(store, rater="ann", answer_id="answer-1", rank=4, value=1, blind=True)
+    with pytest.raises(BadRating, match="teaches nothing"):
+        teach(store, rater="ann", query=" ?", chunk=HITS[0].chunk)
+    with pytest.raises(BadRating, match="'left' is no preference"):
+        prefer(store, rater="ann", duel_id="duel", choice="left", blind=True)  # type: ignore[arg-type]
     assert store.ratings() == []
+
+
+def test_a_mark_says_something_of_its_source_alone_and_stands_beside_the_thumb(store: Store) -> None:
+    rate_answer(store, rater="ann", answer_id="answer-1", value=1, blind=True)
+    mark_source(store, rater="ann", answer_id="answer-1", rank=3, value=1, blind=True)
+    mark_source(store, rater="ann", answer_id="answer-1", rank=1, value=-1, blind=True)
+    marks = {label.text: (label.label, label.weight) for label in store.labels() if label.origin == "mark"}
+    assert marks == {"third": (1, MARK_WEIGHT), "first": (-1, MARK_WEIGHT)}
+    assert len(store.ratings()) == 3
+    assert sorted(label.label for label in store.labels() if label.origin == "rating") == [-1, 0, 1]
+
+
+def test_a_mark_that_is_changed_or_withdrawn_leaves_one_row(store: Store) -> None:
+    values: list[Label] = [1, -1, 0]
+    for value in values:
+        mark_source(store, rater="ann", answer_id="answer-1", rank=2, value=value, blind=True)
+        assert [label.label for label in store.labels()] == [value]
+    assert len(store.ratings()) == 1
+
+
+def test_a_taught_passage_is_remembered_with_its_text_for_all_spellings_of_the_query(store: Store) -> None:
+    chunk = make_chunk("what nobody had shown")
+    teach(store, rater="ann", query="Why?", chunk=chunk)
+    teach(store, rater="ann", query="why", chunk=chunk)
+    (label,) = store.labels()
+    assert (label.chunk_id, label.text, label.label, label.origin, label.weight) == (
+        chunk.id, "what nobody had shown", 1, "taught", TAUGHT_WEIGHT,
+    )  # fmt: skip
+    teach(store, rater="ann", query="why", chunk=chunk, value=0)
+    assert [label.label for label in store.labels()] == [0]
+
+
+def test_a_query_may_be_taught_two_passages(store: Store) -> None:
+    for text in ("one half", "other half"):
+        teach(store, rater="ann", query="why?", chunk=make_chunk(text))
+    assert {label.text for label in store.labels()} == {"one half", "other half"}
+
+
+def test_a_preference_is_kept_and_makes_no_pair(store: Store) -> None:
+    prefer(store, rater="ann", duel_id="duel", choice="tuned", blind=True)
+    prefer(store, rater="ann", duel_id="duel", choice="", blind=True)
+    (rating,) = store.ratings()
+    assert (rating.kind, rating.answer_id, rating.choice, rating.value) == ("preference", "duel", "", 0)
+    assert store.labels() == []
+    assert repair(store) == 0
+
+
+def test_marks_and_taught_passages_are_derived_again_after_a_crash_too(store: Store) -> None:
+    mark_source(store, rater="ann", answer_id="answer-1", rank=3, value=1, blind=True)
+    teach(store, rater="ann", query="why?", chunk=make_chunk("what nobody had shown"))
+    ratings, expected = store.ratings(), {label.id for label in store.labels()}
+    store.delete_rater("ann")
+    store.put_ratings(ratings)
+    assert repair(store) == 2
+    assert {label.id for label in store.labels()} == expected
+
+
+def test_a_rating_of_an_answer_that_is_not_stored_makes_no_pair() -> None:
+    assert derive_labels(UP, None) == []
+
+
+# --- what to look for ------------------------------------------------------------------------------------------------
+
+ANSWERS = {
+    f"answer-{n}": make_answer(HITS, cited=(1,), query=query, id=f"answer-{n}")
+    for n, query in enumerate(["first?", "second?", "third?"])
+}
+
+
+def down(answer: str, hour: int, **given: str) -> Rating:
+    return replace(UP, answer_id=answer, value=-1, at=NOON.replace(hour=hour), **given)  # type: ignore[arg-type]
+
+
+def test_queries_voted_down_without_a_positive_are_to_be_taught_latest_first() -> None:
+    ratings = [down("answer-0", 8), down("answer-1", 9), replace(UP, answer_id="answer-2")]
+    assert to_teach(ratings, ANSWERS) == ["second?", "first?"]
+    assert to_teach([*ratings, down("answer-0", 10, rater="bob")], ANSWERS) == ["first?", "second?"]
+
+
+def test_a_query_for_which_somebody_knows_a_right_chunk_is_solved() -> None:
+    ratings = [down("answer-0", 8), down("answer-1", 9), down("answer-2", 10)]
+    up = replace(UP, rater="bob", answer_id="answer-0")
+    marked = replace(UP, answer_id="answer-1", kind="source", chunk_id=HITS[2].chunk.id, query="second?")
+    taught = replace(UP, answer_id="taught:x", kind="taught", chunk_id="c", query="THIRD", text="it")
+    assert to_teach([*ratings, up, marked, taught], ANSWERS) == []
+    assert to_teach([*ratings, up, replace(marked, value=-1), replace(taught, value=0)], ANSWERS) == [
+        "third?",
+        "second?",
+    ]
+
+
+def test_a_vote_that_was_withdrawn_asks_for_nothing() -> None:
+    assert to_teach([replace(UP, answer_id="answer-0", value=0)], ANSWERS) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes import make_chunk, make_hits
-from rag.prompt import DONT_KNOW, build_messages, cited_numbers, is_abstention
+from rag.prompt import DONT_KNOW, build_messages, cited_numbers, is_abstention, supported_numbers
 from rag.records import Hit
 
 
@@ -57,6 +57,42 @@ def test_the_first_passage_stays_whatever_it_takes() -> None:
 )
 def test_citations_are_read_in_order_of_first_mention(text: str, cited: tuple[int, ...]) -> None:
     assert cited_numbers(text, 4) == cited
+
+
+PASSAGES = make_hits(
+    "The cat drinks warm milk at night, never cold.",
+    "Dogs bury one bone in the garden each autumn.",
+    "Every bird in the valley eats seed.",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "supported"),
+    [
+        ("The cat drinks warm milk [1]. Dogs bury a bone [2].", (1, 2)),
+        ("Dogs bury a bone. [2] The cat drinks milk. [1]", (2, 1)),
+        ("The cat drinks warm milk [2].", ()),
+        ("The cat drinks warm milk [1][2].", (1,)),
+        ("Warm milk, says the page, is what a cat would drink [1].", (1,)),
+        ("The weather will be fine tomorrow [1]. The cat drinks warm milk [1].", (1,)),
+        ("- The cat drinks warm milk [1]\n- Every bird eats seed [3]", (1, 3)),
+        ("Nothing of this is known. [1]", ()),
+        ("[1] [2] [3]", ()),
+        ("The cat drinks warm milk.", ()),
+        ("The cat drinks warm milk [7].", ()),
+        (DONT_KNOW, ()),
+    ],
+)
+def test_a_citation_is_supported_where_its_sentence_shares_words_with_the_passage(
+    text: str, supported: tuple[int, ...]
+) -> None:
+    assert supported_numbers(text, PASSAGES) == supported
+
+
+def test_a_number_says_only_what_the_sentence_before_it_says() -> None:
+    text = "The cat drinks warm milk at night. Dogs bury one bone in the garden each autumn. [2]"
+    assert supported_numbers(text, PASSAGES) == (2,)
+    assert supported_numbers(text.replace("[2]", "[1]"), PASSAGES) == ()
 
 
 @pytest.mark.parametrize("text", [DONT_KNOW, "I don't know. The passages are silent.", "i do not know"])

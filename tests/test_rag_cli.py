@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 import rag.store
 from fakes import NOON, make_answer, make_hits
 from rag.__main__ import main
-from rag.feedback import repair
+from rag.feedback import rate_answer, repair, teach
 from rag.records import Rating
 from rag.settings import Settings
 from rag.store import open_store
@@ -200,3 +201,17 @@ def test_a_file_where_the_home_folder_should_be_is_one_line(
     monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / "file"))
     status, _, err = run(capsys, "stats")
     assert (status, "set THUMBTUNE_HOME to a folder you may write" in err) == (2, True)
+
+
+def test_review_lists_what_was_voted_down_until_a_passage_is_known(settings, monkeypatch, capsys):
+    monkeypatch.setenv("THUMBTUNE_HOME", str(settings.home))
+    store = open_store(settings.lancedb)
+    hits = make_hits("Cats eat fish.")
+    store.put_answer(replace(make_answer(hits, cited=(1,), query="what do dogs eat?"), text="Cats eat fish. [1]"))
+    rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True)
+    assert main(["review"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "what do dogs eat?"
+    teach(store, rater="ann", query="What do dogs eat", chunk=hits[0].chunk)
+    store.close()
+    assert main(["review"]) == 0
+    assert "no question waits" in capsys.readouterr().out

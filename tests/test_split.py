@@ -5,7 +5,7 @@ import pytest
 from fakes import make_chunk
 from rag.errors import NotEnoughFeedback
 from rag.records import Chunk, Pair
-from train.split import HELD_OUT_SHARE, MIN_QUERIES, alike, copies_of, is_held_out, require_enough, split
+from train.split import HELD_OUT_SHARE, MIN_QUERIES, alike, copies_of, is_held_out, require_enough, split, without_leaks
 
 NUMBERS = "one two three four five six seven eight nine ten".split()
 
@@ -68,6 +68,20 @@ def test_a_cloze_of_a_held_out_chunk_is_not_taught_though_its_text_differs():
     assert parts.extra == ()
 
 
+def test_the_pairs_of_another_training_are_cleaned_by_the_same_rule_also_where_their_chunk_is_gone():
+    parts = split(PAIRS, [], CHUNKS)
+    held = CHUNKS[QUERIES.index(HELD[0])]
+    gone = make_chunk(f"{held.text} today", "gone.md")
+    kept = pair("a query of its own", make_chunk("said in a document that is gone", "gone.md"))
+    champions = [
+        pair(HELD[1].upper(), gone, "another text"),
+        pair("copy", gone),
+        pair("cloze", held, "another text"),
+        kept,
+    ]
+    assert without_leaks(champions, parts.held_out, CHUNKS) == (kept,)
+
+
 def test_extra_pairs_teach_but_never_judge():
     new = make_chunk("something else entirely, said nowhere else")
     parts = split(PAIRS, [pair("what else", new), *(pair(f"extra {n}", new) for n in range(50))], [*CHUNKS, new])
@@ -117,3 +131,12 @@ def test_copies_are_told_from_texts_that_only_share_words():
 def test_texts_without_words_are_alike_only_if_equal():
     assert alike("...", "...")
     assert not alike("...", "---")
+
+
+def test_a_pair_that_must_not_judge_neither_judges_nor_leaves_the_held_out_queries():
+    chunks = [make_chunk(f"text of chunk number {i} and {i * 7} more") for i in range(40)]
+    pairs = [Pair(f"query {i}", chunk.id, chunk.text, judges=i % 2 == 0) for i, chunk in enumerate(chunks)]
+    parts = split(pairs, [], chunks)
+    held = {pair.query for pair in pairs if is_held_out(pair.query)}
+    assert set(parts.held_out.relevant) == {pair.query for pair in pairs if pair.query in held and pair.judges}
+    assert {pair.query for pair in parts.train}.isdisjoint(held)

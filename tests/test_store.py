@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import StoreFailed
 from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair
 from rag.store import COMPACT_EVERY, Store, open_store
+from rag.tables import RATINGS, SCHEMAS, keyed_row, to_arrow
 
 EYE = np.eye(3, dtype=np.float32)
 CHUNKS = [make_chunk("cat"), make_chunk("dog"), make_chunk("it's", source="a 'quoted'\nname.md", page=3)]
@@ -240,3 +243,36 @@ def test_a_file_where_the_folder_should_be_is_said_in_one_line(tmp_path: Path) -
     with pytest.raises(StoreFailed, match="set THUMBTUNE_HOME to a folder you may write") as caught:
         open_store(tmp_path / "home" / "lancedb")
     assert "\n" not in str(caught.value)
+
+
+OLD = pa.schema([field for field in SCHEMAS[RATINGS] if field.name not in ("chunk_id", "choice", "query", "text")])
+UP = Rating("ann", "answer-1", 1, True, NOON, comment="said before")
+
+
+def write_old_home(folder: Path, *ratings: Rating) -> None:
+    """Write the ratings' table as it was before marks, taught passages and preferences came."""
+    rows = [{name: value for name, value in keyed_row(each).items() if name in OLD.names} for each in ratings]
+    lancedb.connect(folder).create_table(RATINGS, to_arrow(rows, OLD))
+
+
+def test_a_home_of_an_earlier_version_is_read_and_gets_the_new_columns_with_its_first_write(tmp_path: Path) -> None:
+    before = [UP, replace(UP, rater="bob", value=-1)]
+    write_old_home(tmp_path, *before)
+    store = open_store(tmp_path)
+    assert sorted(store.ratings(), key=lambda rating: rating.rater) == before
+    taught = Rating("cy", "taught:q", 1, False, NOON, "taught", chunk_id="c", query="why?", text="so")
+    store.put_ratings([taught])
+    assert sorted(store.ratings(), key=lambda rating: rating.rater) == [*before, taught]
+    store.put_ratings([replace(UP, value=0)])  # it had no such columns when it was written
+    assert sorted(store.ratings(), key=lambda rating: rating.rater) == [replace(UP, value=0), before[1], taught]
+    store.close()
+
+
+def test_two_processes_that_find_a_home_of_an_earlier_version_both_write(tmp_path: Path) -> None:
+    write_old_home(tmp_path, UP)
+    stores = [open_store(tmp_path) for _ in range(2)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda n: stores[n].put_ratings([replace(UP, rater=f"rater {n}")]), range(2)))
+    assert {rating.rater for rating in stores[0].ratings()} == {"ann", "rater 0", "rater 1"}
+    for store in stores:
+        store.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rag.errors import NotEnoughFeedback, StoreFailed, ThumbtuneError
+from rag.errors import BadSetting, NotEnoughFeedback, StoreFailed, ThumbtuneError
 from rag.index import load_corpus
 from rag.registry import START_WEIGHTS, Registry
 from rag.settings import Settings, load_settings
@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--loss", choices=LOSSES, default=LOSSES[0], help="what is minimised (default: %(default)s)")
     parser.add_argument("--dims", type=_dims, default=(), metavar="N,N", help="dimensions that matryoshka trains")
     parser.add_argument("--lora", type=_positive, default=0, metavar="RANK", help="tune a low-rank update only")
+    parser.add_argument("--serve-dim", type=_positive, default=0, metavar="N", help="serve vectors cut to N dimensions")
     commands = parser.add_subparsers(metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
@@ -91,7 +92,10 @@ def _dims(text: str) -> tuple[int, ...]:
 
 
 def _train(given: argparse.Namespace) -> None:
+    if given.fast and (given.epochs or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]):
+        raise BadSetting("--fast fits an adapter: --epochs, --loss, --dims, --lora and --serve-dim do not apply")
     settings = load_settings()
+    os.environ.setdefault("MPLCONFIGDIR", str(settings.cache / "matplotlib"))  # else plots leave files in ~
     order = Order(
         kind="bootstrap" if given.bootstrap else "ratings",
         fast=given.fast,
@@ -100,6 +104,7 @@ def _train(given: argparse.Namespace) -> None:
         loss=given.loss,
         dims=given.dims,
         lora=given.lora,
+        serve_dim=given.serve_dim,
         promote=given.promote,
     )
     alone = sole_trainer(settings.home) if leads() else nullcontext()

@@ -29,12 +29,12 @@ Weights = dict[str, Tensor]
 
 def set_aside(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     """Return the pairs to learn from and those to choose by, apart by query; none to choose by where they are few."""
-    by_draw = {pair.query: _draw(pair.query) for pair in pairs}
+    by_draw = {pair.query: _draw(pair.query) for pair in pairs if pair.judges}
     first = sorted((query for query, draw in by_draw.items() if draw < SHARE), key=lambda query: by_draw[query])[:MOST]
     if len(first) < FEWEST:
         return list(pairs), []
     chosen = set(first)
-    return [p for p in pairs if p.query not in chosen], [p for p in pairs if p.query in chosen]
+    return [p for p in pairs if p.query not in chosen], [p for p in pairs if p.query in chosen and p.judges]
 
 
 @dataclass(frozen=True, slots=True)

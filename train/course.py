@@ -26,8 +26,16 @@ from train.folder import trained_pairs, trained_recipe
 from train.make import Adapter, Made, Maker, RecipeFor, Tuner
 from train.negatives import add_negatives
 from train.promote import Verdict
-from train.prospect import Order, Prospect, with_judged, with_replay
-from train.recipe import Recipe, batch_for, default_epochs, default_rate, matryoshka_dims, within_memory
+from train.prospect import Kind, Order, Prospect, with_judged, with_replay
+from train.recipe import (
+    Recipe,
+    batch_for,
+    check_dims,
+    default_epochs,
+    default_rate,
+    matryoshka_dims,
+    within_memory,
+)
 from train.split import Split, alike, is_held_out
 
 MOST_GENERAL = 300  # general queries looked at: embedding them takes seconds
@@ -46,12 +54,12 @@ class Course:
         clock: Clock,
     ) -> None:
         self._settings, self._order, self._seen, self._served, self._clock = settings, order, seen, served, clock
-        self._crowned = settings.models / crowned.name if crowned else None
+        self._crowned = crowned
         self.qrels = with_judged(seen.trial.qrels, seen.gathered)
         adapted = served["champion" if self._may_adapt_champion() else "start"]
         self.subject = f"the queries of {adapted.name}" if order.fast else settings.start_model
         self._decided: Recipe | None = None
-        self.maker = self._adapter(adapted) if order.fast else self._tuner(self._recipe)
+        self.maker = self._adapter(adapted) if order.fast else self._tuner(self._recipe, order.kind)
 
     def pairs(self) -> list[Pair]:
         """Return what the challenger learns from, each pair with a hard negative where that does good.
@@ -101,7 +109,7 @@ class Course:
         settings, seen, gathered = self._settings, self._seen, self._seen.gathered
         notes = [seen.told()]
         if seen.trial.kind == "held out" and self._crowned:
-            learnt = frozenset(pair.positive_id for pair in trained_pairs(self._crowned))
+            learnt = frozenset(pair.positive_id for pair in trained_pairs(settings.models / self._crowned.name))
             notes.append(seen_by_champion(seen.trial.main, learnt))
         return Facts(
             version=version,
@@ -148,18 +156,21 @@ class Course:
     def _champion_on(self, part: Split) -> Entrant:
         """Return the champion as a fold may judge it."""
         champion, start = self._served["champion"], self._served["start"]
-        recipe = trained_recipe(self._crowned) if self._crowned else None
-        if self._crowned is None or (recipe and self._order.fast and self._may_adapt_champion()):
+        if self._crowned is None:
             return champion
-        again = self._tuner(lambda pairs, model: recipe) if recipe else self._adapter(champion)
-        pairs = trained_pairs(self._crowned)
+        folder = self._settings.models / self._crowned.name
+        recipe = trained_recipe(folder)
+        if recipe and self._order.fast and self._may_adapt_champion():
+            return champion
+        again = self._tuner(lambda pairs, model: recipe, self._crowned.kind) if recipe else self._adapter(champion)
+        pairs = trained_pairs(folder)
         return enter_again(champion, start, pairs, again, part, self._seen.chunks, self._clock.bar)
 
-    def _tuner(self, recipe_for: RecipeFor) -> Maker:
-        start = self._served["start"]
-        return Tuner(
-            self._settings, self._settings.start_model, recipe_for, start.embedder, self._seen.chunks, start.vectors
-        )
+    def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> Maker:
+        """Return how to tune; no choice of weights in a bootstrap, for which a newcomer waits."""
+        start, chunks = self._served["start"], self._seen.chunks
+        reference, chooses = self._settings.start_model, kind != "bootstrap"
+        return Tuner(self._settings, reference, recipe_for, start.embedder, chunks, start.vectors, chooses)
 
     def _adapter(self, entrant: Entrant) -> Maker:
         return Adapter(unadapted(entrant.embedder), self._seen.chunks, entrant.vectors, self._order.seed)
@@ -177,15 +188,18 @@ class Course:
         """Return how to tune on so many pairs: what the user said, else what was measured."""
         order = self._order
         parameters = sum(weights.numel() for weights in model.parameters())
+        full = int(model.get_embedding_dimension() or 0)
+        check_dims([dim for dim in (*order.dims, order.serve_dim) if dim], full)
         whole = round(sum(pair.weight for pair in pairs))  # many small shares of thumbs are few pairs
         recipe = Recipe(
             epochs=order.epochs or default_epochs(whole, bootstrap=order.kind == "bootstrap"),
             batch=batch_for(whole),
             rate=default_rate(parameters, order.lora),
-            dims=order.dims or matryoshka_dims(int(model.get_embedding_dimension() or 0)),
+            dims=order.dims or matryoshka_dims(full),
             loss=order.loss,
             lora=order.lora,
             seed=order.seed,
             bf16=bf16_pays(pick_device(self._settings)),
+            serve_dim=order.serve_dim,
         )
         return within_memory(recipe, self._settings.chunk_tokens, psutil.virtual_memory().available)

@@ -54,7 +54,7 @@ def plan(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) 
     main = split(pairs, extra, chunks)
     if len(main.held_out) >= ENOUGH_HELD_OUT:
         return Trial("held out", (main,))
-    folds = deal([pair for pair in pairs if not is_held_out(pair.query)])
+    folds = deal([pair for pair in pairs if pair.judges and not is_held_out(pair.query)])
     return Trial("cross-fitted", (main, *(set_apart(fold, main.train, main.extra, chunks) for fold in folds)))
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from rag.embed import load_embedder
 from rag.errors import NotEnoughFeedback, NotIndexed
 from rag.feedback import repair
 from rag.index import corpus_chunks
@@ -16,6 +19,7 @@ from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_quer
 from rag.registry import START_WEIGHTS
 from rag.settings import Settings
 from rag.store import Store
+from train.credit import DEPTH, Witness, credit, may_judge
 from train.pairs import MadePairs, make_pairs, synthetic_to_pairs
 from train.split import MIN_QUERIES, alike, require_enough
 from train.synthesize import (
@@ -68,7 +72,7 @@ def indexed_chunks(store: Store, corpus_id: str) -> list[Chunk]:
 
 
 def gather_ratings(
-    store: Store, settings: Settings, chunks: Sequence[Chunk], written: Sequence[SyntheticPair] = ()
+    store: Store, settings: Settings, corpus_id: str, chunks: Sequence[Chunk], written: Sequence[SyntheticPair] = ()
 ) -> Gathered:
     """Return the pairs that raters made, and as replay those of questions that nobody asked. Raises NotEnoughFeedback.
 
@@ -76,9 +80,13 @@ def gather_ratings(
     """
     repair(store)
     labels = store.labels()
-    made = make_pairs(labels, chunks, alike)
+    rank_of = witness(store, settings, corpus_id, labels)
+    made = make_pairs(credit(labels, rank_of), chunks, alike)
     require_enough(made.pairs, len(made.retired))
-    told = f"labels: {_count(made.pairs)}"
+    pairs = may_judge(made.pairs, labels, rank_of, settings.explore)
+    told = f"labels: {_count(pairs)}"
+    if unheard := _queries(pairs) - _queries([pair for pair in pairs if pair.judges]):
+        told += f"; {unheard} queries only teach: what answers them was seen because a model ranked it"
     if made.drawn:
         told += f"; raters are split on {made.drawn} chunks, which are left out"
     if made.retired:
@@ -86,7 +94,20 @@ def gather_ratings(
     asked = [*from_questions(read_questions(settings.docs), chunks), *written]
     replay = synthetic_to_pairs(asked, synthetic_weight(_queries(made.pairs)))
     general = synthetic_to_pairs(asked or from_headings(chunks))
-    return Gathered(made.pairs, replay, told, general, labels, made)
+    return Gathered(pairs, replay, told, general, labels, made)
+
+
+def witness(store: Store, settings: Settings, corpus_id: str, labels: Sequence[LabelledPair]) -> Witness:
+    """Return the rank by words of a chunk for a query that was rated; the queries are searched for here, once."""
+    queries = {normalise_query(x.query): x.query for x in labels if x.label and x.origin in ("rating", "mark")}
+    ranks: dict[tuple[str, str], int] = {}
+    if queries:
+        base = load_embedder(settings.base_model, settings)
+        table, nowhere = store.chunk_table(corpus_id, base.fingerprint), np.zeros(base.dim, np.float32)
+        for key, query in queries.items():
+            for hit in store.search_text(table, query, nowhere, DEPTH):
+                ranks[key, hit.chunk.id] = hit.rank
+    return lambda query, chunk_id: ranks.get((normalise_query(query), chunk_id), DEPTH)
 
 
 def gather_synthetic(

@@ -47,7 +47,10 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tuner:
-    """Tunes a copy of a model's weights. `start` embeds as those weights do, and `vectors` are its chunks'."""
+    """Tunes a copy of a model's weights. `start` embeds as those weights do, and `vectors` are its chunks'.
+
+    Where `chooses` is set some of the pairs choose the weights to keep; it takes as long as some dozens of steps.
+    """
 
     settings: Settings
     reference: str
@@ -55,18 +58,20 @@ class Tuner:
     start: Embedder
     chunks: Sequence[Chunk]
     vectors: Vectors
+    chooses: bool
 
     def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Made:
         """Return the start model tuned on these pairs, with the weights that some of them chose."""
         model = load_trainable(self.reference, self.settings)
-        learnt, choosing = choose.set_aside(pairs)
+        learnt, choosing = choose.set_aside(pairs) if self.chooses else (pairs, [])
         recipe = self.recipe_for(learnt, model)
         embedder = wrap(model, name, self.settings)
         chooser = choose.Chooser(model, embedder, self._pool(choosing)) if choosing else None
         guide = load_trainable(self.reference, self.settings) if recipe.loss == "gist" else None
-        look = chooser.look if chooser else None
+        look = chooser.look if chooser and not recipe.lora else None  # until merged, those weights are of other names
         tuned = tune(model, learnt, recipe, guide=guide, look=look, checkpoints=checkpoints)
         kept = chooser.settle() if chooser else choose.LAST
+        model.truncate_dim = recipe.serve_dim or model.truncate_dim  # saved with the weights
         came_of = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}
         facts = {**asdict(recipe), **came_of, "queries that chose the weights": len(choosing), "kept": kept}
         return Made(

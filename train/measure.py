@@ -78,8 +78,8 @@ def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> 
     """Return versions on the held-out queries of today. Raises NotEnoughFeedback where they are too few."""
     corpus = load_corpus(settings)
     chunks = indexed_chunks(store, corpus.id)
-    pairs = gather_ratings(store, settings, chunks).pairs
-    qrels = qrels_of([pair for pair in pairs if is_held_out(pair.query)], chunks)
+    pairs = gather_ratings(store, settings, corpus.id, chunks).pairs
+    qrels = qrels_of([pair for pair in pairs if pair.judges and is_held_out(pair.query)], chunks)
     if len(qrels) < MIN_HELD_OUT:
         raise NotEnoughFeedback(
             f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare by: rate more, or measure "

@@ -9,7 +9,7 @@ anew; where the text is gone, the label waits in its table, and is counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rag.anchors import Anchors
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
@@ -49,7 +49,7 @@ def make_pairs(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: A
     found = [(label, anchors.find(label.chunk_id, label.text)) for label in spoken]
     placed = [(label, chunk_id) for label, chunk_id in found if chunk_id is not None]
     retired = tuple((label, GONE) for label, chunk_id in found if chunk_id is None and label.label)
-    trust = agreement(label for label, _ in placed)
+    trust = agreement(replace(label, chunk_id=chunk_id) for label, chunk_id in placed)
     queries: dict[str, _Opinions] = {}
     for label, chunk_id in placed:
         queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(chunk_id, label)
@@ -65,8 +65,9 @@ def make_pairs(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: A
 def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:
     """Return how far each rater is to be believed: 0 where others mostly say the opposite, near 1 where they agree.
 
-    Two raters are compared where both judged the same chunks for the same query. With p the share of agreement, pulled
-    towards TRUSTED while comparisons are few, the weight is 2p - 1 (a coin says nothing), and never negative.
+    Two raters are compared where both judged the same chunks for the same query: a thumb is one opinion of all that an
+    answer drew on, what is said outright one of its chunk. With p the share of agreement, pulled towards TRUSTED while
+    comparisons are few, the weight is 2p - 1 (a coin says nothing), and never negative.
     """
     said: dict[tuple[str, frozenset[str]], dict[str, int]] = {}
     heard: dict[tuple[str, str], tuple[str, set[str], int]] = {}
@@ -74,8 +75,9 @@ def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:
     for label in labels:
         raters.add(label.rater)
         if label.label and not _is_guess(label):
+            target = label.answer_id if label.origin == "rating" else label.id
             query, ids, _ = heard.setdefault(
-                (label.rater, label.answer_id), (normalise_query(label.query), set(), int(label.label))
+                (label.rater, target), (normalise_query(label.query), set(), int(label.label))
             )
             ids.add(label.chunk_id)
     for (rater, _), (query, ids, value) in heard.items():

@@ -34,6 +34,7 @@ class Order:
     loss: LossName = "matryoshka"
     dims: tuple[int, ...] = ()
     lora: int = 0
+    serve_dim: int = 0
     promote: bool = False
     cross_fit: bool = True  # the benchmark's cells that need no verdict do without
 
@@ -69,7 +70,10 @@ def prospect(settings: Settings, store: Store, order: Order) -> Prospect:
     corpus = load_corpus(settings)
     chunks = indexed_chunks(store, corpus.id)
     written = Journal(settings.home, corpus.id, settings.answerer).pairs(chunks)
-    gathered = (gather_ratings if order.kind == "ratings" else gather_synthetic)(store, settings, chunks, written)
+    if order.kind == "ratings":
+        gathered = gather_ratings(store, settings, corpus.id, chunks, written)
+    else:
+        gathered = gather_synthetic(store, settings, chunks, written)
     if order.kind == "ratings" and order.cross_fit:
         trial = plan(gathered.pairs, gathered.extra, chunks)
     else:  # a newcomer waits for the bootstrap: no fold is worth that

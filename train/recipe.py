@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from rag.errors import BadSetting
 from rag.records import ID_LENGTH, Pair, content_id, normalise_query
 
 LossName = Literal["matryoshka", "mnrl", "gist"]
@@ -33,7 +34,10 @@ MINI_BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is tuned. `lora` is a rank, 0 for all weights; `mini_batch` 0 for a batch in one go."""
+    """How a model is tuned, and at how many dimensions it serves (`serve_dim`, 0 for all).
+
+    `lora` is a rank, 0 for all weights; `mini_batch` 0 for a batch in one go.
+    """
 
     epochs: int
     batch: int
@@ -44,6 +48,7 @@ class Recipe:
     mini_batch: int = 0
     seed: int = 0
     bf16: bool = False
+    serve_dim: int = 0
 
 
 def default_epochs(pairs: int, *, bootstrap: bool) -> int:
@@ -64,6 +69,13 @@ def default_rate(parameters: int, lora: int) -> float:
 def matryoshka_dims(full: int) -> tuple[int, ...]:
     """Return the dimensions to train and to judge at: the full one first, then the usual smaller ones."""
     return (full, *(dim for dim in DIMS if dim < full)) if full > DIMS[-1] else (full, full // 2)
+
+
+def check_dims(dims: Sequence[int], full: int) -> None:
+    """Raise BadSetting for a dimension that a model of `full` dimensions does not have."""
+    for dim in dims:
+        if not 1 <= dim <= full:
+            raise BadSetting(f"{dim} dimensions: the start model's vectors have 1 to {full}: choose from these")
 
 
 def batch_for(pairs: int) -> int:

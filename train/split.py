@@ -49,7 +49,8 @@ def split(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk])
     Extra pairs, made by nobody's question, are to learn from only. Raises NotEnoughFeedback where nothing is left to
     train on.
     """
-    held, asked = ([pair for pair in pairs if is_held_out(pair.query) is side] for side in (True, False))
+    held = [pair for pair in pairs if pair.judges and is_held_out(pair.query)]
+    asked = [pair for pair in pairs if not is_held_out(pair.query)]
     return set_apart(held, asked, [pair for pair in extra if not is_held_out(pair.query)], chunks)
 
 

@@ -1,0 +1,226 @@
+"""One training's models: what is mined by whom, what a fold's models learnt, and that they are made alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import NOON, make_chunk
+from rag.embed import load_embedder
+from rag.ingest import Corpus
+from rag.records import Pair, normalise_query
+from rag.registry import START_WEIGHTS, Registry, Version
+from rag.settings import Settings
+from train.clock import Clock
+from train.contest import Entrant, enter_made
+from train.course import Course
+from train.folds import plan
+from train.gather import Gathered
+from train.make import Made, Maker
+from train.prospect import Order, Prospect
+from train.recipe import batch_for
+from train.split import alike, is_held_out
+
+THINGS = "cat dog bird fish milk bone seed water model index".split()
+PLACES = "house garden river mountain night day".split()
+CHUNKS = [
+    make_chunk(f"chat {thing} train {place} test {thing} open {place} find {thing} store {place}")
+    for thing in THINGS
+    for place in PLACES
+]
+PAIRS = [Pair(f"where {n} is what this says?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
+TEXTS = {chunk.id: chunk.text for chunk in CHUNKS}
+ORDER = Order(epochs=1)
+
+
+@dataclass
+class Noting:
+    """A maker that notes what it is asked for, and has the real one make it."""
+
+    maker: Maker
+    made: list[Made] = field(default_factory=list)
+
+    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Made:
+        self.made.append(self.maker.make(pairs, name, checkpoints))
+        return self.made[-1]
+
+
+@pytest.fixture
+def models(settings: Settings, other_tiny_model: Path) -> dict[str, Entrant]:
+    """Return the start model, which is base, too, and another model, to be the champion."""
+
+    def enter(name: str, reference: str) -> Entrant:
+        embedder = load_embedder(reference, settings)
+        return Entrant(name, embedder, embedder.embed_documents([chunk.text for chunk in CHUNKS]))
+
+    start = enter(START_WEIGHTS, settings.start_model)
+    return {"base": start, "start": start, "champion": enter("v1", str(other_tiny_model))}
+
+
+def prospect(gathered: Gathered | None = None) -> Prospect:
+    gathered = gathered or Gathered(PAIRS, [], "labels: told")
+    corpus = Corpus("corpus", (Path("/documents"),))
+    return Prospect(corpus, CHUNKS, gathered, plan(gathered.pairs, gathered.extra, CHUNKS))
+
+
+def course_of(
+    settings: Settings,
+    served: dict[str, Entrant],
+    *,
+    order: Order = ORDER,
+    crowned: Version | None = None,
+    seen: Prospect | None = None,
+) -> Course:
+    return Course(settings, order, seen or prospect(), served, crowned, Clock(lambda line: None))
+
+
+def made_by(course: Course, name: str = "v2") -> tuple[Made, Entrant, list[Pair]]:
+    pairs = course.pairs()
+    made = course.maker.make(pairs, name)
+    return made, enter_made(made, name, CHUNKS, Clock(print).bar), pairs
+
+
+# --- what is learnt ------------------------------------------------------------------------------------------------
+
+
+def test_each_pair_gets_the_negative_that_fools_the_champion(settings: Settings, models) -> None:
+    mined = course_of(settings, models).pairs()
+    by_start = course_of(settings, {**models, "champion": models["start"]}).pairs()
+    assert [pair.positive_id for pair in mined] == [pair.positive_id for pair in by_start]
+    assert sum(one.negatives != other.negatives for one, other in zip(mined, by_start, strict=True)) > len(mined) / 4
+    champion = models["champion"]
+    for pair in mined:
+        (negative,) = pair.negatives
+        (query,) = champion.embedder.embed_queries([pair.query])
+        scores = dict(zip(TEXTS, champion.vectors @ query, strict=True))
+        better = [i for i in scores if scores[i] > champion.embedder.embed_documents([negative])[0] @ query + 1e-5]
+        assert all(i == pair.positive_id or scores[i] >= 0.9 * scores[pair.positive_id] for i in better)
+
+
+def test_what_a_rater_found_wrong_is_the_negative(settings: Settings, models) -> None:
+    rated = [replace(pair, negatives=(CHUNKS[0].text,)) for pair in PAIRS[1:]]
+    pairs = course_of(settings, models, seen=prospect(Gathered(rated, [], "told"))).pairs()
+    assert {pair.negatives for pair in pairs} == {(CHUNKS[0].text,)}
+
+
+@pytest.mark.parametrize("order", [Order(fast=True), Order(kind="bootstrap")], ids=["fast", "bootstrap"])
+def test_an_adapter_and_a_bootstrap_need_no_negative(settings: Settings, models, order: Order) -> None:
+    assert not any(pair.negatives for pair in course_of(settings, models, order=order).pairs())
+
+
+# --- what a fold's models learnt -----------------------------------------------------------------------------------
+
+
+def leaks(made: Made, held: dict[str, frozenset[str]]) -> list[str]:
+    queries = {normalise_query(query) for query in held}
+    right = [TEXTS[chunk_id] for ids in held.values() for chunk_id in ids]
+    return [
+        pair.query
+        for pair in made.pairs
+        if normalise_query(pair.query) in queries or any(alike(pair.positive, text) for text in right)
+    ]
+
+
+def test_no_model_of_a_fold_learnt_what_the_fold_judges(settings: Settings, models) -> None:
+    course = course_of(settings, {**models, "champion": models["start"]})
+    made, challenger, pairs = made_by(course)
+    course.maker = noting = Noting(course.maker)
+    seen = prospect()
+    course.judge(challenger, pairs)
+    folds = seen.trial.splits[1:]
+    assert len(noting.made) == len(folds) > 1
+    for fold_made, part in zip(noting.made, folds, strict=True):
+        assert leaks(fold_made, part.held_out.relevant) == []
+        assert len(fold_made.pairs) >= len(pairs) / 2
+    assert leaks(made, seen.trial.main.held_out.relevant) == []  # what is to serve judges the hash's queries itself
+
+
+def test_every_rated_query_judges_every_role_once(settings: Settings, models) -> None:
+    course = course_of(settings, {**models, "champion": models["start"]})
+    _, challenger, pairs = made_by(course)
+    runs = course.judge(challenger, pairs)
+    for by_dim in runs.values():
+        assert set(by_dim) == {32, 16}
+        assert all(set(run.ranked) == {pair.query for pair in PAIRS} for run in by_dim.values())
+
+
+def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(settings: Settings, models) -> None:
+    course = course_of(settings, {**models, "champion": models["start"]})
+    made, challenger, pairs = made_by(course)
+    course.maker = noting = Noting(course.maker)
+    course.judge(challenger, pairs)
+    fewest = min(len(each.pairs) for each in noting.made)
+    assert batch_for(fewest) < made.facts["batch"] == batch_for(len(pairs))  # so few would get a smaller one alone
+    for key in ("epochs", "batch", "rate", "dims", "loss", "seed"):
+        assert {each.facts[key] for each in noting.made} == {made.facts[key]}
+
+
+# --- the champion ------------------------------------------------------------------------------------------------
+
+
+def crown(settings: Settings, made: Made) -> Version:
+    made.save(settings.models / "v1")
+    version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
+    Registry(settings.models).add(version)
+    return version
+
+
+def test_a_champion_of_the_same_pairs_and_recipe_ranks_as_its_challenger_does_in_every_fold(
+    settings: Settings, models
+) -> None:
+    rated = [replace(pair, negatives=(CHUNKS[n - 1].text,)) for n, pair in enumerate(PAIRS)]  # so that none is mined
+    seen = prospect(Gathered(rated, [], "told"))
+    first = course_of(settings, {**models, "champion": models["start"]}, seen=seen)
+    made, champion, _ = made_by(first, "v1")
+    second = course_of(settings, {**models, "champion": champion}, crowned=crown(settings, made), seen=seen)
+    _, challenger, pairs = made_by(second)
+    runs = second.judge(challenger, pairs)
+    assert runs["challenger"][32].ranked == runs["champion"][32].ranked != runs["base"][32].ranked
+
+
+def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models) -> None:
+    """It learnt from chunks that are gone, so nothing of it leaks, and nothing is to be made anew."""
+    gone = [Pair(f"old query {n}", f"gone {n}", f"{n} said something else", ("no",)) for n in range(10)]
+    made = replace(course_of(settings, models).maker.make(gone, "v1"), pairs=gone)
+    course = course_of(settings, models, crowned=crown(settings, made))
+    _, challenger, pairs = made_by(course)
+    champion = course.judge(challenger, pairs)["champion"][32].ranked
+    query = PAIRS[0].query
+    (vector,) = models["champion"].embedder.embed_queries([query])
+    nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
+    assert champion[query][0] == nearest
+
+
+def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings: Settings, models) -> None:
+    course = course_of(settings, models)
+    made, champion, _ = made_by(course, "v1")
+    version = crown(settings, made)
+    saved = replace(champion, embedder=load_embedder(str(settings.models / "v1"), settings))
+    fast = Order(fast=True)
+    assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version).subject == (
+        f"the queries of {START_WEIGHTS}"
+    )
+    held_out = prospect()
+    held_out = replace(held_out, trial=replace(held_out.trial, kind="held out"))
+    assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version, seen=held_out).subject == (
+        "the queries of v1"
+    )
+
+
+def test_general_queries_are_held_out_and_lead_to_no_chunk_that_was_learnt(settings: Settings, models) -> None:
+    general = [Pair(f"general {n}?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", general)))
+    made, challenger, pairs = made_by(course)
+    new = {pair.query for pair in general if is_held_out(pair.query)} - {
+        each.query for each in general if each.positive_id in {pair.positive_id for pair in pairs}
+    }
+    found = course.general(challenger, pairs)
+    assert found is not None
+    assert found[0].size == found[1].size == len(new) > 0
+    everything = [replace(pair, query="all of it") for pair in PAIRS]
+    assert course.general(challenger, everything) is None
+    assert made.pairs == pairs
