@@ -22,6 +22,7 @@ import numpy as np
 from benchmarks.squad import Asked, Part, World
 from rag.duel import Done
 from rag.embed import Embedder, Vectors, load_embedder
+from rag.errors import NotEnoughFeedback
 from rag.feedback import rate_answer
 from rag.index import load_corpus
 from rag.interchange import import_labels
@@ -131,9 +132,16 @@ class Cells:
         import_labels(path, store, store.documents(load_corpus(settings).id))
 
     def learn(self, settings: Settings, store: Store, order: Order, seen: Prospect | None = None) -> dict[str, Any]:
-        """Train as the product does, judge the challenger, and return both with what it took."""
+        """Train as the product does, judge the challenger, and return both with what it took.
+
+        Where the product would refuse to train, what it says is returned in its place.
+        """
         cpu = time.process_time()
-        learned = learn(settings, store, order, seen or prospect(settings, store, order), Clock(lambda line: None))
+        try:
+            going_on = seen or prospect(settings, store, order)
+        except NotEnoughFeedback as error:
+            return {"refused": str(error).partition(":")[0]}
+        learned = learn(settings, store, order, going_on, Clock(lambda line: None))
         assert learned, "a cell is measured by one process"
         spent = time.process_time() - cpu
         return {**self.judged(learned.made.embedder, learned.vectors), **told_of(learned), "train_cpu_s": spent}

@@ -7,6 +7,7 @@ The questions are split by document, by a hash of its text: 60% teach, 15% are f
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -68,7 +69,14 @@ def build_world(data: Path, folder: Path, most: int | None = None) -> World:
     named = {f"{content_id(paper['context'])}.txt": paper for paper in papers}
     for name, paper in named.items():
         (docs / name).write_text(paper["context"], "utf-8")
-    settings = Settings(home=home, docs=(docs,), base_model="builtin", start_model="builtin", llm="extractive")
+    settings = Settings(
+        home=home,
+        docs=(docs,),
+        base_model="builtin",
+        start_model="builtin",
+        llm="extractive",
+        train_threads=os.cpu_count() or 1,
+    )
     index(settings)
     with closing(open_store(settings.lancedb)) as store:
         chunks = corpus_chunks(store, load_corpus(settings).id)
@@ -86,7 +94,10 @@ def build_world(data: Path, folder: Path, most: int | None = None) -> World:
             if before is None or before.part == found.part:
                 gold = found.gold | (before.gold if before else frozenset())
                 asked[normalise_query(found.query)] = Asked(found.query, found.part, gold)
-    return World(settings, chunks, list(asked.values()))
+    world = World(settings, chunks, list(asked.values()))
+    if not world.of("train") or not world.of("test"):
+        raise SystemExit(f"{data}: {len(papers)} documents give {world.told()}: need questions on more documents")
+    return world
 
 
 def _part(name: str) -> Part:

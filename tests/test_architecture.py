@@ -19,8 +19,8 @@ FLOORS: dict[int, str] = {
     5: "rag.answer",
     6: "rag.duel",
     7: "rag.serve rag.prepare",
-    8: "train.pairs train.synthesize train.sift train.split train.credit train.negatives train.recipe train.choose train.clock "
-    "train.adapter train.evaluate train.page train.plots",
+    8: "train.pairs train.synthesize train.sift train.split train.credit train.negatives train.recipe train.choose "
+    "train.clock train.adapter train.evaluate train.page train.plots",
     9: "train.folds train.folder train.gather train.questioner train.tune train.tables train.contrast",
     10: "train.make train.promote train.prospect train.asking chat.card chat.identity chat.history chat.guard",
     11: "train.contest train.facts chat.live",

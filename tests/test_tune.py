@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from rag.embed import load_embedder, load_trainable, wrap
 from rag.records import Pair
 from rag.settings import Settings
 from train.recipe import LossName, Recipe
-from train.tune import _siblings_apart, tune, write_weights
+from train.tune import WHOLE, _siblings_apart, tune, write_weights
 
 THINGS = ["cat", "dog", "bird", "fish", "milk", "bone", "seed", "water"]
 PLACES = ["house", "garden", "river", "mountain"]
@@ -193,6 +194,32 @@ def test_a_training_that_broke_off_ends_with_the_weights_of_one_that_did_not(
     assert done.steps == 16
     assert seen == ["after epoch 2", "after epoch 3"]  # not the first one again
     assert not differ(weights(resumed), tuned(settings, recipe))
+
+
+def test_a_checkpoint_that_was_stopped_while_it_was_written_is_passed_over(
+    settings: Settings, model, tmp_path: Path
+) -> None:
+    recipe = replace(RECIPE, epochs=4)
+    with pytest.raises(Stopped):
+        tune(model, PAIRS, recipe, look=stop_after(2), checkpoints=tmp_path)
+    (whole,) = tmp_path.glob("checkpoint-*")
+    shutil.copytree(whole, half := tmp_path / "checkpoint-8")
+    (half / WHOLE).unlink()
+    (half / "trainer_state.json").write_text("")
+    resumed = load_trainable(settings.start_model, settings)
+    seen: list[str] = []
+    tune(resumed, PAIRS, recipe, look=seen.append, checkpoints=tmp_path)
+    assert seen == ["after epoch 2", "after epoch 3"]
+    assert not differ(weights(resumed), tuned(settings, recipe))
+
+
+def test_a_training_that_broke_off_after_its_last_step_has_its_weights_at_once(
+    settings: Settings, model, tmp_path: Path
+) -> None:
+    tune(model, PAIRS, RECIPE, checkpoints=tmp_path)
+    again = load_trainable(settings.start_model, settings)
+    assert tune(again, PAIRS, RECIPE, checkpoints=tmp_path).steps == 4
+    assert not differ(weights(again), weights(model))
 
 
 def test_weights_are_looked_at_after_each_epoch_but_the_last(model) -> None:

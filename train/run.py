@@ -107,7 +107,7 @@ def checkpoints_for(settings: Settings, order: Order, pairs: Sequence[Pair]) -> 
     if order.fast or order.kind == "bootstrap":
         return None
     said = [part for pair in pairs for part in (pair.query, pair.positive, *pair.negatives, str(pair.weight))]
-    place = settings.cache / CHECKPOINTS / content_id(settings.start_model, repr(order), *said)
+    place = settings.cache / CHECKPOINTS / content_id(settings.start_model, repr(replace(order, promote=False)), *said)
     for other in place.parent.glob("*"):
         if other != place:
             shutil.rmtree(other, ignore_errors=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 import time
 import warnings
@@ -38,7 +39,8 @@ from train.recipe import WARM_UP, Recipe, schedule
 
 NICE = 5  # so that answering goes first
 CHECKPOINTS = 4  # in a training: what an interruption costs is a quarter of it
-LORA_LAYERS = ["query", "key", "value", "dense"]
+WHOLE = "whole"  # an empty file in a checkpoint that was written to its end
+LORA_LAYERS = "all-linear"  # whatever a family calls them
 
 Loss = Callable[[SentenceTransformer], torch.nn.Module]
 Looked = Callable[[str], None]  # told the name of a state of the weights, while the model has it
@@ -89,10 +91,10 @@ def tune(
             args=_arguments(model, recipe, str(checkpoints or scratch), rows, keep=checkpoints is not None),
             train_dataset=_columns(rows),
             loss=_loss(model, recipe, guide),
-            callbacks=[_ProgressBar(), *([_Looking(look, recipe.epochs)] if look else [])],
+            callbacks=[_ProgressBar(), _Marking(), *([_Looking(look, recipe.epochs)] if look else [])],
         )
         trainer.remove_callback(PrinterCallback)
-        done = trainer.train(resume_from_checkpoint=bool(checkpoints and any(checkpoints.glob("checkpoint-*"))))
+        done = trainer.train(resume_from_checkpoint=checkpoints is not None and _has_whole_one(checkpoints))
     if recipe.lora:
         _merge_lora(model)
     if done.global_step == 0:
@@ -196,6 +198,22 @@ def _merge_lora(model: SentenceTransformer) -> None:
                 layer.merge()
                 setattr(parent, name, layer.base_layer)
     model.delete_adapter(names)  # else the library takes it for one that has them still, and cannot save it
+
+
+def _has_whole_one(checkpoints: Path) -> bool:
+    """Return whether there is a checkpoint to go on from, once those are deleted that were stopped half-way."""
+    for folder in checkpoints.glob("checkpoint-*"):
+        if not (folder / WHOLE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    return any(checkpoints.glob("checkpoint-*"))
+
+
+class _Marking(TrainerCallback):
+    """Marks each checkpoint once it is whole: who stops a training may do so while one is written."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / WHOLE).touch()
 
 
 class _Looking(TrainerCallback):
