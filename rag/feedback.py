@@ -117,8 +117,8 @@ def repair(store: Store) -> int:
     ratings = store.ratings()
     answers = {answer.id: answer for answer in store.answers(rating.answer_id for rating in ratings)}
     implied = [label for rating in ratings for label in derive_labels(rating, answers.get(rating.answer_id))]
-    stored = {label.id: (label.label, label.at) for label in store.labels()}
-    lacking = [label for label in implied if stored.get(label.id) != (label.label, label.at)]
+    stored = {label.id: _what_it_says(label) for label in store.labels()}
+    lacking = [label for label in implied if stored.get(label.id) != _what_it_says(label)]
     store.put_labels(lacking)
     return len(lacking)
 
@@ -178,6 +178,11 @@ def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Ratin
     store.put_ratings([rating])
     store.put_labels(labels)
     return rating
+
+
+def _what_it_says(label: LabelledPair) -> tuple[Label, datetime, float]:
+    """Return what of a row may differ from what its rating implies; an earlier release weighed thumbs differently."""
+    return label.label, label.at, round(label.weight, 4)  # the table keeps 7 digits
 
 
 def _shares(used: Sequence[int]) -> dict[int, float]:

@@ -90,8 +90,9 @@ def test_a_champion_that_learnt_nothing_of_a_split_enters_itself(served: Served,
         replace(PAIRS[20], query="another question about that chunk"),
         replace(PAIRS[3], query=PAIRS[20].query.upper()),
         replace(PAIRS[3], positive=f"{PAIRS[20].positive} today"),
+        replace(PAIRS[20], positive_id="before the document was edited", positive="what stood there then"),
     ],
-    ids=["query and chunk", "the chunk", "the query", "a near copy of the chunk"],
+    ids=["query and chunk", "the chunk", "the query", "a near copy of the chunk", "the query, of a chunk that is gone"],
 )
 def test_a_champion_that_learnt_what_a_split_judges_is_tuned_anew_without_it(served: Served, again, leak: Pair) -> None:
     entered = again([*PAIRS[:20], leak], judged_by(*PAIRS[20:]))
@@ -105,6 +106,13 @@ def test_a_champion_that_learnt_what_a_split_judges_is_tuned_anew_without_it(ser
 def test_a_pair_whose_chunk_is_gone_from_the_documents_leaks_nothing(served: Served, again) -> None:
     gone = Pair("what did the old page say?", "gone", "a text that no document holds any more")
     assert again([*PAIRS[:20], gone], judged_by(*PAIRS[20:])) is served.champion
+
+
+def test_a_champion_made_anew_learns_as_well_what_the_documents_held_then(served: Served, again) -> None:
+    gone = Pair("what did the old page say?", "gone", "a text that no document holds any more", ("not this",))
+    entered = again([*PAIRS[:19], gone, PAIRS[20]], judged_by(*PAIRS[20:]))
+    expected = served.tuner.make([*PAIRS[:19], gone], "v1")
+    assert entered.embedder.fingerprint == expected.embedder.fingerprint
 
 
 def test_a_champion_of_whose_pairs_none_is_left_enters_as_the_start_weights(served: Served, again) -> None:

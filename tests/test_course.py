@@ -23,6 +23,7 @@ from train.folds import Trial, plan
 from train.gather import Gathered
 from train.make import Made, Maker
 from train.negatives import MARGIN
+from train.promote import decide
 from train.prospect import Order, Prospect
 from train.recipe import batch_for
 from train.split import alike, is_held_out
@@ -217,6 +218,39 @@ def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings
     assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version, seen=held_out).subject == (
         "the queries of v1"
     )
+
+
+def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, models) -> None:
+    query = next(query for n in range(99) if is_held_out(query := f"general {n}?"))
+    some = [Pair(query, chunk.id, chunk.text) for chunk in CHUNKS]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", some)))
+    found = course.general(models["start"], [])
+    assert found is not None
+    assert [values.tolist() for values in found] == [[1.0], [1.0]]  # whatever ten chunks come first
+    assert course.general(models["start"], PAIRS[:1]) is None  # one of its chunks was learnt
+
+
+def test_a_champion_of_an_earlier_release_is_told_to_be_judged_as_it_is(settings: Settings, models) -> None:
+    version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
+    course = course_of(settings, models, crowned=version)
+    made, challenger, pairs = made_by(course)
+    runs = course.judge(challenger, pairs)
+    values = np.zeros(len(course.qrels))
+    verdict = decide(values, values, values, kind="cross-fitted")
+    notes = course.facts(course.version("v2", verdict, made), verdict, made, runs).notes
+    assert notes[1].startswith("the champion v1 has no list of the pairs it learnt from")
+
+
+def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_question(
+    settings: Settings, models
+) -> None:
+    replayed = [replace(pair, weight=0.125) for pair in PAIRS]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, replayed, "labels: told")))
+    course.maker = noting = Noting(course.maker)
+    _, challenger, pairs = made_by(course)
+    course.judge(challenger, pairs)
+    fold = noting.made[1].pairs
+    assert {pair.weight for pair in fold[: len({pair.query for pair in fold})]} == {1.0}
 
 
 def test_general_queries_are_held_out_and_lead_to_no_chunk_that_was_learnt(settings: Settings, models) -> None:

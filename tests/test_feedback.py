@@ -137,6 +137,13 @@ def test_pairs_of_a_vote_that_was_changed_before_the_crash_are_mended(store: Sto
     assert {label.label for label in store.labels()} == {0}
 
 
+def test_a_thumb_that_an_earlier_release_weighed_differently_is_weighed_anew(store: Store) -> None:
+    rate_answer(store, rater="ann", answer_id="answer-1", value=1, blind=True, at=NOON)
+    store.put_labels([replace(label, weight=0.25) for label in store.labels() if label.label == 1])
+    assert repair(store) == 1
+    assert {label.weight for label in store.labels()} == {1.0}
+
+
 def test_an_unknown_answer_or_value_is_refused_and_nothing_is_written(store: Store) -> None:
     with pytest.raises(BadRating, match="'nope' is not stored"):
         rate_answer(store, rater="ann", answer_id="nope", value=1, blind=True)

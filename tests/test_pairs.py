@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from fakes import NOON, make_answer
 from rag.feedback import MARK_WEIGHT, TAUGHT_WEIGHT, derive_labels, mark_source, rate_answer, teach
 from rag.records import Chunk, Hit, Label, LabelledPair, Rating, Reason, SyntheticPair
 from rag.store import Store, open_store
-from train.pairs import GONE, MadePairs, agreement, make_pairs, synthetic_to_pairs
+from train.pairs import GONE, TRUSTED, MadePairs, agreement, make_pairs, synthetic_to_pairs
 from train.split import alike
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,6 +97,29 @@ def test_a_citation_that_its_sentence_does_not_support_credits_nothing() -> None
     text = f"{TEXTS['pears']} [2] The weather will be fine tomorrow. [1]"
     assert pairs_of(*thumb(1, text, (2, 1))) == {"pears": ("plums",)}
     assert pairs_of(*thumb(1, "The weather will be fine tomorrow. [1]", (1,))) == {}
+
+
+def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_of_it_is_credited() -> None:
+    two = f"{TEXTS['plums']} [3] {TEXTS['apples']} [1]"
+    labels = [*thumb(1, two, (3, 1)), *(replace(each, rater="bob") for each in thumb(-1, two, (3, 1)))]
+
+    def first_alone(placed: Sequence[LabelledPair]) -> list[LabelledPair]:
+        return [each for each in placed if each.label != 1 or each.weight > 0.5]
+
+    trust = make_pairs(labels, CHUNKS, alike, first_alone).trust
+    assert trust == made_of(*labels).trust
+    assert trust["bob"] < 2 * TRUSTED - 1  # what he had if he had been compared with nobody
+
+
+def test_a_thumb_is_credited_to_the_chunks_of_today() -> None:
+    seen: list[str] = []
+
+    def noting(placed: Sequence[LabelledPair]) -> Sequence[LabelledPair]:
+        seen.extend(each.chunk_id for each in placed)
+        return placed
+
+    make_pairs([label("its id before an edit", 1, text=TEXTS["pears"])], CHUNKS, alike, noting)
+    assert seen == ["pears"]
 
 
 def test_an_upvoted_i_do_not_know_makes_no_pair() -> None:

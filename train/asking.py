@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from rag.budget import TokenCounter
 from rag.embed import load_embedder
-from rag.index import load_corpus
+from rag.index import load_corpus, update_vectors
 from rag.ingest import Corpus
 from rag.llm import build_ask
 from rag.records import Chunk
@@ -39,7 +39,7 @@ def _found_by_any(settings: Settings, store: Store, corpus: Corpus) -> Found:
     """Return query -> ids of the chunks that base, champion or the search by words has among its first."""
     references = {reference for _, reference in arm_models(settings, corpus.folders_id).values()}
     embedders = [load_embedder(reference, settings) for reference in sorted(references)]
-    searched = [(embedder, store.chunk_table(corpus.id, embedder.fingerprint)) for embedder in embedders]
+    searched = [(embedder, update_vectors(store, corpus.id, embedder)) for embedder in embedders]
 
     def found(query: str) -> set[str]:
         hits = set()

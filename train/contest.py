@@ -76,14 +76,14 @@ def enter_again(
 ) -> Entrant:
     """Return the champion as it may be judged by a split: itself where it learnt nothing of that, else its recipe anew.
 
-    `pairs` are those that the champion learnt from. Where none of them is left, its recipe is the start weights.
+    `pairs` are those that the champion learnt from, also what has changed in the documents since. Where none of those
+    that are left leads to a chunk of today, its recipe is the start weights.
     """
-    known = {chunk.id for chunk in chunks}
-    left = without_leaks([pair for pair in pairs if pair.positive_id in known], part.held_out, chunks)
-    gone = sum(pair.positive_id not in known for pair in pairs)
-    if len(left) + gone == len(pairs):
+    left = without_leaks(pairs, part.held_out, chunks)
+    if len(left) == len(pairs):
         return champion
-    if not left:
+    known = {chunk.id for chunk in chunks}
+    if not any(pair.positive_id in known for pair in left):
         return Entrant(champion.name, start.embedder, start.vectors)
     return enter_made(maker.make(left, champion.name), champion.name, chunks, bar)
 

@@ -36,9 +36,13 @@ from train.recipe import (
     matryoshka_dims,
     within_memory,
 )
-from train.split import Split, alike, is_held_out
+from train.split import Split, alike, is_held_out, qrels_of
 
 MOST_GENERAL = 300  # general queries looked at: embedding them takes seconds
+UNKNOWN_PAIRS = (
+    "the champion {champion} has no list of the pairs it learnt from (deleted, or an earlier release kept none): it "
+    "was judged as it is, which may favour it"
+)
 
 
 class Course:
@@ -81,11 +85,11 @@ class Course:
     def general(self, challenger: Entrant, pairs: Sequence[Pair]) -> tuple[Values, Values] | None:
         """Return the gate's metric of challenger and champion on queries made from the documents, new to both."""
         taught = {pair.positive_id for pair in pairs}
-        held = [pair for pair in self._seen.gathered.general if is_held_out(pair.query)]
-        relevant = {pair.query: frozenset({pair.positive_id}) for pair in held if pair.positive_id not in taught}
-        if not relevant:
+        held = qrels_of([pair for pair in self._seen.gathered.general if is_held_out(pair.query)], self._seen.chunks)
+        new = [(query, ids) for query, ids in held.relevant.items() if ids.isdisjoint(taught)]
+        if not new:
             return None
-        qrels = Qrels(dict(list(relevant.items())[:MOST_GENERAL]))
+        qrels = Qrels(dict(new[:MOST_GENERAL]))
         both = {"challenger": challenger, "champion": self._served["champion"]}
         runs = trial_runs([(qrels, entered(both, qrels))], self._seen.chunks, lambda dim: (dim,))
         ours, theirs = (full(scores_of(runs[role], qrels))[GATE] for role in ("challenger", "champion"))
@@ -107,10 +111,6 @@ class Course:
     def facts(self, version: Version, verdict: Verdict, made: Made, runs: Mapping[str, Runs]) -> Facts:
         """Return all that is known of the training, for its report."""
         settings, seen, gathered = self._settings, self._seen, self._seen.gathered
-        notes = [seen.told()]
-        if seen.trial.kind == "held out" and self._crowned:
-            learnt = frozenset(pair.positive_id for pair in trained_pairs(settings.models / self._crowned.name))
-            notes.append(seen_by_champion(seen.trial.main, learnt))
         return Facts(
             version=version,
             verdict=verdict,
@@ -123,14 +123,24 @@ class Course:
             config=config_of(settings),
             data=data_of(seen.corpus.id, seen.chunks, seen.trial, made.pairs),
             labels=labels_of(gathered.labels, gathered.made) if gathered.made else None,
-            notes=notes,
+            notes=[seen.told(), *self._on_champion()],
             seconds=self._clock.seconds,
             memory_mb=peak_memory_mb(),
             former=former_points(settings.runs, Registry(settings.models).versions(), version.folders),
         )
 
+    def _on_champion(self) -> list[str]:
+        """Return what is to be told of a champion that is judged as it is, though it may know what judges."""
+        if self._crowned is None:
+            return []
+        learnt = frozenset(pair.positive_id for pair in trained_pairs(self._settings.models / self._crowned.name))
+        if not learnt:
+            return [UNKNOWN_PAIRS.format(champion=self._crowned.name)]
+        held_out = self._seen.trial.kind == "held out"
+        return [seen_by_champion(self._seen.trial.main, learnt)] if held_out else []
+
     def _rounds(self, challenger: Entrant, pairs: Sequence[Pair]) -> Iterator[tuple[Qrels, dict[str, Contender]]]:
-        ready = {(pair.query, pair.positive_id): pair for pair in pairs}
+        ready = {(pair.query, pair.positive_id): pair for pair in reversed(pairs)}  # a rater's word before a replay
         trial = self._seen.trial
         for nth, part in enumerate(trial.splits):
             ours = challenger

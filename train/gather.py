@@ -14,7 +14,7 @@ import numpy as np
 from rag.embed import load_embedder
 from rag.errors import NotEnoughFeedback, NotIndexed
 from rag.feedback import repair
-from rag.index import corpus_chunks
+from rag.index import corpus_chunks, update_vectors
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 from rag.registry import START_WEIGHTS
 from rag.settings import Settings
@@ -81,7 +81,7 @@ def gather_ratings(
     repair(store)
     labels = store.labels()
     rank_of = witness(store, settings, corpus_id, labels)
-    made = make_pairs(credit(labels, rank_of), chunks, alike)
+    made = make_pairs(labels, chunks, alike, lambda placed: credit(placed, rank_of))
     require_enough(made.pairs, len(made.retired))
     pairs = may_judge(made.pairs, labels, rank_of, settings.explore)
     told = f"labels: {_count(pairs)}"
@@ -103,7 +103,7 @@ def witness(store: Store, settings: Settings, corpus_id: str, labels: Sequence[L
     ranks: dict[tuple[str, str], int] = {}
     if queries:
         base = load_embedder(settings.base_model, settings)
-        table, nowhere = store.chunk_table(corpus_id, base.fingerprint), np.zeros(base.dim, np.float32)
+        table, nowhere = update_vectors(store, corpus_id, base), np.zeros(base.dim, np.float32)
         for key, query in queries.items():
             for hit in store.search_text(table, query, nowhere, DEPTH):
                 ranks[key, hit.chunk.id] = hit.rank

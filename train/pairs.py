@@ -15,6 +15,7 @@ from rag.anchors import Anchors
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 
 Alike = Callable[[str, str], bool]
+Credit = Callable[[Sequence[LabelledPair]], Sequence[LabelledPair]]
 
 GONE = "its text is no longer in these documents"
 TRUSTED = 0.9  # how often a rater whom nobody has been compared with is taken to be right
@@ -37,22 +38,25 @@ class MadePairs:
     trust: Mapping[str, float]
 
 
-def make_pairs(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike) -> MadePairs:
+def make_pairs(
+    labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, credit: Credit = list
+) -> MadePairs:
     """Return a pair for each chunk that the raters found good for a query, with the chunks they found bad for it.
 
     Raters are pooled by query: each has one voice per chunk, whatever the number of answers, and counts as far as
     others agree with him. A draw drops the chunk. A query with negatives only makes no pair. A near copy of a positive
-    (`alike`) is never its negative.
+    (`alike`) is never its negative. `credit` shares each thumb up anew among the chunks of today, once it is known how
+    far each rater is to be believed: it may leave chunks out, and raters are compared by all that an answer drew on.
     """
     anchors = Anchors(chunks)
     spoken = sorted(_spoken(labels), key=lambda label: (label.at, label.id))
     found = [(label, anchors.find(label.chunk_id, label.text)) for label in spoken]
-    placed = [(label, chunk_id) for label, chunk_id in found if chunk_id is not None]
+    placed = [replace(label, chunk_id=chunk_id) for label, chunk_id in found if chunk_id is not None]
     retired = tuple((label, GONE) for label, chunk_id in found if chunk_id is None and label.label)
-    trust = agreement(replace(label, chunk_id=chunk_id) for label, chunk_id in placed)
+    trust = agreement(placed)
     queries: dict[str, _Opinions] = {}
-    for label, chunk_id in placed:
-        queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(chunk_id, label)
+    for label in credit(placed):
+        queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(label)
     verdicts = {key: opinions.verdicts(trust) for key, opinions in queries.items()}
     pairs = [
         pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], anchors.texts, alike)
@@ -108,13 +112,13 @@ class _Opinions:
     guessed: dict[str, None] = field(default_factory=dict)
     seen: dict[str, None] = field(default_factory=dict)
 
-    def add(self, chunk_id: str, label: LabelledPair) -> None:
-        self.seen[chunk_id] = None
+    def add(self, label: LabelledPair) -> None:
+        self.seen[label.chunk_id] = None
         if _is_guess(label):
-            self.guessed[chunk_id] = None
+            self.guessed[label.chunk_id] = None
         elif label.label:
             tier = self.thumbs if label.origin == "rating" else self.outright
-            tier.setdefault(chunk_id, []).append(label)
+            tier.setdefault(label.chunk_id, []).append(label)
 
     def verdicts(self, trust: Mapping[str, float]) -> dict[str, float]:
         """Return chunk -> what was said of it: above 0 its weight as a positive, below 0 bad, 0 for a draw.

@@ -59,7 +59,8 @@ def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock:
     pairs = course.pairs()
     clock.done("base, champion and hard negatives", f"tuning {course.subject} on {len(pairs)} pairs")
     with new_version(settings, registry) as name:
-        made = course.maker.make(pairs, name, checkpoints_for(settings, order, pairs))
+        checkpoints = checkpoints_for(settings, order, pairs)
+        made = course.maker.make(pairs, name, checkpoints)
         clock.done("tuning", f"tuned: {_told(made.facts)}")
         challenger = enter_made(made, name, seen.chunks, clock.bar)
         runs = course.judge(challenger, pairs)
@@ -80,7 +81,8 @@ def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock:
         report = write_report(settings.runs / name, facts)
         (settings.models / name / CARD).write_text(model_card(facts), "utf-8")
         apply(version, registry, store, seen.corpus.id, made.embedder, seen.chunks, challenger.vectors, order.promote)
-    shutil.rmtree(settings.cache / CHECKPOINTS, ignore_errors=True)
+    if checkpoints:  # those of another training wait for it
+        shutil.rmtree(checkpoints, ignore_errors=True)
     return Learned(version, verdict, made, challenger.vectors, report)
 
 
