@@ -174,8 +174,9 @@ async def _ask(settings: Settings, asked: Sequence[Asked], rater: Rater) -> dict
     counts = {"up": 0, "down": 0}
     sides = dict(zip(ARMS, SIDES, strict=True))
     try:
-        for number, each in enumerate(asked):
-            async with aclosing(serving.ask(each.query, sides=sides, duel_id=f"duel-{number}")) as events:
+        for each in asked:
+            duel = content_id("duel", each.query)
+            async with aclosing(serving.ask(each.query, sides=sides, duel_id=duel)) as events:
                 async for event in events:
                     if not isinstance(event, Done):
                         continue

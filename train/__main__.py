@@ -109,11 +109,13 @@ def _train(given: argparse.Namespace) -> None:
     )
     alone = sole_trainer(settings.home) if leads() else nullcontext()
     with alone, closing(open_store(settings.lancedb)) as store:
+        if given.bootstrap and bootstrap_is_done(settings):
+            return
         if given.questions and leads():
             let_llm_ask(settings, store, dry_run=given.dry_run)
         if not given.bootstrap:
             train(settings, store, order, given.dry_run)
-        elif not bootstrap_is_done(settings):
+        else:
             try:
                 train(settings, store, order, given.dry_run)
             except NotEnoughFeedback as error:  # small folders are no fault: the chat works without a bootstrap

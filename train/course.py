@@ -159,9 +159,11 @@ class Course:
 
         What the weights of a bootstrap saw, they saw for champion and challenger alike.
         """
-        model = Path(unadapted(self._served["champion"].embedder).reference)
+        if self._seen.trial.kind == "held out":
+            return True
+        model = Path(unadapted(self._served["champion"].embedder).reference).resolve()
         rated = {version.name for version in Registry(self._settings.models).versions() if version.kind == "ratings"}
-        return self._seen.trial.kind == "held out" or model.parent != self._settings.models or model.name not in rated
+        return model.parent != self._settings.models.resolve() or model.name not in rated
 
     def _champion_on(self, part: Split) -> Entrant:
         """Return the champion as a fold may judge it."""

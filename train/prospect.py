@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rag.errors import NotEnoughFeedback
 from rag.index import load_corpus
 from rag.ingest import Corpus
 from rag.records import Chunk, Pair, Qrels, normalise_query
@@ -78,6 +79,11 @@ def prospect(settings: Settings, store: Store, order: Order) -> Prospect:
         trial = plan(gathered.pairs, gathered.extra, chunks)
     else:  # a newcomer waits for the bootstrap: no fold is worth that
         trial = Trial("held out", (split(gathered.pairs, gathered.extra, chunks),))
+    if not trial.qrels.relevant and not order.promote:
+        raise NotEnoughFeedback(
+            "none of the rated queries can judge a model: their passages were seen because a model ranked them. Import "
+            "labels, or train with --promote and judge by eye"
+        )
     return Prospect(corpus, chunks, gathered, trial)
 
 

@@ -68,7 +68,7 @@ def default_rate(parameters: int, lora: int) -> float:
 
 def matryoshka_dims(full: int) -> tuple[int, ...]:
     """Return the dimensions to train and to judge at: the full one first, then the usual smaller ones."""
-    return (full, *(dim for dim in DIMS if dim < full)) if full > DIMS[-1] else (full, full // 2)
+    return (full, *(dim for dim in DIMS if dim < full)) if full > DIMS[-1] else (full, max(1, full // 2))
 
 
 def check_dims(dims: Sequence[int], full: int) -> None:

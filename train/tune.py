@@ -33,6 +33,7 @@ from sentence_transformers.sentence_transformer.losses import (
 from tqdm import tqdm
 from transformers import PrinterCallback, TrainerCallback
 
+from rag.errors import NotEnoughFeedback
 from rag.records import Pair
 from train.clock import leads
 from train.recipe import WARM_UP, Recipe, schedule
@@ -76,7 +77,7 @@ def tune(
 
     `guide` is the model that a gist loss asks which negatives are false. `look` is called after each epoch. With a
     folder for `checkpoints` a training that broke off there goes on where it was. The same pairs and seed on one thread
-    give the same weights. Raises ValueError where no step was made, which the trainer would pass over in silence.
+    give the same weights. Raises NotEnoughFeedback where no step was made, which the trainer passes over in silence.
     """
     if not pairs:
         raise ValueError("no pairs to train on")
@@ -98,7 +99,10 @@ def tune(
     if recipe.lora:
         _merge_lora(model)
     if done.global_step == 0:
-        raise ValueError(f"no step was made from {len(pairs)} pairs: their texts are too alike to fill a batch")
+        raise NotEnoughFeedback(
+            f"no step was made from {len(pairs)} pairs: they lead to too few different passages to fill a batch: rate "
+            "answers from other documents, too"
+        )
     model.eval()
     return Tuned(done.global_step, len(rows), float(done.training_loss), time.monotonic() - began)
 
