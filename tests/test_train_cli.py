@@ -453,3 +453,21 @@ def test_a_version_promoted_by_hand_meanwhile_is_not_overruled(use, world: World
     assert "another version was promoted meanwhile" in (settings.runs / "v1" / "report.md").read_text()
     assert champion(settings) == "v9"
     assert not list((settings.home.parent / "user").rglob("*"))  # all state is under THUMBTUNE_HOME
+
+
+def test_two_processes_of_torchrun_make_one_version_and_say_so_once(use, world: World) -> None:
+    settings = use("labelled")
+    given = {name: value for name, value in os.environ.items() if not name.startswith("THUMBTUNE_")}
+    env = {**given, **world.environment(settings.home), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "train", "--epochs", "1"],
+        cwd=settings.home,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.partition(" ")[0] for line in done.stdout.splitlines()].count("VERDICT:") == 1
+    assert [version.name for version in Registry(settings.models).versions()] == ["v1"]
