@@ -122,7 +122,7 @@ def _judged(facts: Facts) -> str:
         "challenger over champion": f"{verdict.gain} of {GATE} on {verdict.n} queries: {verdict.tally}",
         "more rated questions that would decide it": _needed(verdict),
         "blind duels since the last promotion": verdict.online or "none that were decided",
-        **{f"regression set, {each.name}": _set(each.is_broken, str(each)) for each in verdict.regressions},
+        **{f"regression set, {each.name}": _set(each.is_broken, str(each)) for each in verdict.regressions if each.n},
     }
     return f"{how}\n\n{bullets(told)}"
 
@@ -141,7 +141,8 @@ def _set(broken: bool, told: str) -> str:
 def _metrics(facts: Facts) -> str:
     enough = serving_dim(facts.scores["challenger"])
     served = (
-        f"Serving uses all dimensions; of the challenger's {enough.dim} would be enough: {enough.reason}. {COST_TOLD}"
+        f"What serves has the largest of its dimensions (`--serve-dim` makes a smaller one); of the challenger's "
+        f"{enough.dim} would be enough: {enough.reason}. {COST_TOLD}"
     )
     plot = f"![{GATE} and hit_rate@5 by dimension, for each model]({QUALITY})"
     return f"{plot}\n\n{_table(metric_rows(facts.names, facts.scores, facts.runs))}\n\n{served}"

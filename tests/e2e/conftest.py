@@ -80,6 +80,7 @@ def room_chat(
             THUMBTUNE_DOCS=str(docs),
             THUMBTUNE_BASE_MODEL=str(tiny_model),
             OPENAI_BASE_URL=url,
+            THUMBTUNE_EXPLORE="0",  # of so few passages both sides would show the same ones with it
             THUMBTUNE_LLM="openai:scripted",
             THUMBTUNE_LLM_RETRIES="0",
             THUMBTUNE_DEVICE="cpu",
