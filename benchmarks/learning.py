@@ -1,6 +1,6 @@
 """What learning gains, on data that nobody here wrote: labels, ratings, noise, cold start, and never a worse model.
 
-    python -m benchmarks.learning FILE.json [--cache DIR] [--seeds N] [--only PART ...]     (QUICK=1: under ten minutes)
+    python -m benchmarks.learning FILE.json [--cache DIR] [--seeds N] [--only PART ...]     (QUICK=1: a small variant)
 
 Takes any SQuAD-format file. Everything goes through the product's own ingest, chains, feedback and training; the rater
 is simulated: up when a passage that the answer cites holds the answer's span. A cell is measured once and kept in the
@@ -35,7 +35,7 @@ def main() -> None:
         PARTS[name](cells, given.seeds)
 
 
-QUICK_DOCUMENTS = 24  # under ten minutes on two cores; its intervals are wide, it shows that all parts work
+QUICK_DOCUMENTS = 24  # its labels part takes four minutes on two cores; the intervals are wide
 
 
 def _parser() -> argparse.ArgumentParser:

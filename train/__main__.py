@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--bootstrap", action="store_true", help="make pairs from the documents: nobody rated yet")
     what.add_argument("--fast", action="store_true", help="an adapter of the queries, in seconds, without a new index")
     parser.add_argument("--questions", action="store_true", help="first let the LLM write questions")
-    parser.add_argument("--dry-run", action="store_true", help="say what there is to go on, and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what there is to go on, and train nothing")
     parser.add_argument("--promote", action="store_true", help="let the new version serve whatever the gate says")
     parser.add_argument("--epochs", type=_positive, default=0, metavar="N", help="how often each pair is seen")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes the random choices")
