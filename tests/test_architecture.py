@@ -24,9 +24,10 @@ FLOORS: dict[int, str] = {
     9: "train.folds train.folder train.gather train.questioner train.tune train.tables train.contrast",
     10: "train.make train.promote train.prospect train.asking chat.card chat.identity chat.history chat.guard",
     11: "train.contest train.facts chat.live",
-    12: "train.course train.report train.card train.history train.measure",
-    13: "train.run",
-    14: "chainlit_app chat.__main__ rag.__main__ train.__main__",
+    12: "train.course train.report train.card train.history train.measure chat.visit",
+    13: "train.run chat.rating",
+    14: "chat.asking chat.returning",
+    15: "chainlit_app chat.__main__ rag.__main__ train.__main__",
 }
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",

@@ -8,7 +8,8 @@ import copy
 import pytest
 from chainlit.element import ElementDict
 
-from chat.live import LiveCard, Room
+from chat.live import LiveCard
+from chat.visit import Room
 from fakes import make_answer, make_hits
 from rag.duel import Done, Token
 from rag.errors import BadRating, StoreFailed
@@ -99,7 +100,7 @@ async def test_a_card_that_cannot_be_kept_says_so_and_stops_saying_so_once_it_is
 
 def test_a_room_finds_the_card_of_an_answer_and_refuses_one_that_is_not_there() -> None:
     room, live = Room(), LiveCard(Disk().save, "t1", "m1")
-    room.cards.append(live)
+    room.elements.append(live)
     with pytest.raises(BadRating, match="reload"):
         room.card_with("answer-1")
     live.card.take("B", Done("base", make_answer(make_hits("one"), id="answer-1")))

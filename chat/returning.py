@@ -1,0 +1,78 @@
+"""Coming back: what a thread showed is live again after a reload, a lost connection or a restart of the chat.
+
+What the history kept of an element may be older than what is stored: the tables are the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import chainlit as cl
+from chainlit.element import ElementDict
+from chainlit.types import ThreadDict
+
+from chat.card import INTERRUPTED, Card
+from chat.live import CARD, LiveCard, LiveElement
+from chat.rating import unveil
+from chat.visit import Visit, watch
+from rag.records import Label, Rating
+from rag.serve import Serving
+
+Revive = Callable[[Visit, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # props as kept -> props as they are now
+
+
+async def resume(visit: Visit, thread: ThreadDict, revive: Mapping[str, Revive]) -> None:
+    """Put a thread's elements back, as they are now, and go on showing what is still being written."""
+    known = [element for element in thread["elements"] or [] if element["name"] == CARD or element["name"] in revive]
+    mine = await asyncio.to_thread(ratings_of, visit)
+    for element in known:
+        live = visit.house.elements.get(element["id"])
+        if live is None:
+            live = await _revived(visit, thread["id"], element, mine, revive)
+        visit.put_on_table(live)
+        element["props"] = live.element()["props"]
+
+
+async def _revived(
+    visit: Visit, thread_id: str, element: ElementDict, mine: list[Rating], revive: Mapping[str, Revive]
+) -> LiveElement:
+    place = thread_id, str(element.get("forId")), element["id"]
+    props = cast(Mapping[str, Any], element["props"] or {})
+    if element["name"] != CARD:
+        now = await revive[element["name"]](visit, props)
+        return LiveElement(element["name"], visit.house.history.save_element, *place, now)
+    live = LiveCard(visit.house.history.save_element, *place, props)
+    await asyncio.to_thread(restore, visit.house.serving, live.card, mine)
+    return live
+
+
+async def refresh(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Send this session's elements again: its connection was lost for a while, and what was sent meanwhile with it."""
+    for live in visit.room.elements:
+        watch(live)
+        await live.show()
+    return {}
+
+
+def leave(visit: Visit) -> None:
+    """Stop sending to a session that has gone; `refresh` or `resume` brings it back."""
+    for live in visit.room.elements:
+        live.unwatch(cl.context.session.id)
+
+
+def ratings_of(visit: Visit) -> list[Rating]:
+    """Return all ratings of a rater."""
+    return [rating for rating in visit.house.serving.store.ratings() if rating.rater == visit.rater]
+
+
+def restore(serving: Serving, card: Card, ratings: list[Rating]) -> None:
+    """Bring a card that was read from the history up to what is stored."""
+    card.break_off("failed", INTERRUPTED)
+    votes: dict[str, Label] = {rating.answer_id: rating.value for rating in ratings if rating.kind == "answer"}
+    rated = {answer_id: votes[answer_id] for answer_id in card.answer_ids.values() if answer_id in votes}
+    for answer_id, value in rated.items():
+        card.vote(answer_id, value)
+    if rated and not card.is_unveiled:
+        unveil(serving, card)
