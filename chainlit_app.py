@@ -7,24 +7,29 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from typing import Annotated
 
 import chainlit as cl
-from chainlit.auth import create_jwt
-from chainlit.auth.cookie import _auth_cookie_name
 from chainlit.config import config
 from chainlit.context import init_ws_context
-from chainlit.server import app, sio
+from chainlit.server import _language_pattern, app, router, sio
 from chainlit.types import ThreadDict
+from fastapi import Query
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from starlette.datastructures import Headers
 
-from chat import asking, rating, returning
-from chat.card import as_markdown
+from chat import asking, rating, returning, review, scoreboard, sources, teaching
 from chat.guard import Guard
-from chat.history import History
-from chat.identity import GiveCookie, RaterCookie, load_secret
+from chat.history import History, open_new_thread
+from chat.identity import load_secret
+from chat.markdown import as_markdown
+from chat.page import serve_page
+from chat.reports import reports_route
 from chat.returning import Revive
+from chat.signin import install, open_door
+from chat.training import ELEMENT as TRAINING
+from chat.training import Desk
+from chat.uploads import DOCUMENTS, Reception, accept_documents, files_of, revive_files
 from chat.visit import Action, Command, House, answering, current_visit, telling
 from rag.records import ARMS
 from rag.serve import open_serving
@@ -42,16 +47,46 @@ STARTERS = (  # each stands in docs/questions.jsonl, with the section that answe
 log = logging.getLogger("thumbtune")
 settings = load_settings()
 secret = load_secret(settings.secret)
-os.environ.setdefault("CHAINLIT_AUTH_SECRET", secret)
-rater_cookie = RaterCookie(secret)
+door = open_door(settings)
+os.environ["CHAINLIT_AUTH_SECRET"] = door.token_key(secret)
 house = House(settings, open_serving(settings), History(settings.chat_db))
+desk = Desk(house)
+reception = Reception()
+accept_documents(settings)
 
 ACTIONS: Mapping[str, Action] = {  # what the buttons of the elements call
-    "vote": rating.vote,
+    "vote": teaching.then_suggest(rating.vote),
+    "choose": teaching.then_suggest(rating.choose),
+    "mark": rating.mark,
+    "find": teaching.find,
+    "teach": teaching.teach,
+    "review_find": review.find,
+    "review_teach": review.teach,
+    "review_judge": review.judge,
+    "review_more": review.more,
+    "passage": sources.passage,
+    "reask": asking.reask,
     "refresh": returning.refresh,
+    "documents": reception.list_all,
+    "documents_remove": reception.remove,
+    "train_look": desk.look,
+    "train_start": desk.start,
+    "train_cancel": desk.cancel,
+    "train_promote": desk.promote,
+    "train_roll_back": desk.roll_back,
 }
-COMMANDS: Mapping[str, Command] = {}  # what is typed as a word of its own, or clicked in the bar at the top
-REVIVE: Mapping[str, Revive] = {}  # elements beside the card: their props as they are now, after a reload
+COMMANDS: Mapping[str, Command] = {  # what is typed as a word of its own, or clicked in the bar at the top
+    "/train": desk.show,
+    "/review": review.show,
+    "/documents": reception.show,
+    "/scoreboard": scoreboard.show,
+}
+REVIVE: Mapping[str, Revive] = {  # elements beside the card: their props as they are now, after a reload
+    TRAINING: desk.revive,
+    teaching.TEACH: teaching.revive,
+    review.REVIEW: review.revive,
+    DOCUMENTS: revive_files,
+}
 
 
 # --- asking and rating ---------------------------------------------------------------------------------------------
@@ -59,8 +94,12 @@ REVIVE: Mapping[str, Revive] = {}  # elements beside the card: their props as th
 
 @cl.on_message
 async def hear(message: cl.Message) -> None:
-    """Answer a question by both arms, or do what a command says."""
+    """Take in the files that a message brings; then answer its question by both arms, or do what a command says."""
     visit = current_visit(house)
+    if files := files_of(message):
+        await telling(reception.take(visit, files))
+        if not message.content.strip():
+            return
     word, _, rest = message.content.strip().partition(" ")
     command = COMMANDS.get(word.lower())
     await telling(command(visit, rest.strip()) if command else asking.ask(visit, message.content))
@@ -101,6 +140,13 @@ async def resume(thread: ThreadDict) -> None:
     await returning.resume(current_visit(house), thread, REVIVE)
 
 
+@cl.on_chat_start
+async def enter() -> None:
+    """Open a new thread where the one to come back to is deleted: its address names nothing any more."""
+    if cl.context.session.thread_id_to_resume:
+        open_new_thread(cl.context.session)
+
+
 @cl.on_chat_end
 async def leave() -> None:
     """Stop sending to a session that has gone."""
@@ -108,18 +154,6 @@ async def leave() -> None:
 
 
 # --- the house -----------------------------------------------------------------------------------------------------
-
-
-@cl.header_auth_callback
-async def who(headers: Headers) -> cl.User | None:
-    """Turn the signed cookie into a user, so that nobody sees a login page."""
-    rater = rater_cookie.read(headers)
-    return cl.User(identifier=rater, display_name="You") if rater else None
-
-
-def sign_in(rater: str) -> dict[str, str]:
-    """Return the cookie that Chainlit's own login would set for a rater."""
-    return {_auth_cookie_name: create_jwt(cl.User(identifier=rater, display_name="You"))}
 
 
 @cl.data_layer
@@ -130,9 +164,11 @@ def chat_history() -> History:
 
 @cl.set_starters
 async def starters(user: cl.User | None) -> list[cl.Starter]:
-    """Suggest questions where the documents are the ones that ship with the app; of others we know none."""
-    shipped = settings.docs == ((ROOT / "docs").resolve(),)
-    return [cl.Starter(label=question, message=question) for question in STARTERS] if shipped else []
+    """Suggest what would help most, and questions on the documents that ship with the app, where it serves those."""
+    known = STARTERS if settings.docs == ((ROOT / "docs").resolve(),) else ()
+    helping = await teaching.most_helpful(house.serving, len(STARTERS), known, wait=teaching.PATIENCE)
+    questions = [*known[:2], *helping, *known[2:]][: len(STARTERS)]
+    return [cl.Starter(label=question, message=question) for question in questions]
 
 
 def footer() -> str:
@@ -143,9 +179,9 @@ def footer() -> str:
     return f"Answers: {writer}, from the passages below each answer. Check what matters."
 
 
-async def words() -> JSONResponse:
-    """Serve the English texts of the page, with the footer of this chat."""
-    texts = config.load_translation("en-US")
+async def words(language: Annotated[str, Query(pattern=_language_pattern)] = "en-US") -> JSONResponse:
+    """Serve the page's texts in the language of config.toml, else the browser's, with the footer of this chat."""
+    texts = config.load_translation(config.ui.language or language)
     texts["chat"]["watermark"] = as_markdown(footer(), 0)
     return JSONResponse({"translation": texts})
 
@@ -165,6 +201,7 @@ def follow_promotions() -> None:
 @cl.on_app_startup
 async def open_house() -> None:
     """Start following the registry, and say where the chat is."""
+    warming.append(asyncio.create_task(teaching.most_helpful(house.serving, 1)))
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
     for note in house.serving.notes():
         print(f"Note: {note}")
@@ -180,7 +217,11 @@ async def close_house() -> None:
 
 
 closing = threading.Event()
+warming: list[asyncio.Task[list[str]]] = []  # what compares the retrievers, so that the first page need not wait
+install(door, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
-    app.add_middleware(GiveCookie, cookie=rater_cookie, sign_in=sign_in)
+    serve_page(router, door.way)
     app.add_middleware(Guard)
     app.router.routes.insert(0, APIRoute("/project/translations", words))
+    app.router.routes.insert(0, reports_route(settings.runs))
+    app.router.routes[:0] = scoreboard.routes(house)

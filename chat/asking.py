@@ -8,39 +8,67 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, cast
 
+import chainlit as cl
+
+from chat import teaching
 from chat.card import STOPPED
 from chat.live import LiveCard
-from chat.rating import unveil
-from chat.visit import INTERNAL, Visit, say
+from chat.rating import answers_of, unveil
+from chat.visit import INTERNAL, Visit, say, telling
 from rag.duel import Done, Failed, check_query
-from rag.errors import ThumbtuneError
+from rag.errors import BadQuery, ThumbtuneError
+from rag.followup import TURNS, Turn, said
 from rag.records import ARMS, SIDES, Arm, Side
+from rag.serve import Serving
 
 BUSY = "One question at a time: wait until both answers are complete, or stop them, then ask again."
 
 
 async def ask(visit: Visit, text: str) -> None:
-    """Answer a question by both arms, side by side. Raises BadQuery."""
+    """Answer a question by both arms, side by side; a follow-up is made to stand alone first. Raises BadQuery."""
     if visit.room.is_busy:
         await say(BUSY)
         return
     visit.room.duel = asyncio.current_task()
-    await duel(visit, check_query(text))
+    await duel(visit, check_query(text), visit.room.cards[-TURNS:])
 
 
-async def duel(visit: Visit, query: str) -> None:
-    """Stream both answers into one card, and leave the card complete whatever happens."""
+async def reask(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask what a card says it searched for once more, or what was made of it by hand. Raises BadQuery."""
+    query = check_query(str(payload.get("query", "")))
+    if visit.room.is_busy:
+        raise BadQuery(BUSY)
+    visit.room.duel = asyncio.create_task(telling(_asked_again(visit, query)))
+    return {}
+
+
+async def _asked_again(visit: Visit, query: str) -> None:
+    """Answer a query that nobody typed into the chat's own field: it stands in the thread all the same."""
+    await cl.Message(query, type="user_message", author="User").send()  # type: ignore[no-untyped-call]
+    await cl.context.emitter.task_start()  # type: ignore[no-untyped-call]  # the page shows its Stop button
+    try:
+        await duel(visit, query)
+    finally:
+        await cl.context.emitter.task_end()  # type: ignore[no-untyped-call]
+
+
+async def duel(visit: Visit, asked: str, former: Sequence[LiveCard] = ()) -> None:
+    """Stream both answers into one card, and leave the card complete whatever happens.
+
+    `former` are the cards that the question may lean on; none where it is asked as it is.
+    """
     message = await say("")
     live = LiveCard(visit.house.history.save_element, message.thread_id, message.id)
+    live.card.searched_for(asked)
     visit.put_on_table(live)
     await live.show()
     await live.keep()
     try:
-        await stream(visit, live, query)
+        await stream(visit, live, await search_for(visit, live, asked, former))
     except asyncio.CancelledError:
         live.card.break_off("stopped", STOPPED)
         raise
@@ -50,6 +78,30 @@ async def duel(visit: Visit, query: str) -> None:
         live.card.break_off("failed", INTERNAL)
         await live.keep()
         await live.show()
+    await teaching.offer(visit, live, message)
+
+
+async def search_for(visit: Visit, live: LiveCard, asked: str, former: Sequence[LiveCard]) -> str:
+    """Return the query that both arms are asked, and show in the card where it is not what was typed."""
+    if not former:
+        return asked
+    serving = visit.house.serving
+    found = await serving.standalone(asked, await asyncio.to_thread(turns_of, serving, former))
+    live.card.searched_for(found.query, asked if found.changed else "", found.note)
+    await live.show()
+    return found.query
+
+
+def turns_of(serving: Serving, former: Sequence[LiveCard]) -> list[Turn]:
+    """Return what was asked before, and what its answers said."""
+    turns = []
+    for live in former:
+        votes = {view["answer"]: view["vote"] for view in live.card.props["sides"]}
+        answers = answers_of(serving, live.card).values()
+        if answers:
+            query = next(answer.query for answer in answers)
+            turns.append((query, said([(answer.text, votes[answer.id]) for answer in answers])))
+    return turns
 
 
 async def stream(visit: Visit, live: LiveCard, query: str) -> None:

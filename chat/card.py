@@ -6,21 +6,20 @@ arm stands on which side when the first rating is stored, and not before, so unt
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, get_args
 
+from chat.markdown import NO_WORD, as_markdown
+from chat.reveal import Reveal, same
 from rag.duel import Done, Event, Failed, Hits, Token
 from rag.errors import BadRating
-from rag.prompt import CITATION
-from rag.records import ARMS, SIDES, Answer, Hit, Label, Side
+from rag.records import SIDES, Choice, Hit, Label, Reason, Side
 
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "streaming")
 STOPPED = "Stopped: this answer is not complete, so it cannot be rated."
 INTERRUPTED = "The chat was restarted before this answer was complete: ask again."
-SAME = "Both retrievers found the same passages"
-NO_WORD = "\u200b"  # Chainlit draws its blinking cursor where this stands
+SideChoice = Literal["", "A", "B", "tie", "both bad"]
+SIDE_CHOICES: tuple[SideChoice, ...] = get_args(SideChoice)
 
 
 class Source(TypedDict):
@@ -33,6 +32,7 @@ class Source(TypedDict):
     heading: str
     text: str
     cited: bool
+    mark: Label
 
 
 class SideView(TypedDict):
@@ -44,34 +44,22 @@ class SideView(TypedDict):
     error: str
     answer: str
     vote: Label
+    reason: Reason
+    comment: str
     sources: list[Source]
 
 
-class SideReveal(TypedDict):
-    """What a column says once it is unveiled, after its sources' order: `scores`, `alone` (no other arm found it), and
-    `words` (words found it, the arm's model did not).
+class Props(TypedDict):
+    """What the browser is sent of a card, whole, each time.
+
+    `query` is what both arms searched for; `asked` what was typed, where that was rewritten; `hint` a line about it.
     """
 
-    arm: str
-    model: str
-    times: str
-    scores: list[str]
-    alone: list[bool]
-    words: list[bool]
-
-
-class Reveal(TypedDict):
-    """Who wrote what, and what the two found differently."""
-
-    summary: str
-    notes: list[str]
-    sides: dict[Side, SideReveal]
-
-
-class Props(TypedDict):
-    """What the browser is sent of a card, whole, each time."""
-
+    query: str
+    asked: str
+    hint: str
     sides: list[SideView]
+    preference: SideChoice
     same: str
     trouble: str
     reveal: Reveal | None
@@ -81,7 +69,7 @@ class Card:
     """One question's two answers. `take` the duel's events; then `vote`, and `unveil` at the first vote."""
 
     def __init__(self, props: Props | None = None) -> None:
-        self._props = props or _blank()
+        self._props = _completed(props) if props else _blank()
         self._raw: dict[Side, str] = {}
         self._found: dict[Side, list[str]] = {}
 
@@ -126,13 +114,35 @@ class Card:
                 view["text"] = view["text"].rstrip(NO_WORD) if raw is None else as_markdown(raw, len(view["sources"]))
                 view["state"], view["error"] = state, message
 
-    def vote(self, answer_id: str, value: Label) -> None:
+    def searched_for(self, query: str, asked: str = "", hint: str = "") -> None:
+        """Show what both arms search for, what was typed where that differs, and a line on it."""
+        self._props.update({"query": query, "asked": asked, "hint": hint})
+
+    def vote(self, answer_id: str, value: Label, reason: Reason = "", comment: str = "") -> None:
         """Show a vote, which is stored by now. Raises BadRating for an answer of another card."""
-        self._view_of(answer_id)["vote"] = value
+        self._view_of(answer_id).update({"vote": value, "reason": reason, "comment": comment})
+
+    def prefer(self, choice: SideChoice) -> None:
+        """Show which side is preferred, which is stored by now."""
+        self._props["preference"] = choice
+
+    def mark(self, answer_id: str, rank: int, value: Label) -> None:
+        """Show a mark on a source, which is stored by now. Raises BadRating for an answer of another card."""
+        for source in self._view_of(answer_id)["sources"]:
+            if source["rank"] == rank:
+                source["mark"] = value
 
     def unveil(self, reveal: Reveal) -> None:
         """Show which arm wrote which answer."""
         self._props["reveal"] = reveal
+
+    def side_of(self, choice: Choice) -> SideChoice:
+        """Return a stored preference as this card shows it, once it is unveiled: the arm's side."""
+        if choice != "base" and choice != "tuned":
+            return choice
+        reveal = self._props["reveal"]
+        sides = [side for side, view in reveal["sides"].items() if view["arm"] == choice] if reveal else []
+        return sides[0] if sides else ""
 
     def warn(self, trouble: str) -> None:
         """Show a line of trouble that concerns the whole card; empty takes it away."""
@@ -154,8 +164,7 @@ class Card:
         view["sources"] = sources(hits, cited, with_text=True)
         self._found[side] = [hit.chunk.id for hit in hits]
         if len(self._found) == len(SIDES) and any(self._found.values()):
-            first, second = self._found.values()
-            self._props["same"] = _same(first, second)
+            self._props["same"] = same(*self._found.values())
 
 
 def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bool = False) -> list[Source]:
@@ -169,87 +178,43 @@ def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bo
             "heading": hit.chunk.heading.removeprefix(hit.chunk.title).removeprefix(" > "),
             "text": hit.chunk.text if with_text else "",
             "cited": hit.rank in cited,
+            "mark": 0,
         }
         for hit in hits
     ]
 
 
-def make_reveal(answers: Mapping[Side, Answer], notes: list[str]) -> Reveal:
-    """Return who wrote what, from the stored answers of a card: two, or one where the other side has none."""
-    found = {side: {hit.chunk.id for hit in answer.hits} for side, answer in answers.items()}
-    sides: dict[Side, SideReveal] = {}
-    for side, answer in answers.items():
-        elsewhere = set().union(*(ids for other, ids in found.items() if other != side))
-        compared = len(answers) == len(SIDES)
-        sides[side] = {
-            "arm": answer.arm,
-            "model": answer.model,
-            "times": f"first word after {answer.first_token_s:.1f} s, all after {answer.total_s:.1f} s",
-            "scores": [f"{hit.score:.2f}" for hit in answer.hits],
-            "alone": [compared and hit.chunk.id not in elsewhere for hit in answer.hits],
-            "words": [hit.origin == "explore" for hit in answer.hits],
-        }
-    for side in SIDES:
-        if side not in sides:
-            (arm,) = [arm for arm in ARMS if all(arm != answer.arm for answer in answers.values())]
-            sides[side] = {"arm": arm, "model": "", "times": "", "scores": [], "alone": [], "words": []}
-    return {"summary": _difference(answers), "notes": notes, "sides": sides}
-
-
-def _difference(answers: Mapping[Side, Answer]) -> str:
-    """Return in one sentence what the two arms found differently."""
-    if len(answers) < len(SIDES):
-        return ""
-    first, second = sorted(answers.values(), key=lambda answer: ARMS.index(answer.arm))
-    ids, others = [hit.chunk.id for hit in first.hits], [hit.chunk.id for hit in second.hits]
-    if set(ids) == set(others):
-        return f"{_same(ids, others)}." if ids else "Neither retriever found a passage."
-    shared = len(set(ids) & set(others))
-    return (
-        f"{shared} {'passage' if shared == 1 else 'passages'} found by both, "
-        f"{len(ids) - shared} by {first.arm} alone, {len(others) - shared} by {second.arm} alone."
-    )
-
-
-def _same(ids: list[str], others: list[str]) -> str:
-    if ids == others:
-        return SAME
-    return f"{SAME}, in another order" if set(ids) == set(others) else ""
-
-
-TOKENS = re.compile(
-    r"(?P<code>(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)|(?P<tick>`+)(?!`)(?:(?!\n\n).)+?(?<!`)(?P=tick)(?!`))"
-    r"|(?P<url>https?://[^\s)>\]]+)"
-    rf"|(?P<cite>{CITATION.pattern})"
-    r"|(?P<colon>:)(?=[A-Za-z:])",
-    re.DOTALL,
-)
-
-
-def as_markdown(text: str, n_hits: int) -> str:
-    """Return an answer as Markdown for Chainlit: citations as links, and no text lost.
-
-    Chainlit reads ":word" as a directive and drops it, so such a colon is escaped outside code and addresses. A
-    citation of a passage that exists becomes a link to `#passage-<rank>`, which Compare.jsx opens.
-    """
-
-    def replace(token: re.Match[str]) -> str:
-        if token["colon"]:
-            return r"\:"
-        if token["cite"]:
-            return re.sub(r"\d+", lambda number: _link(number[0], n_hits), token["cite"][1:-1])
-        return token[0]
-
-    return TOKENS.sub(replace, text.replace(NO_WORD, ""))
-
-
-def _link(number: str, n_hits: int) -> str:
-    return f"[{number}](#passage-{int(number)})" if 1 <= int(number) <= n_hits else rf"\[{number}\]"
-
-
 def _blank() -> Props:
-    sides: list[SideView] = [
-        {"side": side, "state": "waiting", "text": "", "error": "", "answer": "", "vote": 0, "sources": []}
-        for side in SIDES
-    ]
-    return {"sides": sides, "same": "", "trouble": "", "reveal": None}
+    return {
+        "query": "",
+        "asked": "",
+        "hint": "",
+        "sides": [_blank_side(side) for side in SIDES],
+        "preference": "",
+        "same": "",
+        "trouble": "",
+        "reveal": None,
+    }
+
+
+def _blank_side(side: Side) -> SideView:
+    return {
+        "side": side,
+        "state": "waiting",
+        "text": "",
+        "error": "",
+        "answer": "",
+        "vote": 0,
+        "reason": "",
+        "comment": "",
+        "sources": [],
+    }
+
+
+def _completed(props: Props) -> Props:
+    """Return props that the history kept, with what an earlier release did not write."""
+    for view in props["sides"]:
+        view.update({**_blank_side(view["side"]), **view})
+        for source in view["sources"]:
+            source.setdefault("mark", 0)
+    return {**_blank(), **props}

@@ -6,7 +6,7 @@ What the history kept of an element may be older than what is stored: the tables
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import chainlit as cl
@@ -15,9 +15,9 @@ from chainlit.types import ThreadDict
 
 from chat.card import INTERRUPTED, Card
 from chat.live import CARD, LiveCard, LiveElement
-from chat.rating import unveil
+from chat.rating import answers_of, unveil
 from chat.visit import Visit, watch
-from rag.records import Label, Rating
+from rag.records import Answer, Rating, Side
 from rag.serve import Serving
 
 Revive = Callable[[Visit, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # props as kept -> props as they are now
@@ -67,12 +67,27 @@ def ratings_of(visit: Visit) -> list[Rating]:
     return [rating for rating in visit.house.serving.store.ratings() if rating.rater == visit.rater]
 
 
-def restore(serving: Serving, card: Card, ratings: list[Rating]) -> None:
+def restore(serving: Serving, card: Card, ratings: Sequence[Rating]) -> None:
     """Bring a card that was read from the history up to what is stored."""
     card.break_off("failed", INTERRUPTED)
-    votes: dict[str, Label] = {rating.answer_id: rating.value for rating in ratings if rating.kind == "answer"}
-    rated = {answer_id: votes[answer_id] for answer_id in card.answer_ids.values() if answer_id in votes}
-    for answer_id, value in rated.items():
-        card.vote(answer_id, value)
-    if rated and not card.is_unveiled:
+    ids = set(card.answer_ids.values())
+    rated = [rating for rating in ratings if rating.answer_id in ids]
+    answers = answers_of(serving, card)
+    duels = {answer.duel for answer in answers.values()}
+    preferred = [rating for rating in ratings if rating.kind == "preference" and rating.answer_id in duels]
+    if not card.is_unveiled and (preferred or any(rating.kind == "answer" for rating in rated)):
         unveil(serving, card)
+    for rating in preferred:
+        card.prefer(card.side_of(rating.choice))
+    for rating in rated:
+        _show(card, rating, answers)
+
+
+def _show(card: Card, rating: Rating, answers: Mapping[Side, Answer]) -> None:
+    """Show a stored thumb or mark on its answer."""
+    if rating.kind == "answer":
+        card.vote(rating.answer_id, rating.value, rating.reason, rating.comment)
+    for answer in answers.values():
+        for hit in answer.hits:
+            if rating.kind == "source" and (answer.id, hit.chunk.id) == (rating.answer_id, rating.chunk_id):
+                card.mark(answer.id, hit.rank, rating.value)

@@ -15,9 +15,9 @@ from weakref import WeakValueDictionary
 
 import chainlit as cl
 
-from chat.card import as_markdown
 from chat.history import History
 from chat.live import LiveCard, LiveElement
+from chat.markdown import as_markdown
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.serve import Serving
 from rag.settings import Settings

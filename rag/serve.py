@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from rag.answer import ArmChain, ask_chat_model, build_chain
@@ -12,7 +12,9 @@ from rag.duel import Done, Event, Failed, run_duel
 from rag.embed import load_embedder
 from rag.errors import StoreFailed
 from rag.extract import remember
+from rag.followup import Standalone, Turn, build_standalone
 from rag.index import load_corpus
+from rag.intake import Intake
 from rag.llm import Answerer, build_chat_model, build_extractive
 from rag.prompt import DONT_KNOW
 from rag.records import ARMS, Arm, Hit, Side
@@ -33,11 +35,14 @@ class Serving:
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self.settings, self.store, self.arms = settings, store, arms
+        self.corpus = load_corpus(settings)
+        self.intake = Intake(settings, store, arms)
         self.answerer = settings.answerer
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
         if self._counter and not self._counter.is_exact:
             self._counter.fetch()
         self._answerer = self._build_answerer()
+        self._standalone = build_standalone(settings)
 
     def served(self, arm: Arm) -> Served:
         """Return the model and table that serve an arm now."""
@@ -56,6 +61,12 @@ class Serving:
             notes.append("Tokens are estimated, not counted: tiktoken's file is not in the cache.")
         return notes
 
+    def ranks(self, arm: Arm, query: str, n: int) -> dict[str, int]:
+        """Return chunk id -> rank of an arm's n nearest chunks to a query, by its embeddings alone."""
+        served = self.served(arm)
+        (vector,) = served.embedder.embed_queries([query])
+        return {hit.chunk.id: hit.rank for hit in self.store.search(served.table, vector, n)}
+
     def refresh(self) -> bool:
         """Follow the registry: load what was promoted or rolled back; return whether an arm's model changed."""
         return self.arms.refresh()
@@ -70,6 +81,10 @@ class Serving:
         async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
             async for event in events:
                 yield await self._keep(event) if isinstance(event, Done) else event
+
+    async def standalone(self, query: str, former: Sequence[Turn]) -> Standalone:
+        """Return the one query that both arms are asked for what was typed after former turns. Never raises."""
+        return await self._standalone(query, former)
 
     def close(self) -> None:
         """Wait for the writes under way."""

@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from chat.card import INTERRUPTED, NO_WORD, SAME, STOPPED, Card, as_markdown, make_reveal
+from chat.card import INTERRUPTED, STOPPED, Card
+from chat.markdown import NO_WORD
+from chat.reveal import make_reveal
 from fakes import make_answer, make_hits
 from rag.duel import Done, Event, Failed, Hits, Token
 from rag.errors import BadRating
@@ -125,8 +125,16 @@ def test_an_answer_that_is_not_complete_has_no_id_to_vote_by() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
-        (("one", "two"), ("one", "two"), SAME),
-        (("one", "two"), ("two", "one"), f"{SAME}, in another order"),
+        (
+            ("one", "two"),
+            ("one", "two"),
+            "Both retrievers found the same passages, so this duel counts for no win rate.",
+        ),
+        (
+            ("one", "two"),
+            ("two", "one"),
+            "Both retrievers found the same passages in another order, so this duel counts for no win rate.",
+        ),
         (("one", "two"), ("one", "three"), ""),
         ((), (), ""),
     ],
@@ -140,71 +148,43 @@ def test_a_card_says_when_both_retrievers_found_the_same(
     assert card.props["same"] == expected
 
 
-def test_a_reveal_names_both_and_marks_what_only_one_found() -> None:
-    base = make_answer(make_hits("one", "two", "three"), arm="base")
-    tuned = replace(make_answer(make_hits("four", "two", "five"), arm="tuned"), model="v3", total_s=2.34)
-    reveal = make_reveal({"A": tuned, "B": base}, ["a note"])
-    assert reveal == {
-        "summary": "1 passage found by both, 2 by base alone, 2 by tuned alone.",
-        "notes": ["a note"],
-        "sides": {
-            "A": {
-                "arm": "tuned",
-                "model": "v3",
-                "times": "first word after 0.1 s, all after 2.3 s",
-                "scores": ["0.90", "0.80", "0.70"],
-                "alone": [True, False, True],
-                "words": [False, False, False],
-            },
-            "B": {
-                "arm": "base",
-                "model": "builtin",
-                "times": "first word after 0.1 s, all after 0.2 s",
-                "scores": ["0.90", "0.80", "0.70"],
-                "alone": [True, False, True],
-                "words": [False, False, False],
-            },
-        },
-    }
+def test_a_mark_a_preference_and_a_reason_are_shown_where_they_belong() -> None:
+    card = duel("A")
+    card.mark("id-B", 2, -1)
+    card.vote("id-A", -1, "made up", "no such year")
+    card.prefer("tie")
+    first, second = card.props["sides"]
+    assert [source["mark"] for source in second["sources"]] == [0, -1, 0]
+    assert [source["mark"] for source in first["sources"]] == [0, 0, 0]
+    assert (first["vote"], first["reason"], first["comment"]) == (-1, "made up", "no such year")
+    assert card.props["preference"] == "tie"
+
+
+def test_a_stored_preference_is_shown_on_the_side_its_arm_has_and_not_before_the_card_is_unveiled() -> None:
+    card = duel("B")
+    assert card.side_of("tuned") == ""
+    card.unveil(make_reveal({"A": finished(arm="tuned"), "B": finished(arm="base")}, [], {}))
+    assert [card.side_of(choice) for choice in ("tuned", "base", "tie", "both bad", "")] == [
+        "A",
+        "B",
+        "tie",
+        "both bad",
+        "",
+    ]
+
+
+def test_a_card_that_an_earlier_release_kept_gets_what_it_lacks() -> None:
+    kept = json.loads(json.dumps(duel("A").props))
+    del kept["preference"], kept["query"], kept["asked"], kept["hint"]
+    for view in kept["sides"]:
+        del view["reason"], view["comment"]
+        for source in view["sources"]:
+            del source["mark"]
+    assert Card(kept).props == duel("A").props
 
 
 def test_a_hit_that_words_found_is_marked_by_the_reveal_and_not_before() -> None:
     hits = (*HITS[:2], replace(HITS[2], origin="explore"))
-    assert make_reveal({"A": make_answer(hits)}, [])["sides"]["A"]["words"] == [False, False, True]
+    assert make_reveal({"A": make_answer(hits)}, [], {})["sides"]["A"]["words"] == [False, False, True]
     shown, blind = (play(("A", Hits("base", each)), ("A", Done("base", make_answer(each)))) for each in (hits, HITS))
     assert shown.props == blind.props
-
-
-def test_a_reveal_with_one_answer_names_the_other_arm_and_claims_no_difference() -> None:
-    reveal = make_reveal({"B": make_answer(HITS, arm="tuned")}, [])
-    assert {side: shown["arm"] for side, shown in reveal["sides"].items()} == {"A": "base", "B": "tuned"}
-    assert (reveal["summary"], reveal["sides"]["B"]["alone"]) == ("", [False] * 3)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("so [1].", "so [1](#passage-1)."),
-        ("so [1, 2] and [1-3]", "so [1](#passage-1), [2](#passage-2) and [1](#passage-1)-[3](#passage-3)"),
-        ("no such [9]", r"no such \[9\]"),
-        ("a link [1](https://a.b)", "a link [1](https://a.b)"),
-        ("[1]: not a definition", "[1](#passage-1): not a definition"),
-        ("key:value", r"key\:value"),
-        ("std::vector and :smile:", r"std\:\:vector and \:smile:"),
-        ("at 10:30, ratio 3:1, end:", "at 10:30, ratio 3:1, end:"),
-        ("see https://a.b/c:d now", "see https://a.b/c:d now"),
-        ("`a:b [1]` but c:d", r"`a:b [1]` but c\:d"),
-        ("```py\na:b [1]\n```\nc:d", "```py\na:b [1]\n```\nc\\:d"),
-        ("```\nan open fence a:b", "```\nan open fence a:b"),
-        ("a lone ` tick a:b\n\nand ` c:d", "a lone ` tick a\\:b\n\nand ` c\\:d"),
-        (f"a{NO_WORD}b", "ab"),
-    ],
-)
-def test_markdown_links_citations_and_loses_no_text(text: str, expected: str) -> None:
-    assert as_markdown(text, 3) == expected
-
-
-@given(st.text(alphabet="ab1:[],` \n*#|", max_size=60))
-def test_markdown_only_adds_escapes_and_links(text: str) -> None:
-    shown = re.sub(r"\[(\d+)\]\(#passage-\d+\)", r"\1", as_markdown(text, 5)).replace("\\", "")
-    assert re.sub(r"[\[\]]", "", shown) == re.sub(r"[\[\]]", "", text)

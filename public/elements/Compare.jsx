@@ -1,92 +1,347 @@
-// The comparison card: two answers to one question, side by side, with their passages and thumbs.
+// The comparison card: two answers to one question, side by side, with their passages and everything to rate them by.
 // The server decides what may be known (chat/card.py holds the same shape as `props`); this file only draws it.
 //
 // Chainlit runs this file again whenever the props change. A component made anew each time would be mounted anew, and
 // scroll position, focus and opened passages would be lost: so the component is made once per page and kept on `window`,
 // and what is exported is an element of it. Change VERSION with every change of this file.
-import { createElement, useEffect, useRef, useState } from 'react';
-import { useRecoilValue } from 'recoil';
-import { sessionState } from '@chainlit/react-client';
-import { ThumbsDown, ThumbsUp, ChevronRight, RotateCw } from 'lucide-react';
+import { createElement, useEffect, useMemo, useRef, useState } from 'react';
+import { useRecoilValue, useSetRecoilState } from 'recoil';
+import { sessionState, sideViewState } from '@chainlit/react-client';
+import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '2';
+const VERSION = '5';
 const KEY = `thumbtune-compare-${VERSION}`;
-const LOST = 'the chat did not take it. Reload the page, then rate.';
+const LOST = 'the chat did not take it. Reload the page, then try again.';
+const PREVIEW_CHARS = 320;
+const REASONS = ['wrong source', 'incomplete', 'not in the documents', 'made up'];
+const CHOICES = [
+  { choice: 'A', key: '1', label: 'A is better', short: 'A' },
+  { choice: 'B', key: '2', label: 'B is better', short: 'B' },
+  { choice: 'tie', key: '0', label: 'Tie' },
+  { choice: 'both bad', key: 'x', label: 'Both bad' },
+];
+const KEYS = '1 A is better · 2 B is better · 0 tie · x both bad · a, b good · Shift+a, b bad · arrows: passages · '
+  + 'y relevant · n not relevant · Enter text · o document · u undo';
 
 if (!window[KEY]) {
   const isBusy = (side) => side.state === 'waiting' || side.state === 'streaming';
-
   const place = (source) => [source.source, source.heading].filter(Boolean).join(' > ');
+  const once = (act) => (event) => event.detail > 1 || act(event); // the second half of a double click is no change of mind
 
-  const Compare = ({ card, callAction }) => (
-    <div className="tt-card">
-      <Outcome card={card} />
-      <div className="tt-sides">
-        {card.sides.map((side) => (
-          <Answer key={side.side} side={side} reveal={card.reveal?.sides[side.side]} callAction={callAction} />
-        ))}
+  // --- what is sent to the chat: one thing at a time, kept to be undone, said where it was not taken -----------------
+
+  const useDesk = (callAction) => {
+    const [sending, setSending] = useState(false);
+    const [failed, setFailed] = useState(null);
+    const [undone, setUndone] = useState([]); // what would take back each thing that was stored, the latest last
+    const busy = useRef(false);
+    const call = async (name, payload) => {
+      try {
+        const result = await callAction({ name, payload });
+        return result?.response ?? { error: LOST };
+      } catch {
+        return { error: LOST };
+      }
+    };
+    const send = async (name, payload, back) => {
+      if (busy.current) return;
+      busy.current = true;
+      setSending(true);
+      setFailed(null);
+      const { error } = await call(name, payload);
+      busy.current = false;
+      setSending(false);
+      if (error) setFailed({ name, payload, back, error });
+      else setUndone((now) => (back ? [...now, [name, back]] : now));
+    };
+    const undo = async () => {
+      const [name, payload] = undone[undone.length - 1] ?? [];
+      if (!name || busy.current) return;
+      setUndone((now) => now.slice(0, -1));
+      await send(name, payload, null);
+    };
+    const retry = () => send(failed.name, failed.payload, failed.back);
+    return { call, send, undo, retry, sending, failed, canUndo: undone.length > 0, fail: setFailed };
+  };
+
+  const actsOf = (card, desk) => {
+    const someAnswer = card.sides.find((side) => side.answer)?.answer;
+    const byLetter = (letter) => card.sides.find((side) => side.side === letter);
+    return {
+      vote: (letter, value) => {
+        const { answer, vote, reason, comment } = byLetter(letter);
+        if (answer) desk.send('vote', { answer, value: vote === value ? 0 : value }, { answer, value: vote, reason, comment });
+      },
+      explain: (letter, changes) => {
+        const { answer, vote, reason, comment } = byLetter(letter);
+        const before = { answer, value: vote, reason, comment };
+        desk.send('vote', { ...before, ...changes }, before);
+      },
+      choose: (choice) => {
+        if (!card.sides.every((side) => side.answer)) return;
+        const payload = { answer: someAnswer, choice: card.preference === choice ? '' : choice };
+        desk.send('choose', payload, { answer: someAnswer, choice: card.preference });
+      },
+      mark: (letter, rank, value) => {
+        const { answer, sources } = byLetter(letter);
+        const now = sources.find((source) => source.rank === rank)?.mark;
+        if (answer) desk.send('mark', { answer, rank, value: now === value ? 0 : value }, { answer, rank, value: now });
+      },
+      ask: (query) => desk.send('reask', { query }, null),
+    };
+  };
+
+  // --- the card -------------------------------------------------------------------------------------------------------
+
+  const Compare = ({ card, callAction }) => {
+    const root = useRef(null);
+    const desk = useDesk(callAction);
+    const act = actsOf(card, desk);
+    const openDocument = useDocument(desk);
+    const complete = card.sides.every((side) => side.answer);
+    return (
+      <div
+        className="tt-card"
+        ref={root}
+        tabIndex={0}
+        role="group"
+        aria-label="Two answers to compare"
+        aria-keyshortcuts="1 2 0 x a b Shift+A Shift+B y n o u"
+        aria-busy={desk.sending}
+        onKeyDown={(event) => press(event, root.current, act, desk)}
+      >
+        <Query card={card} ask={act.ask} />
+        <Outcome card={card} />
+        <div className="tt-sides">
+          {card.sides.map((side) => (
+            <Answer key={side.side} card={card} side={side} act={act} openDocument={openDocument} />
+          ))}
+        </div>
+        {complete ? <Preference card={card} choose={act.choose} desk={desk} /> : <Stored desk={desk} />}
+        <p className="tt-keys">{KEYS}</p>
       </div>
+    );
+  };
+
+  // Keys work wherever the focus is in the card, but for its text fields.
+  const press = (event, root, act, desk) => {
+    if (event.target.closest('input, textarea') || event.ctrlKey || event.metaKey || event.altKey) return;
+    const passage = event.target.closest('[data-passage]');
+    const at = passage ? [passage.dataset.side, Number(passage.dataset.passage)] : null;
+    const key = event.key.toLowerCase();
+    const choice = CHOICES.find((each) => each.key === key);
+    const acts = {
+      a: () => act.vote('A', event.shiftKey ? -1 : 1),
+      b: () => act.vote('B', event.shiftKey ? -1 : 1),
+      u: desk.undo,
+      y: at && (() => act.mark(...at, 1)),
+      n: at && (() => act.mark(...at, -1)),
+      o: at && (() => passage.dispatchEvent(new CustomEvent('tt-open', { bubbles: true }))),
+      arrowdown: () => step(root, passage, 1, 0),
+      arrowup: () => step(root, passage, -1, 0),
+      arrowright: () => step(root, passage, 0, 1),
+      arrowleft: () => step(root, passage, 0, -1),
+    };
+    const doIt = choice ? () => act.choose(choice.choice) : acts[key];
+    if (!doIt) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!event.repeat || key.startsWith('arrow')) doIt();
+  };
+
+  const step = (root, from, down, across) => {
+    const columns = [...root.querySelectorAll('.tt-side')].map((side) => [...side.querySelectorAll('[data-passage]')]);
+    const column = Math.max(0, columns.findIndex((passages) => passages.includes(from)));
+    const row = columns[column].indexOf(from);
+    const target = columns[Math.min(columns.length - 1, Math.max(0, column + across))];
+    target[Math.min(target.length - 1, Math.max(0, row + down))]?.focus();
+  };
+
+  // What both arms searched for, where that is not what was typed; it can be put right and asked again.
+  const Query = ({ card, ask }) => {
+    const [draft, setDraft] = useState(null);
+    const send = (event) => {
+      event.preventDefault();
+      if (draft.trim()) ask(draft);
+      setDraft(null);
+    };
+    if (!card.asked && !card.hint) return null;
+    return (
+      <div className="tt-query">
+        {card.asked && draft === null ? (
+          <p>
+            Searched for: <q>{card.query}</q>{' '}
+            <button type="button" className="tt-link" onClick={() => setDraft(card.query)}>
+              <Pencil size={13} aria-hidden="true" /> Edit
+            </button>
+          </p>
+        ) : null}
+        {draft !== null ? (
+          <form onSubmit={send}>
+            <input
+              aria-label="What to search for"
+              value={draft}
+              autoFocus
+              onChange={(event) => setDraft(event.target.value)}
+              onKeyDown={(event) => event.key === 'Escape' && setDraft(null)}
+            />
+            <button type="submit" className="tt-button">Ask again</button>
+          </form>
+        ) : null}
+        {card.hint ? <p>{card.hint}</p> : null}
+      </div>
+    );
+  };
+
+  const Outcome = ({ card }) => {
+    const blind = card.sides.some((side) => side.answer || isBusy(side));
+    const lines = card.reveal
+      ? [card.reveal.summary, ...card.reveal.notes]
+      : [card.same, blind && 'Which retriever wrote which is shown after your first rating.'];
+    return (
+      <div className="tt-outcome" role="status" data-unveiled={Boolean(card.reveal)}>
+        {lines.filter(Boolean).map((line) => (
+          <p key={line}>{line}</p>
+        ))}
+        {card.trouble ? <p className="tt-error" role="alert">{card.trouble}</p> : null}
+      </div>
+    );
+  };
+
+  const Preference = ({ card, choose, desk }) => (
+    <div className="tt-preference" role="group" aria-label="Which answer is better?">
+      {CHOICES.map(({ choice, key, label, short }) => (
+        <button
+          key={choice}
+          type="button"
+          className="tt-choice"
+          data-choice={choice}
+          aria-pressed={card.preference === choice}
+          aria-disabled={desk.sending}
+          aria-label={label}
+          title={card.preference === choice ? 'Click again to take it back' : `Key ${key}, when the card has the focus`}
+          onClick={once(() => choose(choice))}
+        >
+          {choice === 'tie' ? <Equal size={16} aria-hidden="true" /> : null}
+          {choice === 'both bad' ? <X size={16} aria-hidden="true" /> : null}
+          <span className="tt-long">{label}</span>
+          <span className="tt-short">{short ?? label}</span>
+        </button>
+      ))}
+      <Stored desk={desk} />
     </div>
   );
 
-  const Answer = ({ side, reveal, callAction }) => {
+  const Stored = ({ desk }) => (
+    <div className="tt-stored" role="status">
+      {desk.failed ? (
+        <p className="tt-error" role="alert">
+          Not stored: {desk.failed.error}{' '}
+          {desk.failed.name ? (
+            <button type="button" className="tt-retry" onClick={desk.retry}>
+              <RotateCw size={14} aria-hidden="true" /> Retry
+            </button>
+          ) : null}
+        </p>
+      ) : null}
+      {desk.canUndo && !desk.failed ? (
+        <p>
+          Stored.{' '}
+          <button type="button" className="tt-link" onClick={desk.undo} aria-disabled={desk.sending}>
+            <Undo2 size={13} aria-hidden="true" /> Undo
+          </button>
+        </p>
+      ) : null}
+    </div>
+  );
+
+  // --- one answer -----------------------------------------------------------------------------------------------------
+
+  const Answer = ({ card, side, act, openDocument }) => {
     const [opened, setOpened] = useState([]);
-    const column = useRef(null);
+    const reveal = card.reveal?.sides[side.side];
     const toggle = (rank) => setOpened((now) => (now.includes(rank) ? now.filter((r) => r !== rank) : [...now, rank]));
-    const openCited = (event) => {
-      const link = event.target.closest?.('a[href^="#passage-"]');
-      if (!link) return;
-      event.preventDefault();
-      const rank = Number(link.getAttribute('href').slice('#passage-'.length));
-      setOpened((now) => (now.includes(rank) ? now : [...now, rank]));
-      column.current?.querySelector(`[data-rank="${rank}"]`)?.scrollIntoView({ block: 'nearest', behavior: 'smooth' });
-    };
+    const open = (rank) => (side.answer ? openDocument(side, rank) : setOpened((now) => [...now, rank]));
     const busy = isBusy(side);
     return (
-      <section className="tt-side" aria-label={`Answer ${side.side}`} aria-busy={busy} data-state={side.state} ref={column}>
+      <section className="tt-side" aria-label={`Answer ${side.side}`} aria-busy={busy} data-state={side.state}>
         <header className="tt-head">
           <span className="tt-letter">{side.side}</span>
           <span className="tt-name">{reveal ? reveal.arm : `Answer ${side.side}`}</span>
           {reveal?.model ? <span className="tt-model">{reveal.model}</span> : null}
         </header>
-        <div className="tt-text" onClick={openCited}>
-          {side.text ? <Markdown>{side.text}</Markdown> : null}
-          {busy && !side.text ? <Waiting found={side.sources.length} /> : null}
-          {side.error ? <p className="tt-error" role="alert">{side.error}</p> : null}
-        </div>
-        {side.answer ? <Thumbs side={side} callAction={callAction} /> : null}
-        <Passages side={side} reveal={reveal} opened={opened} toggle={toggle} />
+        <Text side={side} open={open} />
+        {busy && !side.text ? <Waiting found={side.sources.length} /> : null}
+        {side.error ? (
+          <p className="tt-error" role="alert">
+            {side.error}{' '}
+            {card.query && side.state !== 'stopped' ? (
+              <button type="button" className="tt-retry" onClick={once(() => act.ask(card.query))}>
+                <RotateCw size={14} aria-hidden="true" /> Ask again
+              </button>
+            ) : null}
+          </p>
+        ) : null}
+        {side.answer ? <Thumbs side={side} act={act} /> : null}
+        <Passages side={side} card={card} opened={opened} toggle={toggle} open={open} mark={act.mark} />
         {reveal?.times ? <p className="tt-times">{reveal.times}</p> : null}
       </section>
     );
   };
+
+  // The answer. A citation shows its passage while the pointer or the focus is on it, and opens the document.
+  const Text = ({ side, open }) => {
+    const [preview, setPreview] = useState(null);
+    const rankAt = (event) => {
+      const link = event.target.closest?.('a[href^="#passage-"]');
+      return link ? { rank: Number(link.getAttribute('href').slice('#passage-'.length)), link } : null;
+    };
+    const click = (event) => {
+      const cited = rankAt(event);
+      if (!cited) return;
+      event.preventDefault();
+      setPreview(null);
+      open(cited.rank);
+    };
+    const point = (event) => {
+      const cited = rankAt(event);
+      const source = cited && side.sources.find((each) => each.rank === cited.rank);
+      setPreview(source?.text ? { source, top: cited.link.offsetTop + cited.link.offsetHeight + 4 } : null);
+    };
+    const hide = () => setPreview(null);
+    // Drawn anew it would be mounted anew: a link that goes away between press and release is never clicked.
+    const markdown = useMemo(() => <Markdown>{side.text}</Markdown>, [side.text]);
+    if (!side.text) return null;
+    return (
+      <div
+        className="tt-text"
+        onClick={click}
+        onMouseOver={point}
+        onMouseLeave={hide}
+        onFocus={point}
+        onBlur={hide}
+        onKeyDown={(event) => event.key === 'Escape' && hide()}
+      >
+        {markdown}
+        {preview ? (
+          <div className="tt-preview" role="tooltip" style={{ top: preview.top }}>
+            <strong>{preview.source.title}</strong> {preview.source.heading}
+            <p>{shortened(preview.source.text)}</p>
+          </div>
+        ) : null}
+      </div>
+    );
+  };
+
+  const shortened = (text) => (text.length > PREVIEW_CHARS ? `${text.slice(0, PREVIEW_CHARS).trimEnd()}…` : text);
 
   const Waiting = ({ found }) => (
     <p className="tt-waiting">{found ? `Reading ${found} passages…` : 'Looking for passages…'}</p>
   );
 
   // A vote is shown as given only when the server has stored it and sent the card anew.
-  const Thumbs = ({ side, callAction }) => {
-    const [sending, setSending] = useState(null);
-    const [failed, setFailed] = useState(null);
-    const send = async (value) => {
-      setSending(value);
-      setFailed(null);
-      let error = LOST;
-      try {
-        const result = await callAction({ name: 'vote', payload: { answer: side.answer, value } });
-        error = result?.response ? result.response.error : LOST;
-      } catch {
-        // LOST says it
-      }
-      setSending(null);
-      if (error) setFailed({ value, error });
-    };
-    const click = (value) => (event) => {
-      if (event.detail > 1 || sending !== null) return; // the second half of a double click is not a change of mind
-      send(side.vote === value ? 0 : value);
-    };
+  const Thumbs = ({ side, act }) => {
     const thumb = (value, Icon, word) => (
       <button
         type="button"
@@ -95,30 +350,54 @@ if (!window[KEY]) {
         aria-pressed={side.vote === value}
         aria-label={`Answer ${side.side} is ${word.toLowerCase()}`}
         title={side.vote === value ? 'Click again to take it back' : undefined}
-        aria-disabled={sending !== null}
-        onClick={click(value)}
+        onClick={once(() => act.vote(side.side, value))}
       >
         <Icon size={18} aria-hidden="true" />
         {word}
       </button>
     );
     return (
-      <div className="tt-thumbs" role="group" aria-label={`Rate answer ${side.side}`} aria-busy={sending !== null}>
+      <div className="tt-thumbs" role="group" aria-label={`Rate answer ${side.side}`}>
         {thumb(1, ThumbsUp, 'Good')}
         {thumb(-1, ThumbsDown, 'Bad')}
-        {failed ? (
-          <p className="tt-error" role="alert">
-            Not stored: {failed.error}{' '}
-            <button type="button" className="tt-retry" onClick={() => send(failed.value)}>
-              <RotateCw size={14} aria-hidden="true" /> Retry
-            </button>
-          </p>
-        ) : null}
+        {side.vote === -1 ? <Why side={side} explain={(changes) => act.explain(side.side, changes)} /> : null}
       </div>
     );
   };
 
-  const Passages = ({ side, reveal, opened, toggle }) => {
+  const Why = ({ side, explain }) => {
+    const [draft, setDraft] = useState(side.comment);
+    useEffect(() => setDraft(side.comment), [side.comment]);
+    const keep = () => draft.trim() !== side.comment && explain({ comment: draft });
+    return (
+      <div className="tt-why" role="group" aria-label={`Why is answer ${side.side} bad?`}>
+        {REASONS.map((reason) => (
+          <button
+            key={reason}
+            type="button"
+            className="tt-chip"
+            aria-pressed={side.reason === reason}
+            onClick={once(() => explain({ reason: side.reason === reason ? '' : reason }))}
+          >
+            {reason}
+          </button>
+        ))}
+        <input
+          aria-label={`Comment on answer ${side.side}`}
+          placeholder="Comment (optional), Enter stores it"
+          maxLength={1000}
+          value={draft}
+          onChange={(event) => setDraft(event.target.value)}
+          onBlur={keep}
+          onKeyDown={(event) => event.key === 'Enter' && event.target.blur()}
+        />
+      </div>
+    );
+  };
+
+  // --- its passages ---------------------------------------------------------------------------------------------------
+
+  const Passages = ({ side, card, ...rest }) => {
     if (!side.sources.length) return side.state === 'done' ? <p className="tt-none">No passage was found.</p> : null;
     const cited = side.sources.filter((source) => source.cited);
     const consulted = side.sources.filter((source) => !source.cited);
@@ -128,15 +407,7 @@ if (!window[KEY]) {
           <h4>{title}</h4>
           <ul>
             {sources.map((source) => (
-              <Passage
-                key={source.rank}
-                source={source}
-                score={reveal?.scores[source.rank - 1]}
-                alone={reveal?.alone[source.rank - 1] ? reveal.arm : ''}
-                byWords={reveal?.words?.[source.rank - 1]}
-                open={opened.includes(source.rank)}
-                toggle={() => toggle(source.rank)}
-              />
+              <Passage key={source.rank} side={side} source={source} found={foundBy(card, side, source)} {...rest} />
             ))}
           </ul>
         </div>
@@ -149,39 +420,110 @@ if (!window[KEY]) {
     );
   };
 
-  const Passage = ({ source, score, alone, byWords, open, toggle }) => (
-    <li className="tt-passage" data-cited={source.cited} data-rank={source.rank}>
-      <button type="button" aria-expanded={open} disabled={!source.text} onClick={toggle} title={place(source)}>
-        <span className="tt-rank">{source.rank}</span>
-        <span className="tt-where">
-          <span className="tt-title">
-            {source.title}
-            {source.page ? <span className="tt-page">, p. {source.page}</span> : null}
-          </span>
-          {source.heading ? <span className="tt-heading">{source.heading}</span> : null}
-        </span>
-        {alone ? <span className="tt-alone">only {alone}</span> : null}
-        {byWords ? <span className="tt-alone" title="found by words, not by this retriever's model">by words</span> : null}
-        {score ? <span className="tt-score" title="cosine similarity to the question">{score}</span> : null}
-        <ChevronRight className="tt-chevron" size={16} aria-hidden="true" />
-      </button>
-      {open ? <div className="tt-fulltext">{source.text}</div> : null}
-    </li>
-  );
+  // What the reveal says of one passage: its score, who else found it, and where the other arm's model ranks it.
+  const foundBy = (card, side, source) => {
+    const reveal = card.reveal?.sides[side.side];
+    if (!reveal) return {};
+    const other = Object.values(card.reveal.sides).find((each) => each !== reveal)?.arm;
+    const at = source.rank - 1;
+    const rank = reveal.elsewhere?.[at];
+    const known = rank !== undefined && rank !== null;
+    const telling = known && source.cited && rank !== source.rank;
+    return {
+      score: reveal.scores[at],
+      badge: reveal.alone[at] ? `only ${reveal.arm}` : '',
+      words: reveal.words?.[at],
+      short: telling ? `${other} ${rank ? `#${rank}` : '> 50'}` : '',
+      long: known ? (rank ? `The model of ${other} ranks it ${rank}.` : `Not among the first 50 of ${other}'s model.`) : '',
+    };
+  };
 
-  const Outcome = ({ card }) => {
-    const blind = card.sides.some((side) => side.answer || isBusy(side));
-    const lines = card.reveal
-      ? [card.reveal.summary, ...card.reveal.notes]
-      : [card.same && `${card.same}.`, blind && 'Which retriever wrote which is shown after your first rating.'];
-    return (
-      <div className="tt-outcome" role="status" data-unveiled={Boolean(card.reveal)}>
-        {lines.filter(Boolean).map((line) => (
-          <p key={line}>{line}</p>
-        ))}
-        {card.trouble ? <p className="tt-error" role="alert">{card.trouble}</p> : null}
-      </div>
+  const Passage = ({ side, source, found, opened, toggle, open, mark }) => {
+    const row = useRef(null);
+    const isOpen = opened.includes(source.rank);
+    const canOpen = Boolean(side.answer);
+    useEffect(() => {
+      const node = row.current;
+      const openIt = () => canOpen && open(source.rank);
+      node?.addEventListener('tt-open', openIt);
+      return () => node?.removeEventListener('tt-open', openIt);
+    });
+    const name = `Passage ${source.rank} of answer ${side.side}`;
+    const marking = (value, Icon, word) => (
+      <button
+        type="button"
+        className="tt-mark"
+        data-value={value}
+        aria-pressed={source.mark === value}
+        aria-label={`${name} is ${word}`}
+        title={`${word[0].toUpperCase()}${word.slice(1)}: ${value > 0 ? 'it answers' : 'it does not answer'} the question`}
+        onClick={once(() => mark(side.side, source.rank, value))}
+      >
+        <Icon size={15} aria-hidden="true" />
+      </button>
     );
+    return (
+      <li className="tt-passage" data-cited={source.cited} data-rank={source.rank} data-mark={source.mark}>
+        <div className="tt-row">
+          <button
+            type="button"
+            className="tt-open"
+            ref={row}
+            data-passage={source.rank}
+            data-side={side.side}
+            aria-expanded={isOpen}
+            disabled={!source.text}
+            onClick={() => toggle(source.rank)}
+            title={place(source)}
+          >
+            <span className="tt-rank">{source.rank}</span>
+            <span className="tt-where">
+              <span className="tt-title">
+                {source.title}
+                {source.page ? <span className="tt-page">, p. {source.page}</span> : null}
+              </span>
+              {source.heading ? <span className="tt-heading">{source.heading}</span> : null}
+            </span>
+            {found.badge ? <span className="tt-alone">{found.badge}</span> : null}
+            {found.short ? <span className="tt-alone" title={found.long}>{found.short}</span> : null}
+            {found.words ? <span className="tt-alone" title="found by words, not by this retriever's model">by words</span> : null}
+            {found.score ? <span className="tt-score" title="cosine similarity to the question">{found.score}</span> : null}
+            <ChevronRight className="tt-chevron" size={16} aria-hidden="true" />
+          </button>
+          {canOpen ? marking(1, Check, 'relevant') : null}
+          {canOpen ? marking(-1, X, 'not relevant') : null}
+        </div>
+        {isOpen ? (
+          <>
+            <div className="tt-fulltext">{source.text}</div>
+            <p className="tt-more">
+              {canOpen ? (
+                <button type="button" className="tt-link" onClick={() => open(source.rank)}>
+                  <BookOpen size={13} aria-hidden="true" /> Read in its document
+                </button>
+              ) : null}{' '}
+              {found.long}
+            </p>
+          </>
+        ) : null}
+      </li>
+    );
+  };
+
+  // --- the panel beside the chat, drawn by Source.jsx -----------------------------------------------------------------
+
+  const useDocument = (desk) => {
+    const setPanel = useSetRecoilState(sideViewState);
+    return async (side, rank) => {
+      const found = await desk.call('passage', { answer: side.answer, rank });
+      if (found.error) {
+        desk.fail({ error: found.error });
+        return;
+      }
+      const id = `tt-source-${side.answer}-${rank}`;
+      const element = { id, type: 'custom', name: 'Source', display: 'side', forId: id, props: found };
+      setPanel({ title: found.title, elements: [element], key: id });
+    };
   };
 
   // What was sent while the connection was down is lost: ask for the cards again when it is back, once for all of them.

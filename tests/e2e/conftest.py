@@ -42,6 +42,28 @@ A heap heats up when it holds two parts of brown material to one part of green. 
 
 Slugs feed at night. Beer traps catch some, and nematodes keep beds clear for six weeks.
 """
+SHED = """# The tool shed
+
+## Saws
+
+A saw that binds needs more set. Wipe resin off with turpentine and hang the blade up dry.
+
+## Spades
+
+Oil the handle of a spade with linseed in autumn, and file its edge to forty-five degrees.
+
+## Ladders
+
+Set a ladder one metre out for every four metres of height. Never stand on the top three rungs.
+
+## Ropes
+
+A sisal rope rots where it lies wet. Coil it clockwise and store it off the floor.
+
+## Paint
+
+Store paint upside down, so that its skin forms at the bottom. Frost ruins what is thinned with water.
+"""
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +92,11 @@ def browser() -> Iterator[Browser]:
 def room_chat(
     start_chat: Callable[..., Chat], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RoomChat]:
-    """Run a chat on two small documents. The arms have different models from the start, so they find differently."""
+    """Run a chat on three small documents. The arms have different models from the start, so they find differently."""
     docs = tmp_path_factory.mktemp("docs")
     (docs / "bees.md").write_text(BEES)
     (docs / "garden.md").write_text(GARDEN)
+    (docs / "shed.md").write_text(SHED)  # more passages than both sides of a card show together
     writer = Writer()
     with endpoint(writer) as (url, _):
         chat = start_chat(
@@ -91,7 +114,7 @@ def room_chat(
 @pytest.fixture
 def room(room_chat: RoomChat) -> RoomChat:
     """Return the room's chat, its LLM as at the start."""
-    room_chat.writer.reply = Writer().reply
+    room_chat.writer.reply, room_chat.writer.rewritten = Writer().reply, ""
     return room_chat
 
 

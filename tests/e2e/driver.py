@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocket, expect
 
-from fakes import Reply, send_chunk, start_stream, stream
+from fakes import Reply, completion, send_chunk, start_stream, stream
 from rag.settings import ROOT
 from rag.store import Store, open_store
 
@@ -112,12 +112,20 @@ def wait_for_health(chat: Chat) -> None:
 
 @dataclass
 class Writer:
-    """What the room's LLM replies; a test sets it. Both arms ask it at the same time."""
+    """What the room's LLM replies; a test sets it. Both arms ask it at the same time, for a stream.
+
+    Asked for a whole reply it is to make a follow-up stand alone: `rewritten`, or the follow-up word for word.
+    """
 
     reply: Reply = field(default_factory=lambda: stream("Bees swarm ", "in spring [1]."))
+    rewritten: str = ""
 
     def __call__(self, handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
-        self.reply(handler, body)
+        if body.get("stream"):
+            self.reply(handler, body)
+            return
+        typed = re.findall(r"<follow-up-\w+>\n(.*)\n</follow-up", json.dumps(body).replace("\\n", "\n"))
+        completion(self.rewritten or typed[-1])(handler, body)
 
 
 class Gate:

@@ -1,0 +1,64 @@
+// The bar at the top: what else there is beside the chat. Plain DOM, since Chainlit's page has no place for it.
+//
+// A button posts its command to the page's own window; Chainlit hands that to the server as if it were typed there
+// (chainlit_app.py, `press`). Chainlit draws its header anew now and then, so the bar is put back where it is missing.
+(() => {
+  const COMMANDS = [
+    ['/review', 'Review', 'What to rate next'],
+    ['/train', 'Train', 'Learn from the ratings'],
+    ['/documents', 'Documents', 'What is indexed; add or remove'],
+  ];
+
+  const button = ([command, word, title]) => {
+    const node = document.createElement('button');
+    node.type = 'button';
+    node.textContent = word;
+    node.title = title;
+    node.addEventListener('click', () => {
+      window.postMessage(command, window.location.origin);
+      node.closest('details')?.removeAttribute('open');
+    });
+    return node;
+  };
+
+  const scoreboard = () => {
+    const node = document.createElement('a');
+    node.href = '/scoreboard';
+    node.target = '_blank';
+    node.rel = 'noopener';
+    node.textContent = 'Scoreboard';
+    node.title = 'Which retriever wins, and by how much';
+    return node;
+  };
+
+  const bar = () => {
+    const nav = document.createElement('nav');
+    nav.className = 'tt-bar';
+    nav.setAttribute('aria-label', 'thumbtune');
+    const menu = document.createElement('details'); // what a phone shows in place of the row
+    const summary = document.createElement('summary');
+    summary.textContent = 'Menu';
+    const items = document.createElement('div');
+    items.append(...COMMANDS.map(button), scoreboard());
+    menu.append(summary, items);
+    const row = document.createElement('div');
+    row.className = 'tt-bar-row';
+    row.append(...COMMANDS.map(button), scoreboard());
+    nav.append(row, menu);
+    return nav;
+  };
+
+  const place = () => {
+    const header = document.getElementById('header');
+    const spacer = header && [...header.children].find((child) => child.tagName === 'DIV' && !child.className);
+    if (spacer && !spacer.querySelector('.tt-bar')) spacer.append(bar());
+  };
+
+  document.addEventListener('click', (event) => {
+    document.querySelectorAll('.tt-bar details[open]').forEach((menu) => {
+      if (!menu.contains(event.target)) menu.removeAttribute('open');
+    });
+  });
+  new MutationObserver(place).observe(document.documentElement, { childList: true, subtree: true });
+  place();
+})();

@@ -1,0 +1,243 @@
+"""Rating in a real browser: one click or key, undone as easily, and what a rating shows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driver import PHONE, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
+from playwright.sync_api import Browser, Page, expect
+
+from fakes import stream
+from rag.records import Rating
+
+pytestmark = pytest.mark.e2e
+SMALLEST_TARGET = 44  # pixels: a finger
+
+
+def test_a_preference_is_one_click_blind_and_kept_by_arm(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "When does a colony swarm?")
+    choice(page, "B is better").click()
+    expect(choice(page, "B is better")).to_have_attribute("aria-pressed", "true")
+    arm = side(page, "B").locator(".tt-name").inner_text()
+    (rating,) = said(room, query)
+    assert (rating.kind, rating.choice, rating.blind) == ("preference", arm, True)
+
+
+def test_every_rating_can_be_undone_in_turn(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "What kills slugs?")
+    choice(page, "Tie").click()
+    expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
+    thumb(page, "A", "good").click()
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
+    mark(page, "A", 1, "relevant").click()
+    expect(mark(page, "A", 1, "relevant")).to_have_attribute("aria-pressed", "true")
+    undo = page.get_by_role("button", name="Undo")
+    undo.click()
+    expect(mark(page, "A", 1, "relevant")).to_have_attribute("aria-pressed", "false")
+    undo.click()
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "false")
+    undo.click()
+    expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "false")
+    expect(undo).to_have_count(0)
+    assert sorted((rating.kind, rating.value) for rating in said(room, query)) == [
+        ("answer", 0),
+        ("preference", 0),
+        ("source", 0),
+    ]
+
+
+def test_a_thumb_down_asks_why_without_a_dialog(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "Where do bees live?")
+    thumb(page, "B", "bad").click()
+    why = page.get_by_role("group", name="Why is answer B bad?")
+    why.get_by_role("button", name="made up").click()
+    expect(why.get_by_role("button", name="made up")).to_have_attribute("aria-pressed", "true")
+    why.get_by_label("Comment on answer B").fill("no such hive")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tt-card[aria-busy=false]")).to_be_visible()
+    page.reload()
+    wait_until_done(page)
+    expect(page.get_by_label("Comment on answer B")).to_have_value("no such hive")
+    (rating,) = said(room, query)
+    assert (rating.value, rating.reason, rating.comment) == (-1, "made up", "no such hive")
+    assert page.get_by_role("dialog").count() == 0
+
+
+def test_a_mark_on_a_passage_is_kept_and_unveils_nothing(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "How is compost made?")
+    mark(page, "A", 2, "not relevant").click()
+    expect(mark(page, "A", 2, "not relevant")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".tt-model")).to_have_count(0)
+    page.reload()
+    wait_until_done(page)
+    expect(mark(page, "A", 2, "not relevant")).to_have_attribute("aria-pressed", "true")
+    (rating,) = said(room, query)
+    assert (rating.kind, rating.value, rating.blind) == ("source", -1, True)
+
+
+def test_a_card_is_rated_by_the_keyboard_alone(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "What do tomatoes need?")
+    page.locator(".tt-card").focus()
+    page.keyboard.press("x")
+    expect(choice(page, "Both bad")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".tt-keys")).to_be_visible()
+    page.keyboard.press("1")
+    expect(choice(page, "A is better")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("Shift+B")
+    expect(thumb(page, "B", "bad")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    focused = page.evaluate("[document.activeElement.dataset.side, document.activeElement.dataset.passage]")
+    assert focused[0] == "B"
+    page.keyboard.press("y")
+    expect(mark(page, "B", int(focused[1]), "relevant")).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("u")
+    expect(mark(page, "B", int(focused[1]), "relevant")).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("o")
+    expect(page.locator(".tt-source mark")).to_be_visible()
+    assert {(rating.kind, rating.value) for rating in said(room, query)} == {
+        ("preference", 1),
+        ("answer", -1),
+        ("source", 0),
+    }
+
+
+def test_keys_typed_into_a_field_rate_nothing(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "Who keeps bees?")
+    thumb(page, "A", "bad").click()
+    page.get_by_label("Comment on answer A").press_sequentially("x120ab")
+    expect(page.get_by_label("Comment on answer A")).to_have_value("x120ab")
+    assert [rating.kind for rating in said(room, query)] == ["answer"]
+
+
+def test_the_reveal_says_where_the_other_arm_ranks_a_passage(page: Page) -> None:
+    ask_and_wait(page, "What is oxalic acid for?")
+    choice(page, "Tie").click()
+    expect(page.locator(".tt-model")).to_have_count(2)
+    for letter in "AB":
+        side(page, letter).locator(".tt-open").first.click()
+        other = {"base": "tuned", "tuned": "base"}[side(page, letter).locator(".tt-name").inner_text()]
+        expect(side(page, letter).locator(".tt-more").first).to_contain_text(f"The model of {other} ranks it")
+
+
+def test_a_citation_previews_its_passage_and_opens_it_in_its_document(page: Page, room: RoomChat) -> None:
+    ask_and_wait(page, "Which acid helps?")
+    link = side(page, "A").locator(".tt-text a").first
+    link.hover()
+    expect(side(page, "A").get_by_role("tooltip")).to_be_visible()
+    link.click()
+    passage = page.locator(".tt-source mark")
+    expect(passage).to_be_in_viewport()
+    stored = {hit.chunk.text for answer in room.store.answers() for hit in answer.hits if hit.rank == 1}
+    assert passage.evaluate("node => node.textContent") in stored
+    whole = page.locator(".tt-source-text").evaluate("node => node.textContent")
+    assert any(whole.strip() == document for document in texts(room))
+    assert len(page.context.pages) == 1
+
+
+def test_a_follow_up_stands_alone_for_both_arms_and_can_be_put_right(page: Page, room: RoomChat) -> None:
+    ask_and_wait(page, "When do bees leave?")
+    room.writer.rewritten = "When do bees leave the hive in winter?"
+    ask(page, "And in winter?")
+    wait_until_done(page, cards=2)
+    expect(page.get_by_text("Searched for: When do bees leave the hive in winter?")).to_be_visible()
+    assert asked(room)[-2:] == ["When do bees leave the hive in winter?"] * 2
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("What to search for").fill("How much honey for the winter?")
+    page.get_by_role("button", name="Ask again").click()
+    wait_until_done(page, cards=3)
+    assert asked(room)[-2:] == ["How much honey for the winter?"] * 2
+
+
+def test_a_question_whose_arms_failed_is_asked_again_by_one_click(page: Page, room: RoomChat) -> None:
+    room.writer.reply = hang_up
+    ask(page, "Do wasps swarm?")
+    for letter in "AB":
+        expect(side(page, letter).get_by_role("alert")).to_be_visible()
+    room.writer.reply = stream("They do [1].")
+    side(page, "A").get_by_role("button", name="Ask again").click()
+    wait_until_done(page)
+    assert asked(room)[-2:] == ["Do wasps swarm?"] * 2
+
+
+def test_what_a_browser_sends_of_preferences_and_marks_is_checked(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "Is this checked?")
+    with page.expect_request("**/project/action") as sent:
+        mark(page, "A", 1, "relevant").click()
+    request = json.loads(str(sent.value.post_data))
+    answer = request["action"]["payload"]["answer"]
+    for name, payload, reason in [
+        ("choose", {"answer": answer, "choice": "base"}, "is no preference"),
+        ("choose", {"answer": "x", "choice": "A"}, "is not in this chat"),
+        ("mark", {"answer": answer, "rank": 99, "value": 1}, "is no source"),
+        ("mark", {"answer": answer, "rank": "1", "value": 1}, "is no mark"),
+        ("vote", {"answer": answer, "value": -1, "reason": "ugly"}, "is no reason"),
+        ("vote", {"answer": answer, "value": -1, "comment": "x" * 1001}, "at most 1,000"),
+        ("passage", {"answer": answer, "rank": 99}, "is not under this answer"),
+        ("reask", {"query": " "}, "is empty"),
+    ]:
+        assert reason in post(page, request["sessionId"], name, payload), name
+    assert [rating.kind for rating in said(room, query)] == ["source"]
+
+
+def test_a_finger_finds_every_button(browser: Browser, room: RoomChat) -> None:
+    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+    page = open_page(phone, room.url)
+    ask_and_wait(page, "Can a finger rate?")
+    thumb(page, "A", "bad").tap()
+    expect(page.get_by_role("group", name="Why is answer A bad?")).to_be_visible()
+    small = page.evaluate(
+        "least => [...document.querySelectorAll('.tt-card :is(button, input), .tt-bar summary')].filter(e => {"
+        " const box = e.getBoundingClientRect(); return box.width && box.height < least }).map(e => e.className)",
+        SMALLEST_TARGET,
+    )
+    assert small == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    phone.close()
+
+
+def ask_and_wait(page: Page, query: str) -> str:
+    ask(page, query)
+    wait_until_done(page)
+    return query
+
+
+def choice(page: Page, label: str) -> Any:
+    return page.get_by_role("button", name=label, exact=True)
+
+
+def mark(page: Page, letter: str, rank: int, word: str) -> Any:
+    return page.get_by_label(f"Passage {rank} of answer {letter} is {word}", exact=True)
+
+
+def said(room: RoomChat, query: str) -> list[Rating]:
+    """Return the ratings of a query's answers and duel."""
+    answers = [answer for answer in room.store.answers() if answer.query == query]
+    targets = {answer.id for answer in answers} | {answer.duel for answer in answers}
+    return [rating for rating in room.store.ratings() if rating.answer_id in targets]
+
+
+def asked(room: RoomChat) -> list[str]:
+    """Return the queries of all stored answers, the oldest first."""
+    return [answer.query for answer in sorted(room.store.answers(), key=lambda answer: answer.at)]
+
+
+def texts(room: RoomChat) -> list[str]:
+    """Return the text of each document that was asked about."""
+    sources = {hit.chunk.source for answer in room.store.answers() for hit in answer.hits}
+    folder = room.env["THUMBTUNE_DOCS"]
+    return [Path(folder, source).read_text().strip() for source in sources]
+
+
+def post(page: Page, session: str, name: str, payload: dict[str, Any]) -> str:
+    """Send an action as a page could that is not ours, and return the error it gets."""
+    body = {"sessionId": session, "action": {"id": "x", "name": name, "payload": payload, "label": "", "tooltip": ""}}
+    return page.evaluate(
+        "body => fetch('/project/action', {method: 'POST', body: JSON.stringify(body),"
+        " headers: {'Content-Type': 'application/json'}}).then(r => r.json()).then(r => r.response.error)",
+        body,
+    )
