@@ -29,7 +29,7 @@ from chat.returning import Revive
 from chat.signin import install, open_door
 from chat.training import ELEMENT as TRAINING
 from chat.training import Desk
-from chat.uploads import DOCUMENTS, Reception, accept_documents, files_of, revive_files
+from chat.uploads import DOCUMENTS, Reception, accept_documents, revive_files
 from chat.visit import Action, Command, House, answering, current_visit, telling
 from rag.records import ARMS
 from rag.serve import open_serving
@@ -96,8 +96,8 @@ REVIVE: Mapping[str, Revive] = {  # elements beside the card: their props as the
 async def hear(message: cl.Message) -> None:
     """Take in the files that a message brings; then answer its question by both arms, or do what a command says."""
     visit = current_visit(house)
-    if files := files_of(message):
-        await telling(reception.take(visit, files))
+    if message.elements:
+        await telling(reception.hear(visit, message))
         if not message.content.strip():
             return
     word, _, rest = message.content.strip().partition(" ")
@@ -224,4 +224,5 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     app.add_middleware(Guard)
     app.router.routes.insert(0, APIRoute("/project/translations", words))
     app.router.routes.insert(0, reports_route(settings.runs))
+    app.router.routes.insert(0, sources.pdf_route(house))
     app.router.routes[:0] = scoreboard.routes(house)

@@ -35,7 +35,7 @@ def main() -> None:
         PARTS[name](cells, given.seeds)
 
 
-QUICK_DOCUMENTS = 24  # its labels part takes four minutes on two cores; the intervals are wide
+QUICK_DOCUMENTS = 24  # fewer leave too few rated questions to train on; the intervals are wide
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.cells import HIT, JUDGED, Cells, Rater, values_of
+from benchmarks.rules import RULES
 from benchmarks.squad import Asked
 from rag.embed import bf16_pays, load_trainable, pick_device, wrap
 from rag.feedback import derive_labels
 from rag.index import load_corpus
-from rag.records import Answer, LabelledPair, Pair, Rating, content_id
+from rag.records import Answer, Pair, Rating, content_id
 from rag.stats import GATE, Interval, paired_bootstrap
 from rag.store import open_store
 from train.credit import credit
@@ -36,6 +37,7 @@ SETS = 20  # of feedback, for the part on never serving a worse model
 TUNED_SETS = 5  # of these, with full training
 SET_SIZES = (50, 100)  # rated queries with a positive
 QUICK_SETS = (3, 0)
+QUICK_RULES = list(RULES)[:1]
 QUICK_RUNS = ("explore 1", "20% of thumbs flipped")
 MADE = (250, 1500)  # queries of each kind: what a bootstrap makes, and what was measured beforehand
 WORSE = 0.01  # ndcg@10 by which a promoted model must not be below the champion
@@ -48,7 +50,7 @@ def labels_to_quality(cells: Cells, seeds: int) -> None:
     asked = cells.world.of("train")
     rows = []
     seeds = 1 if cells.quick else seeds
-    for n in [*(n for n in LABELS if n < len(asked)), len(asked)]:
+    for n in _stages(cells, LABELS):
         ours = [_by_labels(cells, n, Order(seed=seed, cross_fit=False)) for seed in range(seeds)]
         for seed, cell in enumerate(ours):
             rows.append([f"{n} labels, ours, seed {seed}", *_gains(cells, cell), _spent(cell)])
@@ -123,8 +125,8 @@ def cold_start(cells: Cells, seeds: int) -> None:
 
 def fast_against_full(cells: Cells, seeds: int) -> None:
     """Print what an adapter gains beside full training, and in which time."""
-    asked, rows = cells.world.of("train"), []
-    for n in [*(n for n in LABELS if n < len(asked)), len(asked)]:
+    rows = []
+    for n in _stages(cells, LABELS):
         for how, fast in (("full", False), ("fast", True)):
             cell = _by_labels(cells, n, Order(fast=fast, cross_fit=False))
             seconds = f"{cell['facts']['seconds']:.0f}" if "facts" in cell else ""
@@ -139,6 +141,12 @@ PARTS: dict[str, Callable[[Cells, int], None]] = {
     "cold": cold_start,
     "fast": fast_against_full,
 }
+
+
+def _stages(cells: Cells, some: Sequence[int]) -> list[int]:
+    """Return at how many questions to measure: some, and all; the small variant has time for all only."""
+    most = len(cells.world.of("train"))
+    return [most] if cells.quick else [*(n for n in some if n < most), most]
 
 
 def _by_labels(cells: Cells, n: int, order: Order) -> dict[str, Any]:
@@ -169,7 +177,7 @@ def _notebook(cells: Cells, asked: Sequence[Asked]) -> dict[str, Any]:
 def _rounds(cells: Cells, changes: dict[str, object], rater: Rater) -> dict[str, Any]:
     """Ask, rate and train in rounds; the model of each round serves in the next, whatever the gate says."""
     asked = cells.world.of("train")
-    ends = [*(n for n in ROUNDS if n < len(asked)), len(asked)]
+    ends = _stages(cells, ROUNDS)
     rounds: dict[str, Any] = {}
     up = down = 0
     with cells.home(**changes) as (settings, store):
@@ -196,37 +204,6 @@ def _answered(cells: Cells) -> list[tuple[Rating, Answer]]:
         answers = {answer.id: answer for answer in store.answers() if answer.arm == "base"}
         given = [(rating, answers[rating.answer_id]) for rating in store.ratings() if rating.answer_id in answers]
     return sorted(given, key=lambda each: each[1].query)
-
-
-def _outright(labels: Sequence[LabelledPair], weight: float | None = None) -> list[LabelledPair]:
-    """Return the positives as if each had been said outright, so that nobody else is asked; the negative stays."""
-    return [
-        replace(label, origin="mark", weight=weight or label.weight) if label.label == 1 else label for label in labels
-    ]
-
-
-def _first_cited(labels: Sequence[LabelledPair]) -> list[LabelledPair]:
-    most = max((label.weight for label in labels if label.label == 1), default=0.0)
-    return _outright([label for label in labels if label.label != 1 or label.weight == most], 1.0)
-
-
-def _shown(labels: Sequence[LabelledPair], ranks: int) -> list[LabelledPair]:
-    shown = [replace(label, label=1, cited=True) for label in labels if (label.rank or 1) <= ranks]
-    return _outright(shown, 1.0)
-
-
-ALL_RANKS = 50
-RULES: dict[str, Callable[[Sequence[LabelledPair]], list[LabelledPair]]] = {  # of a thumb up
-    "what stands out by order and words; best unused as negative": list,
-    "the same, without that negative": lambda labels: [label for label in labels if label.label == 1],
-    "all cited, shared by order alone; the negative": _outright,
-    "the first cited; the negative": _first_cited,
-    "all cited, each whole; the negative": lambda labels: _outright(labels, 1.0),
-    "each shown": lambda labels: _shown(labels, ALL_RANKS),
-    "the first shown": lambda labels: _shown(labels, 1),
-}
-
-QUICK_RULES = list(RULES)[:1]
 
 
 def _credited(cells: Cells, rule: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from chat.identity import cookie_tag, load_secret
+from chat.signin import Door, open_door
 from rag.errors import BadSetting, StoreFailed, ThumbtuneError
 from rag.prepare import index, told
 from rag.settings import ROOT, Settings, load_settings
@@ -29,11 +30,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         settings = load_settings()
+        door = open_door(settings)
         check_port(settings.host, settings.port)
         check_home(settings.home)
         prepare(settings)
         check_port(settings.host, settings.port)  # again: the first start has taken minutes
-        start(settings)
+        start(settings, door)
     except ThumbtuneError as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
@@ -101,32 +103,39 @@ def run(*command: str) -> int:
             raise
 
 
-def start(settings: Settings) -> None:
+def start(settings: Settings, door: Door) -> None:
     """Run Chainlit until it is stopped."""
     secret = load_secret(settings.secret)
     os.environ.update(
         CHAINLIT_APP_ROOT=str(ROOT),
         CHAINLIT_HOST=settings.host,
         CHAINLIT_PORT=str(settings.port),
-        CHAINLIT_AUTH_SECRET=secret,
+        CHAINLIT_AUTH_SECRET=door.token_key(secret),
         CHAINLIT_AUTH_COOKIE_NAME=f"access_token_{cookie_tag(secret)}",
         HF_HUB_OFFLINE="1",  # indexing has fetched what is needed; the chat never waits for a hub
         TRANSFORMERS_OFFLINE="1",
     )
+    if door.way == "header":
+        os.environ["FORWARDED_ALLOW_IPS"] = ""  # or the server gives the browser's address where the proxy's is judged
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("chainlit").addFilter(lambda record: not any(text in record.getMessage() for text in QUIET))
+    import chainlit
     from chainlit.cli import run_chainlit  # here, because it reads its environment when it is imported
     from chainlit.config import config
 
-    keep_english(ROOT / ".chainlit" / "translations")
+    keep_own(ROOT / ".chainlit" / "translations", Path(chainlit.__file__).parent / "translations")
     config.run.headless = not has_display()
     run_chainlit(str(ROOT / "chainlit_app.py"))
 
 
-def keep_english(folder: Path) -> None:
-    """Remove the translations that Chainlit copies into the tree whenever it is imported; nothing can stop it."""
+def keep_own(folder: Path, theirs: Path) -> None:
+    """Remove the translations that Chainlit copies into the tree whenever it is imported; nothing can stop it.
+
+    They lack the words of this chat. One that was changed here is somebody's work, and stays.
+    """
     for translation in folder.glob("*.json"):
-        if translation.name != "en-US.json":
+        copied = theirs / translation.name
+        if copied.is_file() and copied.read_bytes() == translation.read_bytes():
             translation.unlink(missing_ok=True)
 
 

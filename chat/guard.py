@@ -12,17 +12,26 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+UPLOAD = "/project/file"  # where files are dropped; what lies below it is one of them
+MOST_BYTES = 110_000_000  # of an upload: a document may have 100 MB, and Chainlit takes a request whole, whatever it is
 HOST = re.compile(r"[\w.\-\[\]:]+")
 CLOSED = re.compile(
     # Chainlit's own routes that would let a browser write what only the server may say: a card's props (PUT and
-    # DELETE element), Chainlit's own feedback table, sharing, uploads, tool servers.
+    # DELETE element), Chainlit's own feedback table, sharing, tool servers.
     r"(PUT|DELETE) /project/element|(PUT|DELETE) /feedback|PUT /project/thread/share|GET /project/share/.*"
-    r"|POST /project/file|(POST|DELETE) /mcp"
+    r"|(POST|DELETE) /mcp"
 )
+
+FOREIGN = {  # a dropped file may be anybody's web page: opened at our address, its scripts would speak for the rater
+    "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+    "content-disposition": "attachment",
+}
+PDF = "/document.pdf"  # chat.sources
+VIEWED = {"content-security-policy": "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}  # the viewer's
 
 
 class Guard:
-    """ASGI middleware: refuses what `CLOSED` lists and what other sites ask for; adds the security headers."""
+    """ASGI middleware: refuses what `CLOSED` lists, what other sites ask for and too large files; adds the headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -34,13 +43,24 @@ class Guard:
             return
         headers = Headers(scope=scope)
         if _from_another_site(scope, headers) or CLOSED.fullmatch(f"{scope.get('method')} {scope['path'].rstrip('/')}"):
-            await _refuse(scope, receive, send)
+            await refuse(scope, receive, send)
+            return
+        if _too_large(scope, headers):
+            most = f"A file may have {MOST_BYTES // 10**6 - 10} MB."
+            await JSONResponse({"detail": most}, status_code=413)(scope, receive, send)
             return
         extra = security_headers(headers.get("host", ""))
+        if scope["path"].startswith(f"{UPLOAD}/"):
+            extra |= FOREIGN
+        if scope["path"] == PDF:
+            extra |= VIEWED
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(extra)
+                ours = MutableHeaders(scope=message)
+                ours.update(extra)
+                if scope.get("scheme") == "https":
+                    _secure_cookies(ours)
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
@@ -71,6 +91,14 @@ def security_headers(host: str) -> dict[str, str]:
     }
 
 
+def _too_large(scope: Scope, headers: Headers) -> bool:
+    """Return whether an upload has more bytes than any document may have, or does not say how many."""
+    if (scope.get("method"), scope["path"].rstrip("/")) != ("POST", UPLOAD):
+        return False
+    length = headers.get("content-length", "")
+    return not length.isascii() or not length.isdigit() or int(length) > MOST_BYTES
+
+
 def _from_another_site(scope: Scope, headers: Headers) -> bool:
     """Return whether the browser says that another site's page makes this request (following a link is fine)."""
     asked_by = headers.get("sec-fetch-site", "none")
@@ -78,8 +106,17 @@ def _from_another_site(scope: Scope, headers: Headers) -> bool:
     return asked_by not in ("same-origin", "none") and not follows_link
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+def _secure_cookies(headers: MutableHeaders) -> None:
+    """Keep the cookies that Chainlit sets over https from ever being sent over http."""
+    cookies = headers.getlist("set-cookie")
+    del headers["set-cookie"]
+    for cookie in cookies:
+        headers.append("set-cookie", cookie if "; secure" in cookie.lower() else f"{cookie}; Secure")
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, reason: str = "thumbtune does not allow this.") -> None:
+    """Answer 403 with the reason; close a websocket before it opens."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
         return
-    await JSONResponse({"detail": "thumbtune does not allow this."}, status_code=403)(scope, receive, send)
+    await JSONResponse({"detail": reason}, status_code=403)(scope, receive, send)

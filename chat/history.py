@@ -6,22 +6,28 @@ written and no route serves one. What only the server may know stands in LanceDB
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 from chainlit.element import Element, ElementDict
+from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from chat import finding
 from rag.errors import StoreFailed
 
+MAX_PAGE = 100  # threads in one page, whatever a browser asks for
+DELETED = "Its chat was deleted; your ratings are kept."
+LEAVE = "thumbtune:leave"  # what public/room.js waits for
 NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
 TABLES = """
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, identifier TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
@@ -39,8 +45,16 @@ CREATE TABLE IF NOT EXISTS elements (id TEXT PRIMARY KEY, "threadId" TEXT, type 
 CREATE TABLE IF NOT EXISTS feedbacks (id TEXT PRIMARY KEY, "forId" TEXT NOT NULL, "threadId" TEXT, value INT NOT NULL,
     comment TEXT);
 CREATE INDEX IF NOT EXISTS threads_user ON threads ("userId");
-CREATE INDEX IF NOT EXISTS steps_thread ON steps ("threadId");
+DROP INDEX IF EXISTS steps_thread;
+CREATE INDEX IF NOT EXISTS steps_time ON steps ("threadId", "createdAt");
 CREATE INDEX IF NOT EXISTS elements_thread ON elements ("threadId");
+CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS threads_stay_deleted BEFORE INSERT ON threads
+    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW.id) BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER IF NOT EXISTS steps_stay_deleted BEFORE INSERT ON steps
+    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER IF NOT EXISTS elements_stay_deleted BEFORE INSERT ON elements
+    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
 """
 SAVE_ELEMENT = """
 INSERT INTO elements (id, "threadId", type, name, display, "forId", mime, props)
@@ -48,10 +62,20 @@ VALUES (:id, :threadId, :type, :name, :display, :forId, :mime, :props)
 ON CONFLICT (id) DO UPDATE SET props = excluded.props
 """
 LIST_THREADS = """
-SELECT t.id, t."createdAt", t.name FROM threads t LEFT JOIN steps s ON s."threadId" = t.id
-WHERE t."userId" = :user GROUP BY t.id HAVING :search = '' OR MAX(instr(lower(s.output), :search)) > 0
-ORDER BY MAX(s."createdAt") DESC NULLS LAST, t.id
+SELECT * FROM (
+    SELECT t.id, t."createdAt", t.name,
+        COALESCE((SELECT MAX(s."createdAt") FROM steps s WHERE s."threadId" = t.id), t."createdAt", '') AS last
+    FROM threads t WHERE t."userId" = :user AND {having}
+) WHERE :after = '' OR last || ' ' || id < :after ORDER BY last || ' ' || id DESC LIMIT :limit
 """
+DELETE_THREAD = (
+    "INSERT OR IGNORE INTO deleted (id) VALUES (:id)",
+    'DELETE FROM feedbacks WHERE "forId" IN (SELECT id FROM steps WHERE "threadId" = :id)',
+    'DELETE FROM elements WHERE "threadId" = :id',
+    'DELETE FROM steps WHERE "threadId" = :id',
+    'DELETE FROM folded WHERE "threadId" = :id',
+    "DELETE FROM threads WHERE id = :id",
+)
 
 
 def make_tables(path: Path) -> None:
@@ -60,7 +84,7 @@ def make_tables(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")  # a reader never waits for a writer
-            connection.executescript(TABLES)
+            connection.executescript(TABLES + finding.TABLES)
     except (OSError, sqlite3.Error) as error:
         raise StoreFailed(f"{path}: the chat history cannot be opened ({error}): {_next_step(error)}") from error
 
@@ -79,12 +103,11 @@ class History(SQLAlchemyDataLayer):
         row["props"] = json.dumps(element.get("props") or {})
         try:
             async with self.engine.begin() as connection:
-                await connection.execute(text(SAVE_ELEMENT), row)
+                written = await connection.execute(text(SAVE_ELEMENT), row)
         except SQLAlchemyError as error:
-            reason = getattr(error, "orig", None) or error
-            raise StoreFailed(
-                f"{self.path}: the chat history cannot be written ({reason}): {_next_step(reason)}"
-            ) from error
+            raise self._failed(error) from error
+        if written.rowcount == 0:
+            raise StoreFailed(DELETED)
 
     async def create_element(self, element: Element) -> None:
         """Write what Chainlit itself sends as an element (the room sends its cards by `save_element`)."""
@@ -100,17 +123,51 @@ class History(SQLAlchemyDataLayer):
                 element["props"] = json.loads(str(element["props"]))
         return thread
 
+    async def get_thread_author(self, thread_id: str) -> str:
+        """Return who owns a thread; nobody where there is none (Chainlit would answer 500 in place of 404)."""
+        found = await self.execute_sql(
+            'SELECT "userIdentifier" AS author FROM threads WHERE id = :id', {"id": thread_id}
+        )
+        return str(found[0]["author"] or "") if isinstance(found, list) and found else ""
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread for good: its text is overwritten, tabs that show it leave it, and none can write it back."""
+        try:
+            async with self.engine.begin() as connection:
+                await connection.execute(text("PRAGMA secure_delete = ON"))
+                for statement in DELETE_THREAD:
+                    await connection.execute(text(statement), {"id": thread_id})
+            async with self.engine.connect() as connection:
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))  # the log holds it, too
+        except SQLAlchemyError as error:
+            raise self._failed(error) from error
+        for session in list(ws_sessions_id.values()):
+            if session.thread_id == thread_id:
+                open_new_thread(session)
+                await cast(Any, session.emit)("window_message", LEAVE)  # annotated as returning None
+
+    def _failed(self, error: SQLAlchemyError) -> StoreFailed:
+        reason = getattr(error, "orig", None) or error
+        return StoreFailed(f"{self.path}: the chat history cannot be written ({reason}): {_next_step(reason)}")
+
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
-        """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it)."""
-        search = (filters.search or "").lower()
-        found = await self.execute_sql(LIST_THREADS, {"user": filters.userId, "search": search})
+        """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it).
+
+        With a search: those whose name, questions and answers have every word of it. A cursor says after which time
+        and id a page starts, so that it holds when its thread is deleted.
+        """
+        if filters.search:
+            await asyncio.to_thread(finding.catch_up, self.path, filters.userId or "")
+        condition, words = finding.having(filters.search or "")
+        size = max(1, min(pagination.first, MAX_PAGE))
+        parameters = {"user": filters.userId, "after": pagination.cursor or "", "limit": size + 1, **words}
+        found = await self.execute_sql(LIST_THREADS.format(having=condition), parameters)
         rows = found if isinstance(found, list) else []
-        ids = [row["id"] for row in rows]
-        start = ids.index(pagination.cursor) + 1 if pagination.cursor in ids else 0
-        page = [{**row, "steps": [], "elements": [], "metadata": {}} for row in rows[start : start + pagination.first]]
-        more = len(rows) > start + len(page)
-        first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
-        return PaginatedResponse(pageInfo=PageInfo(hasNextPage=more, startCursor=first, endCursor=last), data=page)
+        cursors = [f"{row.pop('last')} {row['id']}" for row in rows][:size]
+        page = [{**row, "steps": [], "elements": [], "metadata": {}} for row in rows[:size]]
+        first, last = (cursors[0], cursors[-1]) if cursors else (None, None)
+        info = PageInfo(hasNextPage=len(rows) > size, startCursor=first, endCursor=last)
+        return PaginatedResponse(pageInfo=info, data=page)
 
     async def update_thread(
         self,
@@ -130,6 +187,11 @@ class History(SQLAlchemyDataLayer):
     async def get_current_timestamp(self) -> str:
         """Return the time in UTC (Chainlit writes local time and calls it UTC)."""
         return datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def open_new_thread(session: WebsocketSession) -> None:
+    """Let what is asked next in a tab open a new thread; the one that it shows is no more."""
+    session.thread_id, session.thread_id_to_resume, session.has_first_interaction = str(uuid.uuid4()), None, False
 
 
 def shorten(question: str) -> str:

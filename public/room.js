@@ -1,4 +1,5 @@
-// The bar at the top: what else there is beside the chat. Plain DOM, since Chainlit's page has no place for it.
+// The bar at the top: what else there is beside the chat; and names for those of Chainlit's buttons that have none.
+// Plain DOM, since Chainlit's page has no place for either.
 //
 // A button posts its command to the page's own window; Chainlit hands that to the server as if it were typed there
 // (chainlit_app.py, `press`). Chainlit draws its header anew now and then, so the bar is put back where it is missing.
@@ -8,6 +9,18 @@
     ['/train', 'Train', 'Learn from the ratings'],
     ['/documents', 'Documents', 'What is indexed; add or remove'],
   ];
+
+  const NAMES = { // what a screen reader says of Chainlit's icons
+    '#sidebar-trigger-button': 'Threads',
+    '#search-chats-button': 'Search threads',
+    '#new-chat-button': 'New thread',
+    '#upload-button': 'Attach documents',
+    '#chat-submit': 'Send',
+    '#stop-button': 'Stop',
+    '#thread-options': 'Thread options',
+    'button.border-input.bg-background': 'Scroll to the end',
+  };
+  const ROLES = { '#thread-options': 'button', '#upload-button': 'button', 'ul[data-sidebar="menu"] > div': 'listitem' };
 
   const button = ([command, word, title]) => {
     const node = document.createElement('button');
@@ -33,6 +46,9 @@
 
   const bar = () => {
     const nav = document.createElement('nav');
+    const title = document.createElement('h1');
+    title.className = 'sr-only';
+    title.textContent = 'thumbtune';
     nav.className = 'tt-bar';
     nav.setAttribute('aria-label', 'thumbtune');
     const menu = document.createElement('details'); // what a phone shows in place of the row
@@ -44,20 +60,32 @@
     const row = document.createElement('div');
     row.className = 'tt-bar-row';
     row.append(...COMMANDS.map(button), scoreboard());
-    nav.append(row, menu);
+    nav.append(title, row, menu);
     return nav;
   };
+
+  const give = (attribute, values) =>
+    Object.entries(values).forEach(([selector, value]) =>
+      document.querySelectorAll(selector).forEach((node) => {
+        if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
+      }),
+    );
 
   const place = () => {
     const header = document.getElementById('header');
     const spacer = header && [...header.children].find((child) => child.tagName === 'DIV' && !child.className);
     if (spacer && !spacer.querySelector('.tt-bar')) spacer.append(bar());
+    give('aria-label', NAMES);
+    give('role', ROLES);
   };
 
   document.addEventListener('click', (event) => {
     document.querySelectorAll('.tt-bar details[open]').forEach((menu) => {
       if (!menu.contains(event.target)) menu.removeAttribute('open');
     });
+  });
+  window.addEventListener('message', ({ data, source }) => {
+    if (source === window && data === 'thumbtune:leave') window.location.assign('/'); // this chat was deleted
   });
   new MutationObserver(place).observe(document.documentElement, { childList: true, subtree: true });
   place();

@@ -3,7 +3,7 @@
     ThumbtuneError                 one line for the user; a command prints it and exits 2
     ├── BadSetting                 a value in the environment, .env or on the command line
     ├── NoDocuments                nothing to index: folder missing, empty, or nothing readable in it
-    ├── Unreadable                 one file that cannot be used (rag.loaders): it is skipped with this reason
+    ├── Unreadable                 one file that cannot be used: it is skipped with this reason
     ├── BadModel                   a model reference that does not load, or weights that are not what they claim
     ├── NotIndexed                 an arm has no complete table for this corpus and model
     ├── BadQuery                   an empty query, or one too long
@@ -12,7 +12,9 @@
     ├── BadRating                  a rating that names an unknown answer or value, or a rater of whom there is none
     ├── BadLabels                  a file of labels that does not parse, or cannot be written
     ├── StoreFailed                LanceDB could not read or write: disk full, folder read-only, a damaged table
+    ├── UnknownDocument            removal of a document that was not dropped into the chat, or is gone by now
     ├── NotEnoughFeedback          too few rated queries to train on
+    ├── TrainingRefused            a training that the chat cannot start or stop, or not for this rater
     └── UnknownVersion             promote or roll back to a version that is not there
 
 Every message says what was wrong, with the value, and the next step. A programmer's mistake is not in this tree: it
@@ -30,6 +32,10 @@ class BadSetting(ThumbtuneError):
 
 class NoDocuments(ThumbtuneError):
     """The documents folder is missing, empty, or holds nothing that can be read."""
+
+
+class Unreadable(ThumbtuneError):
+    """A file is not usable as a document; the message says why."""
 
 
 class BadModel(ThumbtuneError):
@@ -64,8 +70,16 @@ class StoreFailed(ThumbtuneError):
     """LanceDB could not read or write."""
 
 
+class UnknownDocument(ThumbtuneError):
+    """A document that is to be removed was not dropped into the chat, or is gone by now."""
+
+
 class NotEnoughFeedback(ThumbtuneError):
     """There are too few rated queries to train on."""
+
+
+class TrainingRefused(ThumbtuneError):
+    """A training cannot be started or stopped from the chat, or this rater may not do it."""
 
 
 class UnknownVersion(ThumbtuneError):

@@ -1,43 +1,37 @@
 """A file's bytes -> its text, its title and its sections. One loader per kind of file; none touches a disk.
 
+LOADERS is the one registry. Markdown, plain text, web pages and PDF are read here, the others in modules of their own.
 What a loader cannot use it refuses with Unreadable, whose message is what the user reads about that file.
 """
 
 from __future__ import annotations
 
-import codecs
 import logging
 import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
-import charset_normalizer
 import pypdfium2
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from rag.chunking import PARAGRAPH, Block, Kind, Section, split
-from rag.errors import ThumbtuneError
+from rag.code import SUFFIXES as CODE_SUFFIXES
+from rag.code import load_code
+from rag.drafts import Extract, decode, good_title, normalise, one_line
+from rag.errors import Unreadable
+from rag.markup import load_docx, load_epub
+from rag.sheets import load_csv, load_xlsx
+from rag.slides import load_pptx
 
 PDF_PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: it cannot be opened without one
-MAX_TITLE_CHARS = 200
-BOMS = (  # the longer ones first: UTF-32's begins with UTF-16's
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
-NEAR_TIE = 0.05  # of coherence, 0 to 1: cp1250 and cp1252 share most letters, and the latter is far commoner
 ESCAPED = re.compile(r"(`+[^`]*`+)|\\([\\`*_{}\[\]()#+\-.!<>~])")
 LINE_END_HYPHEN = re.compile("[\x02\ufffe]")  # what PDFium puts for the hyphen of a word that goes on in the next line
-NOT_A_TITLE = re.compile(
-    r"^(untitled|microsoft word - |powerpoint |slide 1$|.*\.(docx?|tex|dvi|indd|rtf|odt|pptx?)$)", re.I
-)
 KINDS: Mapping[str, Kind] = {
     "paragraph_open": "prose",
     "blockquote_open": "prose",
@@ -48,19 +42,6 @@ KINDS: Mapping[str, Kind] = {
 
 logger = logging.getLogger(__name__)
 _pdfium = threading.Lock()  # PDFium is not thread-safe, and the chat reads uploads in threads
-
-
-class Unreadable(ThumbtuneError):
-    """A file is not usable as a document; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extract:
-    """What a loader makes of a file. `title` is empty where the file tells none."""
-
-    text: str
-    sections: tuple[Section, ...]
-    title: str = ""
 
 
 def load_text(data: bytes) -> Extract:
@@ -75,7 +56,7 @@ def load_markdown(data: bytes) -> Extract:
     title = ""
     if matter := FRONT_MATTER.match(text):
         found = FRONT_MATTER_TITLE.search(matter[1])
-        title, text = _one_line(found[2]) if found else "", text[matter.end() :]
+        title, text = one_line(found[2]) if found else "", text[matter.end() :]
     lines = _outline(text)
     return Extract(text, _sections(text, lines), title or _first_heading(lines))
 
@@ -97,7 +78,30 @@ def load_pdf(data: bytes) -> Extract:
     for number, page in enumerate(pages, 1):
         sections.append(Section(_paragraphs(page, len(text), len(page)), page=number))
         text += page + "\n\n"
-    return Extract(text, tuple(sections), title)
+    empty = sum(not page.strip() for page in pages)
+    told = (
+        f"{empty} of its {len(pages)} pages have no text, as scanned ones: make it searchable (OCR, such as ocrmypdf)"
+    )
+    return Extract(text, tuple(sections), title, told if empty * 2 > len(pages) else "")
+
+
+OUTDATED = {  # they are documents as well, so people must be told that they are not read
+    ".doc": ".docx",
+    ".odt": ".docx",
+    ".rtf": ".docx",
+    ".pages": ".docx",
+    ".ppt": ".pptx",
+    ".odp": ".pptx",
+    ".xls": ".xlsx",
+    ".ods": ".xlsx",
+    ".numbers": ".xlsx",
+    ".mobi": ".epub",
+    ".azw3": ".epub",
+}
+
+
+def _refuse(better: str, data: bytes) -> Extract:
+    raise Unreadable(f"files of this kind are not read: save it as {better}")
 
 
 LOADERS: Mapping[str, Callable[[bytes], Extract]] = {
@@ -108,34 +112,17 @@ LOADERS: Mapping[str, Callable[[bytes], Extract]] = {
     ".html": load_html,
     ".htm": load_html,
     ".pdf": load_pdf,
+    ".docx": load_docx,
+    ".pptx": load_pptx,
+    ".xlsx": load_xlsx,
+    ".xlsm": load_xlsx,
+    ".csv": load_csv,
+    ".tsv": load_csv,
+    ".epub": load_epub,
+    **dict.fromkeys(CODE_SUFFIXES, load_code),
+    **{old: partial(_refuse, better) for old, better in OUTDATED.items()},
 }
-
-
-def decode(data: bytes) -> str:
-    """Return bytes as text: by their byte order mark, as UTF-8, or in the encoding that fits best; or refuse them."""
-    encoding = next((encoding for bom, encoding in BOMS if data.startswith(bom)), "utf-8")
-    if encoding == "utf-8" and b"\0" in data:
-        raise Unreadable("it is not text: it has NUL bytes, as binary files have")
-    try:
-        return data.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError:
-        return _guess(data)
-
-
-def normalise(text: str) -> str:
-    """Return text with plain line ends and without what LanceDB cannot store: NULs and halves of surrogate pairs."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return text.encode("utf-8", "ignore").decode("utf-8")
-
-
-def _guess(data: bytes) -> str:
-    guesses = charset_normalizer.from_bytes(data)
-    best = guesses.best()
-    if best is None:
-        raise Unreadable("it is not text: no known encoding fits its bytes; save it as UTF-8")
-    western = next((guess for guess in guesses if "cp1252" in guess.could_be_from_charset), best)
-    near = western.chaos <= best.chaos and western.coherence >= best.coherence - NEAR_TIE
-    return str(western if near else best)
+NAMED = tuple(suffix for suffix in LOADERS if suffix not in (*CODE_SUFFIXES, *OUTDATED))  # in a list for people
 
 
 def _paragraphs(text: str, offset: int, length: int) -> tuple[Block, ...]:
@@ -179,7 +166,7 @@ def _outline(markdown: str) -> list[Lines]:
 def _plain(parser: MarkdownIt, inline: str) -> str:
     """Return a heading without its markup."""
     children = parser.parseInline(inline)[0].children or []
-    return _one_line("".join(child.content or " " * (child.type == "softbreak") for child in children))
+    return one_line("".join(child.content or " " * (child.type == "softbreak") for child in children))
 
 
 def _sections(text: str, outline: list[Lines]) -> tuple[Section, ...]:
@@ -222,7 +209,7 @@ def _main_text(html: str) -> tuple[str, str]:
         raise Unreadable(f"its HTML cannot be read ({type(error).__name__}): save the page anew") from error
     if not markdown:
         raise Unreadable("no main text was found in this page: it is empty, or a script makes its text")
-    return normalise(markdown), _one_line(title)
+    return normalise(markdown), one_line(title)
 
 
 def _extract_markdown(html: str) -> tuple[str, str]:
@@ -278,11 +265,6 @@ def _page_text(pdf: pypdfium2.PdfDocument, number: int) -> str:
 
 def _pdf_title(pdf: pypdfium2.PdfDocument) -> str:
     try:
-        title = _one_line(pdf.get_metadata_value("Title"))
+        return good_title(pdf.get_metadata_value("Title"))
     except UnicodeDecodeError:
         return ""
-    return "" if NOT_A_TITLE.match(title) else title
-
-
-def _one_line(title: str) -> str:
-    return " ".join(normalise(title).split())[:MAX_TITLE_CHARS]

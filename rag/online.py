@@ -57,7 +57,7 @@ def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outco
     duels: dict[str, dict[Arm, Answer]] = {}
     for answer in answers:
         duels.setdefault(answer.duel, {})[answer.arm] = answer
-    telling = {duel: arms for duel, arms in duels.items() if len(arms) == 2 and _differ(*arms.values())}
+    telling = {duel: arms for duel, arms in duels.items() if len(arms) == 2 and differ(*arms.values())}
     duel_of = {answer.id: duel for duel, arms in telling.items() for answer in arms.values()}
     said: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
@@ -71,11 +71,16 @@ def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outco
 def win_rate(found: Iterable[Outcome], model: str, since: datetime | None = None) -> WinRate:
     """Return how often a model won against base; `since` leaves out what was decided before that moment."""
     winners = [each.winner for each in found if each.model == model and (since is None or each.at >= since)]
+    return count(winners)
+
+
+def count(winners: Sequence[Winner]) -> WinRate:
+    """Return the win rate that these duels come to."""
     won, lost = winners.count("tuned"), winners.count("base")
     return WinRate(won, lost, winners.count("tie"), winners.count("both bad"), share_interval(won, won + lost))
 
 
-def _differ(one: Answer, other: Answer) -> bool:
+def differ(one: Answer, other: Answer) -> bool:
     """Return whether two answers were written from different chunks; their order alone decides nothing."""
     return {hit.chunk.id for hit in one.hits} != {hit.chunk.id for hit in other.hits}
 

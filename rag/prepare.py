@@ -8,36 +8,46 @@ from typing import Never
 from tqdm import tqdm
 
 from rag.embed import load_embedder
-from rag.index import IndexReport, load_corpus, update_documents, update_vectors
-from rag.ingest import ingest
+from rag.index import (
+    IndexReport,
+    changing_documents,
+    cutting,
+    load_corpus,
+    read_files,
+    update_documents,
+    update_vectors,
+)
 from rag.retrieve import arm_models
 from rag.settings import Settings
-from rag.store import open_store
+from rag.store import Store, open_store
 
 
 def index(settings: Settings) -> IndexReport:
     """Bring documents and both arms' tables level with the files, with a progress bar for each step that has work."""
     store = open_store(settings.lancedb)
+    try:
+        with changing_documents(store):
+            return _index(settings, store)
+    finally:
+        store.close()
+
+
+def _index(settings: Settings, store: Store) -> IndexReport:
     corpus = load_corpus(settings)
     references = {reference: name for name, reference in arm_models(settings, corpus.folders_id).values()}
     references.setdefault(settings.start_model, settings.start_model)
     embedders = {reference: load_embedder(reference, settings) for reference in references}
-    counter = embedders[settings.start_model].count_tokens
-    limit = min(settings.chunk_tokens, *(embedder.max_tokens for embedder in embedders.values()))
-    known = store.document_hashes(corpus.id)
-    outcomes = ingest(
-        settings.docs,
-        known=known,
-        count_tokens=counter,
-        chunk_tokens=limit,
-        progress=lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
-        without=[settings.home],
+    outcomes = read_files(
+        settings,
+        corpus,
+        store.document_hashes(corpus.id),
+        cutting(settings, embedders[settings.start_model], embedders.values()),
+        lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
     )
     report = update_documents(store, corpus, outcomes)
     for _, reference in arm_models(settings, corpus.folders_id).values():
         with tqdm(desc=f"embedding ({references[reference]})", unit="chunk", disable=None, leave=False) as bar:
             update_vectors(store, corpus.id, embedders[reference], partial(_advance, bar))
-    store.close()
     return report
 
 

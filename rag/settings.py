@@ -65,6 +65,20 @@ class Settings(BaseSettings):
     host: str = Field("localhost", description="address the chat listens on")
     port: int = Field(8000, ge=1, le=65535, description="port the chat listens on")
 
+    # who may come in: everybody who reaches the page, or what one of these three says
+    passwords: Path | None = Field(None, description="file of lines name:hash; people sign in by name and password")
+    oauth_allow: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="who may sign in by OAuth: names or @domains, separated by commas; * for everybody"
+    )
+    trusted_header: str = Field("", description="request header in which a reverse proxy names who has signed in there")
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="addresses or networks of that proxy, separated by commas; empty: this machine"
+    )
+
+    trainers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="who may train and promote from the chat: names, separated by commas; empty: everybody in it"
+    )
+
     @field_validator("docs", mode="before")
     @classmethod
     def _split_docs(cls, value: Any) -> Any:  # noqa: ANN401  # pydantic hands over whatever was given
@@ -72,9 +86,16 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("home", "docs", mode="after")
+    @field_validator("oauth_allow", "trusted_proxies", "trainers", mode="before")
     @classmethod
-    def _resolve(cls, value: Path | tuple[Path, ...]) -> Path | tuple[Path, ...]:
+    def _split_commas(cls, value: Any) -> Any:  # noqa: ANN401  # pydantic hands over whatever was given
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("home", "docs", "passwords", mode="after")
+    @classmethod
+    def _resolve(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
+        if value is None:
+            return None
         if isinstance(value, Path):
             return value.expanduser().resolve()
         return tuple(path.expanduser().resolve() for path in value)
@@ -134,7 +155,7 @@ class Settings(BaseSettings):
 
     @property
     def uploads(self) -> Path:
-        """Return the folder of files that belong to threads."""
+        """Return the folder of files that were dropped into the chat, in one folder for each documents folder."""
         return self.home / "uploads"
 
     @property

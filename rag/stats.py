@@ -21,6 +21,7 @@ Values = NDArray[np.float64]  # one number per query, in the order of the qrels
 GATE = (
     "ndcg@10"  # the metric that decides: it sees every rank, so it needs about half the queries that hit_rate@5 needs
 )
+MIN_QUERIES = 50  # rated, to train on; below this a gain is a lottery: between -1.2 and +5.5 points (docs/log.md)
 NORMAL_95 = 1.96  # standard errors from the middle to either end of a 95% interval
 RESAMPLES = 5000
 BLOCK = 512  # resamples drawn at once: 512 x 10,000 queries are 40 MB of indices

@@ -60,9 +60,10 @@ class Store:
         rows = self._rows(tables.DOCUMENTS, col("corpus") == lit(corpus), ["source", "hash"])
         return {row["source"]: row["hash"] for row in rows}
 
-    def documents(self, corpus: str) -> list[Document]:
-        """Return the documents of a corpus, by source."""
-        rows = self._rows(tables.DOCUMENTS, col("corpus") == lit(corpus))
+    def documents(self, corpus: str, source: str = "") -> list[Document]:
+        """Return the documents of a corpus, by source; or the one of this source, if it is there."""
+        one, all_of_them = col("id") == lit(content_id(corpus, source)), col("corpus") == lit(corpus)
+        rows = self._rows(tables.DOCUMENTS, one if source else all_of_them)
         return sorted((tables.read_document(row) for row in rows), key=lambda document: document.source)
 
     def put_documents(self, corpus: str, documents: Sequence[Document]) -> None:
@@ -120,6 +121,11 @@ class Store:
         vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
         return [tables.read_chunk(row) for row in rows], vectors
 
+    def chunks(self, table: str, ids: Iterable[str]) -> list[Chunk]:
+        """Return those of these chunks (IN_LIST at most) that a table holds."""
+        columns = ["id", *(field.name for field in tables.CHUNK)]
+        return [tables.read_chunk(row) for row in self._rows(table, col("id").isin(sorted(set(ids))), columns)]
+
     def search(self, table: str, vector: Vectors, k: int) -> list[Hit]:
         """Return the k chunks nearest to a unit vector by cosine, exactly (no index), best first, ties by id."""
         columns = ["id", *(field.name for field in tables.CHUNK), "_distance"]
@@ -130,6 +136,19 @@ class Store:
 
         rows = sorted(_guard(self.folder, query), key=lambda row: (row["_distance"], row["id"]))
         return [Hit(tables.read_chunk(row), rank, 1.0 - row["_distance"]) for rank, row in enumerate(rows, start=1)]
+
+    def search_ids(self, table: str, vectors: Vectors, k: int) -> list[list[str]]:
+        """Return for each vector, shape (n, dim), the ids that `search` finds; 200 at once take 1/50 of the time."""
+
+        def query() -> list[tables.Row]:
+            found = self._open(table).search(vectors).distance_type("cosine").select(["id", "_distance"]).limit(k)
+            return list(found.to_list())
+
+        found: list[list[str]] = [[] for _ in vectors]
+        rows = _guard(self.folder, query) if len(vectors) else []
+        for row in sorted(rows, key=lambda row: (row["_distance"], row["id"])):
+            found[row.get("query_index", 0)].append(row["id"])
+        return found
 
     def index_words(self, table: str) -> None:
         """Make the index that `search_text` reads, unless nothing was written since it was made."""
@@ -160,11 +179,10 @@ class Store:
 
     def answers(self, ids: Iterable[str] | None = None) -> list[Answer]:
         """Return the answers of these ids, or all."""
-        if ids is None:
-            return [tables.read_answer(row) for row in self._rows(tables.ANSWERS)]
-        wanted = sorted(set(ids))
-        parts = (wanted[start : start + IN_LIST] for start in range(0, len(wanted), IN_LIST))
-        return [tables.read_answer(row) for part in parts for row in self._rows(tables.ANSWERS, col("id").isin(part))]
+        wanted = sorted(set(ids or ()))
+        parts = [col("id").isin(wanted[start : start + IN_LIST]) for start in range(0, len(wanted), IN_LIST)]
+        found = [self._arrow(tables.ANSWERS, part) for part in ([None] if ids is None else parts)]
+        return [answer for table in found if table is not None for answer in tables.read_answers(table)]
 
     def put_ratings(self, ratings: Sequence[Rating]) -> None:
         """Write ratings in one atomic step; a rater's former rating of the same target is replaced."""
@@ -181,6 +199,16 @@ class Store:
     def labels(self) -> list[LabelledPair]:
         """Return all rows of `training_pairs`."""
         return [tables.read_label(row) for row in self._rows(tables.TRAINING_PAIRS)]
+
+    def solved_queries(self) -> set[str]:
+        """Return the queries for which somebody knows a right chunk: those with a label of 1."""
+        rows = self._rows(tables.TRAINING_PAIRS, col("label") == lit(1), ["query"])
+        return {row["query"] for row in rows}
+
+    def stamp(self) -> tuple[int, ...]:
+        """Return what changes with every write to documents, answers, ratings or labels; takes 2 ms."""
+        names = [name for name in tables.SCHEMAS if self.has_table(name)]
+        return _guard(self.folder, lambda: tuple(int(self._open(name).version) for name in names))
 
     def delete_rater(self, rater: str) -> tuple[int, int]:
         """Delete a rater's ratings, then the labels that followed from them; return how many of each.
@@ -215,14 +243,19 @@ class Store:
             return tables.add_missing_columns(self._db.open_table(name), schema)
 
     def _rows(self, name: str, where: Any = None, columns: list[str] | None = None) -> list[tables.Row]:  # noqa: ANN401
-        if not self.has_table(name):
-            return []
+        found = self._arrow(name, where, columns)
+        return [] if found is None else list(found.to_pylist())
 
-        def read() -> list[tables.Row]:
+    def _arrow(self, name: str, where: Any = None, columns: list[str] | None = None) -> Any:  # noqa: ANN401
+        """Return rows as an Arrow table, or None where there is no table of this name."""
+        if not self.has_table(name):
+            return None
+
+        def read() -> Any:  # noqa: ANN401
             query = self._open(name).search()
             query = query if where is None else query.where(where)
             query = query if columns is None else query.select(columns)
-            return list(query.to_arrow().to_pylist())
+            return query.to_arrow()
 
         return _guard(self.folder, read)
 

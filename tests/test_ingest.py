@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pdfs import make_pdf
-from rag.errors import NoDocuments
+from rag.errors import NoDocuments, Unreadable
 from rag.ingest import (
     MAX_FILE_BYTES,
     Corpus,
@@ -19,7 +19,6 @@ from rag.ingest import (
     Outcome,
     Skipped,
     Unchanged,
-    Unreadable,
     corpus_of,
     find_files,
     ingest,
@@ -120,7 +119,7 @@ def test_outcomes_come_one_by_one_so_that_the_caller_may_stop(tmp_path: Path) ->
 
 
 def test_unknown_kinds_and_hidden_files_are_left_out(tmp_path: Path) -> None:
-    for name in ("a.md", "questions.jsonl", "b.docx", ".hidden.md", "README", "md"):
+    for name in ("a.md", "questions.jsonl", "b.gif", ".hidden.md", "README", "md"):
         write(tmp_path / name)
     assert sources(tmp_path) == ["a.md"]
 
@@ -201,7 +200,7 @@ def test_a_file_name_that_is_no_utf8_gets_a_source_that_is(tmp_path: Path) -> No
 # what is missing
 
 
-@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: write(p / "a.docx")])
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: write(p / "a.gif")])
 def test_a_folder_that_is_missing_or_has_nothing_to_read_is_named(tmp_path: Path, make: object) -> None:
     folder = tmp_path / "my docs"
     make(folder)  # type: ignore[operator]
@@ -221,8 +220,8 @@ def test_one_missing_folder_of_several_is_an_error_and_not_a_deletion(tmp_path: 
 
 
 def test_a_single_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoDocuments, match=r"a\.docx' is neither a folder nor a document"):
-        find_files([write(tmp_path / "a.docx")])
+    with pytest.raises(NoDocuments, match=r"a\.gif' is neither a folder nor a document"):
+        find_files([write(tmp_path / "a.gif")])
 
 
 # what cannot be used: each is skipped with a reason, and the file beside it is indexed
@@ -244,6 +243,14 @@ def test_a_single_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
 def test_a_bad_file_is_skipped_with_its_reason(tmp_path: Path, name: str, content: bytes, why: str) -> None:
     write(tmp_path / name, content)
     assert reason(tmp_path / name).startswith(why)
+
+
+def test_a_file_that_is_mostly_scanned_is_indexed_and_told(tmp_path: Path) -> None:
+    write(tmp_path / "a.pdf", make_pdf("Cats sleep.", "", ""))
+    document, skipped = outcomes(tmp_path)
+    assert isinstance(document, Document)
+    assert isinstance(skipped, Skipped)
+    assert skipped.reason.startswith("2 of its 3 pages have no text")
 
 
 def test_a_file_that_is_too_large_is_not_read_at_all(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdfs import make_pdf
-from rag.loaders import LOADERS, Extract, Unreadable, decode, load_html, load_markdown, load_pdf, load_text, normalise
+from rag.drafts import Extract, decode, normalise
+from rag.errors import Unreadable
+from rag.loaders import LOADERS, OUTDATED, load_html, load_markdown, load_pdf, load_text
 
 ENCRYPTED = Path(__file__).parent / "files" / "encrypted.pdf"  # its password is "secret"
 PAGE = """<!doctype html><html><head><title>Cats - a site</title></head><body>
@@ -149,6 +151,11 @@ def test_a_scanned_pdf_says_that_it_has_no_text() -> None:
         load_pdf(data.getvalue())
 
 
+def test_a_pdf_of_which_most_pages_are_scanned_says_how_many() -> None:
+    assert load_pdf(make_pdf("Cats sleep.", "", "")).lost.startswith("2 of its 3 pages have no text")
+    assert load_pdf(make_pdf("Cats sleep.", "")).lost == ""
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
 def test_text_is_read_in_its_encoding(encoding: str) -> None:
     text = "Où êtes-vous? Les élèves étudient à l'école française."
@@ -192,3 +199,10 @@ def test_a_damaged_pdf_is_read_or_refused_with_a_reason(data: st.DataObject) -> 
     for _ in range(data.draw(st.integers(1, 8))):
         pdf[data.draw(st.integers(0, len(pdf) - 1))] = data.draw(st.integers(0, 255))
     assert read_or_reason(".pdf", bytes(pdf)).strip()
+
+
+@pytest.mark.parametrize("suffix", OUTDATED)
+def test_a_document_of_a_kind_that_is_not_read_says_what_to_save_it_as(suffix: str) -> None:
+    with pytest.raises(Unreadable, match=rf"not read: save it as \.{OUTDATED[suffix][1:]}$"):
+        LOADERS[suffix](b"anything")
+    assert OUTDATED[suffix] in LOADERS

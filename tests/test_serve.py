@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import pytest
 
-from fakes import endpoint, stream
+from fakes import completion, endpoint, stream
 from rag.duel import Done, Failed
 from rag.errors import NotIndexed
 from rag.feedback import rate_answer
@@ -86,3 +86,11 @@ def test_equal_weights_in_both_arms_are_told(settings: Settings) -> None:
 def test_an_unindexed_home_says_what_to_do(settings: Settings) -> None:
     with pytest.raises(NotIndexed, match="python -m rag index"):
         open_serving(settings)
+
+
+async def test_a_follow_up_is_rewritten_by_the_llm_that_answers(settings: Settings) -> None:
+    index(settings)
+    with endpoint(completion("What does the cat drink at night?")) as (url, _):
+        serving = open_serving(settings.model_copy(update={"openai_base_url": url}))
+        asked = await serving.standalone("And at night?", [("What does the cat drink?", "Milk.")])
+    assert (asked.query, asked.changed) == ("What does the cat drink at night?", True)

@@ -49,6 +49,21 @@ def test_search_ranks_by_cosine(store: Store) -> None:
     assert [(hit.rank, hit.chunk, round(hit.score, 4)) for hit in hits] == [(1, CHUNKS[0], 0.8), (2, CHUNKS[1], 0.6)]
 
 
+def test_many_searches_at_once_find_what_one_by_one_finds(store: Store) -> None:
+    store.put_chunks("t", CHUNKS, EYE)
+    vectors = np.array([[0.8, 0.6, 0], [0, 0.6, 0.8], [0.6, 0, 0.8]], dtype=np.float32)
+    for n in range(4):
+        one_by_one = [[hit.chunk.id for hit in store.search("t", vector, 2)] for vector in vectors[:n]]
+        assert store.search_ids("t", vectors[:n], 2) == one_by_one
+
+
+def test_chunks_are_read_by_their_ids_and_unknown_ones_left_out(store: Store) -> None:
+    store.put_chunks("t", CHUNKS, EYE)
+    assert store.chunks("t", [CHUNKS[2].id, "unknown"]) == [CHUNKS[2]]
+    assert store.chunks("t", []) == []
+    assert store.chunks("no such table", [CHUNKS[0].id]) == []
+
+
 def worded(store: Store, table: str, *texts: str) -> None:
     chunks = [make_chunk(text) for text in texts]
     store.put_chunks(table, chunks, np.tile(np.float32([0.6, 0.8, 0]), (len(chunks), 1)))

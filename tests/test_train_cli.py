@@ -30,7 +30,9 @@ from rag.prepare import index
 from rag.registry import START_WEIGHTS, Registry, Version
 from rag.settings import ROOT, Settings
 from rag.store import open_store
+from rag.underway import STATE_FILE, read_training
 from train.__main__ import main
+from train.clock import TUNING
 from train.folder import trained_pairs, trained_recipe
 from train.split import is_held_out
 from train.tune import WHOLE
@@ -240,7 +242,11 @@ def test_a_dry_run_says_what_there_is_to_go_on_and_changes_nothing(use, capsys) 
     assert lines[0].startswith("labels: 80 pairs on 80 queries")
     assert lines[1].startswith("split: 80 queries judge, cross-fitted; ")
     assert lines[2:] == ["dry run: nothing was trained and nothing changed"]
-    assert contents(settings) == before
+    after = contents(settings)
+    assert {name for name in after | before if after.get(name) != before.get(name)} <= {STATE_FILE}
+    told = read_training(settings.home)
+    assert told is not None
+    assert (told.command, told.state, list(told.lines)) == ("python -m train --dry-run", "done", lines)
 
 
 def test_a_fast_training_is_an_adapter_that_serves_from_the_start_models_table(use, world: World) -> None:
@@ -335,7 +341,7 @@ def test_too_few_rated_queries_are_one_line_and_nothing_is_touched(use, world: W
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("error: 7 rated queries with a positive, need 50: rate more answers, or import labels")
-    assert files(settings) - before == {"training.lock"}
+    assert files(settings) - before == {"training.lock", "training.json"}
 
 
 def test_documents_that_are_not_indexed_say_what_to_run(settings: Settings, use, monkeypatch, capsys) -> None:
@@ -425,7 +431,10 @@ def test_a_training_that_is_stopped_leaves_all_as_it_was_and_goes_on_where_it_wa
     assert process.returncode == 130, out + err
     assert err == "stopped: what served before serves on; the same training goes on where it was\n"
     left = {name for name in files(settings) ^ before if not name.startswith(("lancedb/", "cache/training/"))}
-    assert left == {"training.lock"}
+    assert left == {"training.lock", "training.json"}
+    told = read_training(settings.home)
+    assert told is not None
+    assert (told.pid, told.state, told.stage) == (process.pid, "stopped", TUNING)
     assert Registry(settings.models).versions() == []
     assert main(["--epochs", EPOCHS]) == 0
     uninterrupted = Registry(world.trained / "models").version("v1")

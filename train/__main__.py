@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,8 +18,10 @@ from rag.index import load_corpus
 from rag.registry import START_WEIGHTS, Registry
 from rag.settings import Settings, load_settings
 from rag.store import Store, open_store
+from rag.underway import LOCK_FILE, read_training
+from train import progress
 from train.asking import let_llm_ask
-from train.clock import Clock, bar, leads
+from train.clock import GATHERING, Clock, bar, leads, stages
 from train.history import compare, show
 from train.measure import measure_by_file, measure_held_out
 from train.promote import promote_by_hand, roll_back
@@ -34,13 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops a training stops it as Ctrl-C does
     given = build_parser().parse_args(argv)
+    given.command = shlex.join(["python", "-m", "train", *(sys.argv[1:] if argv is None else argv)])
     try:
         given.run(given)
     except ThumbtuneError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
-        print("stopped: what served before serves on; the same training goes on where it was", file=sys.stderr)
+        print(progress.STOPPED, file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -111,53 +114,60 @@ def _train(given: argparse.Namespace) -> None:
     with alone, closing(open_store(settings.lancedb)) as store:
         if given.bootstrap and bootstrap_is_done(settings):
             return
-        if given.questions and leads():
-            let_llm_ask(settings, store, dry_run=given.dry_run)
-        if not given.bootstrap:
-            train(settings, store, order, given.dry_run)
-        else:
+        with progress.told_to_others(settings.home if leads() else None, given.command):
+            if given.questions and leads():
+                let_llm_ask(settings, store, dry_run=given.dry_run)
             try:
                 train(settings, store, order, given.dry_run)
-            except NotEnoughFeedback as error:  # small folders are no fault: the chat works without a bootstrap
-                print(f"bootstrap: {error}")
+            except NotEnoughFeedback as error:
+                if not given.bootstrap:
+                    raise
+                say(f"bootstrap: {error}")  # small folders are no fault: the chat works without a bootstrap
 
 
 def train(settings: Settings, store: Store, order: Order, dry_run: bool) -> None:
     """Print what there is to go on; unless it is a dry run, learn from it, and print the verdict last."""
-    clock = Clock(lambda line: print(line, flush=True))
+    clock = Clock(say)
+    progress.now().plan([GATHERING])
     seen = prospect(settings, store, order)
-    clock.done("gathering", seen.told())
+    progress.now().plan([GATHERING] if dry_run else stages(len(seen.trial.splits)))
+    clock.done(GATHERING, seen.told())
     if dry_run:
-        print("dry run: nothing was trained and nothing changed")
+        say("dry run: nothing was trained and nothing changed")
         return
     from train.run import learn  # torch takes seconds to import: not before there is enough to train on
 
     learned = learn(settings, store, order, seen, clock)
     if learned is None:
         return
-    print(f"report: {learned.report}\n{learned.version.summary}")
+    say(f"report: {learned.report}\n{learned.version.summary}")
     if order.promote and learned.version.verdict == "keep":
-        print(f"{learned.version.name} serves all the same: --promote")
+        say(f"{learned.version.name} serves all the same: --promote")
+    progress.now().end("done", version=learned.version.name)
+
+
+def say(line: str) -> None:
+    """Print a line, and keep it for whoever looks at the training from elsewhere."""
+    print(line, flush=True)
+    progress.now().line(line)
 
 
 @contextmanager
 def sole_trainer(home: Path) -> Iterator[None]:
     """Let one training run at a time in a home; raise StoreFailed with the process that runs the other."""
-    holder = home / "training.pid"
-    lock = FileLock(home / "training.lock", timeout=0)
+    lock = FileLock(home / LOCK_FILE, timeout=0)
     try:
         home.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-        holder.write_text(f"process {os.getpid()} since {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     except Timeout:
-        who = holder.read_text() if holder.exists() else "another process"
+        other = read_training(home)
+        who = other.who if other and other.is_running else "another process"
         raise StoreFailed(f"a training is under way already ({who}): wait for it, or stop it") from None
     except OSError as error:
         raise StoreFailed(f"{home}: cannot be written ({error}): set THUMBTUNE_HOME elsewhere") from error
     try:
         yield
     finally:
-        holder.unlink(missing_ok=True)
         lock.release()
 
 

@@ -13,6 +13,19 @@ from typing import Any
 from tqdm import tqdm
 
 from rag.index import Embedded
+from train import progress
+
+GATHERING, MEETING, TUNING, SETTLING = "gathering", "base, champion and hard negatives", "tuning", "verdict and report"
+
+
+def stages(parts: int) -> list[str]:
+    """Return the stages of a training whose trial has this many parts, in their order."""
+    return [GATHERING, MEETING, TUNING, *(judging(part, parts) for part in range(1, parts + 1)), SETTLING]
+
+
+def judging(part: int, parts: int) -> str:
+    """Return the name of the stage in which one part of the trial is judged."""
+    return f"judging, part {part} of {parts}"
 
 
 def leads() -> bool:
@@ -31,6 +44,7 @@ class Clock:
         """End a stage, and say its line."""
         now = time.monotonic()
         self.seconds[stage], self._since = now - self._since, now
+        progress.now().done(stage)
         if line and leads():
             self._say(line)
 
@@ -42,8 +56,12 @@ class Clock:
 def bar(text: str) -> Embedded:
     """Return a progress to be told (done in this step, total); on a terminal it draws a bar with the time left."""
     drawn: list[tqdm[Any]] = []
+    so_far = 0
 
-    def progress(done: int, total: int) -> None:
+    def tell(done: int, total: int) -> None:
+        nonlocal so_far
+        so_far += done
+        progress.now().step(text, so_far, total)
         if total and not drawn:
             drawn.append(tqdm(total=total, desc=text, unit="chunk", disable=None if leads() else True, leave=False))
         for each in drawn:
@@ -51,4 +69,4 @@ def bar(text: str) -> Embedded:
             if each.n >= total:
                 each.close()
 
-    return progress
+    return tell

@@ -18,7 +18,7 @@ from rag.records import Pair, Qrels
 from rag.registry import Registry, Version
 from rag.settings import Settings
 from rag.stats import GATE, Values
-from train.clock import Clock
+from train.clock import Clock, judging
 from train.contest import Entrant, enter_again, enter_made, entered
 from train.evaluate import Contender, Runs, full, scores_of, trial_runs
 from train.facts import Facts, config_of, data_of, former_points, labels_of, peak_memory_mb, seen_by_champion
@@ -152,7 +152,7 @@ class Course:
             theirs = self._champion_on(part) if trial.kind == "cross-fitted" else self._served["champion"]
             roles = {"base": self._served["base"], "champion": theirs, "challenger": ours}
             yield part.held_out, entered(roles, part.held_out)
-            self._clock.done(f"judging, part {nth + 1} of {len(trial.splits)}")
+            self._clock.done(judging(nth + 1, len(trial.splits)))
 
     def _may_adapt_champion(self) -> bool:
         """Return whether an adapter may stand on the champion's weights: not where folds judge and these saw them.

@@ -18,10 +18,11 @@ from rag.index import corpus_chunks, update_vectors
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 from rag.registry import START_WEIGHTS
 from rag.settings import Settings
+from rag.stats import MIN_QUERIES
 from rag.store import Store
 from train.credit import DEPTH, Witness, credit, may_judge
 from train.pairs import MadePairs, make_pairs, synthetic_to_pairs
-from train.split import MIN_QUERIES, alike, require_enough
+from train.split import alike, require_enough
 from train.synthesize import (
     from_clozes,
     from_definitions,

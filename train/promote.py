@@ -14,7 +14,7 @@ import numpy as np
 
 from rag.embed import Embedder, Vectors, load_embedder
 from rag.errors import UnknownVersion
-from rag.index import Embedded, update_vectors
+from rag.index import Embedded, changing_documents, update_vectors
 from rag.ingest import Corpus
 from rag.online import WinRate
 from rag.records import Chunk
@@ -202,12 +202,14 @@ def apply(
     """
     serves = by_hand or version.verdict == "promote"
     table = store.chunk_table(corpus_id, embedder.fingerprint)
-    if serves:
-        if not store.has_table(table):  # an adapter's is there: it is its model's
-            store.put_chunks(table, chunks, vectors)
+    if not serves:
+        registry.add(version)
+        return
+    if not store.has_table(table):  # an adapter's is there: it is its model's
+        store.put_chunks(table, chunks, vectors)
+    with changing_documents(store):  # a file that is dropped into the chat goes to what serves: before, or after
         update_vectors(store, corpus_id, embedder)
-    registry.add(version)
-    if serves:
+        registry.add(version)
         mover: Mover = "gate" if version.verdict == "promote" else "hand"
         registry.promote(version.folders, version.name, mover, version.summary)
 
@@ -223,8 +225,9 @@ def promote_by_hand(settings: Settings, store: Store, corpus: Corpus, name: str,
         known = ", ".join(each.name for each in registry.versions() if each.folders == corpus.folders_id) or "none yet"
         raise UnknownVersion(f"{name} was trained on other documents; for these there are: {known}")
     embedder = load_embedder(str(registry.model_folder(version)), settings)
-    update_vectors(store, corpus.id, embedder, bar(f"embedding ({name})"))
-    return registry.promote(corpus.folders_id, name, "hand", f"by hand; the gate said {version.verdict}").name
+    with changing_documents(store):
+        update_vectors(store, corpus.id, embedder, bar(f"embedding ({name})"))
+        return registry.promote(corpus.folders_id, name, "hand", f"by hand; the gate said {version.verdict}").name
 
 
 def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str:
@@ -233,6 +236,7 @@ def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str
     before = registry.previous(corpus.folders_id)
     reference = str(registry.model_folder(before)) if before else settings.start_model
     name = before.name if before else START_WEIGHTS
-    update_vectors(store, corpus.id, load_embedder(reference, settings), bar(f"embedding ({name})"))
-    registry.rollback(corpus.folders_id)
+    with changing_documents(store):
+        update_vectors(store, corpus.id, load_embedder(reference, settings), bar(f"embedding ({name})"))
+        registry.rollback(corpus.folders_id)
     return name

@@ -21,7 +21,7 @@ from rag.settings import Settings
 from rag.stats import GATE
 from rag.store import Store
 from train.card import model_card
-from train.clock import Clock, leads
+from train.clock import MEETING, SETTLING, TUNING, Clock, leads
 from train.contest import enter_made, enter_served
 from train.course import Course
 from train.evaluate import full, scores_of
@@ -57,11 +57,11 @@ def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock:
     served = enter_served(settings, store, seen.corpus, seen.chunks, clock.bar)
     course = Course(settings, order, seen, served, crowned, clock)
     pairs = course.pairs()
-    clock.done("base, champion and hard negatives", f"tuning {course.subject} on {len(pairs)} pairs")
+    clock.done(MEETING, f"tuning {course.subject} on {len(pairs)} pairs")
     with new_version(settings, registry) as name:
         checkpoints = checkpoints_for(settings, order, pairs)
         made = course.maker.make(pairs, name, checkpoints)
-        clock.done("tuning", f"tuned: {_told(made.facts)}")
+        clock.done(TUNING, f"tuned: {_told(made.facts)}")
         challenger = enter_made(made, name, seen.chunks, clock.bar)
         runs = course.judge(challenger, pairs)
         if not leads():
@@ -81,6 +81,7 @@ def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock:
         report = write_report(settings.runs / name, facts)
         (settings.models / name / CARD).write_text(model_card(facts), "utf-8")
         apply(version, registry, store, seen.corpus.id, made.embedder, seen.chunks, challenger.vectors, order.promote)
+        clock.done(SETTLING)
     if checkpoints:  # those of another training wait for it
         shutil.rmtree(checkpoints, ignore_errors=True)
     return Learned(version, verdict, made, challenger.vectors, report)

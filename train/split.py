@@ -14,10 +14,10 @@ from functools import lru_cache
 
 from rag.errors import NotEnoughFeedback
 from rag.records import ID_LENGTH, Chunk, Pair, Qrels, content_id, normalise_query
+from rag.stats import MIN_QUERIES
 
 HELD_OUT_SHARE = 0.2  # while they are few, all other queries judge as well (train.folds); past 500, 100 are enough
 SURE = 0.5  # a thumb is shared among the passages that an answer cites: what got a small share of it is no measure
-MIN_QUERIES = 50  # below this a gain is a lottery: between -1.2 and +5.5 points (docs/log.md)
 SHINGLE = 3  # words
 ALIKE = 0.5  # share of common shingles from which two texts are copies of each other
 

@@ -35,7 +35,8 @@ from transformers import PrinterCallback, TrainerCallback
 
 from rag.errors import NotEnoughFeedback
 from rag.records import Pair
-from train.clock import leads
+from train import progress
+from train.clock import TUNING, leads
 from train.recipe import WARM_UP, Recipe, schedule
 
 NICE = 5  # so that answering goes first
@@ -237,12 +238,13 @@ class _ProgressBar(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         self._bar = tqdm(
-            total=state.max_steps, desc="tuning", unit="step", disable=None if leads() else True, leave=False
+            total=state.max_steps, desc=TUNING, unit="step", disable=None if leads() else True, leave=False
         )
         self._bar.update(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         self._bar.update()
+        progress.now().step(TUNING, state.global_step, state.max_steps)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         self._bar.close()

@@ -71,9 +71,7 @@ class Chat:
 @contextmanager
 def running_chat(folder: Path, **settings: str) -> Iterator[Chat]:
     """Run a chat with these settings from a folder that is not the checkout, and wait until it serves."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "THUMBTUNE_"))}
     own = {"THUMBTUNE_HOME": str(folder / "home"), "THUMBTUNE_PORT": str(port), "PYTHONPATH": str(ROOT)}
     env = {**kept, **own, **settings}
@@ -88,6 +86,13 @@ def running_chat(folder: Path, **settings: str) -> Iterator[Chat]:
         yield chat
     finally:
         chat.stop()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
 
 
 def find_browser() -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from driver import PHONE, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from playwright.sync_api import Browser, Page, expect
 
@@ -198,6 +199,21 @@ def test_a_finger_finds_every_button(browser: Browser, room: RoomChat) -> None:
     assert small == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     phone.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, room: RoomChat, theme: str) -> None:
+    context = browser.new_context()
+    context.add_init_script(f"localStorage.setItem('vite-ui-theme', '{theme}')")
+    page = open_page(context, room.url)
+    ask_and_wait(page, "Can everybody read this?")
+    thumb(page, "A", "bad").click()
+    expect(page.locator(".tt-model")).to_have_count(2)
+    page.locator(".tt-open").first.click()
+    found = Axe().run(page).response["violations"]
+    assert found  # moderate ones, of Chainlit's page: so it has looked
+    assert [each["help"] for each in found if each["impact"] in ("serious", "critical")] == []
+    context.close()
 
 
 def ask_and_wait(page: Page, query: str) -> str:

@@ -1,0 +1,215 @@
+// The review queue: one thing at a time, by keyboard. `/review` shows it; chat/review.py holds the same shape as `props`.
+// The component is kept on `window` for the reason that stands in Compare.jsx. Change VERSION with every change here.
+import { createElement, useEffect, useRef, useState } from 'react';
+import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';
+import { Markdown } from '@/components/markdown';
+
+const VERSION = '1';
+const KEY = `thumbtune-review-${VERSION}`;
+const SEARCH = 'thumbtune-search'; // Teach.jsx brings it
+const LOST = 'The chat did not take it. Reload the page, then try again.';
+
+if (!window[KEY]) {
+  const KINDS = {
+    teach: ['to show a passage for', 'The answers were voted down, and nobody has shown a passage that answers it.'],
+    conflict: ['raters disagree on', 'As many raters say yes as no. What do you say?'],
+    confirm: ['taught, to confirm', 'Another rater says that this passage answers the question. Does it?'],
+    unrated: ['unrated', 'Nobody has rated this answer yet. Is it right?'],
+  };
+  const SAID = { 1: 'Right', '-1': 'Wrong' };
+
+  const useSearch = () => {
+    const [search, setSearch] = useState(() => window[SEARCH]);
+    useEffect(() => {
+      const take = () => setSearch(() => window[SEARCH]);
+      take();
+      window.addEventListener(SEARCH, take);
+      return () => window.removeEventListener(SEARCH, take);
+    }, []);
+    return search;
+  };
+
+  const Review = ({ now, callAction }) => {
+    const [at, setAt] = useState(0);
+    const [seeking, setSeeking] = useState(false);
+    const [error, setError] = useState('');
+    const [sending, setSending] = useState(false);
+    const [told, setTold] = useState([]); // what `u` takes back, the latest last
+    const box = useRef(null);
+    const index = Math.min(at, Math.max(0, now.items.length - 1));
+    const item = now.items[index];
+
+    const call = async (name, payload) => {
+      if (sending) return false;
+      setSending(true);
+      let said = LOST;
+      try {
+        const result = await callAction({ name, payload: { review: now.key, ...payload } });
+        said = result?.response ? result.response.error || '' : LOST;
+      } catch {
+        // LOST says it
+      }
+      setSending(false);
+      setError(said);
+      return !said;
+    };
+    const focus = () => requestAnimationFrame(() => box.current?.focus());
+    const go = (step) => {
+      setSeeking(false);
+      setError('');
+      setAt(Math.min(Math.max(0, index + step), now.items.length - 1));
+    };
+    const judge = async (value) => {
+      if (!item || item.kind === 'teach') return;
+      const taken = await call('review_judge', { item: item.id, value });
+      if (!taken) return;
+      setTold([...told, item.id]);
+      go(1);
+    };
+    const undo = async () => {
+      const id = told[told.length - 1];
+      const where = now.items.findIndex((each) => each.id === id);
+      if (where < 0 || now.items[where].said === null) return;
+      if (!(await call('review_judge', { item: id, value: 0 }))) return;
+      setTold(told.slice(0, -1));
+      setSeeking(false);
+      setAt(where);
+    };
+    const reload = async () => {
+      if (!(await call('review_more', {}))) return;
+      setTold([]);
+      setAt(0);
+      focus();
+    };
+    const KEYS = {
+      j: () => go(1),
+      ArrowDown: () => go(1),
+      ArrowRight: () => go(1),
+      k: () => go(-1),
+      ArrowUp: () => go(-1),
+      ArrowLeft: () => go(-1),
+      y: () => judge(1),
+      n: () => judge(-1),
+      t: () => setSeeking(true),
+      u: undo,
+    };
+    const press = (event) => {
+      const act = KEYS[event.key];
+      if (!act || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea')) return;
+      event.preventDefault();
+      event.stopPropagation();
+      if (!event.repeat) act(); // a key that is held down is not an opinion on twenty answers
+    };
+    useEffect(() => {
+      if (now.fresh) box.current?.focus({ preventScroll: true }); // not after a reload
+    }, []);
+
+    const done = now.items.filter((each) => each.said !== null);
+    const left = Object.entries(now.left).map(([kind, count]) => [kind, count - done.filter((d) => d.kind === kind).length]);
+    const total = left.reduce((sum, [, count]) => sum + count, 0);
+    const listed = left.filter(([, count]) => count).map(([kind, count]) => `${count} ${KINDS[kind][0]}`);
+    return (
+      <section className="tt-review" aria-label="Review" tabIndex={-1} ref={box} onKeyDown={press}>
+        <p className="tt-review-left" role="status">
+          <strong>{total} left</strong>
+          {listed.length ? `: ${listed.join(', ')}` : ''}
+        </p>
+        {item ? (
+          <Item
+            key={item.id}
+            item={item}
+            place={`${index + 1} of ${now.items.length}`}
+            seeking={seeking}
+            review={now.key}
+            callAction={callAction}
+            close={() => {
+              setSeeking(false);
+              focus();
+            }}
+          />
+        ) : (
+          <p className="tt-review-none">
+            Nothing to review: no answer waits for a rating, no raters disagree, and nothing that was taught waits for a
+            second opinion. Ask something new, and it comes here until somebody has rated it.
+          </p>
+        )}
+        {error ? <p className="tt-error" role="alert">{error}</p> : null}
+        {item ? (
+          <div className="tt-review-bar" role="group" aria-label="Review by keyboard">
+            <Button icon={ThumbsUp} keys="y" word="Right" off={item.kind === 'teach'} pressed={item.said === 1 && item.kind !== 'teach'} act={() => judge(1)} />
+            <Button icon={ThumbsDown} keys="n" word="Wrong" off={item.kind === 'teach'} pressed={item.said === -1} act={() => judge(-1)} />
+            <Button icon={Glass} keys="t" word="Show the passage" act={() => setSeeking(true)} />
+            <Button icon={Undo2} keys="u" word="Undo" off={!told.length} act={undo} />
+            <Button icon={ChevronLeft} keys="k" word="Back" off={index === 0} act={() => go(-1)} />
+            <Button icon={ChevronRight} keys="j" word="Next" off={index === now.items.length - 1} act={() => go(1)} />
+          </div>
+        ) : null}
+        {!item || index === now.items.length - 1 ? (
+          <button type="button" className="tt-quiet" onClick={reload}>
+            <RotateCw size={14} aria-hidden="true" /> Look for more
+          </button>
+        ) : null}
+      </section>
+    );
+  };
+
+  const Button = ({ icon: Icon, keys, word, off, pressed, act }) => (
+    <button type="button" className="tt-review-button" aria-disabled={off} aria-pressed={pressed} aria-keyshortcuts={keys} onClick={off ? undefined : act}>
+      <Icon size={16} aria-hidden="true" /> {word} <kbd aria-hidden="true">{keys}</kbd>
+    </button>
+  );
+
+  const Item = ({ item, place, seeking, review, callAction, close }) => {
+    const Search = useSearch();
+    const [, why] = KINDS[item.kind];
+    return (
+      <article className="tt-review-item" data-kind={item.kind} aria-label={`Item ${place}`}>
+        <p className="tt-review-why">
+          <span>{place}</span> {why}
+        </p>
+        <h3>{item.query}</h3>
+        {item.answers.map((answer) => (
+          <div className="tt-review-answer" key={answer.id}>
+            <div className="tt-text">
+              <Markdown>{answer.text}</Markdown>
+            </div>
+            {answer.cited.map(([rank, passage]) => (
+              <Passage key={rank} rank={rank} passage={passage} />
+            ))}
+          </div>
+        ))}
+        {item.passage ? <Passage passage={item.passage} open /> : null}
+        {item.said !== null ? (
+          <p className="tt-review-said">
+            <Check size={16} aria-hidden="true" /> {item.kind === 'teach' ? 'You have shown the passage.' : `You say: ${SAID[item.said]}.`}
+          </p>
+        ) : null}
+        {seeking && Search ? (
+          <Search
+            query={item.query}
+            taught={item.taught}
+            names={{ find: 'review_find', teach: 'review_teach' }}
+            payload={{ review, item: item.id }}
+            callAction={callAction}
+            close={close}
+          />
+        ) : null}
+      </article>
+    );
+  };
+
+  const Passage = ({ rank, passage, open = false }) => (
+    <details className="tt-review-passage" open={open}>
+      <summary>
+        {rank ? <span className="tt-rank">{rank}</span> : null} <strong>{passage.title}</strong>
+        {passage.heading ? ` > ${passage.heading}` : ''}
+        {passage.page ? `, p. ${passage.page}` : ''}
+      </summary>
+      <div className="tt-found-text">{passage.text}</div>
+    </details>
+  );
+
+  window[KEY] = Review;
+}
+
+export default createElement(window[KEY], { now: props, callAction });

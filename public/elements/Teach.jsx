@@ -1,0 +1,247 @@
+// Under a card: the search for the passage that answers the question, and the questions that would help most now.
+// chat/teaching.py holds the same shape as `props`; this file only draws it. What is typed here only searches: the query
+// that is stored is the card's own. The search is kept on `window` for Review.jsx too, as no element can import another.
+// The component is kept there for the reason that stands in Compare.jsx. Change VERSION with every change here.
+import { createElement, useEffect, useId, useRef, useState } from 'react';
+import { Check, GraduationCap, Lightbulb, Plus, Search as Glass, Undo2, X } from 'lucide-react';
+
+const VERSION = '1';
+const KEY = `thumbtune-teach-${VERSION}`;
+const SEARCH = 'thumbtune-search';
+const LOST = 'The chat did not take it. Reload the page, then try again.';
+const PAUSE_MS = 300; // of typing, before the search starts
+
+if (!window[KEY]) {
+  // Returns what the server answered to an action; `error` in words where it did not do it.
+  const ask = async (callAction, name, payload) => {
+    try {
+      const result = await callAction({ name, payload });
+      return result?.response || { error: LOST };
+    } catch {
+      return { error: LOST };
+    }
+  };
+
+  const named = (passage) => [passage.title, passage.heading].filter(Boolean).join(' > ');
+
+  const Where = ({ passage }) => (
+    <span className="tt-seek-where">
+      <strong>{passage.title}</strong>
+      {passage.heading ? <span> {'>'} {passage.heading}</span> : null}
+      {passage.page ? <span>, p. {passage.page}</span> : null}
+    </span>
+  );
+
+  const Taught = ({ taught, sending, tell }) =>
+    taught.length ? (
+      <ul className="tt-taught" aria-label="Passages you have shown">
+        {taught.map((passage) => (
+          <li key={passage.chunk}>
+            <Check size={16} aria-hidden="true" />
+            <span className="tt-taught-what">
+              Taught: <Where passage={passage} />
+            </span>
+            <button
+              type="button"
+              className="tt-quiet"
+              aria-label={`Undo: ${named(passage)}`}
+              aria-disabled={Boolean(sending)}
+              onClick={() => tell(passage.chunk, 0)}
+            >
+              <Undo2 size={14} aria-hidden="true" /> Undo
+            </button>
+          </li>
+        ))}
+      </ul>
+    ) : null;
+
+  // A field, what it finds, and a button on each passage. `names` are the actions to call, `payload` names the card.
+  const Search = ({ query, taught, names, payload, callAction, close }) => {
+    const [typed, setTyped] = useState(query);
+    const [found, setFound] = useState(null);
+    const [error, setError] = useState('');
+    const [sending, setSending] = useState('');
+    const [searching, setSearching] = useState(false);
+    const asked = useRef(0);
+    const timer = useRef(null);
+    const field = useRef(null);
+    const box = useRef(null);
+    const id = useId();
+
+    const search = async (words) => {
+      clearTimeout(timer.current);
+      const turn = ++asked.current;
+      if (!words.trim()) return setFound(null);
+      setSearching(true);
+      const answer = await ask(callAction, names.find, { ...payload, query: words });
+      if (turn !== asked.current) return; // something else was typed meanwhile
+      setSearching(false);
+      setError(answer.error || '');
+      setFound(answer.passages || null);
+    };
+    const tell = async (chunk, value) => {
+      if (sending) return;
+      setSending(chunk);
+      const answer = await ask(callAction, names.teach, { ...payload, chunk, value });
+      setSending('');
+      setError(answer.error ? `Not stored: ${answer.error}` : '');
+      if (!value && !box.current?.contains(document.activeElement)) field.current?.focus(); // its button is gone
+    };
+    useEffect(() => {
+      field.current?.focus();
+      field.current?.select();
+      search(query);
+      return () => clearTimeout(timer.current);
+    }, []);
+
+    const type = (event) => {
+      const words = event.target.value;
+      setTyped(words);
+      clearTimeout(timer.current);
+      timer.current = setTimeout(() => search(words), PAUSE_MS);
+    };
+    const step = (event) => {
+      event.stopPropagation(); // none of these keys means anything to the card or the queue around
+      if (event.key === 'Escape') {
+        event.preventDefault();
+        close();
+      }
+      if (event.key === 'Enter' && event.target === field.current) {
+        event.preventDefault();
+        search(typed);
+      }
+      if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return;
+      const stops = [field.current, ...box.current.querySelectorAll('.tt-found button')];
+      const at = stops.indexOf(document.activeElement);
+      const next = stops[at + (event.key === 'ArrowDown' ? 1 : -1)];
+      if (at < 0 || !next) return;
+      event.preventDefault();
+      next.focus();
+      next.closest('.tt-found > li')?.scrollIntoView({ block: 'nearest' });
+    };
+    const isTaught = (passage) => taught.some((each) => each.chunk === passage.chunk);
+    const count = found?.length;
+    return (
+      <div className="tt-seek" role="search" aria-label="Passages" onKeyDown={step} ref={box}>
+        <div className="tt-seek-bar">
+          <Glass size={16} aria-hidden="true" />
+          <label htmlFor={id} className="tt-hidden">
+            Look for the passage that answers
+          </label>
+          <input id={id} ref={field} type="search" value={typed} onChange={type} autoComplete="off" placeholder="Other words…" />
+          <button type="button" className="tt-quiet" onClick={close} aria-label="Close the search" title="Escape">
+            <X size={16} aria-hidden="true" />
+          </button>
+        </div>
+        <Taught taught={taught} sending={sending} tell={tell} />
+        <p className="tt-seek-note" role="status">
+          {searching && !found ? 'Searching…' : null}
+          {count ? `${count} passages. ` : null}
+          {count ? <span className="tt-keys">Arrow keys move, Enter chooses, Escape closes.</span> : null}
+          {found && !count ? 'Nothing found: try other words.' : null}
+        </p>
+        {error ? (
+          <p className="tt-error" role="alert">
+            {error}
+          </p>
+        ) : null}
+        {count ? (
+          <ul className="tt-found" aria-busy={searching}>
+            {found.map((passage) => (
+              <li key={passage.chunk} data-shown={passage.shown}>
+                <div className="tt-found-head">
+                  <Where passage={passage} />
+                  {passage.shown ? <span className="tt-alone">shown above</span> : null}
+                </div>
+                <div className="tt-found-text">{passage.text}</div>
+                {isTaught(passage) ? (
+                  <button
+                    type="button"
+                    className="tt-answers"
+                    aria-pressed="true"
+                    aria-label={`Taught, take it back: ${named(passage)}`}
+                    onClick={() => tell(passage.chunk, 0)}
+                  >
+                    <Check size={16} aria-hidden="true" /> Taught
+                  </button>
+                ) : (
+                  <button
+                    type="button"
+                    className="tt-answers"
+                    aria-label={`This answers it: ${named(passage)}`}
+                    aria-disabled={Boolean(sending)}
+                    onClick={() => tell(passage.chunk, 1)}
+                  >
+                    This answers it
+                  </button>
+                )}
+              </li>
+            ))}
+          </ul>
+        ) : null}
+      </div>
+    );
+  };
+
+  const Teach = ({ now, callAction, sendUserMessage }) => {
+    const [open, setOpen] = useState(false);
+    const [error, setError] = useState('');
+    const line = useRef(null);
+    if (!now.answers) return null; // it only brings the search along, for the review
+    const close = () => {
+      setOpen(false);
+      requestAnimationFrame(() => line.current?.focus());
+    };
+    const undo = async (chunk) => {
+      const answer = await ask(callAction, 'teach', { answer: now.answers[0], chunk, value: 0 });
+      setError(answer.error || '');
+      if (!answer.error) line.current?.focus(); // the button that was pressed is gone
+    };
+    const Icon = now.good || now.taught.length ? Plus : GraduationCap;
+    const words = now.taught.length
+      ? 'Add another passage'
+      : now.good
+        ? 'Add a passage'
+        : 'Neither found it? Show me the passage';
+    return (
+      <section className="tt-teach" aria-label="Teach">
+        {open ? (
+          <Search
+            query={now.query}
+            taught={now.taught}
+            names={{ find: 'find', teach: 'teach' }}
+            payload={{ answer: now.answers[0] }}
+            callAction={callAction}
+            close={close}
+          />
+        ) : (
+          <>
+            <Taught taught={now.taught} tell={undo} />
+            {error ? <p className="tt-error" role="alert">{error}</p> : null}
+            <button type="button" className="tt-quiet" aria-expanded="false" ref={line} onClick={() => setOpen(true)}>
+              <Icon size={16} aria-hidden="true" /> {words}
+            </button>
+          </>
+        )}
+        {now.questions.length ? (
+          <div className="tt-next" role="group" aria-label="Questions where your two retrievers disagree most">
+            <p>
+              <Lightbulb size={16} aria-hidden="true" /> Questions where your two retrievers disagree most
+            </p>
+            {now.questions.map((question) => (
+              <button type="button" className="tt-next-chip" key={question} onClick={() => sendUserMessage(question)}>
+                {question}
+              </button>
+            ))}
+          </div>
+        ) : null}
+      </section>
+    );
+  };
+
+  window[KEY] = Teach;
+  window[SEARCH] = Search;
+  window.dispatchEvent(new Event(SEARCH)); // Review.jsx may wait for it
+}
+
+export default createElement(window[KEY], { now: props, callAction, sendUserMessage });

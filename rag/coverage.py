@@ -1,0 +1,112 @@
+"""What the questions reach of the documents, and what the documents leave unanswered.
+
+The idea a reader would miss: a passage that no question ever brought up is either not asked for or not found, and the
+count alone does not tell which. It says where to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from rag.records import Answer, Chunk, Rating, normalise_query
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A document of today: how many of its chunks some answer showed, and how many of these one cited."""
+
+    source: str
+    chunks: int
+    shown: int
+    cited: int
+
+    @property
+    def unseen(self) -> int:
+        """Return how many chunks no answer has ever shown."""
+        return self.chunks - self.shown
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The documents of today, and the questions asked of them.
+
+    `abstained` are questions to which neither arm had an answer the last time, `voted_down` those with a thumb down or
+    both bad; in neither is a right passage known. Latest first, none in both.
+    """
+
+    documents: tuple[Reach, ...]
+    queries: int
+    abstained: tuple[str, ...]
+    voted_down: tuple[str, ...]
+
+    @property
+    def chunks(self) -> int:
+        """Return how many chunks the documents have."""
+        return sum(document.chunks for document in self.documents)
+
+    @property
+    def unseen(self) -> int:
+        """Return how many of them no answer has ever shown."""
+        return sum(document.unseen for document in self.documents)
+
+    @property
+    def uncited(self) -> tuple[str, ...]:
+        """Return the documents that no answer has ever cited."""
+        return tuple(document.source for document in self.documents if not document.cited)
+
+
+def cover(
+    chunks: Iterable[Chunk], answers: Sequence[Answer], ratings: Iterable[Rating], solved: Iterable[str]
+) -> Coverage:
+    """Return what the answers reached of these chunks; `solved` are the queries for which a right chunk is known."""
+    shown = {hit.chunk.id for answer in answers for hit in answer.hits}
+    cited = {hit.chunk.id for answer in answers for hit in answer.hits if hit.rank in answer.cited}
+    by_source: dict[str, list[str]] = {}
+    for chunk in chunks:
+        by_source.setdefault(chunk.source, []).append(chunk.id)
+    documents = [
+        Reach(source, len(ids), len(shown.intersection(ids)), len(cited.intersection(ids)))
+        for source, ids in by_source.items()
+    ]
+    latest_first = _latest_first(answers)
+    known = {normalise_query(query) for query in solved}
+    abstained = _abstained(answers) - known
+    down = _voted_down(answers, ratings) - known - abstained
+    return Coverage(
+        tuple(sorted(documents, key=lambda document: (-document.unseen, document.source))),
+        len(latest_first),
+        tuple(query for key, query in latest_first.items() if key in abstained),
+        tuple(query for key, query in latest_first.items() if key in down),
+    )
+
+
+def _latest_first(answers: Iterable[Answer]) -> dict[str, str]:
+    """Return normalised query -> query as it was typed the last time."""
+    latest: dict[str, str] = {}
+    for answer in sorted(answers, key=lambda each: each.at, reverse=True):
+        latest.setdefault(normalise_query(answer.query), answer.query)
+    return latest
+
+
+def _abstained(answers: Iterable[Answer]) -> AbstractSet[str]:
+    """Return the queries whose latest duel has no answer but that one does not know."""
+    last: dict[str, list[Answer]] = {}
+    for answer in sorted(answers, key=lambda each: each.at):
+        duel = last.setdefault(normalise_query(answer.query), [])
+        if duel and duel[0].duel != answer.duel:
+            duel.clear()
+        duel.append(answer)
+    return {query for query, duel in last.items() if all(answer.abstained for answer in duel)}
+
+
+def _voted_down(answers: Iterable[Answer], ratings: Iterable[Rating]) -> AbstractSet[str]:
+    query_of = {target: answer.query for answer in answers for target in (answer.id, answer.duel)}
+    down = {
+        query_of.get(rating.answer_id, "")
+        for rating in ratings
+        if (rating.kind == "answer" and rating.value == -1)
+        or (rating.kind == "preference" and rating.choice == "both bad")
+    }
+    return {normalise_query(query) for query in down if query}

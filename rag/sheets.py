@@ -1,0 +1,127 @@
+"""Spreadsheets and CSV -> text: one section for each sheet, and every row carries the names of its columns.
+
+Read by openpyxl row by row: slower than its rival in Rust, but it cannot take the process with it. There, a workbook of
+5 KB with one cell in the last corner asked for 500 GB and aborted.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Iterable, Iterator
+from datetime import datetime, time
+from io import StringIO
+from typing import Any
+
+from rag.drafts import Draft, Extract, Row, decode, good_title, is_header, normalise, table_lines
+from rag.errors import Unreadable
+from rag.zips import repack
+
+MAX_BYTES = 200_000_000  # of XML, read as a stream
+MAX_CELLS = 2_000_000  # gaps included; above that it is data, not a document
+LAST_ROW = 1_048_576  # Excel's; a forged number must not count to the end of the world
+DELIMITERS = ",;\t|"
+LOOKED_AT = 20  # rows that show how a file is delimited
+
+warnings.filterwarnings("ignore", module="openpyxl")  # it tells of styles and checks that it does not know
+
+
+def load_xlsx(data: bytes) -> Extract:
+    """Read a workbook: what its cells show, formulas by the values stored with them. Raises Unreadable."""
+    from openpyxl import load_workbook  # takes a moment, and many folders hold no workbook
+
+    clean = repack(data, MAX_BYTES)
+    draft, budget = Draft(), _Budget()
+    try:
+        book = load_workbook(clean, read_only=True, data_only=True, keep_links=False)
+        for sheet in book.worksheets:
+            if sheet.sheet_state == "visible":
+                sheet.reset_dimensions()  # what a sheet says of its size is often wrong
+                draft.heading(1, sheet.title)
+                rows = sheet.iter_rows(max_row=LAST_ROW, values_only=True)
+                _write(draft, ([_shown(value) for value in budget.pay(row)] for row in rows))
+    except Unreadable:
+        raise
+    except Exception as error:  # a damaged file may break it anywhere
+        raise Unreadable(f"it is no Excel file, or damaged ({type(error).__name__}): save it anew as .xlsx") from error
+    return draft.extract(good_title(book.properties.title or ""))
+
+
+def load_csv(data: bytes) -> Extract:
+    """Read a file of separated values, whichever of the usual marks separates them. Raises Unreadable."""
+    text = normalise(decode(data))
+    draft, budget = Draft(), _Budget()
+    try:
+        _write(draft, map(budget.pay, csv.reader(StringIO(text), delimiter=_delimiter(text))))
+    except csv.Error as error:
+        raise Unreadable(f"its rows cannot be told apart ({error}): close its quotation marks") from None
+    return draft.extract()
+
+
+class _Budget:
+    """Counts cells, so that no file fills the memory."""
+
+    def __init__(self) -> None:
+        self._left = MAX_CELLS
+
+    def pay(self, row: Any) -> Any:  # noqa: ANN401  # values of any kind in, the same out
+        self._left -= len(row)
+        if self._left < 0:
+            raise Unreadable(f"it has more than {MAX_CELLS:,} cells: save the part that matters in a file of its own")
+        return row
+
+
+def _write(draft: Draft, rows: Iterable[Row]) -> None:
+    """Write the tables of a sheet, which blank rows set apart. One that names no columns goes on with those before."""
+    header: Row | None = None
+    for region in _regions(rows):
+        while len(region) > 1 and _filled(region[0]) == 1 < _filled(region[1]):
+            draft.add(" ".join(region.pop(0)))  # a title above the table
+        if is_header(region):
+            header, region = region[0], region[1:]
+        elif header is not None and max(map(len, region)) > len(header):
+            header = None
+        draft.add("\n".join(table_lines(region, header or ())), "table")
+
+
+def _regions(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield the runs of rows that have something in them, without empty columns at the right."""
+    region: list[Row] = []
+    for row in rows:
+        cells = list(row)
+        while cells and not cells[-1].strip():
+            cells.pop()
+        if cells:
+            region.append(cells)
+        elif region:
+            yield region
+            region = []
+    if region:
+        yield region
+
+
+def _filled(row: Row) -> int:
+    return sum(1 for cell in row if cell.strip())
+
+
+def _shown(value: object) -> str:
+    """Return a cell's value as people write it."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, datetime) and value.time() == time():
+        return value.date().isoformat()
+    return value.isoformat(" ") if isinstance(value, datetime) else str(value)
+
+
+def _delimiter(text: str) -> str:
+    """Return the mark that cuts the first rows into the same number of columns most often, and into most of them."""
+    head = "".join(line for _, line in zip(range(LOOKED_AT), StringIO(text), strict=False))
+
+    def fit(mark: str) -> tuple[float, int]:
+        widths = [len(row) for row in csv.reader(StringIO(head), delimiter=mark) if row]
+        usual = max(set(widths), key=widths.count, default=1)
+        return (widths.count(usual) / len(widths), usual) if usual > 1 else (0.0, 1)
+
+    return max(DELIMITERS, key=fit)

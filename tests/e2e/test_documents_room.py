@@ -1,0 +1,86 @@
+"""Files dropped into the room, in a real browser: taken in or refused, asked about, listed, removed, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from driver import RoomChat, ask, wait_until_done
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.e2e
+BATS = "# Bats\n\nA pipistrelle bat eats three thousand midges in one night.\n"
+LONG = "\n\n".join(
+    f"Bees visit meadow number {n} in the morning, and they come back in the evening. " * 8 for n in range(999)
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path, room: RoomChat) -> Iterator[Path]:
+    """Return a folder with files to drop; afterwards the room has none of them, whatever failed."""
+    (tmp_path / "bats.md").write_text(BATS)
+    (tmp_path / "rubbish.pdf").write_bytes(b"%PDF-1.4 and then nothing that belongs to one")
+    (tmp_path / "long.txt").write_text(LONG)
+    yield tmp_path
+    left = [path for path in (room.home / "uploads").rglob("*.*") if path.is_file()]
+    for path in left:
+        path.unlink()
+    if left:
+        room.run("rag", "index")
+
+
+def drop(page: Page, *paths: Path, text: str = "") -> None:
+    """Put files into the message, with a question or without, and send it."""
+    page.locator("#chat-input").click()
+    page.keyboard.insert_text(text or "x")
+    expect(page.locator("#chat-submit")).to_be_enabled()  # so the page is connected: before that no file is taken
+    if not text:
+        page.keyboard.press("Backspace")
+    page.locator("#upload-button-input").set_input_files(list(paths))
+    expect(page.locator("#chat-submit")).to_be_enabled()  # so all of them have arrived
+    page.locator("#chat-submit").click()
+
+
+def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_removed(
+    page: Page, room: RoomChat, files: Path
+) -> None:
+    drop(page, files / "bats.md", files / "rubbish.pdf", text="How many midges does a pipistrelle bat eat?")
+    dropped = page.get_by_role("region", name="Dropped files")
+    expect(dropped).to_contain_text("Added, 1 passage")
+    expect(dropped).to_contain_text("Not taken in: the PDF is broken")
+    wait_until_done(page)
+    (corpus,) = (room.home / "uploads").iterdir()
+    assert [path.name for path in corpus.iterdir()] == ["bats.md"]
+    asked = [answer for answer in room.store.answers() if "pipistrelle" in answer.query]
+    assert len(asked) == 2
+    assert "uploads/bats.md" in {hit.chunk.source for answer in asked for hit in answer.hits}
+
+    ask(page, "/documents")
+    listed = page.get_by_role("region", name="Documents", exact=True)
+    expect(listed).to_contain_text("3 documents")
+    expect(listed.get_by_role("listitem")).to_have_count(3)
+    expect(listed.get_by_role("button")).to_have_count(1)  # those of the documents folder cannot be removed here
+    listed.get_by_role("button", name="Remove bats.md").click()
+    listed.get_by_role("button", name="Really remove? bats.md").click()
+    expect(listed).to_contain_text("bats.md was removed")
+    expect(listed.get_by_role("listitem")).to_have_count(2)
+    assert list(corpus.iterdir()) == []
+
+    page.reload()
+    expect(page.get_by_role("region", name="Dropped files")).to_contain_text("Added, 1 passage")
+    expect(page.get_by_role("region", name="Documents", exact=True)).to_contain_text("2 documents")
+
+
+def test_files_alone_ask_nothing_and_stop_ends_them(page: Page, room: RoomChat, files: Path) -> None:
+    answers = len(room.store.answers())
+    drop(page, files / "long.txt")
+    dropped = page.get_by_role("region", name="Dropped files")
+    expect(dropped.get_by_role("progressbar")).to_be_visible()
+    page.locator("#stop-button").click()
+    expect(dropped).to_contain_text("Stopped before it was taken in.")
+    expect(dropped).to_have_attribute("aria-busy", "false")
+    assert not [path for path in (room.home / "uploads").rglob("*") if path.is_file()]
+    ask(page, "When do bees swarm?")
+    wait_until_done(page)
+    assert len(room.store.answers()) == answers + 2

@@ -1,0 +1,144 @@
+"""A rater's chats in a real browser: found by a word of an answer, live again, deleted for good, and nobody else's."""
+
+from __future__ import annotations
+
+import re
+import urllib.error
+import urllib.request
+import uuid
+from http import HTTPStatus
+from json import dumps
+
+import pytest
+from driver import RoomChat, ask, open_page, side, thumb, wait_until_done
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from fakes import stream
+
+pytestmark = pytest.mark.e2e
+THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")
+
+
+def ask_anew(page: Page, room: RoomChat, question: str, answer: str) -> str:
+    """Ask in a new chat, and return its address."""
+    room.writer.reply = stream(answer)
+    page.goto(room.url)
+    ask(page, question)
+    wait_until_done(page)
+    expect(page).to_have_url(THREAD)
+    return page.url
+
+
+def listed(page: Page) -> Locator:
+    """Return the chats in the list on the left, which is opened where it is closed."""
+    expect(page.locator("#chat-input")).to_be_visible()
+    sidebar = page.locator("[data-side=left][data-state]")
+    if sidebar.get_attribute("data-state") == "collapsed":
+        page.locator("#header #sidebar-trigger-button").click()
+    expect(sidebar).to_have_attribute("data-state", "expanded")
+    return page.locator("li[id^=thread-]")
+
+
+def delete(page: Page, row: Locator) -> None:
+    row.hover()
+    row.locator("#thread-options").click()
+    page.get_by_role("menuitem", name="Delete").click()
+    expect(page.get_by_role("alertdialog")).to_contain_text("Its questions and answers go; your ratings stay.")
+    page.get_by_role("button", name="Confirm").click()
+
+
+def request(page: Page, room: RoomChat, method: str, path: str, body: dict[str, object] | None = None) -> int:
+    """Send a request with the cookies of a page, past the page, and return the status."""
+    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies())
+    headers = {"cookie": cookies, "content-type": "application/json"}
+    call = urllib.request.Request(f"{room.url}{path}", dumps(body or {}).encode(), headers, method=method)
+    try:
+        with urllib.request.urlopen(call) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_a_chat_is_found_by_a_word_of_an_answer_and_is_live_again(page: Page, room: RoomChat) -> None:
+    bees = ask_anew(page, room, "When do they swarm?", "In LÄTE spring, around noon [1].")
+    thumb(page, "A", "good").click()
+    expect(page.locator(".tt-name")).to_have_count(2)
+    ask_anew(page, room, "What do slugs do?", "They feed at night [1].")
+    expect(listed(page)).to_have_count(2)
+    page.locator("#search-chats-button").click()
+    page.get_by_placeholder("Search questions and answers…").fill("läte")
+    found = page.get_by_role("dialog").get_by_role("option")
+    expect(found).to_have_count(1)
+    found.click()
+    expect(page).to_have_url(bees)
+    wait_until_done(page)
+    expect(side(page, "A").locator(".tt-text")).to_contain_text("In LÄTE spring")
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
+    expect(side(page, "B").locator(".tt-passage").first).to_be_visible()
+    thumb(page, "B", "bad").click()
+    expect(thumb(page, "B", "bad")).to_have_attribute("aria-pressed", "true")
+    assert -1 in {rating.value for rating in room.store.ratings()}
+
+
+def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page: Page, room: RoomChat) -> None:
+    gone = ask_anew(page, room, "When do they swarm?", "In late spring [1].")
+    other = open_page(page.context, gone)
+    wait_until_done(other)
+    thumb(page, "A", "good").click()
+    expect(thumb(other, "A", "good")).to_have_attribute("aria-pressed", "true")
+    ratings = len(room.store.ratings())
+    delete(page, listed(page).first)
+    for tab in (page, other):
+        expect(tab).to_have_url(f"{room.url}/")
+        expect(side(tab, "A")).to_have_count(0)
+        expect(listed(tab)).to_have_count(0)
+    assert len(room.store.ratings()) == ratings
+    ask(other, "And when do they rest?")
+    wait_until_done(other)
+    page.goto(gone)
+    expect(page.get_by_text("Couldn't resume chat: Thread not found.")).to_be_visible()
+    expect(page).to_have_url(f"{room.url}/")
+    expect(listed(page)).to_have_text(["And when do they rest?"])
+    ask(page, "What is kept?")
+    wait_until_done(page)
+    page.reload()
+    wait_until_done(page)
+    expect(page).not_to_have_url(gone)
+    expect(listed(page)).to_have_text(["What is kept?", "And when do they rest?"])
+    assert request(page, room, "GET", gone.replace(room.url, "/project")) == HTTPStatus.NOT_FOUND
+
+
+def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
+    page: Page, room: RoomChat, browser: Browser
+) -> None:
+    mine = ask_anew(page, room, "When do they swarm?", "In late spring [1].")
+    thread_id = THREAD.search(mine)[1]  # type: ignore[index]
+    stranger = browser.new_context()
+    theirs = open_page(stranger, room.url)
+    expect(listed(theirs)).to_have_count(0)
+    expect(theirs.get_by_text("No chats yet")).to_be_visible()
+    theirs.locator("#search-chats-button").click()
+    theirs.get_by_placeholder("Search questions and answers…").fill("swarm")
+    expect(theirs.get_by_role("dialog").get_by_role("option")).to_have_count(0)
+    for method, body in (("DELETE", {}), ("PUT", {"name": "Mine now"})):
+        assert (
+            request(theirs, room, method, "/project/thread", {"threadId": thread_id, **body}) == HTTPStatus.UNAUTHORIZED
+        )
+    assert request(theirs, room, "DELETE", "/project/thread", {"threadId": str(uuid.uuid4())}) == HTTPStatus.NOT_FOUND
+    theirs.goto(mine)
+    expect(theirs.get_by_text("When do they swarm?")).to_have_count(0)
+    stranger.close()
+    page.reload()
+    wait_until_done(page)
+    expect(listed(page).first).to_have_text("When do they swarm?")
+
+
+def test_the_page_asks_no_other_host_and_its_console_says_nothing_of_one(page: Page, room: RoomChat) -> None:
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    ask_anew(page, room, "When do they swarm?", "In late spring [1].")
+    elsewhere = [url for url in asked if not url.startswith((room.url, "data:", "blob:"))]
+    assert asked
+    assert (elsewhere, said) == ([], [])

@@ -1,0 +1,126 @@
+"""Teaching and reviewing in a real browser: what neither side found is kept, taken back, confirmed by keys."""
+
+from __future__ import annotations
+
+import pytest
+from driver import RoomChat, ask, thumb, wait_until_done
+from playwright.sync_api import Page, expect
+
+from rag.feedback import teach
+from rag.records import normalise_query
+
+pytestmark = pytest.mark.e2e
+LINE = "Neither found it? Show me the passage"
+
+
+def taught(room: RoomChat, query: str) -> list[tuple[str, int]]:
+    """Return passage and value of what is stored as taught for a query."""
+    return [
+        (rating.text, rating.value)
+        for rating in room.store.ratings()
+        if rating.kind == "taught" and normalise_query(rating.query) == normalise_query(query)
+    ]
+
+
+def shown(room: RoomChat, query: str) -> set[str]:
+    """Return the passages that either side showed for a query."""
+    return {hit.chunk.text for answer in room.store.answers() if answer.query == query for hit in answer.hits}
+
+
+def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_taken_back(
+    page: Page, room: RoomChat
+) -> None:
+    question = "What do I do when the blade sticks?"
+    ask(page, question)
+    wait_until_done(page)
+    page.get_by_role("button", name=LINE).click()
+    field = page.get_by_role("searchbox", name="Look for the passage that answers")
+    expect(field).to_be_focused()
+    expect(field).to_have_value(question)
+    found = page.locator(".tt-found > li")
+    expect(found.first).to_be_visible()
+    missed = next(
+        text for text in found.locator(".tt-found-text").all_text_contents() if text not in shown(room, question)
+    )
+    words = missed.splitlines()[-1]
+    field.fill(words)  # other words than the question's
+    field.press("Enter")
+    expect(found.first.locator(".tt-found-text")).to_have_text(missed, use_inner_text=False)
+    expect(found.first).to_have_attribute("data-shown", "false")
+    expect(page.get_by_text("shown above").first).to_be_visible()
+
+    field.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator(".tt-taught li")).to_have_count(1)
+    assert taught(room, question) == [(missed, 1)]  # the card's query, not what was typed
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Add another passage")).to_be_focused()
+
+    page.reload()
+    expect(page.locator(".tt-taught li")).to_have_count(1)
+    page.get_by_role("button", name="Undo:").click()
+    expect(page.get_by_role("button", name=LINE)).to_be_visible()
+    assert taught(room, question) == [(missed, 0)]
+
+
+def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page: Page, room: RoomChat) -> None:
+    for question in ("How steep is a ladder?", "How is a rope kept dry?"):
+        ask(page, question)
+        wait_until_done(page)
+        page.goto(room.url)
+    ask(page, "How is paint stored?")
+    wait_until_done(page)
+    expect(page.get_by_text("disagree most")).to_have_count(0)
+    thumb(page, "A", "good").click()
+    chips = page.get_by_role("group", name="disagree most").get_by_role("button")
+    expect(chips.first).to_be_visible()
+    expect(page.get_by_role("button", name="Add a passage")).to_be_visible()
+    question = chips.first.inner_text()
+    assert question != "How is paint stored?"
+    chips.first.click()
+    wait_until_done(page, cards=2)
+    assert [answer.query for answer in sorted(room.store.answers(), key=lambda each: each.at)[-2:]] == [question] * 2
+
+
+def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Page, room: RoomChat) -> None:
+    bad = "How much honey does the winter take?"
+    ask(page, bad)
+    wait_until_done(page)
+    thumb(page, "A", "bad").click()
+    expect(thumb(page, "A", "bad")).to_have_attribute("aria-pressed", "true")
+    hit = next(answer for answer in room.store.answers() if answer.query == bad).hits[0]
+    teach(room.store, rater="another rater", query="Which rope rots?", chunk=hit.chunk)
+
+    ask(page, "/review")
+    queue = page.get_by_role("region", name="Review")
+    expect(queue).to_be_focused()
+    item = queue.locator(".tt-review-item")
+    expect(item).to_have_attribute("data-kind", "teach")
+    while item.get_by_role("heading").inner_text() != bad:
+        page.keyboard.press("j")
+    page.keyboard.press("t")
+    field = page.get_by_role("searchbox")
+    expect(field).to_be_focused()
+    field.fill("kilograms of honey winter")
+    expect(queue.locator(".tt-found > li").first).to_contain_text("fifteen kilograms")
+    field.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(queue.get_by_text("You have shown the passage.")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(queue).to_be_focused()
+    assert [value for _, value in taught(room, bad)] == [1]
+
+    while item.get_attribute("data-kind") != "confirm":
+        page.keyboard.press("j")
+    expect(item).to_contain_text("Which rope rots?")
+    before = queue.get_by_role("status").first.inner_text()
+    page.keyboard.press("n")
+    expect(queue.get_by_role("status").first).not_to_have_text(before)
+    assert sorted(value for _, value in taught(room, "Which rope rots?")) == [-1, 1]
+    page.keyboard.press("u")
+    expect(queue.get_by_role("status").first).to_have_text(before)
+    assert sorted(value for _, value in taught(room, "Which rope rots?")) == [0, 1]
+    page.keyboard.press("y")
+    expect(queue.get_by_role("status").first).not_to_have_text(before)
+    assert [value for _, value in taught(room, "Which rope rots?")] == [1, 1]
+    assert "another rater" not in page.content()

@@ -1,0 +1,49 @@
+"""/train in a real browser, where there is too little to train on; a whole training is pressed in test_journey.py."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+import pytest
+from driver import PHONE, RoomChat, ask
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.e2e
+
+
+def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(page: Page, room: RoomChat) -> None:
+    ask(page, "/train")
+    element = page.get_by_role("region", name="Training", exact=True)
+    expect(element).to_contain_text("more until a training can start")
+    meter = element.get_by_role("meter", name="Rated questions until a training can start")
+    expect(meter).to_have_attribute("aria-valuemax", "50")
+    for name in ("Train", "Train fast", "Dry run"):
+        expect(element.get_by_role("button", name=name, exact=True)).to_be_disabled()
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+def test_a_training_in_a_terminal_is_seen_to_end_by_a_tab_that_is_open(page: Page, room: RoomChat) -> None:
+    ask(page, "/train")
+    element = page.get_by_role("region", name="Training", exact=True)
+    expect(element).to_be_visible()
+    refused = room.run("train", "--seed", "7")
+    assert refused.returncode == 2
+    expect(element.get_by_role("alert")).to_contain_text("python -m train --seed 7 could not start")
+    expect(element.get_by_role("alert")).to_contain_text("rated queries with a positive, need 50")
+    page.reload()
+    expect(element.get_by_role("alert")).to_contain_text("python -m train --seed 7 could not start")
+
+
+@pytest.mark.parametrize("path", ["v1/metrics.json", "v99/report.html", "..%2Fregistry.json"])
+def test_of_the_runs_folder_only_reports_and_plots_are_there(path: str, page: Page, room: RoomChat) -> None:
+    answer = page.request.get(f"{room.url}/runs/{path}")
+    assert answer.status == 404
+    assert "no such report" in answer.text()
+
+
+def test_a_report_is_for_whom_the_chat_lets_in(room: RoomChat) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{room.url}/runs/v1/report.html", timeout=10)  # without the cookie of a visit
+    assert refused.value.code == 401
