@@ -172,11 +172,11 @@ async def starters(user: cl.User | None) -> list[cl.Starter]:
 
 
 def footer() -> str:
-    """Return the line under the chat: who writes the answers."""
-    writer = house.serving.answerer
+    """Return the line under the chat: who writes the answers, and how their passages are found."""
+    writer, how = house.serving.answerer, f"Passages: {house.serving.way.told()}."
     if writer == EXTRACTIVE:
-        return "Answers: extractive, sentences quoted from your documents (no LLM is configured)."
-    return f"Answers: {writer}, from the passages below each answer. Check what matters."
+        return f"Answers: extractive, sentences quoted from your documents (no LLM is configured). {how}"
+    return f"Answers: {writer}, from the passages below each answer. {how} Check what matters."
 
 
 async def words(language: Annotated[str, Query(pattern=_language_pattern)] = "en-US") -> JSONResponse:

@@ -11,8 +11,10 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from rag.settings import ROOT
@@ -28,6 +30,8 @@ QUESTION = "Which passages get the credit for a thumb up?"
 BEGINNING = "A thumb up credits the passages that the answer **cites** [1]. The best-ranked passage that was shown and"
 SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
+ROOMS = {"review": " left", "train": "with a right passage", "documents": "documents, "}  # a command, what it shows
+COLOURS = 256  # of a picture's palette: a third of the bytes, and nothing to see of it
 
 
 def main() -> None:
@@ -40,6 +44,8 @@ def main() -> None:
         with running_chat(Path(temporary), THUMBTUNE_HOME=home) as chat:
             for name, page in pages(browser, chat.url):
                 shoot_answers(page, name)
+            for name, page in pages(browser, chat.url):
+                shoot_rooms(page, name)
         with running_chat(Path(temporary), THUMBTUNE_HOME=home, OPENAI_BASE_URL=slow) as chat:
             for name, page in pages(browser, chat.url):
                 shoot_streaming(page, name)
@@ -59,20 +65,37 @@ def pages(browser: Browser, url: str) -> Iterator[tuple[str, Page]]:
 
 
 def shoot_answers(page: Page, name: str) -> None:
-    """Go from the empty page to an opened passage."""
+    """Go from the empty page to a passage in its document."""
     expect(page.locator("#starters button").first).to_be_enabled()
     shoot(page, "empty", name)
     ask(page, QUESTION)
     wait_until_done(page)
     shoot(page, "answered", name)
-    thumb(page, "A", "good").click()
+    page.get_by_role("button", name="A is better").click()
     expect(page.locator(".tt-model")).to_have_count(2)
+    thumb(page, "B", "bad").click()
+    expect(page.get_by_role("group", name="Why is answer B bad?")).to_be_visible()
     page.mouse.move(200, 30)
     shoot(page, "revealed", name)
+    page.get_by_role("button", name="Neither found it?").click()
+    expect(page.get_by_role("button", name="This answers it").first).to_be_visible()
+    shoot(page, "teach", name)
     side(page, "A").locator(".tt-text a").first.click()
-    expect(side(page, "A").locator(".tt-fulltext").first).to_be_visible()
+    expect(page.locator(".tt-source mark")).to_be_visible()
     page.mouse.move(200, 30)
     shoot(page, "passage", name)
+
+
+def shoot_rooms(page: Page, name: str) -> None:
+    """Show what lies beside the chat."""
+    expect(page.locator("#chat-input")).to_be_visible()
+    for word, shown in ROOMS.items():
+        ask(page, f"/{word}")
+        expect(page.get_by_text(shown).last).to_be_visible()
+        shoot(page, word, name)
+    page.goto(page.url.split("/thread")[0].rstrip("/") + "/scoreboard")
+    expect(page.get_by_role("heading", name="Scoreboard")).to_be_visible()
+    shoot(page, "scoreboard", name)
 
 
 def shoot_streaming(page: Page, name: str) -> None:
@@ -86,7 +109,8 @@ def shoot_streaming(page: Page, name: str) -> None:
 def shoot(page: Page, state: str, name: str) -> None:
     """Take one picture, once nothing moves any more."""
     page.wait_for_timeout(700)  # the page fades and scrolls
-    page.screenshot(path=FOLDER / f"{state}-{name}.png")
+    picture = Image.open(BytesIO(page.screenshot()))
+    picture.convert("RGB").quantize(COLOURS).save(FOLDER / f"{state}-{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

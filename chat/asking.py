@@ -21,6 +21,7 @@ from chat.rating import answers_of, unveil
 from chat.visit import INTERNAL, Visit, say, telling
 from rag.duel import Done, Failed, check_query
 from rag.errors import BadQuery, ThumbtuneError
+from rag.filters import Only
 from rag.followup import TURNS, Turn, said
 from rag.records import ARMS, SIDES, Arm, Side
 from rag.serve import Serving
@@ -61,14 +62,15 @@ async def duel(visit: Visit, asked: str, former: Sequence[LiveCard] = ()) -> Non
 
     `former` are the cards that the question may lean on; none where it is asked as it is.
     """
+    query, only = await asyncio.to_thread(visit.house.serving.scope, asked)
     message = await say("")
     live = LiveCard(visit.house.history.save_element, message.thread_id, message.id)
-    live.card.searched_for(asked)
+    live.card.searched_for(asked, hint=only.told())
     visit.put_on_table(live)
     await live.show()
     await live.keep()
     try:
-        await stream(visit, live, await search_for(visit, live, asked, former))
+        await stream(visit, live, await search_for(visit, live, query, only, former), only)
     except asyncio.CancelledError:
         live.card.break_off("stopped", STOPPED)
         raise
@@ -81,13 +83,17 @@ async def duel(visit: Visit, asked: str, former: Sequence[LiveCard] = ()) -> Non
     await teaching.offer(visit, live, message)
 
 
-async def search_for(visit: Visit, live: LiveCard, asked: str, former: Sequence[LiveCard]) -> str:
-    """Return the query that both arms are asked, and show in the card where it is not what was typed."""
+async def search_for(visit: Visit, live: LiveCard, asked: str, only: Only, former: Sequence[LiveCard]) -> str:
+    """Return the query that both arms are asked, and show in the card where it is not what was typed.
+
+    What the card shows can be asked again as it stands there, so it has the filter in it.
+    """
     if not former:
         return asked
     serving = visit.house.serving
     found = await serving.standalone(asked, await asyncio.to_thread(turns_of, serving, former))
-    live.card.searched_for(found.query, asked if found.changed else "", found.note)
+    hint = " ".join(filter(None, [only.told(), found.note]))
+    live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
     await live.show()
     return found.query
 
@@ -104,10 +110,10 @@ def turns_of(serving: Serving, former: Sequence[LiveCard]) -> list[Turn]:
     return turns
 
 
-async def stream(visit: Visit, live: LiveCard, query: str) -> None:
+async def stream(visit: Visit, live: LiveCard, query: str, only: Only) -> None:
     """Let the duel's events change the card, each arm on the side that was drawn for it."""
     sides, serving = draw_sides(), visit.house.serving
-    events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8))
+    events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)
     async with live.snapshots(), aclosing(cast(Any, events)):
         async for event in events:
             live.card.take(sides[event.arm], event)

@@ -67,7 +67,7 @@ def _unveiled(answer: Answer, others: list[Answer], ranks: Ranks) -> SideReveal:
         "times": f"first word after {answer.first_token_s:.1f} s, all after {answer.total_s:.1f} s",
         "scores": [f"{hit.score:.2f}" for hit in answer.hits],
         "alone": [bool(others) and hit.chunk.id not in shown for hit in answer.hits],
-        "words": [hit.origin == "explore" for hit in answer.hits],
+        "words": [hit.origin != "dense" for hit in answer.hits],
         "elsewhere": [None if known is None else known.get(hit.chunk.id, 0) for hit in answer.hits],
     }
 

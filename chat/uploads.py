@@ -48,7 +48,7 @@ log = logging.getLogger("thumbtune")
 
 
 class FileView(TypedDict):
-    """A line of the card. `done` of `total` passages are embedded, for each retriever; `reason` says why not."""
+    """A line of the card. `done` of `total` passages are embedded, for each arm; `reason`: why not, or not all."""
 
     name: str
     state: State
@@ -234,7 +234,7 @@ def _conclude(view: FileView, taken: Taken) -> None:
     match taken:
         case Added():
             state: State = "replaced" if taken.replaced else "added"
-            view.update({"state": state, "name": taken.source, "passages": taken.chunks})
+            view.update({"state": state, "name": taken.source, "passages": taken.chunks, "reason": taken.lost})
         case Unchanged():
             view.update({"state": "unchanged", "name": taken.source})
         case Skipped():

@@ -89,12 +89,14 @@ async def _ask_both(question: str) -> None:
     from rag.serve import open_serving
 
     serving = open_serving(load_settings())
+    query, only = serving.scope(question)
     print(f"Answers: {serving.answerer}")
+    print(f"Passages: {' '.join(filter(None, [f'{serving.way.told()}.', only.told()]))}")
     for note in serving.notes():
         print(f"Note: {note}")
     sides = dict(zip(ARMS, SIDES, strict=True))
     failures = []
-    async with aclosing(serving.ask(question, sides=sides, duel_id=secrets.token_hex(8))) as events:
+    async with aclosing(serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)) as events:
         async for event in events:
             if isinstance(event, Done):
                 answer = event.answer

@@ -106,9 +106,9 @@ def ingest(
                 yield Skipped(source, str(error))
 
 
-def read_document(source: str, path: Path, *, count_tokens: CountTokens, chunk_tokens: int) -> Document:
-    """Read one file, or raise Unreadable with the reason."""
-    return _document(source, _suffix(path), _read(path), count_tokens, chunk_tokens)[0]
+def read_document(source: str, path: Path, *, count_tokens: CountTokens, chunk_tokens: int) -> tuple[Document, str]:
+    """Read one file, and say what part of it could not be read; or raise Unreadable with the reason."""
+    return _document(source, _suffix(path), _read(path), count_tokens, chunk_tokens)
 
 
 def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, bytes | Unreadable]]:

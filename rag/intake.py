@@ -17,7 +17,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
@@ -51,11 +51,12 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A file that can be asked about from now on. `replaced` is one of the same name and other bytes."""
+    """A file that can be asked about from now on. `replaced`: one of the same name. `lost`: what was not read of it."""
 
     source: str
     chunks: int
     replaced: bool
+    lost: str = ""
 
 
 Taken = Added | Unchanged | Skipped
@@ -92,8 +93,9 @@ class Intake:
             source = UPLOADS + self._spelling(clean_name(name))
             with self._copy(path, PurePath(source).suffix) as part:
                 count_tokens, chunk_tokens = self._cutting()
-                document = read_document(source, part, count_tokens=count_tokens, chunk_tokens=chunk_tokens)
-                return self._add(document, part, tell)
+                document, lost = read_document(source, part, count_tokens=count_tokens, chunk_tokens=chunk_tokens)
+                taken = self._add(document, part, tell)
+                return replace(taken, lost=lost) if isinstance(taken, Added) else taken
         except Unreadable as error:
             return Skipped(shown(name), str(error))
 

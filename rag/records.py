@@ -96,12 +96,16 @@ def chunks_of(document: Document) -> list[Chunk]:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk found for a query: rank from 1, score as cosine similarity (-1 to 1), origin says which retriever."""
+    """A chunk found for a query: rank from 1, score as cosine similarity (-1 to 1), origin says what brought it there.
+
+    dense: the embeddings. words: hybrid search raised it by its words, the embeddings alone would not have shown it.
+    explore: the same, in a place that is kept for such chunks.
+    """
 
     chunk: Chunk
     rank: int
     score: float
-    origin: Literal["dense", "explore"] = "dense"
+    origin: Literal["dense", "words", "explore"] = "dense"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ nothing about the sides.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from rag.fuse import fuse
 from rag.records import Chunk, Hit
 from rag.retrieve import Served
 from rag.store import Store
@@ -34,26 +35,14 @@ def seek(store: Store, arms: Iterable[Served], query: str, n: int = SHOWN) -> li
         if not lexical:  # the words of every arm's table are the same
             store.index_words(table)
             lexical = store.search_text(table, query, vector, DEPTH)
-    return fuse([dense, [lexical]], n)
+    return fuse_voices([dense, [lexical]], n)
 
 
-def fuse(voices: Sequence[Sequence[Sequence[Hit]]], n: int) -> list[Chunk]:
-    """Return the n best chunks by reciprocal rank fusion (Cormack, Clarke and Büttcher 2009), ties by id.
+def fuse_voices(voices: Sequence[Sequence[Sequence[Hit]]], n: int) -> list[Chunk]:
+    """Return the n best chunks by reciprocal rank fusion, ties by id.
 
     Each voice says as much as any other; the lists of one voice share what it says.
     """
     chunks = {hit.chunk.id: hit.chunk for lists in voices for hits in lists for hit in hits}
-    scores = dict.fromkeys(chunks, 0.0)
-    for lists in voices:
-        for chunk_id, said in _mean_voice(lists).items():
-            scores[chunk_id] += said
-    best = sorted(scores, key=lambda chunk_id: (-round(scores[chunk_id], 12), chunk_id))  # sums round in any order
-    return [chunks[chunk_id] for chunk_id in best[:n]]
-
-
-def _mean_voice(lists: Sequence[Sequence[Hit]]) -> Mapping[str, float]:
-    said: dict[str, float] = {}
-    for hits in lists:
-        for hit in hits:
-            said[hit.chunk.id] = said.get(hit.chunk.id, 0.0) + 1 / (SMOOTHING + hit.rank) / len(lists)
-    return said
+    best = fuse([(1 / len(lists), hits) for lists in voices for hits in lists], SMOOTHING)
+    return [chunks[chunk_id] for chunk_id in list(best)[:n]]

@@ -8,17 +8,18 @@ from contextlib import aclosing
 
 from rag.answer import ArmChain, ask_chat_model, build_chain
 from rag.budget import TokenCounter
-from rag.duel import Done, Event, Failed, run_duel
+from rag.duel import Done, Event, Failed, check_query, run_duel
 from rag.embed import load_embedder
-from rag.errors import StoreFailed
+from rag.errors import BadQuery, StoreFailed
 from rag.extract import remember
+from rag.filters import EVERYWHERE, Only, split_filter, why_nothing
 from rag.followup import Standalone, Turn, build_standalone
 from rag.index import load_corpus
 from rag.intake import Intake
 from rag.llm import Answerer, build_chat_model, build_extractive
 from rag.prompt import DONT_KNOW
 from rag.records import ARMS, Arm, Hit, Side
-from rag.retrieve import Arms, Served, retrieve
+from rag.retrieve import Arms, Served, build_way, retrieve
 from rag.settings import EXTRACTIVE, Settings
 from rag.store import Store, open_store
 from rag.weights import BUILTIN
@@ -37,6 +38,7 @@ class Serving:
         self.settings, self.store, self.arms = settings, store, arms
         self.corpus = load_corpus(settings)
         self.intake = Intake(settings, store, arms)
+        self.way = build_way(settings)
         self.answerer = settings.answerer
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
         if self._counter and not self._counter.is_exact:
@@ -71,12 +73,24 @@ class Serving:
         """Follow the registry: load what was promoted or rolled back; return whether an arm's model changed."""
         return self.arms.refresh()
 
-    async def ask(self, query: str, *, sides: Mapping[Arm, Side], duel_id: str) -> AsyncGenerator[Event, None]:
+    def scope(self, text: str) -> tuple[str, Only]:
+        """Return what was typed as the query and the documents that it is asked of. Raises BadQuery.
+
+        The filter is no part of the query, which is stored and trains.
+        """
+        query, only = split_filter(check_query(text))
+        if reason := why_nothing(only, self.store.document_hashes(self.corpus.id)) if only else "":
+            raise BadQuery(reason)
+        return check_query(query), only
+
+    async def ask(
+        self, query: str, *, sides: Mapping[Arm, Side], duel_id: str, only: Only = EVERYWHERE
+    ) -> AsyncGenerator[Event, None]:
         """Yield a duel's events. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
         Use it within contextlib.aclosing: closing it cancels both arms. Raises BadQuery.
         """
-        chains = {arm: self._chain(arm) for arm in ARMS}
+        chains = {arm: self._chain(arm, only) for arm in ARMS}
         timeout = self.settings.answer_timeout
         async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
             async for event in events:
@@ -99,12 +113,12 @@ class Serving:
             return Failed(event.arm, message, event.answer.hits, event.answer.text)
         return event
 
-    def _chain(self, arm: Arm) -> ArmChain:
+    def _chain(self, arm: Arm, only: Only) -> ArmChain:
         """Build an arm's chain around what serves it at this moment: two objects, no work."""
         served = self.served(arm)
 
         def find(query: str) -> list[Hit]:
-            return retrieve(self.store, served, query, self.settings.k, self.settings.explore)
+            return retrieve(self.store, served, query, self.way, only)
 
         return ArmChain(build_chain(find, self._answerer), served.model, self.answerer)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,6 +17,7 @@ from rag.errors import BadSetting
 ROOT = Path(__file__).resolve().parent.parent  # where the documents that ship with the app lie
 EXTRACTIVE = "extractive"
 DEFAULT_LLM = "openai:gpt-4.1-mini"
+Search = Literal["dense", "hybrid"]
 
 
 class Settings(BaseSettings):
@@ -42,6 +43,12 @@ class Settings(BaseSettings):
         ge=0,
         validate_default=True,
         description="how many of the k may be hits that words found and embeddings did not",
+    )
+
+    search: Search = Field("dense", description="dense: ranked by embeddings; hybrid: by embeddings and words alike")
+    rerank: str = Field("", description="cross-encoder that reorders what was found: a folder, a hub name; empty: none")
+    mmr: float = Field(
+        1.0, gt=0, le=1, description="how much relevance counts against showing near-duplicates; 1: it alone counts"
     )
 
     # answers

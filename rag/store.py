@@ -1,36 +1,27 @@
-"""The only file that opens LanceDB: upserts, reads, search and compaction.
+"""What is kept and searched: documents, chunks with their vectors, answers, ratings and what follows from them.
 
-All writes of a process go through one thread (LanceDB retries conflicting writers unfairly: with 8 of them one waited
-18 s). Readers see every other process's writes (read_consistency_interval 0, 11% slower than never looking).
+How a row gets into LanceDB and out of it is said in `rag.rows`, what a row looks like in `rag.tables`.
 """
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
 
-import lancedb
 import numpy as np
 from lancedb import col, lit
 from numpy.typing import NDArray
 
 from rag import tables, words
 from rag.errors import StoreFailed
+from rag.filters import EVERYWHERE, Only
 from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, SyntheticPair, content_id
+from rag.rows import IN_LIST, Rows, guard
+from rag.words import where
 
-COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
-KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
 WRITE_ROWS = 2_000  # rows per upsert: bounds memory, and an interrupted indexing keeps what is done
-IN_LIST = 1_000  # ids per filter; 5,000 take 65 ms
 
 Vectors = NDArray[np.float32]
-T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 def open_store(folder: Path) -> Store:
@@ -44,14 +35,8 @@ def open_store(folder: Path) -> Store:
     return Store(folder)
 
 
-class Store:
+class Store(Rows):
     """Every table of one home folder. Methods may be called from any thread."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._db = _guard(folder, lambda: lancedb.connect(folder, read_consistency_interval=timedelta(0)))
-        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
-        self._writes: Counter[str] = Counter()
 
     # --- documents -------------------------------------------------------------------------------------------------
 
@@ -80,20 +65,6 @@ class Store:
     def chunk_table(self, corpus: str, fingerprint: str) -> str:
         """Return the name of the table that holds a corpus as one model sees it."""
         return f"{tables.CHUNKS}__{corpus}__{fingerprint}"
-
-    def has_table(self, name: str) -> bool:
-        """Return whether a table of this name exists. Raises StoreFailed where its data is there but not its index.
-
-        A folder without either is what a full disk leaves of a table that was being made: it counts as none.
-        """
-        if name not in self._names():
-            return False
-        folder = self.folder / f"{name}.lance"
-        if any((folder / "_versions").glob("*")):
-            return True
-        if any((folder / "data").glob("*")):
-            raise StoreFailed(f"{folder}: its _versions are gone: put the folder back from a copy before going on")
-        return False
 
     def chunk_ids(self, table: str) -> set[str]:
         """Return the ids of the chunks that a table holds; empty where there is no such table."""
@@ -126,15 +97,21 @@ class Store:
         columns = ["id", *(field.name for field in tables.CHUNK)]
         return [tables.read_chunk(row) for row in self._rows(table, col("id").isin(sorted(set(ids))), columns)]
 
-    def search(self, table: str, vector: Vectors, k: int) -> list[Hit]:
+    def vectors(self, table: str, ids: Sequence[str]) -> Vectors:
+        """Return the vectors of these chunks (IN_LIST at most), all of which the table holds, in this order."""
+        rows = self._rows(table, col("id").isin(sorted(set(ids))), ["id", "vector"])
+        known = {row["id"]: row["vector"] for row in rows}
+        return np.array([known[chunk_id] for chunk_id in ids], dtype=np.float32)
+
+    def search(self, table: str, vector: Vectors, k: int, only: Only = EVERYWHERE) -> list[Hit]:
         """Return the k chunks nearest to a unit vector by cosine, exactly (no index), best first, ties by id."""
         columns = ["id", *(field.name for field in tables.CHUNK), "_distance"]
 
         def query() -> list[tables.Row]:
             found = self._open(table).search(vector).distance_type("cosine").select(columns).limit(k)
-            return list(found.to_list())
+            return list(where(found, only).to_list())
 
-        rows = sorted(_guard(self.folder, query), key=lambda row: (row["_distance"], row["id"]))
+        rows = sorted(guard(self.folder, query), key=lambda row: (row["_distance"], row["id"]))
         return [Hit(tables.read_chunk(row), rank, 1.0 - row["_distance"]) for rank, row in enumerate(rows, start=1)]
 
     def search_ids(self, table: str, vectors: Vectors, k: int) -> list[list[str]]:
@@ -145,7 +122,7 @@ class Store:
             return list(found.to_list())
 
         found: list[list[str]] = [[] for _ in vectors]
-        rows = _guard(self.folder, query) if len(vectors) else []
+        rows = guard(self.folder, query) if len(vectors) else []
         for row in sorted(rows, key=lambda row: (row["_distance"], row["id"])):
             found[row.get("query_index", 0)].append(row["id"])
         return found
@@ -154,13 +131,13 @@ class Store:
         """Make the index that `search_text` reads, unless nothing was written since it was made."""
         self._write(table, lambda: words.index_words(self._open(table)))
 
-    def search_text(self, table: str, query: str, vector: Vectors, n: int) -> list[Hit]:
+    def search_text(self, table: str, query: str, vector: Vectors, n: int, only: Only = EVERYWHERE) -> list[Hit]:
         """Return at most n chunks that share words with the query, best first by BM25; needs `index_words`.
 
         `vector` is the query's: each hit's score is the cosine, as in `search`.
         """
         columns = ["id", *(field.name for field in tables.CHUNK), "vector"]
-        rows = _guard(self.folder, lambda: words.find_words(self._open(table), query, columns, n))
+        rows = guard(self.folder, lambda: words.find_words(self._open(table), query, columns, n, only))
         scores = [float(np.asarray(row["vector"], dtype=np.float32) @ vector) for row in rows]
         return [
             Hit(tables.read_chunk(row), rank, score, "explore")
@@ -208,7 +185,7 @@ class Store:
     def stamp(self) -> tuple[int, ...]:
         """Return what changes with every write to documents, answers, ratings or labels; takes 2 ms."""
         names = [name for name in tables.SCHEMAS if self.has_table(name)]
-        return _guard(self.folder, lambda: tuple(int(self._open(name).version) for name in names))
+        return guard(self.folder, lambda: tuple(int(self._open(name).version) for name in names))
 
     def delete_rater(self, rater: str) -> tuple[int, int]:
         """Delete a rater's ratings, then the labels that followed from them; return how many of each.
@@ -224,107 +201,3 @@ class Store:
     def synthetic(self) -> list[SyntheticPair]:
         """Return all rows of `synthetic_pairs`."""
         return [tables.read_synthetic(row) for row in self._rows(tables.SYNTHETIC_PAIRS)]
-
-    def close(self) -> None:
-        """Wait for the writes under way."""
-        self._writer.shutdown(wait=True)
-
-    # --- how ---------------------------------------------------------------------------------------------------------
-
-    def _names(self) -> list[str]:
-        return _guard(self.folder, lambda: list(self._db.list_tables(limit=100_000).tables))
-
-    def _open(self, name: str, schema: Any = None) -> Any:  # noqa: ANN401  # lancedb ships no types
-        if schema is None:
-            return self._db.open_table(name)
-        try:
-            return self._db.create_table(name, schema=schema, exist_ok=True)
-        except ValueError:  # it is there with another schema: an earlier version made it
-            return tables.add_missing_columns(self._db.open_table(name), schema)
-
-    def _rows(self, name: str, where: Any = None, columns: list[str] | None = None) -> list[tables.Row]:  # noqa: ANN401
-        found = self._arrow(name, where, columns)
-        return [] if found is None else list(found.to_pylist())
-
-    def _arrow(self, name: str, where: Any = None, columns: list[str] | None = None) -> Any:  # noqa: ANN401
-        """Return rows as an Arrow table, or None where there is no table of this name."""
-        if not self.has_table(name):
-            return None
-
-        def read() -> Any:  # noqa: ANN401
-            query = self._open(name).search()
-            query = query if where is None else query.where(where)
-            query = query if columns is None else query.select(columns)
-            return query.to_arrow()
-
-        return _guard(self.folder, read)
-
-    def _upsert(self, name: str, rows: Iterable[tables.Row], schema: Any = None) -> None:  # noqa: ANN401
-        unique = {
-            row["id"]: row for row in rows
-        }  # one key twice in a source is an error to LanceDB; the last one counts
-        if not unique:
-            return
-        schema = schema or tables.SCHEMAS[name]
-        data = tables.to_arrow(unique.values(), schema)
-        self._write(
-            name,
-            lambda: (
-                self._open(name, schema)
-                .merge_insert("id")
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .execute(data)
-            ),
-        )
-
-    def _delete(self, name: str, ids: list[str]) -> None:
-        if not self.has_table(name):
-            return
-        for start in range(0, len(ids), IN_LIST):
-            where = col("id").isin(ids[start : start + IN_LIST]).to_sql()
-            self._write(name, lambda where=where: self._open(name).delete(where))  # type: ignore[misc]
-
-    def _forget(self, name: str, rater: str) -> int:
-        """Delete a rater's rows, and see to it that their bytes go, too, once older versions may be removed."""
-        if not self.has_table(name):
-            return 0
-        ids = [row["id"] for row in self._rows(name, col("rater") == lit(rater), ["id"])]
-        self._delete(name, ids)
-        if ids:  # a deleted row is only marked: it stays in its file until all other rows have moved to a new one
-            self._write(name, lambda: self._open(name).update(values_sql={"rater": "rater"}))
-        self._write(name, lambda: self._compact(name))
-        return len(ids)
-
-    def _write(self, name: str, action: Callable[[], object]) -> None:
-        """Run a write in the one writer thread, and return (or raise StoreFailed) when it is done."""
-
-        def act() -> None:
-            _guard(self.folder, action)
-            self._writes[name] += 1
-            if self._writes[name] % COMPACT_EVERY == 0:
-                self._compact(name)
-
-        self._writer.submit(act).result()
-
-    def _compact(self, name: str) -> None:
-        try:
-            self._open(name).optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
-        except (RuntimeError, OSError) as error:
-            # Another process compacts at the same time, or the disk is full: the data is written and stays readable.
-            log.warning("table %s was not compacted: %s", name, error)
-
-
-def _guard(folder: Path, action: Callable[[], T]) -> T:
-    """Run an action on LanceDB; what it throws becomes one line that names the folder and the next step."""
-    try:
-        return action()
-    except (RuntimeError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())
-        if "os error 28" in text:
-            raise StoreFailed(
-                f"{folder}: the disk is full; what was stored is safe: free some space, do it again"
-            ) from error
-        if "os error 30" in text or "os error 13" in text:
-            raise StoreFailed(f"{folder}: cannot be written: make it writable, or move THUMBTUNE_HOME") from error
-        raise StoreFailed(f"{folder}: LanceDB failed: {text[:300]}") from error

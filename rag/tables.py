@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, Span, SyntheticPair
+from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, Span, SyntheticPair, chunks_of
 
 DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
 TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
@@ -55,7 +55,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ID,
             *_fields(corpus=pa.string(), document_id=pa.string(), source=pa.string(), title=pa.string()),
-            *_fields(hash=pa.string(), text=pa.string(), spans=pa.list_(SPAN)),
+            *_fields(hash=pa.string(), text=pa.string(), spans=pa.list_(SPAN), chunks=pa.list_(pa.string())),
         ]
     ),
     ANSWERS: pa.schema(
@@ -120,7 +120,8 @@ def add_missing_columns(table: Any, schema: pa.Schema) -> Any:  # noqa: ANN401  
 def document_row(corpus: str, document: Document, row_id: str) -> Row:
     """Return the row of a document in a corpus."""
     row = {**asdict(document), "id": row_id, "corpus": corpus, "document_id": document.id}
-    return {**row, "spans": [asdict(span) for span in document.spans]}
+    ids = [chunk.id for chunk in chunks_of(document)]  # so that nobody has to read texts to know them
+    return {**row, "spans": [asdict(span) for span in document.spans], "chunks": ids}
 
 
 def read_document(row: Row) -> Document:

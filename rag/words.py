@@ -7,12 +7,19 @@ a fresh index. Made anew, the tables of both arms agree to the last digit; 10,00
 
 from __future__ import annotations
 
-from datetime import UTC
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
+from lancedb import col, lit
+from lancedb.expr import func
 from lancedb.index import FTS
 
+from rag import beside
+from rag.filters import EVERYWHERE, Only
+
 COLUMN = "text"
+FACTS = "words"
 # For any language: ICU finds words also where no blank parts them, and accents are folded. No stems and no stop words:
 # both need to know the language, and BM25 weighs a word that is everywhere with next to nothing anyway.
 INDEX = FTS(base_tokenizer="icu/split", lower_case=True, ascii_folding=True, stem=False, remove_stop_words=False)
@@ -21,28 +28,53 @@ TRIES = 10  # to make an index while others make it, too: who loses has seen ano
 
 
 def index_words(table: Any) -> None:  # noqa: ANN401  # lancedb ships no types
-    """Make a table's index of words, unless nothing was written since it was made. Others may read meanwhile."""
+    """Make a table's index of words, unless no row was written since it was made. Others may read meanwhile."""
     for left in reversed(range(TRIES)):
         if is_level(table):
             return
+        content = beside.content(table)
         try:
             table.create_index(COLUMN, config=INDEX, replace=True)
         except RuntimeError as error:
             if "commit conflict" not in str(error) or not left:
                 raise
+            continue
+        beside.write(table, FACTS, {"uuid": _uuid(table), "content": content})
 
 
 def is_level(table: Any) -> bool:  # noqa: ANN401
-    """Return whether the index of words is there, and the last thing that was written to the table."""
-    made = next((index for index in table.list_indices() if index.columns == [COLUMN]), None)
-    if made is None or made.num_unindexed_rows:
-        return False
-    written = [version["timestamp"].astimezone(UTC) for version in table.list_versions()]  # they come in local time
-    return bool(sum(at >= made.created_at for at in written) <= 1)  # one is the index's own
+    """Return whether the index of words is one that was made here, from the rows that the table has now.
+
+    One that LanceDB has folded rows into, as it does when it compacts, has another uuid.
+    """
+    made = beside.read(table, FACTS)
+    return made is not None and made == {"uuid": _uuid(table), "content": beside.content(table)}
 
 
-def find_words(table: Any, query: str, columns: list[str], n: int) -> list[dict[str, Any]]:  # noqa: ANN401
-    """Return at most n rows that share a word with the query, best first. Nothing in a query is an operator."""
+def _uuid(table: Any) -> str:  # noqa: ANN401
+    return next((str(index.index_uuid) for index in table.list_indices() if index.columns == [COLUMN]), "")
+
+
+def find_words(
+    table: Any,  # noqa: ANN401
+    query: str,
+    columns: list[str],
+    n: int,
+    only: Only = EVERYWHERE,
+) -> list[dict[str, Any]]:
+    """Return at most n rows that share a word with the query, best first. Nothing in a query is an operator.
+
+    How much a word weighs is counted over all rows, also where `only` some are searched.
+    """
     plain = query.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be handed to Rust
     found = table.search(plain, query_type="fts", fts_columns=COLUMN).select([*columns, "_score"]).limit(n + TIES)
-    return sorted(found.to_list(), key=lambda row: (-row["_score"], row["id"]))[:n]
+    return sorted(where(found, only).to_list(), key=lambda row: (-row["_score"], row["id"]))[:n]
+
+
+def where(search: Any, only: Only) -> Any:  # noqa: ANN401
+    """Return a search that looks at the rows of these documents only, before it ranks: as `Only.allows` has it."""
+    path = func("concat", lit("/"), col("source").lower(), lit("/"))
+    inside = [path.contains(lit(f"/{folder}/")) for folder in only.folders]
+    kinds = [func("ends_with", path, lit(f".{kind}/")) for kind in only.types]
+    conditions = [reduce(or_, each) for each in (inside, kinds) if each]
+    return search.where(reduce(and_, conditions), prefilter=True) if conditions else search

@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: dict[int, str] = {
-    0: "rag.errors rag.chunking",
-    1: "rag.settings rag.records rag.drafts rag.zips",
-    2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.tables rag.coverage rag.words rag.extract rag.weights rag.anchors rag.lines rag.underway",
+    0: "rag.errors rag.chunking rag.records rag.filters",
+    1: "rag.settings rag.tables rag.drafts rag.zips",
+    2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse rag.extract rag.weights rag.anchors rag.lines rag.underway",
     3: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
     "train.progress",
-    4: "rag.ingest rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
+    4: "rag.ingest rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
     5: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
     6: "rag.duel rag.seek rag.intake",
     7: "rag.serve rag.prepare",
@@ -34,10 +34,10 @@ FLOORS: dict[int, str] = {
 }
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",
-    "lancedb": "rag.store rag.words",
+    "lancedb": "rag.rows rag.store rag.words",
     "pyarrow": "rag.tables rag.store",
-    "sentence_transformers": "rag.embed train.tune train.choose train.make train.course",
-    "transformers": "rag.embed train.tune",
+    "sentence_transformers": "rag.embed rag.rerank train.tune train.choose train.make train.course",
+    "transformers": "rag.embed rag.rerank train.tune",
     "langchain_core": "rag",
     "langchain_openai": "rag",
     "openai": "rag.embed rag.llm",

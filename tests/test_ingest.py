@@ -81,7 +81,7 @@ def test_a_folder_of_every_kind_becomes_documents(tmp_path: Path) -> None:
 
 def test_a_document_is_named_by_its_source_and_its_bytes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.md")
-    document = read_document("x/a.md", path, count_tokens=words, chunk_tokens=32)
+    document, _ = read_document("x/a.md", path, count_tokens=words, chunk_tokens=32)
     assert document.id == content_id("x/a.md")
     assert document.hash == hashlib.sha256(TEXT.encode()).hexdigest()
 

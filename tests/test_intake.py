@@ -18,7 +18,7 @@ from rag.loaders import Unreadable
 from rag.prepare import index, told
 from rag.records import ARMS
 from rag.registry import Registry, Version
-from rag.retrieve import Arms, retrieve
+from rag.retrieve import Arms, Way, retrieve
 from rag.settings import Settings
 from rag.store import Store, open_store
 
@@ -76,7 +76,7 @@ def test_a_file_is_found_by_both_arms_in_the_next_question(house: House, give: G
     assert house.intake.take("birds.md", give(BIRDS)) == Added("uploads/birds.md", chunks=1, replaced=False)
     house.intake.index_words()
     for arm in ARMS:
-        hits = retrieve(house.store, house.arms.current(arm), "birds seed", k=5, explore=1)
+        hits = retrieve(house.store, house.arms.current(arm), "birds seed", Way())
         assert "uploads/birds.md" in [hit.chunk.source for hit in hits]
     words = house.store.search_text(house.arms.current("base").table, "seed", retrieve_nothing(house), 5)
     assert [hit.chunk.source for hit in words] == ["uploads/birds.md"]
@@ -238,7 +238,7 @@ def test_what_is_removed_is_gone_from_folder_and_tables(house: House, give: Give
     assert house.sources() == before
     assert house.files() == []
     assert house.is_level()
-    hits = retrieve(house.store, house.arms.current("base"), "birds seed", k=9, explore=1)
+    hits = retrieve(house.store, house.arms.current("base"), "birds seed", Way(k=9))
     assert {hit.chunk.source for hit in hits} == {"cats.md", "dogs.md"}
     assert index(house.settings).is_unchanged
 

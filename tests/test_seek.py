@@ -14,7 +14,7 @@ from rag.index import load_corpus
 from rag.prepare import index
 from rag.records import ARMS, Hit
 from rag.retrieve import Arms, Served
-from rag.seek import DEPTH, SHOWN, fuse, seek
+from rag.seek import DEPTH, SHOWN, fuse_voices, seek
 from rag.settings import Settings
 from rag.store import Store, open_store
 
@@ -82,13 +82,13 @@ def test_the_first_that_words_alone_find_is_the_seventh_at_worst() -> None:
     lexical = [Hit(make_chunk("alone"), 1, 0.0), *(replace(hit, rank=51 - hit.rank) for hit in dense)]
     for shift in range(5, 12):  # whatever order the words put the others in
         turned = [replace(hit, rank=2 + (hit.rank - 2 + shift) % 49) for hit in lexical[1:]]
-        best = [chunk.text for chunk in fuse([[dense, dense], [[lexical[0], *turned]]], 50)]
+        best = [chunk.text for chunk in fuse_voices([[dense, dense], [[lexical[0], *turned]]], 50)]
         assert best.index("alone") <= 6
 
 
 def test_a_voice_of_two_lists_is_no_louder_than_a_voice_of_one() -> None:
     here, there = make_hits("dense"), make_hits("words")
-    ids = [chunk.id for chunk in fuse([[here, here], [there]], 2)]
+    ids = [chunk.id for chunk in fuse_voices([[here, here], [there]], 2)]
     assert ids == sorted(ids)  # equally good
 
 
@@ -96,4 +96,4 @@ def test_a_voice_of_two_lists_is_no_louder_than_a_voice_of_one() -> None:
 def test_fusing_does_not_depend_on_the_order_of_the_arms(arms: list[list[str]], words: list[str]) -> None:
     one, other = (make_hits(*texts) for texts in arms)
     lexical = make_hits(*words)
-    assert fuse([[one, other], [lexical]], 6) == fuse([[other, one], [lexical]], 6)
+    assert fuse_voices([[one, other], [lexical]], 6) == fuse_voices([[other, one], [lexical]], 6)

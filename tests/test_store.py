@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import StoreFailed
 from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair
-from rag.store import COMPACT_EVERY, Store, open_store
+from rag.rows import COMPACT_EVERY
+from rag.store import Store, open_store
 from rag.tables import RATINGS, SCHEMAS, keyed_row, to_arrow
 
 EYE = np.eye(3, dtype=np.float32)

@@ -36,13 +36,15 @@ if (!window[KEY]) {
       waiting: 'Waiting',
       reading: 'Reading',
       embedding: `${percent(file)}%`,
-      added: `Added, ${count(file.passages, 'passage', 'passages')}`,
-      replaced: `Replaced the file of this name, ${count(file.passages, 'passage', 'passages')}`,
+      added: `Added, ${count(file.passages, 'passage', 'passages')}${lost(file)}`,
+      replaced: `Replaced the file of this name, ${count(file.passages, 'passage', 'passages')}${lost(file)}`,
       unchanged: 'Already here, with the same content',
       refused: `Not taken in: ${file.reason}`,
       failed: `Not taken in: ${file.reason}`,
       stopped: file.reason,
     })[file.state];
+
+  const lost = (file) => (file.reason ? `. Not all of it: ${file.reason}` : '');
 
   const percent = (file) => (file.total ? Math.floor((100 * file.done) / file.total) : 0);
 

@@ -361,7 +361,7 @@ def test_the_page_needs_no_other_host(context: BrowserContext, room: RoomChat) -
         ("PUT", "/project/element", {}),
         ("DELETE", "/project/element", {}),
         ("PUT", "/feedback", {}),
-        ("POST", "/project/file?session_id=x", {}),
+        ("POST", "/mcp", {}),
         ("POST", "/auth/header", {"Sec-Fetch-Site": "cross-site"}),
         ("GET", "/project/settings", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}),
     ],
