@@ -67,7 +67,11 @@ def test_a_dimension_that_the_model_does_not_have_is_refused(dim: int) -> None:
 
 @pytest.mark.parametrize(("pairs", "batch"), [(2, 2), (40, 10), (63, 15), (64, BATCH), (5000, BATCH)])
 def test_few_pairs_make_smaller_batches(pairs: int, batch: int) -> None:
-    assert batch_for(pairs) == batch
+    assert batch_for(pairs, bootstrap=False) == batch
+
+
+def test_a_bootstrap_has_no_hard_negatives_and_so_a_large_batch() -> None:
+    assert [batch_for(pairs, bootstrap=True) for pairs in (40, 600)] == [10, 64]
 
 
 def test_a_batch_that_does_not_fit_is_computed_in_parts() -> None:

@@ -205,7 +205,7 @@ class Course:
         whole = round(sum(pair.weight for pair in pairs))  # many small shares of thumbs are few pairs
         recipe = Recipe(
             epochs=order.epochs or default_epochs(whole, bootstrap=order.kind == "bootstrap"),
-            batch=batch_for(whole),
+            batch=batch_for(whole, bootstrap=order.kind == "bootstrap"),
             rate=default_rate(parameters, order.lora),
             dims=order.dims or matryoshka_dims(full),
             loss=order.loss,

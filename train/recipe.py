@@ -21,6 +21,8 @@ SMALL_MODEL = 50_000_000  # parameters, MiniLM has 23
 RATES = (1e-4, 2e-5)  # of a small model, as measured; of a larger one, as its makers advise
 LORA_FACTOR = 10  # a low-rank update wants ten times the rate: 1e-3 was level with full tuning at 1e-4
 BATCH = 16  # 32 took as long, half as much memory again, and two points less (docs/log.md)
+BOOTSTRAP_BATCH = 64  # without hard negatives its other passages are all there is to tell apart: 16 gained 4 points of
+# ndcg@10 on our own pages, 32 gained 5, 64 gained 6 (docs/log.md); over the memory's limit it is computed in parts
 EPOCHS = ((100, 4), (400, 3), (2000, 2))  # below so many pairs, so many epochs; docs/log.md has what was measured
 MANY_PAIRS_EPOCHS = 1  # the time is bounded
 BOOTSTRAP_EXAMPLES = 400  # without hard negatives some 60 s of tuning on one core
@@ -78,9 +80,9 @@ def check_dims(dims: Sequence[int], full: int) -> None:
             raise BadSetting(f"{dim} dimensions: the start model's vectors have 1 to {full}: choose from these")
 
 
-def batch_for(pairs: int) -> int:
+def batch_for(pairs: int, *, bootstrap: bool) -> int:
     """Return the batch size: smaller where a large one would leave too few steps."""
-    return max(2, min(BATCH, pairs // 4))
+    return max(2, min(BOOTSTRAP_BATCH if bootstrap else BATCH, pairs // 4))
 
 
 def within_memory(recipe: Recipe, tokens: int, available: int) -> Recipe:
