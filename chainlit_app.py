@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import threading
 from collections.abc import Mapping
 from typing import Annotated
@@ -30,12 +31,13 @@ from chat.signin import install, open_door
 from chat.training import ELEMENT as TRAINING
 from chat.training import Desk
 from chat.uploads import DOCUMENTS, Reception, accept_documents, revive_files
-from chat.visit import Action, Command, House, answering, current_visit, telling
+from chat.visit import Action, Command, House, answering, current_visit, say, telling
 from rag.records import ARMS
 from rag.serve import open_serving
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 
 FOLLOW_SECONDS = 2.0  # how often the chat looks whether another model was promoted
+COMMAND = re.compile(r"/[A-Za-z]+")  # a word alone that looks like one; "/etc/hosts" is a question
 EVERYWHERE = ("0.0.0.0", "::")  # listening there is no address to go to
 STARTERS = (  # each stands in docs/questions.jsonl, with the section that answers it
     "What is thumbtune and what does it do?",
@@ -50,6 +52,7 @@ secret = load_secret(settings.secret)
 door = open_door(settings)
 os.environ["CHAINLIT_AUTH_SECRET"] = door.token_key(secret)
 house = House(settings, open_serving(settings), History(settings.chat_db))
+house.serving.upkeep.start()
 desk = Desk(house)
 reception = Reception()
 accept_documents(settings)
@@ -102,7 +105,12 @@ async def hear(message: cl.Message) -> None:
             return
     word, _, rest = message.content.strip().partition(" ")
     command = COMMANDS.get(word.lower())
-    await telling(command(visit, rest.strip()) if command else asking.ask(visit, message.content))
+    if command:
+        await telling(command(visit, rest.strip()))
+    elif COMMAND.fullmatch(word) and not rest:
+        await say(f"There is no {word}: there are {', '.join(COMMANDS)}.")
+    else:
+        await telling(asking.ask(visit, message.content))
 
 
 @cl.on_window_message

@@ -10,20 +10,22 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 from rag.embed import load_embedder
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.feedback import repair, to_teach
-from rag.index import corpus_chunks, is_level, load_corpus
+from rag.index import load_corpus
 from rag.interchange import Unmatched, export_labels, import_labels
 from rag.lines import write_lines
-from rag.prepare import index, told
+from rag.prepare import Indexer, told
 from rag.records import ARMS, SIDES, normalise_query
 from rag.registry import Registry
 from rag.retrieve import arm_models
 from rag.settings import load_settings
-from rag.store import open_store
+from rag.store import Store, open_store
+from rag.watch import watch
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -56,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     index = command("index", _index, "bring the index level with the documents; embeds only what changed")
     index.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders or files instead of THUMBTUNE_DOCS")
+    index.add_argument("--watch", action="store_true", help="go on: index what changes in the folders, until Ctrl-C")
     ask = command("ask", _ask, "answer a question with both arms")
     ask.add_argument("question")
     command("stats", _stats, "show documents, answers, ratings, pairs and versions")
@@ -74,7 +77,13 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _index(given: argparse.Namespace) -> None:
     settings = load_settings(**({"docs": tuple(given.paths)} if given.paths else {}))
-    print(told(index(settings)))
+    if given.watch:
+        watch(settings, partial(print, flush=True))
+        return
+    with Indexer(settings) as indexer:
+        print(told(indexer.run()), flush=True)
+        for line in indexer.speed_up():
+            print(line, flush=True)
     if given.paths and settings.docs != load_settings().docs:
         print(f"To chat with these: make chat DOCS={os.pathsep.join(map(str, settings.docs))}")
 
@@ -122,7 +131,7 @@ def _stats(given: argparse.Namespace) -> None:
     positives = [label for label in labels if label.label == 1]
     rows = {
         "documents": ", ".join(map(str, settings.docs)) + f" ({len(store.document_hashes(corpus.id))} files)",
-        "chunks": len(corpus_chunks(store, corpus.id)),
+        "chunks": store.count_chunks(corpus.id),
         "answers": len(store.answers()),
         "ratings": f"{ratings['up']} up, {ratings['down']} down, {ratings['withdrawn']} withdrawn",
         "pairs": f"{len(positives)} positive, {sum(label.label == -1 for label in labels)} negative",
@@ -207,10 +216,17 @@ def _doctor(given: argparse.Namespace) -> None:
     print(f"documents  {len(store.document_hashes(corpus.id))} indexed from {', '.join(map(str, settings.docs))}")
     for arm, (name, reference) in arm_models(settings, corpus.folders_id).items():
         embedder = load_embedder(reference, settings)
-        level = is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
-        state = "index complete" if level else "index incomplete: run `python -m rag index`"
+        state = _state(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
         print(f"{arm:10} {name}: {embedder.dim} dimensions, {embedder.max_tokens} tokens at most, {state}")
     print(f"answers    {settings.answerer}")
+
+
+def _state(store: Store, corpus_id: str, table: str) -> str:
+    """Return in words whether a table covers its documents, and how it is searched."""
+    lacks = store.gap(corpus_id, table).told if store.has_table(table) else "is not there"
+    if lacks:
+        return f"index incomplete: run `python -m rag index` (it {lacks})"
+    return f"index complete, {store.nearest(table) or 'exact search'}"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 The documents table is the truth about what a corpus holds; a vector table is brought level with it by the ids it lacks
 and those it has too many. So an interrupted run loses nothing but its last step, and the next one goes on from there.
+Only texts that are to be embedded are read, a few documents at a time: memory does not grow with the corpus, and one
+new file costs that file.
 
 Several processes may bring vector tables level at once. Which documents there are is changed by one at a time: it
 holds `changing_documents`.
@@ -22,11 +24,16 @@ from rag.embed import Embedder
 from rag.errors import NoDocuments, StoreFailed
 from rag.ingest import MAX_FILE_BYTES, Corpus, Found, Outcome, Skipped, Unchanged, corpus_of, ingest
 from rag.links import Pages
+from rag.nearest import Nearest
+from rag.places import Gap
 from rag.records import Chunk, Document, chunks_of
+from rag.seen import Seen
 from rag.settings import Settings
-from rag.store import Store
+from rag.store import READ_DOCUMENTS, Store
 
 STEP = 512  # chunks embedded between two writes: 20 s on two cores is the most an interruption costs
+MOST_UNWRITTEN = 64  # documents, or five million characters: one by one, 20,000 take minutes to write
+UNWRITTEN_CHARS = 5_000_000
 FOREVER = -1.0
 Embedded = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -96,18 +103,35 @@ def read_files(
     cut: tuple[CountTokens, int],
     progress: Callable[[list[Found]], Iterable[Found]] = iter,
 ) -> Iterator[Outcome]:
-    """Yield one outcome for each file of a corpus, those that were uploaded among them; `known` as in ingest."""
+    """Yield one outcome for each file of a corpus, those that were uploaded among them; `known` as in ingest.
+
+    A file that looks as it did when it was read last is Unchanged, and is not opened.
+    """
     count_tokens, chunk_tokens = cut
-    return ingest(
+    seen = Seen(settings.cache / f"seen-{corpus.id}.json")
+    same: list[str] = []
+    hashes: dict[str, str] = {}
+
+    def changed(files: list[Found]) -> Iterable[Found]:
+        same.extend(source for source, path in files if seen.is_same(source, path, known.get(source)))
+        unopened = set(same)
+        return progress([each for each in files if each[0] not in unopened])
+
+    for outcome in ingest(
         settings.docs,
         known=known,
         count_tokens=count_tokens,
         chunk_tokens=chunk_tokens,
-        progress=progress,
+        progress=changed,
         without=[settings.home],
         uploads=uploads_folder(settings, corpus),
         fetch=Pages(settings.cache / "pages", MAX_FILE_BYTES),
-    )
+    ):
+        if not isinstance(outcome, Skipped):
+            hashes[outcome.source] = outcome.hash if isinstance(outcome, Document) else known[outcome.source]
+        yield outcome
+    yield from map(Unchanged, same)
+    seen.keep(hashes)
 
 
 def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) -> IndexReport:
@@ -116,17 +140,25 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
     A source that could not be read this time keeps nothing in the index: answering from a text that nobody can open
     would cite what is not there. Where no file at all could be read nothing is deleted: raises NoDocuments.
     """
+    store.name_chunks(corpus.id)
     known = store.document_hashes(corpus.id)
     report = IndexReport()
-    for outcome in outcomes:
-        match outcome:
-            case Document():
-                (report.changed if outcome.source in known else report.added).append(outcome.source)
-                store.put_documents(corpus.id, [outcome])
-            case Unchanged():
-                report.unchanged.append(outcome.source)
-            case Skipped():
-                report.skipped.append(outcome)
+    read: list[Document] = []
+    try:
+        for outcome in outcomes:
+            match outcome:
+                case Document():
+                    (report.changed if outcome.source in known else report.added).append(outcome.source)
+                    read.append(outcome)
+                case Unchanged():
+                    report.unchanged.append(outcome.source)
+                case Skipped():
+                    report.skipped.append(outcome)
+            if len(read) >= MOST_UNWRITTEN or sum(len(document.text) for document in read) > UNWRITTEN_CHARS:
+                store.put_documents(corpus.id, read)
+                read = []
+    finally:  # what was read is kept, also where reading is broken off
+        store.put_documents(corpus.id, read)
     if report.skipped and not (report.added or report.changed or report.unchanged):
         first = report.skipped[0]
         raise NoDocuments(
@@ -139,7 +171,7 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
 
 
 def corpus_chunks(store: Store, corpus_id: str) -> list[Chunk]:
-    """Return all chunks of a corpus, sliced from the stored documents."""
+    """Return all chunks of a corpus, sliced from the stored documents: for training, which holds them anyway."""
     return [chunk for document in store.documents(corpus_id) for chunk in chunks_of(document)]
 
 
@@ -151,33 +183,61 @@ def update_vectors(
     Embeds only the chunks that the table lacks. `progress` is told (done, total) after each step.
     """
     table = store.chunk_table(corpus_id, embedder.fingerprint)
-    have = store.chunk_ids(table)  # first: a document that comes in from now on is embedded twice, but not deleted
-    chunks = corpus_chunks(store, corpus_id)
-    missing = [chunk for chunk in chunks if chunk.id not in have]
     if not store.has_table(table):
         store.put_chunks(table, [], embedder.embed_documents([]))
-    progress(0, len(missing))
-    for start in range(0, len(missing), STEP):
-        step = missing[start : start + STEP]
-        vectors = embedder.embed_documents([chunk.text for chunk in step], lambda n: progress(n, len(missing)))
-        store.put_chunks(table, step, vectors)
-    _refresh_places(store, table, chunks, have)
-    store.delete_chunks(table, have - {chunk.id for chunk in chunks})
+    gap = store.gap(corpus_id, table)
+    progress(0, len(gap.missing))
+    for missing, moved in _in_steps(store, corpus_id, gap):
+        texts = [chunk.text for chunk in missing]
+        vectors = embedder.embed_documents(texts, lambda n: progress(n, len(gap.missing)))
+        store.put_chunks(table, missing, vectors)
+        _refresh_places(store, table, moved)
+    store.delete_chunks(table, gap.surplus)
     store.index_words(table)
     return table
 
 
 def is_level(store: Store, corpus_id: str, table: str) -> bool:
-    """Return whether a vector table holds exactly the chunks of its corpus."""
-    return store.has_table(table) and store.chunk_ids(table) == {c.id for c in corpus_chunks(store, corpus_id)}
+    """Return whether a vector table holds exactly the chunks of its corpus, each in its place."""
+    return store.has_table(table) and not store.gap(corpus_id, table)
 
 
-def _refresh_places(store: Store, table: str, chunks: list[Chunk], have: set[str]) -> None:
+def level_nearest(store: Store, table: str, embedder: Embedder) -> Nearest | None:
+    """Give a vector table the index for its size, if it is due another one; return what it got, None where nothing was.
+
+    Takes minutes for a large table. Where another process is at it, it is left to that one.
+    """
+    if not store.nearest_is_due(table):
+        return None
+    try:
+        with FileLock(store.folder / f"{table}.lock", timeout=0):
+            queries = embedder.embed_queries(store.nearest_sample(table))
+            made = store.index_nearest(table, queries)
+            store.index_words(table)  # folding new rows in has folded them into the index of words, too
+            return made
+    except Timeout:
+        return None
+
+
+def _in_steps(store: Store, corpus_id: str, gap: Gap) -> Iterator[tuple[list[Chunk], list[Chunk]]]:
+    """Yield the chunks that are missing and those that moved, so many at once as are embedded between two writes."""
+    missing: list[Chunk] = []
+    moved: list[Chunk] = []
+    for start in range(0, len(gap.sources), READ_DOCUMENTS):
+        for document in store.documents_of(corpus_id, gap.sources[start : start + READ_DOCUMENTS]):
+            for chunk in chunks_of(document):
+                if chunk.id in gap.missing:
+                    missing.append(chunk)
+                elif chunk.id in gap.moved:
+                    moved.append(chunk)
+                if len(missing) == STEP or len(moved) == STEP:
+                    yield missing, moved
+                    missing, moved = [], []
+    if missing or moved:
+        yield missing, moved
+
+
+def _refresh_places(store: Store, table: str, moved: list[Chunk]) -> None:
     """Give chunks that were there already their new offsets, page and heading; their vectors stay."""
-    if not have:
-        return
-    stored, vectors = store.read_chunks(table)
-    row_of = {chunk.id: row for row, chunk in enumerate(stored)}
-    moved = [chunk for chunk in chunks if chunk.id in have & row_of.keys() and stored[row_of[chunk.id]] != chunk]
     if moved:
-        store.put_chunks(table, moved, vectors[[row_of[chunk.id] for chunk in moved]])
+        store.put_chunks(table, moved, store.vectors(table, [chunk.id for chunk in moved]))

@@ -35,6 +35,16 @@ class Gap:
         """Return whether anything is to be done."""
         return bool(self.missing or self.moved or self.surplus)
 
+    @property
+    def told(self) -> str:
+        """Return in words what is wrong with the table, nothing where nothing is."""
+        parts = {
+            f"lacks {len(self.missing):,} of {self.total:,} passages": self.missing,
+            f"has {len(self.surplus):,} that are in no document any more": self.surplus,
+            f"has {len(self.moved):,} at a former place": self.moved,
+        }
+        return " and ".join(words for words, ids in parts.items() if ids)
+
 
 def gap(documents: pa.Table, chunks: pa.Table) -> Gap:
     """Return how a table of chunks (columns HELD) differs from what the documents (columns WANTED) are cut into."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Never
 
 from tqdm import tqdm
 
-from rag.embed import load_embedder
+from rag.embed import Embedder, load_embedder
 from rag.index import (
     IndexReport,
     changing_documents,
     cutting,
+    level_nearest,
     load_corpus,
     read_files,
     update_documents,
@@ -24,31 +26,60 @@ from rag.store import Store, open_store
 
 def index(settings: Settings) -> IndexReport:
     """Bring documents and both arms' tables level with the files, with a progress bar for each step that has work."""
-    store = open_store(settings.lancedb)
-    try:
-        with changing_documents(store):
-            return _index(settings, store)
-    finally:
-        store.close()
+    with Indexer(settings) as indexer:
+        return indexer.run()
 
 
-def _index(settings: Settings, store: Store) -> IndexReport:
-    corpus = load_corpus(settings)
-    references = {reference: name for name, reference in arm_models(settings, corpus.folders_id).values()}
-    references.setdefault(settings.start_model, settings.start_model)
-    embedders = {reference: load_embedder(reference, settings) for reference in references}
-    outcomes = read_files(
-        settings,
-        corpus,
-        store.document_hashes(corpus.id),
-        cutting(settings, embedders[settings.start_model], embedders.values()),
-        lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
-    )
-    report = update_documents(store, corpus, outcomes)
-    for _, reference in arm_models(settings, corpus.folders_id).values():
-        with tqdm(desc=f"embedding ({references[reference]})", unit="chunk", disable=None, leave=False) as bar:
-            update_vectors(store, corpus.id, embedders[reference], partial(_advance, bar))
-    return report
+class Indexer:
+    """Index runs, one after the other: what is loaded for the first serves the later ones. Use it within `with`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._corpus = load_corpus(settings)
+        self._embedders: dict[str, Embedder] = {}
+
+    def __enter__(self) -> Indexer:
+        self._store = open_store(self._settings.lancedb)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._store.close()
+
+    def run(self) -> IndexReport:
+        """Bring documents and both arms' tables level with the files, as the only one who does."""
+        with changing_documents(self._store):
+            return self._run(self._store)
+
+    def speed_up(self) -> Iterator[str]:
+        """Give tables that have grown large an index, and say of each what it got. Searches go on meanwhile."""
+        for name, reference in dict.fromkeys(arm_models(self._settings, self._corpus.folders_id).values()):
+            embedder = self._embedder(reference)
+            table = self._store.chunk_table(self._corpus.id, embedder.fingerprint)
+            if made := level_nearest(self._store, table, embedder):
+                yield f"search ({name}): {made}"
+
+    def _run(self, store: Store) -> IndexReport:
+        settings, corpus = self._settings, self._corpus
+        models = arm_models(settings, corpus.folders_id).values()
+        references = dict.fromkeys([*(reference for _, reference in models), settings.start_model])
+        embedders = {reference: self._embedder(reference) for reference in references}
+        outcomes = read_files(
+            settings,
+            corpus,
+            store.document_hashes(corpus.id),
+            cutting(settings, embedders[settings.start_model], embedders.values()),
+            lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
+        )
+        report = update_documents(store, corpus, outcomes)
+        for name, reference in models:
+            with tqdm(desc=f"embedding ({name})", unit="chunk", disable=None, leave=False) as bar:
+                update_vectors(store, corpus.id, embedders[reference], partial(_advance, bar))
+        return report
+
+    def _embedder(self, reference: str) -> Embedder:
+        if reference not in self._embedders:
+            self._embedders[reference] = load_embedder(reference, self._settings)
+        return self._embedders[reference]
 
 
 def told(report: IndexReport) -> str:

@@ -24,8 +24,7 @@ from rag.rerank import RERANKED, Reranker, load_reranker
 from rag.settings import Search, Settings
 from rag.store import Store
 
-DEPTH = 50  # candidates of each ranking where they are fused, reranked or spread; a hybrid of 20 found the same
-SMOOTHING = 60  # of reciprocal rank fusion, as its authors have it
+DEPTH = 50  # candidates of each ranking where they are fused, reranked or spread
 Best = list[tuple[Hit, float]]  # best first, each with what its order goes by: cosine, fused score or reranker's score
 log = logging.getLogger(__name__)
 
@@ -113,7 +112,7 @@ def hybrid(dense: Sequence[Hit], lexical: Sequence[Hit], k: int) -> Best:
     shown = {hit.chunk.id for hit in dense[:k]}
     found = {hit.chunk.id: hit for hit in dense}
     found |= {hit.chunk.id: replace(hit, origin="words") for hit in lexical if hit.chunk.id not in shown}
-    fused = fuse([(1.0, dense), (1.0, lexical)], SMOOTHING)
+    fused = fuse([(1.0, dense), (1.0, lexical)])
     return [(replace(found[chunk_id], rank=rank), fused[chunk_id]) for rank, chunk_id in enumerate(fused, start=1)]
 
 

@@ -17,9 +17,6 @@ from rag.store import Store
 
 DEPTH = 50  # of each list; a question shows 5, and a chunk that stands lower everywhere is found by other words
 SHOWN = 20  # more than anybody reads
-SMOOTHING = 2  # of reciprocal rank fusion. With the usual 60 a chunk that words alone rank first may stand behind 49
-# others that both voices know, and nobody would ever see it; with 2 it is the seventh at worst, and the third of the
-# words alone the fifteenth
 
 
 def seek(store: Store, arms: Iterable[Served], query: str, n: int = SHOWN) -> list[Chunk]:
@@ -44,5 +41,5 @@ def fuse_voices(voices: Sequence[Sequence[Sequence[Hit]]], n: int) -> list[Chunk
     Each voice says as much as any other; the lists of one voice share what it says.
     """
     chunks = {hit.chunk.id: hit.chunk for lists in voices for hits in lists for hit in hits}
-    best = fuse([(1 / len(lists), hits) for lists in voices for hits in lists], SMOOTHING)
+    best = fuse([(1 / len(lists), hits) for lists in voices for hits in lists])
     return [chunks[chunk_id] for chunk_id in list(best)[:n]]

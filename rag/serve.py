@@ -22,6 +22,7 @@ from rag.records import ARMS, Arm, Hit, Side
 from rag.retrieve import Arms, Served, build_way, retrieve
 from rag.settings import EXTRACTIVE, Settings
 from rag.store import Store, open_store
+from rag.upkeep import Upkeep
 from rag.weights import BUILTIN
 
 
@@ -38,6 +39,7 @@ class Serving:
         self.settings, self.store, self.arms = settings, store, arms
         self.corpus = load_corpus(settings)
         self.intake = Intake(settings, store, arms)
+        self.upkeep = Upkeep(store, arms, self.corpus.id)
         self.way = build_way(settings)
         self.answerer = settings.answerer
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
@@ -55,6 +57,7 @@ class Serving:
         notes = []
         if self.arms.trouble:
             notes.append(self.arms.trouble)
+        notes += self.upkeep.notes()
         if self.served("base").embedder.query_fingerprint == self.served("tuned").embedder.query_fingerprint:
             notes.append(
                 "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."

@@ -12,13 +12,16 @@ import numpy as np
 from lancedb import col, lit
 from numpy.typing import NDArray
 
-from rag import tables, words
+from rag import nearest, tables, words
 from rag.errors import StoreFailed
 from rag.filters import EVERYWHERE, Only
+from rag.nearest import Nearest
+from rag.places import HELD, WANTED, Gap, gap
 from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, SyntheticPair, content_id
 from rag.rows import IN_LIST, Rows, guard
 from rag.words import where
 
+READ_DOCUMENTS = 64  # whose texts are held at once
 WRITE_ROWS = 2_000  # rows per upsert: bounds memory, and an interrupted indexing keeps what is done
 
 Vectors = NDArray[np.float32]
@@ -51,6 +54,17 @@ class Store(Rows):
         rows = self._rows(tables.DOCUMENTS, one if source else all_of_them)
         return sorted((tables.read_document(row) for row in rows), key=lambda document: document.source)
 
+    def documents_of(self, corpus: str, sources: Sequence[str]) -> list[Document]:
+        """Return the documents of these sources (IN_LIST at most) that are there, by source."""
+        rows = self._rows(tables.DOCUMENTS, col("id").isin([content_id(corpus, source) for source in sources]))
+        return sorted((tables.read_document(row) for row in rows), key=lambda document: document.source)
+
+    def name_chunks(self, corpus: str) -> None:
+        """Give documents of an earlier release the ids of their chunks; only while nobody else changes documents."""
+        nameless = self._nameless(corpus)
+        for start in range(0, len(nameless), READ_DOCUMENTS):
+            self.put_documents(corpus, self.documents_of(corpus, nameless[start : start + READ_DOCUMENTS]))
+
     def put_documents(self, corpus: str, documents: Sequence[Document]) -> None:
         """Write documents; one that is there under the same source is replaced."""
         rows = [tables.document_row(corpus, document, content_id(corpus, document.source)) for document in documents]
@@ -68,7 +82,29 @@ class Store(Rows):
 
     def chunk_ids(self, table: str) -> set[str]:
         """Return the ids of the chunks that a table holds; empty where there is no such table."""
-        return {row["id"] for row in self._rows(table, columns=["id"])}
+        found = self._arrow(table, columns=["id"])
+        return set() if found is None else set(found["id"].to_pylist())
+
+    def gap(self, corpus: str, table: str) -> Gap:
+        """Return what a table lacks of its corpus, or has too much; reads no text and no vector."""
+        held = self._arrow(table, columns=list(HELD))  # first: a document that comes in now is missing, not too much
+        nameless = self._nameless(corpus)
+        documents = tables.no_documents(WANTED)
+        for start in range(0, len(nameless), READ_DOCUMENTS):
+            some = self.documents_of(corpus, nameless[start : start + READ_DOCUMENTS])
+            documents = tables.with_documents(documents, [tables.document_row(corpus, each, "") for each in some])
+        if self._names_chunks():
+            documents = tables.with_rows(documents, self._arrow(tables.DOCUMENTS, _of(corpus, "IS NOT"), list(WANTED)))
+        return gap(documents, tables.no_chunks(HELD) if held is None else held)
+
+    def versions(self, table: str) -> tuple[int, int]:
+        """Return what changes when documents, or this table, are written; takes a millisecond."""
+        return guard(self.folder, lambda: (int(self._open(tables.DOCUMENTS).version), int(self._open(table).version)))
+
+    def count_chunks(self, corpus: str) -> int:
+        """Return how many chunks the documents of a corpus have."""
+        found = self._arrow(tables.DOCUMENTS, col("corpus") == lit(corpus), ["spans"])
+        return 0 if found is None else tables.count_items(found["spans"])
 
     def put_chunks(self, table: str, chunks: Sequence[Chunk], vectors: Vectors) -> None:
         """Write chunks with their vectors, shape (n, dim). Makes the table if need be, also for no chunk at all."""
@@ -104,28 +140,49 @@ class Store(Rows):
         return np.array([known[chunk_id] for chunk_id in ids], dtype=np.float32)
 
     def search(self, table: str, vector: Vectors, k: int, only: Only = EVERYWHERE) -> list[Hit]:
-        """Return the k chunks nearest to a unit vector by cosine, exactly (no index), best first, ties by id."""
+        """Return the k chunks nearest to a unit vector by cosine, best first, ties by id: as `nearest` says."""
         columns = ["id", *(field.name for field in tables.CHUNK), "_distance"]
 
         def query() -> list[tables.Row]:
-            found = self._open(table).search(vector).distance_type("cosine").select(columns).limit(k)
-            return list(where(found, only).to_list())
+            opened = self._open(table)
+            found = opened.search(vector).distance_type("cosine").select(columns).limit(k)
+            narrowed = nearest.narrowed(found, nearest.known(opened), filtered=bool(only))
+            return list(where(narrowed, only).to_list())
 
         rows = sorted(guard(self.folder, query), key=lambda row: (row["_distance"], row["id"]))
         return [Hit(tables.read_chunk(row), rank, 1.0 - row["_distance"]) for rank, row in enumerate(rows, start=1)]
 
     def search_ids(self, table: str, vectors: Vectors, k: int) -> list[list[str]]:
-        """Return for each vector, shape (n, dim), the ids that `search` finds; 200 at once take 1/50 of the time."""
+        """Return for each vector, shape (n, dim), the ids of its k nearest, exactly; 200 at once take as long as 4."""
 
         def query() -> list[tables.Row]:
             found = self._open(table).search(vectors).distance_type("cosine").select(["id", "_distance"]).limit(k)
-            return list(found.to_list())
+            return list(nearest.narrowed(found, None).to_list())
 
         found: list[list[str]] = [[] for _ in vectors]
         rows = guard(self.folder, query) if len(vectors) else []
         for row in sorted(rows, key=lambda row: (row["_distance"], row["id"])):
             found[row.get("query_index", 0)].append(row["id"])
         return found
+
+    def nearest(self, table: str) -> Nearest | None:
+        """Return by which index `search` finds, None where it compares with all."""
+        return guard(self.folder, lambda: nearest.known(self._open(table)))
+
+    def nearest_is_due(self, table: str) -> bool:
+        """Return whether a table has become too large for how it is searched; takes a millisecond."""
+        return guard(self.folder, lambda: nearest.is_due(self._open(table)))
+
+    def nearest_sample(self, table: str) -> list[str]:
+        """Return queries to measure an index with, from the table's own texts."""
+        return guard(self.folder, lambda: nearest.sample(self._open(table)))
+
+    def index_nearest(self, table: str, queries: Vectors) -> Nearest | None:
+        """Give a table the index that its size calls for, measured with these queries; return what serves now.
+
+        Runs in the caller's thread, for minutes perhaps: searches and writes go on meanwhile.
+        """
+        return guard(self.folder, lambda: nearest.level(self._open(table), queries))
 
     def index_words(self, table: str) -> None:
         """Make the index that `search_text` reads, unless nothing was written since it was made."""
@@ -201,3 +258,17 @@ class Store(Rows):
     def synthetic(self) -> list[SyntheticPair]:
         """Return all rows of `synthetic_pairs`."""
         return [tables.read_synthetic(row) for row in self._rows(tables.SYNTHETIC_PAIRS)]
+
+    # --- documents whose chunks have no names yet --------------------------------------------------------------------
+
+    def _names_chunks(self) -> bool:
+        return self.has_table(tables.DOCUMENTS) and "chunks" in self._open(tables.DOCUMENTS).schema.names
+
+    def _nameless(self, corpus: str) -> list[str]:
+        """Return the sources of documents that an earlier release wrote, without the ids of their chunks."""
+        where = _of(corpus, "IS") if self._names_chunks() else col("corpus") == lit(corpus)
+        return sorted(row["source"] for row in self._rows(tables.DOCUMENTS, where, ["source"]))
+
+
+def _of(corpus: str, is_or_not: str) -> str:
+    return f"{(col('corpus') == lit(corpus)).to_sql()} AND chunks {is_or_not} NULL"

@@ -124,6 +124,31 @@ def document_row(corpus: str, document: Document, row_id: str) -> Row:
     return {**row, "spans": [asdict(span) for span in document.spans], "chunks": ids}
 
 
+def no_documents(columns: Iterable[str]) -> pa.Table:
+    """Return these columns of table `documents`, without a row."""
+    return pa.schema([SCHEMAS[DOCUMENTS].field(name) for name in columns]).empty_table()
+
+
+def no_chunks(columns: Iterable[str]) -> pa.Table:
+    """Return these columns of a vector table, without a row."""
+    return pa.schema([chunk_schema(1).field(name) for name in columns]).empty_table()
+
+
+def with_documents(table: pa.Table, rows: list[Row]) -> pa.Table:
+    """Return a table of documents with these rows, too."""
+    return with_rows(table, pa.Table.from_pylist(rows, schema=table.schema))
+
+
+def with_rows(table: pa.Table, more: pa.Table) -> pa.Table:
+    """Return both tables as one of the first one's schema."""
+    return pa.concat_tables([table, more.select(table.column_names).cast(table.schema)])
+
+
+def count_items(lists: pa.ChunkedArray) -> int:
+    """Return how many items the lists of a column have together."""
+    return sum(len(chunk.flatten()) for chunk in lists.chunks)
+
+
 def read_document(row: Row) -> Document:
     """Return the document of a row."""
     spans = tuple(Span(**span) for span in row["spans"])

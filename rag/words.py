@@ -39,7 +39,8 @@ def index_words(table: Any) -> None:  # noqa: ANN401  # lancedb ships no types
             if "commit conflict" not in str(error) or not left:
                 raise
             continue
-        beside.write(table, FACTS, {"uuid": _uuid(table), "content": content})
+        if made := _index(table):
+            beside.write(table, FACTS, {"uuid": str(made.index_uuid), "content": content})
 
 
 def is_level(table: Any) -> bool:  # noqa: ANN401
@@ -47,12 +48,15 @@ def is_level(table: Any) -> bool:  # noqa: ANN401
 
     One that LanceDB has folded rows into, as it does when it compacts, has another uuid.
     """
-    made = beside.read(table, FACTS)
-    return made is not None and made == {"uuid": _uuid(table), "content": beside.content(table)}
+    index = _index(table)
+    if index is None or index.num_unindexed_rows:  # of two that are made at once, the one kept may lack rows
+        return False
+    made = {"uuid": str(index.index_uuid), "content": beside.content(table)}
+    return beside.read(table, FACTS) == made
 
 
-def _uuid(table: Any) -> str:  # noqa: ANN401
-    return next((str(index.index_uuid) for index in table.list_indices() if index.columns == [COLUMN]), "")
+def _index(table: Any) -> Any:  # noqa: ANN401
+    return next((index for index in table.list_indices() if index.columns == [COLUMN]), None)
 
 
 def find_words(

@@ -11,16 +11,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: dict[int, str] = {
-    0: "rag.errors rag.chunking rag.records rag.filters",
-    1: "rag.settings rag.tables rag.drafts rag.zips",
+    0: "rag.errors rag.beside rag.places rag.chunking rag.records rag.filters",
+    1: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips",
     2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse rag.extract rag.weights rag.anchors rag.lines rag.underway",
     3: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
     "train.progress",
     4: "rag.ingest rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
     5: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
-    6: "rag.duel rag.seek rag.intake",
+    6: "rag.duel rag.seek rag.intake rag.upkeep",
     7: "rag.serve rag.prepare",
-    8: "rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives train.recipe train.choose "
+    8: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives train.recipe train.choose "
     "train.clock train.adapter train.evaluate train.page train.plots",
     9: "train.folds train.folder train.gather train.questioner train.tune train.tables train.contrast chat.finding chat.passwords chat.page chat.html chat.charts",
     10: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal chat.identity chat.history chat.guard "
@@ -34,8 +34,8 @@ FLOORS: dict[int, str] = {
 }
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",
-    "lancedb": "rag.rows rag.store rag.words",
-    "pyarrow": "rag.tables rag.store",
+    "lancedb": "rag.rows rag.store rag.words rag.nearest",
+    "pyarrow": "rag.tables rag.places rag.store",
     "sentence_transformers": "rag.embed rag.rerank train.tune train.choose train.make train.course",
     "transformers": "rag.embed rag.rerank train.tune",
     "langchain_core": "rag",
@@ -54,6 +54,7 @@ HOMES: dict[str, str] = {
     "httpx": "rag.links",
     "trafilatura": "rag.loaders",
     "huggingface_hub": "rag.weights train.card",
+    "watchfiles": "rag.watch",
     "matplotlib": "train.plots",
     "peft": "train.tune",
     "markdown_it": "rag.loaders train.page",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rag import embed
+from rag import embed, ingest, seen, tables
+from rag import index as indexing
 from rag.errors import NoDocuments
 from rag.index import corpus_chunks, is_level, load_corpus, update_vectors
 from rag.prepare import index
+from rag.serve import open_serving
 from rag.settings import Settings
 from rag.store import Store, open_store
 
@@ -150,3 +154,164 @@ def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> Non
     with pytest.raises(NoDocuments):
         index(settings)
     assert len(open_store(settings.lancedb).documents(load_corpus(settings).id)) == 2
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the files that are opened from now on, where all are taken for settled."""
+    names: list[str] = []
+    read = ingest._read
+
+    def reading(path: Path) -> bytes:
+        names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(ingest, "_read", reading)
+    monkeypatch.setattr(seen, "SETTLED", -60.0)
+    return names
+
+
+def test_a_file_that_looks_as_before_is_not_opened(settings: Settings, opened: list[str]) -> None:
+    index(settings)
+    assert sorted(opened) == ["cats.md", "dogs.md"]
+    opened.clear()
+    (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
+    report = index(settings)
+    assert (opened, report.added, sorted(report.unchanged)) == (["birds.md"], ["birds.md"], ["cats.md", "dogs.md"])
+
+
+def test_a_file_of_the_same_size_with_other_letters_is_read_again(settings: Settings, opened: list[str]) -> None:
+    index(settings)
+    dogs = settings.docs[0] / "dogs.md"
+    dogs.write_text(dogs.read_text().replace("bone", "milk"))
+    assert index(settings).changed == ["dogs.md"]
+
+
+def test_a_file_that_was_written_a_moment_ago_is_read_again(settings: Settings, opened: list[str],
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(seen, "SETTLED", 60.0)
+    index(settings)
+    opened.clear()
+    assert index(settings).is_unchanged
+    assert sorted(opened) == ["cats.md", "dogs.md"]
+
+
+def test_one_new_file_costs_its_own_text_and_vectors(
+    settings: Settings, model: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(settings)
+    (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    known = store.document_hashes(corpus.id)
+    outcomes = indexing.read_files(settings, corpus, known, (model.count_tokens, 32))
+    indexing.update_documents(store, corpus, outcomes)
+    read: list[str] = []
+    documents_of = Store.documents_of
+
+    def reading(self: Store, corpus: str, sources: list[str]) -> object:
+        read.extend(sources)
+        return documents_of(self, corpus, sources)
+
+    monkeypatch.setattr(Store, "documents_of", reading)
+    update_vectors(store, corpus.id, model)
+    assert (read, model.embedded) == (["birds.md"], 1)
+
+
+class Broken(Counting):
+    """An embedder that is broken off at its third step."""
+
+    steps = 0
+
+    def embed_documents(self, texts: list[str], progress: embed.Progress | None = None) -> embed.Vectors:
+        self.steps += bool(texts)
+        if self.steps == 3:
+            raise KeyboardInterrupt
+        return super().embed_documents(texts, progress)
+
+
+def test_embedding_that_is_broken_off_goes_on_with_what_is_left(
+    settings: Settings, model: Counting, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(settings)
+    monkeypatch.setattr(indexing, "STEP", 1)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    other = embed.load_embedder(str(other_tiny_model), settings)
+    table = store.chunk_table(corpus.id, other.fingerprint)
+    total = store.count_chunks(corpus.id)
+    with pytest.raises(KeyboardInterrupt):
+        update_vectors(store, corpus.id, Broken(other))
+    assert (len(store.chunk_ids(table)), store.gap(corpus.id, table).told) == (
+        2,
+        f"lacks {total - 2} of {total} passages",
+    )
+    rest = Counting(other)
+    update_vectors(store, corpus.id, rest)
+    assert rest.embedded == total - 2
+    assert is_level(store, corpus.id, table)
+
+
+def test_reading_that_is_broken_off_keeps_what_was_read(settings: Settings, model: Counting) -> None:
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+
+    def outcomes() -> Iterator[ingest.Outcome]:
+        yield next(iter(indexing.read_files(settings, corpus, {}, (model.count_tokens, 32))))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        indexing.update_documents(store, corpus, outcomes())
+    assert list(store.document_hashes(corpus.id)) == ["cats.md"]
+    assert index(settings).added == ["dogs.md"]
+
+
+def test_another_model_is_embedded_from_stored_text_and_the_old_table_stays(
+    settings: Settings, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(settings)
+
+    def parse(*given: object) -> object:
+        raise AssertionError("a file was parsed again")
+
+    monkeypatch.setattr(ingest, "_document", parse)
+    store = open_store(settings.lancedb)
+    (old,) = [name for name in store._names() if name.startswith(tables.CHUNKS)]
+    before, vectors = store.read_chunks(old)
+    # the tuned arm's model: the base model counts tokens, so another one of those is another corpus
+    corpus = load_corpus(settings)
+    table = update_vectors(store, corpus.id, embed.load_embedder(str(other_tiny_model), settings))
+    assert table != old
+    assert is_level(store, corpus.id, table)
+    after, same = store.read_chunks(old)
+    assert before == after
+    np.testing.assert_array_equal(vectors, same)
+    assert not np.allclose(store.read_chunks(table)[1], vectors)  # of one dimension, and never in one table
+
+
+def test_an_arm_whose_table_lacks_passages_says_so(settings: Settings) -> None:
+    index(settings)
+    serving = open_serving(settings)
+    assert not [note for note in serving.notes() if "lacks" in note]
+    table = serving.served("tuned").table
+    serving.store.delete_chunks(table, sorted(serving.store.chunk_ids(table))[:1])
+    assert "The tuned arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
+    index(settings)
+    assert not [note for note in serving.notes() if "lacks" in note]
+    serving.close()
+
+
+def test_two_index_runs_at_once_leave_one_level_index(settings: Settings, model: Counting) -> None:
+    with ThreadPoolExecutor(2) as runs:
+        reports = list(runs.map(index, [settings, settings]))
+    assert sorted(len(report.added) for report in reports) == [0, 2]
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    assert is_level(store, corpus.id, store.chunk_table(corpus.id, model.fingerprint))
+
+
+def test_a_home_of_an_earlier_release_has_its_chunks_named(settings: Settings, model: Counting) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    store._open(tables.DOCUMENTS).drop_columns(["chunks"])
+    table = store.chunk_table(corpus.id, model.fingerprint)
+    assert is_level(store, corpus.id, table)
+    assert index(settings).is_unchanged
+    assert store._nameless(corpus.id) == []
+    assert is_level(store, corpus.id, table)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from office import edit_zip, make_epub
 from pdfs import make_pdf
 from rag.embed import load_embedder
 from rag.errors import StoreFailed, UnknownDocument
@@ -160,6 +161,13 @@ def test_a_pdf_keeps_its_pages(house: House, tmp_path: Path) -> None:
         ("uploads/two pages.pdf", 1),
         ("uploads/two pages.pdf", 2),
     ]
+
+
+def test_what_could_not_be_read_of_a_file_is_told(house: House, give: Give) -> None:
+    book = make_epub("<p>The fish swims in the river.</p>", "<p>The bird eats seed.</p>")
+    taken = house.intake.take("book.epub", give(edit_zip(book, "OEBPS/book.opf", "text/c2.xhtml", "text/gone.xhtml")))
+    assert isinstance(taken, Added)
+    assert taken.lost.startswith("1 of its 2 chapters cannot be read")
 
 
 def test_progress_goes_up_to_all_chunks_of_both_models(house: House, give: Give) -> None:

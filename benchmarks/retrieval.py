@@ -1,0 +1,71 @@
+"""What retrieval costs and finds, part by part, beside named peers in one run.
+
+    python -m benchmarks.retrieval [--only scale growth options] [--data FILE.json] [--cache DIR] [--sizes N ...]
+
+scale: question to hits at 10,000 to a million chunks, beside Chroma, FAISS and LanceDB's exact search; growth: what ten
+times the documents cost; options: what each way of finding finds on questions of a SQuAD-format file. QUICK=1 is small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.found import options
+from benchmarks.growth import growth
+from benchmarks.scale import scale
+from benchmarks.squad import build_world
+
+DEFAULT_CACHE = Path("data/bench-retrieval")
+DEFAULT_DATA = Path("../shared/data/covidqa/200423_covidQA.json")
+QUICK_DOCUMENTS = 24
+
+
+def main() -> None:
+    """Run the parts, and print each one's table."""
+    given = _parser().parse_args()
+    quick = os.environ.get("QUICK", "") not in ("", "0")
+    given.cache.mkdir(parents=True, exist_ok=True)
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start", flush=True)
+    for name in given.only or PARTS:
+        print(f"\n## {name}\n", flush=True)
+        PARTS[name](given, quick)
+
+
+def _scale(given: argparse.Namespace, quick: bool) -> None:
+    scale(given.cache, quick=quick, sizes=given.sizes)
+
+
+def _growth(given: argparse.Namespace, quick: bool) -> None:
+    growth(quick=quick)
+
+
+def _options(given: argparse.Namespace, quick: bool) -> None:
+    if not given.data.exists():
+        print(f"left out: there is no {given.data}; name a SQuAD-format file with --data")
+        return
+    folder = given.cache / ("quick" if quick else "full") / given.data.stem
+    options(build_world(given.data, folder, most=QUICK_DOCUMENTS if quick else None))
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, bool], None]] = {
+    "scale": _scale,
+    "growth": _growth,
+    "options": _options,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="some parts instead of all")
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="a SQuAD-format JSON file")
+    parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where what is made is kept")
+    parser.add_argument("--sizes", nargs="+", type=int, default=(), help="numbers of chunks, for the part on scale")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""What a running chat sees to by itself: large tables get their index, and an arm that lacks documents says so.
+
+The idea a reader would miss: both arms may be searched in different ways for a while, one by its index and one exactly.
+That is fair, since an index serves only once it was measured to find what exact search finds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from rag.errors import ThumbtuneError
+from rag.index import level_nearest
+from rag.records import ARMS
+from rag.retrieve import Arms
+from rag.store import Store
+
+EVERY = 60.0  # seconds between two looks, of a millisecond each; uploads and promotions make tables grow
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    """The upkeep of the tables that serve."""
+
+    def __init__(self, store: Store, arms: Arms, corpus_id: str) -> None:
+        self._store, self._arms, self._corpus_id = store, arms, corpus_id
+        self._told: dict[tuple[str, int, int], str] = {}
+        self.trouble = ""  # why a table that is due an index has none, for the user to read
+
+    def start(self) -> None:
+        """Look after the tables from now on, in the background, as long as the process lives."""
+        threading.Thread(target=self._forever, name="upkeep", daemon=True).start()
+
+    def look(self) -> None:
+        """Give each table that serves the index for its size. Takes minutes where one is due."""
+        self.trouble = ""
+        for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
+            try:
+                if made := level_nearest(self._store, table, embedder):
+                    log.warning("search: %s", made)
+            except ThumbtuneError as error:
+                self.trouble = f"Search is exact and slow: its index could not be made: {error}"
+                log.error("%s", self.trouble)
+
+    def notes(self) -> list[str]:
+        """Return for each arm whose table does not cover the documents what it lacks."""
+        notes = [self.trouble] if self.trouble else []
+        for arm in ARMS:
+            if lacks := self._lacks(self._arms.current(arm).table):
+                notes.append(f"The {arm} arm's index {lacks}: run `python -m rag index`.")
+        return notes
+
+    def _lacks(self, table: str) -> str:
+        """Return what a table lacks, compared anew only when documents or table were written."""
+        key = (table, *self._store.versions(table))
+        if key not in self._told:
+            self._told = {known: told for known, told in self._told.items() if known[0] != table}
+            self._told[key] = self._store.gap(self._corpus_id, table).told
+        return self._told[key]
+
+    def _forever(self) -> None:
+        rest = threading.Event()
+        while True:
+            self.look()
+            rest.wait(EVERY)
