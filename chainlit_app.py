@@ -99,6 +99,7 @@ REVIVE: Mapping[str, Revive] = {  # elements beside the card: their props as the
 async def hear(message: cl.Message) -> None:
     """Take in the files that a message brings; then answer its question by both arms, or do what a command says."""
     visit = current_visit(house)
+    await tell_address()
     if message.elements:
         await telling(reception.hear(visit, message))
         if not message.content.strip():
@@ -113,6 +114,11 @@ async def hear(message: cl.Message) -> None:
         await telling(asking.ask(visit, message.content))
 
 
+async def tell_address() -> None:
+    """Say which thread this is, for the page that gives it no address of its own (public/room.js)."""
+    await cl.context.emitter.send_window_message({"thread": cl.context.session.thread_id})
+
+
 @cl.on_window_message
 async def press(word: object) -> None:
     """Do what a button of the bar at the top says, as if it had been typed."""
@@ -124,6 +130,7 @@ async def press(word: object) -> None:
         session.has_first_interaction = True
         await cl.context.emitter.init_thread(str(word))
     await cl.Message(str(word), type="user_message", author="User").send()  # type: ignore[no-untyped-call]
+    await tell_address()
     await telling(command(current_visit(house), ""))
 
 

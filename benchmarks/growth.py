@@ -1,7 +1,7 @@
 """What ten times the documents cost: time to index, time for one more file, disk, memory, and time of a search.
 
-The idea a reader would miss: the vectors are frozen, a hash of each text, so that what is measured is everything but the
-model. Embedding costs the same for each chunk, and would hide what grows faster than the corpus.
+The idea a reader would miss: vectors are frozen, drawn by a hash of the text, so that all is measured but the model.
+Embedding costs the same for each chunk, and would hide what grows faster than the corpus.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import argparse
 import hashlib
 import json
 import re
-import resource
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.scale import timed, told_by
+from benchmarks.scale import most_mb, timed, told_by
 from rag.embed import Progress, Vectors
 from rag.index import level_nearest, load_corpus, read_files, update_documents, update_vectors
 from rag.settings import Settings
@@ -28,6 +27,7 @@ from rag.store import Store, open_store
 FILES = (1_000, 10_000, 50_000)  # of two chunks each
 QUICK_FILES = (100, 1_000)
 DIM = 384
+SETTLE = 4.0  # seconds; what was written a moment ago is read again
 
 
 class Frozen:
@@ -73,13 +73,13 @@ def measure(files: int) -> dict[str, Any]:
         settings = Settings(home=home, docs=(docs,), base_model="builtin", start_model="builtin")
         store = open_store(settings.lancedb)
         table, index_s = run(settings, store, model)
-        time.sleep(SETTLE)  # files that were written a moment ago are read again
+        time.sleep(SETTLE)
         run(settings, store, model)
         _, again_s = run(settings, store, model)
         (docs / "one-more.md").write_text(text_of(-1))
         _, one_s = run(settings, store, model)
         level_nearest(store, table, model)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = most_mb()
         queries = model.embed_queries([f"query {n}" for n in range(50)])
         search_ms = 1e3 * timed(lambda n: store.search(table, queries[n], 10), len(queries))
         chunks = len(store.chunk_ids(table))
@@ -89,9 +89,6 @@ def measure(files: int) -> dict[str, Any]:
         **{"chunks": chunks, "index_s": index_s, "again_s": again_s, "one_s": one_s},
         **{"disk_mb": disk, "peak_mb": peak, "search_ms": search_ms},
     }
-
-
-SETTLE = 4.0
 
 
 def run(settings: Settings, store: Store, model: Frozen) -> tuple[str, float]:

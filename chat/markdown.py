@@ -14,7 +14,7 @@ from rag.prompt import CITATION
 NO_WORD = "\u200b"  # Chainlit draws its blinking cursor where this stands
 TOKENS = re.compile(
     r"(?P<code>(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)|(?P<tick>`+)(?!`)(?:(?!\n\n).)+?(?<!`)(?P=tick)(?!`))"
-    r"|(?P<relative>\[(?P<words>[^\[\]\n]+)\]\((?!https?://|mailto:)[^()\s]+\))"
+    r"|(?P<relative>\[(?P<words>[^\[\]\n]+)\]\((?!https?://|mailto:|/)[^()\s]+\))"
     r"|(?P<url>https?://[^\s)>\]]+)"
     rf"|(?P<cite>{CITATION.pattern})"
     r"|(?P<colon>:)(?=[A-Za-z:])",

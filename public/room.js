@@ -87,6 +87,17 @@
   window.addEventListener('message', ({ data, source }) => {
     if (source === window && data === 'thumbtune:leave') window.location.assign('/'); // this chat was deleted
   });
+  // On a phone nobody gives a new thread its address (Chainlit's list of threads does, where it is drawn), and a reload
+  // would show an empty room. The server says which thread it is; where the address is missing by then, it is put there.
+  const THREAD = /^[0-9a-f-]{36}$/;
+  const ADDRESS_MS = 1000;
+  window.addEventListener('message', ({ data, source }) => {
+    if (source !== window || !THREAD.test(data?.thread ?? '')) return;
+    setTimeout(() => {
+      if (window.location.pathname === '/') window.history.replaceState(null, '', `/thread/${data.thread}`);
+    }, ADDRESS_MS);
+  });
+
   new MutationObserver(place).observe(document.documentElement, { childList: true, subtree: true });
   place();
 })();

@@ -90,7 +90,7 @@ def _read(match: re.Match[str]) -> tuple[str, str]:
 
 
 def _quoted(value: str) -> str:
-    return f'"{value}"' if re.search(r"\s", value) else value
+    return value if re.fullmatch(rf"\S*[^\s{END_MARKS}]", value) else f'"{value}"'
 
 
 def _some(names: Collection[str]) -> str:

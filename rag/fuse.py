@@ -35,20 +35,23 @@ def fuse(lists: Iterable[tuple[float, Sequence[Hit]]]) -> dict[str, float]:
 def spread(relevance: Sequence[float], vectors: Vectors, n: int, trade: float) -> list[int]:
     """Return the rows of the n to show, by maximal marginal relevance (Carbonell and Goldstein 1998).
 
-    Each place goes to the row of the greatest trade * relevance - (1 - trade) * cosine to the nearest row chosen
-    before. `vectors` are unit, shape (len(relevance), dim). Relevance is brought to 0..1 first, whatever its scale is.
+    Each place goes to the row of the greatest trade * relevance - (1 - trade) * likeness to the nearest row chosen
+    before. `vectors` are unit, shape (len(relevance), dim), and likeness is their cosine. Both are brought to 0..1
+    first: some models have all cosines above 0.7, and a model that was trained has others than before.
     """
     left, chosen = list(range(len(relevance))), list[int]()
-    worth = trade * _scaled(np.asarray(relevance, np.float64))
-    nearest = np.zeros(len(left))  # a cosine below 0 is no nearer than one of 0
+    worth = trade * _scaled(np.asarray(relevance, np.float64), max(relevance, default=0.0))
+    likeness = _scaled(np.asarray(vectors @ vectors.T, np.float64), 1.0)
+    nearest = np.zeros(len(left))
     while left and len(chosen) < n:
         best = max(left, key=lambda row: (worth[row] - (1 - trade) * nearest[row], -row))
         left.remove(best)
         chosen.append(best)
-        nearest = np.maximum(nearest, vectors @ vectors[best])
+        nearest = np.maximum(nearest, likeness[best])
     return chosen
 
 
-def _scaled(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
-    return (values - low) / (high - low) if high > low else np.ones_like(values)
+def _scaled(values: NDArray[np.float64], most: float) -> NDArray[np.float64]:
+    """Return values so that the least is 0 and `most` is 1; all 1 where there is nothing between."""
+    least = values.min(initial=most)
+    return (values - least) / (most - least) if most > least else np.ones_like(values)

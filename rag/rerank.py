@@ -17,7 +17,6 @@ from rag.weights import BUILTIN, first_line, model_folder
 
 RERANKED = 20  # candidates read for each arm; docs/log.md has what they cost
 BATCH = 32
-CLASSIFIER = "ForSequenceClassification"  # how transformers names a model that has the layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ def load_reranker(reference: str, settings: Settings) -> Reranker:
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # as in rag.embed
     try:
-        _require_classifier(reference, folder)
+        _require_last_layer(reference, folder)
         model = CrossEncoder(str(folder), device=pick_device(settings), local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         raise BadModel(f"{reference}: no cross-encoder loads from {folder}: {first_line(error)}") from error
@@ -53,13 +52,15 @@ def load_reranker(reference: str, settings: Settings) -> Reranker:
     return Reranker(Path(reference).name, score)
 
 
-def _require_classifier(reference: str, folder: Path) -> None:
-    from transformers import AutoConfig
+def _require_last_layer(reference: str, folder: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
 
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    made = config.architectures or ["nothing"]
-    if not any(name.endswith(CLASSIFIER) for name in made) or config.num_labels != 1:
+    model, loaded = AutoModelForSequenceClassification.from_pretrained(
+        str(folder), local_files_only=True, output_loading_info=True
+    )
+    lacks = f"its file lacks {', '.join(sorted(loaded['missing_keys'])[:2])}" if loaded["missing_keys"] else ""
+    if lacks or model.config.num_labels != 1:
+        why = lacks or f"it has {model.config.num_labels} outputs instead of one"
         raise BadModel(
-            f"{reference}: {', '.join(made)} with {config.num_labels} outputs is no reranker: name a cross-encoder, "
-            "which has one output"
+            f"{reference}: no reranker, {why}: name a cross-encoder, as `cross-encoder/ms-marco-MiniLM-L6-v2`"
         )

@@ -7,18 +7,16 @@ a fresh index. Made anew, the tables of both arms agree to the last digit; 10,00
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import and_, or_
 from typing import Any
 
-from lancedb import col, lit
-from lancedb.expr import func
+from lancedb import lit
 from lancedb.index import FTS
 
 from rag import beside
 from rag.filters import EVERYWHERE, Only
 
 COLUMN = "text"
+PATH = "concat('/', lower(source), '/')"  # so that a part of it is one between two strokes
 FACTS = "words"
 # For any language: ICU finds words also where no blank parts them, and accents are folded. No stems and no stop words:
 # both need to know the language, and BM25 weighs a word that is everywhere with next to nothing anyway.
@@ -77,8 +75,7 @@ def find_words(
 
 def where(search: Any, only: Only) -> Any:  # noqa: ANN401
     """Return a search that looks at the rows of these documents only, before it ranks: as `Only.allows` has it."""
-    path = func("concat", lit("/"), col("source").lower(), lit("/"))
-    inside = [path.contains(lit(f"/{folder}/")) for folder in only.folders]
-    kinds = [func("ends_with", path, lit(f".{kind}/")) for kind in only.types]
-    conditions = [reduce(or_, each) for each in (inside, kinds) if each]
-    return search.where(reduce(and_, conditions), prefilter=True) if conditions else search
+    inside = [f"strpos({PATH}, {lit(f'/{folder}/').to_sql()}) > 0" for folder in only.folders]
+    kinds = [f"ends_with({PATH}, {lit(f'.{kind}/').to_sql()})" for kind in only.types]
+    conditions = [f"({' OR '.join(each)})" for each in (inside, kinds) if each]
+    return search.where(" AND ".join(conditions), prefilter=True) if conditions else search

@@ -19,6 +19,7 @@ from chat.markdown import NO_WORD, as_markdown
         ("no such [9]", r"no such \[9\]"),
         ("a link [1](https://a.b)", "a link [1](https://a.b)"),
         ("a thumb is [shared](credit.md#how) here [1]", "a thumb is shared here [1](#passage-1)"),
+        ("our own [page](/scoreboard)", "our own [page](/scoreboard)"),
         ("see [key:value](../a.md)", r"see key\:value"),
         ("mail [me](mailto:a@b.c)", r"mail [me](mailto\:a@b.c)"),
         ("[1]: not a definition", "[1](#passage-1): not a definition"),
