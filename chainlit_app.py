@@ -21,7 +21,7 @@ from fastapi.routing import APIRoute
 
 from chat import asking, rating, returning, review, scoreboard, sources, teaching
 from chat.guard import Guard
-from chat.history import History, open_new_thread
+from chat.history import History, open_new_thread, turn_strangers_away
 from chat.identity import load_secret
 from chat.markdown import as_markdown
 from chat.page import serve_page
@@ -104,7 +104,7 @@ async def hear(message: cl.Message) -> None:
         await telling(reception.hear(visit, message))
         if not message.content.strip():
             return
-    word, _, rest = message.content.strip().partition(" ")
+    word, rest = [*message.content.split(maxsplit=1), "", ""][:2]
     command = COMMANDS.get(word.lower())
     if command:
         await telling(command(visit, rest.strip()))
@@ -141,8 +141,8 @@ async def stop(socket_id: str) -> None:
     """
     init_ws_context(socket_id)
     room = current_visit(house).room
-    if room.duel and room.is_busy:
-        room.duel.cancel()
+    if room.task and room.is_busy:
+        room.task.cancel()
 
 
 for name, action in ACTIONS.items():
@@ -237,6 +237,7 @@ install(door, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
     serve_page(router, door.way)
     app.add_middleware(Guard)
+    turn_strangers_away(sio, house.history)
     app.router.routes.insert(0, APIRoute("/project/translations", words))
     app.router.routes.insert(0, reports_route(settings.runs))
     app.router.routes.insert(0, sources.pdf_route(house))

@@ -17,16 +17,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from rag import tables
 from rag.embed import Embedder, load_embedder
 from rag.nearest import K
-from rag.records import Chunk, content_id
 from rag.settings import Settings
 from rag.store import open_store
 
@@ -36,6 +36,7 @@ DIM, QUERIES, BLOCK = 384, 200, 50_000
 FEW = 30  # queries that are asked where each takes a second
 PER_CLUSTER, SPREAD = 100, 0.7
 TABLE = "chunks__scale"
+TEXT = "passage of some words that are neither long nor short " * 10
 PEERS = Path(__file__).parent / "peers.txt"
 PEER_SEARCH = Path(__file__).parent / "peer_search.py"
 SLOW_BUILD = 200_000  # vectors; the graphs of FAISS and Chroma take more than an hour for a million on two cores
@@ -61,11 +62,8 @@ def scale(folder: Path, *, quick: bool, sizes: Sequence[int] = ()) -> None:
             embed_ms = embedding_ms(model)  # each time: the machine may have become busy
             found = told_by([*command, name, made])
             times = found["ms"] / embed_ms
-            print(
-                f"| {n:,} | {name} | {found['ms']:.2f} | {embed_ms:.1f} | {times:.2f} | {found['recall']:.4f} | {found['mb']:.0f} "
-                f"| {found['build_s']:.1f} |",
-                flush=True,
-            )
+            measured = f"{found['ms']:.2f} | {embed_ms:.1f} | {times:.2f} | {found['recall']:.4f} | {found['mb']:.0f}"
+            print(f"| {n:,} | {name} | {measured} | {found['build_s']:.1f} |", flush=True)
 
 
 def peers(folder: Path) -> Path:
@@ -168,10 +166,7 @@ def build_ours(folder: Path) -> dict[str, Any]:
     store.put_chunks(TABLE, [], vectors[:0])
     for start in range(0, len(vectors), BLOCK):  # added, not upserted: rows are new, and embedding is not asked for
         some = vectors[start : start + BLOCK]
-        rows = (
-            {**tables.chunk_row(chunk), "vector": v} for chunk, v in zip(chunks(start, len(some)), some, strict=True)
-        )
-        store._open(TABLE).add(tables.to_arrow(rows, schema))
+        store._open(TABLE).add(rows(start, some, schema))
     began = time.perf_counter()
     rng = np.random.default_rng(1)
     sample = vectors[np.sort(rng.choice(len(vectors), QUERIES, replace=False))]
@@ -184,12 +179,21 @@ def build_ours(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def chunks(first: int, count: int) -> Iterator[Chunk]:
-    """Yield chunks of about the length that text has, numbered from `first`."""
-    for n in range(first, first + count):
-        text = f"{'passage of some words that are neither long nor short ' * 10}{n}"
-        document = content_id(str(n // 20))
-        yield Chunk(f"{n:016x}", document, f"{n // 20}.md", "title", "heading", None, text, 0, len(text))
+def rows(first: int, vectors: np.ndarray, schema: pa.Schema) -> pa.Table:
+    """Return rows of a table of chunks, numbered from `first`, with texts of about the length that text has."""
+    numbers = range(first, first + len(vectors))
+    texts = [f"{TEXT}{n}" for n in numbers]
+    columns: dict[str, Any] = {
+        "id": [f"{n:016x}" for n in numbers],
+        "document_id": [f"{n // 20:016x}" for n in numbers],
+        "source": [f"{n // 20}.md" for n in numbers],
+        "text": texts,
+        "start": [0] * len(texts),
+        "end": list(map(len, texts)),
+        "vector": pa.FixedSizeListArray.from_arrays(np.ascontiguousarray(vectors).ravel(), DIM),
+    }
+    empty = pa.nulls(len(texts))
+    return pa.table([pa.array(columns.get(field.name, empty)).cast(field.type) for field in schema], schema=schema)
 
 
 def told(ms: float, found: Sequence[set[int]], truth: np.ndarray, build_s: float, index: str) -> dict[str, Any]:

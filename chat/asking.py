@@ -34,7 +34,7 @@ async def ask(visit: Visit, text: str) -> None:
     if visit.room.is_busy:
         await say(BUSY)
         return
-    visit.room.duel = asyncio.current_task()
+    visit.begin(asyncio.current_task())
     await duel(visit, check_query(text), visit.room.cards[-TURNS:])
 
 
@@ -43,7 +43,7 @@ async def reask(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     query = check_query(str(payload.get("query", "")))
     if visit.room.is_busy:
         raise BadQuery(BUSY)
-    visit.room.duel = asyncio.create_task(telling(_asked_again(visit, query)))
+    visit.begin(asyncio.create_task(telling(_asked_again(visit, query))))
     return {}
 
 
@@ -80,7 +80,7 @@ async def duel(visit: Visit, asked: str, former: Sequence[LiveCard] = ()) -> Non
         live.card.break_off("failed", INTERNAL)
         await live.keep()
         await live.show()
-    await teaching.offer(visit, live, message)
+        await teaching.offer(visit, live, message)
 
 
 async def search_for(visit: Visit, live: LiveCard, asked: str, only: Only, former: Sequence[LiveCard]) -> str:

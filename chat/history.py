@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from chainlit.auth.jwt import decode_jwt
 from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 from chainlit.element import Element, ElementDict
 from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
+from jwt import InvalidTokenError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -192,6 +194,31 @@ class History(SQLAlchemyDataLayer):
 def open_new_thread(session: WebsocketSession) -> None:
     """Let what is asked next in a tab open a new thread; the one that it shows is no more."""
     session.thread_id, session.thread_id_to_resume, session.has_first_interaction = str(uuid.uuid4()), None, False
+
+
+def turn_strangers_away(sio: Any, history: History) -> None:  # noqa: ANN401  # socketio ships no types
+    """Open a new thread for who comes by the address of somebody else's: Chainlit would refuse the connection, and the
+    page would stay dead.
+    """
+    from chainlit.socket import _get_token  # here, because it starts what only a running chat needs
+
+    connect = sio.handlers["/"]["connect"]
+
+    async def connect_mine(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> Any:  # noqa: ANN401
+        author = await history.get_thread_author(str(auth.get("threadId") or ""))
+        if author and author != _name_in(_get_token(environ)):
+            auth = {**auth, "threadId": str(uuid.uuid4())}  # one that nobody knows
+        return await connect(sid, environ, auth)
+
+    sio.on("connect", connect_mine)
+
+
+def _name_in(token: str | None) -> str:
+    """Return whom a token names; nobody where it is missing or not valid, which Chainlit tells the browser itself."""
+    try:
+        return decode_jwt(token).identifier if token else ""
+    except InvalidTokenError:
+        return ""
 
 
 def shorten(question: str) -> str:

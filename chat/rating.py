@@ -13,10 +13,10 @@ from typing import Any
 from chat.card import SIDE_CHOICES, Card, SideChoice
 from chat.live import LiveCard
 from chat.reveal import DEEP, make_reveal
-from chat.visit import Visit
+from chat.visit import Visit, read_value
 from rag.errors import BadRating
-from rag.feedback import VALUES, mark_source, prefer, rate_answer
-from rag.records import REASONS, SIDES, Answer, Arm, Choice, Label, Reason, Side
+from rag.feedback import mark_source, prefer, rate_answer
+from rag.records import REASONS, SIDES, Answer, Arm, Choice, Reason, Side
 from rag.serve import Serving
 
 MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answer
@@ -24,7 +24,7 @@ MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answe
 
 async def vote(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store a thumb on an answer, with a reason and a comment where it points down, and show it."""
-    value, reason, comment = _value(payload), _reason(payload), _comment(payload)
+    value, reason, comment = read_value(payload), _reason(payload), _comment(payload)
     live = visit.room.card_with(payload.get("answer"))
     answer_id: str = payload["answer"]
     async with live.lock:
@@ -70,7 +70,7 @@ async def choose(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 async def mark(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store whether a passage under an answer is relevant, and show it."""
-    value, rank = _value(payload), payload.get("rank")
+    value, rank = read_value(payload), payload.get("rank")
     if type(rank) is not int:
         raise BadRating(f"{str(payload)[:80]} is no mark: reload the page, then mark")
     live = visit.room.card_with(payload.get("answer"))
@@ -118,13 +118,6 @@ def _refuse_idle_withdrawal(card: Card, value: object) -> None:
     """Raise BadRating where nothing was rated yet and a rating is taken back: that must not unveil a card."""
     if not card.is_unveiled and not value:
         raise BadRating("there is no vote to take back")
-
-
-def _value(payload: Mapping[str, Any]) -> Label:
-    value = payload.get("value")
-    if type(value) is not int or value not in VALUES:
-        raise BadRating(f"{str(payload)[:80]} is no vote: reload the page, then rate")
-    return value
 
 
 def _reason(payload: Mapping[str, Any]) -> Reason:

@@ -16,21 +16,24 @@ from chainlit.types import ThreadDict
 from chat.card import INTERRUPTED, Card
 from chat.live import CARD, LiveCard, LiveElement
 from chat.rating import answers_of, unveil
-from chat.visit import Visit, watch
+from chat.visit import Visit, in_background, watch
 from rag.records import Answer, Rating, Side
 from rag.serve import Serving
 
+AWAY_SECONDS = 60.0
 Revive = Callable[[Visit, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # props as kept -> props as they are now
 
 
 async def resume(visit: Visit, thread: ThreadDict, revive: Mapping[str, Revive]) -> None:
     """Put a thread's elements back, as they are now, and go on showing what is still being written."""
+    await visit.join(thread["id"])
     known = [element for element in thread["elements"] or [] if element["name"] == CARD or element["name"] in revive]
     mine = await asyncio.to_thread(ratings_of, visit)
     for element in known:
         live = visit.house.elements.get(element["id"])
         if live is None:
-            live = await _revived(visit, thread["id"], element, mine, revive)
+            revived = await _revived(visit, thread["id"], element, mine, revive)
+            live = visit.house.elements.get(element["id"], revived)  # another tab may have been faster
         visit.put_on_table(live)
         element["props"] = live.element()["props"]
 
@@ -57,9 +60,16 @@ async def refresh(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leave(visit: Visit) -> None:
-    """Stop sending to a session that has gone; `refresh` or `resume` brings it back."""
-    for live in visit.room.elements:
-        live.unwatch(cl.context.session.id)
+    """Stop sending to a session that has gone, unless it is back by then: most losses are short, and nobody notices."""
+    in_background(_leave(visit, cl.context.session))
+
+
+async def _leave(visit: Visit, session: Any) -> None:  # noqa: ANN401  # a WebsocketSession, as long as it is one
+    socket = session.socket_id
+    await asyncio.sleep(AWAY_SECONDS)
+    if session.socket_id == socket:  # a connection that comes back brings another one
+        for live in visit.room.elements:
+            live.unwatch(session.id)
 
 
 def ratings_of(visit: Visit) -> list[Rating]:

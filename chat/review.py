@@ -15,8 +15,8 @@ from typing import Any, TypedDict, cast
 
 from chat.live import LiveElement
 from chat.markdown import as_markdown
-from chat.teaching import TEACH, Passage, as_passage, read_value, search, store_passage, taught_by
-from chat.visit import Visit, say
+from chat.teaching import TEACH, Passage, as_passage, search, store_passage, taught_by
+from chat.visit import Visit, read_value, say
 from rag.duel import check_query
 from rag.errors import BadRating
 from rag.feedback import mark_source, rate_answer

@@ -15,12 +15,12 @@ from typing import Any, TypedDict, cast
 import chainlit as cl
 
 from chat.live import LiveCard, LiveElement
-from chat.visit import Action, Visit
+from chat.visit import Action, Visit, in_background, read_value
 from rag.duel import check_query
 from rag.errors import BadRating, ThumbtuneError
-from rag.feedback import TAUGHT, VALUES
+from rag.feedback import TAUGHT
 from rag.feedback import teach as store_taught
-from rag.records import ARMS, Chunk, Label, Rating, content_id, normalise_query
+from rag.records import ARMS, Chunk, Rating, content_id, normalise_query
 from rag.seek import seek
 from rag.serve import Serving
 from rag.suggest import suggest
@@ -107,9 +107,7 @@ def then_suggest(rate: Action) -> Action:
 
     async def act(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
         done = await rate(visit, payload)
-        task = asyncio.create_task(_suggest(visit))  # the rating is acknowledged at once
-        _suggesting.add(task)
-        task.add_done_callback(_suggesting.discard)
+        in_background(_suggest(visit))  # the rating is acknowledged at once
         return done
 
     return act
@@ -139,14 +137,6 @@ def store_passage(visit: Visit, query: str, payload: Mapping[str, Any]) -> None:
     store_taught(serving.store, rater=visit.rater, query=query, chunk=chunk, value=value)
 
 
-def read_value(payload: Mapping[str, Any]) -> Label:
-    """Return the value of what a browser sent. Raises BadRating."""
-    value = payload.get("value")
-    if type(value) is not int or value not in VALUES:
-        raise BadRating(f"{str(payload)[:80]} says nothing: reload the page, then say it again")
-    return value
-
-
 def taught_by(visit: Visit, query: str) -> list[Passage]:
     """Return the passages that this rater has taught for a query, also one that has left the documents since."""
     serving, given = visit.house.serving, _taught(visit, query)
@@ -167,9 +157,6 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
     }
 
 
-_suggesting: set[asyncio.Task[None]] = set()  # asyncio itself forgets a task that nobody holds
-
-
 async def _suggest(visit: Visit) -> None:
     """Say under each card whether an answer was found good, and under the newest what to ask next."""
     offers = [element for element in visit.room.elements if element.name == TEACH and element.props.get("answers")]
@@ -179,6 +166,9 @@ async def _suggest(visit: Visit) -> None:
         good = not liked.isdisjoint(element.props["answers"])
         if good != element.props["good"]:
             await _show(element, {"good": good})
+    for element in offers[:-1]:
+        if element.props["questions"]:  # they help most where somebody is about to ask
+            await _show(element, {"questions": []})
     for element in offers[-1:]:
         asked = [each.props["query"] for each in offers]
         questions = await most_helpful(visit.house.serving, CHIPS, asked)

@@ -247,11 +247,11 @@ def _stoppable(visit: Visit) -> Iterator[None]:
     if visit.room.is_busy:
         yield
         return
-    visit.room.duel = asyncio.current_task()
+    visit.room.task = asyncio.current_task()
     try:
         yield
     finally:
-        visit.room.duel = None  # or the question that came with the files would be refused as a second one
+        visit.room.task = None  # or the question that came with the files would be refused as a second one
 
 
 @asynccontextmanager

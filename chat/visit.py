@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 from weakref import WeakValueDictionary
@@ -19,6 +19,8 @@ from chat.history import History
 from chat.live import LiveCard, LiveElement
 from chat.markdown import as_markdown
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
+from rag.feedback import VALUES
+from rag.records import Label
 from rag.serve import Serving
 from rag.settings import Settings
 
@@ -28,25 +30,28 @@ log = logging.getLogger("thumbtune")
 
 @dataclass(frozen=True)
 class House:
-    """What a process has once. `elements` holds what any open session shows, by id."""
+    """What a process has once. `elements` holds what any open session shows, by id; `tasks` what is being written in a
+    thread, by its id.
+    """
 
     settings: Settings
     serving: Serving
     history: History
     elements: WeakValueDictionary[str, LiveElement] = field(default_factory=WeakValueDictionary)
+    tasks: WeakValueDictionary[str, asyncio.Task[Any]] = field(default_factory=WeakValueDictionary)
 
 
 class Room:
-    """What a browser session has on its table: its elements, which live as long as a room holds them, and its duel."""
+    """What a browser session has on its table: its elements, which live as long as a room holds them, and its task."""
 
     def __init__(self) -> None:
         self.elements: list[LiveElement] = []
-        self.duel: asyncio.Task[Any] | None = None
+        self.task: asyncio.Task[Any] | None = None  # a duel, or files that are taken in
 
     @property
     def is_busy(self) -> bool:
-        """Return whether a question is being answered."""
-        return self.duel is not None and not self.duel.done()
+        """Return whether a question is being answered, or files are taken in."""
+        return self.task is not None and not self.task.done()
 
     @property
     def cards(self) -> list[LiveCard]:
@@ -69,10 +74,26 @@ class Visit:
     room: Room
     rater: str
 
+    def begin(self, task: asyncio.Task[Any] | None) -> None:
+        """Hold a task as what Stop ends and a second question waits for, in every session that shows this thread."""
+        self.room.task = task
+        if task:
+            self.house.tasks[cl.context.session.thread_id] = task
+
+    async def join(self, thread_id: str) -> None:
+        """Show what is being written in a thread as this session's own task: with its Stop button, until it ends."""
+        task, emitter = self.house.tasks.get(thread_id), cl.context.emitter
+        if task is None or task.done() or task is self.room.task:
+            return
+        self.room.task = task
+        await emitter.task_start()  # type: ignore[no-untyped-call]
+        task.add_done_callback(lambda _: in_background(emitter.task_end()))  # type: ignore[no-untyped-call]
+
     def put_on_table(self, live: LiveElement) -> None:
         """Let this session show an element, and know it by its id."""
         self.house.elements[live.id] = live
-        self.room.elements.append(live)
+        if live not in self.room.elements:  # Chainlit resumes a thread again whenever its connection comes back
+            self.room.elements.append(live)
         watch(live)
 
     async def show_element(self, name: str, props: Mapping[str, Any], under: cl.Message | None = None) -> LiveElement:
@@ -90,6 +111,16 @@ class Visit:
 
 Action = Callable[[Visit, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 Command = Callable[[Visit, str], Awaitable[None]]
+
+
+_running: set[asyncio.Task[Any]] = set()  # asyncio itself forgets a task that nobody holds
+
+
+def in_background(work: Coroutine[Any, Any, None]) -> None:
+    """Let something run that nobody waits for."""
+    task = asyncio.create_task(work)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
 
 
 def current_visit(house: House) -> Visit:
@@ -119,6 +150,14 @@ def answering(house: House, act: Action) -> Callable[[cl.Action], Awaitable[dict
             return {"error": INTERNAL}
 
     return callback
+
+
+def read_value(payload: Mapping[str, Any]) -> Label:
+    """Return the value of what a browser sent: 1, -1, or 0 to take back. Raises BadRating."""
+    value = payload.get("value")
+    if type(value) is not int or value not in VALUES:
+        raise BadRating(f"{str(payload)[:80]} is no vote: reload the page, then rate")
+    return value
 
 
 async def telling(act: Awaitable[None]) -> None:

@@ -79,6 +79,9 @@
     give('role', ROLES);
   };
 
+  document.addEventListener('keydown', (event) => {
+    if (event.key === 'Escape') document.querySelectorAll('.tt-bar details[open]').forEach((menu) => menu.removeAttribute('open'));
+  });
   document.addEventListener('click', (event) => {
     document.querySelectorAll('.tt-bar details[open]').forEach((menu) => {
       if (!menu.contains(event.target)) menu.removeAttribute('open');

@@ -25,6 +25,7 @@ from rag.errors import NoDocuments, StoreFailed
 from rag.ingest import MAX_FILE_BYTES, Corpus, Found, Outcome, Skipped, Unchanged, corpus_of, ingest
 from rag.links import Pages
 from rag.nearest import Nearest
+from rag.parsed import Parsed
 from rag.places import Gap
 from rag.records import Chunk, Document, chunks_of
 from rag.seen import Seen
@@ -109,6 +110,7 @@ def read_files(
     """
     count_tokens, chunk_tokens = cut
     seen = Seen(settings.cache / f"seen-{corpus.id}.json")
+    parsed = Parsed(settings.cache / "parsed")
     same: list[str] = []
     hashes: dict[str, str] = {}
 
@@ -126,12 +128,14 @@ def read_files(
         without=[settings.home],
         uploads=uploads_folder(settings, corpus),
         fetch=Pages(settings.cache / "pages", MAX_FILE_BYTES),
+        extract=parsed.extract,
     ):
         if not isinstance(outcome, Skipped):
             hashes[outcome.source] = outcome.hash if isinstance(outcome, Document) else known[outcome.source]
         yield outcome
     yield from map(Unchanged, same)
     seen.keep(hashes)
+    parsed.tidy()
 
 
 def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) -> IndexReport:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from rag.archives import unpack
 from rag.chunking import CHUNKER_VERSION, CountTokens, cut
+from rag.drafts import Extract
 from rag.errors import NoDocuments, Unreadable
 from rag.links import Fetch, addresses
 from rag.loaders import LOADERS, NAMED
@@ -29,6 +30,7 @@ UPLOADS = "uploads/"  # what the sources of files that were dropped into the cha
 NEVER_ENTERED = frozenset({"node_modules", "__pycache__"})  # beside hidden folders and virtual environments
 
 Found = tuple[str, Path]
+Extracting = Callable[[str, bytes], Extract]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,13 @@ def ingest(
     without: Collection[Path] = (),
     uploads: Path | None = None,
     fetch: Fetch | None = None,
+    extract: Extracting | None = None,
 ) -> Iterator[Outcome]:
     """Yield one outcome per document, in the order of find_files; the caller may stop at any time.
 
     `known` maps a source to the hash of the bytes that are stored: such a file is Unchanged and not parsed. `progress`
     wraps the list of files, as tqdm does. `fetch` gets the pages of listed addresses; without it lists are skipped.
+    `extract` parses, as the loaders do.
     Raises NoDocuments as find_files does.
     """
     done: set[str] = set()
@@ -98,7 +102,7 @@ def ingest(
                 if known.get(source) == _hash(content):
                     yield Unchanged(source)
                 else:
-                    document, lost = _document(source, suffix, content, count_tokens, chunk_tokens)
+                    document, lost = _document(source, suffix, content, count_tokens, chunk_tokens, extract)
                     yield document
                     if lost:
                         yield Skipped(source, lost)
@@ -277,10 +281,15 @@ def _hash(data: bytes) -> str:
 
 
 def _document(
-    source: str, suffix: str, data: bytes, count_tokens: CountTokens, chunk_tokens: int
+    source: str,
+    suffix: str,
+    data: bytes,
+    count_tokens: CountTokens,
+    chunk_tokens: int,
+    extracting: Extracting | None = None,
 ) -> tuple[Document, str]:
     """Return a file's document, and what of the file is not in it."""
-    extract = LOADERS[suffix](data)
+    extract = extracting(suffix, data) if extracting else LOADERS[suffix](data)
     chunks = cut(extract.text, extract.sections, count_tokens, chunk_tokens)
     if not chunks:
         raise Unreadable("it has no text")

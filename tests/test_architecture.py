@@ -16,7 +16,7 @@ FLOORS: dict[int, str] = {
     2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse rag.extract rag.weights rag.anchors rag.lines rag.underway",
     3: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
     "train.progress",
-    4: "rag.ingest rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
+    4: "rag.ingest rag.parsed rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
     5: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
     6: "rag.duel rag.seek rag.intake rag.upkeep",
     7: "rag.serve rag.prepare",

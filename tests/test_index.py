@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag import embed, ingest, seen, tables
+from rag import embed, ingest, parsed, seen, tables
 from rag import index as indexing
 from rag.errors import NoDocuments
 from rag.index import corpus_chunks, is_level, load_corpus, update_vectors
@@ -315,3 +315,25 @@ def test_a_home_of_an_earlier_release_has_its_chunks_named(settings: Settings, m
     assert index(settings).is_unchanged
     assert store._nameless(corpus.id) == []
     assert is_level(store, corpus.id, table)
+
+
+def test_another_base_model_cuts_anew_what_was_parsed_before(
+    settings: Settings, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden every day.</p></article></body></html>"
+    (settings.docs[0] / "birds.html").write_text(page)
+    parsings: list[bytes] = []
+    load = parsed.LOADERS[".html"]
+    monkeypatch.setitem(parsed.LOADERS, ".html", lambda data: parsings.append(data) or load(data))
+    index(settings)
+    other = settings.model_copy(update={"base_model": str(other_tiny_model)})
+    assert "birds.html" in index(other).added  # of another corpus, since another tokenizer may cut otherwise
+    assert len(parsings) == 1
+    store = open_store(settings.lancedb)
+    one, two = (store.documents(load_corpus(each).id, "birds.html") for each in (settings, other))
+    assert one == two
+    assert one
+    for kept in (settings.cache / "parsed").iterdir():
+        kept.write_bytes(b"broken")
+    index(settings.model_copy(update={"chunk_tokens": 30}))
+    assert len(parsings) == 2

@@ -112,8 +112,8 @@ def test_a_room_finds_the_card_of_an_answer_and_refuses_one_that_is_not_there() 
 async def test_a_room_is_busy_while_its_duel_runs() -> None:
     room, gate = Room(), asyncio.Event()
     assert not room.is_busy
-    room.duel = asyncio.create_task(gate.wait())
+    room.task = asyncio.create_task(gate.wait())
     assert room.is_busy
     gate.set()
-    await room.duel
+    await room.task
     assert not room.is_busy

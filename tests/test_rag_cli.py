@@ -45,6 +45,18 @@ def test_index_then_unchanged_then_ask_then_stats(capsys: pytest.CaptureFixture[
     assert "answers:                       2" in out
 
 
+def test_a_filter_in_the_question_holds_for_both_arms_and_what_is_on_is_printed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run(capsys, "index")
+    _, out, _ = run(capsys, "ask", "Does the cat drink warm milk at night? in:dogs.md")
+    assert "Passages: 5, by meaning, the last one open to words. Only documents in dogs.md.\n" in out
+    assert out.count(" dogs.md") == 3
+    assert "cats.md" not in out
+    status, _, err = run(capsys, "ask", "Does the cat drink? type:pdf")
+    assert (status, err.startswith("error: No document is of type 'pdf': the types are md.")) == (2, True)
+
+
 def test_other_paths_are_indexed_and_say_how_to_chat_with_them(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ from train.facts import (
     Facts,
     Labels,
     Point,
+    beyond,
     config_of,
     data_of,
     former_points,
@@ -325,6 +326,13 @@ def test_hashes_tell_whether_two_runs_had_the_same_data() -> None:
 def test_no_key_gets_into_a_report(settings: Settings) -> None:
     secretive = settings.model_copy(update={"openai_api_key": "sk-very-secret"})
     assert "sk-very" not in str(config_of(secretive))
+
+
+def test_the_report_says_where_the_chat_finds_by_more_than_what_is_judged(settings: Settings) -> None:
+    assert beyond(settings) == []
+    (told,) = beyond(settings.model_copy(update={"search": "hybrid", "mmr": 0.7}))
+    assert told.startswith("every figure ranks by embeddings alone; the chat has ")
+    assert "THUMBTUNE_SEARCH=hybrid and THUMBTUNE_MMR=0.7 besides" in told
 
 
 def test_the_page_says_how_often_the_champion_knew_the_answer_beforehand() -> None:

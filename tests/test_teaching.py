@@ -12,6 +12,7 @@ import pytest
 from chainlit.element import ElementDict
 
 from chat import teaching
+from chat import visit as visits
 from chat.history import History
 from chat.live import LiveCard, LiveElement
 from chat.teaching import TEACH, find, revive, teach, then_suggest
@@ -197,4 +198,4 @@ async def rate_and_wait(visit: Visit) -> None:
         return {"done": True}
 
     assert await then_suggest(rate)(visit, {}) == {"done": True}
-    await asyncio.gather(*teaching._suggesting)
+    await asyncio.gather(*visits._running)

@@ -208,7 +208,7 @@ async def test_stop_ends_the_file_under_way_and_the_next_ones_turn_comes_after_t
     task = asyncio.create_task(reception.take(here.visit, FILES))
     async with asyncio.timeout(10):
         await here.tab.until("embedding")
-    assert here.room.duel is task
+    assert here.room.task is task
     task.cancel()
     await asyncio.sleep(0)
     assert not intake.ended.is_set()

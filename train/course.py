@@ -21,7 +21,7 @@ from rag.stats import GATE, Values
 from train.clock import Clock, judging
 from train.contest import Entrant, enter_again, enter_made, entered
 from train.evaluate import Contender, Runs, full, scores_of, trial_runs
-from train.facts import Facts, config_of, data_of, former_points, labels_of, peak_memory_mb, seen_by_champion
+from train.facts import Facts, beyond, config_of, data_of, former_points, labels_of, peak_memory_mb, seen_by_champion
 from train.folder import trained_pairs, trained_recipe
 from train.make import Adapter, Made, Maker, RecipeFor, Tuner
 from train.negatives import add_negatives
@@ -123,7 +123,7 @@ class Course:
             config=config_of(settings),
             data=data_of(seen.corpus.id, seen.chunks, seen.trial, made.pairs),
             labels=labels_of(gathered.labels, gathered.made) if gathered.made else None,
-            notes=[seen.told(), *self._on_champion()],
+            notes=[seen.told(), *self._on_champion(), *beyond(settings)],
             seconds=self._clock.seconds,
             memory_mb=peak_memory_mb(),
             former=former_points(settings.runs, Registry(settings.models).versions(), version.folders),

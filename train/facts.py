@@ -123,12 +123,22 @@ def config_of(settings: Settings) -> dict[str, object]:
         "chunk_tokens": settings.chunk_tokens,
         "k": settings.k,
         "explore": settings.explore,
+        "search": settings.search,
+        "rerank": settings.rerank or "none",
+        "mmr": settings.mmr,
         "answerer": settings.answerer,
         "device": pick_device(settings),
         "threads": settings.train_threads,
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "libraries": ", ".join(f"{name} {installed(name)}" for name in LIBRARIES),
     }
+
+
+def beyond(settings: Settings) -> list[str]:
+    """Return what is to be told where the chat finds by more than the embeddings, by which alone a training judges."""
+    on = {"search": settings.search == "hybrid", "rerank": bool(settings.rerank), "mmr": settings.mmr < 1}
+    named = " and ".join(f"THUMBTUNE_{name.upper()}={getattr(settings, name)}" for name, is_on in on.items() if is_on)
+    return [f"every figure ranks by embeddings alone; the chat has {named} besides, in both arms"] if named else []
 
 
 def data_of(corpus_id: str, chunks: Sequence[Chunk], trial: Trial, pairs: Sequence[Pair]) -> Data:

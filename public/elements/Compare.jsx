@@ -10,7 +10,7 @@ import { sessionState, sideViewState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '5';
+const VERSION = '6';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'the chat did not take it. Reload the page, then try again.';
 const PREVIEW_CHARS = 320;
@@ -32,10 +32,10 @@ if (!window[KEY]) {
   // --- what is sent to the chat: one thing at a time, kept to be undone, said where it was not taken -----------------
 
   const useDesk = (callAction) => {
-    const [sending, setSending] = useState(false);
+    const [sending, setSending] = useState(0);
     const [failed, setFailed] = useState(null);
     const [undone, setUndone] = useState([]); // what would take back each thing that was stored, the latest last
-    const busy = useRef(false);
+    const line = useRef(Promise.resolve()); // nothing is lost that is said while something else is being stored
     const call = async (name, payload) => {
       try {
         const result = await callAction({ name, payload });
@@ -44,51 +44,59 @@ if (!window[KEY]) {
         return { error: LOST };
       }
     };
-    const send = async (name, payload, back) => {
-      if (busy.current) return;
-      busy.current = true;
-      setSending(true);
-      setFailed(null);
-      const { error } = await call(name, payload);
-      busy.current = false;
-      setSending(false);
-      if (error) setFailed({ name, payload, back, error });
-      else setUndone((now) => (back ? [...now, [name, back]] : now));
+    // `make` says [name, payload, back] when its turn has come, from the card as it is then; nothing where there is none.
+    const send = (make) => {
+      setSending((n) => n + 1);
+      line.current = line.current.then(async () => {
+        const [name, payload, back] = make() ?? [];
+        if (name) {
+          setFailed(null);
+          const { error } = await call(name, payload);
+          if (error) setFailed({ make, error });
+          else if (back) setUndone((now) => [...now, [name, back]]);
+        }
+        setSending((n) => n - 1);
+      });
     };
-    const undo = async () => {
+    const undo = () => {
       const [name, payload] = undone[undone.length - 1] ?? [];
-      if (!name || busy.current) return;
+      if (!name) return;
       setUndone((now) => now.slice(0, -1));
-      await send(name, payload, null);
+      send(() => [name, payload]);
     };
-    const retry = () => send(failed.name, failed.payload, failed.back);
-    return { call, send, undo, retry, sending, failed, canUndo: undone.length > 0, fail: setFailed };
+    const retry = () => send(failed.make);
+    return { call, send, undo, retry, sending: sending > 0, failed, canUndo: undone.length > 0, fail: setFailed };
   };
 
-  const actsOf = (card, desk) => {
-    const someAnswer = card.sides.find((side) => side.answer)?.answer;
-    const byLetter = (letter) => card.sides.find((side) => side.side === letter);
+  // `latest` holds the card as the server last sent it, which is what a thing said in line is about.
+  const actsOf = (latest, desk) => {
+    const byLetter = (letter) => latest.current.sides.find((side) => side.side === letter);
+    const said = ({ answer, vote, reason, comment }) => ({ answer, value: vote, reason, comment });
     return {
-      vote: (letter, value) => {
-        const { answer, vote, reason, comment } = byLetter(letter);
-        if (answer) desk.send('vote', { answer, value: vote === value ? 0 : value }, { answer, value: vote, reason, comment });
-      },
-      explain: (letter, changes) => {
-        const { answer, vote, reason, comment } = byLetter(letter);
-        const before = { answer, value: vote, reason, comment };
-        desk.send('vote', { ...before, ...changes }, before);
-      },
-      choose: (choice) => {
-        if (!card.sides.every((side) => side.answer)) return;
-        const payload = { answer: someAnswer, choice: card.preference === choice ? '' : choice };
-        desk.send('choose', payload, { answer: someAnswer, choice: card.preference });
-      },
-      mark: (letter, rank, value) => {
-        const { answer, sources } = byLetter(letter);
-        const now = sources.find((source) => source.rank === rank)?.mark;
-        if (answer) desk.send('mark', { answer, rank, value: now === value ? 0 : value }, { answer, rank, value: now });
-      },
-      ask: (query) => desk.send('reask', { query }, null),
+      vote: (letter, value) =>
+        desk.send(() => {
+          const side = byLetter(letter);
+          return side.answer && ['vote', { answer: side.answer, value: side.vote === value ? 0 : value }, said(side)];
+        }),
+      explain: (letter, changes) =>
+        desk.send(() => {
+          const before = said(byLetter(letter));
+          return before.value === -1 && ['vote', { ...before, ...changes }, before];
+        }),
+      choose: (choice) =>
+        desk.send(() => {
+          const { sides, preference } = latest.current;
+          if (!sides.every((side) => side.answer)) return null;
+          const { answer } = sides[0];
+          return ['choose', { answer, choice: preference === choice ? '' : choice }, { answer, choice: preference }];
+        }),
+      mark: (letter, rank, value) =>
+        desk.send(() => {
+          const { answer, sources } = byLetter(letter);
+          const now = sources.find((source) => source.rank === rank)?.mark;
+          return answer && ['mark', { answer, rank, value: now === value ? 0 : value }, { answer, rank, value: now }];
+        }),
+      ask: (query) => desk.send(() => ['reask', { query }]),
     };
   };
 
@@ -96,8 +104,10 @@ if (!window[KEY]) {
 
   const Compare = ({ card, callAction }) => {
     const root = useRef(null);
+    const latest = useRef(card);
+    latest.current = card;
     const desk = useDesk(callAction);
-    const act = actsOf(card, desk);
+    const act = actsOf(latest, desk);
     const openDocument = useDocument(desk);
     const complete = card.sides.every((side) => side.answer);
     return (
@@ -238,7 +248,7 @@ if (!window[KEY]) {
       {desk.failed ? (
         <p className="tt-error" role="alert">
           Not stored: {desk.failed.error}{' '}
-          {desk.failed.name ? (
+          {desk.failed.make ? (
             <button type="button" className="tt-retry" onClick={desk.retry}>
               <RotateCw size={14} aria-hidden="true" /> Retry
             </button>
@@ -276,7 +286,7 @@ if (!window[KEY]) {
         {side.error ? (
           <p className="tt-error" role="alert">
             {side.error}{' '}
-            {card.query && side.state !== 'stopped' ? (
+            {card.query ? (
               <button type="button" className="tt-retry" onClick={once(() => act.ask(card.query))}>
                 <RotateCw size={14} aria-hidden="true" /> Ask again
               </button>

@@ -5,7 +5,7 @@
 import { createElement, useEffect, useId, useRef, useState } from 'react';
 import { Check, GraduationCap, Lightbulb, Plus, Search as Glass, Undo2, X } from 'lucide-react';
 
-const VERSION = '1';
+const VERSION = '2';
 const KEY = `thumbtune-teach-${VERSION}`;
 const SEARCH = 'thumbtune-search';
 const LOST = 'The chat did not take it. Reload the page, then try again.';
@@ -87,6 +87,10 @@ if (!window[KEY]) {
       setError(answer.error ? `Not stored: ${answer.error}` : '');
       if (!value && !box.current?.contains(document.activeElement)) field.current?.focus(); // its button is gone
     };
+    const hasFound = Boolean(found?.length);
+    useEffect(() => {
+      if (hasFound) box.current?.scrollIntoView({ block: 'start', behavior: 'smooth' });
+    }, [hasFound]);
     useEffect(() => {
       field.current?.focus();
       field.current?.select();

@@ -6,7 +6,7 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleDashed, ExternalLink, Loader2, Play, RotateCcw, Square, Trophy, Zap } from 'lucide-react';
 
-const VERSION = '5';
+const VERSION = '6';
 const KEY = `thumbtune-training-${VERSION}`;
 const LOST = 'The chat did not take it. Reload the page, then try again.';
 
@@ -87,7 +87,7 @@ if (!window[KEY]) {
         type="button"
         className="tt-button"
         data-kind={name === 'train' ? 'main' : 'plain'}
-        disabled={Boolean(sending) || !now.enough}
+        disabled={Boolean(sending) || !(now.enough || name === 'dry run')}
         title={title}
         onClick={() => tell('train_start', { order: name })}
       >
@@ -102,7 +102,7 @@ if (!window[KEY]) {
         <p className="tt-train-note">
           {now.enough
             ? 'Train tunes new weights, in minutes. Train fast learns an adapter of the queries, in seconds, and gains less. A dry run says what either would go on.'
-            : 'The buttons wait until there are enough.'}
+            : 'Training waits until there are enough. A dry run says what it would go on so far.'}
         </p>
       </div>
     );
