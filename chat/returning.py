@@ -26,7 +26,7 @@ Revive = Callable[[Visit, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # p
 
 async def resume(visit: Visit, thread: ThreadDict, revive: Mapping[str, Revive]) -> None:
     """Put a thread's elements back, as they are now, and go on showing what is still being written."""
-    await visit.join(thread["id"])
+    visit.join(thread["id"])
     known = [element for element in thread["elements"] or [] if element["name"] == CARD or element["name"] in revive]
     mine = await asyncio.to_thread(ratings_of, visit)
     for element in known:

@@ -25,6 +25,7 @@ from rag.serve import Serving
 from rag.settings import Settings
 
 INTERNAL = "Something went wrong that nobody foresaw; the terminal that runs the chat shows what."
+RESUMED_SECONDS = 0.5  # by then Chainlit has said that resuming is over, which takes the Stop button away
 log = logging.getLogger("thumbtune")
 
 
@@ -80,14 +81,12 @@ class Visit:
         if task:
             self.house.tasks[cl.context.session.thread_id] = task
 
-    async def join(self, thread_id: str) -> None:
+    def join(self, thread_id: str) -> None:
         """Show what is being written in a thread as this session's own task: with its Stop button, until it ends."""
-        task, emitter = self.house.tasks.get(thread_id), cl.context.emitter
-        if task is None or task.done() or task is self.room.task:
-            return
-        self.room.task = task
-        await emitter.task_start()  # type: ignore[no-untyped-call]
-        task.add_done_callback(lambda _: in_background(emitter.task_end()))  # type: ignore[no-untyped-call]
+        task = self.house.tasks.get(thread_id)
+        if task and not task.done() and task is not self.room.task:
+            self.room.task = task
+            in_background(_show_running(task, cl.context.emitter))
 
     def put_on_table(self, live: LiveElement) -> None:
         """Let this session show an element, and know it by its id."""
@@ -121,6 +120,14 @@ def in_background(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.create_task(work)
     _running.add(task)
     task.add_done_callback(_running.discard)
+
+
+async def _show_running(task: asyncio.Task[Any], emitter: Any) -> None:  # noqa: ANN401  # Chainlit's, of a session
+    """Let the page show its Stop button while a task runs that another session began."""
+    await asyncio.sleep(RESUMED_SECONDS)
+    await emitter.task_start()
+    await asyncio.wait([task])
+    await emitter.task_end()
 
 
 def current_visit(house: House) -> Visit:

@@ -25,17 +25,21 @@ class Upkeep:
     def __init__(self, store: Store, arms: Arms, corpus_id: str) -> None:
         self._store, self._arms, self._corpus_id = store, arms, corpus_id
         self._told: dict[tuple[str, int, int], str] = {}
+        self._lacking: dict[str, str] | None = None  # by table, as the background saw it last
         self.trouble = ""  # why a table that is due an index has none, for the user to read
 
     def start(self) -> None:
         """Look after the tables from now on, in the background, as long as the process lives."""
+        self._lacking = {}
         threading.Thread(target=self._forever, name="upkeep", daemon=True).start()
 
     def look(self) -> None:
-        """Give each table that serves the index for its size. Takes minutes where one is due."""
+        """See what each table that serves lacks, and give it the index for its size: minutes where one is due."""
         self.trouble = ""
         for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
             try:
+                if self._lacking is not None:
+                    self._lacking[table] = self._lacks(table)
                 if made := level_nearest(self._store, table, embedder):
                     log.warning("search: %s", made)
             except ThumbtuneError as error:
@@ -43,10 +47,14 @@ class Upkeep:
                 log.error("%s", self.trouble)
 
     def notes(self) -> list[str]:
-        """Return for each arm whose table does not cover the documents what it lacks."""
+        """Return for each arm whose table does not cover the documents what it lacks.
+
+        A million chunks take five seconds to compare, so a chat is told what the background saw, a minute ago at most.
+        """
         notes = [self.trouble] if self.trouble else []
         for arm in ARMS:
-            if lacks := self._lacks(self._arms.current(arm).table):
+            table = self._arms.current(arm).table
+            if lacks := self._lacks(table) if self._lacking is None else self._lacking.get(table, ""):
                 notes.append(f"The {arm} arm's index {lacks}: run `python -m rag index`.")
         return notes
 

@@ -293,7 +293,11 @@ def test_an_arm_whose_table_lacks_passages_says_so(settings: Settings) -> None:
     table = serving.served("tuned").table
     serving.store.delete_chunks(table, sorted(serving.store.chunk_ids(table))[:1])
     assert "The tuned arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
+    serving.upkeep.start()  # from now on the background looks, and notes only tell what it saw
+    serving.upkeep.look()
+    assert "The base arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
     index(settings)
+    serving.upkeep.look()
     assert not [note for note in serving.notes() if "lacks" in note]
     serving.close()
 

@@ -133,6 +133,19 @@ def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
     expect(listed(page).first).to_have_text("When do they swarm?")
 
 
+def test_the_address_of_another_raters_chat_leads_to_a_new_one(page: Page, room: RoomChat, browser: Browser) -> None:
+    mine = ask_anew(page, room, "Is this mine?", "Mine alone [1].")
+    stranger = browser.new_context()
+    theirs = open_page(stranger, mine)
+    expect(theirs).to_have_url(f"{room.url}/")
+    ask(theirs, "May I ask here?")
+    wait_until_done(theirs)
+    expect(theirs).to_have_url(THREAD)
+    assert theirs.url != mine
+    expect(theirs.get_by_text("Is this mine?")).to_have_count(0)
+    stranger.close()
+
+
 def test_the_page_asks_no_other_host_and_its_console_says_nothing_of_one(page: Page, room: RoomChat) -> None:
     asked: list[str] = []
     said: list[str] = []

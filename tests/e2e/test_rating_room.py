@@ -107,6 +107,27 @@ def test_a_card_is_rated_by_the_keyboard_alone(page: Page, room: RoomChat) -> No
     }
 
 
+def test_what_is_said_in_a_hurry_is_all_stored(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "Are bees in a hurry?")
+    page.locator(".tt-card").focus()
+    for key in ("1", "b", "Shift+A"):
+        page.keyboard.press(key)
+    mark(page, "A", 1, "relevant").click()
+    mark(page, "A", 2, "relevant").click()
+    expect(mark(page, "A", 2, "relevant")).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Comment on answer A").fill("too slow")
+    page.get_by_role("button", name="incomplete").click(delay=80)  # leaving the field stores the comment
+    expect(page.get_by_role("button", name="incomplete")).to_have_attribute("aria-pressed", "true")
+    kept = {(rating.kind, rating.value, rating.reason, rating.comment) for rating in said(room, query)}
+    assert kept == {
+        ("preference", 1, "", ""),
+        ("answer", 1, "", ""),
+        ("answer", -1, "incomplete", "too slow"),
+        ("source", 1, "", ""),
+    }
+    assert len(said(room, query)) == 5
+
+
 def test_keys_typed_into_a_field_rate_nothing(page: Page, room: RoomChat) -> None:
     query = ask_and_wait(page, "Who keeps bees?")
     thumb(page, "A", "bad").click()

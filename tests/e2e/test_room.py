@@ -177,6 +177,21 @@ def test_a_page_that_is_reloaded_in_mid_answer_goes_on_streaming(page: Page, roo
     expect(side(page, "B")).to_contain_text("Half of it and the rest")
 
 
+def test_a_page_that_is_reloaded_in_mid_answer_can_stop_it(page: Page, room: RoomChat) -> None:
+    room.writer.reply = Gate("Half of it", " never comes.")
+    ask(page, QUESTION)
+    expect(side(page, "B")).to_contain_text("Half of it")
+    page.wait_for_url("**/thread/*")
+    page.reload()
+    expect(side(page, "B")).to_contain_text("Half of it")
+    page.locator("#stop-button").click()
+    for letter in "AB":
+        expect(side(page, letter)).to_have_attribute("data-state", "stopped")
+    room.writer.reply = stream("All of it [1].")
+    side(page, "A").get_by_role("button", name="Ask again").click()
+    wait_until_done(page)
+
+
 def test_an_answer_that_ends_while_the_connection_is_lost_is_there_when_it_is_back(
     context: BrowserContext, room: RoomChat
 ) -> None:
