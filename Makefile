@@ -32,8 +32,10 @@ check: .venv/installed-dev  ## lint and types
 e2e: .venv/installed-dev  ## only the tests that drive the whole product
 	@$(BIN)/python -m pytest -m e2e
 
-bench: .venv/installed-dev  ## quality of the built-in answerer on our own questions
+bench: .venv/installed-dev  ## what the built-in answerer, the room and retrieval are worth and cost
 	@$(BIN)/python -m benchmarks.extractive
+	@$(BIN)/python -m benchmarks.room
+	@$(BIN)/python -m benchmarks.retrieval
 
 bench-learning: .venv/installed-dev  ## what learning gains, hours; QUICK=1 minutes (DATA=path of a SQuAD-format file)
 	@$(BIN)/python -m benchmarks.learning $(DATA)
