@@ -13,18 +13,20 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS: dict[int, str] = {
     0: "rag.errors rag.beside rag.places rag.chunking rag.records rag.filters",
     1: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips",
-    2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse rag.extract rag.weights rag.anchors rag.lines rag.underway",
+    2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse "
+    "rag.extract rag.weights rag.anchors rag.lines rag.underway",
     3: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
     "train.progress",
     4: "rag.ingest rag.parsed rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
     5: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
     6: "rag.duel rag.seek rag.intake rag.upkeep",
     7: "rag.serve rag.prepare",
-    8: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives train.recipe train.choose "
-    "train.clock train.adapter train.evaluate train.page train.plots",
-    9: "train.folds train.folder train.gather train.questioner train.tune train.tables train.contrast chat.finding chat.passwords chat.page chat.html chat.charts",
-    10: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal chat.identity chat.history chat.guard "
-    "chat.trainer chat.power",
+    8: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives "
+    "train.recipe train.choose train.clock train.adapter train.evaluate train.page train.plots",
+    9: "train.folds train.folder train.gather train.questioner train.tune train.tables train.contrast chat.finding "
+    "chat.passwords chat.page chat.html chat.charts",
+    10: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal "
+    "chat.identity chat.history chat.guard chat.trainer chat.power",
     11: "train.contest train.facts chat.card chat.reports chat.signin",
     12: "train.course train.report train.card train.history train.measure chat.live",
     13: "train.run chat.visit",

@@ -176,7 +176,8 @@ def test_every_rated_query_judges_every_role_once(judged: Judged) -> None:
 def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(judged: Judged) -> None:
     fewest = min(len(each.pairs) for each in judged.of_folds)
     batch = batch_for(len(judged.made.pairs), bootstrap=False)
-    assert batch_for(fewest, bootstrap=False) < judged.made.facts["batch"] == batch  # alone, so few would get a smaller one
+    alone = batch_for(fewest, bootstrap=False)  # so few would get a smaller one
+    assert alone < judged.made.facts["batch"] == batch
     for key in ("epochs", "batch", "rate", "dims", "loss", "seed"):
         assert {each.facts[key] for each in judged.of_folds} == {judged.made.facts[key]}
 
