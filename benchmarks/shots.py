@@ -30,7 +30,7 @@ QUESTION = "Which passages get the credit for a thumb up?"
 BEGINNING = "A thumb up credits the passages that the answer **cites** [1]. The best-ranked passage that was shown and"
 SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
-ROOMS = {"review": " left", "train": "with a right passage", "documents": "documents, "}  # a command, what it shows
+ROOMS = {"review": ".tt-review", "train": ".tt-training h3", "documents": ".tt-docs li"}  # a command, what it shows
 COLOURS = 256  # of a picture's palette: a third of the bytes, and nothing to see of it
 
 
@@ -91,7 +91,7 @@ def shoot_rooms(page: Page, name: str) -> None:
     expect(page.locator("#chat-input")).to_be_visible()
     for word, shown in ROOMS.items():
         ask(page, f"/{word}")
-        expect(page.get_by_text(shown).last).to_be_visible()
+        expect(page.locator(shown).last).to_be_visible()
         shoot(page, word, name)
     page.goto(page.url.split("/thread")[0].rstrip("/") + "/scoreboard")
     expect(page.get_by_role("heading", name="Scoreboard")).to_be_visible()

@@ -16,16 +16,8 @@ for name in [name for name in os.environ if name.startswith(LEAKS)]:
 chainlit_folder = tempfile.TemporaryDirectory(prefix="chainlit-")
 os.environ["CHAINLIT_APP_ROOT"] = chainlit_folder.name  # read at its import: it writes its folders there, not here
 
-from rag.settings import Settings  # noqa: E402  # after the environment is clean
-
-WORDS = """
-how do i the a to of is are in on for and or what which when where why who can not model models train training
-chat chunk chunks document documents index query queries answer answers rate rating ratings thumb up down promote roll
-back install run make test file files folder port key cat cats dog dogs bird birds fish sleeps eats drinks milk bone
-seed water warm cold red blue green house garden river mountain night day opens closes needs shows finds stores keeps
-first second third one two three four five six seven eight nine ten""".split()
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-TINY_DIM, TINY_MAX_TOKENS = 32, 64
+from fakes import LETTERS, TINY_DIM, TINY_MAX_TOKENS, WORDS  # noqa: E402  # after the environment is clean
+from rag.settings import Settings  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

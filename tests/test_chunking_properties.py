@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import WORDS
+from fakes import WORDS
 from rag.chunking import CountTokens, cut
 from rag.drafts import Extract
 from rag.loaders import load_markdown, load_text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TINY_DIM
+from fakes import TINY_DIM
 from rag.errors import BadModel
 from rag.rerank import load_reranker
 from rag.settings import Settings
