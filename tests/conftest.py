@@ -16,8 +16,8 @@ for name in [name for name in os.environ if name.startswith(LEAKS)]:
 chainlit_folder = tempfile.TemporaryDirectory(prefix="chainlit-")
 os.environ["CHAINLIT_APP_ROOT"] = chainlit_folder.name  # read at its import: it writes its folders there, not here
 
-from fakes import LETTERS, TINY_DIM, TINY_MAX_TOKENS, WORDS  # noqa: E402  # after the environment is clean
-from rag.settings import Settings  # noqa: E402
+from rag.settings import Settings  # noqa: E402  # after the environment is clean
+from tiny import build_tiny_model  # noqa: E402
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -58,34 +58,6 @@ def other_tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("other-tiny-model")
     build_tiny_model(folder, seed=1)
     return folder
-
-
-def build_tiny_model(folder: Path, seed: int) -> None:
-    """Write a tiny model to a folder, all from here: word-piece vocabulary, weights, pooling, normalisation."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{letter}" for letter in LETTERS)]
-    pieces += [*".,:;!?#-*`[]()\"'", *dict.fromkeys(WORDS)]
-    bert = folder / "bert"
-    bert.mkdir()
-    (bert / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)))
-    BertTokenizerFast(str(bert / "vocab.txt"), model_max_length=TINY_MAX_TOKENS).save_pretrained(bert)
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(dict.fromkeys(pieces)),
-        hidden_size=TINY_DIM,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=TINY_MAX_TOKENS,
-    )
-    BertModel(config).save_pretrained(bert)
-    transformer = Transformer(str(bert), max_seq_length=TINY_MAX_TOKENS)
-    pooling = Pooling(transformer.get_embedding_dimension())
-    SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu").save(str(folder))
 
 
 @pytest.fixture(autouse=True)

@@ -11,14 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from rag.records import Answer, Arm, Chunk, Hit, content_id
 
-WORDS = """
-how do i the a to of is are in on for and or what which when where why who can not model models train training
-chat chunk chunks document documents index query queries answer answers rate rating ratings thumb up down promote roll
-back install run make test file files folder port key cat cats dog dogs bird birds fish sleeps eats drinks milk bone
-seed water warm cold red blue green house garden river mountain night day opens closes needs shows finds stores keeps
-first second third one two three four five six seven eight nine ten""".split()
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-TINY_DIM, TINY_MAX_TOKENS = 32, 64  # of the model that tests build
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fakes import WORDS
 from rag.chunking import CountTokens, cut
 from rag.drafts import Extract
 from rag.loaders import load_markdown, load_text
 from rag.records import Chunk, Document, Span, chunks_of
+from tiny import WORDS
 
 LIMIT = 48  # tokens of the tiny model, which reads 64
 quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -377,7 +377,7 @@ def test_a_file_goes_to_the_model_that_was_promoted_while_it_was_embedded(
 
 def load_tiny(house: House, folder: Path) -> None:
     """Make a version whose weights are new, and its table of what is there so far."""
-    from conftest import build_tiny_model
+    from tiny import build_tiny_model
 
     folder.mkdir(parents=True)
     build_tiny_model(folder, seed=7)

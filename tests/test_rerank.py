@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from fakes import TINY_DIM
 from rag.errors import BadModel
 from rag.rerank import load_reranker
 from rag.settings import Settings
+from tiny import TINY_DIM
 
 TEXTS = ["The cat drinks warm milk.", "The dog keeps one bone in the garden.", "water"]
 

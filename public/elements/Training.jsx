@@ -87,7 +87,7 @@ if (!window[KEY]) {
         type="button"
         className="tt-button"
         data-kind={name === 'train' ? 'main' : 'plain'}
-        disabled={Boolean(sending) || !(now.enough || name === 'dry run')}
+        disabled={Boolean(sending) || !now.enough}
         title={title}
         onClick={() => tell('train_start', { order: name })}
       >
@@ -102,7 +102,7 @@ if (!window[KEY]) {
         <p className="tt-train-note">
           {now.enough
             ? 'Train tunes new weights, in minutes. Train fast learns an adapter of the queries, in seconds, and gains less. A dry run says what either would go on.'
-            : 'Training waits until there are enough. A dry run says what it would go on so far.'}
+            : 'The buttons wait until there are enough.'}
         </p>
       </div>
     );

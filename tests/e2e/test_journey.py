@@ -127,7 +127,7 @@ def test_a_second_start_repeats_nothing_and_unveils_what_the_first_one_answered(
     versions = sorted(path.name for path in (chat.home / "models").iterdir())
     chat.stop()
     thumb(page, "A", "good").click()
-    expect(side(page, "A").get_by_role("alert")).to_contain_text("Not stored")
+    expect(page.locator(".tt-card").get_by_role("alert")).to_contain_text("Not stored")
 
     again = start_chat(THUMBTUNE_HOME=str(chat.home))
     assert "unchanged" in again.log.read_text()
