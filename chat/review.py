@@ -8,6 +8,7 @@ opened; what the server sent of it is what it believes an item to be, and a brow
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from chat.markdown import as_markdown
 from chat.teaching import TEACH, Passage, as_passage, search, store_passage, taught_by
 from chat.visit import Visit, read_value, say
 from rag.duel import check_query
-from rag.errors import BadRating
+from rag.errors import BadRating, StoreFailed
 from rag.feedback import mark_source, rate_answer
 from rag.feedback import teach as store_taught
 from rag.records import Answer, Chunk, Label, Rating, normalise_query
@@ -27,6 +28,7 @@ from rag.worklist import KINDS, Item, Kind, worklist
 
 REVIEW = "Review"  # public/elements/Review.jsx
 PAGE = 20  # items sent at a time: a few minutes' work, and 80 kB
+log = logging.getLogger("thumbtune")
 
 
 class AnswerView(TypedDict):
@@ -71,8 +73,16 @@ async def show(visit: Visit, text: str) -> None:
 
 
 async def revive(visit: Visit, kept: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the queue as it is now, for an element that was read from the history."""
-    return cast(Mapping[str, Any], await asyncio.to_thread(_props, visit, False))
+    """Return the queue as it is now, for an element that was read from the history; first what was said in it.
+
+    That has left the queue, and could not be taken back otherwise.
+    """
+    now = await asyncio.to_thread(_props, visit, False)
+    items = [cast(ItemView, each) for each in kept.get("items") or [] if isinstance(each, dict) and each.get("said")]
+    said = {item["id"] for item in items}
+    left = {kind: now["left"][kind] + sum(item["kind"] == kind for item in items) for kind in KINDS}
+    items += [item for item in now["items"] if item["id"] not in said]
+    return cast(Mapping[str, Any], {**now, "items": items, "left": left})
 
 
 async def more(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,7 +104,7 @@ async def judge(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
             raise BadRating("there is nothing to say yes or no to, or to take back, in this item")
         await asyncio.to_thread(_store, visit, item, value)
         _replace(live, {**item, "said": value or None})
-        await live.show()
+        await _shown(live)
     return {}
 
 
@@ -116,8 +126,17 @@ async def teach(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
         taught = await asyncio.to_thread(taught_by, visit, item["query"])
         said: Label | None = (1 if taught else None) if item["kind"] == "teach" else item["said"]
         _replace(live, {**item, "taught": taught, "said": said})
-        await live.show()
+        await _shown(live)
     return {}
+
+
+async def _shown(live: LiveElement) -> None:
+    """Show the queue, and keep what was said in it; where that fails the ratings are stored all the same."""
+    await live.show()
+    try:
+        await live.keep()
+    except StoreFailed as error:
+        log.warning("what was said in a queue cannot be taken back after a reload: %s", error)
 
 
 def _element(visit: Visit, payload: Mapping[str, Any]) -> LiveElement:

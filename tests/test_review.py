@@ -200,6 +200,21 @@ async def test_a_long_queue_is_sent_in_pages_and_counted_whole(visit: Visit) -> 
     assert [each["query"] for each in await opened(visit)] == [f"question {n}" for n in (4, 3, 2, 1, 0)]
 
 
+async def test_what_was_said_can_be_taken_back_after_a_reload(visit: Visit) -> None:
+    put_answer(visit, "a1", "first?")
+    put_answer(visit, "a2", "second?", hour=1)
+    item = next(each for each in await opened(visit) if each["query"] == "first?")
+    await say(visit, item, 1)
+    (live,) = visit.room.elements
+    kept = json.loads(json.dumps(live.props))
+    live.props = await review.revive(visit, kept)
+    assert [(each["query"], each["said"]) for each in items(visit)] == [("first?", 1), ("second?", None)]
+    assert live.props["left"]["unrated"] == 2  # the page takes off what was said
+    await say(visit, items(visit)[0], 0)
+    assert [(rating.answer_id, rating.value) for rating in visit.house.serving.store.ratings()] == [("a1", 0)]
+    assert [each["query"] for each in await opened(visit)] == ["second?", "first?"]
+
+
 async def test_an_empty_queue_is_empty(visit: Visit) -> None:
     assert await opened(visit) == []
     assert (await review.revive(visit, {"items": ["whatever a browser wrote"]}))["items"] == []

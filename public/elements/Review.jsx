@@ -4,7 +4,7 @@ import { createElement, useEffect, useRef, useState } from 'react';
 import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '1';
+const VERSION = '2';
 const KEY = `thumbtune-review-${VERSION}`;
 const SEARCH = 'thumbtune-search'; // Teach.jsx brings it
 const LOST = 'The chat did not take it. Reload the page, then try again.';
@@ -30,7 +30,7 @@ if (!window[KEY]) {
   };
 
   const Review = ({ now, callAction }) => {
-    const [at, setAt] = useState(0);
+    const [at, setAt] = useState(() => Math.max(0, now.items.findIndex((each) => each.said === null)));
     const [seeking, setSeeking] = useState(false);
     const [error, setError] = useState('');
     const [sending, setSending] = useState(false);
@@ -67,7 +67,7 @@ if (!window[KEY]) {
       go(1);
     };
     const undo = async () => {
-      const id = told[told.length - 1];
+      const id = told[told.length - 1] ?? item?.id; // after a reload what was said stands first in the queue
       const where = now.items.findIndex((each) => each.id === id);
       if (where < 0 || now.items[where].said === null) return;
       if (!(await call('review_judge', { item: id, value: 0 }))) return;
@@ -139,7 +139,7 @@ if (!window[KEY]) {
             <Button icon={ThumbsUp} keys="y" word="Right" off={item.kind === 'teach'} pressed={item.said === 1 && item.kind !== 'teach'} act={() => judge(1)} />
             <Button icon={ThumbsDown} keys="n" word="Wrong" off={item.kind === 'teach'} pressed={item.said === -1} act={() => judge(-1)} />
             <Button icon={Glass} keys="t" word="Show the passage" act={() => setSeeking(true)} />
-            <Button icon={Undo2} keys="u" word="Undo" off={!told.length} act={undo} />
+            <Button icon={Undo2} keys="u" word="Undo" off={!told.length && !(item?.said && item.kind !== 'teach')} act={undo} />
             <Button icon={ChevronLeft} keys="k" word="Back" off={index === 0} act={() => go(-1)} />
             <Button icon={ChevronRight} keys="j" word="Next" off={index === now.items.length - 1} act={() => go(1)} />
           </div>

@@ -124,3 +124,12 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     expect(queue.get_by_role("status").first).not_to_have_text(before)
     assert [value for _, value in taught(room, "Which rope rots?")] == [1, 1]
     assert "another rater" not in page.content()
+
+    page.reload()
+    expect(item).to_be_visible()
+    queue.focus()
+    while "Which rope rots?" not in item.inner_text():
+        page.keyboard.press("k")
+    page.keyboard.press("u")
+    expect(queue.get_by_role("status").first).to_have_text(before)
+    assert sorted(value for _, value in taught(room, "Which rope rots?")) == [0, 1]
