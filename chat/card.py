@@ -172,10 +172,10 @@ def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bo
     return [
         {
             "rank": hit.rank,
-            "title": hit.chunk.title or hit.chunk.source,
+            "title": hit.chunk.name,
             "source": hit.chunk.source,
             "page": hit.chunk.page,
-            "heading": hit.chunk.heading.removeprefix(hit.chunk.title).removeprefix(" > "),
+            "heading": hit.chunk.section,
             "text": hit.chunk.text if with_text else "",
             "cited": hit.rank in cited,
             "mark": 0,

@@ -28,7 +28,7 @@ async def resume(visit: Visit, thread: ThreadDict, revive: Mapping[str, Revive])
     """Put a thread's elements back, as they are now, and go on showing what is still being written."""
     visit.join(thread["id"])
     known = [element for element in thread["elements"] or [] if element["name"] == CARD or element["name"] in revive]
-    mine = await asyncio.to_thread(ratings_of, visit)
+    mine = await asyncio.to_thread(visit.house.serving.store.ratings, visit.rater)
     for element in known:
         live = visit.house.elements.get(element["id"])
         if live is None:
@@ -70,11 +70,6 @@ async def _leave(visit: Visit, session: Any) -> None:  # noqa: ANN401  # a Webso
     if session.socket_id == socket:  # a connection that comes back brings another one
         for live in visit.room.elements:
             live.unwatch(session.id)
-
-
-def ratings_of(visit: Visit) -> list[Rating]:
-    """Return all ratings of a rater."""
-    return [rating for rating in visit.house.serving.store.ratings() if rating.rater == visit.rater]
 
 
 def restore(serving: Serving, card: Card, ratings: Sequence[Rating]) -> None:

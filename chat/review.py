@@ -228,7 +228,7 @@ def _store(visit: Visit, item: ItemView, value: Label) -> None:
 def _store_on_passage(visit: Visit, item: ItemView, value: Label, at: datetime) -> None:
     """Change the marks that this rater has put on the passage; where there are none, say it as one teaches."""
     store, passage = visit.house.serving.store, cast(Passage, item["passage"])
-    said = _words(visit.rater, item["query"], passage["chunk"], store.ratings())
+    said = _words(visit.rater, item["query"], passage["chunk"], store.ratings(visit.rater))
     marked = [each.answer_id for each in said if each.kind == "source"]
     for answer in store.answers(marked):
         (rank,) = (hit.rank for hit in answer.hits if hit.chunk.id == passage["chunk"])
@@ -242,6 +242,6 @@ def _store_on_passage(visit: Visit, item: ItemView, value: Label, at: datetime) 
 def _has_seen(rater: str, answer_id: str, store: Store) -> bool:
     """Return whether a rater may know who wrote an answer: a thumb or preference unveils both of a duel."""
     kinds = ("answer", "preference")
-    rated = {each.answer_id for each in store.ratings() if each.rater == rater and each.kind in kinds}
+    rated = {each.answer_id for each in store.ratings(rater) if each.kind in kinds}
     unveiled = rated | {answer.duel for answer in store.answers(rated)}
     return any(answer.duel in unveiled for answer in store.answers([answer_id]))

@@ -20,7 +20,6 @@ from starlette.requests import Request
 
 from chat.board_page import next_step, render, told, verdict
 from chat.visit import House, Visit, say
-from rag.index import load_corpus
 from rag.records import chunks_of
 from rag.scores import Board, make_board
 from rag.serve import Serving
@@ -93,7 +92,7 @@ class Boards:
 
 def read_board(serving: Serving) -> Board:
     """Return the scoreboard, computed from the tables. 10,000 answers and ratings take about 1 s of a core."""
-    store, corpus = serving.store, load_corpus(serving.settings)
+    store, corpus = serving.store, serving.corpus
     return make_board(
         store.ratings(),
         store.answers(),

@@ -73,9 +73,9 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
     end = at + len(chunk.text)
     begin, stop = max(0, at - AROUND), end + AROUND
     return {
-        "title": chunk.title or chunk.source,
+        "title": chunk.name,
         "source": chunk.source,
-        "heading": chunk.heading.removeprefix(chunk.title).removeprefix(" > "),
+        "heading": chunk.section,
         "page": chunk.page,
         "before": text[begin:at] if text else "",
         "text": chunk.text,

@@ -149,8 +149,8 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
     """Return a chunk as the browser is sent it."""
     return {
         "chunk": chunk.id,
-        "title": chunk.title or chunk.source,
-        "heading": chunk.heading.removeprefix(chunk.title).removeprefix(" > "),
+        "title": chunk.name,
+        "heading": chunk.section,
         "page": chunk.page,
         "text": chunk.text,
         "shown": chunk.id in shown,
@@ -184,11 +184,8 @@ async def _show(element: LiveElement, change: Mapping[str, Any]) -> None:
 
 def _props(visit: Visit, answer_ids: Sequence[str]) -> Props:
     query = _query(visit.house.serving, answer_ids)
-    ratings = visit.house.serving.store.ratings()
-    good = any(
-        each.rater == visit.rater and each.kind == "answer" and each.value == 1 and each.answer_id in answer_ids
-        for each in ratings
-    )
+    mine = visit.house.serving.store.ratings(visit.rater)
+    good = any(each.kind == "answer" and each.value == 1 and each.answer_id in answer_ids for each in mine)
     taught = taught_by(visit, query)
     return {"answers": list(answer_ids), "query": query, "taught": taught, "good": good, "questions": []}
 
@@ -202,8 +199,8 @@ def _query(serving: Serving, answer_ids: Collection[str]) -> str:
 
 def _taught(visit: Visit, query: str) -> list[Rating]:
     target = TAUGHT + content_id(normalise_query(query))
-    given = [each for each in visit.house.serving.store.ratings() if each.answer_id == target and each.value == 1]
-    return sorted((each for each in given if each.rater == visit.rater), key=lambda each: each.at)
+    mine = visit.house.serving.store.ratings(visit.rater)
+    return sorted((each for each in mine if each.answer_id == target and each.value == 1), key=lambda each: each.at)
 
 
 def _as_it_was(rating: Rating) -> Chunk:

@@ -22,7 +22,7 @@ from chat.reports import PLOTS, REPORT, address, find
 from chat.trainer import VERSION, Trainer
 from chat.visit import House, Visit
 from rag.errors import TrainingRefused, UnknownVersion
-from rag.index import corpus_chunks, load_corpus
+from rag.index import corpus_chunks
 from rag.registry import START_WEIGHTS, Registry, Version
 from rag.underway import STATE_FILE, Training
 
@@ -178,7 +178,7 @@ class Desk:
 
     def _read(self) -> dict[str, Any]:
         """Return what the tables, the registry and the runs' folders say."""
-        registry, corpus = Registry(self._settings.models), load_corpus(self._settings)
+        registry, corpus = Registry(self._settings.models), self._house.serving.corpus
         store = self._house.serving.store
         versions = [version for version in registry.versions() if version.folders == corpus.folders_id]
         by_ratings = [version for version in versions if version.kind == "ratings"]

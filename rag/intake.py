@@ -27,7 +27,6 @@ from rag.errors import NoDocuments, StoreFailed, UnknownDocument, Unreadable
 from rag.index import (
     changing_documents,
     cutting,
-    load_corpus,
     read_files,
     update_documents,
     update_vectors,
@@ -78,7 +77,7 @@ class Intake:
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self._settings, self._store, self._arms = settings, store, arms
-        self._corpus = load_corpus(settings)
+        self._corpus = arms.corpus
         self._start: Embedder | None = None
         self.folder = uploads_folder(settings, self._corpus)
 

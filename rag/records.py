@@ -66,6 +66,16 @@ class Chunk:
     start: int
     end: int
 
+    @property
+    def name(self) -> str:
+        """Return what people know its document by."""
+        return self.title or self.source
+
+    @property
+    def section(self) -> str:
+        """Return its heading path below the document's title."""
+        return self.heading.removeprefix(self.title).removeprefix(" > ")
+
 
 def chunks_of(document: Document) -> list[Chunk]:
     """Return the chunks of a document, in order.

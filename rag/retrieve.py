@@ -142,7 +142,7 @@ class Arms:
     """What serves each arm now. `refresh` follows the registry; nothing else changes it."""
 
     def __init__(self, settings: Settings, store: Store, corpus: Corpus) -> None:
-        self._settings, self._store, self._corpus = settings, store, corpus
+        self._settings, self._store, self.corpus = settings, store, corpus
         self._registry = Registry(settings.models)
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
@@ -170,7 +170,7 @@ class Arms:
         stamp = self._registry.stamp()
         try:
             served: dict[Arm, Served] = {}
-            for arm, (model, reference) in arm_models(self._settings, self._corpus.folders_id).items():
+            for arm, (model, reference) in arm_models(self._settings, self.corpus.folders_id).items():
                 served[arm] = self._serve(arm, model, reference, [*self._served.values(), *served.values()])
         except ThumbtuneError as error:
             if fail:
@@ -185,7 +185,7 @@ class Arms:
         """Return an arm's Served; a model that is loaded already is not loaded twice."""
         embedder = next((other.embedder for other in loaded if other.embedder.reference == reference), None)
         embedder = embedder or load_embedder(reference, self._settings)
-        table = self._store.chunk_table(self._corpus.id, embedder.fingerprint)
+        table = self._store.chunk_table(self.corpus.id, embedder.fingerprint)
         if not self._store.has_table(table):
             raise NotIndexed(f"arm {arm}: {model} has no index of these documents: run `python -m rag index`")
         if self._settings.explore or self._settings.search == "hybrid":

@@ -37,7 +37,7 @@ class Serving:
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self.settings, self.store, self.arms = settings, store, arms
-        self.corpus = load_corpus(settings)
+        self.corpus = arms.corpus
         self.intake = Intake(settings, store, arms)
         self.upkeep = Upkeep(store, arms, self.corpus.id)
         self.way = build_way(settings)

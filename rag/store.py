@@ -222,9 +222,10 @@ class Store(Rows):
         """Write ratings in one atomic step; a rater's former rating of the same target is replaced."""
         self._upsert(tables.RATINGS, [tables.keyed_row(rating) for rating in ratings])
 
-    def ratings(self) -> list[Rating]:
-        """Return all ratings, withdrawn ones (value 0) among them."""
-        return [tables.read_rating(row) for row in self._rows(tables.RATINGS)]
+    def ratings(self, rater: str = "") -> list[Rating]:
+        """Return the ratings of a rater, or all, withdrawn ones (value 0) among them."""
+        where = col("rater") == lit(rater) if rater else None
+        return [tables.read_rating(row) for row in self._rows(tables.RATINGS, where)]
 
     def put_labels(self, labels: Sequence[LabelledPair]) -> None:
         """Write rows of `training_pairs`; a rater's former label of the same chunk of the same answer is replaced."""

@@ -13,7 +13,7 @@ from chat.card import Card
 from chat.history import History
 from chat.live import LiveCard
 from chat.rating import choose, mark, vote
-from chat.returning import ratings_of, restore
+from chat.returning import restore
 from chat.visit import House, Room, Visit
 from fakes import make_answer
 from rag.duel import Done
@@ -139,7 +139,7 @@ async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(visit:
     await vote(visit, {"answer": "of base", "value": -1, "reason": "incomplete", "comment": "half"})
     await choose(visit, {"answer": "of base", "choice": "B"})
     again = Card(kept)
-    restore(visit.house.serving, again, ratings_of(visit))
+    restore(visit.house.serving, again, visit.house.serving.store.ratings("ann"))
     assert again.props == card(visit).props
 
 
@@ -147,5 +147,5 @@ async def test_another_raters_ratings_are_not_shown(visit: Visit) -> None:
     kept = json.loads(json.dumps(card(visit).props))
     await vote(visit, {"answer": "of base", "value": 1})
     again = Card(json.loads(json.dumps(kept)))
-    restore(visit.house.serving, again, ratings_of(Visit(visit.house, Room(), "bob")))
+    restore(visit.house.serving, again, visit.house.serving.store.ratings("bob"))
     assert again.props == kept

@@ -348,15 +348,16 @@ def test_only_the_report_and_its_plots_leave_a_runs_folder(tmp_path: Path) -> No
 
 
 class Serving:
-    """Stands where the chat's models are: the element needs the tables only."""
+    """Stands where the chat's models are: the element needs the tables and the corpus only."""
 
-    def __init__(self) -> None:
+    def __init__(self, given: Settings) -> None:
+        self.corpus = load_corpus(given)
         self.store = SimpleNamespace(labels=lambda: [], documents=lambda corpus: [])
 
 
 def desk(bench: Bench, **settings: Any) -> tuple[Desk, Visit]:
     given = Settings(home=bench.home, docs=(bench.home,), **settings)
-    house = House(given, cast(Any, Serving()), History(given.chat_db))
+    house = House(given, cast(Any, Serving(given)), History(given.chat_db))
     return Desk(house, bench.trainer()), Visit(house, Room(), "ann")
 
 

@@ -214,7 +214,8 @@ def test_a_finger_finds_every_button(browser: Browser, room: RoomChat) -> None:
     thumb(page, "A", "bad").tap()
     expect(page.get_by_role("group", name="Why is answer A bad?")).to_be_visible()
     small = page.evaluate(
-        "least => [...document.querySelectorAll('.tt-card :is(button, input), .tt-bar summary')].filter(e => {"
+        "least => [...document.querySelectorAll("
+        "'.tt-card :is(button, input), [aria-label=Teach] :is(button, input), .tt-bar summary')].filter(e => {"
         " const box = e.getBoundingClientRect(); return box.width && box.height < least }).map(e => e.className)",
         SMALLEST_TARGET,
     )
