@@ -1,9 +1,10 @@
 """What retrieval costs and finds, part by part, beside named peers in one run.
 
-    python -m benchmarks.retrieval [--only scale growth options] [--data FILE.json] [--cache DIR] [--sizes N ...]
+    python -m benchmarks.retrieval [--only PART ...] [--data FILE.json] [--cache DIR] [--sizes N ...]
 
-scale: question to hits at 10,000 to a million chunks, beside Chroma, FAISS and LanceDB's exact search; growth: what ten
-times the documents cost; options: what each way of finding finds on questions of a SQuAD-format file. QUICK=1 is small.
+indexing: a folder of text files to an index, beside LangChain with Chroma and LlamaIndex; scale: question to hits at
+10,000 to a million chunks, beside Chroma, FAISS and LanceDB's exact search; growth: what ten times the documents cost;
+options: what each way of finding finds on questions of a SQuAD-format file. QUICK=1 is small.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.found import options
 from benchmarks.growth import growth
+from benchmarks.indexing import indexing
 from benchmarks.scale import scale
 from benchmarks.squad import build_world
 
@@ -35,6 +37,11 @@ def main() -> None:
         PARTS[name](given, quick)
 
 
+def _indexing(given: argparse.Namespace, quick: bool) -> None:
+    if _has_data(given):
+        indexing(given.data, given.cache, quick=quick)
+
+
 def _scale(given: argparse.Namespace, quick: bool) -> None:
     scale(given.cache, quick=quick, sizes=given.sizes)
 
@@ -44,14 +51,19 @@ def _growth(given: argparse.Namespace, quick: bool) -> None:
 
 
 def _options(given: argparse.Namespace, quick: bool) -> None:
+    if _has_data(given):
+        folder = given.cache / ("quick" if quick else "full") / given.data.stem
+        options(build_world(given.data, folder, most=QUICK_DOCUMENTS if quick else None))
+
+
+def _has_data(given: argparse.Namespace) -> bool:
     if not given.data.exists():
         print(f"left out: there is no {given.data}; name a SQuAD-format file with --data")
-        return
-    folder = given.cache / ("quick" if quick else "full") / given.data.stem
-    options(build_world(given.data, folder, most=QUICK_DOCUMENTS if quick else None))
+    return bool(given.data.exists())
 
 
 PARTS: dict[str, Callable[[argparse.Namespace, bool], None]] = {
+    "indexing": _indexing,
     "scale": _scale,
     "growth": _growth,
     "options": _options,

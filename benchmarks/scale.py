@@ -123,9 +123,10 @@ def make_vectors(folder: Path, n: int) -> None:
     np.save(folder / "truth.npy", ids)
 
 
-def told_by(command: Sequence[object]) -> dict[str, Any]:
-    """Run a command and return the JSON in its last line."""
-    environment = {**os.environ, "PYTHONPATH": str(PEERS.parent.parent), "ANONYMIZED_TELEMETRY": "False"}
+def told_by(command: Sequence[object], **more: str) -> dict[str, Any]:
+    """Run a command, with more in its environment, and return the JSON in its last line."""
+    silent = {"ANONYMIZED_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(PEERS.parent.parent), **silent, **more}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{command}: {done.stderr[-2000:]}")

@@ -62,13 +62,8 @@ def build_world(data: Path, folder: Path, most: int | None = None) -> World:
 
     `most` takes so many documents only, by hash.
     """
-    papers = [paper for entry in json.loads(data.read_text("utf-8"))["data"] for paper in entry["paragraphs"]]
-    papers = sorted(papers, key=lambda paper: content_id("paper", paper["context"]))[:most]
     docs, home = folder / "docs", folder / "home"
-    docs.mkdir(parents=True, exist_ok=True)
-    named = {f"{content_id(paper['context'])}.txt": paper for paper in papers}
-    for name, paper in named.items():
-        (docs / name).write_text(paper["context"], "utf-8")
+    named = write_papers(data, docs, most)
     settings = Settings(
         home=home,
         docs=(docs,),
@@ -96,8 +91,19 @@ def build_world(data: Path, folder: Path, most: int | None = None) -> World:
                 asked[normalise_query(found.query)] = Asked(found.query, found.part, gold)
     world = World(settings, chunks, list(asked.values()))
     if not world.of("train") or not world.of("test"):
-        raise SystemExit(f"{data}: {len(papers)} documents give {world.told()}: need questions on more documents")
+        raise SystemExit(f"{data}: {len(named)} documents give {world.told()}: need questions on more documents")
     return world
+
+
+def write_papers(data: Path, docs: Path, most: int | None = None) -> dict[str, dict]:
+    """Write the documents into a folder, each as a text file, and return them by the file's name."""
+    papers = [paper for entry in json.loads(data.read_text("utf-8"))["data"] for paper in entry["paragraphs"]]
+    papers = sorted(papers, key=lambda paper: content_id("paper", paper["context"]))[:most]
+    docs.mkdir(parents=True, exist_ok=True)
+    named = {f"{content_id(paper['context'])}.txt": paper for paper in papers}
+    for name, paper in named.items():
+        (docs / name).write_text(paper["context"], "utf-8")
+    return named
 
 
 def _part(name: str) -> Part:
