@@ -22,7 +22,7 @@ chat: .venv/installed  ## index the documents, train the first model, open the c
 	@$(BIN)/python -m chat
 
 test: check  ## lint, types and the whole suite, in a real browser where one is found
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto
 
 check: .venv/installed-dev  ## lint and types
 	@$(BIN)/ruff check .
@@ -30,7 +30,7 @@ check: .venv/installed-dev  ## lint and types
 	@$(BIN)/mypy
 
 e2e: .venv/installed-dev  ## only the tests that drive the whole product
-	@$(BIN)/python -m pytest -m e2e
+	@$(BIN)/python -m pytest --numprocesses auto -m e2e
 
 bench: .venv/installed-dev  ## what the built-in answerer, the room and retrieval are worth and cost
 	@$(BIN)/python -m benchmarks.extractive

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 # before any library reads them: no test may reach a hub or a tracer, or see a key
 os.environ.update(HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", LANGCHAIN_TRACING_V2="false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # `make test` runs a test on each processor: none needs two
 LEAKS = ("OPENAI_", "THUMBTUNE_", "LANGSMITH_", "LANGCHAIN_", "CHAINLIT_")
 for name in [name for name in os.environ if name.startswith(LEAKS)]:
     del os.environ[name]
@@ -19,10 +22,42 @@ os.environ["CHAINLIT_APP_ROOT"] = chainlit_folder.name  # read at its import: it
 from rag.settings import Settings  # noqa: E402  # after the environment is clean
 from tiny import build_tiny_model  # noqa: E402
 
+MOST_WORKERS = 4  # each holds torch, more than 1 GB; from here on the longest group alone decides how long all takes
+ROOM = "_room.py"  # how the files end whose tests share one running chat
+SLOWEST = ("e2e", "test_train_cli.py", "test_tune.py")  # in this order; together two thirds of the time
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many tests run at once: `-n auto` would count cores, not the processors that a container sees."""
+    return min(MOST_WORKERS, os.cpu_count() or 1)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Hand whole files to the workers, in the order in which they are collected."""
+    config.option.loadscopereorder = False
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadFileScheduling):
+    """A file's tests run in one worker, and so do those of all files that share the room's chat: it starts once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return ROOM if file.endswith(ROOM) else file
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the browser tests last: Playwright keeps an event loop running in this thread until the session ends."""
-    items.sort(key=lambda item: "e2e" in item.path.parts)
+    """Run what takes longest last, after what may fail in seconds.
+
+    In a worker it comes first: else one would be left alone with it at the end, while the others have nothing to do.
+    """
+    in_worker = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: _slowness(item), reverse=in_worker)
+
+
+def _slowness(item: pytest.Item) -> int:
+    """Return 0 for a test that takes no time to speak of, and more for what takes more."""
+    return next((len(SLOWEST) - n for n, name in enumerate(SLOWEST) if name in item.path.parts), 0)
 
 
 @pytest.fixture

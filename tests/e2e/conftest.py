@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from fakes import endpoint
 
-WAIT_MS = 15_000
+WAIT_MS = 30_000  # a training of another test may keep the second core busy
 BEES = """# Keeping bees
 
 ## Swarming
