@@ -14,9 +14,10 @@ from typing import Any
 from benchmarks.cells import HIT, JUDGED, Cells, Rater, values_of
 from benchmarks.rules import RULES
 from benchmarks.squad import Asked
-from rag.embed import bf16_pays, load_trainable, pick_device, wrap
+from rag.embed import load_trainable, wrap
 from rag.feedback import derive_labels
 from rag.index import load_corpus
+from rag.precision import native
 from rag.records import Answer, Pair, Rating, content_id
 from rag.stats import GATE, Interval, paired_bootstrap
 from rag.store import open_store
@@ -165,11 +166,11 @@ def _notebook(cells: Cells, asked: Sequence[Asked]) -> dict[str, Any]:
     pairs = [Pair(each.query, i, texts[i]) for each in asked for i in sorted(each.gold)[:1]]
     model = load_trainable(settings.start_model, settings)
     dims = matryoshka_dims(int(model.get_embedding_dimension() or 0))
-    recipe = Recipe(**NOTEBOOK, dims=dims, bf16=bf16_pays(pick_device(settings)))
+    recipe = Recipe(**NOTEBOOK, dims=dims, bf16=native(settings) == "bf16")
     cpu = time.process_time()
     tuned = tune(model, pairs, recipe)
     embedder = wrap(model, "notebook", settings)
-    vectors = embedder.embed_documents([chunk.text for chunk in cells.world.chunks])
+    vectors = embedder.embed_documents([chunk.embedded for chunk in cells.world.chunks])
     spent = time.process_time() - cpu
     return {**cells.judged(embedder, vectors), "pairs": len(pairs), "train_cpu_s": spent, "steps": tuned.steps}
 

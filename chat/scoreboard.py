@@ -20,7 +20,6 @@ from starlette.requests import Request
 
 from chat.board_page import next_step, render, told, verdict
 from chat.visit import House, Visit, say
-from rag.records import chunks_of
 from rag.scores import Board, make_board
 from rag.serve import Serving
 
@@ -96,7 +95,7 @@ def read_board(serving: Serving) -> Board:
     return make_board(
         store.ratings(),
         store.answers(),
-        [chunk for document in store.documents(corpus.id) for chunk in chunks_of(document)],
+        store.outline(corpus.id),
         store.solved_queries(),
         base=serving.served("base").model,
         tuned=serving.served("tuned").model,

@@ -18,8 +18,8 @@ from fastapi.routing import APIRoute
 
 from chat.visit import House, Visit
 from rag.errors import BadRating
+from rag.files import locate
 from rag.index import uploads_folder
-from rag.ingest import locate
 from rag.records import Chunk, Document
 
 AROUND = 1_500  # characters before and after: a screenful each

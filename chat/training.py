@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from chat.trainer import VERSION, Trainer
 from chat.visit import House, Visit
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.index import corpus_chunks
+from rag.records import Chunk, LabelledPair
 from rag.registry import START_WEIGHTS, Registry, Version
+from rag.store import Store
 from rag.underway import STATE_FILE, Training
 
 ELEMENT = "Training"  # public/elements/Training.jsx
@@ -184,7 +186,8 @@ class Desk:
         by_ratings = [version for version in versions if version.kind == "ratings"]
         champion = registry.champion(corpus.folders_id)
         before = self._trained(by_ratings[-1]) if by_ratings else None
-        seen = power(count_rated(store.labels(), corpus_chunks(store, corpus.id)), before)
+        labels = store.labels()
+        seen = power(count_rated(labels, _chunks_for(labels, store, corpus.id)), before)
         return {
             "rated": seen.rated,
             "fresh": seen.new,
@@ -220,6 +223,14 @@ def _written(path: Path) -> int:
     with contextlib.suppress(OSError):
         return path.stat().st_mtime_ns
     return 0
+
+
+def _chunks_for(labels: Sequence[LabelledPair], store: Store, corpus_id: str) -> list[Chunk]:
+    """Return the chunks in which to find those of the labels: their texts are read only where an id is gone."""
+    chunks = store.outline(corpus_id)
+    known = {chunk.id for chunk in chunks}
+    gone = any(label.label and label.chunk_id not in known for label in labels)
+    return corpus_chunks(store, corpus_id) if gone else chunks
 
 
 def _previous(registry: Registry, folders: str) -> str:

@@ -22,7 +22,7 @@ from rag.lines import write_lines
 from rag.prepare import Indexer, told
 from rag.records import ARMS, SIDES, normalise_query
 from rag.registry import Registry
-from rag.retrieve import arm_models
+from rag.retrieve import arm_models, arm_precision
 from rag.settings import load_settings
 from rag.store import Store, open_store
 from rag.watch import watch
@@ -215,9 +215,10 @@ def _doctor(given: argparse.Namespace) -> None:
     print(f"home       {settings.home}")
     print(f"documents  {len(store.document_hashes(corpus.id))} indexed from {', '.join(map(str, settings.docs))}")
     for arm, (name, reference) in arm_models(settings, corpus.folders_id).items():
-        embedder = load_embedder(reference, settings)
+        embedder = load_embedder(reference, settings, arm_precision(settings, corpus.folders_id))
         state = _state(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
-        print(f"{arm:10} {name}: {embedder.dim} dimensions, {embedder.max_tokens} tokens at most, {state}")
+        limits = f"{embedder.dim} dimensions, {embedder.max_tokens} tokens at most"
+        print(f"{arm:10} {name}: {limits}, in {embedder.precision or 'whatever its endpoint computes in'}, {state}")
     print(f"answers    {settings.answerer}")
 
 

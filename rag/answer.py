@@ -1,4 +1,8 @@
-"""The chain of an arm, built once: find | assign(answer). Only `find` differs between the arms."""
+"""The chain of an arm, built once: find | assign(answer).
+
+Only `find` differs between the arms, and below which cosine of its hits an arm does not answer: each model has a scale
+of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
 
 from rag.llm import Answerer, require_finish
-from rag.prompt import build_messages
+from rag.prompt import DONT_KNOW, build_messages
 from rag.records import Hit
 
 Find = Callable[[str], list[Hit]]
@@ -28,13 +32,30 @@ class ArmChain:
     answerer: str
 
 
-def build_chain(find: Find, answerer: Answerer) -> Runnable[str, dict[str, Any]]:
-    """Return query -> {query, hits, answer}. Streamed, it gives {query, hits} first and then {answer: token} each."""
+def build_chain(find: Find, answerer: Answerer, abstain_below: float | None = None) -> Runnable[str, dict[str, Any]]:
+    """Return query -> {query, hits, answer}. Streamed, it gives {query, hits} first and then {answer: token} each.
+
+    Where all hits have a cosine below `abstain_below`, the answer is DONT_KNOW and the answerer is not asked.
+    """
 
     def found(query: str) -> dict[str, Any]:
         return {"query": query, "hits": find(query)}
 
+    if abstain_below is not None:
+        answerer = unless_far(answerer, abstain_below)
     return RunnableLambda(found) | RunnablePassthrough.assign(answer=answerer | require_finish() | StrOutputParser())
+
+
+def unless_far(answerer: Answerer, below: float) -> Answerer:
+    """Return the answerer that says DONT_KNOW, as any abstention reads, where the best hit's cosine is below this."""
+
+    def is_far(given: dict[str, Any]) -> bool:
+        return max((hit.score for hit in given["hits"]), default=below) < below
+
+    def abstain(given: dict[str, Any]) -> AIMessageChunk:
+        return AIMessageChunk(content=DONT_KNOW, response_metadata={"finish_reason": "stop"})
+
+    return RunnableBranch((is_far, RunnableLambda(abstain)), answerer)
 
 
 def ask_chat_model(model: BaseChatModel, count_tokens: Callable[[str], int], max_tokens: int) -> Answerer:

@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import charset_normalizer
 
@@ -31,6 +32,7 @@ NUMBER_OR_DATE = re.compile(r"[-+(]?[\d\s.,:/%€$£-]*\d[\d\s.,:/%€$£)-]*(?:
 NOT_A_TITLE = re.compile(
     r"^(untitled|microsoft word - |powerpoint |slide 1$|.*\.(docx?|tex|dvi|indd|rtf|odt|pptx?)$)", re.I
 )
+DAY = re.compile(r"\s*(?:D:)?(\d{4})-?(\d\d)-?(\d\d)(?!\d{1,5}(?:\D|$))")  # also as PDFs write it: D:20260531120000
 LAYOUT = re.compile(r"[\x01-\x08\x0b-\x1f\x7f]")  # control characters that office programs use as marks
 
 Row = Sequence[str]
@@ -38,12 +40,16 @@ Row = Sequence[str]
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """What a loader makes of a file. `title` is empty where the file tells none; `lost` says what is not in it."""
+    """What a loader makes of a file. `lost` says what is not in it.
+
+    `title`, and `date` on which it was last changed, as 2026-05-31, are empty where the file tells none.
+    """
 
     text: str
     sections: tuple[Section, ...]
     title: str = ""
     lost: str = ""
+    date: str = ""
 
 
 class Draft:
@@ -143,6 +149,15 @@ def good_title(title: str) -> str:
     """Return a title from a file's properties, or nothing for what a program left there."""
     title = one_line(title)
     return "" if NOT_A_TITLE.match(title) else title
+
+
+def day(written: str) -> str:
+    """Return the day that a date of any precision begins with, as 2026-05-31; nothing for what is none."""
+    found = DAY.match(written)
+    try:
+        return date(*map(int, found.groups())).isoformat() if found else ""
+    except ValueError:
+        return ""
 
 
 def one_line(title: str) -> str:

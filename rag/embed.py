@@ -1,8 +1,9 @@
 """Weights -> query and chunk vectors. The only loader, for serving and for judging a trained model alike.
 
 The idea a reader would miss: a fingerprint stands for the vectors, not for the model's name. It hashes the weights and
-all else that changes a vector, and it names the table, so that vectors of two models never meet in one search.
-An adapter turns queries only: it has its model's fingerprint, searches its table, and tells itself by another print.
+all else that changes a vector, the precision too, and it names the table, so that vectors of two models never meet in
+one search. An adapter turns queries only: it has its model's fingerprint, searches its table, and tells itself by
+another print.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import SecretStr
 
-from rag.errors import BadModel
+from rag.errors import BadModel, first_line
+from rag.precision import Precision, native, pick_device
 from rag.records import content_id
 from rag.settings import Settings
-from rag.weights import first_line, is_adapter, model_folder, read_adapter
+from rag.weights import is_adapter, model_folder, read_adapter
 
 if TYPE_CHECKING:
     from langchain_openai import OpenAIEmbeddings
@@ -31,6 +33,7 @@ BATCH = 32  # on a CPU larger batches are slower (measured); a GPU is not short 
 GPU_BATCH = 256
 OPENAI_BATCH = 128  # texts per request; the endpoint's own limit is 2,048
 OPENAI_MAX_TOKENS = 8191  # of OpenAI's embedding models; other endpoints cut at their own limit
+INT8 = "int8, first"  # changes with how rag.int8 makes it, and with that the tables change
 BYTES_PER_TOKEN = 3  # cautious, for models whose tokenizer is not at hand: real text has about 4
 Vectors = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -40,11 +43,13 @@ T = TypeVar("T")
 class Embedder(Protocol):
     """Turns texts into unit vectors. `max_tokens` and `count_tokens` include the special tokens that the model adds.
 
-    `fingerprint` stands for the vectors of chunks and names their table. `query_fingerprint` stands for the ranking:
-    it is another one where only queries are adapted.
+    `fingerprint` stands for the vectors of chunks and names their table: another one in another precision.
+    `query_fingerprint` stands for what was learnt, whatever the precision: another one where only queries are adapted.
+    `precision` is None where another machine computes.
     """
 
     reference: str
+    precision: Precision | None
     fingerprint: str
     query_fingerprint: str
     dim: int
@@ -63,18 +68,19 @@ class Embedder(Protocol):
         ...
 
 
-def load_embedder(reference: str, settings: Settings) -> Embedder:
+def load_embedder(reference: str, settings: Settings, precision: Precision | None = None) -> Embedder:
     """Load a model for searching: `builtin`, a folder, a sentence-transformers name, or `openai:NAME`.
 
-    A folder may hold an adapter (train.adapter) in place of weights; the model that it adapts is loaded, too.
+    A folder may hold an adapter (train.adapter) in place of weights; the model that it adapts is loaded, too. Without a
+    precision it is the native one; an endpoint has its own.
 
     Raises BadModel where it does not load, in one line with the next step.
     """
     if reference.startswith(OPENAI):
         return _OpenAIEmbedder(reference, settings)
     if is_adapter(reference):
-        return _load_adapted(reference, settings)
-    return wrap(load_trainable(reference, settings), reference, settings)
+        return _load_adapted(reference, settings, precision)
+    return wrap(load_trainable(reference, settings), reference, settings, precision)
 
 
 def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
@@ -95,9 +101,14 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
         raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
 
 
-def wrap(model: SentenceTransformer, reference: str, settings: Settings) -> Embedder:
-    """Make an Embedder of a loaded model, so that an unsaved one is judged by the very code that serves."""
-    return _LocalEmbedder(model, reference, settings)
+def wrap(
+    model: SentenceTransformer, reference: str, settings: Settings, precision: Precision | None = None
+) -> Embedder:
+    """Make an Embedder of a loaded model, so that an unsaved one is judged by the very code that serves.
+
+    In int8 the model is changed: its encoder is another one then.
+    """
+    return _LocalEmbedder(model, reference, settings, precision or native(settings))
 
 
 def adapt(model: Embedder, matrix: Vectors, reference: str) -> Embedder:
@@ -110,41 +121,22 @@ def unadapted(embedder: Embedder) -> Embedder:
     return embedder.model if isinstance(embedder, _AdaptedEmbedder) else embedder
 
 
-def pick_device(settings: Settings) -> str:
-    """Return the device to compute on: the one set, else a GPU where torch sees one, else the CPU."""
-    if settings.device != "auto":
-        return settings.device
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def bf16_pays(device: str) -> bool:
-    """Return whether bfloat16 autocast is faster than float32: on recent GPUs, and on CPUs with instructions for it."""
-    import torch
-
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    cpuinfo = Path("/proc/cpuinfo")
-    if device != "cpu" or not cpuinfo.exists():
-        return False
-    flags = cpuinfo.read_text(errors="replace")
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
 class _LocalEmbedder:
     """A sentence-transformers model on this machine."""
 
-    def __init__(self, model: SentenceTransformer, reference: str, settings: Settings) -> None:
+    def __init__(self, model: SentenceTransformer, reference: str, settings: Settings, precision: Precision) -> None:
         self.reference = reference
+        self.precision: Precision | None = precision
+        self.query_fingerprint = _weights_fingerprint(model)
+        self.fingerprint = _of_vectors(self.query_fingerprint, precision)
         self._model = model.eval()
+        if precision == "int8":
+            from rag.int8 import with_int8_encoder
+
+            self._model = with_int8_encoder(self._model, self.fingerprint, settings.cache / "int8")
         self._device = str(model.device)
-        self._bf16 = bf16_pays(self._device)  # 1.8 times as fast, metrics equal to the third digit (docs/log.md)
         self.dim = int(model.get_embedding_dimension() or 0)
         self.max_tokens = int(model.max_seq_length or OPENAI_MAX_TOKENS)
-        self.fingerprint = self.query_fingerprint = _weights_fingerprint(model)
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         if not texts:
@@ -167,7 +159,7 @@ class _LocalEmbedder:
         batch = GPU_BATCH if self._device.startswith("cuda") else BATCH
         for start in range(0, len(order), batch):
             rows = order[start : start + batch]
-            with torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self._bf16):
+            with torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
                 step = encode(
                     [texts[i] for i in rows],
                     batch_size=batch,
@@ -186,6 +178,7 @@ class _OpenAIEmbedder:
 
     def __init__(self, reference: str, settings: Settings) -> None:
         self.reference = reference
+        self.precision: Precision | None = None
         self.max_tokens = OPENAI_MAX_TOKENS
         self._client = _openai_client(reference, settings)
         probe = self._call(lambda: self._client.embed_query("dimension"))
@@ -224,6 +217,7 @@ class _AdaptedEmbedder:
     def __init__(self, model: Embedder, matrix: Vectors, reference: str) -> None:
         self.reference, self.model, self._matrix = reference, model, matrix
         self.fingerprint, self.dim, self.max_tokens = model.fingerprint, model.dim, model.max_tokens
+        self.precision = model.precision
         turned = hashlib.sha256(matrix.tobytes()).hexdigest()
         self.query_fingerprint = (
             content_id(model.query_fingerprint, turned) if matrix.any() else model.query_fingerprint
@@ -240,14 +234,14 @@ class _AdaptedEmbedder:
         return self.model.embed_documents(texts, progress)
 
 
-def _load_adapted(reference: str, settings: Settings) -> Embedder:
+def _load_adapted(reference: str, settings: Settings, precision: Precision | None) -> Embedder:
     folder = Path(reference).expanduser().resolve()
     name, fingerprint, matrix = read_adapter(folder)
     try:
-        model = load_embedder(name, settings)
+        model = load_embedder(name, settings, precision)
     except BadModel as error:
         raise BadModel(f"{reference}: the model that it adapts does not load: {error}") from error
-    if model.fingerprint != fingerprint or matrix.shape != (model.dim, model.dim):
+    if model.query_fingerprint != fingerprint or matrix.shape != (model.dim, model.dim):
         raise BadModel(f"{reference}: {name} is not the model it was trained for any more: train again")
     return adapt(model, matrix, reference)
 
@@ -272,6 +266,11 @@ def _unit(vectors: list[list[float]] | Vectors, dim: int = 0) -> Vectors:
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     unit: Vectors = np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0)
     return unit
+
+
+def _of_vectors(weights: str, precision: Precision) -> str:
+    """Return the fingerprint of the vectors that these weights make in a precision."""
+    return weights if precision == "fp32" else content_id(weights, INT8 if precision == "int8" else precision)
 
 
 def _weights_fingerprint(model: SentenceTransformer) -> str:

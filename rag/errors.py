@@ -84,3 +84,8 @@ class TrainingRefused(ThumbtuneError):
 
 class UnknownVersion(ThumbtuneError):
     """A model version that is not in the registry."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, or its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,4 +1,4 @@
-"""`in:reports type:pdf` at either end of a question -> which documents are searched for it. Pure.
+"""`in:reports type:pdf since:2026` at either end of a question -> which documents are searched for it. Pure.
 
 The idea a reader would miss: the words of a filter are no part of the query. A query is what trains the models, and
 "in:reports" says where to look, not what is meant; so they are taken off before anything is embedded or stored.
@@ -7,52 +7,71 @@ The idea a reader would miss: the words of a filter are no part of the query. A 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
+
+from rag.errors import BadQuery
 
 MOST_NAMED = 8  # folders or types that a message names; the rest is "..."
-WORD = r'(in|type):(?:"([^"\n]+)"|([^\s"]+))'
+WORD = r'(in|type|since|before):(?:"([^"\n]+)"|([^\s"]+))'
 FIRST = re.compile(rf"\s*{WORD}(?:\s+|\Z)", re.IGNORECASE)
 LAST = re.compile(rf"(?:\s+|\A){WORD}\s*\Z", re.IGNORECASE)
 END_MARKS = "?!.,;"  # of the question, where a filter ends it: "What grew in:reports?"
+DAY = "0001-01-01"  # what a date is filled up with: since:2026 means since its first day
+PLAIN = "put a blank behind the colon, to search for these words"
 
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """Which documents are searched: in one of these folders, and of one of these types; empty: any. All lower case."""
+    """Which documents are searched: in one of these folders, of one of these types, and of these dates; empty: any.
+
+    All lower case, dates as in Document: from `since` on, and up to the day before `before`.
+    """
 
     folders: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
+    since: str = ""
+    before: str = ""
 
     def __bool__(self) -> bool:
         """Return whether anything is left out."""
-        return bool(self.folders or self.types)
+        return bool(self.folders or self.types or self.since or self.before)
 
     def __str__(self) -> str:
         """Return the filter as it is typed; parsed again it is the same."""
-        return " ".join([*(f"in:{_quoted(x)}" for x in self.folders), *(f"type:{_quoted(x)}" for x in self.types)])
+        dates = [f"since:{self.since}" if self.since else "", f"before:{self.before}" if self.before else ""]
+        named = [*(f"in:{_quoted(x)}" for x in self.folders), *(f"type:{_quoted(x)}" for x in self.types)]
+        return " ".join(filter(None, [*named, *dates]))
 
     def told(self) -> str:
         """Return in words what is searched, or nothing where all is."""
         where = " or ".join(self.folders)
         kinds = " or ".join(self.types)
         parts = [f"in {where}" if where else "", f"of type {kinds}" if kinds else ""]
+        parts += [f"changed since {self.since}" if self.since else ""]
+        parts += [f"changed before {self.before}" if self.before else ""]
         return f"Only documents {', '.join(filter(None, parts))}." if self else ""
 
-    def allows(self, source: str) -> bool:
-        """Return whether a document of this source is searched. A folder may be any part of the path, or a file."""
+    def allows(self, source: str, changed: str = "") -> bool:
+        """Return whether a document of this source and date is searched.
+
+        A folder may be any part of the path, or a file. A document of no known date is of no asked one.
+        """
         path = f"/{source.lower()}/"
         inside = not self.folders or any(f"/{folder}/" in path for folder in self.folders)
-        return inside and (not self.types or any(path.endswith(f".{kind}/") for kind in self.types))
+        of_type = not self.types or any(path.endswith(f".{kind}/") for kind in self.types)
+        return inside and of_type and self.since <= changed and not (self.before and not "" < changed < self.before)
 
 
 EVERYWHERE = Only()
 
 
 def split_filter(text: str) -> tuple[str, Only]:
-    """Return a question without the filters at its beginning and its end, and what they say.
+    """Return a question without the filters at its beginning and its end, and what they say. Raises BadQuery.
 
-    Several of a kind are alternatives. In the middle of a question nothing is a filter: people ask about such words.
+    Several folders or types are alternatives, of several dates all hold. In the middle of a question nothing is a
+    filter: people ask about such words.
     """
     found: list[tuple[str, str]] = []
     while match := FIRST.match(text):
@@ -64,14 +83,20 @@ def split_filter(text: str) -> tuple[str, Only]:
         text = text[: match.start()]
     found += reversed(last)
     values = {kind: tuple(dict.fromkeys(v for k, v in found if k == kind and v)) for kind in ("in", "type")}
-    return text.strip(), Only(values["in"], values["type"])
+    dates = {kind: [_day(kind, v) for k, v in found if k == kind and v] for kind in ("since", "before")}
+    since, before = max(dates["since"], default=""), min(dates["before"], default="")
+    return text.strip(), Only(values["in"], values["type"], since, before)
 
 
-def why_nothing(only: Only, sources: Collection[str]) -> str:
-    """Return why a filter leaves no document to search, with what there is instead; nothing where it leaves some."""
-    if any(only.allows(source) for source in sources):
+def why_nothing(only: Only, dates: Mapping[str, str]) -> str:
+    """Return why a filter leaves no document to search, with what there is instead; nothing where it leaves some.
+
+    `dates` has each document's date by its source.
+    """
+    sources = list(dates)
+    if any(only.allows(source, changed) for source, changed in dates.items()):
         return ""
-    hint = "Or put a blank behind the colon, to search for these words."
+    hint = f"Or {PLAIN}."
     for folder in only.folders:
         if not any(Only(folders=(folder,)).allows(source) for source in sources):
             known = {source.rpartition("/")[0] for source in sources} - {""}
@@ -80,13 +105,33 @@ def why_nothing(only: Only, sources: Collection[str]) -> str:
         if not any(Only(types=(kind,)).allows(source) for source in sources):
             known = {source.rpartition(".")[2].lower() for source in sources if "." in source.rpartition("/")[2]}
             return f"No document is of type {kind!r}: the types are {_some(known)}. {hint}"
-    return f"No document is both in {' or '.join(only.folders)} and of type {' or '.join(only.types)}. {hint}"
+    return f"{only.told().replace('Only documents', 'No document is', 1).rstrip('.')}. {_spread(dates, only)}{hint}"
+
+
+def _spread(dates: Mapping[str, str], only: Only) -> str:
+    """Return from when the documents are, where a date was asked for."""
+    known = sorted(filter(None, dates.values()))
+    if not (only.since or only.before):
+        return ""
+    return f"They are from {known[0]} to {known[-1]}. " if known else "None of them has a date. "
 
 
 def _read(match: re.Match[str]) -> tuple[str, str]:
     kind, quoted, bare = match.groups()
     value = (quoted or bare.rstrip(END_MARKS)).lower().strip().strip("/")
     return kind.lower(), value.lstrip(".") if kind.lower() == "type" else value
+
+
+def _day(kind: str, value: str) -> str:
+    """Return the first day of a year, a month, or a day itself. Raises BadQuery."""
+    try:
+        if not re.fullmatch(r"\d{4}(-\d\d){0,2}", value):
+            raise ValueError
+        return date.fromisoformat(value + DAY[len(value) :]).isoformat()
+    except ValueError:
+        raise BadQuery(
+            f"{kind}:{value[:40]} is no date: write it as {kind}:2026, {kind}:2026-05 or {kind}:2026-05-31; or {PLAIN}"
+        ) from None
 
 
 def _quoted(value: str) -> str:

@@ -22,19 +22,21 @@ from filelock import FileLock, Timeout
 from rag.chunking import CountTokens
 from rag.embed import Embedder
 from rag.errors import NoDocuments, StoreFailed
-from rag.ingest import MAX_FILE_BYTES, Corpus, Found, Outcome, Skipped, Unchanged, corpus_of, ingest
+from rag.files import Found
+from rag.ingest import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, corpus_of, ingest
 from rag.links import Pages
 from rag.nearest import Nearest
 from rag.parsed import Parsed
 from rag.places import Gap
-from rag.records import Chunk, Document, chunks_of
+from rag.records import HEADING_TOKENS, Chunk, Document, chunks_of
+from rag.rows import IN_LIST
 from rag.seen import Seen
 from rag.settings import Settings
-from rag.store import READ_DOCUMENTS, Store
+from rag.store import Store
 
 STEP = 512  # chunks embedded between two writes: 20 s on two cores is the most an interruption costs
-MOST_UNWRITTEN = 64  # documents, or five million characters: one by one, 20,000 take minutes to write
-UNWRITTEN_CHARS = 5_000_000
+MOST_UNWRITTEN = 512  # documents, or so many characters: each write compares with all documents that are there
+HELD_CHARS = 5_000_000  # whose documents are in memory at once, while they are written or read
 FOREVER = -1.0
 Embedded = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -92,9 +94,12 @@ def changing_documents(store: Store, seconds: float = FOREVER) -> Iterator[None]
 
 
 def cutting(settings: Settings, start: Embedder, others: Iterable[Embedder]) -> tuple[CountTokens, int]:
-    """Return how the tokens of a chunk are counted, and how many it may have: as many as each of the models reads."""
-    limit = min(settings.chunk_tokens, start.max_tokens, *(embedder.max_tokens for embedder in others))
-    return start.count_tokens, limit
+    """Return how the tokens of a chunk are counted, and how many it may have: as many as each of the models reads.
+
+    Before them the models read the chunk's headings (`Chunk.embedded`), for which room is left.
+    """
+    least = min(embedder.max_tokens for embedder in (start, *others))
+    return start.count_tokens, min(settings.chunk_tokens, max(least // 2, least - HEADING_TOKENS))
 
 
 def read_files(
@@ -148,19 +153,21 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
     known = store.document_hashes(corpus.id)
     report = IndexReport()
     read: list[Document] = []
+    chars = 0
     try:
         for outcome in outcomes:
             match outcome:
                 case Document():
                     (report.changed if outcome.source in known else report.added).append(outcome.source)
                     read.append(outcome)
+                    chars += len(outcome.text)
                 case Unchanged():
                     report.unchanged.append(outcome.source)
                 case Skipped():
                     report.skipped.append(outcome)
-            if len(read) >= MOST_UNWRITTEN or sum(len(document.text) for document in read) > UNWRITTEN_CHARS:
+            if len(read) >= MOST_UNWRITTEN or chars > HELD_CHARS:
                 store.put_documents(corpus.id, read)
-                read = []
+                read, chars = [], 0
     finally:  # what was read is kept, also where reading is broken off
         store.put_documents(corpus.id, read)
     if report.skipped and not (report.added or report.changed or report.unchanged):
@@ -192,7 +199,7 @@ def update_vectors(
     gap = store.gap(corpus_id, table)
     progress(0, len(gap.missing))
     for missing, moved in _in_steps(store, corpus_id, gap):
-        texts = [chunk.text for chunk in missing]
+        texts = [chunk.embedded for chunk in missing]
         vectors = embedder.embed_documents(texts, lambda n: progress(n, len(gap.missing)))
         store.put_chunks(table, missing, vectors)
         _refresh_places(store, table, moved)
@@ -227,8 +234,8 @@ def _in_steps(store: Store, corpus_id: str, gap: Gap) -> Iterator[tuple[list[Chu
     """Yield the chunks that are missing and those that moved, so many at once as are embedded between two writes."""
     missing: list[Chunk] = []
     moved: list[Chunk] = []
-    for start in range(0, len(gap.sources), READ_DOCUMENTS):
-        for document in store.documents_of(corpus_id, gap.sources[start : start + READ_DOCUMENTS]):
+    for sources in _in_groups(gap.sources):
+        for document in store.documents_of(corpus_id, sources):
             for chunk in chunks_of(document):
                 if chunk.id in gap.missing:
                     missing.append(chunk)
@@ -239,6 +246,20 @@ def _in_steps(store: Store, corpus_id: str, gap: Gap) -> Iterator[tuple[list[Chu
                     missing, moved = [], []
     if missing or moved:
         yield missing, moved
+
+
+def _in_groups(lengths: Mapping[str, int]) -> Iterator[list[str]]:
+    """Yield the sources that are read at once: many small ones, for each time the ids of all documents are read."""
+    group: list[str] = []
+    chars = 0
+    for source, length in lengths.items():
+        if group and (len(group) == IN_LIST or chars + length > HELD_CHARS):
+            yield group
+            group, chars = [], 0
+        group.append(source)
+        chars += length
+    if group:
+        yield group
 
 
 def _refresh_places(store: Store, table: str, moved: list[Chunk]) -> None:

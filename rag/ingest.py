@@ -1,6 +1,6 @@
 """Files -> documents, cut into chunks with stable ids. A file that cannot be used costs itself, never the others.
 
-What each kind of file becomes is in rag.loaders, where a document is cut in rag.chunking; here are files and folders.
+Which files there are is told by rag.files, what each kind becomes by rag.loaders, where it is cut by rag.chunking.
 A file may hold several documents: an archive its files, a list the pages of its addresses. Each has its own outcome.
 """
 
@@ -15,21 +15,16 @@ from pathlib import Path, PurePosixPath
 
 from rag.archives import unpack
 from rag.chunking import CHUNKER_VERSION, CountTokens, cut
+from rag.columns import headings
 from rag.drafts import Extract
-from rag.errors import NoDocuments, Unreadable
+from rag.errors import Unreadable
+from rag.files import ARCHIVES, LISTS, UPLOADS, Found, find_files, suffix_of
 from rag.links import Fetch, addresses
-from rag.loaders import LOADERS, NAMED
+from rag.loaders import LOADERS
 from rag.records import Document, Span, content_id
+from rag.seen import changed_on
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; what is larger is data or a dump, and would fill the memory
-ARCHIVES, LISTS = (".zip",), (".url", ".urls")
-FOUND = frozenset((*LOADERS, *ARCHIVES, *LISTS))
-SUFFIXES = f"{' '.join(NAMED)}, and source code"  # of one document
-ALL_SUFFIXES = f"{' '.join((*NAMED, *ARCHIVES, *LISTS))}, and source code"
-UPLOADS = "uploads/"  # what the sources of files that were dropped into the chat begin with, and those of no others
-NEVER_ENTERED = frozenset({"node_modules", "__pycache__"})  # beside hidden folders and virtual environments
-
-Found = tuple[str, Path]
 Extracting = Callable[[str, bytes], Extract]
 
 
@@ -92,6 +87,7 @@ def ingest(
     """
     done: set[str] = set()
     for found, path in progress(find_files(folders, without=without, uploads=uploads)):
+        changed = "" if suffix_of(path) in LISTS else changed_on(path)
         for source, suffix, content in _documents_in(found, path, None if found.startswith(UPLOADS) else fetch):
             if source in done:  # an address that stands in two lists
                 continue
@@ -102,7 +98,7 @@ def ingest(
                 if known.get(source) == _hash(content):
                     yield Unchanged(source)
                 else:
-                    document, lost = _document(source, suffix, content, count_tokens, chunk_tokens, extract)
+                    document, lost = _document(source, suffix, content, changed, count_tokens, chunk_tokens, extract)
                     yield document
                     if lost:
                         yield Skipped(source, lost)
@@ -112,12 +108,12 @@ def ingest(
 
 def read_document(source: str, path: Path, *, count_tokens: CountTokens, chunk_tokens: int) -> tuple[Document, str]:
     """Read one file, and say what part of it could not be read; or raise Unreadable with the reason."""
-    return _document(source, _suffix(path), _read(path), count_tokens, chunk_tokens)
+    return _document(source, suffix_of(path), _read(path), changed_on(path), count_tokens, chunk_tokens)
 
 
 def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, bytes | Unreadable]]:
     """Yield (source, suffix, bytes or why there are none) of each document that a file holds: itself, mostly."""
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     try:
         data = _read(path)
         if suffix in ARCHIVES:
@@ -143,111 +139,6 @@ def _pages(source: str, data: bytes, fetch: Fetch | None) -> Iterator[tuple[str,
             yield address, *fetch(address)
         except Unreadable as error:
             yield address, "", error
-
-
-def find_files(folders: Sequence[Path], *, without: Collection[Path] = (), uploads: Path | None = None) -> list[Found]:
-    """Return (source, path) of every file with a known suffix, sorted by source. A folder may be a single file, too.
-
-    The source is what people are shown: the path inside its folder; with several folders, after the folder's name.
-    Hidden files and folders, virtual environments, node_modules, __pycache__ and the folders in `without` (the state
-    folder) are left out below a folder, not when named themselves. A file that is reached twice counts once. What was
-    uploaded lies in a folder of its own, which may be missing. Raises NoDocuments for another folder that is missing
-    and where no file is found at all.
-    """
-    excluded = {os.path.realpath(folder) for folder in without}
-    found: dict[str, Path] = {}
-    reached: set[str] = set()
-    labelled = list(zip(_labels(folders), folders, strict=True))
-    if uploads is not None and uploads.is_dir():
-        labelled.append((UPLOADS, uploads))
-    for label, folder in labelled:
-        for path in _walk(folder, excluded):
-            real = os.path.realpath(path)
-            if real not in reached:
-                reached.add(real)
-                found[_source(label, folder, path)] = path
-    if not found:
-        raise NoDocuments(
-            f"nothing to index in {_shown(folders)}: put documents there ({ALL_SUFFIXES}), or name other folders"
-        )
-    return sorted(found.items())
-
-
-def locate(source: str, folders: Sequence[Path], uploads: Path) -> Path | None:
-    """Return the file that is shown under this source, None where none is: what find_files says, of one file."""
-    for label, folder in [*zip(_labels(folders), folders, strict=True), (UPLOADS, uploads)]:
-        inside = source.removeprefix("./").removeprefix(label).lstrip("/")
-        path = folder if folder.is_file() else folder / inside
-        if ".." not in PurePosixPath(inside).parts and path.is_file() and _source(label, folder, path) == source:
-            return path
-    return None
-
-
-def _shown(folders: Sequence[Path]) -> str:
-    return ", ".join(repr(os.fspath(folder)) for folder in folders)
-
-
-def _labels(folders: Sequence[Path]) -> list[str]:
-    """Return what each folder's sources begin with: nothing for one folder, else enough of its path to differ."""
-    parts = [folder.absolute().parts for folder in folders]
-    if len(parts) == 1:
-        return ["" if folders[0].is_dir() else parts[0][-1]]
-    for length in range(1, max(map(len, parts)) + 1):
-        labels = ["/".join(part[-length:]) for part in parts]
-        if len(set(labels)) == len(labels):
-            return labels
-    return labels
-
-
-def _source(label: str, folder: Path, path: Path) -> str:
-    """Return the name shown for a file; bytes of a file name that are not UTF-8 are shown as \\xe9 and the like.
-
-    A documents folder may hold a folder of the name that uploads have: its sources begin with "./".
-    """
-    inside = path.relative_to(folder).as_posix() if path != folder else ""
-    if label == UPLOADS:
-        name = UPLOADS + inside
-    else:
-        name = "/".join(filter(None, (label, inside)))
-        name = f"./{name}" if name.startswith(UPLOADS) else name
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _walk(folder: Path, excluded: set[str]) -> Iterator[Path]:
-    """Yield the files of a folder that have a known suffix, and folders that cannot be listed: reading says why."""
-    if not os.path.lexists(folder):
-        raise NoDocuments(f"there is no {os.fspath(folder)!r}: create this folder with documents, or name another")
-    if not folder.is_dir():
-        if _suffix(folder) not in FOUND:
-            raise NoDocuments(
-                f"{os.fspath(folder)!r} is neither a folder nor a document ({ALL_SUFFIXES}): name another"
-            )
-        yield folder
-        return
-    unlisted: list[Path] = []
-    entered = {os.path.realpath(folder)}
-
-    def note(error: OSError) -> None:
-        unlisted.append(Path(error.filename))
-
-    for parent, folders, files in os.walk(folder, onerror=note, followlinks=True):
-        folders[:] = sorted(name for name in folders if _may_enter(Path(parent, name), excluded, entered))
-        paths = (Path(parent, name) for name in sorted(files) if not name.startswith("."))
-        yield from (path for path in paths if _suffix(path) in FOUND)
-    yield from unlisted
-
-
-def _may_enter(folder: Path, excluded: set[str], entered: set[str]) -> bool:
-    """Tell whether a folder is to be searched, and remember it: a link back up is not followed again."""
-    real = os.path.realpath(folder)
-    if folder.name.startswith(".") or folder.name in NEVER_ENTERED or real in excluded or real in entered:
-        return False
-    entered.add(real)
-    return not (folder / "pyvenv.cfg").exists()
-
-
-def _suffix(path: Path) -> str:
-    return path.suffix.lower()
 
 
 def _read(path: Path) -> bytes:
@@ -284,6 +175,7 @@ def _document(
     source: str,
     suffix: str,
     data: bytes,
+    changed: str,
     count_tokens: CountTokens,
     chunk_tokens: int,
     extracting: Extracting | None = None,
@@ -293,6 +185,8 @@ def _document(
     chunks = cut(extract.text, extract.sections, count_tokens, chunk_tokens)
     if not chunks:
         raise Unreadable("it has no text")
-    spans = tuple(Span(start, end, section.heading, section.page) for start, end, section in chunks)
+    named = zip(headings(extract.text, chunks), chunks, strict=True)
+    spans = tuple(Span(start, end, heading, section.page) for heading, (start, end, section) in named)
     title = extract.title or " ".join(PurePosixPath(source).stem.split())
-    return Document(content_id(source), source, title, _hash(data), extract.text, spans), extract.lost
+    date = extract.date or changed
+    return Document(content_id(source), source, title, _hash(data), extract.text, spans, date), extract.lost

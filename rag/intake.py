@@ -24,6 +24,7 @@ from pathlib import Path, PurePath
 from rag.chunking import CountTokens
 from rag.embed import Embedder, load_embedder, unadapted
 from rag.errors import NoDocuments, StoreFailed, UnknownDocument, Unreadable
+from rag.files import UPLOADS
 from rag.index import (
     changing_documents,
     cutting,
@@ -32,7 +33,7 @@ from rag.index import (
     update_vectors,
     uploads_folder,
 )
-from rag.ingest import UPLOADS, Skipped, Unchanged, read_document
+from rag.ingest import Skipped, Unchanged, read_document
 from rag.loaders import LOADERS
 from rag.records import ARMS, Document, chunks_of
 from rag.retrieve import Arms
@@ -118,10 +119,7 @@ class Intake:
 
     def documents(self) -> list[Listed]:
         """Return all documents of the corpus, what was dropped into the chat first, then by source."""
-        listed = [
-            self._listed(document.source, document.title, len(document.spans))
-            for document in self._store.documents(self._corpus.id)
-        ]
+        listed = [self._listed(*each) for each in self._store.sizes(self._corpus.id)]
         return sorted(listed, key=lambda each: (not each.uploaded, each.source))
 
     def index_words(self) -> None:
@@ -135,9 +133,11 @@ class Intake:
         if before and before.hash == document.hash and self._file(document.source).exists():
             return Unchanged(document.source)
         chunks, old = chunks_of(document), chunks_of(before) if before else []
-        vectors = self._embed([chunk.text for chunk in chunks], {}, tell)
+        vectors = self._embed([chunk.embedded for chunk in chunks], {}, tell)
         with self._changing():
-            vectors = self._embed([chunk.text for chunk in chunks], vectors, tell)  # where one was promoted meanwhile
+            vectors = self._embed(
+                [chunk.embedded for chunk in chunks], vectors, tell
+            )  # where one was promoted meanwhile
             part.replace(self._file(document.source))
             self._store.put_documents(self._corpus.id, [document])
             for table, rows in vectors.items():

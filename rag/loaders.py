@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -21,14 +21,19 @@ from markdown_it.token import Token
 from rag.chunking import PARAGRAPH, Block, Kind, Section, split
 from rag.code import SUFFIXES as CODE_SUFFIXES
 from rag.code import load_code
-from rag.drafts import Extract, decode, good_title, normalise, one_line
+from rag.drafts import Extract, day, decode, good_title, normalise, one_line
 from rag.errors import Unreadable
 from rag.markup import load_docx, load_epub
+from rag.pages import mend
 from rag.sheets import load_csv, load_xlsx
 from rag.slides import load_pptx
 
 PDF_PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: it cannot be opened without one
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
+FRONT_MATTER_DATES = [
+    re.compile(rf"^{key}:[ \t]*['\"]?(\S+)", re.MULTILINE) for key in ("(?:last)?mod(?:ified)?", "updated", "date")
+]
+META_DATES = ("article:modified_time", "dateModified", "dcterms.modified", "article:published_time", "date")
 FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
 ESCAPED = re.compile(r"(`+[^`]*`+)|\\([\\`*_{}\[\]()#+\-.!<>~])")
 LINE_END_HYPHEN = re.compile("[\x02\ufffe]")  # what PDFium puts for the hyphen of a word that goes on in the next line
@@ -53,25 +58,26 @@ def load_text(data: bytes) -> Extract:
 def load_markdown(data: bytes) -> Extract:
     """Read Markdown. Front matter is no text; its title counts."""
     text = normalise(decode(data))
-    title = ""
+    title = date = ""
     if matter := FRONT_MATTER.match(text):
-        found = FRONT_MATTER_TITLE.search(matter[1])
+        found, date = FRONT_MATTER_TITLE.search(matter[1]), _first_day(FRONT_MATTER_DATES, matter[1])
         title, text = one_line(found[2]) if found else "", text[matter.end() :]
     lines = _outline(text)
-    return Extract(text, _sections(text, lines), title or _first_heading(lines))
+    return Extract(text, _sections(text, lines), title or _first_heading(lines), date=date)
 
 
 def load_html(data: bytes) -> Extract:
     """Read the main text of a page as Markdown, so that headings, lists, code and tables survive."""
-    markdown, title = _main_text(normalise(decode(data)))
+    markdown, title, date = _main_text(normalise(decode(data)))
     lines = _outline(markdown)
     text = _unescape(markdown, lines)
-    return Extract(text, _sections(text, lines), _first_heading(lines, level=1) or title or _first_heading(lines))
+    title = _first_heading(lines, level=1) or title or _first_heading(lines)
+    return Extract(text, _sections(text, lines), title, date=date)
 
 
 def load_pdf(data: bytes) -> Extract:
     """Read a PDF's text, one section per page: a chunk has one page, and that is the page it is on."""
-    pages, title = _read_pages(data)
+    pages, title, date = _read_pages(data)
     if not any(page.strip() for page in pages):
         raise Unreadable("the PDF has no text, its pages are images: make it searchable first (OCR, such as ocrmypdf)")
     text, sections = "", []
@@ -82,7 +88,7 @@ def load_pdf(data: bytes) -> Extract:
     told = (
         f"{empty} of its {len(pages)} pages have no text, as scanned ones: make it searchable (OCR, such as ocrmypdf)"
     )
-    return Extract(text, tuple(sections), title, told if empty * 2 > len(pages) else "")
+    return Extract(text, tuple(sections), title, told if empty * 2 > len(pages) else "", date)
 
 
 OUTDATED = {  # they are documents as well, so people must be told that they are not read
@@ -199,28 +205,36 @@ def _first_heading(outline: list[Lines], level: int | None = None) -> str:
     return next(filter(None, headings), "")
 
 
-def _main_text(html: str) -> tuple[str, str]:
-    """Return a page's main text as Markdown, and its <title>."""
+def _main_text(html: str) -> tuple[str, str, str]:
+    """Return a page's main text as Markdown, its <title> and its date."""
     if "<html" not in html[:5000].lower():
         html = f"<html><body>{html}</body></html>"  # trafilatura refuses fragments
     try:
-        markdown, title = _extract_markdown(html)
+        markdown, title, date = _extract_markdown(html)
     except Exception as error:  # a hostile page may break lxml or trafilatura in any way
         raise Unreadable(f"its HTML cannot be read ({type(error).__name__}): save the page anew") from error
     if not markdown:
         raise Unreadable("no main text was found in this page: it is empty, or a script makes its text")
-    return normalise(markdown), one_line(title)
+    return normalise(markdown), one_line(title), date
 
 
-def _extract_markdown(html: str) -> tuple[str, str]:
+def _extract_markdown(html: str) -> tuple[str, str, str]:
     import trafilatura  # takes a moment, and many folders hold no page
 
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # what it says on refusing a page, Unreadable says
     page = trafilatura.load_html(html, len(html) + 1)
     if page is None:
-        return "", ""
+        return "", "", ""
     title = page.findtext(".//title") or ""
-    return trafilatura.extract(page, output_format="markdown", include_comments=False) or "", title
+    mend(page)
+    told = {
+        meta.get("property") or meta.get("name") or meta.get("itemprop"): meta.get("content")
+        for meta in page.iter("meta")
+    }
+    date = next(
+        filter(None, (day(told.get(name) or "") for name in META_DATES)), ""
+    )  # the last change before the first
+    return trafilatura.extract(page, output_format="markdown", include_comments=False) or "", title, date
 
 
 def _unescape(markdown: str, outline: list[Lines]) -> str:
@@ -236,8 +250,8 @@ def _escaped(match: re.Match[str]) -> str:
     return match[1] or match[2]
 
 
-def _read_pages(data: bytes) -> tuple[list[str], str]:
-    """Return the text of every page, and the title in the PDF's metadata."""
+def _read_pages(data: bytes) -> tuple[list[str], str, str]:
+    """Return the text of every page, and title and date in the PDF's metadata."""
     with _pdfium:
         try:
             pdf = pypdfium2.PdfDocument(data)
@@ -246,7 +260,9 @@ def _read_pages(data: bytes) -> tuple[list[str], str]:
                 raise Unreadable("the PDF is encrypted: save a copy without a password") from None
             raise Unreadable("the PDF is broken: open it in a viewer and save it anew") from None
         try:
-            return [_page_text(pdf, number) for number in range(len(pdf))], _pdf_title(pdf)
+            pages = [_page_text(pdf, number) for number in range(len(pdf))]
+            date = day(_property(pdf, "ModDate")) or day(_property(pdf, "CreationDate"))
+            return pages, good_title(_property(pdf, "Title")), date
         finally:
             pdf.close()
 
@@ -263,8 +279,14 @@ def _page_text(pdf: pypdfium2.PdfDocument, number: int) -> str:
     return LINE_END_HYPHEN.sub("", normalise(text))
 
 
-def _pdf_title(pdf: pypdfium2.PdfDocument) -> str:
+def _property(pdf: pypdfium2.PdfDocument, name: str) -> str:
     try:
-        return good_title(pdf.get_metadata_value("Title"))
+        return str(pdf.get_metadata_value(name))
     except UnicodeDecodeError:
         return ""
+
+
+def _first_day(patterns: Sequence[re.Pattern[str]], text: str) -> str:
+    """Return the day that the first of the patterns finds which finds one."""
+    found = (pattern.search(text) for pattern in patterns)
+    return next(filter(None, (day(match[1]) for match in found if match)), "")

@@ -64,4 +64,4 @@ def _read(path: Path) -> Extract | None:
         Section(tuple(Block(**block) for block in section["blocks"]), section["heading"], section["page"])
         for section in row["sections"]
     )
-    return Extract(row["text"], sections, row["title"], row["lost"])
+    return Extract(row["text"], sections, row["title"], row["lost"], row["date"])

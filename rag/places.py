@@ -7,28 +7,31 @@ read, cut or hashed. Pure: Arrow tables in, names out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 PLACE = ("start", "end", "heading", "page")
-WANTED = ("source", "title", "spans", "chunks")  # columns of a document
-HELD = ("id", "title", *PLACE)  # columns of a chunk
+OF_DOCUMENT = ("title", "date")
+READ = ("heading",)  # by models, before the text: where it changes, the vector is that of another text
+WANTED = ("source", *OF_DOCUMENT, "spans", "chunks")  # columns of a document
+HELD = ("id", *OF_DOCUMENT, *PLACE)  # columns of a chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """The ids of chunks that a table lacks, those that lie elsewhere now, and those that are no chunk any more.
+    """The ids of chunks whose vectors a table lacks, that lie elsewhere now, and that are no chunk any more.
 
-    `sources` are the documents of the first two; `total` is how many chunks the corpus has.
+    `sources` are the documents of the first two, each with the characters of its text, blanks at its end left out;
+    `total` is how many chunks the corpus has.
     """
 
     missing: frozenset[str]
     moved: frozenset[str]
     surplus: frozenset[str]
-    sources: Sequence[str]
+    sources: Mapping[str, int]
     total: int
 
     def __bool__(self) -> bool:
@@ -50,35 +53,42 @@ def gap(documents: pa.Table, chunks: pa.Table) -> Gap:
     """Return how a table of chunks (columns HELD) differs from what the documents (columns WANTED) are cut into."""
     wanted, held = _wanted(documents), chunks.select(HELD)
     both = wanted.join(held, keys="id", join_type="full outer", right_suffix=" held", coalesce_keys=False)
-    lacks, is_extra = pc.is_null(both["id held"]), pc.is_null(both["id"])
-    moved = pc.and_not(_differs(both), pc.or_(lacks, is_extra))
-    sources = both.filter(pc.or_(lacks, moved))["source"].unique().to_pylist()
+    is_absent, is_extra = pc.is_null(both["id held"]), pc.is_null(both["id"])
+    lacks = pc.and_not(pc.or_(is_absent, _differs(both, READ)), is_extra)
+    moved = pc.and_not(_differs(both, (*OF_DOCUMENT, *PLACE)), pc.or_(lacks, is_extra))
     return Gap(
         _ids(both["id"].filter(lacks)),
         _ids(both["id"].filter(moved)),
         _ids(both["id held"].filter(is_extra)),
-        sorted(sources),
+        _lengths(wanted, both.filter(pc.or_(lacks, moved))["source"].unique()),
         wanted.num_rows,
     )
 
 
 def _wanted(documents: pa.Table) -> pa.Table:
-    """Return one row for each chunk: its id, source, title and place."""
+    """Return one row for each chunk: its id, source, place, and what it has of its document."""
     documents = documents.combine_chunks()
     spans, parent = pc.list_flatten(documents["spans"]), pc.list_parent_indices(documents["spans"])
     columns = {name: pc.struct_field(spans, name) for name in PLACE}
-    of_document = {name: documents[name].take(parent) for name in ("source", "title")}
+    of_document = {name: documents[name].take(parent) for name in ("source", *OF_DOCUMENT)}
     return pa.table({"id": pc.list_flatten(documents["chunks"]), **of_document, **columns})
 
 
-def _differs(both: pa.Table) -> pa.ChunkedArray:
-    """Return for each row whether title or place are not the same; two that are both empty are."""
+def _differs(both: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
+    """Return for each row whether it differs in one of these columns; two that are both empty are the same."""
     differs = pa.chunked_array([pa.array([False] * both.num_rows, pa.bool_())])
-    for name in ("title", *PLACE):
+    for name in names:
         one, other = both[name], both[f"{name} held"]
         unlike = pc.coalesce(pc.not_equal(one, other), pc.xor(pc.is_null(one), pc.is_null(other)))
         differs = pc.or_(differs, unlike)
     return differs
+
+
+def _lengths(wanted: pa.Table, sources: pa.ChunkedArray) -> Mapping[str, int]:
+    """Return the text's length of each of these sources, by source."""
+    these = wanted.filter(pc.is_in(wanted["source"], sources))
+    ends = these.group_by("source").aggregate([("end", "max")]).sort_by("source")
+    return dict(zip(ends["source"].to_pylist(), ends["end_max"].to_pylist(), strict=True))
 
 
 def _ids(column: pa.ChunkedArray) -> frozenset[str]:

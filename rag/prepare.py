@@ -19,7 +19,7 @@ from rag.index import (
     update_documents,
     update_vectors,
 )
-from rag.retrieve import arm_models
+from rag.retrieve import arm_models, arm_precision
 from rag.settings import Settings
 from rag.store import Store, open_store
 
@@ -77,8 +77,11 @@ class Indexer:
         return report
 
     def _embedder(self, reference: str) -> Embedder:
-        if reference not in self._embedders:
-            self._embedders[reference] = load_embedder(reference, self._settings)
+        """Return a model as it serves now: what is promoted while a watch goes on may serve in another precision."""
+        precision = arm_precision(self._settings, self._corpus.folders_id)
+        known = self._embedders.get(reference)
+        if known is None or known.precision not in (precision, None):
+            self._embedders[reference] = load_embedder(reference, self._settings, precision)
         return self._embedders[reference]
 
 

@@ -14,6 +14,9 @@ Label = Literal[-1, 0, 1]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 SIDES: tuple[Side, ...] = get_args(Side)
 
+PATH = " > "  # between the headings of a chunk's path
+HEADING_TOKENS = 48  # at most, of what a model reads of a chunk: beyond that the outer headings are left out
+HEADING_BYTES = 3 * HEADING_TOKENS  # cautious, for any tokenizer: English has 4 to 5 a token
 ID_LENGTH = 16  # hex digits, 64 bits: a million chunks collide with a chance of 3 in 100 million
 
 
@@ -42,7 +45,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's text and how it was cut. `source` is the path shown to people, `hash` that of the file's bytes."""
+    """A file's text and how it was cut. `source` is the path shown to people, `hash` that of the file's bytes.
+
+    `date` is when it was last changed, as 2026-05-31: what it says itself, else what the disk says; "" where unknown.
+    """
 
     id: str
     source: str
@@ -50,6 +56,7 @@ class Document:
     hash: str
     text: str
     spans: tuple[Span, ...]
+    date: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class Chunk:
     text: str
     start: int
     end: int
+    date: str = ""
 
     @property
     def name(self) -> str:
@@ -74,7 +82,19 @@ class Chunk:
     @property
     def section(self) -> str:
         """Return its heading path below the document's title."""
-        return self.heading.removeprefix(self.title).removeprefix(" > ")
+        return self.heading.removeprefix(self.title).removeprefix(PATH)
+
+    @property
+    def embedded(self) -> str:
+        """Return what a model reads of it: its heading path, then its text, which often does not say what it is about.
+
+        Of a long path the inner headings are kept, and of a long heading its beginning.
+        """
+        path = self.heading
+        while len(path.encode()) > HEADING_BYTES and PATH in path:
+            path = path.partition(PATH)[2]
+        path = path.encode()[:HEADING_BYTES].decode("utf-8", "ignore")
+        return f"{path}: {self.text}" if path else self.text
 
 
 def chunks_of(document: Document) -> list[Chunk]:
@@ -99,6 +119,7 @@ def chunks_of(document: Document) -> list[Chunk]:
                 text,
                 span.start,
                 span.end,
+                document.date,
             )
         )
     return chunks

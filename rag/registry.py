@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from rag.errors import StoreFailed, UnknownVersion
+from rag.precision import Precision
 
 START_WEIGHTS = "start weights"  # what people read where no version has been promoted
 LOCK_SECONDS = 10
@@ -71,6 +72,10 @@ class Registry:
         known = ", ".join(version.name for version in self.versions()) or "none yet"
         raise UnknownVersion(f"{name}: no such version (there are: {known}); see `python -m train list`")
 
+    def find(self, name: str) -> Version | None:
+        """Return what goes by a name: a version, or None for the start weights. Raises UnknownVersion."""
+        return None if name == START_WEIGHTS else self.version(name)
+
     def model_folder(self, version: Version) -> Path:
         """Return where a version's weights lie."""
         return self.folder / version.name
@@ -78,7 +83,7 @@ class Registry:
     def champion(self, folders: str) -> Version | None:
         """Return the version that serves these documents folders, or None for the start model's weights."""
         line = self._state()["champions"].get(folders, [])
-        return self.version(line[-1]) if line and line[-1] else None
+        return self.find(line[-1]) if line else None
 
     def bootstrapped(self, folders: str) -> Version | None:
         """Return the bootstrap made for these folders, promoted or kept, or None where there was none."""
@@ -96,15 +101,39 @@ class Registry:
         with self._change() as state:
             state["versions"].append({**asdict(version), "created": version.created.isoformat()})
 
-    def promote(self, folders: str, name: str, by: Mover = "hand", reason: str = "") -> Version:
-        """Let a version serve these folders. Its table must be complete already. Raises UnknownVersion."""
-        version = self.version(name)
+    def promote(
+        self, folders: str, name: str, by: Mover = "hand", reason: str = "", precision: Precision | None = None
+    ) -> None:
+        """Let a version, or the start weights, serve these folders, in this precision (None: the native one).
+
+        Both arms' tables must be complete in it already. Raises UnknownVersion.
+        """
+        self.find(name)
         with self._change() as state:
+            state.setdefault("precision", {}).setdefault(folders, {})[name] = precision
             line = state["champions"].setdefault(folders, [])
-            if not line or line[-1] != name:
+            if name != (line[-1] if line else START_WEIGHTS):
                 line.append(name)
                 _log(state, folders, name, by, reason)
-        return version
+
+    def abstain_below(self, corpus: str, ranking: str) -> float | None:
+        """Return below which cosine of its best hit a model does not answer, by its Embedder's `query_fingerprint`.
+
+        None where nothing was measured on chunks cut like these, or no cosine tells.
+        """
+        value: float | None = self._state().get("abstain_below", {}).get(corpus, {}).get(ranking)
+        return value
+
+    def set_abstain_below(self, corpus: str, values: Mapping[str, float | None]) -> None:
+        """Record these thresholds, by ranking; None takes one away. The other ones stay."""
+        with self._change() as state:
+            state.setdefault("abstain_below", {}).setdefault(corpus, {}).update(values)
+
+    def precision(self, folders: str, version: Version | None) -> Precision | None:
+        """Return in which precision both arms serve with a champion (None: the start weights); None if not measured."""
+        name = version.name if version else START_WEIGHTS
+        chosen: Precision | None = self._state().get("precision", {}).get(folders, {}).get(name)
+        return chosen
 
     def moves(self, folders: str) -> list[Move]:
         """Return what was promoted and rolled back for these folders, oldest first, since there is a log."""
@@ -121,7 +150,12 @@ class Registry:
         line = self._state()["champions"].get(folders, [])
         if not line:
             raise UnknownVersion(f"nothing to roll back: these documents are served by the {START_WEIGHTS}")
-        return self.version(line[-2]) if len(line) > 1 else None
+        return self.find(line[-2]) if len(line) > 1 else None
+
+    def former(self, folders: str) -> list[str]:
+        """Return the names of what served these folders before, latest first, down to the start weights."""
+        line = self._state()["champions"].get(folders, [])
+        return [name for name in reversed(line[:-1]) if name != line[-1]] + [START_WEIGHTS]
 
     def rollback(self, folders: str) -> Version | None:
         """Move the champion pointer back by one, and return what serves now. Raises UnknownVersion at the start."""

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rag.embed import pick_device
-from rag.errors import BadModel
+from rag.errors import BadModel, first_line
+from rag.precision import pick_device
 from rag.settings import Settings
-from rag.weights import BUILTIN, first_line, model_folder
+from rag.weights import BUILTIN, model_folder
 
 RERANKED = 20  # candidates read for each arm; docs/log.md has what they cost
 BATCH = 32

@@ -18,6 +18,7 @@ from rag.errors import NotIndexed, ThumbtuneError
 from rag.filters import EVERYWHERE, Only
 from rag.fuse import fuse, spread
 from rag.ingest import Corpus
+from rag.precision import Precision, serving
 from rag.records import ARMS, Arm, Hit
 from rag.registry import START_WEIGHTS, Registry
 from rag.rerank import RERANKED, Reranker, load_reranker
@@ -72,12 +73,16 @@ def build_way(settings: Settings) -> Way:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One arm as it serves: what people read as its model, the embedder, and the table made with that embedder."""
+    """One arm as it serves: what people read as its model, the embedder, and the table made with that embedder.
+
+    Where no hit's cosine reaches `abstain_below`, the answer is that it does not know; None: no cosine decides that.
+    """
 
     arm: Arm
     model: str
     embedder: Embedder
     table: str
+    abstain_below: float | None = None
 
 
 def arm_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]]:
@@ -86,6 +91,12 @@ def arm_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]
     champion = registry.champion(folders_id)
     tuned = (champion.name, str(registry.model_folder(champion))) if champion else (START_WEIGHTS, settings.start_model)
     return {"base": (settings.base_model, settings.base_model), "tuned": tuned}
+
+
+def arm_precision(settings: Settings, folders_id: str) -> Precision:
+    """Return in which precision both arms serve now, so that only weights tell them apart. Raises BadSetting."""
+    registry = Registry(settings.models)
+    return serving(settings, registry.precision(folders_id, registry.champion(folders_id)))
 
 
 def retrieve(store: Store, served: Served, query: str, way: Way, only: Only = EVERYWHERE) -> list[Hit]:
@@ -169,9 +180,11 @@ class Arms:
     def _load(self, *, fail: bool) -> None:
         stamp = self._registry.stamp()
         try:
+            precision = arm_precision(self._settings, self.corpus.folders_id)
             served: dict[Arm, Served] = {}
             for arm, (model, reference) in arm_models(self._settings, self.corpus.folders_id).items():
-                served[arm] = self._serve(arm, model, reference, [*self._served.values(), *served.values()])
+                loaded = [each.embedder for each in (*self._served.values(), *served.values())]
+                served[arm] = self._serve(arm, model, reference, precision, loaded)
         except ThumbtuneError as error:
             if fail:
                 raise
@@ -181,13 +194,14 @@ class Arms:
             self._served, self.trouble = served, ""
         self._stamp = stamp
 
-    def _serve(self, arm: Arm, model: str, reference: str, loaded: list[Served]) -> Served:
+    def _serve(self, arm: Arm, model: str, reference: str, precision: Precision, loaded: list[Embedder]) -> Served:
         """Return an arm's Served; a model that is loaded already is not loaded twice."""
-        embedder = next((other.embedder for other in loaded if other.embedder.reference == reference), None)
-        embedder = embedder or load_embedder(reference, self._settings)
+        same = (each for each in loaded if each.reference == reference and each.precision in (precision, None))
+        embedder = next(same, None) or load_embedder(reference, self._settings, precision)
         table = self._store.chunk_table(self.corpus.id, embedder.fingerprint)
         if not self._store.has_table(table):
             raise NotIndexed(f"arm {arm}: {model} has no index of these documents: run `python -m rag index`")
         if self._settings.explore or self._settings.search == "hybrid":
             self._store.index_words(table)  # a table of an earlier release has none; 10,000 chunks take 0.2 s
-        return Served(arm, model, embedder, table)
+        below = self._registry.abstain_below(self.corpus.id, embedder.query_fingerprint)
+        return Served(arm, model, embedder, table, below)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import lancedb
+from filelock import FileLock
 from lancedb import col, lit
 
 from rag import tables
@@ -22,6 +23,7 @@ from rag.errors import StoreFailed
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
 KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
+MAKING_SECONDS = 60  # that another process may take to make a table; it takes milliseconds
 IN_LIST = 1_000  # ids per filter; 5,000 take 65 ms
 
 T = TypeVar("T")
@@ -59,12 +61,16 @@ class Rows:
         return guard(self.folder, lambda: list(self._db.list_tables(limit=100_000).tables))
 
     def _open(self, name: str, schema: Any = None) -> Any:  # noqa: ANN401  # lancedb ships no types
+        """Open a table; with a schema, make it if need be, and add the columns that an earlier release lacked.
+
+        One process makes tables at a time: of two that make the same one, LanceDB lets the later overwrite the former.
+        """
         if schema is None:
             return self._db.open_table(name)
-        try:
-            return self._db.create_table(name, schema=schema, exist_ok=True)
-        except ValueError:  # it is there with another schema: an earlier version made it
-            return tables.add_missing_columns(self._db.open_table(name), schema)
+        if not self.has_table(name):
+            with FileLock(self.folder / "tables.lock", timeout=MAKING_SECONDS):
+                self._db.create_table(name, schema=schema, exist_ok=True)
+        return tables.add_missing_columns(self._db.open_table(name), schema)
 
     def _rows(self, name: str, where: Any = None, columns: list[str] | None = None) -> list[tables.Row]:  # noqa: ANN401
         found = self._arrow(name, where, columns)

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 SETTLED = 3.0  # seconds that must lie between a file's last change and its being seen
@@ -70,3 +71,11 @@ def _looks(path: Path) -> Print | None:
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
+
+
+def changed_on(path: Path) -> str:
+    """Return the day on which a file was last changed; nothing where it is gone, which reading it says."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+    except (OSError, OverflowError, ValueError):
+        return ""

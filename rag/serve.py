@@ -82,7 +82,7 @@ class Serving:
         The filter is no part of the query, which is stored and trains.
         """
         query, only = split_filter(check_query(text))
-        if reason := why_nothing(only, self.store.document_hashes(self.corpus.id)) if only else "":
+        if reason := why_nothing(only, self.store.document_dates(self.corpus.id)) if only else "":
             raise BadQuery(reason)
         return check_query(query), only
 
@@ -123,7 +123,7 @@ class Serving:
         def find(query: str) -> list[Hit]:
             return retrieve(self.store, served, query, self.way, only)
 
-        return ArmChain(build_chain(find, self._answerer), served.model, self.answerer)
+        return ArmChain(build_chain(find, self._answerer, served.abstain_below), served.model, self.answerer)
 
     def _build_answerer(self) -> Answerer:
         if self._counter:

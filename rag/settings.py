@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent  # where the documents that ship w
 EXTRACTIVE = "extractive"
 DEFAULT_LLM = "openai:gpt-4.1-mini"
 Search = Literal["dense", "hybrid"]
+PrecisionSet = Literal["auto", "fp32", "bf16", "int8"]
 
 
 class Settings(BaseSettings):
@@ -66,6 +67,9 @@ class Settings(BaseSettings):
 
     # the machine
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: PrecisionSet = Field(
+        "auto", description="numbers that vectors are computed in: auto (measured), fp32, bf16, int8 (CPU only)"
+    )
     train_threads: int = Field(
         max(1, (os.cpu_count() or 2) - 1), ge=1, description="CPU threads of training; one core stays with the chat"
     )

@@ -7,19 +7,23 @@ Read by openpyxl row by row: slower than its rival in Rust, but it cannot take t
 from __future__ import annotations
 
 import csv
+import re
 import warnings
 from collections.abc import Iterable, Iterator
-from datetime import datetime, time
+from dataclasses import replace
+from datetime import datetime, time, timedelta
 from io import StringIO
 from typing import Any
 
-from rag.drafts import Draft, Extract, Row, decode, good_title, is_header, normalise, table_lines
+from rag.drafts import Draft, Extract, Row, day, decode, good_title, is_header, normalise, table_lines
 from rag.errors import Unreadable
-from rag.zips import repack
+from rag.zips import office_date, repack
 
 MAX_BYTES = 200_000_000  # of XML, read as a stream
 MAX_CELLS = 2_000_000  # gaps included; above that it is data, not a document
 LAST_ROW = 1_048_576  # Excel's; a forged number must not count to the end of the world
+CURRENCY = re.compile(r"\[\$([^\]-]+)|([€£¥]|(?<!\[)\$)")  # in a number's format; [$-407] is a language
+UNCOUNTED = re.compile(rb"</f>(?:<v ?/>|<v></v>)?</c>")  # a formula whose value nobody stored
 DELIMITERS = ",;\t|"
 LOOKED_AT = 20  # rows that show how a file is delimited
 
@@ -30,7 +34,14 @@ def load_xlsx(data: bytes) -> Extract:
     """Read a workbook: what its cells show, formulas by the values stored with them. Raises Unreadable."""
     from openpyxl import load_workbook  # takes a moment, and many folders hold no workbook
 
-    clean = repack(data, MAX_BYTES)
+    uncounted = 0
+
+    def count(xml: bytes) -> bytes:
+        nonlocal uncounted
+        uncounted += len(UNCOUNTED.findall(xml))
+        return xml
+
+    clean = repack(data, MAX_BYTES, change=count)
     draft, budget = Draft(), _Budget()
     try:
         book = load_workbook(clean, read_only=True, data_only=True, keep_links=False)
@@ -38,13 +49,16 @@ def load_xlsx(data: bytes) -> Extract:
             if sheet.sheet_state == "visible":
                 sheet.reset_dimensions()  # what a sheet says of its size is often wrong
                 draft.heading(1, sheet.title)
-                rows = sheet.iter_rows(max_row=LAST_ROW, values_only=True)
-                _write(draft, ([_shown(value) for value in budget.pay(row)] for row in rows))
+                rows = sheet.iter_rows(max_row=LAST_ROW)
+                _write(draft, ([_shown(cell) for cell in budget.pay(row)] for row in rows))
     except Unreadable:
         raise
     except Exception as error:  # a damaged file may break it anywhere
         raise Unreadable(f"it is no Excel file, or damaged ({type(error).__name__}): save it anew as .xlsx") from error
-    return draft.extract(good_title(book.properties.title or ""))
+    told = (
+        f"{uncounted} formulas in it have no stored value: save it anew in a spreadsheet program" if uncounted else ""
+    )
+    return replace(draft.extract(good_title(book.properties.title or "")), date=day(office_date(clean)), lost=told)
 
 
 def load_csv(data: bytes) -> Extract:
@@ -104,14 +118,34 @@ def _filled(row: Row) -> int:
     return sum(1 for cell in row if cell.strip())
 
 
-def _shown(value: object) -> str:
-    """Return a cell's value as people write it."""
+def _shown(cell: Any) -> str:  # noqa: ANN401  # openpyxl ships no types
+    """Return a cell's value as people read it: 0.125 may be shown as 12.5%, and 3 as 3 €."""
+    value = cell.value
     if value is None:
         return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        style = cell.number_format
+        sign = CURRENCY.search(style)
+        return (
+            f"{value * 100:.10g}%"
+            if "%" in style
+            else f"{_plain(value)} {sign[1] or sign[2]}"
+            if sign
+            else _plain(value)
+        )
+    return _plain(value)
+
+
+def _plain(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
+    if isinstance(value, float):
+        return f"{value:.15g}"  # as many digits as Excel knows: 3.3, not 3.3000000000000003
+    if isinstance(value, timedelta):
+        minutes, seconds = divmod(round(value.total_seconds()), 60)
+        return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
     return value.isoformat(" ") if isinstance(value, datetime) else str(value)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from rag.drafts import Draft, Extract, good_title, one_line
+from rag.drafts import Draft, Extract, day, good_title, one_line
 from rag.errors import Unreadable
-from rag.zips import repack
+from rag.formulas import in_slides
+from rag.zips import office_date, repack
 
 MAX_BYTES = 100_000_000  # of XML; a slide has 10,000
 Shape = Any  # python-pptx tells a shape's kind by questions, not by types
@@ -17,7 +19,7 @@ def load_pptx(data: bytes) -> Extract:
     """Read a PowerPoint file. Raises Unreadable."""
     from pptx import Presentation  # takes a moment, and many folders hold no slides
 
-    clean = repack(data, MAX_BYTES)
+    clean = repack(data, MAX_BYTES, change=in_slides)
     draft = Draft()
     try:
         presentation = Presentation(clean)
@@ -28,7 +30,7 @@ def load_pptx(data: bytes) -> Extract:
         raise Unreadable(
             f"it is no PowerPoint file, or damaged ({type(error).__name__}): save it anew as .pptx"
         ) from error
-    return draft.extract(title)
+    return replace(draft.extract(title), date=day(office_date(clean)))
 
 
 def _write_slide(draft: Draft, number: int, slide: Any) -> None:  # noqa: ANN401

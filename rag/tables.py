@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, Span, SyntheticPair, chunks_of
 
@@ -43,6 +44,8 @@ CHUNK = _fields(
     start=pa.int64(),
     end=pa.int64(),
 )
+DATE = pa.field("date", pa.string())  # searched by, and no part of what an answer shows
+CHUNK_COLUMNS = ("id", *(field.name for field in CHUNK), "date")
 HIT = pa.struct(
     [
         pa.field("chunk", pa.struct([pa.field("id", pa.string()), *CHUNK])),
@@ -56,6 +59,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ID,
             *_fields(corpus=pa.string(), document_id=pa.string(), source=pa.string(), title=pa.string()),
             *_fields(hash=pa.string(), text=pa.string(), spans=pa.list_(SPAN), chunks=pa.list_(pa.string())),
+            DATE,
         ]
     ),
     ANSWERS: pa.schema(
@@ -91,7 +95,7 @@ SCHEMAS: dict[str, pa.Schema] = {
 
 def chunk_schema(dim: int) -> pa.Schema:
     """Return the schema of a vector table of `dim` dimensions."""
-    return pa.schema([ID, *CHUNK, pa.field("vector", pa.list_(pa.float32(), dim))])
+    return pa.schema([ID, *CHUNK, DATE, pa.field("vector", pa.list_(pa.float32(), dim))])
 
 
 def to_arrow(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
@@ -149,20 +153,47 @@ def count_items(lists: pa.ChunkedArray) -> int:
     return sum(len(chunk.flatten()) for chunk in lists.chunks)
 
 
+def sizes(documents: pa.Table) -> list[tuple[str, str, int]]:
+    """Return source, title and number of chunks of each document."""
+    spans = pc.list_value_length(documents["spans"])
+    return list(zip(*(column.to_pylist() for column in (documents["source"], documents["title"], spans)), strict=True))
+
+
+def outline(documents: pa.Table) -> list[Chunk]:
+    """Return the chunks of documents without their texts."""
+    return [
+        Chunk(
+            chunk_id,
+            row["document_id"],
+            row["source"],
+            row["title"],
+            span["heading"],
+            span["page"],
+            "",
+            span["start"],
+            span["end"],
+        )
+        for row in documents.to_pylist()
+        for chunk_id, span in zip(row["chunks"] or (), row["spans"], strict=False)
+    ]
+
+
 def read_document(row: Row) -> Document:
     """Return the document of a row."""
     spans = tuple(Span(**span) for span in row["spans"])
-    return Document(row["document_id"], row["source"], row["title"], row["hash"], row["text"], spans)
+    return Document(
+        row["document_id"], row["source"], row["title"], row["hash"], row["text"], spans, row.get("date") or ""
+    )
 
 
 def chunk_row(chunk: Chunk) -> Row:
     """Return the row of a chunk, without its vector."""
-    return {name: getattr(chunk, name) for name in ("id", *(field.name for field in CHUNK))}
+    return {name: getattr(chunk, name) for name in CHUNK_COLUMNS}
 
 
 def read_chunk(row: Row) -> Chunk:
     """Return the chunk of a row (or of the struct within a hit)."""
-    return Chunk(row["id"], *(row[field.name] for field in CHUNK))
+    return Chunk(*(row[name] for name in CHUNK_COLUMNS[:-1]), *[row.get("date") or ""])
 
 
 def answer_row(answer: Answer) -> Row:

@@ -14,8 +14,8 @@ from pathlib import Path
 import watchfiles
 
 from rag.errors import NoDocuments
+from rag.files import FOUND, NEVER_ENTERED
 from rag.index import IndexReport
-from rag.ingest import FOUND, NEVER_ENTERED
 from rag.prepare import Indexer, told
 from rag.settings import Settings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import BadModel
+from rag.errors import BadModel, first_line
 from rag.settings import Settings
 
 BUILTIN = "builtin"
@@ -104,8 +104,3 @@ def _file_hash(path: Path, settings: Settings) -> str:
             memo.parent.mkdir(parents=True, exist_ok=True)
             memo.write_text(json.dumps(known))
     return str(known[key])
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its name where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

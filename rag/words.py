@@ -78,4 +78,6 @@ def where(search: Any, only: Only) -> Any:  # noqa: ANN401
     inside = [f"strpos({PATH}, {lit(f'/{folder}/').to_sql()}) > 0" for folder in only.folders]
     kinds = [f"ends_with({PATH}, {lit(f'.{kind}/').to_sql()})" for kind in only.types]
     conditions = [f"({' OR '.join(each)})" for each in (inside, kinds) if each]
+    conditions += [f"date >= {lit(only.since).to_sql()}"] if only.since else []
+    conditions += [f"date != '' AND date < {lit(only.before).to_sql()}"] if only.before else []
     return search.where(" AND ".join(conditions), prefilter=True) if conditions else search

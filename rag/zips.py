@@ -7,15 +7,18 @@ read of any part: Python's zipfile stops there.
 from __future__ import annotations
 
 import lzma
+import re
 import struct
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from io import BytesIO
 from zipfile import ZIP_STORED, BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from rag.errors import Unreadable
 
 ENCRYPTED = 1  # bit of a part's flags
+CORE = "docProps/core.xml"
+CHANGED = [re.compile(rf"<dcterms:{kind}\b[^>]*>([^<]+)<") for kind in ("modified", "created")]
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what Office puts around a document with a password, and old formats are
 MAX_PARTS = 10_000  # a workbook or a book has some hundreds
 DOCTYPES = tuple(
@@ -69,10 +72,20 @@ def read_part(opened: ZipFile, part: str | ZipInfo) -> bytes:
         raise Unreadable(f"it is damaged: {info.filename!r} in it cannot be unpacked") from None
 
 
-def repack(data: bytes, max_bytes: int, kinds: Collection[str] = XML) -> BytesIO:
+def office_date(data: BytesIO) -> str:
+    """Return when an office file says that it was last changed, as it says it; nothing where it does not."""
+    with ZipFile(data) as opened:
+        core = opened.read(CORE).decode("utf-8", "replace") if CORE in opened.NameToInfo else ""
+    return next((found[1] for found in (kind.search(core) for kind in CHANGED) if found), "")
+
+
+def repack(
+    data: bytes, max_bytes: int, kinds: Collection[str] = XML, change: Callable[[bytes], bytes] = bytes
+) -> BytesIO:
     """Return an office file with its XML as it is and all other parts empty: pictures and fonts are not looked into.
 
-    XML that declares entities is refused. The office formats forbid it, and a few of them unfold to gigabytes.
+    `change` is applied to each part. XML that declares entities is refused: the office formats forbid it, and a few of
+    them unfold to gigabytes.
     """
     clean = BytesIO()
     with open_zip(data, max_bytes) as opened, ZipFile(clean, "w", ZIP_STORED) as packed:
@@ -80,6 +93,6 @@ def repack(data: bytes, max_bytes: int, kinds: Collection[str] = XML) -> BytesIO
             content = read_part(opened, info) if name.lower().endswith(tuple(kinds)) else b""
             if any(doctype in content for doctype in DOCTYPES):
                 raise Unreadable(f"{name!r} in it declares XML entities, which no office program does")
-            packed.writestr(name, content)
+            packed.writestr(name, change(content))
     clean.seek(0)
     return clean

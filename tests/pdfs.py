@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 
-def make_pdf(*pages: str, title: str = "") -> bytes:
+def make_pdf(*pages: str, title: str = "", date: str = "") -> bytes:
     """Return a PDF with these pages; a page without text is what a scanner makes."""
     font = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
-    bodies = [b"<< /Type /Catalog /Pages 2 0 R >>", b"", font, b"<< /Title (%s) >>" % title.encode("ascii")]
+    bodies = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"",
+        font,
+        b"<< /Title (%s) /ModDate (%s) >>" % (title.encode("ascii"), date.encode("ascii")),
+    ]
     kids = []
     for page in pages:
         lines = b" ".join(b"(%s) Tj T*" % line.encode("ascii") for line in page.split("\n") if page)

@@ -159,7 +159,7 @@ def fitted_by_hand(dim: int) -> Fitted:
 def saved(folder: Path, model: str, settings: Settings) -> Path:
     embedder = load_embedder(model, settings)
     folder.mkdir(parents=True)
-    adapter.write(fitted_by_hand(embedder.dim), folder, model, embedder.fingerprint)
+    adapter.write(fitted_by_hand(embedder.dim), folder, model, embedder.query_fingerprint)
     return folder
 
 

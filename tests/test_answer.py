@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,11 +34,12 @@ async def collect(chain: Any, query: str = "milk") -> tuple[list[Hit], str]:
     return steps[0]["hits"], "".join(step.get("answer", "") for step in steps)
 
 
-def chain_to(settings: Settings, url: str) -> Any:
+def chain_to(settings: Settings, url: str, abstain_below: float | None = None) -> Any:
     served = settings.model_copy(
         update={"openai_base_url": url, "llm": "openai:fake", "llm_retries": 0, "llm_timeout": 5}
     )
-    return build_chain(lambda query: list(HITS), ask_chat_model(build_chat_model(served), words, 1_000))
+    answerer = ask_chat_model(build_chat_model(served), words, 1_000)
+    return build_chain(lambda query: list(HITS), answerer, abstain_below)
 
 
 async def test_an_llm_streams_through_the_chain_and_sees_the_passages(settings: Settings) -> None:
@@ -114,6 +116,31 @@ async def test_the_extractive_answerer_says_when_it_does_not_know() -> None:
     assert (await collect(chain, "parrots"))[1] == DONT_KNOW
     nothing = build_chain(lambda query: [], build_extractive(score, DONT_KNOW))
     assert (await collect(nothing))[1] == DONT_KNOW
+
+
+async def test_where_no_hit_is_near_enough_the_answer_is_an_abstention_and_no_llm_is_asked(settings: Settings) -> None:
+    with endpoint(stream("Milk", " [1].")) as (url, requests):
+        chain = chain_to(settings, url, abstain_below=0.91)  # the best hit has 0.9
+        assert await collect(chain) == (list(HITS), DONT_KNOW)
+        assert requests == []
+
+
+async def test_where_one_hit_is_near_enough_the_llm_streams_as_ever(settings: Settings) -> None:
+    with endpoint(stream("Milk", " [1].")) as (url, _):
+        chain = chain_to(settings, url, abstain_below=0.9)
+        tokens = [step["answer"] async for step in chain.astream("milk") if step.get("answer")]
+    assert tokens == ["Milk", " [1]."]
+
+
+async def test_it_is_the_best_hit_that_counts_wherever_it_stands() -> None:
+    reordered = [replace(hit, rank=rank) for rank, hit in enumerate(reversed(HITS), start=1)]
+    chain = build_chain(lambda query: reordered, build_extractive(score, DONT_KNOW), 0.85)
+    assert (await collect(chain))[1] != DONT_KNOW
+
+
+async def test_without_any_hit_the_answerer_speaks_whatever_the_threshold() -> None:
+    chain = build_chain(lambda query: [], build_extractive(score, "nothing was found"), 0.5)
+    assert (await collect(chain))[1] == "nothing was found"
 
 
 async def test_the_extractive_answer_comes_word_by_word() -> None:

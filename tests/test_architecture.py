@@ -11,34 +11,38 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: dict[int, str] = {
-    0: "rag.errors rag.beside rag.places rag.chunking rag.records rag.filters",
-    1: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips",
+    0: "rag.errors rag.beside rag.places rag.chunking rag.records",
+    1: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips rag.filters rag.xhtml rag.formulas "
+    "rag.pages rag.columns",
     2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse "
-    "rag.extract rag.weights rag.anchors rag.lines rag.underway",
+    "rag.extract rag.weights rag.anchors rag.lines rag.underway rag.precision rag.int8",
     3: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
     "train.progress",
-    4: "rag.ingest rag.parsed rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
-    5: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
-    6: "rag.duel rag.seek rag.intake rag.upkeep",
-    7: "rag.serve rag.prepare",
-    8: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives "
-    "train.recipe train.choose train.clock train.adapter train.evaluate train.page train.plots",
-    9: "train.folds train.folder train.gather train.questioner train.tune train.tables train.contrast chat.finding "
+    4: "rag.files",
+    5: "rag.ingest rag.parsed rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
+    6: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
+    7: "rag.duel rag.seek rag.intake rag.upkeep",
+    8: "rag.serve rag.prepare",
+    9: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives "
+    "train.recipe train.choose train.clock train.adapter train.evaluate train.abstain train.page train.plots",
+    10: "train.folds train.precision train.folder train.gather train.questioner train.tune train.tables train.contrast chat.finding "
     "chat.passwords chat.page chat.html chat.charts",
-    10: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal "
+    11: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal "
     "chat.identity chat.history chat.guard chat.trainer chat.power",
-    11: "train.contest train.facts chat.card chat.reports chat.signin",
-    12: "train.course train.report train.card train.history train.measure chat.live",
-    13: "train.run chat.visit",
-    14: "chat.rating chat.teaching chat.sources chat.uploads chat.training chat.scoreboard",
-    15: "chat.asking chat.review chat.returning",
-    16: "chainlit_app chat.__main__ rag.__main__ train.__main__",
+    12: "train.contest train.facts chat.card chat.reports chat.signin",
+    13: "train.course train.report train.card train.history train.measure chat.live",
+    14: "train.run chat.visit",
+    15: "chat.rating chat.teaching chat.sources chat.uploads chat.training chat.scoreboard",
+    16: "chat.asking chat.review chat.returning",
+    17: "chainlit_app chat.__main__ rag.__main__ train.__main__",
 }
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",
     "lancedb": "rag.rows rag.store rag.words rag.nearest",
     "pyarrow": "rag.tables rag.places rag.store",
-    "sentence_transformers": "rag.embed rag.rerank train.tune train.choose train.make train.course",
+    "onnxruntime": "rag.int8",
+    "onnx": "rag.int8",
+    "sentence_transformers": "rag.embed rag.int8 rag.rerank train.tune train.choose train.make train.course",
     "transformers": "rag.embed rag.rerank train.tune",
     "langchain_core": "rag",
     "langchain_openai": "rag",
@@ -52,7 +56,7 @@ HOMES: dict[str, str] = {
     "mammoth": "rag.markup",
     "pptx": "rag.slides",
     "openpyxl": "rag.sheets",
-    "lxml": "rag.markup",
+    "lxml": "rag.xhtml rag.formulas rag.pages",
     "httpx": "rag.links",
     "trafilatura": "rag.loaders",
     "huggingface_hub": "rag.weights train.card",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,14 +102,14 @@ def model(settings: Settings) -> SentenceTransformer:
     return load_trainable(settings.start_model, settings)
 
 
-def chooser_of(model: SentenceTransformer, settings: Settings) -> Chooser:
+def chooser_of(model: SentenceTransformer, settings: Settings, memory: Path | None = None) -> Chooser:
     """Return a chooser that begins with the weights that the model has now."""
     embedder = wrap(model, "it", settings)
     queries, texts = ([getattr(pair, name) for pair in PAIRS] for name in ("query", "positive"))
     pool = build_pool(
         PAIRS, embedder.embed_queries(queries), list(TEXTS), list(TEXTS.values()), embedder.embed_documents(texts)
     )
-    return Chooser(model, embedder, pool)
+    return Chooser(model, embedder, pool, memory)
 
 
 def weights(model: SentenceTransformer) -> Weights:
@@ -158,6 +159,24 @@ def test_an_epoch_before_the_last_is_kept_where_it_is_clearly_best(settings: Set
     broken(model)
     chooser.look("after epoch 2")
     assert chooser.settle() == "after epoch 1"
+    assert is_at(model, good)
+
+
+def test_a_training_that_goes_on_where_it_broke_off_chooses_as_if_it_had_not(
+    settings: Settings, model, tmp_path: Path
+) -> None:
+    good, memory = weights(model), tmp_path / "checkpoints"
+    broken(model)
+    start = weights(model)
+    chooser = chooser_of(model, settings, memory)
+    chooser.look("after epoch 1")  # no better than the start
+    model.load_state_dict(good)
+    chooser.look("after epoch 2")
+
+    model.load_state_dict(start)  # a process of its own begins with the start weights, and has passed epoch 2
+    resumed = chooser_of(model, settings, memory)
+    resumed.look("after epoch 3")
+    assert resumed.settle() == "after epoch 2"
     assert is_at(model, good)
 
 

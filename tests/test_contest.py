@@ -154,6 +154,6 @@ def test_what_serves_enters_with_the_vectors_of_its_table_brought_level(
     }
     assert roles["base"].embedder is roles["start"].embedder  # one model, loaded once
     assert store.has_table(store.chunk_table(corpus.id, roles["champion"].embedder.fingerprint))
-    texts = [chunk.text for chunk in chunks]
+    texts = [chunk.embedded for chunk in chunks]
     for each in roles.values():
         np.testing.assert_allclose(each.vectors, each.embedder.embed_documents(texts), atol=1e-6)

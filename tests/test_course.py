@@ -15,6 +15,7 @@ from rag.ingest import Corpus
 from rag.records import Pair, normalise_query
 from rag.registry import START_WEIGHTS, Registry, Version
 from rag.settings import Settings
+from train.abstain import FOUND, MISSED, WRITTEN, Near
 from train.clock import Clock
 from train.contest import Entrant, enter_made
 from train.course import Course
@@ -38,6 +39,7 @@ CHUNKS = [
 PAIRS = [Pair(f"where {n} is what this says?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
 TEXTS = {chunk.id: chunk.text for chunk in CHUNKS}
 ORDER = Order(epochs=1)
+NOWHERE = Near(np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
 
 
 @dataclass
@@ -148,6 +150,8 @@ class Judged:
     made: Made
     of_folds: list[Made]
     runs: dict[str, Runs]
+    course: Course
+    challenger: Entrant
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +160,7 @@ def judged(machine: Settings, models: dict[str, Entrant]) -> Judged:
     course = course_of(machine, {**models, "champion": models["start"]}, seen=seen)
     made, challenger, pairs = made_by(course)
     course.maker = noting = Noting(course.maker)
-    return Judged(seen.trial, made, noting.made, course.judge(challenger, pairs))
+    return Judged(seen.trial, made, noting.made, course.judge(challenger, pairs), course, challenger)
 
 
 def test_no_model_learnt_what_its_split_judges(judged: Judged) -> None:
@@ -171,6 +175,31 @@ def test_every_rated_query_judges_every_role_once(judged: Judged) -> None:
     for by_dim in judged.runs.values():
         assert set(by_dim) == {32, 16}
         assert all(set(run.ranked) == {pair.query for pair in PAIRS} for run in by_dim.values())
+
+
+def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judged) -> None:
+    found = judged.course.abstaining(judged.challenger)
+    assert set(found) == {"base", "champion", "challenger"}
+    assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {len(PAIRS)}
+    assert found["challenger"].fingerprint == judged.challenger.embedder.query_fingerprint
+    assert found["base"].fingerprint != found["challenger"].fingerprint
+
+
+def test_questions_without_an_answer_meet_each_model_as_it_serves(settings: Settings, models) -> None:
+    absent = ["who reads this?", "why not?"]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", absent={WRITTEN: absent})))
+    course._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
+    found = course.abstaining(models["champion"])
+    assert {role: each.of[WRITTEN].n for role, each in found.items()} == dict.fromkeys(found, 2)
+
+
+def test_what_nobody_would_ask_sets_no_threshold(settings: Settings, models) -> None:
+    unasked = frozenset(normalise_query(pair.query) for pair in PAIRS[1:])
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", unasked=unasked)))
+    _, challenger, pairs = made_by(course)
+    course.judge(challenger, pairs)
+    found = course.abstaining(challenger)
+    assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {1}
 
 
 def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(judged: Judged) -> None:
@@ -238,7 +267,7 @@ def test_a_champion_of_an_earlier_release_is_told_to_be_judged_as_it_is(settings
     runs = course.judge(challenger, pairs)
     values = np.zeros(len(course.qrels))
     verdict = decide(values, values, values, kind="cross-fitted")
-    notes = course.facts(course.version("v2", verdict, made), verdict, made, runs).notes
+    notes = course.facts(course.version("v2", verdict, made), verdict, made, runs, {}).notes
     assert notes[1].startswith("the champion v1 has no list of the pairs it learnt from")
 
 

@@ -25,6 +25,9 @@ from rag.scores import DAYS, GROUPS, LEAST
 from rag.seek import DEPTH, SHOWN
 from rag.settings import ROOT, Settings
 from rag.suggest import MOST
+from train.abstain import ENOUGH_KNOWN, MIN_FOUND, MOST_DECLINED
+from train.gather import MOST_FOREIGN
+from train.precision import MOST_JUDGING, WITHIN
 from train.split import HELD_OUT_SHARE, MIN_QUERIES
 
 DOCS = ROOT / "docs"
@@ -38,6 +41,8 @@ LONGEST_ANSWER = 130  # characters: a phrase, so that it lies in one chunk
 
 # What a page says of a number, for each number that has a name in the code.
 NUMBERS = [
+    ("concepts/embeddings.md", f"at most {WITHIN} below full precision"),
+    ("concepts/embeddings.md", f"at most {MOST_JUDGING} of the queries that judge"),
     ("how-to/train.md", f"Below {MIN_QUERIES} rated queries with a positive"),
     ("how-to/rate-well.md", f"below {MIN_QUERIES} rated queries with a positive"),
     ("decisions/0004-minimum-of-50-rated-queries.md", f"refuses below {MIN_QUERIES} rated queries with a positive"),
@@ -54,6 +59,9 @@ NUMBERS = [
     ("how-to/teach.md", f"shows the best {SHOWN}"),
     ("how-to/teach.md", f"and {PAGE} are loaded at a time"),
     ("how-to/teach.md", f"At most {MOST} are compared"),
+    ("concepts/not-knowing.md", f"At most {MOST_DECLINED:.0%} of the questions whose right passage is among the first"),
+    ("concepts/not-knowing.md", f"fewer than {ENOUGH_KNOWN} are known, {MOST_FOREIGN} questions about this app"),
+    ("concepts/not-knowing.md", f"fewer than {MIN_FOUND} questions find their passage"),
     *(("how-to/your-own-documents.md", f"`{suffix}`") for suffix in LOADERS),
 ]
 

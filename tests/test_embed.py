@@ -162,7 +162,7 @@ def _write_adapter(folder: Path, model: str, fingerprint: str, dim: int) -> str:
 def test_an_adapter_is_never_put_on_another_model_than_its_own(settings: Settings, tmp_path: Path) -> None:
     model = embed.load_embedder(settings.base_model, settings)
     other = _write_adapter(tmp_path / "other", settings.base_model, "of another model", model.dim)
-    smaller = _write_adapter(tmp_path / "smaller", settings.base_model, model.fingerprint, model.dim // 2)
+    smaller = _write_adapter(tmp_path / "smaller", settings.base_model, model.query_fingerprint, model.dim // 2)
     for folder in (other, smaller):
         with pytest.raises(BadModel, match="is not the model it was trained for any more: train again"):
             embed.load_embedder(folder, settings)

@@ -14,7 +14,9 @@ from rag.records import Chunk, Qrels
 from rag.settings import Settings
 from rag.stats import GATE, condense, evaluate_run, unjudged_share
 from rag.store import open_store
-from train.evaluate import POOL, Contender, full, judge, newcomer, scores_of, serving, serving_dim, trial_runs
+from train.contest import enter_made
+from train.evaluate import POOL, Contender, full, judge, scores_of, serving, serving_dim, trial_runs
+from train.make import Made
 
 CHUNKS = [make_chunk(f"chunk {n}") for n in range(3)]
 IDS = [chunk.id for chunk in CHUNKS]
@@ -143,7 +145,8 @@ def test_a_model_that_serves_is_judged_by_its_table_and_a_newcomer_alike(setting
     embedder = load_embedder(settings.start_model, settings)
     qrels = Qrels({"the cat drinks milk": frozenset({chunks[0].id})})
     ours = serving("served", embedder, qrels, chunks, store, corpus.id)
-    fresh = newcomer("new", embedder, qrels, chunks)
+    made = enter_made(Made(embedder, [], {}, lambda folder: None), "new", chunks, lambda what: lambda done, total: None)
+    fresh = made.on(qrels)
     assert ours.dim == embedder.dim
     np.testing.assert_allclose(ours.chunks, fresh.chunks, atol=1e-5)
     np.testing.assert_allclose(ours.queries, fresh.queries, atol=1e-5)
@@ -156,4 +159,4 @@ def test_a_table_that_lags_behind_the_documents_is_brought_level_first(settings:
     embedder = load_embedder(settings.start_model, settings)
     store.delete_chunks(store.chunk_table(corpus.id, embedder.fingerprint), [chunks[0].id])
     contender = serving("served", embedder, Qrels({"q": frozenset()}), chunks, store, corpus.id)
-    np.testing.assert_allclose(contender.chunks, embedder.embed_documents([c.text for c in chunks]), atol=1e-5)
+    np.testing.assert_allclose(contender.chunks, embedder.embed_documents([c.embedded for c in chunks]), atol=1e-5)

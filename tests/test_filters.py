@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,9 @@ SOURCES = [
 ]
 
 
+DATES = ["", *(f"2026-05-0{n}" for n in range(1, 8))]  # when each was changed; of the first nobody knows
+
+
 @pytest.mark.parametrize(
     ("typed", "query", "only"),
     [
@@ -44,12 +48,29 @@ SOURCES = [
         ("in: the beginning", "in: the beginning", EVERYWHERE),
         ("built-in:x y", "built-in:x y", EVERYWHERE),
         ("y built-in:x", "y built-in:x", EVERYWHERE),
-        ("since:2026-01-01 what grew?", "since:2026-01-01 what grew?", EVERYWHERE),
+        ("since:2026 what grew?", "what grew?", Only(since="2026-01-01")),
+        ("what grew before:2026-05?", "what grew", Only(before="2026-05-01")),
+        (
+            "what grew since:2025-02-28 since:2024 before:2026 before:2027",
+            "what grew",
+            Only((), (), "2025-02-28", "2026-01-01"),
+        ),
+        ("until:2026 what grew?", "until:2026 what grew?", EVERYWHERE),
+        ("what grew before: the war", "what grew before: the war", EVERYWHERE),
         ("what is `type:pdf`", "what is `type:pdf`", EVERYWHERE),
     ],
 )
 def test_filters_are_taken_off_both_ends_and_left_alone_in_the_middle(typed: str, query: str, only: Only) -> None:
     assert split_filter(typed) == (query, only)
+
+
+@pytest.mark.parametrize(
+    "typed", ["since:yesterday", "before:2026-13", "before:2026-02-30", "since:26", "since:2026-1-1"]
+)
+def test_what_is_no_date_is_told_with_what_one_is(typed: str) -> None:
+    kind = typed.partition(":")[0]
+    with pytest.raises(BadQuery, match=f"^{typed} is no date: write it as {kind}:2026, {kind}:2026-05 or"):
+        split_filter(f"what grew {typed}?")
 
 
 names = (
@@ -87,12 +108,15 @@ def test_splitting_never_loses_a_word_that_is_no_filter(text: str) -> None:
         (Only(("növel 100%_'a.docx",)), [SOURCES[3]]),
         (Only((), ("d",)), []),
         (Only(("report",)), []),
+        (Only(since=DATES[2]), SOURCES[2:]),
+        (Only(before=DATES[2]), [SOURCES[1]]),
+        (Only((), ("pdf",), DATES[1], DATES[2]), [SOURCES[1]]),
     ],
 )
 def test_both_searches_look_at_the_very_documents_that_a_filter_allows(
     tmp_path: Path, only: Only, allowed: list[str]
 ) -> None:
-    assert [source for source in SOURCES if only.allows(source)] == allowed
+    assert [source for source, date in zip(SOURCES, DATES, strict=True) if only.allows(source, date)] == allowed
     store = open_store(tmp_path)
     fill(store, SOURCES)
     vector = np.array([1, 0], np.float32)
@@ -102,7 +126,10 @@ def test_both_searches_look_at_the_very_documents_that_a_filter_allows(
 
 
 def fill(store: Store, sources: list[str]) -> None:
-    chunks = [make_chunk(f"growth {n}", source) for n, source in enumerate(sources)]
+    chunks = [
+        replace(make_chunk(f"growth {n}", source), date=date)
+        for n, (source, date) in enumerate(zip(sources, DATES, strict=True))
+    ]
     store.put_chunks("t", chunks, np.tile(np.array([1, 0], np.float32), (len(chunks), 1)))
     store.index_words("t")
 
@@ -117,18 +144,20 @@ def test_the_nearest_that_are_allowed_are_found_and_not_those_among_the_nearest(
 
 
 def test_a_filter_that_leaves_nothing_says_what_there_is_instead() -> None:
-    assert why_nothing(Only(("reports",), ("pdf",)), SOURCES) == ""
-    assert "No document is in 'reprots': the folders are " in why_nothing(Only(("reprots",)), SOURCES)
-    assert "the folders are MÜLL, https://example.org/reports, old/Annual Reports," in why_nothing(
-        Only(("x",)), SOURCES
-    )
+    dates = dict(zip(SOURCES, DATES, strict=True))
+    assert why_nothing(Only(("reports",), ("pdf",)), dates) == ""
+    assert "No document is in 'reprots': the folders are " in why_nothing(Only(("reprots",)), dates)
+    assert "the folders are MÜLL, https://example.org/reports, old/Annual Reports," in why_nothing(Only(("x",)), dates)
     types = "No document is of type 'error': the types are docx, html, md, pdf. "
-    assert why_nothing(Only((), ("error",)), SOURCES).startswith(types)
-    assert why_nothing(Only(("reports",), ("docx",)), SOURCES).startswith(
-        "No document is both in reports and of type docx."
+    assert why_nothing(Only((), ("error",)), dates).startswith(types)
+    assert why_nothing(Only(("reports",), ("docx",)), dates).startswith("No document is in reports, of type docx. ")
+    assert why_nothing(Only(("reports",), since="2027-01-01"), dates) == (
+        "No document is in reports, changed since 2027-01-01. They are from 2026-05-01 to 2026-05-07. "
+        "Or put a blank behind the colon, to search for these words."
     )
-    assert "the types are none" in why_nothing(Only((), ("pdf",)), ["LICENSE"])
-    assert "..." in why_nothing(Only(("x",)), [f"folder {n}/a.md" for n in range(20)])
+    assert "None of them has a date." in why_nothing(Only(before="2027-01-01"), {"a.md": ""})
+    assert "the types are none" in why_nothing(Only((), ("pdf",)), {"LICENSE": ""})
+    assert "..." in why_nothing(Only(("x",)), {f"folder {n}/a.md": "" for n in range(20)})
 
 
 def test_a_question_is_scoped_before_it_is_asked(settings: Settings) -> None:
@@ -145,3 +174,6 @@ def test_a_question_is_scoped_before_it_is_asked(settings: Settings) -> None:
 def test_what_is_searched_is_said_in_words() -> None:
     assert EVERYWHERE.told() == ""
     assert Only(("reports", "old"), ("pdf",)).told() == "Only documents in reports or old, of type pdf."
+    dated = Only((), (), "2026-01-01", "2026-06-01")
+    assert dated.told() == "Only documents changed since 2026-01-01, changed before 2026-06-01."
+    assert split_filter(f"why so? {dated}") == ("why so?", dated)

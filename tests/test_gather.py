@@ -1,22 +1,27 @@
-"""What a training reads before it learns: a search by words that needs no index made beforehand."""
+"""What a training reads before it learns: who bears witness by words, and which questions have no answer."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from fakes import NOON
+from fakes import NOON, make_answer
 from rag.errors import NotEnoughFeedback
+from rag.feedback import rate_answer
 from rag.index import corpus_chunks, load_corpus
 from rag.prepare import index
-from rag.records import LabelledPair
-from rag.settings import Settings
-from rag.store import open_store
+from rag.records import LabelledPair, normalise_query
+from rag.settings import ROOT, Settings
+from rag.store import Store, open_store
+from train.abstain import ENOUGH_KNOWN, FOREIGN, VOTED, WRITTEN
 from train.credit import DEPTH
-from train.gather import witness
+from train.gather import MOST_FOREIGN, gather_synthetic, without_answer, witness
 from train.prospect import Order, prospect
+from train.synthesize import Question
 
 
 def test_words_bear_witness_also_where_the_base_model_has_no_table_yet(
@@ -31,6 +36,51 @@ def test_words_bear_witness_also_where_the_base_model_has_no_table_yet(
         rank_of = witness(store, other, corpus, [said])
     assert rank_of(chunk.text.upper(), chunk.id) == 1
     assert rank_of(chunk.text, "no chunk") == rank_of("what nobody asked", chunk.id) == DEPTH
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    with closing(open_store(settings.lancedb)) as opened:
+        yield opened
+
+
+def test_what_a_file_lists_without_a_section_and_what_raters_miss_has_no_answer(
+    settings: Settings, store: Store
+) -> None:
+    questions = [Question("Who pays?"), Question("What does the cat drink?", "cats.md"), Question("what do cats EAT?")]
+    store.put_answer(make_answer(query="Why so?"))
+    rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True, reason="not in the documents")
+    found = without_answer(settings, store, questions, ["What do cats eat?"])
+    assert (found[WRITTEN], found[VOTED]) == (["Who pays?"], ["Why so?"])
+
+
+def test_questions_about_something_else_stand_in_where_few_are_known(settings: Settings, store: Store) -> None:
+    few = without_answer(settings, store, [Question("Who pays?")])
+    assert len(few[FOREIGN]) == MOST_FOREIGN
+    assert without_answer(settings, store, [Question("Who pays?")]) == few  # the same ones every time
+    enough = [Question(f"Who pays {n}?") for n in range(ENOUGH_KNOWN)]
+    assert set(without_answer(settings, store, enough)) == {WRITTEN}
+
+
+@pytest.mark.parametrize("docs", [ROOT / "docs", ROOT, ROOT / "docs" / "concepts"])
+def test_the_apps_own_questions_are_not_foreign_to_its_own_documents(
+    settings: Settings, store: Store, docs: Path
+) -> None:
+    assert without_answer(settings.model_copy(update={"docs": (docs,)}), store, []) == {}
+
+
+def test_only_what_is_worded_as_people_ask_sets_a_threshold(settings: Settings) -> None:
+    lines = [{"question": f"What is said {n}?", "source": "cats.md"} for n in range(3)] + [{"question": "Who pays?"}]
+    (settings.docs[0] / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for n in range(60):
+        (settings.docs[0] / f"{n}.md").write_text(f"# House {n}\n\n" + "The dog keeps one bone in the garden. " * 4)
+    index(settings)
+    with closing(open_store(settings.lancedb)) as store:
+        gathered = gather_synthetic(store, settings, corpus_chunks(store, load_corpus(settings).id))
+    asked = {pair.query for pair in gathered.pairs if pair.query.startswith("What is said")}
+    assert len(asked) == 3
+    assert {normalise_query(pair.query) for pair in gathered.pairs} - {*map(normalise_query, asked)} == gathered.unasked
+    assert gathered.absent[WRITTEN] == ["Who pays?"]
 
 
 def test_ratings_of_which_none_can_judge_are_refused_before_anything_is_trained(settings: Settings) -> None:

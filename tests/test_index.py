@@ -122,12 +122,12 @@ def test_two_models_have_two_tables(settings: Settings, other_tiny_model: Path) 
 
 
 def test_a_chunk_is_never_longer_than_either_model_reads(settings: Settings) -> None:
-    (settings.docs[0] / "long.md").write_text("the cat eats fish and the dog eats bone " * 60)
+    (settings.docs[0] / "long.md").write_text("# Cats and dogs\n\n" + "the cat eats fish and the dog eats bone " * 60)
     greedy = settings.model_copy(update={"chunk_tokens": 500})  # the tiny model reads 64
     index(greedy)
     model = embed.load_embedder(settings.base_model, settings)
     chunks = corpus_chunks(open_store(settings.lancedb), load_corpus(greedy).id)
-    assert max(model.count_tokens([chunk.text for chunk in chunks])) <= model.max_tokens
+    assert max(model.count_tokens([chunk.embedded for chunk in chunks])) <= model.max_tokens
 
 
 def test_a_chunk_is_a_slice_of_the_stored_text(settings: Settings) -> None:
@@ -341,3 +341,47 @@ def test_another_base_model_cuts_anew_what_was_parsed_before(
         kept.write_bytes(b"broken")
     index(settings.model_copy(update={"chunk_tokens": 30}))
     assert len(parsings) == 2
+
+
+def test_a_chunk_under_another_heading_is_embedded_anew(settings: Settings, model: Counting) -> None:
+    index(settings)
+    cats = settings.docs[0] / "cats.md"
+    cats.write_text(cats.read_text().replace("## Food", "## Meals\n\nAt noon.\n\n### Fish"))
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    known = store.document_hashes(corpus.id)
+    indexing.update_documents(store, corpus, indexing.read_files(settings, corpus, known, (model.count_tokens, 32)))
+    table = update_vectors(store, corpus.id, model)
+    chunks = corpus_chunks(store, corpus.id)
+    vectors = store.vectors(table, [chunk.id for chunk in chunks])
+    expected = model.inner.embed_documents([chunk.embedded for chunk in chunks])
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_documents_are_written_and_read_many_at_once_but_never_more_than_memory_takes(
+    settings: Settings, model: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(12):
+        (settings.docs[0] / f"n{n:02}.md").write_text(f"Note {n}. " + "x" * (5 * n))
+    calls: dict[str, list[int]] = {"put_documents": [], "documents_of": []}
+    for name, seen_sizes in calls.items():
+        act = getattr(Store, name)
+
+        def counted(
+            self: Store, corpus: str, given: list[object], act: object = act, sizes: object = seen_sizes
+        ) -> object:
+            sizes.append(len(given))  # type: ignore[attr-defined]
+            return act(self, corpus, given)  # type: ignore[operator]
+
+        monkeypatch.setattr(Store, name, counted)
+    index(settings)
+    assert calls == {"put_documents": [14], "documents_of": [14]}
+    monkeypatch.setattr(indexing, "IN_LIST", 5)
+    monkeypatch.setattr(indexing, "HELD_CHARS", 100)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    sources = {source for source, _, _ in store.sizes(corpus.id)}
+    lengths = {source: len(store.documents(corpus.id, source)[0].text) for source in sorted(sources)}
+    groups = list(indexing._in_groups(lengths))
+    assert [source for group in groups for source in group] == sorted(sources)
+    assert all(len(group) <= 5 for group in groups)
+    assert all(len(group) == 1 or sum(map(lengths.__getitem__, group)) <= 100 for group in groups)
+    assert any(len(group) == 5 or sum(map(lengths.__getitem__, group)) > 60 for group in groups)

@@ -12,15 +12,14 @@ import pytest
 
 from pdfs import make_pdf
 from rag.errors import NoDocuments, Unreadable
+from rag.files import Found, find_files
 from rag.ingest import (
     MAX_FILE_BYTES,
     Corpus,
-    Found,
     Outcome,
     Skipped,
     Unchanged,
     corpus_of,
-    find_files,
     ingest,
     read_document,
 )

@@ -13,7 +13,8 @@ import pytest
 
 from pdfs import make_pdf
 from rag.errors import NoDocuments, Unreadable
-from rag.ingest import UPLOADS, Outcome, Skipped, Unchanged, ingest
+from rag.files import UPLOADS
+from rag.ingest import Outcome, Skipped, Unchanged, ingest
 from rag.links import WEEK, Pages, _leads_inside, addresses
 from rag.records import Document
 

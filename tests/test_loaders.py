@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from office import edit_zip, make_docx, make_epub, make_pptx, make_xlsx
 from pdfs import make_pdf
 from rag.drafts import Extract, decode, normalise
 from rag.errors import Unreadable
@@ -206,3 +208,102 @@ def test_a_document_of_a_kind_that_is_not_read_says_what_to_save_it_as(suffix: s
     with pytest.raises(Unreadable, match=rf"not read: save it as \.{OUTDATED[suffix][1:]}$"):
         LOADERS[suffix](b"anything")
     assert OUTDATED[suffix] in LOADERS
+
+
+def dated(meta: str) -> bytes:
+    return PAGE.replace("<title>", f"{meta}<title>").encode()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data", "date"),
+    [
+        (".md", b"---\ntitle: A\ndate: 2026-05-31\n---\nText.", "2026-05-31"),
+        (".md", b"---\ndate: 2024-01-01\nlastmod: '2026-05-31T10:00:00Z'\n---\nText.", "2026-05-31"),
+        (".md", b"---\ndate: yesterday\n---\nText.", ""),
+        (".md", b"Text. date: 2026-05-31", ""),
+        (".html", dated('<meta property="article:published_time" content="2026-05-31T10:00+02:00">'), "2026-05-31"),
+        (".html", dated('<meta content="2026-05-31" name="date">'), "2026-05-31"),
+        (".pdf", make_pdf("Text."), ""),
+        (".pdf", make_pdf("Text.", date="D:20260531235959+02'00'"), "2026-05-31"),
+        (
+            ".docx",
+            edit_zip(
+                make_docx("Text."),
+                "docProps/core.xml",
+                "2013-12-23T23:15:00Z</dcterms:m",
+                "2026-05-31T08:00:00Z</dcterms:m",
+            ),
+            "2026-05-31",
+        ),
+        (".epub", make_epub("<p>Text.</p>"), ""),
+        (
+            ".epub",
+            edit_zip(
+                make_epub("<p>Text.</p>"), "OEBPS/book.opf", "<dc:title>", "<dc:date>2026-05-31</dc:date><dc:title>"
+            ),
+            "2026-05-31",
+        ),
+        (".html", dated('<meta name="date" content="last May">'), ""),
+        (".csv", b"a,b\n1,2", ""),
+    ],
+)
+def test_a_file_has_the_date_that_it_says_it_was_last_changed_on(suffix: str, data: bytes, date: str) -> None:
+    assert LOADERS[suffix](data).date == date
+
+
+@pytest.mark.parametrize(
+    ("make", "data"), [(".pptx", make_pptx(("A", "b", ""))), (".xlsx", make_xlsx(A=[["b", "c"], ["1", "2"]]))]
+)
+def test_slides_and_sheets_have_a_date_of_their_own(make: str, data: bytes) -> None:
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", LOADERS[make](data).date)
+
+
+TOLD = "<p>Part {} tells how cats sleep most of the day and hunt at night, which surprises their owners.</p>"
+
+
+def exported(*parts: str) -> str:
+    """Return the text of a page that marks no main text, as programs export documents."""
+    body = "".join(part if part.startswith("<") else TOLD.format(part) for part in parts)
+    return load_html(f"<html><head><title>t</title></head><body>{body}</body></html>".encode()).text
+
+
+def test_a_page_that_marks_no_main_text_keeps_its_headings_and_lists() -> None:
+    text = exported(
+        "<h1>Cats</h1>", "one", "<h2>Food</h2><ul><li>fish</li><li>mice<ul><li>grey</li></ul></li></ul>", "two"
+    )
+    assert "# Cats\n" in text
+    assert "## Food\n\n- fish\n- mice\n  - grey\n" in text
+
+
+def test_a_heading_with_a_mark_to_link_to_is_kept() -> None:
+    text = exported(
+        "one", '<div><div><h2><a name="x"></a>Food</h2></div></div>', "two", '<h2>Sleep<a href="#s">¶</a></h2>', "3"
+    )
+    assert "## Food\n" in text
+    assert "## Sleep\n" in text
+
+
+@pytest.mark.parametrize("menu", ["<p>{}</p>", "<ul><li>{}</li></ul>", "<table><tr><td>{}</td></tr></table>"])
+def test_a_menu_is_no_text_also_where_no_main_text_is_marked(menu: str) -> None:
+    links = " | ".join(f'<a href="{n}">Menu entry {n}</a>' for n in range(6))
+    assert "Menu" not in exported(menu.format(links), "<h1>Cats</h1>", "one", "two")
+
+
+def test_code_of_a_page_is_code_and_a_comment_in_it_no_heading() -> None:
+    assert "```\na = 1\n# no heading\n```" in exported("one", "<pre>a = 1\n# no heading\n</pre>", "two")
+    text = exported("one", "<ul><li>item<pre><code>a = 1\n# no heading\n</code></pre></li></ul>", "two")
+    assert [section.heading for section in load_markdown(text.encode()).sections] == [""]
+
+
+def test_a_caption_stands_before_its_table_and_a_list_in_a_cell_within_it() -> None:
+    head = "<caption>Prices</caption><tr><th>Name</th><th>Kinds</th></tr>"
+    table = f"<table>{head}<tr><td>Ink</td><td><ul><li>red</li><li>blue</li></ul></td></tr></table>"
+    text = exported("one", table, "two")
+    assert "Prices\n\n| Name | Kinds |" in text
+    assert "| Ink | red; blue |" in text
+
+
+def test_low_and_high_letters_are_part_of_their_words() -> None:
+    assert "H2O and x2 are" in exported(
+        "one", "<p>H<sub>2</sub>O and x<sup>2</sup> are what this long paragraph is about.</p>", "two"
+    )

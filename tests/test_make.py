@@ -14,7 +14,7 @@ from rag.records import Pair
 from rag.settings import Settings
 from train.choose import FEWEST, LAST
 from train.folder import trained_pairs, trained_recipe
-from train.make import Adapter, Tuner
+from train.make import Adapter, Tuner, as_embedded
 from train.recipe import Recipe
 
 CHUNKS = [
@@ -73,3 +73,18 @@ def test_an_adapter_keeps_the_models_vectors_and_is_saved_beside_its_name(tuner:
     assert trained_recipe(tmp_path / "v1") is None
     served, queries = load_embedder(str(tmp_path / "v1"), tuner.settings), [pair.query for pair in PAIRS[:3]]
     np.testing.assert_array_equal(served.embed_queries(queries), made.embedder.embed_queries(queries))
+
+
+def test_chunks_are_learnt_as_models_read_them_and_what_was_made_of_one_as_it_is() -> None:
+    pass_, key = make_chunk("They expire.", heading="Passes"), make_chunk("They open it.", heading="Keys")
+    pairs = [Pair("how long?", pass_.id, pass_.text, (key.text, "gone")), Pair("what?", key.id, "open it.")]
+    assert [(pair.positive, pair.negatives) for pair in as_embedded(pairs, [pass_, key])] == [
+        ("Passes: They expire.", ("Keys: They open it.", "gone")),
+        ("open it.", ()),
+    ]
+
+
+def test_a_text_that_stands_under_two_headings_is_learnt_under_the_one_that_was_meant() -> None:
+    one, two = make_chunk("Yes.", "a.md", heading="One"), make_chunk("Yes.", "b.md", heading="Two")
+    pairs = [Pair("q", two.id, "Yes."), Pair("q", one.id, "Yes.")]
+    assert [pair.positive for pair in as_embedded(pairs, [one, two])] == ["Two: Yes.", "One: Yes."]

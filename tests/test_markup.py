@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from io import BytesIO
 
+import docx
 import pytest
+from docx.enum.style import WD_STYLE_TYPE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,3 +150,50 @@ def test_a_damaged_file_is_read_or_refused_with_a_reason(data: st.DataObject) ->
         broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
     with suppress(Unreadable):
         load(bytes(broken)).text.encode()
+
+
+def test_a_note_follows_the_block_that_points_to_it() -> None:
+    point = '<sup><a href="#footnote-1">[1]</a></sup>'
+    notes = (
+        '<ol><li id="footnote-1"><p>Some bark. <a href="#r">↑</a></p></li><li id="footnote-2"><p>Alone.</p></li></ol>'
+    )
+    for block, text in {
+        f"<p>Dogs{point} run.</p>": "Dogs[1] run.",
+        f"<ul><li>Dogs{point}</li></ul>": "- Dogs[1]",
+        f"<table><tr><td>Dogs{point}</td></tr></table>": "Dogs[1]",
+    }.items():
+        assert html(f"{block}<h1>Cats</h1><p>Sleep.</p>{notes}") == (
+            f"{text}\n\n[1] Some bark.\n\n# Cats\n\nSleep.\n\n2. Alone."
+        )
+
+
+def test_cells_that_span_rows_and_columns_keep_the_others_in_their_columns() -> None:
+    rows = (
+        "<tr><td>Kind</td><td>Name</td><td>Price</td></tr><tr><td rowspan='2'>Fruit</td><td>Apple</td><td>1</td></tr>"
+        "<tr><td>Pear</td><td>2</td></tr><tr><td colspan='2'>Sum</td><td>3</td></tr>"
+    )
+    assert html(f"<table>{rows}</table>").splitlines()[2:] == [
+        "| Fruit | Apple | 1 |",
+        "| Fruit | Pear | 2 |",
+        "| Sum |  | 3 |",
+    ]
+
+
+def test_code_keeps_its_lines_and_blanks() -> None:
+    assert html("<pre>if a:<br/>    b<br/></pre>") == "if a:\n    b"
+    code = docx.Document()
+    code.styles.add_style("Source Code", WD_STYLE_TYPE.PARAGRAPH)
+    for line in ("if a:", "    b"):
+        code.add_paragraph(line, style="Source Code")
+    data = BytesIO()
+    code.save(data)
+    extract = load_docx(data.getvalue())
+    assert (extract.text.strip(), outline(extract)) == ("if a:\n    b", [("", ["code"])])
+
+
+def test_a_formula_is_text() -> None:
+    run = "<m:r><m:t>{}</m:t></m:r>"
+    half = f"<m:f><m:num>{run.format(1)}</m:num><m:den>{run.format('x&lt;2')}</m:den></m:f>"
+    xml = f"<m:oMathPara xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math'><m:oMath>{half}</m:oMath></m:oMathPara>"
+    data = edit_zip(make_docx("before", "END"), "word/document.xml", "<w:r><w:t>END</w:t></w:r>", xml)
+    assert load_docx(data).text.strip() == "before\n\n1/x<2"

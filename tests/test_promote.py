@@ -1,6 +1,8 @@
 """The gate, case by case, and what applying a verdict leaves behind."""
 
+import json
 import math
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +17,11 @@ from rag.ingest import Corpus
 from rag.online import WinRate
 from rag.prepare import index
 from rag.registry import START_WEIGHTS, Registry, Version
+from rag.retrieve import Arms
 from rag.settings import Settings
 from rag.stats import queries_needed, share_interval
 from rag.store import Store, open_store
+from rag.weights import ADAPTER, MATRIX
 from train.folds import ENOUGH_HELD_OUT
 from train.promote import (
     CHAMPION_WINS,
@@ -231,7 +235,7 @@ def version(corpus: Corpus, embedder: Embedder, verdict: str = "promote") -> Ver
 def test_a_promoted_version_has_its_whole_table_and_serves(indexed) -> None:
     settings, store, corpus, embedder = indexed
     registry, chunks = Registry(settings.models), corpus_chunks(store, corpus.id)
-    vectors = embedder.embed_documents([chunk.text for chunk in chunks])
+    vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder), registry, store, corpus.id, embedder, chunks, vectors)
     champion = registry.champion(corpus.folders_id)
     assert champion is not None
@@ -245,7 +249,7 @@ def test_a_promoted_version_has_its_whole_table_and_serves(indexed) -> None:
 def test_documents_that_came_while_it_was_trained_are_in_its_table_too(indexed) -> None:
     settings, store, corpus, embedder = indexed
     chunks = corpus_chunks(store, corpus.id)[1:]
-    vectors = embedder.embed_documents([chunk.text for chunk in chunks])
+    vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
     assert is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
 
@@ -254,7 +258,7 @@ def test_the_champions_table_survives_a_promotion(indexed) -> None:
     settings, store, corpus, embedder = indexed
     before = store.chunk_table(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
     chunks = corpus_chunks(store, corpus.id)
-    vectors = embedder.embed_documents([chunk.text for chunk in chunks])
+    vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
     assert is_level(store, corpus.id, before)
 
@@ -262,7 +266,7 @@ def test_the_champions_table_survives_a_promotion(indexed) -> None:
 def test_a_kept_version_is_recorded_and_serves_nobody(indexed) -> None:
     settings, store, corpus, embedder = indexed
     registry, chunks = Registry(settings.models), corpus_chunks(store, corpus.id)
-    vectors = embedder.embed_documents([chunk.text for chunk in chunks])
+    vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder, "keep"), registry, store, corpus.id, embedder, chunks, vectors)
     assert [each.verdict for each in registry.versions()] == ["keep"]
     assert registry.champion(corpus.folders_id) is None
@@ -304,3 +308,65 @@ def test_what_is_not_there_is_refused_and_changes_nothing(indexed) -> None:
     with pytest.raises(UnknownVersion, match="nothing to roll back"):
         roll_back(settings, store, corpus, quiet)
     assert registry.champion(corpus.folders_id) is None
+
+
+def test_the_start_weights_can_be_promoted_by_hand_and_that_is_logged_and_rolled_back(indexed) -> None:
+    settings, store, corpus, embedder = indexed
+    registry = Registry(settings.models)
+    registry.add(version(corpus, embedder))
+    promote_by_hand(settings, store, corpus, "v1", quiet)
+    older = store.chunk_table(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
+    store.delete_chunks(older, list(store.chunk_ids(older))[:1])
+    assert promote_by_hand(settings, store, corpus, START_WEIGHTS, quiet) == START_WEIGHTS
+    assert registry.champion(corpus.folders_id) is None
+    assert is_level(store, corpus.id, older)
+    assert [(move.name, move.by, move.reason) for move in registry.moves(corpus.folders_id)][1:] == [
+        (START_WEIGHTS, "hand", "by hand")
+    ]
+    assert roll_back(settings, store, corpus, quiet) == "v1"
+
+
+def test_a_deleted_version_is_not_gone_back_to_and_what_is_there_instead_is_named(indexed) -> None:
+    settings, store, corpus, embedder = indexed
+    registry = Registry(settings.models)
+    for name in ("v1", "v2", "v3"):
+        if name != "v1":
+            (settings.models / name).symlink_to(settings.models / "v1")
+        registry.add(replace(version(corpus, embedder), name=name))
+        promote_by_hand(settings, store, corpus, name, quiet)
+    (settings.models / "v2").unlink()
+    arms = Arms(settings, store, corpus)
+    gone = re.escape(str(settings.models / "v2"))
+    with pytest.raises(UnknownVersion, match=f"v2 cannot serve: {gone} is gone.*`python -m train promote v1`$"):
+        roll_back(settings, store, corpus, quiet)
+    assert arms.refresh() is False  # nothing moved, and the chat serves on
+    assert (arms.current("tuned").model, arms.trouble) == ("v3", "")
+    assert promote_by_hand(settings, store, corpus, "v1", quiet) == "v1"
+    assert arms.refresh()
+    (settings.models / "v3").unlink()
+    with pytest.raises(UnknownVersion, match=f"v3 cannot serve: .*`python -m train promote {START_WEIGHTS}`$"):
+        roll_back(settings, store, corpus, quiet)
+    assert promote_by_hand(settings, store, corpus, START_WEIGHTS, quiet) == START_WEIGHTS
+
+
+def test_an_adapter_whose_model_was_deleted_is_not_gone_back_to(indexed) -> None:
+    settings, store, corpus, embedder = indexed
+    registry = Registry(settings.models)
+    fitted = settings.models / "v2"
+    fitted.mkdir()
+    (fitted / ADAPTER).write_text(json.dumps({"model": "../v9", "fingerprint": "f"}))
+    np.save(fitted / MATRIX, np.eye(2, dtype=np.float32))
+    registry.add(replace(version(corpus, embedder), name="v2"))
+    with pytest.raises(
+        UnknownVersion, match=rf"v2 cannot serve: {re.escape(str(settings.models.resolve()))}/v9 is gone"
+    ):
+        promote_by_hand(settings, store, corpus, "v2", quiet)
+
+
+def test_a_champion_whose_folder_was_deleted_is_rolled_back(indexed) -> None:
+    settings, store, corpus, embedder = indexed
+    registry = Registry(settings.models)
+    registry.add(version(corpus, embedder))
+    registry.promote(corpus.folders_id, "v1")
+    (settings.models / "v1").unlink()
+    assert roll_back(settings, store, corpus, quiet) == START_WEIGHTS

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.records import Document, Span, chunks_of, content_id, normalise_query
+from fakes import make_chunk
+from rag.records import HEADING_BYTES, Document, Span, chunks_of, content_id, normalise_query
 
 
 def test_parts_do_not_run_into_each_other() -> None:
@@ -28,3 +29,16 @@ def test_the_same_text_twice_in_a_document_is_two_chunks() -> None:
     first, second = chunks_of(Document("d", "a.md", "A", "1", "x x", (Span(0, 1), Span(2, 3))))
     assert first.text == second.text
     assert first.id != second.id
+
+
+def test_a_model_reads_a_chunk_behind_its_headings_and_people_read_it_as_it_stands() -> None:
+    chunk = make_chunk("They expire after a year.", heading="Handbook > Passes > Guests")
+    assert chunk.embedded == "Handbook > Passes > Guests: They expire after a year."
+    assert make_chunk("They expire.", heading="").embedded == "They expire."
+
+
+def test_of_a_long_path_the_inner_headings_are_read_and_of_a_long_heading_its_beginning() -> None:
+    deep = make_chunk("x", heading=f"{'outer ' * 20} > {'middle ' * 10} > inner")
+    assert deep.embedded == f"{'middle ' * 10} > inner: x"
+    long = make_chunk("x", heading="長" * 100)  # 300 bytes
+    assert long.embedded == f"{'長' * (HEADING_BYTES // 3)}: x"

@@ -47,9 +47,52 @@ def test_promoting_the_champion_again_leaves_one_step_to_roll_back(registry: Reg
     assert registry.rollback("docs") is None
 
 
+def test_the_start_weights_can_be_promoted_like_a_version_and_rolled_back(registry: Registry) -> None:
+    registry.promote("docs", START_WEIGHTS)
+    assert registry.moves("docs") == []  # they serve already
+    registry.promote("docs", "v1")
+    registry.promote("docs", START_WEIGHTS, "hand", "by hand")
+    assert registry.champion("docs") is None
+    assert registry.rollback("docs") == V1
+    registry.promote("docs", START_WEIGHTS)
+    registry.promote("docs", "v2")
+    assert registry.rollback("docs") is None
+    assert [(move.name, move.reason) for move in registry.moves("docs")] == [
+        ("v1", ""),
+        (START_WEIGHTS, "by hand"),
+        ("v1", f"back from {START_WEIGHTS}"),
+        (START_WEIGHTS, ""),
+        ("v2", ""),
+        (START_WEIGHTS, "back from v2"),
+    ]
+
+
+def test_what_served_before_is_named_latest_first_down_to_the_start_weights(registry: Registry) -> None:
+    assert registry.former("docs") == [START_WEIGHTS]
+    for name in ("v1", "v2", "v1"):
+        registry.promote("docs", name)
+    assert registry.former("docs") == ["v2", START_WEIGHTS]  # v1 serves
+
+
 def test_each_documents_folder_has_a_champion_of_its_own(registry: Registry) -> None:
     registry.promote("docs", "v1")
     assert registry.champion("papers") is None
+
+
+def test_a_threshold_belongs_to_a_ranking_and_to_how_its_documents_are_cut(registry: Registry) -> None:
+    before = registry.stamp()
+    registry.set_abstain_below("corpus", {"f1": 0.4, "f2": None})
+    assert registry.abstain_below("corpus", "f1") == 0.4
+    assert registry.abstain_below("corpus", "f2") is None
+    assert registry.abstain_below("other", "f1") is None
+    assert registry.stamp() != before
+
+
+def test_a_later_measurement_replaces_a_threshold_and_leaves_the_others(registry: Registry) -> None:
+    registry.set_abstain_below("corpus", {"f1": 0.4, "f2": 0.3})
+    registry.set_abstain_below("corpus", {"f1": None, "f3": 0.5})
+    registry.promote("docs", "v1")
+    assert [registry.abstain_below("corpus", name) for name in ("f1", "f2", "f3")] == [None, 0.3, 0.5]
 
 
 def test_another_process_sees_a_promotion_and_its_stamp(registry: Registry) -> None:

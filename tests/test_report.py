@@ -15,6 +15,7 @@ from rag.records import LabelledPair, Pair, Qrels
 from rag.registry import Version
 from rag.settings import Settings
 from rag.stats import GATE, Interval
+from train.abstain import WRITTEN, Near, abstaining
 from train.evaluate import Run, scores_of
 from train.facts import (
     Data,
@@ -31,8 +32,9 @@ from train.facts import (
 )
 from train.folds import Trial
 from train.pairs import make_pairs
+from train.precision import Choice, Measured
 from train.promote import decide
-from train.report import write_report
+from train.report import NOT_SERVING, write_report
 from train.split import Split, alike
 
 WON, GAINED, LOST, TIED = "won a lot", "won a little", "lost | pipes\nand <b>tags</b>", "tied"
@@ -42,6 +44,14 @@ IDS = [chunk.id for chunk in CHUNKS]
 RIGHT = IDS[0]
 # at which rank each model has the right chunk; 0 is nowhere among the ten
 CHAMPION, CHALLENGER = (0, 3, 1, 2), (1, 2, 4, 2)
+
+
+APART = Near(np.array([0.6] * 30 + [0.1] * 5), np.full(35, 0.5), np.array([True] * 30 + [False] * 5))
+FEW = Near(np.full(3, 0.6), np.full(3, 0.5), np.ones(3, np.bool_))
+ABSTAINING = {
+    "base": abstaining("b", FEW, {WRITTEN: np.full(20, 0.2)}),
+    "challenger": abstaining("c", APART, {WRITTEN: np.full(20, 0.2)}),
+}
 
 
 def ranked(*ranks: int) -> dict[str, list[str]]:
@@ -127,6 +137,29 @@ def test_every_model_has_its_metrics_and_its_cost_at_every_dimension(tmp_path: P
     # ranks 1, 2, 4, 2: mrr (1 + 1/2 + 1/4 + 1/2) / 4, ndcg (1 + 0.631 + 0.431 + 0.631) / 4
     assert "| challenger | v3 | 8 | 0.250 | 1.000 | 0.562 | 0.673 | 3.20 MB | 1.50 ms |" in rows
     assert "| champion | v2 | 4 | 0.000 | 0.000 | 0.000 | 0.000 | 1.60 MB | 0.75 ms |" in rows
+
+
+def test_the_page_says_when_each_model_does_not_know(tmp_path: Path) -> None:
+    told = section(page(tmp_path, facts(abstaining=ABSTAINING)), "When it says that it does not know")
+    assert "- challenger: declines below a cosine of 0.600: recall 100% of 20 [84%, 100%] questions without" in told
+    assert "- base: never declines by the cosine: 3 questions find their passage, need 24" in told
+    assert "| challenger | v3 | 0.600 | 1.00 | 1.00 | 0% of 30 [0%, 11%] | 100% of 5 [57%, 100%] |" in told
+    assert "| base | builtin | never | - | - | 0% of 3 " in told
+    metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["abstaining"]["challenger"]
+    assert (metrics["below"], metrics["precision"], metrics["recall"]["n"]) == (0.6, 1.0, 20)
+
+
+def test_the_page_says_which_precision_serves_and_what_that_rests_on(tmp_path: Path) -> None:
+    title = "Precision that both arms serve in"
+    assert section(page(tmp_path, facts()), title).strip() == NOT_SERVING
+    measured = [Measured("base", "int8", 0.5999, Interval(-0.0012, -0.004, 0.002), 52.7, 3.7)]
+    choice = Choice("int8", "the fastest", measured, {"bf16": "base: no"}, n=300, chunks=735)
+    told = section(page(tmp_path, facts(precision=choice)), title)
+    assert "int8: the fastest." in told
+    assert "On 300 queries that judge and 735 chunks" in told
+    assert "| base | int8 | 0.5999 | -0.0012 [-0.0040, +0.0020] | 52.7 | 3.7 ms |" in told
+    assert "- bf16: base: no" in told
+    assert json.loads((tmp_path / "metrics.json").read_text("utf-8"))["precision"]["precision"] == "int8"
 
 
 def test_the_page_explains_which_dimension_would_be_enough(tmp_path: Path) -> None:

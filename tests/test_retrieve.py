@@ -217,7 +217,7 @@ def test_a_reranker_reads_more_candidates_than_are_shown(codes: tuple[Store, Arm
 
 def test_near_duplicates_are_not_shown_together(settings: Settings) -> None:
     for n in range(8):
-        (settings.docs[0] / f"copy{n}.md").write_text("# Copies\n\nThe cat drinks warm milk at night, every day.\n")
+        (settings.docs[0] / f"copy{n}.md").write_text("The cat drinks warm milk at night, every day.\n")
     index(settings)
     store = open_store(settings.lancedb)
     served = Arms(settings, store, load_corpus(settings)).current("base")
@@ -293,6 +293,24 @@ def test_a_promotion_and_a_rollback_are_followed(settings: Settings, arms: Arms,
     assert arms.refresh()
     assert arms.current("tuned").model == START_WEIGHTS
     assert not arms.refresh()
+
+
+def test_a_champion_brings_the_threshold_of_its_own_ranking(
+    settings: Settings, arms: Arms, other_tiny_model: Path
+) -> None:
+    version, corpus = add_version(settings, other_tiny_model), load_corpus(settings)
+    registry, start = Registry(settings.models), arms.current("tuned").embedder.query_fingerprint
+    learnt = load_embedder(str(other_tiny_model), settings).query_fingerprint
+    registry.set_abstain_below(corpus.id, {start: 0.3, learnt: 0.6})
+    assert arms.current("tuned").abstain_below is None
+    assert not arms.refresh()  # no arm's model changed, but its threshold did
+    assert [arms.current(arm).abstain_below for arm in ARMS] == [0.3, 0.3]
+    registry.promote(corpus.folders_id, version.name)
+    arms.refresh()
+    assert [arms.current(arm).abstain_below for arm in ARMS] == [0.3, 0.6]
+    registry.rollback(corpus.folders_id)
+    arms.refresh()
+    assert arms.current("tuned").abstain_below == 0.3
 
 
 def test_a_champion_without_a_table_of_its_own_is_never_searched_with_anothers(

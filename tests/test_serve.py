@@ -5,15 +5,19 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
+from chat.card import Card
 from fakes import completion, endpoint, stream
 from rag.duel import Done, Failed
 from rag.errors import NotIndexed
 from rag.feedback import rate_answer
 from rag.prepare import index
-from rag.records import Arm, Side
+from rag.prompt import DONT_KNOW
+from rag.records import ARMS, Arm, Side
+from rag.registry import Registry
 from rag.serve import Serving, open_serving
 from rag.settings import Settings
 
@@ -57,6 +61,40 @@ async def test_an_llm_answers_both_arms_from_the_same_prompt(settings: Settings)
         requests[0]["messages"][1]["content"].splitlines()[1] == requests[1]["messages"][1]["content"].splitlines()[1]
     )  # type: ignore[index]
     assert any("Tokens are estimated" in note for note in serving.notes())
+
+
+async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Settings, other_tiny_model: Path) -> None:
+    settings = settings.model_copy(update={"base_model": str(other_tiny_model)})
+    index(settings)
+    serving = open_serving(settings)
+    base, tuned = (serving.served(arm).embedder.query_fingerprint for arm in ARMS)
+    assert {type(event) for event in (await answers(serving)).values()} == {Done}
+    assert not any(event.answer.abstained for event in (await answers(serving)).values() if isinstance(event, Done))
+    Registry(settings.models).set_abstain_below(serving.corpus.id, {base: 1.01, tuned: -1.0})
+    serving.refresh()  # as the running chat does when the registry was written
+    done = await answers(serving)
+    told = {arm: event.answer for arm, event in done.items() if isinstance(event, Done)}
+    assert {arm: answer.abstained for arm, answer in told.items()} == {"base": True, "tuned": False}
+    assert told["base"].text == DONT_KNOW
+    assert (len(told["base"].hits), told["base"].cited) == (len(told["tuned"].hits), ())
+    assert serving.store.get_answer(told["base"].id) is not None  # so it can be rated, and its passages marked
+
+
+async def test_declining_by_the_cosine_looks_like_any_other_abstention(settings: Settings) -> None:
+    index(settings)
+    by_answerer = open_serving(settings)
+    cards = []
+    for below in (None, 1.01):
+        ranking = by_answerer.served("base").embedder.query_fingerprint
+        Registry(settings.models).set_abstain_below(by_answerer.corpus.id, {ranking: below})
+        serving = open_serving(settings)
+        card = Card()
+        async with aclosing(serving.ask("zzz qqq vvv", sides=SIDES, duel_id="duel")) as events:
+            async for event in events:
+                card.take(SIDES[event.arm], event)
+        cards.append([{**view, "answer": ""} for view in card.props["sides"]])
+    assert cards[0] == cards[1]
+    assert {view["text"] for view in cards[0]} == {DONT_KNOW}
 
 
 async def test_an_endpoint_that_is_down_fails_both_arms_in_words(settings: Settings) -> None:

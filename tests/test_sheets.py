@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from io import BytesIO
 
+import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,3 +117,24 @@ def test_a_sheet_that_is_data_rather_than_a_document_says_so() -> None:
 def test_no_value_is_lost(rows: list[list[str]]) -> None:
     text = load_xlsx(make_xlsx(A=[[f"'{cell}" for cell in row] for row in rows])).text
     assert all(cell.replace("|", "\\|") in text or cell in text for row in rows for cell in row)
+
+
+def test_a_number_is_shown_with_its_percent_or_its_currency() -> None:
+    book, data = openpyxl.Workbook(), BytesIO()
+    shown = {0.125: "0.0%", 3: '#,##0.00 "€"', 4.5: "[$£-809]#,##0.00", 6: "[$-407]0.00", 3.3000000000000003: "General"}
+    book.active.append(list(shown))
+    for cell, style in zip(book.active[1], shown.values(), strict=True):
+        cell.number_format = style
+    book.save(data)
+    assert load_xlsx(data.getvalue()).text == "# Sheet\n\n12.5% | 3 € | 4.5 £ | 6 | 3.3\n\n"
+
+
+def test_a_duration_is_told_in_hours() -> None:
+    row = [timedelta(hours=26, minutes=5), timedelta(seconds=61)]
+    assert "26:05 | 0:01:01" in load_xlsx(make_xlsx(A=[row])).text
+
+
+def test_formulas_without_a_stored_value_are_told() -> None:
+    extract = load_xlsx(make_xlsx(A=[["Price", "Tax"], [3, "=A2*0.2"], [4, "=A3*0.2"]]))
+    assert extract.lost.startswith("2 formulas in it have no stored value: ")
+    assert load_xlsx(make_xlsx(A=PEOPLE)).lost == ""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
+from zipfile import ZipFile
 
 import pptx
 import pytest
 from pptx.util import Inches
 
-from office import make_docx, make_pptx
+from office import edit_zip, make_docx, make_pptx
 from rag.errors import Unreadable
 from rag.slides import load_pptx
 
@@ -43,3 +45,24 @@ def test_tables_and_groups_are_read_in_their_place() -> None:
 def test_what_are_no_slides_says_so(data: bytes) -> None:
     with pytest.raises(Unreadable, match="save it anew"):
         load_pptx(data)
+
+
+MATH = """<mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006">
+<mc:Choice xmlns:a14="http://schemas.microsoft.com/office/drawing/2010/main" Requires="a14">BOX</mc:Choice>
+<mc:Fallback/></mc:AlternateContent>"""
+FORMULA = """<a14:m><m:oMathPara xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"><m:oMath><m:r>
+<m:t>E=m</m:t></m:r><m:sSup><m:e><m:r><m:t>c</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup></m:sSup></m:oMath>
+</m:oMathPara></a14:m>"""
+
+
+def test_a_box_with_a_formula_is_read_and_its_formula_too() -> None:
+    data = make_pptx(("Energy", "It is PLACE always.", ""))
+    part = "ppt/slides/slide1.xml"
+    with ZipFile(BytesIO(data)) as opened:
+        slide = opened.read(part).decode()
+    (box,) = [found for found in re.findall("<p:sp>.*?</p:sp>", slide, re.DOTALL) if "PLACE" in found]
+    before, run, after = re.split("(<a:r>.*?PLACE.*?</a:r>)", box, flags=re.DOTALL)
+    assert run
+    parts = f"{before}<a:r><a:t>It is </a:t></a:r>{FORMULA}<a:r><a:t> always.</a:t></a:r>{after}"
+    text = load_pptx(edit_zip(data, part, box, MATH.replace("BOX", parts))).text
+    assert text == "# Slide 1: Energy\n\nIt is E=mc^2 always.\n\n"

@@ -8,7 +8,7 @@ import pytest
 
 from chat.sources import AROUND, CHANGED, around
 from fakes import make_chunk
-from rag.ingest import locate
+from rag.files import locate
 from rag.records import Document, content_id
 
 

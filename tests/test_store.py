@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import StoreFailed
-from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair
+from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair, chunks_of
 from rag.rows import COMPACT_EVERY
 from rag.store import Store, open_store
 from rag.tables import RATINGS, SCHEMAS, keyed_row, to_arrow
@@ -292,3 +292,13 @@ def test_two_processes_that_find_a_home_of_an_earlier_version_both_write(tmp_pat
     assert {rating.rater for rating in stores[0].ratings()} == {"ann", "rater 0", "rater 1"}
     for store in stores:
         store.close()
+
+
+def test_documents_are_listed_and_outlined_without_their_texts(store: Store) -> None:
+    first = Document("d1", "b.md", "Bees", "h", "Buzz. Hum.", (Span(0, 5, "Bees"), Span(6, 10, "Bees > Sound", 2)))
+    second = Document("d2", "a.md", "", "h", "Empty of chunks.", ())
+    store.put_documents("c", [first, second])
+    store.put_documents("other", [first])
+    assert store.sizes("c") == [("a.md", "", 0), ("b.md", "Bees", 2)]
+    assert store.outline("c") == [replace(chunk, text="") for chunk in chunks_of(first)]
+    assert store.outline("nothing") == store.sizes("nothing") == []

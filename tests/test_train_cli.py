@@ -174,6 +174,11 @@ def test_a_training_that_wins_serves_and_leaves_its_report(use, world: World) ->
     metrics = json.loads((settings.runs / "v1" / "metrics.json").read_text())
     means = {role: metrics["means"][role]["32"]["ndcg@10"] for role in ("base", "champion", "challenger")}
     assert means["challenger"] > means["champion"] == means["base"]
+    abstains = metrics["abstaining"]["challenger"]
+    serving = load_embedder(str(registry.model_folder(version)), settings)
+    assert abstains["fingerprint"] == serving.query_fingerprint
+    assert registry.abstain_below(corpus.id, serving.query_fingerprint) == abstains["below"] is not None
+    assert (abstains["of"]["found"]["n"] + abstains["of"]["missed"]["n"], abstains["of"]["foreign"]["n"]) == (80, 100)
     store = open_store(settings.lancedb)
     assert is_level(store, corpus.id, store.chunk_table(corpus.id, version.fingerprint))
     (move,) = registry.moves(corpus.folders_id)
@@ -313,8 +318,13 @@ def test_versions_are_listed_promoted_by_hand_and_rolled_back(use, capsys) -> No
     assert [line[:4] for line in capsys.readouterr().out.splitlines()] == ["* st", "  v1", "  v2"]
     assert main(["rollback"]) == 2
     assert "nothing to roll back" in capsys.readouterr().err
+    assert main(["promote", "v1"]) == 0
+    capsys.readouterr()
+    assert main(["promote", *START_WEIGHTS.split()]) == 0
+    assert f"{START_WEIGHTS} serves now; a running chat follows" in capsys.readouterr().out
+    assert champion(settings) is None
     movers = [move.by for move in Registry(settings.models).moves(load_corpus(settings).folders_id)]
-    assert movers == ["gate", "rollback", "hand", "hand", "rollback", "rollback"]
+    assert movers == ["gate", "rollback", "hand", "hand", "rollback", "rollback", "hand", "hand"]
 
 
 def test_labels_whose_text_is_gone_are_counted(use, world: World, capsys, tmp_path: Path) -> None:

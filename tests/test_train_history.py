@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from rag.stats import METRICS
-from test_report import facts
+from test_report import ABSTAINING, facts
 from train.evaluate import Scores
 from train.history import compare, show
 from train.report import write_report
@@ -25,6 +25,14 @@ def test_a_version_is_shown_with_its_verdict_numbers_and_report(tmp_path: Path) 
     )
     assert "challenger  v3       8          0.250       1.000       0.562   0.673" in text
     assert text.endswith(f"report: {report}")
+
+
+def test_a_version_is_shown_with_its_threshold(tmp_path: Path) -> None:
+    given = facts(abstaining=ABSTAINING)
+    write_report(tmp_path, given)
+    text = show(given.version, tmp_path, serves=False)
+    assert "\nchallenger declines below a cosine of 0.600: recall 100% of 20 [84%, 100%]" in text
+    assert "\nbase never declines by the cosine: 3 questions" in text
 
 
 def test_the_version_that_serves_is_shown_as_such(tmp_path: Path) -> None:

@@ -21,14 +21,16 @@ from chat.history import History
 from chat.power import METRICS_FILE, Trained, count_rated, power, trained
 from chat.reports import REPORT, find
 from chat.trainer import LOG_FILE, Trainer
-from chat.training import ELEMENT, Desk
+from chat.training import ELEMENT, Desk, _chunks_for
 from chat.visit import House, Room, Visit
 from rag.errors import TrainingRefused, UnknownVersion
-from rag.index import load_corpus
+from rag.index import corpus_chunks, load_corpus
+from rag.prepare import index
 from rag.records import Chunk, LabelledPair
 from rag.registry import START_WEIGHTS, Registry, Version
 from rag.settings import ROOT, Settings
 from rag.stats import MIN_QUERIES
+from rag.store import open_store
 from rag.underway import Training, read_training
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -352,7 +354,7 @@ class Serving:
 
     def __init__(self, given: Settings) -> None:
         self.corpus = load_corpus(given)
-        self.store = SimpleNamespace(labels=lambda: [], documents=lambda corpus: [])
+        self.store = SimpleNamespace(labels=lambda: [], outline=lambda corpus: [], documents=lambda corpus: [])
 
 
 def desk(bench: Bench, **settings: Any) -> tuple[Desk, Visit]:
@@ -439,3 +441,15 @@ def test_a_training_is_told_apart_from_one_that_began_later() -> None:
     first = Training("python -m train", 1, 1.0, NOON)
     assert first.stage == ""
     assert replace(first, stages=("a", "b"), passed={"a": 1.0}).stage == "b"
+
+
+def test_texts_of_documents_are_read_only_where_a_labelled_passage_is_gone(settings: Settings) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    first, *_ = corpus_chunks(store, corpus.id)
+    known = replace(label("What?", 1), chunk_id=first.id, text=first.text)
+    gone = replace(known, chunk_id="gone")
+    assert {each.text for each in _chunks_for([known], store, corpus.id)} == {""}
+    assert first in _chunks_for([known, gone], store, corpus.id)
+    for labels in ([known], [gone]):
+        assert count_rated(labels, _chunks_for(labels, store, corpus.id)) == 1

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from rag.errors import BadSetting, NotEnoughFeedback, StoreFailed, ThumbtuneError
 from rag.index import load_corpus
+from rag.precision import Precision
 from rag.registry import START_WEIGHTS, Registry
 from rag.settings import Settings, load_settings
 from rag.store import Store, open_store
@@ -23,7 +24,7 @@ from train import progress
 from train.asking import let_llm_ask
 from train.clock import GATHERING, Clock, bar, leads, stages
 from train.history import compare, show
-from train.measure import measure_by_file, measure_held_out
+from train.measure import measure_by_file, measure_held_out, measure_precision
 from train.promote import promote_by_hand, roll_back
 from train.prospect import Order, prospect
 from train.recipe import LOSSES
@@ -79,7 +80,8 @@ def build_parser() -> argparse.ArgumentParser:
     two = command("compare", _compare, "measure two versions on the held-out queries of today")
     two.add_argument("version")
     two.add_argument("other")
-    command("promote", _promote, "let a version serve, whatever the gate said").add_argument("version")
+    promote = command("promote", _promote, f"let a version, or the {START_WEIGHTS}, serve, whatever the gate said")
+    promote.add_argument("version", nargs="+", help=f"a version's name, or: {START_WEIGHTS}")
     command("rollback", _rollback, "go back to what served before")
     return parser
 
@@ -185,7 +187,13 @@ def bootstrap_is_done(settings: Settings) -> bool:
 def _promote(given: argparse.Namespace) -> None:
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
-        name = promote_by_hand(settings, store, load_corpus(settings), given.version, bar)
+
+        def measured(reference: str) -> Precision | None:
+            choice = measure_precision(settings, store, reference)
+            print(f"precision: {choice.why}")
+            return choice.precision
+
+        name = promote_by_hand(settings, store, load_corpus(settings), " ".join(given.version), bar, measured)
     print(f"{name} serves now; a running chat follows within seconds")
 
 

@@ -60,7 +60,7 @@ query = query / np.linalg.norm(query)
 LIMITS = (
     "It is meant to find passages in the documents it was trained for, or in others like them. Nothing is known of it "
     "elsewhere, nor of languages that nobody asked in.",
-    "It ranks passages. It does not know whether a passage is true, nor whether there is an answer at all.",
+    "It ranks passages. It does not know whether a passage is true, and hardly whether there is an answer at all.",
     "Its licence follows from the licence of the model it began as and from what the documents allow.",
     "Who has the weights can find out something about the vocabulary of the documents: treat them as confidential as "
     "those.",
@@ -76,6 +76,7 @@ def model_card(facts: Facts) -> str:
     sections = {
         "How to use it": _use(facts, base),
         "How good it is": _quality(facts),
+        "When it does not know": _abstaining(facts),
         "What it learnt from": _learnt(facts),
         "What it is for, and its limits": "\n".join(f"- {limit}" for limit in LIMITS),
         "Made with": plain(str(facts.config.get("libraries", ""))),
@@ -145,6 +146,11 @@ def _quality(facts: Facts) -> str:
         f"with off the shelf had {GATE} {off_the_shelf:.3f}. What its makers decided: `{facts.version.summary}`\n\n"
         + table(["dimensions", *METRICS], rows)
     )
+
+
+def _abstaining(facts: Facts) -> str:
+    measured = facts.abstaining.get("challenger")
+    return f"It {measured.told()}." if measured else "No threshold was measured."
 
 
 def _learnt(facts: Facts) -> str:

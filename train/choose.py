@@ -7,10 +7,13 @@ from those that judge. Step 0, the start model's own weights, is among the state
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import torch
 from sentence_transformers import SentenceTransformer
 from torch import Tensor
 
@@ -23,6 +26,7 @@ FEWEST = 20  # queries; with fewer the choice is a lottery, and the last state i
 MOST = 40  # enough for what is chosen here, and each state looked at costs their pool an embedding
 POOL_RANKS = 6  # chunks of each query that the start model ranks first: with all queries' a pool that is hard enough
 MILDER = (0.5, 0.75)  # shares of the tuned weights in an average with the start model's
+BEST = "best.pt"  # a file beside the checkpoints
 LAST, START = "the last epoch", "the start weights"
 Weights = dict[str, Tensor]
 
@@ -70,14 +74,19 @@ def build_pool(
 class Chooser:
     """Looks at the states of a model while it is tuned, and in the end gives it the one to keep.
 
-    `embedder` embeds by that very model.
+    `embedder` embeds by that very model. The best state is kept in `memory`, where that is given: a training that goes
+    on where it broke off has passed it.
     """
 
-    def __init__(self, model: SentenceTransformer, embedder: Embedder, pool: Pool) -> None:
+    def __init__(self, model: SentenceTransformer, embedder: Embedder, pool: Pool, memory: Path | None = None) -> None:
         self._model, self._embedder, self._pool = model, embedder, pool
         self._start = _copy(model)
         self._values = {START: _judge(pool, *pool.start)}
         self._states: dict[str, Weights] = {START: self._start}
+        self._file = memory / BEST if memory else None
+        if self._file and self._file.exists():
+            best = torch.load(self._file, map_location=model.device, weights_only=True)
+            self._values[best["name"]], self._states[best["name"]] = best["values"].numpy(), best["weights"]
 
     def look(self, name: str) -> None:
         """Judge the weights that the model has now, and keep them if they are the best so far."""
@@ -85,6 +94,7 @@ class Chooser:
         best = max(self._values, key=lambda known: float(self._values[known].mean()))
         if values.mean() > self._values[best].mean():
             self._states = {START: self._start, name: _copy(self._model)}
+            self._remember(name, values)
         self._values[name] = values
 
     def settle(self) -> str:
@@ -99,6 +109,14 @@ class Chooser:
         name = clearly_best({name: self._values[name] for name in self._states}, LAST)
         self._model.load_state_dict(self._states[name])
         return name
+
+    def _remember(self, name: str, values: Values) -> None:
+        if self._file:
+            draft = self._file.with_name(f"{BEST}.{os.getpid()}")  # each process of torchrun writes the same
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            best = {"name": name, "values": torch.from_numpy(values), "weights": self._states[name]}
+            torch.save(best, draft)
+            draft.replace(self._file)
 
     def _embedded(self) -> Values:
         was_training = self._model.training

@@ -45,7 +45,12 @@ class Clock:
         now = time.monotonic()
         self.seconds[stage], self._since = now - self._since, now
         progress.now().done(stage)
-        if line and leads():
+        if line:
+            self.say(line)
+
+    def say(self, line: str) -> None:
+        """Say a line, once, however many processes compute."""
+        if leads():
             self._say(line)
 
     def bar(self, name: str) -> Embedded:

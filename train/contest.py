@@ -17,7 +17,7 @@ from rag.registry import START_WEIGHTS
 from rag.retrieve import arm_models
 from rag.settings import Settings
 from rag.store import Store
-from train.evaluate import Contender
+from train.evaluate import Contender, table_vectors
 from train.make import Made, Maker
 from train.split import Split, without_leaks
 
@@ -48,7 +48,7 @@ def enter_served(
     for name, reference in models.values():
         embedder = embedders[reference]
         if embedder.fingerprint not in vectors:
-            vectors[embedder.fingerprint] = _in_order(
+            vectors[embedder.fingerprint] = table_vectors(
                 store, update_vectors(store, corpus.id, embedder, bar(name)), chunks
             )
     return {
@@ -61,7 +61,7 @@ def enter_made(made: Made, name: str, chunks: Sequence[Chunk], bar: Bar) -> Entr
     """Return a model that has no table yet; the vectors of its chunks are made here, unless its maker knew them."""
     if made.vectors is not None:
         return Entrant(name, made.embedder, made.vectors)
-    progress, texts = bar(name), [chunk.text for chunk in chunks]
+    progress, texts = bar(name), [chunk.embedded for chunk in chunks]
     return Entrant(name, made.embedder, made.embedder.embed_documents(texts, lambda n: progress(n, len(texts))))
 
 
@@ -91,10 +91,3 @@ def enter_again(
 def entered(entrants: Mapping[str, Entrant], held_out: Qrels) -> dict[str, Contender]:
     """Return each role's contender for these queries."""
     return {role: entrant.on(held_out) for role, entrant in entrants.items()}
-
-
-def _in_order(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
-    stored, vectors = store.read_chunks(table)
-    rows = {chunk.id: row for row, chunk in enumerate(stored)}
-    ordered: Vectors = vectors[[rows[chunk.id] for chunk in chunks]]
-    return ordered

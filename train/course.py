@@ -13,11 +13,13 @@ from pathlib import Path
 import psutil
 from sentence_transformers import SentenceTransformer
 
-from rag.embed import bf16_pays, pick_device, unadapted
-from rag.records import Pair, Qrels
+from rag.embed import unadapted
+from rag.precision import native
+from rag.records import Pair, Qrels, normalise_query
 from rag.registry import Registry, Version
 from rag.settings import Settings
 from rag.stats import GATE, Values
+from train.abstain import Abstaining, Near, abstaining, best_cosines, joined, near
 from train.clock import Clock, judging
 from train.contest import Entrant, enter_again, enter_made, entered
 from train.evaluate import Contender, Runs, full, scores_of, trial_runs
@@ -25,6 +27,7 @@ from train.facts import Facts, beyond, config_of, data_of, former_points, labels
 from train.folder import trained_pairs, trained_recipe
 from train.make import Adapter, Made, Maker, RecipeFor, Tuner
 from train.negatives import add_negatives
+from train.precision import Choice
 from train.promote import Verdict
 from train.prospect import Kind, Order, Prospect, with_judged, with_replay
 from train.recipe import (
@@ -63,6 +66,7 @@ class Course:
         adapted = served["champion" if self._may_adapt_champion() else "start"]
         self.subject = f"the queries of {adapted.name}" if order.fast else settings.start_model
         self._decided: Recipe | None = None
+        self._near: dict[str, list[Near]] = {}
         self.maker = self._adapter(adapted) if order.fast else self._tuner(self._recipe, order.kind)
 
     def pairs(self) -> list[Pair]:
@@ -80,7 +84,23 @@ class Course:
 
     def judge(self, challenger: Entrant, pairs: Sequence[Pair]) -> dict[str, Runs]:
         """Return what each role ranked for the trial's queries; for a fold, challenger and champion are made anew."""
+        self._near = {}
         return trial_runs(self._rounds(challenger, pairs), self._seen.chunks, matryoshka_dims)
+
+    def abstaining(self, challenger: Entrant) -> dict[str, Abstaining]:
+        """Return when each role says that it does not know, and how that goes; `judge` comes first.
+
+        The questions without an answer taught nobody, so each role meets them as it serves.
+        """
+        serving = {role: self._served[role] for role in ("base", "champion")} | {"challenger": challenger}
+        found = {}
+        for role, entrant in serving.items():
+            absent = {
+                kind: best_cosines(entrant.embedder.embed_queries(list(queries)), entrant.vectors)
+                for kind, queries in self._seen.gathered.absent.items()
+            }
+            found[role] = abstaining(entrant.embedder.query_fingerprint, joined(self._near[role]), absent)
+        return found
 
     def general(self, challenger: Entrant, pairs: Sequence[Pair]) -> tuple[Values, Values] | None:
         """Return the gate's metric of challenger and champion on queries made from the documents, new to both."""
@@ -108,7 +128,15 @@ class Course:
             created=datetime.now(UTC),
         )
 
-    def facts(self, version: Version, verdict: Verdict, made: Made, runs: Mapping[str, Runs]) -> Facts:
+    def facts(
+        self,
+        version: Version,
+        verdict: Verdict,
+        made: Made,
+        runs: Mapping[str, Runs],
+        abstain: Mapping[str, Abstaining],
+        precision: Choice | None = None,
+    ) -> Facts:
         """Return all that is known of the training, for its report."""
         settings, seen, gathered = self._settings, self._seen, self._seen.gathered
         return Facts(
@@ -127,6 +155,8 @@ class Course:
             seconds=self._clock.seconds,
             memory_mb=peak_memory_mb(),
             former=former_points(settings.runs, Registry(settings.models).versions(), version.folders),
+            abstaining=abstain,
+            precision=precision,
         )
 
     def _on_champion(self) -> list[str]:
@@ -151,8 +181,19 @@ class Course:
                 )
             theirs = self._champion_on(part) if trial.kind == "cross-fitted" else self._served["champion"]
             roles = {"base": self._served["base"], "champion": theirs, "challenger": ours}
-            yield part.held_out, entered(roles, part.held_out)
+            contenders = entered(roles, part.held_out)
+            self._look(contenders, part.held_out)
+            yield part.held_out, contenders
             self._clock.done(judging(nth + 1, len(trial.splits)))
+
+    def _look(self, contenders: Mapping[str, Contender], held_out: Qrels) -> None:
+        """Note how near the chunks are to those queries of a split that somebody would ask."""
+        unasked, chunks, k = self._seen.gathered.unasked, self._seen.chunks, self._settings.k
+        rows = [n for n, query in enumerate(held_out.relevant) if normalise_query(query) not in unasked]
+        relevant = [list(held_out.relevant.values())[n] for n in rows]
+        for role, each in contenders.items():
+            looked = near(each.queries[rows], each.chunks, relevant, chunks, k, alike)
+            self._near.setdefault(role, []).append(looked)
 
     def _may_adapt_champion(self) -> bool:
         """Return whether an adapter may stand on the champion's weights: not where folds judge and these saw them.
@@ -211,7 +252,7 @@ class Course:
             loss=order.loss,
             lora=order.lora,
             seed=order.seed,
-            bf16=bf16_pays(pick_device(self._settings)),
+            bf16=native(self._settings) == "bf16",
             serve_dim=order.serve_dim,
         )
         return within_memory(recipe, self._settings.chunk_tokens, psutil.virtual_memory().available)

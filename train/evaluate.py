@@ -76,23 +76,16 @@ def serving(
     progress: Embedded = lambda done, total: None,
 ) -> Contender:
     """Return a model that serves, by the vectors of its table, which is first brought level with the documents."""
-    stored, vectors = store.read_chunks(update_vectors(store, corpus_id, embedder, progress))
-    rows = {chunk.id: row for row, chunk in enumerate(stored)}
-    order = [rows[chunk.id] for chunk in chunks]
-    return Contender(name, embedder.embed_queries(list(held_out.relevant)), vectors[order])
-
-
-def newcomer(
-    name: str,
-    embedder: Embedder,
-    held_out: Qrels,
-    chunks: Sequence[Chunk],
-    progress: Embedded = lambda done, total: None,
-) -> Contender:
-    """Return a model that has no table yet; its vectors are made here."""
-    texts = [chunk.text for chunk in chunks]
-    vectors = embedder.embed_documents(texts, lambda done: progress(done, len(texts)))
+    vectors = table_vectors(store, update_vectors(store, corpus_id, embedder, progress), chunks)
     return Contender(name, embedder.embed_queries(list(held_out.relevant)), vectors)
+
+
+def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
+    """Return the vectors that a table holds of these chunks, in their order."""
+    stored, vectors = store.read_chunks(table)
+    rows = {chunk.id: row for row, chunk in enumerate(stored)}
+    ordered: Vectors = vectors[[rows[chunk.id] for chunk in chunks]]
+    return ordered
 
 
 def trial_runs(

@@ -11,19 +11,21 @@ import platform
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
-from rag.embed import pick_device
+from rag.precision import pick_device
 from rag.records import Chunk, LabelledPair, Pair, Qrels, content_id, normalise_query
 from rag.registry import Version
 from rag.settings import Settings
 from rag.stats import GATE, condense, evaluate_run, unjudged_share
+from train.abstain import Abstaining
 from train.evaluate import Run, Runs, Scores, full, serving_dim
 from train.folds import Trial
 from train.pairs import MadePairs
+from train.precision import Choice
 from train.promote import Verdict
 from train.split import Split
 
@@ -87,7 +89,8 @@ class Facts:
     """Everything a report tells. The roles in `names`, `runs` and `scores` are base, champion and challenger.
 
     `made` says how the challenger was made (recipe and what came of it), `labels` is None where nobody rated, `former`
-    has the trainings before this one on the same documents.
+    has the trainings before this one on the same documents, `abstaining` says when each role does not know,
+    `precision` in which one both arms serve from then on, None where the version does not serve.
     """
 
     version: Version
@@ -105,6 +108,8 @@ class Facts:
     seconds: Mapping[str, float]
     memory_mb: int | None
     former: Sequence[Point] = ()
+    abstaining: Mapping[str, Abstaining] = field(default_factory=dict)
+    precision: Choice | None = None
 
     @property
     def point(self) -> Point:
@@ -263,6 +268,11 @@ def metrics_of(facts: Facts, on_judged: OnJudged) -> dict[str, object]:
             "means": {role: means(scores) for role, scores in on_judged.scores.items()},
         },
         "unjudged": unjudged(facts),
+        "precision": asdict(facts.precision) if facts.precision else None,
+        "abstaining": {
+            role: {**asdict(each), "precision": each.precision, "told": each.told()}
+            for role, each in facts.abstaining.items()
+        },
         "queries": [_query_row(facts, row, query) for row, query in enumerate(facts.qrels.relevant)],
     }
 

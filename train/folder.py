@@ -15,6 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from rag.records import Pair
+from rag.weights import is_adapter, read_adapter
 from train.recipe import Recipe
 
 PAIRS, RECIPE, CARD = "pairs.jsonl", "recipe.json", "README.md"
@@ -39,6 +40,14 @@ def save(folder: Path, write_weights: Callable[[Path], None], pairs: Sequence[Pa
         raise OSError(str(error)) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def missing(folder: Path) -> Path | None:
+    """Return which folder is gone of those that a version's weights lie in; an adapter stands on a model of its own."""
+    if not folder.is_dir() or not is_adapter(str(folder)):
+        return None if folder.is_dir() else folder
+    model = Path(read_adapter(folder)[0])
+    return model if model.is_absolute() and not model.is_dir() else None
 
 
 def trained_pairs(folder: Path) -> list[Pair]:

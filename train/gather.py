@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -15,15 +16,17 @@ from rag.embed import load_embedder
 from rag.errors import NotEnoughFeedback, NotIndexed
 from rag.feedback import repair
 from rag.index import corpus_chunks, update_vectors
-from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
+from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, content_id, normalise_query
 from rag.registry import START_WEIGHTS
-from rag.settings import Settings
+from rag.settings import ROOT, Settings
 from rag.stats import MIN_QUERIES
 from rag.store import Store
+from train.abstain import ENOUGH_KNOWN, FOREIGN, VOTED, WRITTEN, voted
 from train.credit import DEPTH, Witness, credit, may_judge
 from train.pairs import MadePairs, make_pairs, synthetic_to_pairs
 from train.split import alike, require_enough
 from train.synthesize import (
+    Question,
     from_clozes,
     from_definitions,
     from_headings,
@@ -32,13 +35,16 @@ from train.synthesize import (
     synthetic_weight,
 )
 
+MOST_FOREIGN = 100  # questions; their share below a threshold is then known to 10 points either way
+
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """Pairs that teach and judge, pairs that only teach, and what to tell of where they came from.
 
     `general` are pairs of queries made from the documents, for a look at what nobody rated. `labels` and `made` are
-    there where raters spoke.
+    there where raters spoke. `absent` are queries that the documents do not answer, by kind (train.abstain.KINDS), and
+    `unasked` the normalised ones that were made of the documents' own words, as nobody asks.
     """
 
     pairs: Sequence[Pair]
@@ -47,6 +53,8 @@ class Gathered:
     general: Sequence[Pair] = ()
     labels: Sequence[LabelledPair] = ()
     made: MadePairs | None = None
+    absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unasked: frozenset[str] = frozenset()
 
     @property
     def judged(self) -> Mapping[str, frozenset[str]]:
@@ -92,10 +100,38 @@ def gather_ratings(
         told += f"; raters are split on {made.drawn} chunks, which are left out"
     if made.retired:
         told += f"; {len(made.retired)} labels point at text no longer in these documents"
-    asked = [*from_questions(read_questions(settings.docs), chunks), *written]
+    questions = read_questions(settings.docs)
+    asked = [*from_questions(questions, chunks), *written]
     replay = synthetic_to_pairs(asked, synthetic_weight(_queries(made.pairs)))
     general = synthetic_to_pairs(asked or from_headings(chunks))
-    return Gathered(pairs, replay, told, general, labels, made)
+    absent = without_answer(settings, store, questions, [pair.query for pair in made.pairs])
+    return Gathered(pairs, replay, told, general, labels, made, absent)
+
+
+def without_answer(
+    settings: Settings, store: Store, questions: Sequence[Question], answered: Sequence[str] = ()
+) -> dict[str, list[str]]:
+    """Return queries that the documents do not answer, by kind: listed as such in a file of questions, or voted so.
+
+    Where these are few, questions of the documents that ship with the app stand in: they are about something else.
+    """
+    known = {normalise_query(query) for query in answered}
+    written = [each.question for each in questions if not each.source and normalise_query(each.question) not in known]
+    ratings = store.ratings()
+    answers = {answer.id: answer for answer in store.answers(rating.answer_id for rating in ratings)}
+    found = {WRITTEN: written, VOTED: voted(ratings, answers, [*answered, *written])}
+    if sum(map(len, found.values())) < ENOUGH_KNOWN:
+        found[FOREIGN] = _foreign(settings)
+    return {kind: queries for kind, queries in found.items() if queries}
+
+
+def _foreign(settings: Settings) -> list[str]:
+    """Return questions of the app's own documents, by hash; none where these are among what is searched."""
+    own = ROOT / "docs"
+    if any(own.is_relative_to(folder) or folder.is_relative_to(own) for folder in map(Path.resolve, settings.docs)):
+        return []
+    asked = [each.question for each in read_questions([own]) if each.source]
+    return sorted(asked, key=lambda query: content_id("foreign", query))[:MOST_FOREIGN]
 
 
 def witness(store: Store, settings: Settings, corpus_id: str, labels: Sequence[LabelledPair]) -> Witness:
@@ -145,7 +181,10 @@ def gather_synthetic(
     gone = [question.question for question in questions if question.source and question.question not in found]
     if gone:
         told += f"; {len(gone)} questions name a section that is gone, such as {gone[0]!r}"
-    return Gathered(synthetic_to_pairs(judging), synthetic_to_pairs(extra), told)
+    real = {normalise_query(pair.query) for pair in asked}
+    unasked = frozenset(normalise_query(pair.query) for pair in judging) - real
+    absent = without_answer(settings, store, questions)
+    return Gathered(synthetic_to_pairs(judging), synthetic_to_pairs(extra), told, absent=absent, unasked=unasked)
 
 
 def _count(pairs: Sequence[Pair | SyntheticPair]) -> str:

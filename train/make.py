@@ -7,7 +7,7 @@ pairs, down to the queries that choose the weights. Else the folds would judge a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -66,10 +66,10 @@ class Tuner:
         learnt, choosing = choose.set_aside(pairs) if self.chooses else (pairs, [])
         recipe = self.recipe_for(learnt, model)
         embedder = wrap(model, name, self.settings)
-        chooser = choose.Chooser(model, embedder, self._pool(choosing)) if choosing else None
+        chooser = choose.Chooser(model, embedder, self._pool(choosing), checkpoints) if choosing else None
         guide = load_trainable(self.reference, self.settings) if recipe.loss == "gist" else None
         look = chooser.look if chooser and not recipe.lora else None  # until merged, those weights are of other names
-        tuned = tune(model, learnt, recipe, guide=guide, look=look, checkpoints=checkpoints)
+        tuned = tune(model, as_embedded(learnt, self.chunks), recipe, guide=guide, look=look, checkpoints=checkpoints)
         kept = chooser.settle() if chooser else choose.LAST
         model.truncate_dim = recipe.serve_dim or model.truncate_dim  # saved with the weights
         came_of = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}
@@ -83,7 +83,7 @@ class Tuner:
 
     def _pool(self, pairs: Sequence[Pair]) -> choose.Pool:
         queries = self.start.embed_queries([pair.query for pair in pairs])
-        ids, texts = [chunk.id for chunk in self.chunks], [chunk.text for chunk in self.chunks]
+        ids, texts = [chunk.id for chunk in self.chunks], [chunk.embedded for chunk in self.chunks]
         return choose.build_pool(pairs, queries, ids, texts, self.vectors)
 
 
@@ -108,7 +108,25 @@ class Adapter:
         def save(path: Path) -> None:
             model = self.model
             folder.save(
-                path, lambda draft: adapter.write(fitted, draft, model.reference, model.fingerprint), pairs, None
+                path, lambda draft: adapter.write(fitted, draft, model.reference, model.query_fingerprint), pairs, None
             )
 
         return Made(adapt(self.model, fitted.matrix, name), pairs, facts, save, self.vectors)
+
+
+def as_embedded(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
+    """Return the pairs with their chunks as models read them, behind their headings (`Chunk.embedded`).
+
+    A text that was made of a chunk, such as a definition without its term, stays as it is: a heading may hold the term.
+    """
+    read = {chunk.text: chunk.embedded for chunk in reversed(chunks)}  # of equal texts the first one's headings
+    own = {chunk.id: chunk for chunk in chunks}
+
+    def positive(pair: Pair) -> str:
+        chunk = own.get(pair.positive_id)
+        return chunk.embedded if chunk and chunk.text == pair.positive else read.get(pair.positive, pair.positive)
+
+    return [
+        replace(pair, positive=positive(pair), negatives=tuple(read.get(text, text) for text in pair.negatives))
+        for pair in pairs
+    ]

@@ -26,6 +26,7 @@ from train.facts import means
 from train.folder import trained_pairs
 from train.gather import gather_ratings, indexed_chunks
 from train.pairs import make_pairs
+from train.precision import Choice, choose_precision
 from train.promote import MIN_HELD_OUT
 from train.recipe import matryoshka_dims
 from train.split import alike, is_held_out, qrels_of
@@ -76,10 +77,7 @@ def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> 
 
 def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> Measured:
     """Return versions on the held-out queries of today. Raises NotEnoughFeedback where they are too few."""
-    corpus = load_corpus(settings)
-    chunks = indexed_chunks(store, corpus.id)
-    pairs = gather_ratings(store, settings, corpus.id, chunks).pairs
-    qrels = qrels_of([pair for pair in pairs if pair.judges and is_held_out(pair.query)], chunks)
+    qrels, chunks = _held_out(settings, store)
     if len(qrels) < MIN_HELD_OUT:
         raise NotEnoughFeedback(
             f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare by: rate more, or measure "
@@ -87,6 +85,24 @@ def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> 
         )
     models = {name: (name, _reference(settings, name)) for name in names}
     return _measure(settings, store, models, qrels, chunks, f"{len(qrels)} held-out queries, which taught no version")
+
+
+def measure_precision(settings: Settings, store: Store, reference: str) -> Choice:
+    """Return in which precision both arms are to serve with this model, measured on the held-out queries of today."""
+    try:
+        qrels, chunks = _held_out(settings, store)
+    except NotEnoughFeedback:
+        qrels, chunks = Qrels({}), []
+    registry, folders = Registry(settings.models), load_corpus(settings).folders_id
+    now = registry.precision(folders, registry.champion(folders))
+    return choose_precision(settings, {"base": settings.base_model, "tuned": reference}, qrels, chunks, now)
+
+
+def _held_out(settings: Settings, store: Store) -> tuple[Qrels, list[Chunk]]:
+    corpus = load_corpus(settings)
+    chunks = indexed_chunks(store, corpus.id)
+    pairs = gather_ratings(store, settings, corpus.id, chunks).pairs
+    return qrels_of([pair for pair in pairs if pair.judges and is_held_out(pair.query)], chunks), chunks
 
 
 def _measure(

@@ -6,7 +6,7 @@ A keep is recorded too, and its weights stay, so that a person who knows more th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,11 +17,13 @@ from rag.errors import UnknownVersion
 from rag.index import Embedded, changing_documents, update_vectors
 from rag.ingest import Corpus
 from rag.online import WinRate
+from rag.precision import Precision, serving
 from rag.records import Chunk
 from rag.registry import START_WEIGHTS, Mover, Registry, Version
 from rag.settings import Settings
 from rag.stats import GATE, Interval, Tally, Values, paired_bootstrap, queries_needed, win_tie_loss
 from rag.store import Store
+from train.folder import missing
 from train.folds import ENOUGH_HELD_OUT, TrialKind
 from train.split import HELD_OUT_SHARE
 
@@ -33,6 +35,7 @@ HARDLY_WORSE = -0.01  # how low the interval may reach where raters, blind, pref
 # same recipe with another seed falls there by 0.02 (docs/decisions/0010-cross-fitting-and-the-wider-gate.md).
 CHAMPION_WINS, CHAMPION_WINS_TOLERANCE = "queries the champion wins", 0.05
 GENERAL, GENERAL_TOLERANCE = "general queries", 0.03
+NOTHING: Mapping[str, Embedder] = {}
 MIN_REGRESSION = 20  # queries; on fewer the mean of a set moves by more than its tolerance for nothing
 
 
@@ -193,12 +196,14 @@ def apply(
     chunks: Sequence[Chunk],
     vectors: Vectors,
     by_hand: bool = False,
+    arms: Mapping[str, Embedder] = NOTHING,
+    precision: Precision | None = None,
 ) -> None:
     """Record a version; if its verdict says so, write its table from the vectors it was judged by and let it serve.
 
-    `by_hand` lets it serve whatever the verdict, and the log says so. Documents that changed while it was trained are
-    brought level before the swap. The champion's table is left alone, so that a question in flight, and a rollback,
-    still find it.
+    `by_hand` lets it serve whatever the verdict, and the log says so. `arms` are the models as they serve from then on,
+    in the `precision` that was measured. Documents that changed while it was trained are brought level before the swap.
+    The champion's table is left alone, so that a question in flight, and a rollback, still find it.
     """
     serves = by_hand or version.verdict == "promote"
     table = store.chunk_table(corpus_id, embedder.fingerprint)
@@ -208,35 +213,81 @@ def apply(
     if not store.has_table(table):  # an adapter's is there: it is its model's
         store.put_chunks(table, chunks, vectors)
     with changing_documents(store):  # a file that is dropped into the chat goes to what serves: before, or after
-        update_vectors(store, corpus_id, embedder)
+        complete(store, corpus_id, {version.name: embedder, **arms})
         registry.add(version)
         mover: Mover = "gate" if version.verdict == "promote" else "hand"
-        registry.promote(version.folders, version.name, mover, version.summary)
+        registry.promote(version.folders, version.name, mover, version.summary, precision)
 
 
-def promote_by_hand(settings: Settings, store: Store, corpus: Corpus, name: str, bar: Bar) -> str:
-    """Let a version serve whatever its verdict was, log that, and return its name. Raises UnknownVersion.
+def load_arms(settings: Settings, tuned: str, precision: Precision) -> dict[str, Embedder]:
+    """Return the models of both arms as they serve in a precision; `tuned` refers to that arm's. Raises BadModel."""
+    base = load_embedder(settings.base_model, settings, precision)
+    same = tuned == settings.base_model
+    return {"base": base, "tuned": base if same else load_embedder(tuned, settings, precision)}
 
-    A version that was trained on other documents is refused: nothing was measured on these.
+
+def complete(
+    store: Store, corpus_id: str, arms: Mapping[str, Embedder], bar: Bar = lambda what: lambda done, total: None
+) -> None:
+    """Bring these models' tables level with the documents.
+
+    Where a table is new that takes long. So it is done before the documents are locked, and once more within the lock.
+    """
+    for name, embedder in arms.items():
+        update_vectors(store, corpus_id, embedder, bar(f"embedding ({name})"))
+
+
+def promote_by_hand(
+    settings: Settings,
+    store: Store,
+    corpus: Corpus,
+    name: str,
+    bar: Bar,
+    measure: Callable[[str], Precision | None] = lambda reference: None,
+) -> str:
+    """Let a version, or the start weights, serve whatever a verdict was; log that, and return the name.
+
+    A version that was trained on other documents is refused: nothing was measured on these. `measure` says in which
+    precision a model is to serve; None: the native one, or what was measured when it served before. Raises
+    UnknownVersion.
     """
     registry = Registry(settings.models)
-    version = registry.version(name)
-    if version.folders != corpus.folders_id:
+    version = registry.find(name)
+    if version and version.folders != corpus.folders_id:
         known = ", ".join(each.name for each in registry.versions() if each.folders == corpus.folders_id) or "none yet"
         raise UnknownVersion(f"{name} was trained on other documents; for these there are: {known}")
-    embedder = load_embedder(str(registry.model_folder(version)), settings)
+    reference = _reference(settings, registry, version, corpus.folders_id)
+    precision = measure(reference) or registry.precision(corpus.folders_id, version)
+    arms = load_arms(settings, reference, serving(settings, precision))
+    complete(store, corpus.id, arms, bar)
+    reason = f"by hand; the gate said {version.verdict}" if version else "by hand"
     with changing_documents(store):
-        update_vectors(store, corpus.id, embedder, bar(f"embedding ({name})"))
-        return registry.promote(corpus.folders_id, name, "hand", f"by hand; the gate said {version.verdict}").name
+        complete(store, corpus.id, arms)
+        registry.promote(corpus.folders_id, name, "hand", reason, precision)
+    return name
 
 
 def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str:
     """Let serve what served before, and return its name. Raises UnknownVersion where nothing did."""
     registry = Registry(settings.models)
     before = registry.previous(corpus.folders_id)
-    reference = str(registry.model_folder(before)) if before else settings.start_model
-    name = before.name if before else START_WEIGHTS
+    reference = _reference(settings, registry, before, corpus.folders_id)
+    arms = load_arms(settings, reference, serving(settings, registry.precision(corpus.folders_id, before)))
+    complete(store, corpus.id, arms, bar)
     with changing_documents(store):
-        update_vectors(store, corpus.id, load_embedder(reference, settings), bar(f"embedding ({name})"))
+        complete(store, corpus.id, arms)
         registry.rollback(corpus.folders_id)
-    return name
+    return before.name if before else START_WEIGHTS
+
+
+def _reference(settings: Settings, registry: Registry, version: Version | None, folders: str) -> str:
+    """Return what loads a version, or the start weights. Raises UnknownVersion, with what is left, if it is gone."""
+    if version is None:
+        return settings.start_model
+    gone = missing(registry.model_folder(version))
+    if gone is None:
+        return str(registry.model_folder(version))
+    there = (name for name in registry.former(folders) if name == START_WEIGHTS or not missing(registry.folder / name))
+    raise UnknownVersion(
+        f"{version.name} cannot serve: {gone} is gone: put it back, or go to `python -m train promote {next(there)}`"
+    )

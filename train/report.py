@@ -30,7 +30,7 @@ from train.folds import ENOUGH_HELD_OUT
 from train.page import bullets, plain, table, to_html
 from train.plots import as_file, learning_curve, quality_by_dimension
 from train.promote import Verdict
-from train.tables import Rows, difference_rows, judged_rows, metric_rows
+from train.tables import Rows, abstain_rows, difference_rows, judged_rows, metric_rows
 
 REPORT = "report.md"
 QUALITY, CURVE = "quality-by-dimension.svg", "learning-curve.svg"
@@ -62,6 +62,18 @@ NONE_JUDGED = (
 CURVE_TOLD = (
     "Each version was judged by the queries of its own day, so compare the lines at one version rather than one line "
     "over the versions. A filled mark was promoted by the gate."
+)
+ABSTAIN_TOLD = (
+    "Where the cosine of the nearest passage is below a model's threshold, the chat says that it does not know. At "
+    "most one in twenty of the questions whose right passage is found may be declined; each fifth was measured by a "
+    "threshold that was fitted on the others. Precision is the share of the declined ones that have no answer, were "
+    "there as many questions without an answer as with one. Where only a question's own passage is missing no cosine "
+    "tells, for other passages on the same matter are as near."
+)
+NOT_SERVING = "Not measured: the version does not serve, so nothing changes."
+PRECISION_TOLD = (
+    "On {n} queries that judge and {chunks} chunks, each model beside itself in full precision; seconds are those of "
+    "the processor. All other figures here are in the precision that models are trained in."
 )
 CURVE_ALONE = "This is the first training on these documents that has a report; a curve takes two."
 
@@ -100,6 +112,8 @@ def _page(facts: Facts, on_judged: OnJudged) -> str:
         "Metrics on the queries that judge": _metrics(facts),
         "Differences at full dimension": _differences(facts),
         "Metrics on judged hits alone": _on_judged(facts, on_judged),
+        "When it says that it does not know": _abstaining(facts),
+        "Precision that both arms serve in": _precision(facts),
         "Learning curve": _curve(facts),
         "Queries won most against the champion": _contrast(facts, best=True),
         "Queries lost most against the champion": _contrast(facts, best=False),
@@ -163,6 +177,25 @@ def _on_judged(facts: Facts, on_judged: OnJudged) -> str:
         shares = {role: f"{by_depth[5]:.0%}" for role, by_depth in unjudged(facts).items()}
         return f"{NONE_JUDGED}\n\nShare of the first 5 hits that nobody judged:\n\n{bullets(shares)}"
     return f"{ON_JUDGED.format(n=on_judged.n)}\n\n{_table(judged_rows(facts.names, on_judged.scores, unjudged(facts)))}"
+
+
+def _abstaining(facts: Facts) -> str:
+    if not facts.abstaining:
+        return "It was not measured when each model does not know."
+    told = {role: each.told() for role, each in facts.abstaining.items()}
+    return f"{ABSTAIN_TOLD}\n\n{bullets(told)}\n\n{_table(abstain_rows(facts.names, facts.abstaining))}"
+
+
+def _precision(facts: Facts) -> str:
+    choice = facts.precision
+    if choice is None:
+        return NOT_SERVING
+    told = f"{choice.precision or 'The one of this machine, or the one that is set'}: {choice.why}."
+    if not choice.measured:
+        return told
+    failed = [f"{precision}: {why}" for precision, why in choice.failed.items()]
+    more = f"\n\n{bullets(failed)}" if failed else ""
+    return f"{told}\n\n{PRECISION_TOLD.format(n=choice.n, chunks=choice.chunks)}\n\n{_table(choice.rows())}{more}"
 
 
 def _curve(facts: Facts) -> str:

@@ -12,22 +12,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rag.embed import Vectors
+from rag.embed import Embedder, Vectors
 from rag.errors import StoreFailed
 from rag.online import WinRate, outcomes, win_rate
-from rag.records import Pair, content_id
+from rag.precision import serving
+from rag.records import Chunk, Pair, Qrels, content_id
 from rag.registry import Registry, Version
 from rag.settings import Settings
 from rag.stats import GATE
 from rag.store import Store
 from train.card import model_card
-from train.clock import MEETING, SETTLING, TUNING, Clock, leads
-from train.contest import enter_made, enter_served
+from train.clock import MEETING, SETTLING, TUNING, Clock, bar, leads
+from train.contest import Entrant, enter_made, enter_served
 from train.course import Course
 from train.evaluate import full, scores_of
 from train.folder import CARD
 from train.make import Made
-from train.promote import Verdict, apply, decide
+from train.precision import AFTER_BOOTSTRAP, Choice, choose_precision
+from train.promote import Verdict, apply, complete, decide, load_arms
 from train.prospect import Order, Prospect
 from train.report import write_report
 from train.tune import give_way
@@ -77,10 +79,16 @@ def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock:
             verdict = replace(verdict, word="keep", reason="another version was promoted meanwhile: train again")
         version = course.version(name, verdict, made)
         made.save(settings.models / name)
-        facts = course.facts(version, verdict, made, runs)
+        abstaining = course.abstaining(challenger)
+        choice = None
+        if order.promote or verdict.word == "promote":
+            choice = _precision(settings, order, seen, course.qrels, name, crowned)
+            clock.say(f"both arms will serve in {serving(settings, choice.precision)}: {choice.why}")
+        facts = course.facts(version, verdict, made, runs, abstaining, choice)
         report = write_report(settings.runs / name, facts)
         (settings.models / name / CARD).write_text(model_card(facts), "utf-8")
-        apply(version, registry, store, seen.corpus.id, made.embedder, seen.chunks, challenger.vectors, order.promote)
+        registry.set_abstain_below(seen.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
+        _settle(settings, store, seen.corpus.id, challenger, seen.chunks, version, choice, order.promote)
         clock.done(SETTLING)
     if checkpoints:  # those of another training wait for it
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -115,6 +123,46 @@ def checkpoints_for(settings: Settings, order: Order, pairs: Sequence[Pair]) -> 
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
     return place
+
+
+def _precision(
+    settings: Settings, order: Order, seen: Prospect, qrels: Qrels, name: str, crowned: Version | None
+) -> Choice:
+    """Return the precision for a version that is to serve; nobody waits for that to be measured at a first start."""
+    if order.kind == "bootstrap":
+        return AFTER_BOOTSTRAP
+    roles = {"base": settings.base_model, "challenger": str(settings.models / name)}
+    now = Registry(settings.models).precision(seen.corpus.folders_id, crowned)
+    return choose_precision(settings, roles, qrels, seen.chunks, now)
+
+
+def _settle(
+    settings: Settings,
+    store: Store,
+    corpus_id: str,
+    challenger: Entrant,
+    chunks: Sequence[Chunk],
+    version: Version,
+    choice: Choice | None,
+    by_hand: bool,
+) -> None:
+    """Record a version; where it is to serve, complete both arms' tables in the precision that was chosen, and swap."""
+    arms: Mapping[str, Embedder] = {}
+    if choice:
+        arms = load_arms(settings, str(settings.models / version.name), serving(settings, choice.precision))
+        complete(store, corpus_id, arms, bar)
+    apply(
+        version,
+        Registry(settings.models),
+        store,
+        corpus_id,
+        challenger.embedder,
+        chunks,
+        challenger.vectors,
+        by_hand=by_hand,
+        arms=arms,
+        precision=choice.precision if choice else None,
+    )
 
 
 def _online(store: Store, registry: Registry, crowned: Version | None) -> WinRate | None:

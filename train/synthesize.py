@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeVar
 
 from rag.chunking import split
+from rag.columns import COLUMNS
 from rag.errors import BadLabels
 from rag.extract import BULLET, UNITS
-from rag.records import Chunk, SyntheticPair, normalise_query
+from rag.records import PATH, Chunk, SyntheticPair, normalise_query
 
 QUESTIONS = "questions.jsonl"  # in a documents folder; never indexed
-PATH = " > "  # between the headings of a chunk's path
 CLOZE_WORDS = range(6, 41)  # a shorter sentence asks nothing, a longer one is a paragraph
 REST_WORDS = 15  # what must be left of a chunk for it to be findable
 MOST_MADE = 250  # of each kind from the text alone: all together, less what is held out, take a minute on one core
@@ -96,7 +96,7 @@ def from_headings(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Synthe
     for chunk in chunks:
         key = (chunk.source, chunk.heading)
         rest = _without_heading(chunk)
-        if chunk.heading and key not in pairs and len(rest.split()) >= REST_WORDS:
+        if chunk.heading and COLUMNS not in chunk.heading and key not in pairs and len(rest.split()) >= REST_WORDS:
             pairs[key] = SyntheticPair(chunk.heading.replace(PATH, ": "), chunk.id, rest, "heading")
     return sorted(pairs.values(), key=lambda pair: pair.id)[:most]
 
@@ -164,7 +164,7 @@ def _clozes_of(chunk: Chunk) -> list[SyntheticPair]:
         rest = f"{text[:start]}{text[end:]}".strip()
         if _is_prose(text[start:end]) and len(rest.split()) >= REST_WORDS:
             sentence = " ".join(BULLET.sub("", text[start:end]).split())
-            pairs.append(SyntheticPair(sentence, chunk.id, rest, "cloze"))
+            pairs.append(SyntheticPair(sentence, chunk.id, replace(chunk, text=rest).embedded, "cloze"))
     return pairs
 
 

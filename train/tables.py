@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rag.stats import METRICS, Interval, Values, paired_bootstrap, win_tie_loss
+from train.abstain import KINDS, Abstaining
 from train.evaluate import Runs, Scores, full
 
 Rows = list[list[str]]  # the first row is the head
@@ -35,6 +36,18 @@ def judged_rows(
     rows = [["", "model", *METRICS, *(f"unjudged@{k}" for k in depths)]]
     for role, by_dim in scores.items():
         rows.append([role, names[role], *_means(full(by_dim)), *(f"{shares[role][k]:.0%}" for k in depths)])
+    return rows
+
+
+def abstain_rows(names: Mapping[str, str], found: Mapping[str, Abstaining]) -> Rows:
+    """Return for each role its threshold, and which share of each kind of questions it declines."""
+    kinds = [kind for kind in KINDS if any(kind in each.of for each in found.values())]
+    rows = [["", "model", "threshold", "precision", "recall", *(KINDS[kind] for kind in kinds)]]
+    for role, each in found.items():
+        how = ["never", "-", "-"]
+        if each.below is not None:
+            how = [f"{each.below:.3f}", f"{each.precision:.2f}", f"{each.recall.share.mean:.2f}"]
+        rows.append([role, names[role], *how, *(str(each.of.get(kind, "-")) for kind in kinds)])
     return rows
 
 
