@@ -337,7 +337,7 @@ def test_no_text_of_an_answer_is_lost_and_none_of_it_runs(page: Page, room: Room
         "::note\n\n`a:b` [1]\n"
     )
     room.writer.reply = stream(hostile)
-    ask(page, "How do colonies survive the winter?")
+    ask(page, 'Keeping bees, Winter: <img src=x onerror="window.injected = true">')  # so that it is found
     wait_until_done(page)
     shown = side(page, "A").locator(".tt-text").inner_text()
     for text in ("key:value, at 10:30, std::vector, :smile: and a list<int> [7].", "<img src=x", "::note", "a:b"):
