@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,7 @@ INPUTS = (
 OUTPUT = "token_embeddings"
 OPSET = 17  # the first that has LayerNormalization as one node
 KEPT_EXACT = 2  # how many of the first down-projections stay in fp32, see _down_projections
+UNUSED_SECONDS = 30 * 24 * 3600.0  # every training that is promoted makes one, of some 60 MB
 AGREES = 1e-3  # how far the traced encoder may be from the model, in values of size one; rounding is 1e-5
 TRACED, TRIED = ["a b c", "a"], ["one sentence that is longer than what was traced", "two", "three"]
 
@@ -54,6 +56,8 @@ def with_int8_encoder(model: SentenceTransformer, weights: str, folder: Path) ->
         with FileLock(path.with_suffix(".lock")):  # both arms, or chat and trainer, may want it at once
             if not path.exists():
                 _make(model, path)
+                _tidy(folder)
+            os.utime(path)
         encoder = _Encoder(_open(path), first.model.config)
     except OSError as error:
         raise BadModel(f"{path}: the int8 model cannot be written or read ({first_line(error)}): make room") from error
@@ -114,6 +118,13 @@ def _make(model: SentenceTransformer, path: Path) -> None:
     finally:
         for left in (exact, draft):
             left.unlink(missing_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what no model was loaded from for long; it is made again where it is wanted."""
+    for old in folder.glob("*.onnx"):
+        if old.stat().st_mtime < time.time() - UNUSED_SECONDS:
+            old.unlink(missing_ok=True)
 
 
 def _trace(model: SentenceTransformer, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,19 @@ def test_a_model_is_rewritten_once(settings: Settings, monkeypatch: pytest.Monke
     monkeypatch.setattr("torch.onnx.export", None)  # not to be called
     np.testing.assert_array_equal(int8(settings).embed_documents(TEXTS), first)
     assert [path.suffix for path in sorted((settings.cache / "int8").iterdir())] == [".lock", ".onnx"]
+
+
+def test_what_nobody_loaded_for_long_makes_room_for_the_next(settings: Settings, other_tiny_model: Path) -> None:
+    int8(settings)
+    (wanted,) = (settings.cache / "int8").glob("*.onnx")
+    forgotten = wanted.with_name("forgotten.onnx")
+    for path in (wanted, forgotten):
+        path.touch()
+        os.utime(path, (0, 0))  # long ago
+    int8(settings)
+    embed.load_embedder(str(other_tiny_model), settings, "int8")
+    assert wanted.exists()
+    assert not forgotten.exists()
 
 
 def test_a_rewriting_that_breaks_off_leaves_nothing_behind(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
