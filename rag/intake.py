@@ -113,7 +113,7 @@ class Intake:
         with self._changing():
             self._file(source).unlink(missing_ok=True)
             self._store.delete_documents(self._corpus.id, [source])
-            for table in self._tables():
+            for table in self._store.chunk_tables(self._corpus.id):  # also where a former model's vectors lie
                 self._store.delete_chunks(table, [chunk.id for chunk in chunks_of(document)])
         self.index_words()
 

@@ -46,7 +46,12 @@ class Way:
     @property
     def depth(self) -> int:
         """Return how many candidates the embeddings give."""
-        return self.k if self.search == "dense" and self.mmr == 1 and not self.reranker else max(self.k, DEPTH)
+        return self.k if self.shows_nearest else max(self.k, DEPTH)
+
+    @property
+    def shows_nearest(self) -> bool:
+        """Return whether the chunk with the best cosine is always among the hits."""
+        return self.search == "dense" and self.mmr == 1 and not self.reranker
 
     @property
     def asks_words(self) -> bool:

@@ -119,11 +119,13 @@ class Serving:
     def _chain(self, arm: Arm, only: Only) -> ArmChain:
         """Build an arm's chain around what serves it at this moment: two objects, no work."""
         served = self.served(arm)
+        # the threshold was fitted on the best cosine of all chunks: where others are shown it would decline too much
+        below = served.abstain_below if self.way.shows_nearest and not only else None
 
         def find(query: str) -> list[Hit]:
             return retrieve(self.store, served, query, self.way, only)
 
-        return ArmChain(build_chain(find, self._answerer, served.abstain_below), served.model, self.answerer)
+        return ArmChain(build_chain(find, self._answerer, below), served.model, self.answerer)
 
     def _build_answerer(self) -> Answerer:
         if self._counter:

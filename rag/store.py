@@ -96,6 +96,10 @@ class Store(Rows):
         """Return the name of the table that holds a corpus as one model sees it."""
         return f"{tables.CHUNKS}__{corpus}__{fingerprint}"
 
+    def chunk_tables(self, corpus: str) -> list[str]:
+        """Return the names of all tables that hold a corpus, whether they serve or not."""
+        return [name for name in self._names() if name.startswith(self.chunk_table(corpus, ""))]
+
     def chunk_ids(self, table: str) -> set[str]:
         """Return the ids of the chunks that a table holds; empty where there is no such table."""
         found = self._arrow(table, columns=["id"])

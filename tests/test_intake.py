@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from office import edit_zip, make_epub
@@ -242,8 +243,13 @@ def test_a_documents_folder_with_a_folder_called_uploads_keeps_its_own_sources(h
 def test_what_is_removed_is_gone_from_folder_and_tables(house: House, give: Give) -> None:
     before = house.sources()
     house.intake.take("birds.md", give(BIRDS))
+    former = house.store.chunk_table(house.corpus.id, "0123456789abcdef")  # of a model that served once
+    chunks = [chunk for chunk in corpus_chunks(house.store, house.corpus.id) if chunk.title == "Birds"]
+    house.store.put_chunks(former, chunks, np.ones((len(chunks), 2), np.float32))
+    assert house.store.chunk_ids(former)
     house.intake.remove("uploads/birds.md")
     assert house.sources() == before
+    assert not house.store.chunk_ids(former)
     assert house.files() == []
     assert house.is_level()
     hits = retrieve(house.store, house.arms.current("base"), "birds seed", Way(k=9))

@@ -27,9 +27,10 @@ def test_the_same_training_finds_its_checkpoints_and_another_one_does_not(settin
         checkpoints_for(settings, Order(), PAIRS[:1]),
         checkpoints_for(settings, Order(), [replace(PAIRS[0], negatives=("other",)), PAIRS[1]]),
         checkpoints_for(settings, Order(), [replace(PAIRS[0], weight=0.5), PAIRS[1]]),
+        checkpoints_for(settings, Order(), [replace(PAIRS[0], judges=not PAIRS[0].judges), PAIRS[1]]),
         checkpoints_for(settings.model_copy(update={"start_model": "other"}), Order(), PAIRS),
     ]
-    assert len({place, *others}) == 6
+    assert len({place, *others}) == 7
 
 
 def test_what_another_training_left_is_deleted(settings: Settings) -> None:

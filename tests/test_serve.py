@@ -14,6 +14,8 @@ from fakes import completion, endpoint, stream
 from rag.duel import Done, Failed
 from rag.errors import NotIndexed
 from rag.feedback import rate_answer
+from rag.filters import EVERYWHERE, Only
+from rag.index import load_corpus
 from rag.prepare import index
 from rag.prompt import DONT_KNOW
 from rag.records import ARMS, Arm, Side
@@ -78,6 +80,25 @@ async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Set
     assert told["base"].text == DONT_KNOW
     assert (len(told["base"].hits), told["base"].cited) == (len(told["tuned"].hits), ())
     assert serving.store.get_answer(told["base"].id) is not None  # so it can be rated, and its passages marked
+
+
+async def test_no_cosine_declines_where_the_nearest_passage_may_not_be_shown(settings: Settings) -> None:
+    index(settings)
+    ranking = open_serving(settings).served("base").embedder.query_fingerprint
+    Registry(settings.models).set_abstain_below(load_corpus(settings).id, {ranking: 1.01})
+    abstained = {}
+    for name, changed, only in (
+        ("default", {}, EVERYWHERE),
+        ("filtered", {}, Only(("cats.md",))),
+        ("hybrid", {"search": "hybrid"}, EVERYWHERE),
+        ("spread", {"mmr": 0.7}, EVERYWHERE),
+    ):
+        serving = open_serving(settings.model_copy(update=changed))
+        query = "Does the cat drink warm milk at night?"
+        async with aclosing(serving.ask(query, sides=SIDES, duel_id="duel", only=only)) as events:
+            done = [event async for event in events if isinstance(event, Done)]
+        abstained[name] = {event.answer.abstained for event in done}
+    assert abstained == {"default": {True}, "filtered": {False}, "hybrid": {False}, "spread": {False}}
 
 
 async def test_declining_by_the_cosine_looks_like_any_other_abstention(settings: Settings) -> None:

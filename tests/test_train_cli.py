@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import pytest
 
+from rag import embed
 from rag.embed import load_embedder
 from rag.index import corpus_chunks, is_level, load_corpus
 from rag.interchange import import_labels
@@ -393,14 +395,29 @@ def questions(world: World, docs: Path) -> None:
     )
 
 
+def count_embedded(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
+    """Count from now on which texts were embedded as chunks, by the vectors' fingerprint."""
+    seen: Counter[tuple[str, str]] = Counter()
+    embed_documents = embed._LocalEmbedder.embed_documents
+
+    def counting(self, texts, progress=None):
+        seen.update((self.fingerprint, text) for text in texts)
+        return embed_documents(self, texts, progress)
+
+    monkeypatch.setattr(embed._LocalEmbedder, "embed_documents", counting)
+    return seen
+
+
 def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monkeypatch, capsys, tmp_path) -> None:
     settings = use("labelled")
     questions(world, tmp_path / "docs")
     monkeypatch.setenv("THUMBTUNE_DOCS", str(tmp_path / "docs"))
     settings = settings.model_copy(update={"docs": (tmp_path / "docs",)})
     index(settings)
+    embedded = count_embedded(monkeypatch)
     assert main(["--bootstrap", "--promote", "--epochs", EPOCHS]) == 0
     out = capsys.readouterr().out.splitlines()
+    assert embedded == Counter(set(embedded)), "a chunk was embedded twice by one model"
     assert out[0].startswith("questions: 80 pairs on 80 queries")
     assert [line for line in out if line.startswith("VERDICT: ")]
     means = json.loads((settings.runs / "v1" / "metrics.json").read_text())["means"]

@@ -205,18 +205,22 @@ def apply(
     in the `precision` that was measured. Documents that changed while it was trained are brought level before the swap.
     The champion's table is left alone, so that a question in flight, and a rollback, still find it.
     """
-    serves = by_hand or version.verdict == "promote"
-    table = store.chunk_table(corpus_id, embedder.fingerprint)
-    if not serves:
+    if not (by_hand or version.verdict == "promote"):
         registry.add(version)
         return
-    if not store.has_table(table):  # an adapter's is there: it is its model's
-        store.put_chunks(table, chunks, vectors)
+    keep_vectors(store, corpus_id, embedder, chunks, vectors)
     with changing_documents(store):  # a file that is dropped into the chat goes to what serves: before, or after
         complete(store, corpus_id, {version.name: embedder, **arms})
         registry.add(version)
         mover: Mover = "gate" if version.verdict == "promote" else "hand"
         registry.promote(version.folders, version.name, mover, version.summary, precision)
+
+
+def keep_vectors(store: Store, corpus_id: str, embedder: Embedder, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+    """Write the table of a new model from the vectors that it was judged by: nothing is embedded twice."""
+    table = store.chunk_table(corpus_id, embedder.fingerprint)
+    if not store.has_table(table):  # an adapter's is there: it is its model's
+        store.put_chunks(table, chunks, vectors)
 
 
 def load_arms(settings: Settings, tuned: str, precision: Precision) -> dict[str, Embedder]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rag.chunking import CHUNKER_VERSION
 from rag.embed import Embedder, Vectors
 from rag.errors import StoreFailed
 from rag.online import WinRate, outcomes, win_rate
@@ -29,7 +30,7 @@ from train.evaluate import full, scores_of
 from train.folder import CARD
 from train.make import Made
 from train.precision import AFTER_BOOTSTRAP, Choice, choose_precision
-from train.promote import Verdict, apply, complete, decide, load_arms
+from train.promote import Verdict, apply, complete, decide, keep_vectors, load_arms
 from train.prospect import Order, Prospect
 from train.report import write_report
 from train.tune import give_way
@@ -117,8 +118,9 @@ def checkpoints_for(settings: Settings, order: Order, pairs: Sequence[Pair]) -> 
     """
     if order.fast or order.kind == "bootstrap":
         return None
-    said = [part for pair in pairs for part in (pair.query, pair.positive, *pair.negatives, str(pair.weight))]
-    place = settings.cache / CHECKPOINTS / content_id(settings.start_model, repr(replace(order, promote=False)), *said)
+    said = [f"{pair}" for pair in pairs]
+    what = (CHUNKER_VERSION, settings.start_model, repr(replace(order, promote=False)))
+    place = settings.cache / CHECKPOINTS / content_id(*what, *said)
     for other in place.parent.glob("*"):
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
@@ -149,6 +151,7 @@ def _settle(
     """Record a version; where it is to serve, complete both arms' tables in the precision that was chosen, and swap."""
     arms: Mapping[str, Embedder] = {}
     if choice:
+        keep_vectors(store, corpus_id, challenger.embedder, chunks, challenger.vectors)
         arms = load_arms(settings, str(settings.models / version.name), serving(settings, choice.precision))
         complete(store, corpus_id, arms, bar)
     apply(
