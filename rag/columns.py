@@ -16,7 +16,7 @@ from rag.records import PATH
 COLUMNS = "columns: "
 CELL = re.compile(r"(?<!\\)\|")
 RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # the line below the names
-MOST_CHARS = 100  # of the names; a model reads some 140 of a heading path
+MOST_BYTES = 60  # of the names: of a heading path models read 144, and the section is to be among them
 
 
 def headings(text: str, chunks: Sequence[tuple[int, int, Section]]) -> Iterator[str]:
@@ -34,4 +34,6 @@ def _names(text: str, table: Block) -> str:
     if len(lines) < 2 or "|" not in lines[1] or not RULE.fullmatch(lines[1]):
         return ""
     names = " | ".join(filter(None, (" ".join(name.split()) for name in CELL.split(lines[0]))))
-    return names if len(names) <= MOST_CHARS else names[:MOST_CHARS].rpartition(" ")[0]
+    if len(names.encode()) <= MOST_BYTES:
+        return names
+    return names.encode()[:MOST_BYTES].decode("utf-8", "ignore").rpartition(" ")[0]

@@ -32,7 +32,11 @@ NUMBER_OR_DATE = re.compile(r"[-+(]?[\d\s.,:/%€$£-]*\d[\d\s.,:/%€$£)-]*(?:
 NOT_A_TITLE = re.compile(
     r"^(untitled|microsoft word - |powerpoint |slide 1$|.*\.(docx?|tex|dvi|indd|rtf|odt|pptx?)$)", re.I
 )
-DAY = re.compile(r"\s*(?:D:)?(\d{4})-?(\d\d)-?(\d\d)(?!\d{1,5}(?:\D|$))")  # also as PDFs write it: D:20260531120000
+FIRST_DAY = "1980-01-01"  # what is older is a program's way to say that it does not know
+TEMPLATE_DAYS = ("2013-01-27", "2013-12-23")  # of the files that python-pptx and python-docx begin with
+DAY = re.compile(
+    r"\s*(?:D:)?(\d{4})[-/]?(\d\d)[-/]?(\d\d)(?!\d{1,5}(?:\D|$))"
+)  # also as PDFs write it: D:20260531120000
 LAYOUT = re.compile(r"[\x01-\x08\x0b-\x1f\x7f]")  # control characters that office programs use as marks
 
 Row = Sequence[str]
@@ -155,9 +159,10 @@ def day(written: str) -> str:
     """Return the day that a date of any precision begins with, as 2026-05-31; nothing for what is none."""
     found = DAY.match(written)
     try:
-        return date(*map(int, found.groups())).isoformat() if found else ""
+        told = date(*map(int, found.groups())).isoformat() if found else ""
     except ValueError:
         return ""
+    return "" if told < FIRST_DAY or told in TEMPLATE_DAYS else told
 
 
 def one_line(title: str) -> str:

@@ -14,7 +14,7 @@ from datetime import date
 from rag.errors import BadQuery
 
 MOST_NAMED = 8  # folders or types that a message names; the rest is "..."
-WORD = r'(in|type|since|before):(?:"([^"\n]+)"|([^\s"]+))'
+WORD = r'(in|type|since(?!:\d{1,3}\b|:\d{1,2}\D)|before(?!:\d{1,3}\b|:\d{1,2}\D)):(?:"([^"\n]+)"|([^\s"]+))'
 FIRST = re.compile(rf"\s*{WORD}(?:\s+|\Z)", re.IGNORECASE)
 LAST = re.compile(rf"(?:\s+|\A){WORD}\s*\Z", re.IGNORECASE)
 END_MARKS = "?!.,;"  # of the question, where a filter ends it: "What grew in:reports?"

@@ -31,7 +31,8 @@ from rag.slides import load_pptx
 PDF_PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: it cannot be opened without one
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 FRONT_MATTER_DATES = [
-    re.compile(rf"^{key}:[ \t]*['\"]?(\S+)", re.MULTILINE) for key in ("(?:last)?mod(?:ified)?", "updated", "date")
+    re.compile(rf"^{key}:[ \t]*['\"]?(\S+)", re.MULTILINE | re.IGNORECASE)
+    for key in ("(?:last[-_]?)?mod(?:ified)?(?:[-_]?at)?", "(?:last[-_]?)?updated(?:[-_]?at)?", "date")
 ]
 META_DATES = ("article:modified_time", "dateModified", "dcterms.modified", "article:published_time", "date")
 FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)

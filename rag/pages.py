@@ -7,13 +7,18 @@ every heading, and all together 93% of the list items. Inside an <article> these
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from lxml import etree
 
 MAIN = "//article | //main | //*[@role='main']"
 INNER = "ancestor::li | ancestor::dd | ancestor::td"
-MENU_LINKS, MENU_SHARE = 4, 0.7  # that many links, which are so much of the text: they lead elsewhere, and say nothing
+MENU_LINKS, MENU_SHARE = 4, 0.7  # that many links, which are so much of a list: they lead elsewhere, and say nothing
+MENU_CHARS = 40  # of a link, on average: longer ones are titles, as in a list of references
+POWER = re.compile(r"[-−+]?\d+")
+LEFT_OUT = 0.8  # of a page's text: beyond that it is a page of links, which somebody wrote to be read
+PLACE = "place"  # what an <a name> becomes, to be taken out with all others at once: one by one takes minutes
 MARKS = ("", "¶", "#", "§")  # links to the heading that they stand behind
 
 Element = Any  # lxml ships no types
@@ -21,9 +26,10 @@ Element = Any  # lxml ships no types
 
 def mend(page: Element) -> None:
     """Change a parsed page so that what people wrote in it survives the search for its main text."""
-    etree.strip_tags(page, "sub", "sup")  # else H<sub>2</sub>O, where people look for H2O
+    _level(page)
     for link in list(page.iter("a")):
         _clear(link)
+    etree.strip_tags(page, PLACE)
     for code in page.xpath("//pre"):
         etree.strip_tags(code, "code")
         if not code.xpath(INNER):  # there, trafilatura would open its fence in the middle of a line
@@ -32,17 +38,32 @@ def mend(page: Element) -> None:
         _to_paragraph(caption)
     body = page.find(".//body")
     if body is not None and not page.xpath(MAIN):
-        for element in [each for each in body.iter("p", "table", "ul", "ol", "dl") if _is_menu(each)]:
-            element.drop_tree()
-        _put_into(etree.Element("article"), body)
+        _take_whole(body)
     for entries in page.xpath("//td//ul | //td//ol | //th//ul | //th//ol"):
         _to_line(entries)
+
+
+def _level(page: Element) -> None:
+    """Put small letters, high and low, into their line: people look for H2O, and for 10^6."""
+    for raised in page.iter("sup"):
+        if POWER.fullmatch(_text(raised)):
+            raised.text = f"^{raised.text or ''}"  # else 10<sup>6</sup> would become 106
+    etree.strip_tags(page, "sub", "sup")
+
+
+def _take_whole(body: Element) -> None:
+    """Mark all of a body but its menus as the main text."""
+    menus = [each for each in body.iter("ul", "ol") if _is_menu(each)]
+    if sum(len(_text(menu)) for menu in menus) < LEFT_OUT * len(_text(body)):  # else the menu is the page
+        for menu in menus:
+            menu.drop_tree()
+    _put_into(etree.Element("article"), body)
 
 
 def _clear(link: Element) -> None:
     """Remove a mark to link to: beside an empty one a heading counts as a menu, and is left out."""
     if link.get("href") is None:
-        link.drop_tag()
+        link.tag = PLACE
     elif _text(link) in MARKS:
         link.drop_tree()
 
@@ -68,7 +89,8 @@ def _to_line(entries: Element) -> None:
 def _is_menu(element: Element) -> bool:
     links = list(element.iter("a"))
     linked = sum(len(_text(link)) for link in links)
-    return len(links) >= MENU_LINKS and linked > MENU_SHARE * len(_text(element))
+    is_short = linked <= MENU_CHARS * len(links)
+    return len(links) >= MENU_LINKS and is_short and linked > MENU_SHARE * len(_text(element))
 
 
 def _put_into(inner: Element, outer: Element) -> None:

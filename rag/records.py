@@ -15,7 +15,7 @@ ARMS: tuple[Arm, ...] = get_args(Arm)
 SIDES: tuple[Side, ...] = get_args(Side)
 
 PATH = " > "  # between the headings of a chunk's path
-HEADING_TOKENS = 48  # at most, of what a model reads of a chunk: beyond that the outer headings are left out
+HEADING_TOKENS = 48  # about so many at most, of what a model reads of a chunk; then outer headings are left out
 HEADING_BYTES = 3 * HEADING_TOKENS  # cautious, for any tokenizer: English has 4 to 5 a token
 ID_LENGTH = 16  # hex digits, 64 bits: a million chunks collide with a chance of 3 in 100 million
 

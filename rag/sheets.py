@@ -23,7 +23,10 @@ MAX_BYTES = 200_000_000  # of XML, read as a stream
 MAX_CELLS = 2_000_000  # gaps included; above that it is data, not a document
 LAST_ROW = 1_048_576  # Excel's; a forged number must not count to the end of the world
 CURRENCY = re.compile(r"\[\$([^\]-]+)|([€£¥]|(?<!\[)\$)")  # in a number's format; [$-407] is a language
-UNCOUNTED = re.compile(rb"</f>(?:<v ?/>|<v></v>)?</c>")  # a formula whose value nobody stored
+QUOTED = re.compile(r'"[^"]*"|\\.')  # what a number's format says beside the number, and does not compute
+UNCOUNTED = re.compile(  # a formula whose value nobody stored; an empty text is a value
+    rb'<c\b(?![^>]*\bt="str")[^>]*>\s*<f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
+)
 DELIMITERS = ",;\t|"
 LOOKED_AT = 20  # rows that show how a file is delimited
 
@@ -128,7 +131,7 @@ def _shown(cell: Any) -> str:  # noqa: ANN401  # openpyxl ships no types
         sign = CURRENCY.search(style)
         return (
             f"{value * 100:.10g}%"
-            if "%" in style
+            if "%" in QUOTED.sub("", style)
             else f"{_plain(value)} {sign[1] or sign[2]}"
             if sign
             else _plain(value)
@@ -144,8 +147,9 @@ def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.15g}"  # as many digits as Excel knows: 3.3, not 3.3000000000000003
     if isinstance(value, timedelta):
-        minutes, seconds = divmod(round(value.total_seconds()), 60)
-        return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
+        minutes, seconds = divmod(abs(round(value.total_seconds())), 60)
+        sign = "-" if value < timedelta() else ""
+        return f"{sign}{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
     return value.isoformat(" ") if isinstance(value, datetime) else str(value)
 
 

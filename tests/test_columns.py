@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rag.chunking import cut
-from rag.columns import MOST_CHARS, headings
+from rag.columns import MOST_BYTES, headings
 from rag.loaders import load_markdown
 
 ROWS = "".join(f"| k{n} | what the {n}th of them does |\n" for n in range(9))
@@ -48,4 +48,4 @@ def test_very_long_names_are_cut_between_words() -> None:
     table = f"| {names} |\n|{'---|' * 12}\n" + "".join(f"| {'x | ' * 12}\n" for _ in range(9))
     path = headed(table, 60)[-1][0]
     assert path.startswith("columns: column number 0 | column number 1 | ")
-    assert len(path) <= len("columns: ") + MOST_CHARS
+    assert len(path) <= len("columns: ") + MOST_BYTES
