@@ -122,6 +122,11 @@ class Card:
         """Show a vote, which is stored by now. Raises BadRating for an answer of another card."""
         self._view_of(answer_id).update({"vote": value, "reason": reason, "comment": comment})
 
+    def why(self, answer_id: str) -> dict[str, str]:
+        """Return reason and comment of a thumb down, nothing for another vote. Raises BadRating as vote does."""
+        view = self._view_of(answer_id)
+        return {"reason": view["reason"], "comment": view["comment"]} if view["vote"] == -1 else {}
+
     def prefer(self, choice: SideChoice) -> None:
         """Show which side is preferred, which is stored by now."""
         self._props["preference"] = choice

@@ -23,11 +23,16 @@ MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answe
 
 
 async def vote(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Store a thumb on an answer, with a reason and a comment where it points down, and show it."""
-    value, reason, comment = read_value(payload), _reason(payload), _comment(payload)
+    """Store a thumb on an answer, with a reason and a comment where it points down, and show it.
+
+    What is not in the payload stays as it is: a browser that says two things in a hurry has not heard of the first.
+    """
+    value, _, _ = read_value(payload), _reason(payload), _comment(payload)
     live = visit.room.card_with(payload.get("answer"))
     answer_id: str = payload["answer"]
     async with live.lock:
+        told = {**live.card.why(answer_id), **payload}
+        reason, comment = _reason(told), _comment(told)
         _refuse_idle_withdrawal(live.card, value)
         await asyncio.to_thread(
             rate_answer,

@@ -87,6 +87,18 @@ async def test_a_reason_and_a_comment_go_with_a_thumb_down_and_with_no_other(vis
     assert (rating.value, rating.reason, rating.comment) == (1, "", "")
 
 
+async def test_a_reason_and_a_comment_that_are_said_one_by_one_are_both_kept(visit: Visit) -> None:
+    down = {"answer": "of base", "value": -1}
+    await vote(visit, down)
+    await vote(visit, {**down, "comment": "too slow"})
+    await vote(visit, {**down, "reason": "incomplete"})
+    (rating,) = visit.house.serving.store.ratings()
+    assert (rating.reason, rating.comment) == ("incomplete", "too slow")
+    await vote(visit, {**down, "reason": "", "comment": ""})  # taken back
+    (rating,) = visit.house.serving.store.ratings()
+    assert (rating.value, rating.reason, rating.comment) == (-1, "", "")
+
+
 async def test_what_is_withdrawn_stays_as_nothing_and_nothing_cannot_be_withdrawn(visit: Visit) -> None:
     for act, nothing in ((vote, {"value": 0}), (choose, {"choice": ""})):
         with pytest.raises(BadRating, match="no vote to take back"):

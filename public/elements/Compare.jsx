@@ -10,7 +10,7 @@ import { sessionState, sideViewState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '6';
+const VERSION = '7';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'the chat did not take it. Reload the page, then try again.';
 const PREVIEW_CHARS = 320;
@@ -81,7 +81,8 @@ if (!window[KEY]) {
       explain: (letter, changes) =>
         desk.send(() => {
           const before = said(byLetter(letter));
-          return before.value === -1 && ['vote', { ...before, ...changes }, before];
+          // only what changes: of what was said a moment ago the card may not have heard yet
+          return before.value === -1 && ['vote', { answer: before.answer, value: -1, ...changes }, before];
         }),
       choose: (choice) =>
         desk.send(() => {
