@@ -210,4 +210,4 @@ def _quiet() -> Iterator[None]:
 
 
 def _refused(why: str) -> BadModel:
-    return BadModel(f"this model cannot be rewritten to int8 ({why}): set THUMBTUNE_PRECISION=auto, bf16 or fp32")
+    return BadModel(f"this model cannot be rewritten to int8 ({why}): set THUMBTUNE_PRECISION=bf16 or fp32")

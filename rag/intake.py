@@ -133,11 +133,10 @@ class Intake:
         if before and before.hash == document.hash and self._file(document.source).exists():
             return Unchanged(document.source)
         chunks, old = chunks_of(document), chunks_of(before) if before else []
-        vectors = self._embed([chunk.embedded for chunk in chunks], {}, tell)
+        texts = [chunk.embedded for chunk in chunks]
+        vectors = self._embed(texts, {}, tell)
         with self._changing():
-            vectors = self._embed(
-                [chunk.embedded for chunk in chunks], vectors, tell
-            )  # where one was promoted meanwhile
+            vectors = self._embed(texts, vectors, tell)  # where one was promoted meanwhile
             part.replace(self._file(document.source))
             self._store.put_documents(self._corpus.id, [document])
             for table, rows in vectors.items():

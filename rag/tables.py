@@ -192,8 +192,8 @@ def chunk_row(chunk: Chunk) -> Row:
 
 
 def read_chunk(row: Row) -> Chunk:
-    """Return the chunk of a row (or of the struct within a hit)."""
-    return Chunk(*(row[name] for name in CHUNK_COLUMNS[:-1]), *[row.get("date") or ""])
+    """Return the chunk of a row of a vector table."""
+    return Chunk(*(row[name] for name in CHUNK_COLUMNS))
 
 
 def answer_row(answer: Answer) -> Row:

@@ -340,6 +340,18 @@ def test_labels_whose_text_is_gone_are_counted(use, world: World, capsys, tmp_pa
     assert "; 1 labels point at text no longer in these documents" in capsys.readouterr().out
 
 
+def test_what_could_not_serve_in_the_end_is_refused_before_anything_is_learnt(use, monkeypatch, capsys) -> None:
+    use("labelled")
+    monkeypatch.setenv("THUMBTUNE_PRECISION", "int8")
+    monkeypatch.setenv("THUMBTUNE_DEVICE", "cuda")
+    assert main(["--dry-run"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: THUMBTUNE_PRECISION=int8: it is computed on the CPU only, and the device is cuda: set "
+        "THUMBTUNE_DEVICE=cpu, or leave the precision to auto\n",
+    )
+
+
 def test_too_few_rated_queries_are_one_line_and_nothing_is_touched(use, world: World, capsys, tmp_path: Path) -> None:
     settings = use("labelled")
     shutil.rmtree(settings.lancedb / "training_pairs.lance")
@@ -417,6 +429,7 @@ def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monke
     embedded = count_embedded(monkeypatch)
     assert main(["--bootstrap", "--promote", "--epochs", EPOCHS]) == 0
     out = capsys.readouterr().out.splitlines()
+    assert embedded
     assert embedded == Counter(set(embedded)), "a chunk was embedded twice by one model"
     assert out[0].startswith("questions: 80 pairs on 80 queries")
     assert [line for line in out if line.startswith("VERDICT: ")]

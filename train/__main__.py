@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from rag.errors import BadSetting, NotEnoughFeedback, StoreFailed, ThumbtuneError
 from rag.index import load_corpus
-from rag.precision import Precision
+from rag.precision import Precision, serving
 from rag.registry import START_WEIGHTS, Registry
 from rag.settings import Settings, load_settings
 from rag.store import Store, open_store
@@ -129,6 +129,7 @@ def _train(given: argparse.Namespace) -> None:
 
 def train(settings: Settings, store: Store, order: Order, dry_run: bool) -> None:
     """Print what there is to go on; unless it is a dry run, learn from it, and print the verdict last."""
+    serving(settings, None)  # refuses what neither arm could serve in, before hours are spent
     clock = Clock(say)
     progress.now().plan([GATHERING])
     seen = prospect(settings, store, order)

@@ -28,8 +28,8 @@ def show(version: Version, run: Path, *, serves: bool) -> str:
     if metrics is None:
         return "\n".join([*lines, f"{run / METRICS_FILE} is gone, so there are no numbers to show"])
     lines += [f"why: {metrics['reason']}", "", aligned(_means(metrics)), ""]
-    declines = {role: each["told"] for role, each in metrics.get("abstaining", {}).items()}  # not in older reports
-    lines += [f"{role} {told}" for role, told in declines.items()] + [""] * bool(declines)
+    if declines := metrics.get("abstaining"):  # not in older reports
+        lines += [*(f"{role} {each['told']}" for role, each in declines.items()), ""]
     lines.append(f"report: {run / PAGE}")
     return "\n".join(lines)
 

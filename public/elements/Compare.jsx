@@ -10,7 +10,7 @@ import { sessionState, sideViewState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '7';
+const VERSION = '8';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'the chat did not take it. Reload the page, then try again.';
 const PREVIEW_CHARS = 320;
@@ -34,7 +34,8 @@ if (!window[KEY]) {
   const useDesk = (callAction) => {
     const [sending, setSending] = useState(0);
     const [failed, setFailed] = useState(null);
-    const [undone, setUndone] = useState([]); // what would take back each thing that was stored, the latest last
+    const [canUndo, setCanUndo] = useState(false);
+    const backs = useRef([]); // what would take back each thing that was stored, the latest last
     const line = useRef(Promise.resolve()); // nothing is lost that is said while something else is being stored
     const call = async (name, payload) => {
       try {
@@ -44,28 +45,28 @@ if (!window[KEY]) {
         return { error: LOST };
       }
     };
+    const remember = (next) => {
+      backs.current = next;
+      setCanUndo(next.length > 0);
+    };
+    const keep = (name, back) => back && remember([...backs.current, [name, back]]);
     // `make` says [name, payload, back] when its turn has come, from the card as it is then; nothing where there is none.
-    const send = (make) => {
+    const send = (make, stored = keep) => {
       setSending((n) => n + 1);
       line.current = line.current.then(async () => {
         const [name, payload, back] = make() ?? [];
         if (name) {
           setFailed(null);
           const { error } = await call(name, payload);
-          if (error) setFailed({ make, error });
-          else if (back) setUndone((now) => [...now, [name, back]]);
+          if (error) setFailed({ again: () => send(make, stored), error });
+          else stored(name, back);
         }
         setSending((n) => n - 1);
       });
     };
-    const undo = () => {
-      const [name, payload] = undone[undone.length - 1] ?? [];
-      if (!name) return;
-      setUndone((now) => now.slice(0, -1));
-      send(() => [name, payload]);
-    };
-    const retry = () => send(failed.make);
-    return { call, send, undo, retry, sending: sending > 0, failed, canUndo: undone.length > 0, fail: setFailed };
+    // In line, too: what is to be taken back may be on its way still.
+    const undo = () => send(() => backs.current[backs.current.length - 1], () => remember(backs.current.slice(0, -1)));
+    return { call, send, undo, sending: sending > 0, failed, canUndo, fail: setFailed };
   };
 
   // `latest` holds the card as the server last sent it, which is what a thing said in line is about.
@@ -81,8 +82,10 @@ if (!window[KEY]) {
       explain: (letter, changes) =>
         desk.send(() => {
           const before = said(byLetter(letter));
-          // only what changes: of what was said a moment ago the card may not have heard yet
-          return before.value === -1 && ['vote', { answer: before.answer, value: -1, ...changes }, before];
+          // only what changes, and back: of what was said a moment ago the card may not have heard yet
+          const back = Object.fromEntries(Object.keys(changes).map((key) => [key, before[key]]));
+          const vote = { answer: before.answer, value: -1 };
+          return before.value === -1 && ['vote', { ...vote, ...changes }, { ...vote, ...back }];
         }),
       choose: (choice) =>
         desk.send(() => {
@@ -249,8 +252,8 @@ if (!window[KEY]) {
       {desk.failed ? (
         <p className="tt-error" role="alert">
           Not stored: {desk.failed.error}{' '}
-          {desk.failed.make ? (
-            <button type="button" className="tt-retry" onClick={desk.retry}>
+          {desk.failed.again ? (
+            <button type="button" className="tt-retry" onClick={desk.failed.again}>
               <RotateCw size={14} aria-hidden="true" /> Retry
             </button>
           ) : null}

@@ -107,6 +107,16 @@ def test_a_card_is_rated_by_the_keyboard_alone(page: Page, room: RoomChat) -> No
     }
 
 
+def test_undo_takes_back_what_was_said_last_also_while_that_is_being_stored(page: Page, room: RoomChat) -> None:
+    query = ask_and_wait(page, "When do slugs feed?")
+    page.locator(".tt-card").focus()
+    for key in ("1", "a", "u"):
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Undo").wait_for()
+    expect(page.locator(".tt-card")).to_have_attribute("aria-busy", "false")
+    assert {(rating.kind, rating.value) for rating in said(room, query)} == {("preference", 1), ("answer", 0)}
+
+
 def test_what_is_said_in_a_hurry_is_all_stored(page: Page, room: RoomChat) -> None:
     query = ask_and_wait(page, "Are bees in a hurry?")
     page.locator(".tt-card").focus()

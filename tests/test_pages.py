@@ -1,0 +1,67 @@
+"""Of a page that a program exported all is read that somebody wrote, and no menu."""
+
+from __future__ import annotations
+
+from rag.loaders import load_html, load_markdown
+
+TOLD = "<p>Part {} tells how cats sleep most of the day and hunt at night, which surprises their owners.</p>"
+
+
+def exported(*parts: str) -> str:
+    """Return the text of a page that marks no main text, as programs export documents."""
+    body = "".join(part if part.startswith("<") else TOLD.format(part) for part in parts)
+    return load_html(f"<html><head><title>t</title></head><body>{body}</body></html>".encode()).text
+
+
+def test_a_page_that_marks_no_main_text_keeps_its_headings_and_lists() -> None:
+    text = exported(
+        "<h1>Cats</h1>", "one", "<h2>Food</h2><ul><li>fish</li><li>mice<ul><li>grey</li></ul></li></ul>", "two"
+    )
+    assert "# Cats\n" in text
+    assert "## Food\n\n- fish\n- mice\n  - grey\n" in text
+
+
+def test_a_heading_with_a_mark_to_link_to_is_kept() -> None:
+    text = exported(
+        "one", '<div><div><h2><a name="x"></a>Food</h2></div></div>', "two", '<h2>Sleep<a href="#s">¶</a></h2>', "3"
+    )
+    assert "## Food\n" in text
+    assert "## Sleep\n" in text
+
+
+def test_a_menu_is_no_text_also_where_no_main_text_is_marked() -> None:
+    links = "".join(f'<li><a href="{n}">Menu entry {n}</a></li>' for n in range(6))
+    assert "Menu" not in exported(f"<ul>{links}</ul>", "<h1>Cats</h1>", "one", "two")
+
+
+def test_a_list_of_titles_that_are_links_is_text_and_so_is_a_page_of_links() -> None:
+    titles = "".join(f'<li><a href="{n}">On the keeping of cats in small flats, volume {n}</a></li>' for n in range(6))
+    assert "small flats, volume 5" in exported("one", f"<h2>References</h2><ul>{titles}</ul>", "two")
+    index = "".join(f'<li><a href="{n}">Chapter {n}</a></li>' for n in range(30))
+    assert "Chapter 29" in exported(f"<h1>Contents</h1><ul>{index}</ul>")
+
+
+def test_many_places_to_link_to_are_taken_out_in_one_go() -> None:
+    places = "".join(f'<a name="{n}"></a>line {n}<br>' for n in range(20_000))  # one by one it took 48 seconds
+    assert "line 19999" in exported(f"<div>{places}</div>")
+
+
+def test_code_of_a_page_is_code_and_a_comment_in_it_no_heading() -> None:
+    assert "```\na = 1\n# no heading\n```" in exported("one", "<pre>a = 1\n# no heading\n</pre>", "two")
+    text = exported("one", "<ul><li>item<pre><code>a = 1\n# no heading\n</code></pre></li></ul>", "two")
+    assert [section.heading for section in load_markdown(text.encode()).sections] == [""]
+
+
+def test_a_caption_stands_before_its_table_and_a_list_in_a_cell_within_it() -> None:
+    head = "<caption>Prices</caption><tr><th>Name</th><th>Kinds</th></tr>"
+    table = f"<table>{head}<tr><td>Ink</td><td><ul><li>red</li><li>blue</li></ul></td></tr></table>"
+    text = exported("one", table, "two")
+    assert "Prices\n\n| Name | Kinds |" in text
+    assert "| Ink | red; blue |" in text
+
+
+def test_low_and_high_letters_are_part_of_their_words() -> None:
+    text = exported(
+        "one", "<p>H<sub>2</sub>O, x<sup>2</sup> and the 4<sup>th</sup> are what this paragraph is about.</p>", "two"
+    )
+    assert "H2O, x^2 and the 4th are" in text
