@@ -109,7 +109,8 @@ def add_missing_columns(table: Any, schema: pa.Schema) -> Any:  # noqa: ANN401  
     Where another process writes to it, or adds the same, at that moment, it is tried again.
     """
     for left in reversed(range(ADDING_TRIES)):
-        lacking = [field for field in schema if field.name not in table.schema.names]
+        names = table.schema.names  # asked of LanceDB anew each time, and before each write: once
+        lacking = [field for field in schema if field.name not in names]
         if not lacking:
             break
         try:
