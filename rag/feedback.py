@@ -10,6 +10,7 @@ taught passage say it outright.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from rag.errors import BadRating
@@ -174,10 +175,22 @@ def _stored_answer(store: Store, answer_id: str, value: Label) -> Answer:
 
 
 def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Rating:
-    """Write a rating, the truth, and then what follows from it."""
+    """Write a rating, the truth, and then what follows from it.
+
+    A mind that is changed after the reveal takes nothing back of what was said blind; who withdraws it, does.
+    """
+    if not rating.blind and (rating.value or rating.choice):
+        rating = replace(rating, first=_said_blind(store.rating(rating.id)))
     store.put_ratings([rating])
     store.put_labels(labels)
     return rating
+
+
+def _said_blind(former: Rating | None) -> str:
+    """Return what a rating that is being replaced said before the reveal, "" where it said nothing then."""
+    if former is None or not former.blind:
+        return former.first if former else ""
+    return former.choice or (str(former.value) if former.value else "")
 
 
 def _what_it_says(label: LabelledPair) -> tuple[Label, datetime, float]:

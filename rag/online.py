@@ -7,11 +7,11 @@ one side only may be politeness, and where both arms showed the same chunks ther
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Literal, cast
 
-from rag.records import ARMS, Answer, Arm, Rating
+from rag.records import ARMS, Answer, Arm, Choice, Label, Rating
 from rag.stats import Interval, share_interval
 
 Winner = Literal["base", "tuned", "tie", "both bad"]
@@ -51,8 +51,9 @@ class WinRate:
 def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outcome]:
     """Return one outcome for each duel and rater that decided it blind, oldest first.
 
-    A preference decides. Without one the thumbs do, if both answers have one: up against down wins, equal is a tie. A
-    duel counts for nothing where an arm has no answer or both showed the same chunks.
+    A preference decides. Without one the thumbs do, if both answers have one: up against down wins, equal is a tie. Of
+    a mind that was changed after the reveal, what it said before counts. A duel counts for nothing where an arm has no
+    answer or both showed the same chunks.
     """
     duels: dict[str, dict[Arm, Answer]] = {}
     for answer in answers:
@@ -62,8 +63,8 @@ def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outco
     said: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
         duel = rating.answer_id if rating.kind == "preference" else duel_of.get(rating.answer_id, "")
-        if rating.blind and rating.kind in ("preference", "answer") and duel in telling:
-            said.setdefault((duel, rating.rater), []).append(rating)
+        if rating.kind in ("preference", "answer") and duel in telling and (word := _unbiased(rating)):
+            said.setdefault((duel, rating.rater), []).append(word)
     found = [_outcome(duel, rater, telling[duel], mine) for (duel, rater), mine in said.items()]
     return sorted((each for each in found if each), key=lambda each: (each.at, each.duel, each.rater))
 
@@ -83,6 +84,15 @@ def count(winners: Sequence[Winner]) -> WinRate:
 def differ(one: Answer, other: Answer) -> bool:
     """Return whether two answers were written from different chunks; their order alone decides nothing."""
     return {hit.chunk.id for hit in one.hits} != {hit.chunk.id for hit in other.hits}
+
+
+def _unbiased(rating: Rating) -> Rating | None:
+    """Return a rating as it stood before the reveal, None where it did not."""
+    if rating.blind:
+        return rating
+    if rating.kind == "preference":
+        return replace(rating, choice=cast(Choice, rating.first)) if rating.first else None
+    return replace(rating, value=cast(Label, int(rating.first))) if rating.first else None
 
 
 def _outcome(duel: str, rater: str, arms: Mapping[Arm, Answer], ratings: Sequence[Rating]) -> Outcome | None:

@@ -171,7 +171,8 @@ class Rating:
     """What one rater said of one target: +1, -1, or 0 for withdrawn. Its id hashes rater and target: one row, ever.
 
     The target is an answer, one source of it (`chunk_id`), a duel (`answer_id` is the duel's id, `choice` the arm
-    preferred), or a passage taught for a query (`answer_id` is the query's id, the last three fields say which).
+    preferred), or a passage taught for a query (`answer_id` is the query's id, the next two fields say which). `first`
+    is what was said while it was `blind`, if that was something else: "1" or "-1" of an answer, the choice of a duel.
     """
 
     rater: str
@@ -186,6 +187,7 @@ class Rating:
     choice: Choice = ""
     query: str = ""
     text: str = ""
+    first: str = ""
 
     @property
     def id(self) -> str:

@@ -247,6 +247,11 @@ class Store(Rows):
         where = col("rater") == lit(rater) if rater else None
         return [tables.read_rating(row) for row in self._rows(tables.RATINGS, where)]
 
+    def rating(self, rating_id: str) -> Rating | None:
+        """Return one rating, or None where there is none of this id."""
+        rows = self._rows(tables.RATINGS, col("id") == lit(rating_id))
+        return tables.read_rating(rows[0]) if rows else None
+
     def put_labels(self, labels: Sequence[LabelledPair]) -> None:
         """Write rows of `training_pairs`; a rater's former label of the same chunk of the same answer is replaced."""
         self._upsert(tables.TRAINING_PAIRS, [tables.keyed_row(label) for label in labels])

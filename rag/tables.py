@@ -76,6 +76,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             *_fields(rater=pa.string(), kind=pa.string(), answer_id=pa.string(), value=pa.int8(), blind=pa.bool_()),
             *_fields(reason=pa.string(), comment=pa.string(), at=TIME),
             *_fields(chunk_id=pa.string(), choice=pa.string(), query=pa.string(), text=pa.string()),
+            *_fields(first=pa.string()),
         ]
     ),
     TRAINING_PAIRS: pa.schema(

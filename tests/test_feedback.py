@@ -108,6 +108,30 @@ def test_a_changed_mind_overwrites_all_that_the_former_vote_said(store: Store) -
     assert len(store.labels()) == 3
 
 
+def test_what_was_said_before_the_reveal_outlives_a_changed_mind_and_ends_with_a_withdrawal(store: Store) -> None:
+    def said(value: Label, reason: Reason = "") -> tuple[Label, bool, str]:
+        rate_answer(store, rater="ann", answer_id="answer-1", value=value, blind=not store.ratings(), reason=reason)
+        (rating,) = store.ratings()
+        return rating.value, rating.blind, rating.first
+
+    assert said(-1) == (-1, True, "")
+    assert said(-1, "incomplete") == (-1, False, "-1")  # a reason comes after the thumb that unveiled the card
+    assert said(1) == (1, False, "-1")
+    assert said(-1) == (-1, False, "-1")
+    assert said(0) == (0, False, "")
+    assert said(1) == (1, False, "")
+
+
+def test_a_preference_that_is_changed_after_the_reveal_keeps_its_first_word(store: Store) -> None:
+    prefer(store, rater="ann", duel_id="duel", choice="base", blind=True)
+    prefer(store, rater="ann", duel_id="duel", choice="tuned", blind=False)
+    prefer(store, rater="bob", duel_id="duel", choice="tuned", blind=False)  # nothing was said before
+    assert {(each.rater, each.choice, each.first) for each in store.ratings()} == {
+        ("ann", "tuned", "base"),
+        ("bob", "tuned", ""),
+    }
+
+
 def test_two_raters_do_not_overwrite_each_other(store: Store) -> None:
     rate_answer(store, rater="ann", answer_id="answer-1", value=1, blind=True)
     rate_answer(store, rater="bob", answer_id="answer-1", value=-1, blind=True)

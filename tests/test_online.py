@@ -54,6 +54,11 @@ def test_what_is_said_after_the_reveal_counts_for_nothing():
     assert winners([thumb(TUNED, 1), thumb(BASE, -1, blind=False)]) == []
 
 
+def test_of_a_mind_changed_after_the_reveal_the_first_word_counts():
+    assert winners([replace(preference("tuned", blind=False), first="base")]) == ["base"]
+    assert winners([thumb(TUNED, -1), replace(thumb(BASE, -1, blind=False), first="1")]) == ["base"]
+
+
 def test_a_preference_taken_back_leaves_the_decision_to_the_thumbs():
     assert winners([preference(""), thumb(BASE, -1), thumb(TUNED, 1)]) == ["tuned"]
 
