@@ -163,6 +163,7 @@ class Arms:
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._served: dict[Arm, Served] = {}
+        self._awaited = ""  # the table that a champion lacks, until `rag index` has made it
         self.trouble = ""  # why the champion that the registry names does not serve, for the user to read
         self._load(fail=True)
 
@@ -176,14 +177,14 @@ class Arms:
         A champion that cannot be loaded does not take the arm down: the former one serves on, and `trouble` says why.
         """
         with self._lock:
-            if self._registry.stamp() == self._stamp:
+            if self._registry.stamp() == self._stamp and not self._has_come():
                 return False
             before = dict(self._served)
             self._load(fail=False)
             return any(before[arm].model != self._served[arm].model for arm in ARMS)
 
     def _load(self, *, fail: bool) -> None:
-        stamp = self._registry.stamp()
+        stamp, self._awaited = self._registry.stamp(), ""
         try:
             precision = arm_precision(self._settings, self.corpus.folders_id)
             served: dict[Arm, Served] = {}
@@ -199,12 +200,19 @@ class Arms:
             self._served, self.trouble = served, ""
         self._stamp = stamp
 
+    def _has_come(self) -> bool:
+        """Return whether the table that was lacking is there by now, and whole: `rag index` fills it step by step."""
+        if not self._awaited or not self._store.has_table(self._awaited):
+            return False
+        return len(self._store.chunk_ids(self._awaited)) >= self._store.count_chunks(self.corpus.id)
+
     def _serve(self, arm: Arm, model: str, reference: str, precision: Precision, loaded: list[Embedder]) -> Served:
         """Return an arm's Served; a model that is loaded already is not loaded twice."""
         same = (each for each in loaded if each.reference == reference and each.precision in (precision, None))
         embedder = next(same, None) or load_embedder(reference, self._settings, precision)
         table = self._store.chunk_table(self.corpus.id, embedder.fingerprint)
         if not self._store.has_table(table):
+            self._awaited = table
             raise NotIndexed(f"arm {arm}: {model} has no index of these documents: run `python -m rag index`")
         if self._settings.explore or self._settings.search == "hybrid":
             self._store.index_words(table)  # a table of an earlier release has none; 10,000 chunks take 0.2 s

@@ -321,6 +321,14 @@ def test_a_champion_without_a_table_of_its_own_is_never_searched_with_anothers(
     assert not arms.refresh()
     assert arms.current("tuned").model == START_WEIGHTS
     assert "no index of these documents" in arms.trouble
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    learnt = load_embedder(str(settings.models / version.name), settings)
+    table = store.chunk_table(corpus.id, learnt.fingerprint)
+    store.put_chunks(table, [], learnt.embed_documents([]))
+    assert not arms.refresh()  # `rag index` has begun
+    update_vectors(store, corpus.id, learnt)
+    assert arms.refresh()  # what it did is followed without a restart
+    assert (arms.current("tuned").model, arms.trouble) == (version.name, "")
 
 
 def test_a_champion_whose_weights_are_gone_leaves_the_former_one_serving(
