@@ -20,7 +20,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.squad import Part, World, build_world
+from benchmarks.squad import Few, Part, World, build_world
 from rag.embed import Embedder, load_embedder
 from rag.index import load_corpus, update_vectors
 from rag.records import Qrels
@@ -35,7 +35,7 @@ WAYS: Mapping[str, Way] = {
     "hybrid": Way(search="hybrid"),
     "dense, MMR 0.7": Way(explore=0, mmr=0.7),
 }
-QUICK_DOCUMENTS = 24
+QUICK = Few(24)
 Scores = dict[str, np.ndarray]
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     given = _parser().parse_args()
     quick = os.environ.get("QUICK", "") not in ("", "0")
     folder = given.cache / ("quick" if quick else "full") / given.data.stem
-    world = build_world(given.data, folder, most=QUICK_DOCUMENTS if quick else None)
+    world = build_world(given.data, folder, QUICK if quick else None)
     print(world.told(), flush=True)
     options(world, given.model, given.part)
 

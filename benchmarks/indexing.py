@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale import most_mb, peers, told_by
-from benchmarks.squad import write_papers
+from benchmarks.squad import Few, write_papers
 from rag.precision import native
 from rag.settings import ROOT, PrecisionSet, Settings
 from rag.weights import BUILTIN, model_folder
@@ -39,7 +39,7 @@ LANGCHAIN, LLAMA, LLAMA_WHOLE = "LangChain + Chroma", "LlamaIndex", "LlamaIndex,
 PEERS = (LANGCHAIN, LLAMA, LLAMA_WHOLE)
 SYSTEMS = (*PRECISION, *PEERS)  # a pipeline and its raw encode run one after the other
 PEER_INDEX = Path(__file__).parent / "peer_index.py"
-QUICK_DOCUMENTS = 12
+QUICK = Few(12)
 REPEATS, QUICK_REPEATS = 3, 2
 AIM_DEFAULT, AIM_FP32, AIM_OVERHEAD = 2.0, 1.0, 0.10
 Measured = Mapping[str, float]
@@ -48,7 +48,7 @@ Measured = Mapping[str, float]
 def indexing(data: Path, folder: Path, *, quick: bool) -> None:
     """Print the table of all systems, and what it says about the aims."""
     docs, work = folder / ("quick" if quick else "full") / "papers", folder / "indexing"
-    papers = write_papers(data, docs, QUICK_DOCUMENTS if quick else None)
+    papers = write_papers(data, docs, QUICK if quick else None)
     threads = os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0)))
     repeats = QUICK_REPEATS if quick else REPEATS
     characters = sum(len(paper["context"]) for paper in papers.values())

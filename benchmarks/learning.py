@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.cells import Cells
 from benchmarks.parts import PARTS
-from benchmarks.squad import build_world
+from benchmarks.squad import Few, build_world
 
 DEFAULT_CACHE = Path("data/bench-learning")
 
@@ -27,7 +27,7 @@ def main() -> None:
     given = _parser().parse_args()
     quick = os.environ.get("QUICK", "") not in ("", "0")
     cache = given.cache / ("quick" if quick else "full")
-    world = build_world(given.data, cache / given.data.stem, most=QUICK_DOCUMENTS if quick else None)
+    world = build_world(given.data, cache / given.data.stem, QUICK if quick else None)
     cells = Cells(cache / given.data.stem, world, quick=quick)
     print(world.told(), flush=True)
     for name in given.only or PARTS:
@@ -35,7 +35,7 @@ def main() -> None:
         PARTS[name](cells, given.seeds)
 
 
-QUICK_DOCUMENTS = 24  # fewer leave too few rated questions to train on; the intervals are wide
+QUICK = Few(24, 240)  # fewer leave too few rated questions to train on; the intervals are wide
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.found import options
+from benchmarks.found import QUICK, options
 from benchmarks.growth import growth
 from benchmarks.indexing import indexing
 from benchmarks.scale import scale
@@ -23,7 +23,6 @@ from benchmarks.squad import build_world
 
 DEFAULT_CACHE = Path("data/bench-retrieval")
 DEFAULT_DATA = Path("../shared/data/covidqa/200423_covidQA.json")
-QUICK_DOCUMENTS = 24
 
 
 def main() -> None:
@@ -53,7 +52,7 @@ def _growth(given: argparse.Namespace, quick: bool) -> None:
 def _options(given: argparse.Namespace, quick: bool) -> None:
     if _has_data(given):
         folder = given.cache / ("quick" if quick else "full") / given.data.stem
-        options(build_world(given.data, folder, most=QUICK_DOCUMENTS if quick else None))
+        options(build_world(given.data, folder, QUICK if quick else None))
 
 
 def _has_data(given: argparse.Namespace) -> bool:

@@ -36,6 +36,14 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Few:
+    """As much of a file as a small run takes: so many documents, and more of them until there are enough questions."""
+
+    documents: int
+    questions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """Everything a cell starts from: settings whose home is indexed by the built-in model, and the questions."""
 
@@ -57,13 +65,13 @@ class World:
         return Qrels({asked.query: asked.gold for asked in self.of(part)})
 
 
-def build_world(data: Path, folder: Path, most: int | None = None) -> World:
+def build_world(data: Path, folder: Path, few: Few | None = None) -> World:
     """Write the documents, index them once, and find each question's chunks; what is there already is used again.
 
-    `most` takes so many documents only, by hash.
+    Ends the program with one line where the file is of another format, or has too little to learn from and judge by.
     """
     docs, home = folder / "docs", folder / "home"
-    named = write_papers(data, docs, most)
+    named = write_papers(data, docs, few)
     settings = Settings(
         home=home,
         docs=(docs,),
@@ -95,15 +103,42 @@ def build_world(data: Path, folder: Path, most: int | None = None) -> World:
     return world
 
 
-def write_papers(data: Path, docs: Path, most: int | None = None) -> dict[str, dict]:
+def write_papers(data: Path, docs: Path, few: Few | None = None) -> dict[str, dict]:
     """Write the documents into a folder, each as a text file, and return them by the file's name."""
-    papers = [paper for entry in json.loads(data.read_text("utf-8"))["data"] for paper in entry["paragraphs"]]
-    papers = sorted(papers, key=lambda paper: content_id("paper", paper["context"]))[:most]
+    papers = read_papers(data)
+    if few:
+        enough = (n for n in range(few.documents, len(papers)) if count_questions(papers[:n]) >= few.questions)
+        papers = papers[: next(enough, len(papers))]
     docs.mkdir(parents=True, exist_ok=True)
     named = {f"{content_id(paper['context'])}.txt": paper for paper in papers}
     for name, paper in named.items():
         (docs / name).write_text(paper["context"], "utf-8")
     return named
+
+
+def read_papers(data: Path) -> list[dict]:
+    """Return the documents of a SQuAD-format file with their questions, in an order that hashes decide."""
+    try:
+        papers = [paper for entry in json.loads(data.read_text("utf-8"))["data"] for paper in entry["paragraphs"]]
+        if not count_questions(papers):
+            raise ValueError("no question in it has an answer")
+        return sorted(papers, key=lambda paper: content_id("paper", paper["context"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SystemExit(
+            f"{data}: no SQuAD-format file ({type(error).__name__}: {error}): it has "
+            '{"data": [{"paragraphs": [{"context", "qas": [{"question", "answers": [{"text", "answer_start"}]}]}]}]}'
+        ) from error
+
+
+def count_questions(papers: Sequence[dict]) -> int:
+    """Return how many questions of these documents have an answer, each with its place."""
+    return sum(1 for paper in papers for question in paper["qas"] if question["question"] and _answer(question))
+
+
+def _answer(question: dict) -> dict | None:
+    """Return the first answer of a question and where it stands; None where it has none: SQuAD 2 asks such, too."""
+    answers = question.get("answers") or []
+    return answers[0] if answers and answers[0]["text"] and answers[0]["answer_start"] >= 0 else None
 
 
 def _part(name: str) -> Part:
@@ -113,9 +148,9 @@ def _part(name: str) -> Part:
 
 def _asked(question: dict, context: str, text: str, chunks: Sequence[Chunk], part: Part) -> Asked | None:
     """Return a question with its gold chunks; None where it has no answer, or the loader left the answer out."""
-    if not question.get("answers"):
+    answer = _answer(question)
+    if answer is None:
         return None
-    answer = question["answers"][0]
     start = answer["answer_start"]
     if text != context:  # the loader normalises: look for the answer nearest to where it stood
         places = [i for i in range(len(text)) if text.startswith(answer["text"], i)]
