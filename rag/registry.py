@@ -102,15 +102,23 @@ class Registry:
             state["versions"].append({**asdict(version), "created": version.created.isoformat()})
 
     def promote(
-        self, folders: str, name: str, by: Mover = "hand", reason: str = "", precision: Precision | None = None
+        self,
+        folders: str,
+        name: str,
+        by: Mover = "hand",
+        reason: str = "",
+        precision: Precision | None = None,
+        base: str = "",
     ) -> None:
         """Let a version, or the start weights, serve these folders, in this precision (None: the native one).
 
-        Both arms' tables must be complete in it already. Raises UnknownVersion.
+        It was measured with this base model, too. Both arms' tables must be complete in it already. Raises
+        UnknownVersion.
         """
         self.find(name)
         with self._change() as state:
-            state.setdefault("precision", {}).setdefault(folders, {})[name] = precision
+            chosen = {"precision": precision, "base": base}
+            state.setdefault("precision", {}).setdefault(folders, {})[name] = chosen
             line = state["champions"].setdefault(folders, [])
             if name != (line[-1] if line else START_WEIGHTS):
                 line.append(name)
@@ -129,11 +137,17 @@ class Registry:
         with self._change() as state:
             state.setdefault("abstain_below", {}).setdefault(corpus, {}).update(values)
 
-    def precision(self, folders: str, version: Version | None) -> Precision | None:
-        """Return in which precision both arms serve with a champion (None: the start weights); None if not measured."""
+    def precision(self, folders: str, version: Version | None, base: str) -> Precision | None:
+        """Return in which precision both arms serve with a champion (None: the start weights) beside a base model.
+
+        None if that was not measured: another base model may lose more by the same rounding.
+        """
         name = version.name if version else START_WEIGHTS
-        chosen: Precision | None = self._state().get("precision", {}).get(folders, {}).get(name)
-        return chosen
+        chosen = self._state().get("precision", {}).get(folders, {}).get(name)
+        measured: Precision | None = (
+            chosen["precision"] if isinstance(chosen, dict) and chosen["base"] == base else None
+        )
+        return measured
 
     def moves(self, folders: str) -> list[Move]:
         """Return what was promoted and rolled back for these folders, oldest first, since there is a log."""

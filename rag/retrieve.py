@@ -101,7 +101,7 @@ def arm_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]
 def arm_precision(settings: Settings, folders_id: str) -> Precision:
     """Return in which precision both arms serve now, so that only weights tell them apart. Raises BadSetting."""
     registry = Registry(settings.models)
-    return serving(settings, registry.precision(folders_id, registry.champion(folders_id)))
+    return serving(settings, registry.precision(folders_id, registry.champion(folders_id), settings.base_model))
 
 
 def retrieve(store: Store, served: Served, query: str, way: Way, only: Only = EVERYWHERE) -> list[Hit]:

@@ -233,7 +233,9 @@ def test_a_promotion_switches_both_arms_at_once_and_a_rollback_back(settings: Se
     assert {arms.current(arm).embedder.precision for arm in ARMS} == {"int8"}
     assert all(is_level(store, corpus.id, arms.current(arm).table) for arm in ARMS)
     assert {arms.current(arm).table for arm in ARMS}.isdisjoint(each.table for each in before.values())
-    assert registry.precision(corpus.folders_id, registry.champion(corpus.folders_id)) == "int8"
+    assert registry.precision(corpus.folders_id, version, settings.base_model) == "int8"
+    elsewhere = settings.model_copy(update={"base_model": str(other_tiny_model)})
+    assert arm_precision(elsewhere, corpus.folders_id) == precision.native(settings)  # with it nothing was measured
     roll_back(settings, store, corpus, quiet)
     arms.refresh()
     assert {arm: arms.current(arm).table for arm in ARMS} == {arm: each.table for arm, each in before.items()}

@@ -94,7 +94,7 @@ def measure_precision(settings: Settings, store: Store, reference: str) -> Choic
     except NotEnoughFeedback:
         qrels, chunks = Qrels({}), []
     registry, folders = Registry(settings.models), load_corpus(settings).folders_id
-    now = registry.precision(folders, registry.champion(folders))
+    now = registry.precision(folders, registry.champion(folders), settings.base_model)
     return choose_precision(settings, {"base": settings.base_model, "tuned": reference}, qrels, chunks, now)
 
 

@@ -213,7 +213,8 @@ def apply(
         complete(store, corpus_id, {version.name: embedder, **arms})
         registry.add(version)
         mover: Mover = "gate" if version.verdict == "promote" else "hand"
-        registry.promote(version.folders, version.name, mover, version.summary, precision)
+        base = arms["base"].reference if arms else ""
+        registry.promote(version.folders, version.name, mover, version.summary, precision, base)
 
 
 def keep_vectors(store: Store, corpus_id: str, embedder: Embedder, chunks: Sequence[Chunk], vectors: Vectors) -> None:
@@ -261,13 +262,13 @@ def promote_by_hand(
         known = ", ".join(each.name for each in registry.versions() if each.folders == corpus.folders_id) or "none yet"
         raise UnknownVersion(f"{name} was trained on other documents; for these there are: {known}")
     reference = _reference(settings, registry, version, corpus.folders_id)
-    precision = measure(reference) or registry.precision(corpus.folders_id, version)
+    precision = measure(reference) or registry.precision(corpus.folders_id, version, settings.base_model)
     arms = load_arms(settings, reference, serving(settings, precision))
     complete(store, corpus.id, arms, bar)
     reason = f"by hand; the gate said {version.verdict}" if version else "by hand"
     with changing_documents(store):
         complete(store, corpus.id, arms)
-        registry.promote(corpus.folders_id, name, "hand", reason, precision)
+        registry.promote(corpus.folders_id, name, "hand", reason, precision, settings.base_model)
     return name
 
 
@@ -276,7 +277,8 @@ def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str
     registry = Registry(settings.models)
     before = registry.previous(corpus.folders_id)
     reference = _reference(settings, registry, before, corpus.folders_id)
-    arms = load_arms(settings, reference, serving(settings, registry.precision(corpus.folders_id, before)))
+    precision = registry.precision(corpus.folders_id, before, settings.base_model)
+    arms = load_arms(settings, reference, serving(settings, precision))
     complete(store, corpus.id, arms, bar)
     with changing_documents(store):
         complete(store, corpus.id, arms)

@@ -134,7 +134,7 @@ def _precision(
     if order.kind == "bootstrap":
         return AFTER_BOOTSTRAP
     roles = {"base": settings.base_model, "challenger": str(settings.models / name)}
-    now = Registry(settings.models).precision(seen.corpus.folders_id, crowned)
+    now = Registry(settings.models).precision(seen.corpus.folders_id, crowned, settings.base_model)
     return choose_precision(settings, roles, qrels, seen.chunks, now)
 
 
