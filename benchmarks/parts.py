@@ -233,7 +233,7 @@ def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
             heard = replace(rating, value=draw.choice((1, -1))) if kind == "noise" else rating
             said = derive_labels(heard, answer)
             store.put_labels(said)
-            taught |= {label.query for label in credit(said, rank_of) if label.label == 1}
+            taught |= {label.query for label in credit(said, rank_of)[0] if label.label == 1}
             if len(taught) >= wanted:
                 break
         return {**cells.learn(settings, store, Order(fast=fast)), "kind": kind, "queries": len(taught)}

@@ -93,17 +93,23 @@ def read_labels(path: Path, documents: Sequence[Document]) -> ReadLabels:
 def export_labels(path: Path, store: Store, documents: Sequence[Document]) -> ExportReport:
     """Write what raters said: one label a line where `path` ends in .jsonl, else a BEIR folder.
 
-    Labels of 0 say nothing and are left out. Raises BadLabels where there is none, or nothing can be written.
+    Labels of 0 say nothing and are left out, and so is what nobody said: that a chunk is wrong which a good answer left
+    unused is a guess, and would come back as a judgement. Raises BadLabels where there is none, or nothing can be
+    written.
     """
     if path.suffix not in ("", JSONL):
         raise BadLabels(
             f"{path}: ends in {path.suffix!r}: name a file that ends in {JSONL}, or a folder with no ending"
         )
-    labels = sorted((label for label in store.labels() if label.label), key=_what_counts_last)
+    labels = sorted((label for label in store.labels() if label.label and not _is_guess(label)), key=_what_counts_last)
     if not labels:
         raise BadLabels("there are no labels to export: rate answers, or import some")
     chunks = _chunks(documents)
     return (_export_jsonl if path.suffix == JSONL else _export_beir)(path, labels, chunks)
+
+
+def _is_guess(label: LabelledPair) -> bool:
+    return label.origin == "rating" and not label.cited
 
 
 def _chunks(documents: Sequence[Document]) -> list[Chunk]:
@@ -158,10 +164,6 @@ def _export_beir(folder: Path, labels: Sequence[LabelledPair], chunks: Sequence[
 
 
 def _sum(said: Sequence[LabelledPair]) -> float:
-    """Return the sum of those who judged the passage itself, else of those whose answer cited it, else of all."""
-    most = max(map(_weight_of_evidence, said))
-    return sum(label.label * label.weight for label in said if _weight_of_evidence(label) == most)
-
-
-def _weight_of_evidence(label: LabelledPair) -> int:
-    return 2 if label.origin != "rating" else int(label.cited)
+    """Return the sum of those who judged the passage itself, else of those who judged an answer that cited it."""
+    outright = [label for label in said if label.origin != "rating"]
+    return sum(label.label * label.weight for label in outright or said)

@@ -257,6 +257,7 @@ class Pair:
     negatives: tuple[str, ...] = ()
     weight: float = 1.0
     judges: bool = True
+    unsure: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

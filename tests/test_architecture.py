@@ -24,8 +24,8 @@ FLOORS: dict[int, str] = {
     7: "rag.duel rag.seek rag.intake rag.upkeep",
     8: "rag.serve rag.prepare",
     9: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives "
-    "train.recipe train.choose train.clock train.adapter train.evaluate train.abstain train.page train.plots",
-    10: "train.folds train.precision train.folder train.gather train.questioner train.tune train.tables "
+    "train.recipe train.clock train.adapter train.evaluate train.abstain train.page train.plots",
+    10: "train.folds train.choose train.precision train.folder train.gather train.questioner train.tune train.tables "
     "train.contrast chat.finding chat.passwords chat.page chat.html chat.charts",
     11: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal "
     "chat.identity chat.history chat.guard chat.trainer chat.power",

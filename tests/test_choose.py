@@ -24,7 +24,8 @@ HALF = f"{MILDER[0]:.0%} of the last epoch's weights, the rest the start model's
 
 def asked(n: int) -> list[Pair]:
     """Return two pairs for each of n queries."""
-    return [Pair(f"query {number}", f"chunk {number}{half}", "text") for number in range(n) for half in "ab"]
+    names = [f"{number}{half}" for number in range(n) for half in "ab"]
+    return [Pair(f"query {name[:-1]}", f"chunk {name}", f"text {name}") for name in names]
 
 
 def test_where_queries_are_few_none_is_spared_to_choose_by() -> None:
@@ -44,6 +45,21 @@ def test_of_many_queries_no_more_than_enough_choose() -> None:
 
 def test_which_queries_choose_does_not_hang_on_the_order_of_the_pairs() -> None:
     assert set(aside(asked(500))[1]) == set(aside(asked(500)[::-1])[1])
+
+
+def test_what_is_learnt_leads_to_no_chunk_that_a_choosing_query_looks_for() -> None:
+    """Six questions about each of 60 chunks: they choose together, or not."""
+    pairs = [Pair(f"query {n}", f"chunk {n % 60}", f"text {n % 60}") for n in range(360)]
+    learnt, choosing = aside(pairs)
+    assert FEWEST <= len(choosing) <= MOST
+    assert len(choosing) % 6 == 0
+    assert {pair.positive_id for pair in learnt}.isdisjoint(pair.positive_id for pair in choosing)
+    assert len(learnt) + len(choosing) == 360
+
+
+def test_queries_that_all_lead_to_one_chunk_choose_nothing() -> None:
+    pairs = [Pair(f"query {n}", "chunk", "text") for n in range(500)]
+    assert aside(pairs) == (pairs, [])
 
 
 # --- among what they look ------------------------------------------------------------------------------------------

@@ -103,6 +103,12 @@ def test_a_champion_that_learnt_what_a_split_judges_is_tuned_anew_without_it(ser
     np.testing.assert_array_equal(entered.vectors, expected.embedder.embed_documents(texts))
 
 
+def test_a_champion_whose_chunks_were_cut_anew_is_tuned_on_their_texts(served: Served, again) -> None:
+    before = [replace(pair, positive_id=f"before, {pair.positive_id}") for pair in [*PAIRS[:20], PAIRS[20]]]
+    entered = again(before, judged_by(*PAIRS[20:]))
+    assert entered.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
+
+
 def test_a_pair_whose_chunk_is_gone_from_the_documents_leaks_nothing(served: Served, again) -> None:
     gone = Pair("what did the old page say?", "gone", "a text that no document holds any more")
     assert again([*PAIRS[:20], gone], judged_by(*PAIRS[20:])) is served.champion

@@ -214,9 +214,9 @@ def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(judged: Ju
 # --- the champion ------------------------------------------------------------------------------------------------
 
 
-def crown(settings: Settings, made: Made) -> Version:
+def crown(settings: Settings, made: Made, started_from: str = "") -> Version:
     made.save(settings.models / "v1")
-    version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
+    version = Version("v1", "f", "f", started_from or settings.start_model, "ratings", "promote", "no line", NOON)
     Registry(settings.models).add(version)
     return version
 
@@ -232,6 +232,24 @@ def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models
     (vector,) = models["champion"].embedder.embed_queries([query])
     nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
     assert champion[query][0] == nearest
+
+
+def test_a_champion_that_began_as_another_model_is_judged_as_it_is_and_the_report_says_so(
+    settings: Settings, models
+) -> None:
+    """Its recipe on today's start model would be another model, perhaps of another size."""
+    made, *_ = made_by(course_of(settings, models), "v1")
+    course = course_of(settings, models, crowned=crown(settings, made, "arctic"))
+    made, challenger, pairs = made_by(course)
+    runs = course.judge(challenger, pairs)
+    values = np.zeros(len(course.qrels))
+    verdict = decide(values, values, values, kind="cross-fitted")
+    notes = course.facts(course.version("v2", verdict, made), verdict, made, runs, {}).notes
+    assert notes[1].startswith("the champion v1 began as arctic, where trainings no longer begin")
+    for query in list(course.qrels.relevant)[:5]:
+        (vector,) = models["champion"].embedder.embed_queries([query])
+        nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
+        assert runs["champion"][32].ranked[query][0] == nearest
 
 
 def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings: Settings, models) -> None:

@@ -230,6 +230,17 @@ def test_what_was_said_of_the_passage_itself_outlives_a_thumb_that_came_later(tm
 
 
 @pytest.mark.parametrize("name", ["labels.jsonl", "folder"])
+def test_a_guess_is_not_exported_for_it_would_come_back_as_a_judgement(tmp_path: Path, store: Store, name: str) -> None:
+    cited = make_label(TEXTS[0], origin="rating", cited=True, answer_id="a1")
+    unused = make_label(TEXTS[1], label=-1, origin="rating", cited=False, answer_id="a1")
+    blamed = make_label(TEXTS[2], label=-1, origin="rating", cited=True, answer_id="a2")
+    store.put_labels([cited, unused, blamed])
+    export_labels(tmp_path / name, store, DOCUMENTS)
+    read = read_labels(tmp_path / name, DOCUMENTS).labels
+    assert {each.text for each in read} == {cited.text, blamed.text}
+
+
+@pytest.mark.parametrize("name", ["labels.jsonl", "folder"])
 def test_nothing_is_overwritten_and_a_failed_export_leaves_nothing(tmp_path: Path, store: Store, name: str) -> None:
     with pytest.raises(BadLabels, match="no labels to export"):
         export_labels(tmp_path / name, store, DOCUMENTS)

@@ -1,5 +1,7 @@
 """A hard negative by hand: unit vectors in the plane, so that every score is a cosine one can read off."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from fakes import make_chunk
@@ -38,6 +40,11 @@ def test_a_chunk_that_is_right_for_the_same_query_is_never_mined():
     first, second = add_negatives(pairs, at(0, 0), CHUNKS, VECTORS, alike)
     assert first.negatives == (TEXTS[3],)
     assert second.negatives == (TEXTS[3],)
+
+
+def test_a_chunk_on_which_raters_are_split_is_never_mined():
+    (made,) = add_negatives([replace(pair(), unsure=(CHUNKS[2].id,))], QUERY, CHUNKS, VECTORS, alike)
+    assert made.negatives == (TEXTS[3],)
 
 
 def test_a_near_copy_of_the_positive_is_never_mined():

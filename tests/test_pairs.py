@@ -13,7 +13,7 @@ from fakes import NOON, make_answer
 from rag.feedback import MARK_WEIGHT, TAUGHT_WEIGHT, derive_labels, mark_source, rate_answer, teach
 from rag.records import Chunk, Hit, Label, LabelledPair, Rating, Reason, SyntheticPair
 from rag.store import Store, open_store
-from train.pairs import GONE, TRUSTED, MadePairs, agreement, make_pairs, synthetic_to_pairs
+from train.pairs import GONE, TRUSTED, Credited, MadePairs, agreement, make_pairs, synthetic_to_pairs
 from train.split import alike
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,6 +74,12 @@ def mark(chunk_id: str, value: Label, *, rater: str = "ann", answer: str = "a1",
     return replace(row, origin="mark")
 
 
+def first_alone(placed: Sequence[LabelledPair]) -> Credited:
+    """Credit what an answer drew on first, and nothing else."""
+    rest = [each for each in placed if each.label == 1 and each.weight <= 0.5]
+    return [each for each in placed if each not in rest], rest
+
+
 def thumb(value: Label, text: str, cited: tuple[int, ...], *, reason: Reason = "") -> list[LabelledPair]:
     """Return the labels of a thumb on an answer that was shown apples, pears and plums."""
     answer = replace(make_answer(HITS, query="q"), text=text, cited=cited)
@@ -103,20 +109,46 @@ def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_of_it_is_cre
     two = f"{TEXTS['plums']} [3] {TEXTS['apples']} [1]"
     labels = [*thumb(1, two, (3, 1)), *(replace(each, rater="bob") for each in thumb(-1, two, (3, 1)))]
 
-    def first_alone(placed: Sequence[LabelledPair]) -> list[LabelledPair]:
-        return [each for each in placed if each.label != 1 or each.weight > 0.5]
-
     trust = make_pairs(labels, CHUNKS, alike, first_alone).trust
     assert trust == made_of(*labels).trust
     assert trust["bob"] < 2 * TRUSTED - 1  # what he had if he had been compared with nobody
 
 
+def test_a_chunk_that_one_upvoted_answer_used_and_another_did_not_is_no_negative() -> None:
+    """The first answer drew on pears and a little on plums, the second one on pears alone."""
+    two = f"{TEXTS['pears']} [2] {TEXTS['plums']} [3]"
+    one = [
+        replace(each, answer_id="B") for each in thumb(1, f"{TEXTS['pears']} [2]", (2,)) if each.chunk_id != "apples"
+    ]
+    one = [replace(each, label=-1) if each.chunk_id == "plums" else each for each in one]  # its best unused chunk
+    labels = [*thumb(1, two, (2, 3)), *one]
+    assert {each.chunk_id for each in labels if each.label == -1} == {"apples", "plums"}
+    made = make_pairs(labels, CHUNKS, alike, first_alone)
+    assert [(pair.positive_id, pair.negatives, pair.unsure) for pair in made.pairs] == [
+        ("pears", (TEXTS["apples"],), ("plums",))
+    ]
+    assert made.judged == {"q": {"pears", "apples"}}
+    assert made.drawn == 0
+
+
+@pytest.mark.parametrize(("ups", "wrong"), [(2, True), (3, False), (5, False)])
+def test_a_chunk_is_wrong_where_more_find_it_so_than_liked_an_answer_that_drew_on_it(ups: int, *, wrong: bool) -> None:
+    two = f"{TEXTS['pears']} [2] {TEXTS['plums']} [3]"
+    liked = [replace(each, rater=f"r{n}") for n in range(ups) for each in thumb(1, two, (2, 3))]
+    bad = thumb(-1, f"{TEXTS['plums']} [3]", (3,))
+    disliked = [replace(each, rater=f"eve{n}", answer_id="B") for n in range(3) for each in bad]
+    (pair,) = make_pairs([*liked, *disliked], CHUNKS, alike, first_alone).pairs
+    assert pair.positive_id == "pears"
+    assert (TEXTS["plums"] in pair.negatives) is wrong
+    assert ("plums" in pair.unsure) is not wrong
+
+
 def test_a_thumb_is_credited_to_the_chunks_of_today() -> None:
     seen: list[str] = []
 
-    def noting(placed: Sequence[LabelledPair]) -> Sequence[LabelledPair]:
+    def noting(placed: Sequence[LabelledPair]) -> Credited:
         seen.extend(each.chunk_id for each in placed)
-        return placed
+        return placed, ()
 
     make_pairs([label("its id before an edit", 1, text=TEXTS["pears"])], CHUNKS, alike, noting)
     assert seen == ["pears"]

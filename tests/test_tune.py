@@ -18,7 +18,7 @@ from rag.embed import load_embedder, load_trainable, wrap
 from rag.records import Pair
 from rag.settings import Settings
 from train.recipe import LossName, Recipe
-from train.tune import WHOLE, _siblings_apart, tune, write_weights
+from train.tune import WHOLE, _SiblingsApart, tune, write_weights
 
 THINGS = ["cat", "dog", "bird", "fish", "milk", "bone", "seed", "water"]
 PLACES = ["house", "garden", "river", "mountain"]
@@ -81,7 +81,7 @@ def test_queries_come_nearer_to_their_positives_than_to_the_rest(settings: Setti
     before = margin(model, settings)
     done = tune(model, PAIRS, replace(RECIPE, epochs=8))
     assert margin(model, settings) > 1.3 * before > 0
-    assert (done.examples, done.steps) == (8 * 32, 8 * 4)
+    assert (done.examples, done.steps) == (8 * 32, 8 * 8)  # of four rows each: there are four negatives
     assert done.loss > 0
 
 
@@ -107,7 +107,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(settings: 
 
 def test_a_pair_of_twice_the_weight_is_seen_twice_as_often(model) -> None:
     done = tune(model, [replace(pair, weight=2.0) for pair in PAIRS], RECIPE)
-    assert (done.examples, done.steps) == (2 * 32, 2 * 4)
+    assert (done.examples, done.steps) == (2 * 32, 2 * 8)
 
 
 def test_pairs_without_negatives_train_too(model) -> None:
@@ -159,10 +159,32 @@ def test_questions_about_one_chunk_are_never_in_one_batch() -> None:
     rows = Dataset.from_dict(
         {"anchor": [f"query {n}" for n in range(32)], "positive": [f"the rest without sentence {n}" for n in range(32)]}
     )
-    sampler = _siblings_apart(rows, ids=ids, batch_size=8, drop_last=False, seed=1)
+    sampler = _SiblingsApart(rows, ids=ids, batch_size=8, drop_last=False, seed=1)
     batches = [[ids[row] for row in batch] for batch in sampler]
     assert sum(map(len, batches)) == 32
     assert all(len(set(batch)) == len(batch) for batch in batches)
+
+
+def test_rows_of_a_chunk_that_many_ask_for_are_seen_in_batches_of_at_least_half_the_size() -> None:
+    """40 of 80 rows are of 8 chunks with 5 each, which need 5 batches; the others fill these and a few more."""
+    ids = [f"asked often {n % 8}" for n in range(40)] + [f"asked once {n}" for n in range(40)]
+    rows = Dataset.from_dict(
+        {"anchor": [f"query {n}" for n in range(80)], "positive": [f"text {n}" for n in range(80)]}
+    )
+    sampler = _SiblingsApart(rows, ids=ids, batch_size=16, drop_last=False, seed=1)
+    batches = list(sampler)
+    assert len(sampler) == len(batches) >= 5
+    assert all(2 * len(batch) >= 16 for batch in batches[5:])
+    assert sorted(row for batch in batches for row in batch) == sorted({row for batch in batches for row in batch})
+
+
+def test_small_batches_beyond_those_that_full_ones_would_make_are_left_out_and_not_reported_as_seen(model) -> None:
+    """One chunk with 20 of 28 rows: 4 batches of 8 would hold all, and 16 of one row each would follow."""
+    often = [replace(PAIRS[0], query=f"where is the cat of the house at {n}") for n in range(20)]
+    pairs = [replace(pair, negatives=()) for pair in (*often, *PAIRS[1:9])]
+    done = tune(model, pairs, RECIPE)
+    assert done.steps == 4
+    assert done.examples == 4 + 8  # a row of that chunk in each batch, and all others
 
 
 # --- stopped, and going on -------------------------------------------------------------------------------------------
@@ -191,7 +213,7 @@ def test_a_training_that_broke_off_ends_with_the_weights_of_one_that_did_not(
     resumed = load_trainable(settings.start_model, settings)
     seen: list[str] = []
     done = tune(resumed, PAIRS, recipe, look=seen.append, checkpoints=tmp_path)
-    assert done.steps == 16
+    assert done.steps == 32
     assert seen == ["after epoch 2", "after epoch 3"]  # not the first one again
     assert not differ(weights(resumed), tuned(settings, recipe))
 
@@ -218,7 +240,7 @@ def test_a_training_that_broke_off_after_its_last_step_has_its_weights_at_once(
 ) -> None:
     tune(model, PAIRS, RECIPE, checkpoints=tmp_path)
     again = load_trainable(settings.start_model, settings)
-    assert tune(again, PAIRS, RECIPE, checkpoints=tmp_path).steps == 4
+    assert tune(again, PAIRS, RECIPE, checkpoints=tmp_path).steps == 8
     assert not differ(weights(again), weights(model))
 
 

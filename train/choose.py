@@ -20,6 +20,7 @@ from torch import Tensor
 from rag.embed import Embedder, Vectors
 from rag.records import ID_LENGTH, Pair, Qrels, content_id, normalise_query
 from rag.stats import GATE, Values, evaluate_run
+from train.split import connected
 
 SHARE = 0.1  # of the queries to train on
 FEWEST = 20  # queries; with fewer the choice is a lottery, and the last state is kept unseen
@@ -32,13 +33,24 @@ Weights = dict[str, Tensor]
 
 
 def set_aside(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """Return the pairs to learn from and those to choose by, apart by query; none to choose by where they are few."""
-    by_draw = {pair.query: _draw(pair.query) for pair in pairs if pair.judges}
-    first = sorted((query for query, draw in by_draw.items() if draw < SHARE), key=lambda query: by_draw[query])[:MOST]
-    if len(first) < FEWEST:
+    """Return the pairs to learn from and those to choose by, apart by query and by chunk; none to choose by if few.
+
+    Queries that share a chunk, or near copies of one, choose together, or not: a chunk that is learnt by one and looked
+    for by the other is found best by whatever has learnt it by heart.
+    """
+    judging = {normalise_query(pair.query) for pair in pairs if pair.judges}
+    wanted = min(MOST, round(SHARE * len(judging)))
+    chosen: set[str] = set()
+    apart: set[str] = set()
+    for group in sorted(connected(pairs), key=lambda group: _draw(group[0])):
+        more = judging.intersection(group)
+        if len(chosen) < wanted and len(chosen | more) <= MOST:
+            chosen |= more
+            apart |= set(group)
+    if len(chosen) < FEWEST:
         return list(pairs), []
-    chosen = set(first)
-    return [p for p in pairs if p.query not in chosen], [p for p in pairs if p.query in chosen and p.judges]
+    learnt = [pair for pair in pairs if normalise_query(pair.query) not in apart]
+    return learnt, [pair for pair in pairs if normalise_query(pair.query) in chosen and pair.judges]
 
 
 @dataclass(frozen=True, slots=True)

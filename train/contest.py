@@ -7,8 +7,9 @@ tuned anew on the champion's own pairs without those that lead there. What serve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from rag.anchors import Anchors
 from rag.embed import Embedder, Vectors, load_embedder
 from rag.index import Embedded, update_vectors
 from rag.ingest import Corpus
@@ -76,14 +77,16 @@ def enter_again(
 ) -> Entrant:
     """Return the champion as it may be judged by a split: itself where it learnt nothing of that, else its recipe anew.
 
-    `pairs` are those that the champion learnt from, also what has changed in the documents since. Where none of those
-    that are left leads to a chunk of today, its recipe is the start weights.
+    `pairs` are those that the champion learnt from, also what has changed in the documents since: their chunks are
+    found by their texts where the documents were cut anew. Where none of those that are left leads to a chunk of today,
+    its recipe is the start weights.
     """
-    left = without_leaks(pairs, part.held_out, chunks)
+    anchors = Anchors(chunks)
+    today = [replace(p, positive_id=anchors.find(p.positive_id, p.positive) or p.positive_id) for p in pairs]
+    left = without_leaks(today, part.held_out, chunks)
     if len(left) == len(pairs):
         return champion
-    known = {chunk.id for chunk in chunks}
-    if not any(pair.positive_id in known for pair in left):
+    if not any(pair.positive_id in anchors.texts for pair in left):
         return Entrant(champion.name, start.embedder, start.vectors)
     return enter_made(maker.make(left, champion.name), champion.name, chunks, bar)
 

@@ -46,6 +46,10 @@ UNKNOWN_PAIRS = (
     "the champion {champion} has no list of the pairs it learnt from (deleted, or an earlier release kept none): it "
     "was judged as it is, which may favour it"
 )
+OTHER_START = (
+    "the champion {champion} began as {start}, where trainings no longer begin: its recipe cannot be repeated, and it "
+    "was judged as it is, which may favour it"
+)
 
 
 class Course:
@@ -163,10 +167,13 @@ class Course:
         """Return what is to be told of a champion that is judged as it is, though it may know what judges."""
         if self._crowned is None:
             return []
-        learnt = frozenset(pair.positive_id for pair in trained_pairs(self._settings.models / self._crowned.name))
+        folder, start = self._settings.models / self._crowned.name, self._crowned.started_from
+        learnt = frozenset(pair.positive_id for pair in trained_pairs(folder))
         if not learnt:
             return [UNKNOWN_PAIRS.format(champion=self._crowned.name)]
         held_out = self._seen.trial.kind == "held out"
+        if not held_out and start != self._settings.start_model and trained_recipe(folder):
+            return [OTHER_START.format(champion=self._crowned.name, start=start)]
         return [seen_by_champion(self._seen.trial.main, learnt)] if held_out else []
 
     def _rounds(self, challenger: Entrant, pairs: Sequence[Pair]) -> Iterator[tuple[Qrels, dict[str, Contender]]]:
@@ -213,6 +220,8 @@ class Course:
             return champion
         folder = self._settings.models / self._crowned.name
         recipe = trained_recipe(folder)
+        if recipe and self._crowned.started_from != self._settings.start_model:
+            return champion  # tuned from another start, its recipe would be another model
         if recipe and self._order.fast and self._may_adapt_champion():
             return champion
         again = self._tuner(lambda pairs, model: recipe, self._crowned.kind) if recipe else self._adapter(champion)

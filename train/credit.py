@@ -19,18 +19,25 @@ DEPTH = 20  # ranks by words that count; past them words say nothing
 STANDS_OUT = 0.5  # of a thumb: with less, another chunk is as likely to have earned it
 
 
-def credit(labels: Sequence[LabelledPair], rank_of: Witness) -> list[LabelledPair]:
-    """Return the labels with each thumb up shared anew: a chunk's share counts by its rank by words.
+def credit(labels: Sequence[LabelledPair], rank_of: Witness) -> tuple[list[LabelledPair], list[LabelledPair]]:
+    """Return the labels with each thumb up shared anew, its chunks' shares counting by their rank by words; and apart
+    from them those of chunks that get less than half of a thumb: nobody knows whether they were right or wrong.
 
-    A chunk that gets less than half of a thumb is left out: nobody knows whether it was right or wrong.
+    Where documents were cut anew, two chunks that an answer cited may be one now; that one has both shares.
     """
     ups: dict[tuple[str, str], list[LabelledPair]] = {}
     for label in labels:
         if _is_thumb_up(label):
             ups.setdefault((label.rater, label.answer_id), []).append(label)
-    shares = {label.id: share for group in ups.values() for label, share in _shares(group, rank_of)}
-    heard = [label for label in labels if shares.get(label.id, 1.0) >= STANDS_OUT]
-    return [replace(label, weight=shares.get(label.id, label.weight)) for label in heard]
+    shares = {label_id: share for group in ups.values() for label_id, share in _shares(group, rank_of).items()}
+    heard: list[LabelledPair] = []
+    doubtful: list[LabelledPair] = []
+    for label in labels:
+        if not _is_thumb_up(label):
+            heard.append(label)
+        elif share := shares.pop(label.id, 0.0):  # once for two that are one
+            (heard if share >= STANDS_OUT else doubtful).append(replace(label, weight=share))
+    return heard, doubtful
 
 
 def may_judge(pairs: Iterable[Pair], labels: Iterable[LabelledPair], rank_of: Witness, explore: int) -> list[Pair]:
@@ -51,6 +58,9 @@ def _is_thumb_up(label: LabelledPair) -> bool:
     return label.origin == "rating" and label.label == 1 and label.cited
 
 
-def _shares(group: Sequence[LabelledPair], rank_of: Witness) -> list[tuple[LabelledPair, float]]:
-    raw = [label.weight / rank_of(label.query, label.chunk_id) for label in group]
-    return [(label, value / sum(raw)) for label, value in zip(group, raw, strict=True)]
+def _shares(group: Sequence[LabelledPair], rank_of: Witness) -> dict[str, float]:
+    """Return by its id each label's share of the one thumb."""
+    raw: dict[str, float] = {}
+    for label in group:
+        raw[label.id] = raw.get(label.id, 0.0) + label.weight / rank_of(label.query, label.chunk_id)
+    return {label_id: value / sum(raw.values()) for label_id, value in raw.items()}

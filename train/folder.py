@@ -54,7 +54,8 @@ def trained_pairs(folder: Path) -> list[Pair]:
     """Return the pairs that a version learnt from; none for weights that are not ours."""
     path = folder / PAIRS
     rows = path.read_text("utf-8").splitlines() if path.exists() else []
-    return [Pair(**{**row, "negatives": tuple(row["negatives"])}) for row in map(json.loads, rows)]
+    lists = ("negatives", "unsure")  # an earlier release had no second one
+    return [Pair(**row | {key: tuple(row.get(key, ())) for key in lists}) for row in map(json.loads, rows)]
 
 
 def trained_recipe(folder: Path) -> Recipe | None:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag.records import Chunk, Pair, Qrels, content_id, normalise_query
-from train.split import Split, alike_pairs, is_held_out, set_apart, split
+from train.split import Split, connected, is_held_out, set_apart, split
 
 ENOUGH_HELD_OUT = 100  # queries; at the spread that was measured (0.29) ndcg@10 is then known to 6 points either way
 FOLDS = 4  # each recipe is trained on three quarters of the pairs; more folds cost a training each, for little more
 
 TrialKind = Literal["held out", "cross-fitted"]
-Node = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,32 +70,9 @@ def deal(pairs: Sequence[Pair]) -> list[list[Pair]]:
     folds: list[list[str]] = [[] for _ in range(FOLDS)]
     groups = [
         part
-        for group in _groups(pairs)
+        for group in connected(pairs)
         for part in ([[query] for query in group] if 2 * len(group) > len(by_query) else [group])
     ]
     for group in sorted(groups, key=lambda group: (-len(group), content_id("fold", group[0]))):
         min(folds, key=len).extend(group)
     return [[pair for query in fold for pair in by_query[query]] for fold in folds if fold]
-
-
-def _groups(pairs: Sequence[Pair]) -> list[list[str]]:
-    """Return the normalised queries by what connects them: a chunk, or chunks that are alike."""
-    parents: dict[Node, Node] = {}
-
-    def root(node: Node) -> Node:
-        while parents.setdefault(node, node) != node:
-            parents[node] = node = parents[parents[node]]
-        return node
-
-    for pair in pairs:
-        query = ("query", normalise_query(pair.query))
-        parents[root(query)] = root(("chunk", pair.positive_id))
-        parents[root(query)] = root(("text", pair.positive))
-    texts = sorted({pair.positive for pair in pairs})
-    for one, other in alike_pairs(texts, texts):
-        parents[root(("text", one))] = root(("text", other))
-    groups: dict[Node, set[str]] = {}
-    for kind, name in list(parents):
-        if kind == "query":
-            groups.setdefault(root((kind, name)), set()).add(name)
-    return [sorted(group) for group in groups.values()]

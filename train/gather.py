@@ -35,6 +35,7 @@ from train.synthesize import (
     synthetic_weight,
 )
 
+ENOUGH_ASKED = 200  # questions; a fifth is held out, and of these 20 must be left to be a regression set
 MOST_FOREIGN = 100  # questions; their share below a threshold is then known to 10 points either way
 
 
@@ -103,7 +104,7 @@ def gather_ratings(
     questions = read_questions(settings.docs)
     asked = [*from_questions(questions, chunks), *written]
     replay = synthetic_to_pairs(asked, synthetic_weight(_queries(made.pairs)))
-    general = synthetic_to_pairs(asked or from_headings(chunks))
+    general = synthetic_to_pairs(asked if len(asked) >= ENOUGH_ASKED else [*asked, *from_headings(chunks)])
     absent = without_answer(settings, store, questions, [pair.query for pair in made.pairs])
     return Gathered(pairs, replay, told, general, labels, made, absent)
 

@@ -1,7 +1,8 @@
 """A hard negative for every pair: a chunk that looks right to the model of today and is not.
 
 The idea a reader would miss: what looks right often is right, only nobody said so. A chunk that scores as well as the
-positive, or repeats it, is therefore passed over (the relative margin of NV-Retriever, Moreira et al. 2024).
+positive, or repeats it, is therefore passed over (the relative margin of NV-Retriever, Moreira et al. 2024), and one on
+which raters are split, too.
 
 Held-out positives are not spared here. Sparing them would push down every chunk but those, and flatter the challenger.
 """
@@ -42,7 +43,7 @@ def add_negatives(
         order = [int(row) for row in np.argsort(-scores, kind="stable")]
         hard = [row for row in order[:LOOK_AT] if scores[row] < MARGIN * scores[rows[pair.positive_id]]]
         candidates = (chunks[row] for row in (*hard, *reversed(order)))
-        answers = right[normalise_query(pair.query)]
+        answers = right[normalise_query(pair.query)] | set(pair.unsure)
         return next((c.text for c in candidates if c.id not in answers and not alike(c.text, pair.positive)), None)
 
     chosen = [

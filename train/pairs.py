@@ -15,7 +15,8 @@ from rag.anchors import Anchors
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 
 Alike = Callable[[str, str], bool]
-Credit = Callable[[Sequence[LabelledPair]], Sequence[LabelledPair]]
+Credited = tuple[Sequence[LabelledPair], Sequence[LabelledPair]]  # what counts, and what is doubtful
+Credit = Callable[[Sequence[LabelledPair]], Credited]
 
 GONE = "its text is no longer in these documents"
 TRUSTED = 0.9  # how often a rater whom nobody has been compared with is taken to be right
@@ -38,15 +39,21 @@ class MadePairs:
     trust: Mapping[str, float]
 
 
+def as_they_are(labels: Sequence[LabelledPair]) -> Credited:
+    """Return the labels, none of which is doubtful."""
+    return labels, ()
+
+
 def make_pairs(
-    labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, credit: Credit = list
+    labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, credit: Credit = as_they_are
 ) -> MadePairs:
     """Return a pair for each chunk that the raters found good for a query, with the chunks they found bad for it.
 
     Raters are pooled by query: each has one voice per chunk, whatever the number of answers, and counts as far as
     others agree with him. A draw drops the chunk. A query with negatives only makes no pair. A near copy of a positive
     (`alike`) is never its negative. `credit` shares each thumb up anew among the chunks of today, once it is known how
-    far each rater is to be believed: it may leave chunks out, and raters are compared by all that an answer drew on.
+    far each rater is to be believed, and raters are compared by all that an answer drew on. Where a chunk's share is
+    doubtful the thumb makes no pair of it, but is heard against whoever finds it wrong.
     """
     anchors = Anchors(chunks)
     spoken = sorted(_spoken(labels), key=lambda label: (label.at, label.id))
@@ -55,14 +62,19 @@ def make_pairs(
     retired = tuple((label, GONE) for label, chunk_id in found if chunk_id is None and label.label)
     trust = agreement(placed)
     queries: dict[str, _Opinions] = {}
-    for label in credit(placed):
+    heard, doubtful = credit(placed)
+    for label in heard:
         queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(label)
+    for label in doubtful:
+        queries.setdefault(normalise_query(label.query), _Opinions(label.query)).doubt(label)
     verdicts = {key: opinions.verdicts(trust) for key, opinions in queries.items()}
     pairs = [
         pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], anchors.texts, alike)
     ]
-    judged = {key: frozenset(opinions.seen) for key, opinions in queries.items()}
-    drawn = sum(value == 0 for by_chunk in verdicts.values() for value in by_chunk.values())
+    judged = {key: opinions.judged(verdicts[key]) for key, opinions in queries.items()}
+    drawn = sum(
+        not value and i not in queries[key].doubts for key, each in verdicts.items() for i, value in each.items()
+    )
     return MadePairs(tuple(pairs), judged, retired, drawn, trust)
 
 
@@ -104,11 +116,12 @@ def synthetic_to_pairs(synthetic: Iterable[SyntheticPair], weight: float = 1.0) 
 
 @dataclass(frozen=True, slots=True)
 class _Opinions:
-    """A query as it was first spelt, and per chunk what was said of it outright, by thumbs, and guessed."""
+    """A query as it was first spelt, and per chunk what was said of it outright, by thumbs, in doubt, and guessed."""
 
     query: str
     outright: dict[str, list[LabelledPair]] = field(default_factory=dict)
     thumbs: dict[str, list[LabelledPair]] = field(default_factory=dict)
+    doubts: dict[str, list[LabelledPair]] = field(default_factory=dict)
     guessed: dict[str, None] = field(default_factory=dict)
     seen: dict[str, None] = field(default_factory=dict)
 
@@ -120,14 +133,28 @@ class _Opinions:
             tier = self.thumbs if label.origin == "rating" else self.outright
             tier.setdefault(label.chunk_id, []).append(label)
 
+    def doubt(self, label: LabelledPair) -> None:
+        """Note a thumb up of an answer that drew on this chunk, and on others that earned it rather."""
+        self.doubts.setdefault(label.chunk_id, []).append(label)
+
     def verdicts(self, trust: Mapping[str, float]) -> dict[str, float]:
-        """Return chunk -> what was said of it: above 0 its weight as a positive, below 0 bad, 0 for a draw.
+        """Return chunk -> what was said of it: above 0 its weight as a positive, below 0 bad, 0 for a draw or a doubt.
 
         Shares of thumbs add up, to one thumb at the most; of what was said outright the strongest counts.
         """
-        by_thumbs = {i: _side(said, trust) * min(1.0, sum(_weights(said, trust))) for i, said in self.thumbs.items()}
-        outright = {i: _side(said, trust) * max(_weights(said, trust), default=0) for i, said in self.outright.items()}
-        return by_thumbs | outright
+        by_thumbs = {}
+        for chunk_id, said in self.thumbs.items():
+            side = _side(said, trust, self.doubts.get(chunk_id, ()))
+            by_thumbs[chunk_id] = side * min(1.0, sum(_weights(said, side)))
+        outright = {}
+        for chunk_id, said in self.outright.items():
+            side = _side(said, trust)
+            outright[chunk_id] = side * max(_weights(said, side), default=0.0)
+        return dict.fromkeys(self.doubts, 0.0) | by_thumbs | outright
+
+    def judged(self, verdicts: Mapping[str, float]) -> frozenset[str]:
+        """Return the chunks that somebody looked at, without those that are left in doubt: nobody knows of them."""
+        return frozenset(i for i in self.seen if i not in self.doubts or verdicts[i])
 
 
 def _spoken(labels: Iterable[LabelledPair]) -> list[LabelledPair]:
@@ -142,18 +169,22 @@ def _is_guess(label: LabelledPair) -> bool:
     return label.origin == "rating" and label.label != 0 and not label.cited
 
 
-def _side(said: Sequence[LabelledPair], trust: Mapping[str, float]) -> int:
-    """Return 1 or -1 for what most raters say of one chunk, each heard as far as he is trusted; 0 for a draw."""
-    voices: dict[str, int] = {}
+def _side(said: Sequence[LabelledPair], trust: Mapping[str, float], doubts: Sequence[LabelledPair] = ()) -> int:
+    """Return 1 or -1 for what most raters say of one chunk, each heard as far as he is trusted; 0 for a draw.
+
+    A rater's own word on a chunk counts whole, and in doubt by its share.
+    """
+    voices: dict[str, float] = {}
     for label in said:
-        voices[label.rater] = voices.get(label.rater, 0) + label.label
+        voices[label.rater] = voices.get(label.rater, 0.0) + label.label
+    for label in doubts:
+        voices[label.rater] = voices.get(label.rater, 0.0) + label.label * label.weight
     lean = sum(trust[rater] * ((voice > 0) - (voice < 0)) for rater, voice in sorted(voices.items()))
     return (lean > EVEN) - (lean < -EVEN)
 
 
-def _weights(said: Sequence[LabelledPair], trust: Mapping[str, float]) -> list[float]:
+def _weights(said: Sequence[LabelledPair], side: int) -> list[float]:
     """Return the weights of the labels that are on the majority's side."""
-    side = _side(said, trust)
     return [label.weight for label in said if label.label == side]
 
 
@@ -162,4 +193,5 @@ def _pairs_of(opinions: _Opinions, verdicts: Mapping[str, float], texts: Mapping
     bad = [chunk_id for chunk_id, value in sorted(verdicts.items(), key=lambda item: item[1]) if value < 0]
     bad += [chunk_id for chunk_id in opinions.guessed if chunk_id not in verdicts]
     wrong = [texts[i] for i in bad if not any(alike(texts[i], texts[right]) for right in good)]
-    return [Pair(opinions.query, i, texts[i], tuple(wrong), weight) for i, weight in good.items()]
+    unsure = tuple(sorted(chunk_id for chunk_id, value in verdicts.items() if not value))
+    return [Pair(opinions.query, i, texts[i], tuple(wrong), weight, unsure=unsure) for i, weight in good.items()]

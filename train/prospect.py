@@ -12,7 +12,7 @@ from typing import Literal
 from rag.errors import NotEnoughFeedback
 from rag.index import load_corpus
 from rag.ingest import Corpus
-from rag.records import Chunk, Pair, Qrels, normalise_query
+from rag.records import Chunk, Pair, Qrels, content_id, normalise_query
 from rag.settings import Settings
 from rag.store import Store
 from train.folds import Trial, plan
@@ -88,8 +88,12 @@ def prospect(settings: Settings, store: Store, order: Order) -> Prospect:
 
 
 def with_replay(part: Split) -> list[Pair]:
-    """Return a split's pairs to learn from, and of those that nobody asked at most as many."""
-    return [*part.train, *part.extra[: len(part.train)]]
+    """Return a split's pairs to learn from, and of those that nobody asked at most as many, from all over.
+
+    A file of questions goes page by page: its first ones would be of a few pages only.
+    """
+    anywhere = sorted(part.extra, key=lambda pair: content_id("replay", pair.query, pair.positive_id))
+    return [*part.train, *anywhere[: len(part.train)]]
 
 
 def with_judged(qrels: Qrels, gathered: Gathered) -> Qrels:

@@ -20,6 +20,7 @@ HELD_OUT_SHARE = 0.2  # while they are few, all other queries judge as well (tra
 SURE = 0.5  # a thumb is shared among the passages that an answer cites: what got a small share of it is no measure
 SHINGLE = 3  # words
 ALIKE = 0.5  # share of common shingles from which two texts are copies of each other
+Node = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,29 @@ def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tupl
         for number, common in shared.items():
             if common >= ALIKE * (len(own) + len(_shingles(originals[number])) - common):
                 yield text, originals[number]
+
+
+def connected(pairs: Sequence[Pair]) -> list[list[str]]:
+    """Return the normalised queries by what connects them: a chunk, or chunks that are alike."""
+    parents: dict[Node, Node] = {}
+
+    def root(node: Node) -> Node:
+        while parents.setdefault(node, node) != node:
+            parents[node] = node = parents[parents[node]]
+        return node
+
+    for pair in pairs:
+        query = ("query", normalise_query(pair.query))
+        parents[root(query)] = root(("chunk", pair.positive_id))
+        parents[root(query)] = root(("text", pair.positive))
+    texts = sorted({pair.positive for pair in pairs})
+    for one, other in alike_pairs(texts, texts):
+        parents[root(("text", one))] = root(("text", other))
+    groups: dict[Node, set[str]] = {}
+    for kind, name in list(parents):
+        if kind == "query":
+            groups.setdefault(root((kind, name)), set()).add(name)
+    return [sorted(group) for group in groups.values()]
 
 
 @lru_cache(maxsize=65_536)

@@ -133,7 +133,10 @@ def synthetic_weight(real_queries: int) -> float:
 
 def _read_line(line: str, where: str) -> Question:
     try:
-        return Question(**{key: value or "" for key, value in json.loads(line).items()})
+        given = {key: value or "" for key, value in json.loads(line).items()}
+        if wrong := [value for value in given.values() if not isinstance(value, str)]:
+            raise TypeError(f"{wrong[0]!r} is no text")
+        return Question(**given)
     except (ValueError, TypeError, AttributeError) as error:
         wanted = 'a line is {"question": ..., "source": ... or null, "section": ..., "answer": ...}'
         raise BadLabels(f"{where}: {line[:80]!r} is no question ({error}): {wanted}") from None

@@ -7,6 +7,7 @@ the one that encode_query or encode_document would add.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
@@ -105,7 +106,7 @@ def tune(
             "answers from other documents, too"
         )
     model.eval()
-    return Tuned(done.global_step, len(rows), float(done.training_loss), time.monotonic() - began)
+    return Tuned(done.global_step, sum(map(len, trainer.apart)), float(done.training_loss), time.monotonic() - began)
 
 
 def write_weights(model: SentenceTransformer, folder: Path) -> None:
@@ -115,6 +116,13 @@ def write_weights(model: SentenceTransformer, folder: Path) -> None:
 
 
 class _Trainer(SentenceTransformerTrainer):
+    apart: _SiblingsApart  # the batches of this training
+
+    def get_batch_sampler(self, *given: Any, **named: Any) -> _SiblingsApart:  # noqa: ANN401
+        """Return the sampler of the arguments, and remember it: it knows which rows were seen."""
+        self.apart = cast(_SiblingsApart, super().get_batch_sampler(*given, **named))
+        return self.apart
+
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Make no model card: it would quote users' questions, and looks the start model up on a hub."""
 
@@ -155,7 +163,7 @@ def _arguments(
         weight_decay=0.0,
         bf16=recipe.bf16,
         seed=recipe.seed,
-        batch_sampler=partial(_siblings_apart, ids=[pair.positive_id for pair in rows]),
+        batch_sampler=partial(_SiblingsApart, ids=[pair.positive_id for pair in rows]),
         prompts=_prompts(model),
         use_cpu=on_cpu,
         ddp_backend="gloo" if on_cpu and "WORLD_SIZE" in os.environ else None,  # torchrun's processes on processors
@@ -171,12 +179,32 @@ def _arguments(
     return arguments
 
 
-def _siblings_apart(dataset: Dataset, *, ids: Sequence[str], **given: Any) -> NoDuplicatesBatchSampler:  # noqa: ANN401
-    """Return a sampler of batches in which no text stands twice, and no chunk by two of its questions.
+class _SiblingsApart(NoDuplicatesBatchSampler):
+    """Batches in which no text stands twice, and no chunk by two of its questions; `ids` are the rows' chunks.
 
     What is left of a chunk without one sentence is not the text that is left without another, and as right for both.
+    The library tells the trainer how many batches there were if all were full, and the trainer stops there: rows of
+    chunks that many ask for would never be seen. So all count that are at least half full; smaller ones past that
+    would be steps on little but one chunk.
     """
-    return NoDuplicatesBatchSampler(dataset.add_column("chunk", list(ids)), **given)
+
+    def __init__(self, dataset: Dataset, *, ids: Sequence[str], **given: Any) -> None:  # noqa: ANN401
+        super().__init__(dataset.add_column("chunk", list(ids)), **given)
+        self._batches: dict[int, list[list[int]]] = {}  # by epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        yield from self._planned()
+
+    def __len__(self) -> int:
+        return len(self._planned())
+
+    def _planned(self) -> list[list[int]]:
+        if self.epoch not in self._batches:
+            self._batches[self.epoch] = []  # the length meanwhile, which the library would fill by a second pass
+            full = math.ceil(len(self.dataset) / self.batch_size)
+            found = enumerate(super().__iter__())
+            self._batches[self.epoch] = [each for n, each in found if n < full or 2 * len(each) >= self.batch_size]
+        return self._batches[self.epoch]
 
 
 def _prompts(model: SentenceTransformer) -> dict[str, str]:
