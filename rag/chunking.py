@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from typing import Literal
 
-CHUNKER_VERSION = "2"  # change it whenever the same file would give other text, chunks or vectors: it names the corpus
+CHUNKER_VERSION = "3"  # change it whenever the same file would give other text, chunks or vectors: it names the corpus
 MAX_CHARS_PER_TOKEN = (
     16  # English has 4 to 5; WordPiece calls a word of 3 MB one unknown token, so letters count as well
 )

@@ -16,7 +16,7 @@ from rag.records import PATH
 COLUMNS = "columns: "
 CELL = re.compile(r"(?<!\\)\|")
 RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # the line below the names
-MOST_BYTES = 60  # of the names: of a heading path models read 144, and the section is to be among them
+MOST_BYTES = 60  # of the names: models read some 48 tokens of a heading path, and the section is to be among them
 
 
 def headings(text: str, chunks: Sequence[tuple[int, int, Section]]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +30,7 @@ NEAR_TIE = 0.05  # of coherence, 0 to 1: cp1250 and cp1252 share most letters, a
 SMALL_TABLE = 400  # characters: it stays whole in a chunk of 128 tokens, so one line of headers serves all its rows
 MAX_HEADER_CHARS = 80  # of a column's name; what is longer is a value
 NUMBER_OR_DATE = re.compile(r"[-+(]?[\d\s.,:/%€$£-]*\d[\d\s.,:/%€$£)-]*(?:[eE][-+]?\d+)?")
+TIME = re.compile(r"(?:1[89]|2[01])\d\d|\d{4}[-/]\d\d?(?:[-/]\d\d?)?|\d\d?[./-]\d\d?[./-](?:\d\d){0,2}")
 NOT_A_TITLE = re.compile(
     r"^(untitled|microsoft word - |powerpoint |slide 1$|.*\.(docx?|tex|dvi|indd|rtf|odt|pptx?)$)", re.I
 )
@@ -68,15 +70,18 @@ class Draft:
         self._first = ""
 
     def heading(self, level: int, title: str) -> None:
-        """Begin a section under a heading; one with nothing under it joins the next section."""
-        title = one_line(title)
+        """Begin a section under a heading; one with nothing under it joins the next section.
+
+        All of it is text, for contracts number whole clauses with a style for headings; only in the path it is cut.
+        """
+        whole, title = line_of(title), one_line(title)
         if not title:
             return
         if self._blocks and self._blocks[-1].kind != "heading":
             self._close()
         self._first = self._first or title
         self._path = [above for above in self._path if above[0] < level] + [(level, title)]
-        self.add(f"{'#' * min(level, 6)} {title}", "heading")
+        self.add(f"{'#' * min(level, 6)} {whole}", "heading")
 
     def add(self, text: str, kind: Kind = "prose") -> None:
         """Add a block of text."""
@@ -87,10 +92,16 @@ class Draft:
         self._parts.append(text + "\n\n")
         self._length += len(text) + 2
 
-    def table(self, rows: Sequence[Row]) -> None:
-        """Add a table, as lines that can be read one by one. Two columns are rather names and values of one thing."""
-        two = max(map(len, rows), default=0) <= 2
-        self.add("\n".join(table_lines(rows, () if two else None)), "table")
+    def table(self, rows: Sequence[Row], marked: bool = False) -> None:
+        """Add a table, as lines that can be read one by one. Two columns are rather names and values of one thing.
+
+        `marked` says that the file itself calls its first row one of headers, which is believed.
+        """
+        rows = [row for row in rows if any(map(str.strip, row))]
+        header: Row | None = () if max(map(len, rows), default=0) <= 2 else None
+        if marked and len(rows) > 1 and sum(map(bool, rows[0])) > 1:
+            header, rows = rows[0], rows[1:]
+        self.add("\n".join(table_lines(rows, header)), "table")
 
     def extract(self, title: str = "") -> Extract:
         """Return the document."""
@@ -115,21 +126,50 @@ def table_lines(rows: Sequence[Row], header: Row | None = None) -> list[str]:
     rows = [cells for row in rows if any(cells := [" ".join(cell.split()) for cell in row])]
     if header is None and is_header(rows):
         header, rows = rows[0], rows[1:]
+    header = _numbered(header or ())
     grid = [header, *rows] if header else rows
     if len(grid) > 1 and sum(len(cell) + 3 for row in grid for cell in row) <= SMALL_TABLE:
         return _markdown(grid)
-    return [_labelled(row, header or ()) for row in rows]
+    return [_labelled(row, header) for row in rows]
 
 
 def is_header(rows: Sequence[Row]) -> bool:
-    """Return whether the first row names the columns: short texts, no two the same, no number, few gaps."""
+    """Return whether the first row names the columns: short texts, few of them the same, few gaps, no number.
+
+    Years and days are names, too, where the rows below have other things in their columns.
+    """
     names = [cell for cell in rows[0] if cell] if len(rows) > 1 else []
     return (
         len(names) > 1
-        and len(names) == len(set(names))
+        and len(names) < 2 * len(set(names))
         and len(names) * 2 > max(map(len, rows))
-        and not any(len(name) > MAX_HEADER_CHARS or NUMBER_OR_DATE.fullmatch(name) for name in names)
+        and not any(len(name) > MAX_HEADER_CHARS for name in names)
+        and _are_names(rows, [column for column, cell in enumerate(rows[0]) if is_number(cell)])
     )
+
+
+def is_number(cell: str) -> bool:
+    """Return whether a cell holds a number or a date."""
+    return bool(NUMBER_OR_DATE.fullmatch(cell))
+
+
+def _are_names(rows: Sequence[Row], numbers: Sequence[int]) -> bool:
+    """Return whether the numbers in these columns of the first row are the years or days that the columns are about."""
+    below = [row[column] for column in numbers for row in rows[1:] if column < len(row) and row[column]]
+    times = sum(1 for cell in below if TIME.fullmatch(cell))
+    return not numbers or (
+        0 not in numbers and all(TIME.fullmatch(rows[0][column]) for column in numbers) and times * 2 < len(below)
+    )
+
+
+def _numbered(header: Row) -> list[str]:
+    """Return names of columns in one line each; one that was there before gets a number: Total, Total (2)."""
+    seen = Counter[str]()
+    names = []
+    for name in map(line_of, header):
+        seen[name] += 1
+        names.append(f"{name} ({seen[name]})" if name and seen[name] > 1 else name)
+    return names
 
 
 def decode(data: bytes) -> str:
@@ -167,7 +207,12 @@ def day(written: str) -> str:
 
 def one_line(title: str) -> str:
     """Return a title in one line, of a length that can be shown."""
-    return " ".join(normalise(title).split())[:MAX_TITLE_CHARS]
+    return line_of(title)[:MAX_TITLE_CHARS]
+
+
+def line_of(text: str) -> str:
+    """Return a text in one line."""
+    return " ".join(normalise(text).split())
 
 
 def _guess(data: bytes) -> str:

@@ -22,14 +22,20 @@ NEVER_ENTERED = frozenset({"node_modules", "__pycache__"})  # beside hidden fold
 Found = tuple[str, Path]
 
 
-def find_files(folders: Sequence[Path], *, without: Collection[Path] = (), uploads: Path | None = None) -> list[Found]:
+def find_files(
+    folders: Sequence[Path],
+    *,
+    without: Collection[Path] = (),
+    uploads: Path | None = None,
+    known: Collection[str] = (),
+) -> list[Found]:
     """Return (source, path) of every file with a known suffix, sorted by source. A folder may be a single file, too.
 
     The source is what people are shown: the path inside its folder; with several folders, after the folder's name.
     Hidden files and folders, virtual environments, node_modules, __pycache__ and the folders in `without` (the state
     folder) are left out below a folder, not when named themselves. A file that is reached twice counts once. What was
-    uploaded lies in a folder of its own, which may be missing. Raises NoDocuments for another folder that is missing
-    and where no file is found at all.
+    uploaded lies in a folder of its own, which may be missing. Raises NoDocuments for another folder that is missing,
+    for one that was emptied (`known` are the sources that are indexed), and where no file is found at all.
     """
     excluded = {os.path.realpath(folder) for folder in without}
     found: dict[str, Path] = {}
@@ -38,7 +44,10 @@ def find_files(folders: Sequence[Path], *, without: Collection[Path] = (), uploa
     if uploads is not None and uploads.is_dir():
         labelled.append((UPLOADS, uploads))
     for label, folder in labelled:
-        for path, real, inside in _walk(folder, excluded):
+        here = list(_walk(folder, excluded))
+        if label != UPLOADS and all(os.path.isdir(path) for path, _, _ in here):  # noqa: PTH112  # as in _may_enter
+            _refuse_emptied(label, folder, known)
+        for path, real, inside in here:
             if real not in reached:
                 reached.add(real)
                 found[_source(label, inside)] = path
@@ -54,11 +63,22 @@ def locate(source: str, folders: Sequence[Path], uploads: Path) -> Path | None:
     for label, folder in [*zip(_labels(folders), folders, strict=True), (UPLOADS, uploads)]:
         inside = source.removeprefix("./").removeprefix(label).lstrip("/")
         path = folder if folder.is_file() else folder / inside
-        if ".." in PurePosixPath(inside).parts or not path.is_file():
+        if ".." in PurePosixPath(inside).parts or not os.path.isfile(path):  # noqa: PTH113  # as in _may_enter
             continue
         if _source(label, _inside(folder, path)) == source:
             return path
     return None
+
+
+def _refuse_emptied(label: str, folder: Path, known: Collection[str]) -> None:
+    """Raise NoDocuments where documents are indexed from a folder that holds no file: its disk may not be mounted."""
+    prefix = _source(label, ".").removesuffix(".")
+    lost = sum(source.startswith(prefix) and not source.startswith(UPLOADS) for source in known)
+    if lost:
+        raise NoDocuments(
+            f"nothing to index in {_shown([folder])}, and the index has documents of it ({lost}): "
+            "mount it, put a document there, or remove it from THUMBTUNE_DOCS"
+        )
 
 
 def _shown(folders: Sequence[Path]) -> str:
@@ -120,7 +140,8 @@ def _walk(folder: Path, excluded: set[str]) -> Iterator[tuple[Path, str, str]]:
         for name in sorted(files):
             path = Path(parent, name)
             if not name.startswith(".") and suffix_of(path) in FOUND:
-                real = os.path.realpath(path) if path.is_symlink() else f"{here.rstrip('/')}/{name}"
+                is_link = os.path.islink(path)  # noqa: PTH114  # as in _may_enter
+                real = os.path.realpath(path) if is_link else f"{here.rstrip('/')}/{name}"
                 yield path, real, f"{inside}/{name}".lstrip("/")
     for path in unlisted:
         yield path, os.path.realpath(path), _inside(folder, path)
@@ -132,7 +153,7 @@ def _may_enter(folder: Path, excluded: set[str], entered: set[str]) -> bool:
     if folder.name.startswith(".") or folder.name in NEVER_ENTERED or real in excluded or real in entered:
         return False
     entered.add(real)
-    return not (folder / "pyvenv.cfg").exists()
+    return not os.path.exists(folder / "pyvenv.cfg")  # noqa: PTH110  # Path.exists raises where it may not be entered
 
 
 def suffix_of(path: Path) -> str:

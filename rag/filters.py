@@ -7,9 +7,11 @@ The idea a reader would miss: the words of a filter are no part of the query. A 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 
 from rag.errors import BadQuery
 
@@ -59,12 +61,21 @@ class Only:
         A folder may be any part of the path, or a file. A document of no known date is of no asked one.
         """
         path = f"/{source.lower()}/"
-        inside = not self.folders or any(f"/{folder}/" in path for folder in self.folders)
+        inside = not self.folders or any(f"/{each}/" in path for each in spellings(self.folders))
         of_type = not self.types or any(path.endswith(f".{kind}/") for kind in self.types)
         return inside and of_type and self.since <= changed and not (self.before and not "" < changed < self.before)
 
 
 EVERYWHERE = Only()
+
+
+def spellings(names: Iterable[str]) -> list[str]:
+    """Return names with accents as one character with their letter, and as two: both look alike, and disks have both.
+
+    A Mac writes file names in two, most keyboards type one; sources are stored as the disk has them.
+    """
+    both = [(name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)) for name in names]
+    return list(dict.fromkeys(chain.from_iterable(both)))
 
 
 def split_filter(text: str) -> tuple[str, Only]:

@@ -86,7 +86,7 @@ def ingest(
     Raises NoDocuments as find_files does.
     """
     done: set[str] = set()
-    for found, path in progress(find_files(folders, without=without, uploads=uploads)):
+    for found, path in progress(find_files(folders, without=without, uploads=uploads, known=known)):
         changed = "" if suffix_of(path) in LISTS else changed_on(path)
         for source, suffix, content in _documents_in(found, path, None if found.startswith(UPLOADS) else fetch):
             if source in done:  # an address that stands in two lists

@@ -231,7 +231,7 @@ class Intake:
         with self._changing():
             known = self._store.document_hashes(self._corpus.id)
             files = read_files(self._settings, self._corpus, known, self._cutting())
-            with suppress(NoDocuments):  # nothing is left at all, or nothing of it can be read now: rows are kept
+            with suppress(NoDocuments):  # a folder was emptied, or nothing can be read now: rows are kept
                 update_documents(self._store, self._corpus, files)
             for embedder in self._tables().values():
                 update_vectors(self._store, self._corpus.id, embedder)

@@ -17,6 +17,7 @@ from itertools import pairwise
 import pypdfium2
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 
 from rag.chunking import PARAGRAPH, Block, Kind, Section, split
 from rag.code import SUFFIXES as CODE_SUFFIXES
@@ -29,7 +30,10 @@ from rag.sheets import load_csv, load_xlsx
 from rag.slides import load_pptx
 
 PDF_PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: it cannot be opened without one
-FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
+KEY = r"[^\s:#-][^:\n]{0,60}:(?:[ \t].*)?\n"
+FRONT_MATTER = re.compile(  # YAML lines, a key the first of them: between two rules may as well stand half of a text
+    rf"\A---[ \t]*\n((?:(?:#.*\n\n*)*{KEY}(?:{KEY}|(?:-?[ \t]|[#\]}}]).*\n|-?\n)*?)?)(?:---|\.\.\.)[ \t]*\n"
+)
 FRONT_MATTER_DATES = [
     re.compile(rf"^{key}:[ \t]*['\"]?(\S+)", re.MULTILINE | re.IGNORECASE)
     for key in ("(?:last[-_]?)?mod(?:ified)?(?:[-_]?at)?", "(?:last[-_]?)?updated(?:[-_]?at)?", "date")
@@ -79,31 +83,20 @@ def load_html(data: bytes) -> Extract:
 def load_pdf(data: bytes) -> Extract:
     """Read a PDF's text, one section per page: a chunk has one page, and that is the page it is on."""
     pages, title, date = _read_pages(data)
-    if not any(page.strip() for page in pages):
+    if not any(page.strip() for page, _ in pages):
         raise Unreadable("the PDF has no text, its pages are images: make it searchable first (OCR, such as ocrmypdf)")
     text, sections = "", []
-    for number, page in enumerate(pages, 1):
+    for number, (page, _) in enumerate(pages, 1):
         sections.append(Section(_paragraphs(page, len(text), len(page)), page=number))
         text += page + "\n\n"
-    empty = sum(not page.strip() for page in pages)
-    told = (
-        f"{empty} of its {len(pages)} pages have no text, as scanned ones: make it searchable (OCR, such as ocrmypdf)"
-    )
-    return Extract(text, tuple(sections), title, told if empty * 2 > len(pages) else "", date)
+    return Extract(text, tuple(sections), title, _lost([kind for _, kind in pages]), date)
 
 
 OUTDATED = {  # they are documents as well, so people must be told that they are not read
-    ".doc": ".docx",
-    ".odt": ".docx",
-    ".rtf": ".docx",
-    ".pages": ".docx",
-    ".ppt": ".pptx",
-    ".odp": ".pptx",
-    ".xls": ".xlsx",
-    ".ods": ".xlsx",
-    ".numbers": ".xlsx",
-    ".mobi": ".epub",
-    ".azw3": ".epub",
+    **dict.fromkeys((".doc", ".odt", ".rtf", ".pages"), ".docx"),
+    **dict.fromkeys((".ppt", ".odp"), ".pptx"),
+    **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), ".xlsx"),
+    **dict.fromkeys((".mobi", ".azw3"), ".epub"),
 }
 
 
@@ -112,19 +105,14 @@ def _refuse(better: str, data: bytes) -> Extract:
 
 
 LOADERS: Mapping[str, Callable[[bytes], Extract]] = {
-    ".md": load_markdown,
-    ".markdown": load_markdown,
-    ".txt": load_text,
-    ".text": load_text,
-    ".html": load_html,
-    ".htm": load_html,
+    **dict.fromkeys((".md", ".markdown"), load_markdown),
+    **dict.fromkeys((".txt", ".text", ".rst"), load_text),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), load_html),
     ".pdf": load_pdf,
-    ".docx": load_docx,
-    ".pptx": load_pptx,
-    ".xlsx": load_xlsx,
-    ".xlsm": load_xlsx,
-    ".csv": load_csv,
-    ".tsv": load_csv,
+    **dict.fromkeys((".docx", ".docm"), load_docx),
+    **dict.fromkeys((".pptx", ".pptm"), load_pptx),
+    **dict.fromkeys((".xlsx", ".xlsm"), load_xlsx),
+    **dict.fromkeys((".csv", ".tsv"), load_csv),
     ".epub": load_epub,
     **dict.fromkeys(CODE_SUFFIXES, load_code),
     **{old: partial(_refuse, better) for old, better in OUTDATED.items()},
@@ -243,16 +231,14 @@ def _unescape(markdown: str, outline: list[Lines]) -> str:
     rows = markdown.split("\n")
     for lines in outline:
         if lines.kind != "code":
-            rows[lines.first : lines.end] = [ESCAPED.sub(_escaped, row) for row in rows[lines.first : lines.end]]
+            rows[lines.first : lines.end] = [
+                ESCAPED.sub(lambda match: match[1] or match[2], row) for row in rows[lines.first : lines.end]
+            ]
     return "\n".join(rows)
 
 
-def _escaped(match: re.Match[str]) -> str:
-    return match[1] or match[2]
-
-
-def _read_pages(data: bytes) -> tuple[list[str], str, str]:
-    """Return the text of every page, and title and date in the PDF's metadata."""
+def _read_pages(data: bytes) -> tuple[list[tuple[str, str]], str, str]:
+    """Return every page as _read_page does, and title and date in the PDF's metadata."""
     with _pdfium:
         try:
             pdf = pypdfium2.PdfDocument(data)
@@ -261,23 +247,38 @@ def _read_pages(data: bytes) -> tuple[list[str], str, str]:
                 raise Unreadable("the PDF is encrypted: save a copy without a password") from None
             raise Unreadable("the PDF is broken: open it in a viewer and save it anew") from None
         try:
-            pages = [_page_text(pdf, number) for number in range(len(pdf))]
+            read = [_read_page(pdf, number) for number in range(len(pdf))]
             date = day(_property(pdf, "ModDate")) or day(_property(pdf, "CreationDate"))
-            return pages, good_title(_property(pdf, "Title")), date
+            return read, good_title(_property(pdf, "Title")), date
         finally:
             pdf.close()
 
 
-def _page_text(pdf: pypdfium2.PdfDocument, number: int) -> str:
-    """Return a page's text; a damaged page costs itself, not the document."""
+def _read_page(pdf: pypdfium2.PdfDocument, number: int) -> tuple[str, str]:
+    """Return a page's text, and what it is where it has none; a damaged page costs itself, not the document."""
     try:
         page = pdf[number]
-        text = page.get_textpage().get_text_bounded()
+        text = LINE_END_HYPHEN.sub("", normalise(page.get_textpage().get_text_bounded()))
+        kind = "" if text.strip() else "scanned" if any(page.get_objects([FPDF_PAGEOBJ_IMAGE])) else "empty"
         page.close()
     except pypdfium2.PdfiumError as error:
         logger.warning("page %d of a PDF is damaged and left out: %s", number + 1, error)
-        return ""
-    return LINE_END_HYPHEN.sub("", normalise(text))
+        return "", "damaged"
+    return text, kind
+
+
+def _lost(kinds: list[str]) -> str:
+    """Tell of the pages that gave no text. An empty one has none to give, unless most pages are like it."""
+    silent = [number for number, kind in enumerate(kinds, 1) if kind in ("scanned", "empty")]
+    if len(silent) * 2 <= len(kinds):
+        silent = [number for number in silent if kinds[number - 1] == "scanned"]
+    damaged = [number for number, kind in enumerate(kinds, 1) if kind == "damaged"]
+    said = (
+        (silent, "have no text, as scanned ones", "make it searchable (OCR, such as ocrmypdf)"),
+        (damaged, "are damaged and left out", "open it in a viewer and save it anew"),
+    )
+    of = f"of its {len(kinds)} pages"
+    return "; ".join(f"{len(some)} {of} {what} (the first is {some[0]}): {do}" for some, what, do in said if some)
 
 
 def _property(pdf: pypdfium2.PdfDocument, name: str) -> str:

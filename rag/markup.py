@@ -125,7 +125,7 @@ class _Writer:
             self._write_notes(_links(child))
         elif tag == "table":
             self.flush()
-            self._draft.table(_grid(child))
+            self._draft.table(_grid(child), marked=_has_headers(child))
             self._write_notes(_links(child))
         elif tag == "pre":
             self.flush()
@@ -184,6 +184,14 @@ def _grid(table: Element) -> list[list[str]]:
                 row.append(part)
         grid.append(row)
     return grid
+
+
+def _has_headers(table: Element) -> bool:
+    """Return whether the first row is marked as one of headers: by its cells, all of them, or by what it stands in."""
+    cells = next(_rows(table), [])
+    return bool(cells) and (
+        all(tag_of(cell) == "th" for cell in cells) or tag_of(cells[0].getparent().getparent()) == "thead"
+    )
 
 
 def _span(cell: Element, name: str) -> int:

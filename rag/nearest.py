@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
@@ -32,6 +32,8 @@ ENOUGH = 0.99  # recall@10 that an index must have
 K = 10
 SAMPLE = 200  # queries; with 2,000 neighbours looked for, recall near 0.99 is known to within 0.005
 QUERY_WORDS = 8
+QUERY_CHARS = 40  # as long as eight English words: cut where no blanks part words, as in Chinese, Japanese and Thai
+WORD_CHARS = 15  # a blank comes more often where blanks part words: every six characters in English, eight in German
 PROBES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 MOST_ROWS = 70_000  # that a partitioned index may read for a query: 10 ms; a graph of a million takes over 20 minutes
 EFS = (128, 256, 512)  # candidates of the graph; they are compared again by their full vectors
@@ -97,11 +99,11 @@ def is_due(table: Any) -> bool:  # noqa: ANN401
 
 
 def sample(table: Any) -> list[str]:  # noqa: ANN401
-    """Return queries to measure with: words in a row, cut out of chunks all over the table."""
+    """Return queries to measure with: a few words in a row, cut out of chunks all over the table."""
     draw, rows = random.Random(0), table.count_rows()
     chosen = sorted(draw.sample(range(rows), min(rows, SAMPLE)))
     texts = table.take_offsets(chosen).select(["text"]).to_arrow()["text"].to_pylist() if chosen else []
-    return [piece for text in texts if (piece := _piece(text.split(), draw))]
+    return [piece for text in texts if (piece := _piece(text, draw))]
 
 
 def level(table: Any, queries: Vectors) -> Nearest | None:  # noqa: ANN401
@@ -207,6 +209,10 @@ def _outside(table: Any) -> int:  # noqa: ANN401
     return int(index.num_unindexed_rows) if index else 0
 
 
-def _piece(words: Sequence[str], draw: random.Random) -> str:
+def _piece(text: str, draw: random.Random) -> str:
+    words = text.split()
+    if len(text) > WORD_CHARS * len(words):
+        start = draw.randrange(max(1, len(text) - QUERY_CHARS + 1))
+        return " ".join(text[start : start + QUERY_CHARS].split())
     start = draw.randrange(max(1, len(words) - QUERY_WORDS + 1))
     return " ".join(words[start : start + QUERY_WORDS])

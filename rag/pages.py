@@ -12,7 +12,12 @@ from typing import Any
 
 from lxml import etree
 
-MAIN = "//article | //main | //*[@role='main']"
+WHOLE = "//main | //*[@role='main']"
+MAIN = f"//article | {WHOLE}"
+OUTER = ".//article[not(ancestor::article)]"
+APART = "ancestor::article or ancestor::nav or ancestor::aside or ancestor::footer or ancestor::form"
+BESIDE = f".//*[self::p or self::h1 or self::h2 or self::h3][not({APART})]"  # what people wrote, as well as an article
+LISTS_BESIDE = f".//*[self::ul or self::ol][not({APART})]"
 INNER = "ancestor::li | ancestor::dd | ancestor::td"
 MENU_LINKS, MENU_SHARE = 4, 0.7  # that many links, which are so much of a list: they lead elsewhere, and say nothing
 MENU_CHARS = 40  # of a link, on average: longer ones are titles, as in a list of references
@@ -39,6 +44,8 @@ def mend(page: Element) -> None:
     body = page.find(".//body")
     if body is not None and not page.xpath(MAIN):
         _take_whole(body)
+    for main in page.xpath(WHOLE)[:1]:
+        _take_main(main)
     for entries in page.xpath("//td//ul | //td//ol | //th//ul | //th//ol"):
         _to_line(entries)
 
@@ -58,6 +65,30 @@ def _take_whole(body: Element) -> None:
         for menu in menus:
             menu.drop_tree()
     _put_into(etree.Element("article"), body)
+
+
+def _take_main(main: Element) -> None:
+    """Mark all of a main text as such where it is more than one article: else the first one would stand for it."""
+    articles = [article for article in main.xpath(OUTER) if _text(article)]
+    cards = [article for article in articles if _leads_elsewhere(article)]
+    full = len(articles) - len(cards)
+    beside = (_text(each) and not _leads_elsewhere(each) for each in main.xpath(BESIDE))
+    if full > 1 or (full and any(beside)):
+        menus = [each for each in main.xpath(LISTS_BESIDE) if _is_menu(each)]
+        for element in (*menus, *cards):
+            element.drop_tree()
+        for article in list(main.iter("article")):
+            article.attrib.clear()  # as a div it would be left out for a class of this name or that
+            article.tag = "div"
+        _put_into(etree.Element("article", itemprop="articleBody"), main)  # which is looked for first
+    for note in list(main.iter("aside")):
+        if not _leads_elsewhere(note):
+            note.tag = "div"
+
+
+def _leads_elsewhere(element: Element) -> bool:
+    """Return whether most of an element's text is links, as in a teaser of another page."""
+    return sum(len(_text(link)) for link in element.iter("a")) > MENU_SHARE * len(_text(element))
 
 
 def _clear(link: Element) -> None:

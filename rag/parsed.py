@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from rag.chunking import CHUNKER_VERSION, Block, Section
 from rag.drafts import Extract
 from rag.loaders import LOADERS
 
-COSTLY = frozenset({".pdf", ".docx", ".pptx", ".xlsx", ".xlsm", ".epub", ".html", ".htm"})
+COSTLY = frozenset({".pdf", ".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".epub", ".html", ".htm", ".xhtml"})
 UNUSED_SECONDS = 180 * 24 * 3600.0  # kept as long after it was last used
 
 
@@ -55,13 +56,14 @@ class Parsed:
 
 
 def _read(path: Path) -> Extract | None:
+    """Return what is kept, None where nothing is, or nothing that can be read: damaged, or of another version."""
     try:
         row: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
         os.utime(path)
-    except (OSError, ValueError, EOFError):
+        sections = tuple(
+            Section(tuple(Block(**block) for block in section["blocks"]), section["heading"], section["page"])
+            for section in row["sections"]
+        )
+        return Extract(row["text"], sections, row["title"], row["lost"], row["date"])
+    except (OSError, ValueError, EOFError, zlib.error, KeyError, TypeError):
         return None
-    sections = tuple(
-        Section(tuple(Block(**block) for block in section["blocks"]), section["heading"], section["page"])
-        for section in row["sections"]
-    )
-    return Extract(row["text"], sections, row["title"], row["lost"], row["date"])

@@ -61,7 +61,7 @@ class Way:
     def told(self) -> str:
         """Return in words for the user what is on, such as "5, by meaning, the last one open to words"."""
         parts = [f"{self.k}", "by meaning and by words" if self.search == "hybrid" else "by meaning"]
-        if self.search == "dense" and self.explore:
+        if self.explore:
             parts.append(f"the last {'one' if self.explore == 1 else self.explore} open to words")
         if self.reranker:
             parts.append(f"reordered by {self.reranker.name}")

@@ -15,7 +15,7 @@ from datetime import datetime, time, timedelta
 from io import StringIO
 from typing import Any
 
-from rag.drafts import Draft, Extract, Row, day, decode, good_title, is_header, normalise, table_lines
+from rag.drafts import Draft, Extract, Row, day, decode, good_title, is_header, is_number, normalise, table_lines
 from rag.errors import Unreadable
 from rag.zips import office_date, repack
 
@@ -94,11 +94,22 @@ def _write(draft: Draft, rows: Iterable[Row]) -> None:
     for region in _regions(rows):
         while len(region) > 1 and _filled(region[0]) == 1 < _filled(region[1]):
             draft.add(" ".join(region.pop(0)))  # a title above the table
-        if is_header(region):
+        if is_header(region) and (header is None or _is_another(header, region)):
             header, region = region[0], region[1:]
         elif header is not None and max(map(len, region)) > len(header):
             header = None
         draft.add("\n".join(table_lines(region, header or ())), "table")
+
+
+def _is_another(header: Row, region: list[Row]) -> bool:
+    """Return whether rows below a blank one have headers of their own, and do not go on with texts below the known."""
+    first, *others = region
+    columns = ([row[column] for row in others if column < len(row) and row[column]] for column in range(len(first)))
+    return (
+        first == header
+        or max(map(len, region)) != len(header)
+        or any(cells and all(map(is_number, cells)) for cells in columns)
+    )
 
 
 def _regions(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from rag.drafts import Draft, Extract, day, good_title, one_line
+from rag.drafts import Draft, Extract, day, good_title, line_of, one_line
 from rag.errors import Unreadable
 from rag.formulas import in_slides
 from rag.zips import office_date, repack
@@ -50,11 +50,11 @@ def _write_slide(draft: Draft, number: int, slide: Any) -> None:  # noqa: ANN401
 
 def _title(slide: Any) -> str:  # noqa: ANN401
     title = slide.shapes.title
-    return one_line(title.text_frame.text) if title is not None and title.has_text_frame else ""
+    return line_of(title.text_frame.text) if title is not None and title.has_text_frame else ""
 
 
 def _first_title(presentation: Any) -> str:  # noqa: ANN401
-    return next(filter(None, map(_title, presentation.slides)), "")
+    return one_line(next(filter(None, map(_title, presentation.slides)), ""))
 
 
 def _shapes(shapes: Any) -> Iterator[Shape]:  # noqa: ANN401

@@ -65,10 +65,16 @@ def concerns(folders: Collection[Path], home: Path, change: object, path: str) -
     What is no file (any more) may be a folder that came or went with all that was in it.
     """
     where = Path(path)
-    inside = next((where.relative_to(folder).parts for folder in folders if where.is_relative_to(folder)), ())
-    if where.is_relative_to(home) or any(part.startswith(".") or part in NEVER_ENTERED for part in inside):
+    if not any(_is_searched(where, folder, home) for folder in folders if where.is_relative_to(folder)):
         return False
     return where.suffix.lower() in FOUND or not where.is_file()
+
+
+def _is_searched(where: Path, folder: Path, home: Path) -> bool:
+    """Return whether find_files comes by here: the home is left out below a folder, not a folder that lies in it."""
+    if home != folder and home.is_relative_to(folder) and where.is_relative_to(home):
+        return False
+    return not any(part.startswith(".") or part in NEVER_ENTERED for part in where.relative_to(folder).parts)
 
 
 def _events(settings: Settings) -> Events:

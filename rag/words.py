@@ -13,7 +13,7 @@ from lancedb import lit
 from lancedb.index import FTS
 
 from rag import beside
-from rag.filters import EVERYWHERE, Only
+from rag.filters import EVERYWHERE, Only, spellings
 
 COLUMN = "text"
 PATH = "concat('/', lower(source), '/')"  # so that a part of it is one between two strokes
@@ -75,7 +75,7 @@ def find_words(
 
 def where(search: Any, only: Only) -> Any:  # noqa: ANN401
     """Return a search that looks at the rows of these documents only, before it ranks: as `Only.allows` has it."""
-    inside = [f"strpos({PATH}, {lit(f'/{folder}/').to_sql()}) > 0" for folder in only.folders]
+    inside = [f"strpos({PATH}, {lit(f'/{each}/').to_sql()}) > 0" for each in spellings(only.folders)]
     kinds = [f"ends_with({PATH}, {lit(f'.{kind}/').to_sql()})" for kind in only.types]
     conditions = [f"({' OR '.join(each)})" for each in (inside, kinds) if each]
     conditions += [f"date >= {lit(only.since).to_sql()}"] if only.since else []

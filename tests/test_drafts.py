@@ -70,7 +70,6 @@ def test_headers_from_above_serve_rows_that_have_none() -> None:
     [
         (["Name", "Age"], True),
         (["Ann", "3"], False),
-        (["Ann", "2026-01-02"], False),
         (["Ann", "1.234,50 €"], False),
         (["Name", "Name"], False),
         (["Name", ""], False),
@@ -81,6 +80,51 @@ def test_headers_from_above_serve_rows_that_have_none() -> None:
 def test_a_first_row_names_the_columns_or_does_not(first: list[str], names: bool) -> None:
     assert is_header([first, ["Ann", "3"]]) is names
     assert not is_header([first])
+
+
+@pytest.mark.parametrize(
+    ("first", "below", "names"),
+    [
+        (["Region", "2021", "2022"], ["North", "17", "20"], True),
+        (["", "2021", "2022"], ["North", "17", "20"], True),
+        (["Name", "2026-01-02", "03.01.2026"], ["Ann", "ill", "here"], True),
+        (["Region", "2021", "3022"], ["North", "17", "20"], False),  # no year
+        (["2020", "2021", "2022"], ["15", "17", "20"], False),  # nothing says of what
+        (["Ann", "Rome", "2026-01-02"], ["Bob", "Oslo", "2026-01-03"], False),  # days are what the column holds
+        (["Region", "Total", "Count", "Total"], ["North", "17", "20", "5"], True),
+        (["yes", "no", "yes", "no"], ["no", "no", "no", "yes"], False),
+    ],
+)
+def test_years_and_names_that_come_twice_are_headers_where_the_rows_below_are_of_another_kind(
+    first: list[str], below: list[str], names: bool
+) -> None:
+    assert is_header([first, below]) is names
+
+
+def test_a_name_that_comes_twice_is_numbered() -> None:
+    rows = [["Region", "Total", "Count", "Total"], *[["North", "17", "20", LONG]] * 9]
+    assert table_lines(rows)[0] == f"Region: North | Total: 17 | Count: 20 | Total (2): {' '.join(LONG.split())}"
+
+
+def test_a_first_row_that_is_marked_as_headers_is_believed() -> None:
+    def lines(first: list[str], rows: list[list[str]]) -> list[str]:
+        draft = Draft()
+        draft.table([first, *rows], marked=True)
+        return draft.extract().text.strip().splitlines()
+
+    assert lines(["1", "2", "3"], [["a", "b", LONG]] * 9)[0].startswith("1: a | 2: b | 3: a value")
+    assert lines(["Setting", "Default"], [["port", LONG]] * 9)[0].startswith("Setting: port | Default: a value")
+    assert lines(["All settings", ""], [["port", LONG]] * 9)[:2] == ["All settings", f"port | {' '.join(LONG.split())}"]
+    assert lines(["Setting", "Default"], [["", ""]]) == ["Setting | Default"]
+
+
+def test_of_a_long_heading_all_is_text_and_its_beginning_is_in_the_path() -> None:
+    clause = " ".join(f"word{n}" for n in range(100))
+    draft = Draft()
+    draft.heading(2, clause)
+    extract = draft.extract()
+    assert extract.text == f"## {clause}\n\n"
+    assert extract.sections[0].heading == clause[:200]
 
 
 @pytest.mark.parametrize(("given", "title"), [("Cats", "Cats"), ("a\n b", "a b"), ("Untitled", ""), ("x.docx", "")])

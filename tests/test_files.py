@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,7 +84,7 @@ def test_several_folders_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp
 
 
 def test_an_empty_folder_says_what_to_put_there(tmp_path: Path) -> None:
-    with pytest.raises(NoDocuments, match=r"\.md \.markdown \.txt \.text \.html \.htm \.pdf"):
+    with pytest.raises(NoDocuments, match=r"\.md \.markdown \.txt .*\.html .*\.pdf"):
         find_files([tmp_path])
 
 
@@ -94,3 +97,60 @@ def test_one_missing_folder_of_several_is_an_error_and_not_a_deletion(tmp_path: 
 def test_a_single_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoDocuments, match=r"a\.gif' is neither a folder nor a document"):
         find_files([write(tmp_path / "a.gif")])
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that may be neither listed nor entered, for root as well."""
+    folder = tmp_path / "docs" / "lost+found"
+    write(folder / "a.md")
+
+    def refusing(act: Callable[..., object]) -> Callable[..., object]:
+        def acting(path: object, *given: object, **named: object) -> object:
+            where = Path(os.fspath(path))  # type: ignore[call-overload]
+            if folder in where.parents or (where == folder and act is scandir):
+                raise PermissionError(errno.EACCES, "Permission denied", os.fspath(where))
+            return act(path, *given, **named)
+
+        return acting
+
+    scandir = os.scandir
+    for name in ("scandir", "stat", "lstat"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    return folder
+
+
+def test_a_folder_that_may_not_be_entered_is_found_as_itself_so_that_reading_it_says_why(forbidden: Path) -> None:
+    docs = forbidden.parent
+    write(docs / "b.md")
+    assert find_files([docs]) == [("b.md", docs / "b.md"), ("lost+found", forbidden)]
+
+
+def test_a_folder_that_had_documents_and_holds_none_is_an_error_whatever_lies_elsewhere(tmp_path: Path) -> None:
+    docs, notes, uploads = tmp_path / "docs", tmp_path / "notes", tmp_path / "home" / "uploads"
+    docs.mkdir()
+    write(notes / "a.md")
+    write(uploads / "b.md")
+    known = {"a.md", "deep/c.md", "uploads/b.md"}
+    next_step = r"docs', and the index has documents of it \(2\): mount it, put a document there, or remove it"
+    with pytest.raises(NoDocuments, match=next_step):
+        find_files([docs], uploads=uploads, known=known)
+    with pytest.raises(NoDocuments, match=r"docs', and the index has documents of it \(1\)"):
+        find_files([docs, notes], uploads=uploads, known={"docs/a.md", "notes/a.md", "uploads/b.md"})
+    assert len(find_files([docs], uploads=uploads, known={"uploads/b.md"})) == 1
+    assert len(find_files([docs, notes], uploads=uploads, known={"docsier/a.md", "notes/a.md", "uploads/b.md"})) == 2
+
+
+def test_a_folder_whose_name_is_that_of_uploads_is_told_apart_from_them(tmp_path: Path) -> None:
+    docs, notes = tmp_path / "uploads", tmp_path / "notes"
+    docs.mkdir()
+    write(notes / "a.md")
+    assert sources(docs, notes) == ["notes/a.md"]
+    assert len(find_files([docs, notes], known={"uploads/b.md"})) == 1
+    with pytest.raises(NoDocuments, match=r"documents of it \(1\)"):
+        find_files([docs, notes], known={"./uploads/b.md"})
+
+
+def test_a_folder_with_nothing_in_it_but_what_cannot_be_listed_is_empty(forbidden: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoDocuments, match=r"documents of it \(1\)"):
+        find_files([forbidden.parent], known={"a.md"})

@@ -128,10 +128,10 @@ def test_both_searches_look_at_the_very_documents_that_a_filter_allows(
         assert [hit.rank for hit in hits] == list(range(1, len(allowed) + 1))
 
 
-def fill(store: Store, sources: list[str]) -> None:
+def fill(store: Store, sources: list[str], dates: list[str] = DATES) -> None:
     chunks = [
         replace(make_chunk(f"growth {n}", source), date=date)
-        for n, (source, date) in enumerate(zip(sources, DATES, strict=True))
+        for n, (source, date) in enumerate(zip(sources, dates, strict=True))
     ]
     store.put_chunks("t", chunks, np.tile(np.array([1, 0], np.float32), (len(chunks), 1)))
     store.index_words("t")
@@ -180,3 +180,20 @@ def test_what_is_searched_is_said_in_words() -> None:
     dated = Only((), (), "2026-01-01", "2026-06-01")
     assert dated.told() == "Only documents changed since 2026-01-01, changed before 2026-06-01."
     assert split_filter(f"why so? {dated}") == ("why so?", dated)
+
+
+@pytest.mark.parametrize("typed", ["in:r\u00e9sum\u00e9s", "in:re\u0301sume\u0301s", "in:RE\u0301SUM\u00c9S"])
+def test_a_letter_with_an_accent_is_found_as_one_character_and_as_two(tmp_path: Path, typed: str) -> None:
+    _, only = split_filter(f"what grew {typed}")
+    inside = ["r\u00e9sum\u00e9s/a.md", "re\u0301sume\u0301s/b.md"]  # the second as a Mac writes it
+    sources = [*inside, "resumes/c.md", "d.md"]
+    assert [source for source in sources if only.allows(source)] == inside
+    store = open_store(tmp_path)
+    fill(store, sources, [""] * 4)
+    vector = np.array([1, 0], np.float32)
+    for hits in (store.search("t", vector, 9, only), store.search_text("t", "growth", vector, 9, only)):
+        assert sorted(hit.chunk.source for hit in hits) == sorted(inside)
+
+
+def test_a_name_is_also_looked_for_as_it_was_typed() -> None:
+    assert Only(("\uf914",)).allows("\uf914/a.md")  # a character that both forms replace by another one

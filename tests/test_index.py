@@ -156,6 +156,19 @@ def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> Non
     assert len(open_store(settings.lancedb).documents(load_corpus(settings).id)) == 2
 
 
+def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(settings: Settings) -> None:
+    uploads = indexing.uploads_folder(settings, load_corpus(settings))
+    uploads.mkdir(parents=True)
+    (uploads / "birds.md").write_text("Birds eat seed.")
+    index(settings)
+    for file in settings.docs[0].iterdir():
+        file.unlink()
+    with pytest.raises(NoDocuments, match=r"the index has documents of it \(2\): mount it"):
+        index(settings)
+    kept = open_store(settings.lancedb).document_hashes(load_corpus(settings).id)
+    assert sorted(kept) == ["cats.md", "dogs.md", "uploads/birds.md"]
+
+
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the files that are opened from now on, where all are taken for settled."""

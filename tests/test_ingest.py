@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,25 @@ def test_what_permissions_forbid_is_skipped(tmp_path: Path) -> None:
     write(tmp_path / "b" / "a.md").parent.chmod(0)
     write(tmp_path / "c.md")
     assert [type(outcome) for outcome in outcomes(tmp_path)] == [Skipped, Skipped, Document]
+
+
+def test_a_folder_that_may_not_be_entered_is_skipped_with_its_reason_for_root_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.md")
+    closed = write(tmp_path / "lost+found" / "b.md").parent
+    scandir, stat = os.scandir, os.stat
+
+    def refuse(path: object, *given: object, act: object = None, **named: object) -> object:
+        if closed in (where := Path(path), *where.parents) and (act is scandir or where != closed):  # type: ignore[arg-type]
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(where))
+        return act(path, *given, **named)  # type: ignore[operator]
+
+    monkeypatch.setattr(os, "scandir", partial(refuse, act=scandir))
+    monkeypatch.setattr(os, "stat", partial(refuse, act=stat))
+    document, skipped = outcomes(tmp_path)
+    assert isinstance(document, Document)
+    assert skipped == Skipped("lost+found", "it cannot be opened: Permission denied")
 
 
 def test_a_file_that_vanishes_after_it_was_found_is_skipped(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from office import edit_zip, make_epub
 from pdfs import make_pdf
 from rag.embed import load_embedder
 from rag.errors import StoreFailed, UnknownDocument
-from rag.index import changing_documents, corpus_chunks, is_level, load_corpus, update_vectors
+from rag.index import changing_documents, corpus_chunks, is_level, load_corpus, update_vectors, uploads_folder
 from rag.ingest import MAX_FILE_BYTES, Skipped, Unchanged
 from rag.intake import MARK, NAME_BYTES, Added, Intake, clean_name
 from rag.loaders import Unreadable
@@ -297,12 +297,27 @@ def test_uploads_of_other_documents_are_not_these(house: House, give: Give, tmp_
     assert index(settings).added == ["a.md"]
 
 
-def test_an_empty_documents_folder_is_enough_where_something_was_uploaded(house: House, give: Give) -> None:
+def test_a_documents_folder_that_was_always_empty_is_enough_where_something_was_uploaded(settings: Settings) -> None:
+    for file in settings.docs[0].iterdir():
+        file.unlink()
+    uploads = uploads_folder(settings, load_corpus(settings))
+    uploads.mkdir(parents=True)
+    (uploads / "birds.md").write_text(BIRDS)
+    assert index(settings).added == ["uploads/birds.md"]
+    assert index(settings).is_unchanged
+
+
+def test_an_upload_that_was_cut_off_deletes_nothing_of_a_folder_that_was_emptied_since(
+    house: House, give: Give
+) -> None:
+    before = house.sources()
     house.intake.take("birds.md", give(BIRDS))
+    (house.intake.folder / MARK).touch()
     for file in house.settings.docs[0].iterdir():
         file.unlink()
-    index(house.settings)
-    assert house.sources() == ["uploads/birds.md"]
+    house.intake.take("birds.md", give(BIRDS))
+    assert sorted(house.sources()) == sorted([*before, "uploads/birds.md"])
+    assert house.is_level()
 
 
 def test_whoever_stops_an_upload_while_it_is_embedded_leaves_nothing(house: House, give: Give) -> None:

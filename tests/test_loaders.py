@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import pypdfium2
 import pytest
@@ -62,6 +63,29 @@ def test_front_matter_is_no_text_but_its_title_counts() -> None:
 
 def test_a_rule_at_the_start_is_no_front_matter() -> None:
     assert "kept" in load_markdown(b"---\n\nkept, for no second line of dashes follows\n").text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["text\n" * 9, "# Heading\n- item\n", "title: A\nand text that goes on\n", "https://a.example: x\nb\n", "\na: b\n"],
+)
+def test_text_between_two_rules_is_text(lines: str) -> None:
+    assert load_markdown(f"---\n{lines}---\nEnd.\n".encode()).text == f"---\n{lines}---\nEnd.\n"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "# comment\n\ntitle: A\n",
+        "title: A\ntags:\n- b\n  - c\n\n# comment\nlist: [\n  d,\n]\n",
+        "title: A\ntext: |\n  b\n\n  c: d\n",
+        "'a key': b\ntitle: A\n",
+    ],
+)
+def test_front_matter_is_yaml_that_begins_with_a_key(lines: str) -> None:
+    for end in ("---", "..."):
+        extract = load_markdown(f"---\n{lines}{end}\nEnd.\n".encode())
+        assert (extract.title, extract.text) == ("A", "End.\n")
 
 
 def test_link_definitions_are_kept() -> None:
@@ -123,6 +147,9 @@ def test_a_damaged_page_costs_only_itself_and_is_told(caplog: pytest.LogCaptureF
     assert extract.text.strip() == "Dogs bark."
     assert [section.page for section in extract.sections if section.blocks] == [2]
     assert "page 1 of a PDF is damaged" in caplog.text
+    assert extract.lost == (
+        "1 of its 2 pages are damaged and left out (the first is 1): open it in a viewer and save it anew"
+    )
 
 
 def test_a_title_that_cannot_be_decoded_costs_only_itself() -> None:
@@ -156,6 +183,18 @@ def test_a_scanned_pdf_says_that_it_has_no_text() -> None:
 def test_a_pdf_of_which_most_pages_are_scanned_says_how_many() -> None:
     assert load_pdf(make_pdf("Cats sleep.", "", "")).lost.startswith("2 of its 3 pages have no text")
     assert load_pdf(make_pdf("Cats sleep.", "")).lost == ""
+
+
+def test_a_single_page_of_a_pdf_that_is_a_picture_is_told() -> None:
+    pdf, data = pypdfium2.PdfDocument(make_pdf("Cats sleep.", "", "", "Dogs bark.", "They run.")), BytesIO()
+    page, picture = pdf[2], pypdfium2.PdfImage.new(pdf)
+    picture.set_bitmap(pypdfium2.PdfBitmap.new_native(1, 1, pypdfium2.raw.FPDFBitmap_BGR))
+    page.insert_obj(picture)
+    page.gen_content()
+    pdf.save(data)
+    assert load_pdf(data.getvalue()).lost == (
+        "1 of its 5 pages have no text, as scanned ones (the first is 3): make it searchable (OCR, such as ocrmypdf)"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
@@ -208,6 +247,32 @@ def test_a_document_of_a_kind_that_is_not_read_says_what_to_save_it_as(suffix: s
     with pytest.raises(Unreadable, match=rf"not read: save it as \.{OUTDATED[suffix][1:]}$"):
         LOADERS[suffix](b"anything")
     assert OUTDATED[suffix] in LOADERS
+
+
+def with_macros(data: bytes, kind: str) -> bytes:
+    """Return an office file as it is typed where it may hold macros."""
+    with ZipFile(BytesIO(data)) as opened:
+        types = opened.read("[Content_Types].xml").decode()
+    (plain,) = re.findall(r'"(application/vnd\.openxmlformats-[^"]*\.main\+xml)"', types)
+    return edit_zip(data, "[Content_Types].xml", plain, f"application/vnd.ms-{kind}.macroEnabled.main+xml")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data", "text"),
+    [
+        (".docm", with_macros(make_docx("# Cats", "They sleep."), "word.document"), "# Cats\n\nThey sleep.\n\n"),
+        (".pptm", with_macros(make_pptx(("Cats", "b", "")), "powerpoint.presentation"), "# Slide 1: Cats\n\nb\n\n"),
+        (".rst", b"Cats\n====\n\nThey sleep.\n", "Cats\n====\n\nThey sleep.\n"),
+        (
+            ".xhtml",
+            b'<?xml version="1.0" encoding="utf-8"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml"><head>'
+            b"<title/></head><body><h1>Cats</h1><p>They sleep<br/>long.</p><script/><p>And eat.</p></body></html>",
+            "# Cats\n\nThey sleep\n\nlong.\n\nAnd eat.",
+        ),
+    ],
+)
+def test_files_of_a_kindred_kind_are_read_as_well(suffix: str, data: bytes, text: str) -> None:
+    assert LOADERS[suffix](data).text == text
 
 
 def dated(meta: str) -> bytes:

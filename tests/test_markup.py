@@ -179,6 +179,33 @@ def test_cells_that_span_rows_and_columns_keep_the_others_in_their_columns() -> 
     ]
 
 
+ROWS = "".join(f"<tr><td>{n}</td><td>what it is</td><td>7</td></tr>" for n in range(30))
+
+
+@pytest.mark.parametrize(
+    "head", ["<tr><th>1</th><th>2</th><th>3</th></tr>", "<thead><tr><td>1</td><td>2</td><td>3</td></tr></thead>"]
+)
+def test_a_row_that_a_page_marks_as_headers_is_one(head: str) -> None:
+    assert html(f"<table>{head}{ROWS}</table>").splitlines()[5] == "1: 5 | 2: what it is | 3: 7"
+
+
+def test_a_first_cell_that_is_marked_is_the_name_of_its_row() -> None:
+    rows = ROWS.replace("<td>", "<th>", 1).replace("</td>", "</th>", 1)
+    assert html(f"<table>{rows}</table>").splitlines()[0] == "0 | what it is | 7"
+
+
+def test_a_row_that_word_marks_as_headers_is_one() -> None:
+    rows = [["2021", "2022", "2023"], *[[str(n), "17", "20"] for n in range(40)]]
+    row = "<w:tr>"
+    data = edit_zip(make_docx(rows), "word/document.xml", row, f"{row}<w:trPr><w:tblHeader/></w:trPr>")
+    assert load_docx(data).text.splitlines()[7] == "2021: 7 | 2022: 17 | 2023: 20"
+
+
+def test_a_long_heading_of_word_is_read_to_its_end() -> None:
+    clause = " ".join(f"word{n}" for n in range(100))
+    assert load_docx(make_docx(f"## {clause}", "text")).text == f"## {clause}\n\ntext\n\n"
+
+
 def test_code_keeps_its_lines_and_blanks() -> None:
     assert html("<pre>if a:<br/>    b<br/></pre>") == "if a:\n    b"
     code = docx.Document()

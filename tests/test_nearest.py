@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -173,6 +174,16 @@ def test_queries_to_measure_with_are_eight_words_in_a_row_of_a_passage(store: St
     assert len(queries) == nearest.SAMPLE
     assert {len(query.split()) for query in queries} == {8}
     assert all(any(query in text for text in texts) for query in queries)
+
+
+@pytest.mark.parametrize("text", ["猫は魚を食べます。" * 30, "\n\n".join(["แมวกินปลาและสุนัขกินกระดูก" * 4] * 3)])
+def test_where_no_blanks_part_words_a_query_is_forty_characters_of_a_passage(text: str) -> None:
+    queries = {nearest._piece(text, random.Random(seed)) for seed in range(20)}
+    assert len(queries) > 1
+    assert all(query in " ".join(text.split()) for query in queries)
+    assert {len(query) for query in queries} <= {38, 39, 40}  # two line ends are one blank, or none at an end
+    assert nearest._piece("猫は魚を食べます。", random.Random(0)) == "猫は魚を食べます。"
+    assert nearest._piece("", random.Random(0)) == ""
 
 
 def test_facts_of_another_version_mean_exact_search(store: Store) -> None:

@@ -29,6 +29,45 @@ def test_a_heading_with_a_mark_to_link_to_is_kept() -> None:
     assert "## Sleep\n" in text
 
 
+def marked(*parts: str) -> str:
+    """Return the text of a page that marks its main text."""
+    main = "".join(part if part.startswith("<") else TOLD.format(part) for part in parts)
+    menu = '<nav><a href="/">Home</a></nav>'
+    return load_html(f"<html><body>{menu}<main>{main}</main><footer>Imprint</footer></body></html>".encode()).text
+
+
+def told(*parts: str) -> str:
+    return "\n\n".join(part if part.startswith("#") else TOLD.format(part)[3:-4] for part in parts)
+
+
+def test_a_main_text_of_several_articles_is_read_whole_and_in_its_order() -> None:
+    articles = [
+        f'<article class="post-meta"><h2>{name}</h2>{TOLD.format(name)}</article>' for name in ("Food", "Sleep")
+    ]
+    text = marked("<h1>Cats</h1>", "one", *articles, "<h2>Age</h2>", "two")
+    assert text == told("# Cats", "one", "## Food", "Food", "## Sleep", "Sleep", "## Age", "two")
+
+
+def test_what_stands_beside_the_one_article_of_a_main_text_is_read() -> None:
+    article = f'<article>{TOLD.format("one")}<div class="entry-content">{TOLD.format("two")}</div></article>'
+    menu = "<ul>" + "".join(f'<li><a href="{n}">Menu entry {n}</a></li>' for n in range(6)) + "</ul>"
+    card = '<article><a href="x"><h2>Another story</h2></a></article>'
+    text = marked(menu, "<h1>Cats</h1>", "<article> </article>", article, card, "<h2>Age</h2>", "three")
+    assert text == told("# Cats", "one", "two", "## Age", "three")
+
+
+def test_an_article_beside_which_stand_only_links_is_the_main_text() -> None:
+    teasers = '<p><a href="x">Another story of cats</a></p><article><a href="y">And one of dogs</a></article>'
+    article = "<article><h1>Cats</h1>" + "".join(map(TOLD.format, ("one", "two", "three"))) + "</article>"
+    assert marked(article, teasers) == told("# Cats", "one", "two", "three")
+
+
+def test_a_note_within_a_main_text_is_read_where_it_stands() -> None:
+    links = '<aside><a href="x">Another story of cats</a></aside>'
+    text = marked("<h1>Cats</h1>", "one", '<aside class="note"><p>Mind their claws.</p></aside>', "two", links)
+    assert text == told("# Cats", "one") + "\n\nMind their claws.\n\n" + told("two")
+
+
 def test_a_menu_is_no_text_also_where_no_main_text_is_marked() -> None:
     links = "".join(f'<li><a href="{n}">Menu entry {n}</a></li>' for n in range(6))
     assert "Menu" not in exported(f"<ul>{links}</ul>", "<h1>Cats</h1>", "one", "two")

@@ -241,7 +241,8 @@ def test_what_is_on_is_said_in_words() -> None:
     assert Way().told() == "5, by meaning, the last one open to words"
     assert Way(4, 2).told() == "4, by meaning, the last 2 open to words"
     assert Way(5, 0).told() == "5, by meaning"
-    assert Way(5, 1, "hybrid").told() == "5, by meaning and by words"
+    assert Way(5, 0, "hybrid").told() == "5, by meaning and by words"
+    assert Way(5, 1, "hybrid").told() == "5, by meaning and by words, the last one open to words"
     full = Way(5, 0, "dense", 0.7, backwards)
     assert full.told() == "5, by meaning, reordered by backwards, near-duplicates apart (MMR 0.7)"
 

@@ -55,6 +55,32 @@ def test_a_title_above_a_table_is_text_and_a_table_below_goes_on_with_its_header
     assert text[-4:-1] == ["| Name | Age | City |", "| --- | --- | --- |", "| Zoe | 9 | Bonn |"]
 
 
+def test_rows_of_text_below_a_blank_one_go_on_under_the_known_headers() -> None:
+    more = [[f"Cid{n}", f"Oslo{n}", "smith"] for n in range(20)]
+    rows = [["name", "city", "job"], *([f"Ann{n}", f"Rome{n}", "cook"] for n in range(20)), [], *more]
+    data = "\n".join(",".join(row) for row in rows).encode()
+    assert lines(data)[-20] == "name: Cid0 | city: Oslo0 | job: smith"
+    assert lines(data)[-1] == "name: Cid19 | city: Oslo19 | job: smith"
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "told"),
+    [
+        (["thing", "colour", "price"], ["ink", "blue", "3"], "thing: ink | colour: blue | price: 3"),  # above numbers
+        (["thing", "colour"], ["ink", "blue"], "thing: ink | colour: blue"),  # of another width
+        (["name", "city", "job"], ["Bob", "Oslo", "smith"], "name: Bob | city: Oslo | job: smith"),  # the same again
+    ],
+)
+def test_a_table_below_a_blank_row_may_have_headers_of_its_own(header: list[str], row: list[str], told: str) -> None:
+    rows = [["name", "city", "job"], *[["Ann", "Rome", "cook"]] * 20, [], header, *[row] * 40]
+    assert lines("\n".join(",".join(row) for row in rows).encode())[-40:] == [told] * 40
+
+
+def test_years_are_names_of_columns() -> None:
+    rows = [["Region", 2021, 2022], *([f"North {n}", n, n + 1] for n in range(40))]
+    assert "Region: North 7 | 2021: 7 | 2022: 8" in load_xlsx(make_xlsx(A=rows)).text.splitlines()
+
+
 def test_rows_without_headers_stand_for_themselves() -> None:
     rows = [[n, f"{n}.5", "Rome and all of its seven hills"] for n in range(30)]
     assert "7 | 7.5 | Rome and all of its seven hills" in load_xlsx(make_xlsx(A=rows)).text.splitlines()

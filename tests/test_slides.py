@@ -23,6 +23,13 @@ def test_each_slide_is_a_section_with_its_notes() -> None:
     assert [section.heading for section in extract.sections] == ["Slide 1: Cats", "Slide 2"]
 
 
+def test_a_long_title_of_a_slide_is_read_to_its_end() -> None:
+    title = " ".join(f"word{n}" for n in range(60))
+    extract = load_pptx(make_pptx((title, "One line", "")))
+    assert extract.text == f"# Slide 1: {title}\n\nOne line\n\n"
+    assert extract.title == title[:200]
+
+
 @pytest.mark.parametrize(("stored", "title"), [("Pets", "Pets"), ("PowerPoint Presentation", "Cats"), ("", "Cats")])
 def test_slides_are_named_by_their_properties_else_by_the_first_title(stored: str, title: str) -> None:
     assert load_pptx(make_pptx(("Cats", "a", ""), title=stored)).title == title

@@ -89,6 +89,16 @@ def test_only_what_may_be_a_document_wakes_it(tmp_path: Path, path: str, is_one:
     assert concerns([tmp_path / "docs"], tmp_path / "docs" / "data", None, str(tmp_path / path)) is is_one
 
 
+def test_a_folder_that_lies_in_the_home_and_is_named_itself_is_followed(tmp_path: Path) -> None:
+    home = tmp_path / "data"
+    folders = [tmp_path, home / "papers"]
+    assert concerns(folders, home, None, str(home / "papers" / "a.md"))
+    assert concerns(folders[1:], home, None, str(home / "papers" / "a.md"))
+    assert not concerns(folders, home, None, str(home / "papers" / ".a.md"))
+    assert not concerns(folders, home, None, str(home / "cache" / "a.md"))
+    assert concerns(folders, home, None, str(tmp_path / "b.md"))
+
+
 def test_the_system_tells_of_a_file_that_is_written(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, lines = threading.Event(), []
     real = watchfiles.watch
