@@ -29,6 +29,7 @@ BOMS = (  # the longer ones first: UTF-32's begins with UTF-16's
 NEAR_TIE = 0.05  # of coherence, 0 to 1: cp1250 and cp1252 share most letters, and the latter is far commoner
 SMALL_TABLE = 400  # characters: it stays whole in a chunk of 128 tokens, so one line of headers serves all its rows
 MAX_HEADER_CHARS = 80  # of a column's name; what is longer is a value
+MANY = 4  # columns: with fewer, two names that are the same are rather values
 NUMBER_OR_DATE = re.compile(r"[-+(]?[\d\s.,:/%€$£-]*\d[\d\s.,:/%€$£)-]*(?:[eE][-+]?\d+)?")
 TIME = re.compile(r"(?:1[89]|2[01])\d\d|\d{4}[-/]\d\d?(?:[-/]\d\d?)?|\d\d?[./-]\d\d?[./-](?:\d\d){0,2}")
 NOT_A_TITLE = re.compile(
@@ -97,9 +98,11 @@ class Draft:
 
         `marked` says that the file itself calls its first row one of headers, which is believed.
         """
+        marked = marked and bool(rows) and sum(1 for cell in rows[0] if 0 < len(line_of(cell)) <= MAX_HEADER_CHARS) > 1
+        marked = marked and all(len(line_of(cell)) <= MAX_HEADER_CHARS for cell in rows[0])  # it is told in each row
         rows = [row for row in rows if any(map(str.strip, row))]
         header: Row | None = () if max(map(len, rows), default=0) <= 2 else None
-        if marked and len(rows) > 1 and sum(map(bool, rows[0])) > 1:
+        if marked and len(rows) > 1:
             header, rows = rows[0], rows[1:]
         self.add("\n".join(table_lines(rows, header)), "table")
 
@@ -141,7 +144,7 @@ def is_header(rows: Sequence[Row]) -> bool:
     names = [cell for cell in rows[0] if cell] if len(rows) > 1 else []
     return (
         len(names) > 1
-        and len(names) < 2 * len(set(names))
+        and (len(names) == len(set(names)) or MANY <= len(names) < 2 * len(set(names)))
         and len(names) * 2 > max(map(len, rows))
         and not any(len(name) > MAX_HEADER_CHARS for name in names)
         and _are_names(rows, [column for column, cell in enumerate(rows[0]) if is_number(cell)])
@@ -154,11 +157,17 @@ def is_number(cell: str) -> bool:
 
 
 def _are_names(rows: Sequence[Row], numbers: Sequence[int]) -> bool:
-    """Return whether the numbers in these columns of the first row are the years or days that the columns are about."""
+    """Return whether the numbers in these columns of the first row are the years or days that the columns are about.
+
+    A single one may as well be a value.
+    """
     below = [row[column] for column in numbers for row in rows[1:] if column < len(row) and row[column]]
     times = sum(1 for cell in below if TIME.fullmatch(cell))
     return not numbers or (
-        0 not in numbers and all(TIME.fullmatch(rows[0][column]) for column in numbers) and times * 2 < len(below)
+        len(numbers) > 1
+        and 0 not in numbers
+        and all(TIME.fullmatch(rows[0][column]) for column in numbers)
+        and times * 2 < len(below)
     )
 
 

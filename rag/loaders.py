@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -24,22 +24,14 @@ from rag.code import SUFFIXES as CODE_SUFFIXES
 from rag.code import load_code
 from rag.drafts import Extract, day, decode, good_title, normalise, one_line
 from rag.errors import Unreadable
+from rag.front_matter import take_front_matter
 from rag.markup import load_docx, load_epub
 from rag.pages import mend
 from rag.sheets import load_csv, load_xlsx
 from rag.slides import load_pptx
 
 PDF_PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: it cannot be opened without one
-KEY = r"[^\s:#-][^:\n]{0,60}:(?:[ \t].*)?\n"
-FRONT_MATTER = re.compile(  # YAML lines, a key the first of them: between two rules may as well stand half of a text
-    rf"\A---[ \t]*\n((?:(?:#.*\n\n*)*{KEY}(?:{KEY}|(?:-?[ \t]|[#\]}}]).*\n|-?\n)*?)?)(?:---|\.\.\.)[ \t]*\n"
-)
-FRONT_MATTER_DATES = [
-    re.compile(rf"^{key}:[ \t]*['\"]?(\S+)", re.MULTILINE | re.IGNORECASE)
-    for key in ("(?:last[-_]?)?mod(?:ified)?(?:[-_]?at)?", "(?:last[-_]?)?updated(?:[-_]?at)?", "date")
-]
 META_DATES = ("article:modified_time", "dateModified", "dcterms.modified", "article:published_time", "date")
-FRONT_MATTER_TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
 ESCAPED = re.compile(r"(`+[^`]*`+)|\\([\\`*_{}\[\]()#+\-.!<>~])")
 LINE_END_HYPHEN = re.compile("[\x02\ufffe]")  # what PDFium puts for the hyphen of a word that goes on in the next line
 KINDS: Mapping[str, Kind] = {
@@ -62,11 +54,7 @@ def load_text(data: bytes) -> Extract:
 
 def load_markdown(data: bytes) -> Extract:
     """Read Markdown. Front matter is no text; its title counts."""
-    text = normalise(decode(data))
-    title = date = ""
-    if matter := FRONT_MATTER.match(text):
-        found, date = FRONT_MATTER_TITLE.search(matter[1]), _first_day(FRONT_MATTER_DATES, matter[1])
-        title, text = one_line(found[2]) if found else "", text[matter.end() :]
+    title, date, text = take_front_matter(normalise(decode(data)))
     lines = _outline(text)
     return Extract(text, _sections(text, lines), title or _first_heading(lines), date=date)
 
@@ -286,9 +274,3 @@ def _property(pdf: pypdfium2.PdfDocument, name: str) -> str:
         return str(pdf.get_metadata_value(name))
     except UnicodeDecodeError:
         return ""
-
-
-def _first_day(patterns: Sequence[re.Pattern[str]], text: str) -> str:
-    """Return the day that the first of the patterns finds which finds one."""
-    found = (pattern.search(text) for pattern in patterns)
-    return next(filter(None, (day(match[1]) for match in found if match)), "")

@@ -16,8 +16,9 @@ WHOLE = "//main | //*[@role='main']"
 MAIN = f"//article | {WHOLE}"
 OUTER = ".//article[not(ancestor::article)]"
 APART = "ancestor::article or ancestor::nav or ancestor::aside or ancestor::footer or ancestor::form"
-BESIDE = f".//*[self::p or self::h1 or self::h2 or self::h3][not({APART})]"  # what people wrote, as well as an article
 LISTS_BESIDE = f".//*[self::ul or self::ol][not({APART})]"
+NOTE = re.compile(r"note|warn|tip|admonition|callout|important|caution|info")  # in the class of an aside
+SHORT = 250  # characters: of a page that small trafilatura may take all words as they come, without headings
 INNER = "ancestor::li | ancestor::dd | ancestor::td"
 MENU_LINKS, MENU_SHARE = 4, 0.7  # that many links, which are so much of a list: they lead elsewhere, and say nothing
 MENU_CHARS = 40  # of a link, on average: longer ones are titles, as in a list of references
@@ -68,22 +69,30 @@ def _take_whole(body: Element) -> None:
 
 
 def _take_main(main: Element) -> None:
-    """Mark all of a main text as such where it is more than one article: else the first one would stand for it."""
+    """Mark all of a main text as such where it is several articles: else the first one would stand for it.
+
+    Beside a single one stands what others wrote, or what belongs to the site; and what is no element would be lost.
+    """
+    if len(_text(main)) < SHORT:
+        return
     articles = [article for article in main.xpath(OUTER) if _text(article)]
-    cards = [article for article in articles if _leads_elsewhere(article)]
-    full = len(articles) - len(cards)
-    beside = (_text(each) and not _leads_elsewhere(each) for each in main.xpath(BESIDE))
-    if full > 1 or (full and any(beside)):
+    others = [each for each in articles if _leads_elsewhere(each) or each.xpath("ancestor::li")]  # teasers, comments
+    full = [each for each in articles if each not in others]
+    if len(full) > 1 and not any(map(_has_bare_text, (main, *full))):
         menus = [each for each in main.xpath(LISTS_BESIDE) if _is_menu(each)]
-        for element in (*menus, *cards):
+        for element in (*menus, *others):
             element.drop_tree()
         for article in list(main.iter("article")):
             article.attrib.clear()  # as a div it would be left out for a class of this name or that
             article.tag = "div"
         _put_into(etree.Element("article", itemprop="articleBody"), main)  # which is looked for first
     for note in list(main.iter("aside")):
-        if not _leads_elsewhere(note):
+        if NOTE.search(note.get("class", "")) and not _leads_elsewhere(note):
             note.tag = "div"
+
+
+def _has_bare_text(element: Element) -> bool:
+    return any(map(str.strip, filter(None, (element.text, *(child.tail for child in element)))))
 
 
 def _leads_elsewhere(element: Element) -> bool:

@@ -92,9 +92,11 @@ def _write(draft: Draft, rows: Iterable[Row]) -> None:
     """Write the tables of a sheet, which blank rows set apart. One that names no columns goes on with those before."""
     header: Row | None = None
     for region in _regions(rows):
+        titled = False
         while len(region) > 1 and _filled(region[0]) == 1 < _filled(region[1]):
             draft.add(" ".join(region.pop(0)))  # a title above the table
-        if is_header(region) and (header is None or _is_another(header, region)):
+            titled = True
+        if is_header(region) and (header is None or titled or _is_another(header, region)):
             header, region = region[0], region[1:]
         elif header is not None and max(map(len, region)) > len(header):
             header = None
@@ -102,13 +104,17 @@ def _write(draft: Draft, rows: Iterable[Row]) -> None:
 
 
 def _is_another(header: Row, region: list[Row]) -> bool:
-    """Return whether rows below a blank one have headers of their own, and do not go on with texts below the known."""
+    """Return whether rows below a blank one have headers of their own, and do not go on with texts below the known.
+
+    They have where a name stands in its column again, the table is wider or narrower, or texts stand above numbers.
+    """
     first, *others = region
-    columns = ([row[column] for row in others if column < len(row) and row[column]] for column in range(len(first)))
+    named = [column for column, cell in enumerate(first) if cell and not is_number(cell)]
+    columns = ([row[column] for row in others if column < len(row) and row[column]] for column in named)
     return (
-        first == header
+        any(column < len(header) and first[column] == header[column] for column in named)
         or max(map(len, region)) != len(header)
-        or any(cells and all(map(is_number, cells)) for cells in columns)
+        or any(sum(map(is_number, cells)) * 2 > len(cells) for cells in columns)
     )
 
 

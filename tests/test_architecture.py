@@ -15,7 +15,7 @@ FLOORS: dict[int, str] = {
     1: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips rag.filters rag.xhtml rag.formulas "
     "rag.pages rag.columns",
     2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse "
-    "rag.extract rag.weights rag.anchors rag.lines rag.underway rag.precision rag.int8",
+    "rag.front_matter rag.extract rag.weights rag.anchors rag.lines rag.underway rag.precision rag.int8",
     3: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
     "train.progress",
     4: "rag.files",
@@ -56,6 +56,7 @@ HOMES: dict[str, str] = {
     "mammoth": "rag.markup",
     "pptx": "rag.slides",
     "openpyxl": "rag.sheets",
+    "yaml": "rag.front_matter",
     "lxml": "rag.xhtml rag.formulas rag.pages",
     "httpx": "rag.links",
     "trafilatura": "rag.loaders",

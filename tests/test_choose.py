@@ -57,9 +57,26 @@ def test_what_is_learnt_leads_to_no_chunk_that_a_choosing_query_looks_for() -> N
     assert len(learnt) + len(choosing) == 360
 
 
-def test_queries_that_all_lead_to_one_chunk_choose_nothing() -> None:
-    pairs = [Pair(f"query {n}", "chunk", "text") for n in range(500)]
+@pytest.mark.parametrize("n", [25, 40, 500])
+def test_queries_that_all_lead_to_one_chunk_choose_nothing(n: int) -> None:
+    pairs = [Pair(f"query {number}", "chunk", "text") for number in range(n)]
     assert aside(pairs) == (pairs, [])
+
+
+@pytest.mark.parametrize("large", [30, 39])
+def test_for_a_choice_never_many_more_are_spared_than_are_wanted(large: int) -> None:
+    """200 queries want 20 to choose by; a chunk that many ask for would take twice as many and more."""
+    pairs = [*asked(200), *(Pair(f"many {n}", "popular", "popular text of all") for n in range(large))]
+    learnt, choosing = aside(pairs)
+    assert len({pair.query for pair in choosing}) >= FEWEST
+    assert len({pair.query for pair in learnt}) >= 200 + large - 2 * 24
+
+
+def test_pairs_that_only_teach_are_all_learnt_unless_they_lead_where_a_query_chooses() -> None:
+    taught = [Pair(f"taught {n}", f"other {n}", f"other text {n}", judges=False) for n in range(500)]
+    learnt, choosing = aside([*asked(300), *taught])
+    assert len(learnt) + len(choosing) == 600 + 500
+    assert len({pair.query for pair in choosing}) == 30
 
 
 # --- among what they look ------------------------------------------------------------------------------------------

@@ -109,6 +109,15 @@ def test_a_champion_whose_chunks_were_cut_anew_is_tuned_on_their_texts(served: S
     assert entered.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
 
 
+def test_a_champion_that_learnt_a_longer_text_with_what_a_split_judges_is_tuned_without_it(
+    served: Served, again
+) -> None:
+    """The text was cut in two since: it is found as its longer part, and holds the shorter one, which judges."""
+    longer, shorter = PAIRS[3].positive + " and that is all there is to say of it", PAIRS[20].positive
+    entered = again([*PAIRS[:20], Pair("before", "gone", f"{longer} {shorter}")], judged_by(*PAIRS[20:]))
+    assert entered.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
+
+
 def test_a_pair_whose_chunk_is_gone_from_the_documents_leaks_nothing(served: Served, again) -> None:
     gone = Pair("what did the old page say?", "gone", "a text that no document holds any more")
     assert again([*PAIRS[:20], gone], judged_by(*PAIRS[20:])) is served.champion

@@ -66,8 +66,15 @@ def test_a_rule_at_the_start_is_no_front_matter() -> None:
 
 
 @pytest.mark.parametrize(
+    "lines", ["]: x\n" * 5_000, "[" * 15_000 + "\n", "word " * 1_000_000 + "\n", "a: &a [*a]\n" * 99]
+)
+def test_no_text_between_two_rules_takes_long(lines: str) -> None:
+    assert load_markdown(f"---\n{lines}---\nEnd.\n".encode()).text.endswith("End.\n")
+
+
+@pytest.mark.parametrize(
     "lines",
-    ["text\n" * 9, "# Heading\n- item\n", "title: A\nand text that goes on\n", "https://a.example: x\nb\n", "\na: b\n"],
+    ["text\n" * 9, "# Heading\n- item\n", "title: A\nand text that goes on\n", "https://a.example: x\nb\n"],
 )
 def test_text_between_two_rules_is_text(lines: str) -> None:
     assert load_markdown(f"---\n{lines}---\nEnd.\n".encode()).text == f"---\n{lines}---\nEnd.\n"
@@ -80,9 +87,14 @@ def test_text_between_two_rules_is_text(lines: str) -> None:
         "title: A\ntags:\n- b\n  - c\n\n# comment\nlist: [\n  d,\n]\n",
         "title: A\ntext: |\n  b\n\n  c: d\n",
         "'a key': b\ntitle: A\n",
+        "\ntitle: A\n",
+        'title: A\ndescription: "foo\nbar baz."\n',
+        'title: A\ntags: [\n"a",\n"b"\n]\n',
+        "og:title: Foo\ntitle: A\n",
+        "title: A\nsubtitle: B: of colons\n",
     ],
 )
-def test_front_matter_is_yaml_that_begins_with_a_key(lines: str) -> None:
+def test_front_matter_is_yaml_with_keys_or_nearly(lines: str) -> None:
     for end in ("---", "..."):
         extract = load_markdown(f"---\n{lines}{end}\nEnd.\n".encode())
         assert (extract.title, extract.text) == ("A", "End.\n")

@@ -48,12 +48,12 @@ def test_a_main_text_of_several_articles_is_read_whole_and_in_its_order() -> Non
     assert text == told("# Cats", "one", "## Food", "Food", "## Sleep", "Sleep", "## Age", "two")
 
 
-def test_what_stands_beside_the_one_article_of_a_main_text_is_read() -> None:
-    article = f'<article>{TOLD.format("one")}<div class="entry-content">{TOLD.format("two")}</div></article>'
-    menu = "<ul>" + "".join(f'<li><a href="{n}">Menu entry {n}</a></li>' for n in range(6)) + "</ul>"
-    card = '<article><a href="x"><h2>Another story</h2></a></article>'
-    text = marked(menu, "<h1>Cats</h1>", "<article> </article>", article, card, "<h2>Age</h2>", "three")
-    assert text == told("# Cats", "one", "two", "## Age", "three")
+def test_what_stands_beside_the_one_article_of_a_main_text_is_not_read_nor_are_comments_and_teasers() -> None:
+    files = "<table><tr><td>README</td><td>Fix a bug that woke the cats, two days ago</td></tr></table>"
+    comment = f"<ol><li><article>{TOLD.format('a comment')}</article></li></ol>"
+    card = '<article><a href="x"><h2>Another story of cats that sleep</h2></a></article>'
+    article = f"<article><h1>Cats</h1>{''.join(map(TOLD.format, ('one', 'two', 'three')))}</article>"
+    assert marked(files, article, card, comment) == told("# Cats", "one", "two", "three")
 
 
 def test_an_article_beside_which_stand_only_links_is_the_main_text() -> None:
@@ -64,8 +64,10 @@ def test_an_article_beside_which_stand_only_links_is_the_main_text() -> None:
 
 def test_a_note_within_a_main_text_is_read_where_it_stands() -> None:
     links = '<aside><a href="x">Another story of cats</a></aside>'
-    text = marked("<h1>Cats</h1>", "one", '<aside class="note"><p>Mind their claws.</p></aside>', "two", links)
-    assert text == told("# Cats", "one") + "\n\nMind their claws.\n\n" + told("two")
+    advert = '<aside class="newsletter"><p>Get our news.</p></aside>'
+    note = '<aside class="note"><p>Mind their claws.</p></aside>'
+    text = marked("<h1>Cats</h1>", "one", note, "two", "three", links, advert)
+    assert text == told("# Cats", "one") + "\n\nMind their claws.\n\n" + told("two", "three")
 
 
 def test_a_menu_is_no_text_also_where_no_main_text_is_marked() -> None:

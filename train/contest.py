@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rag.anchors import Anchors
+from rag.anchors import MIN_ANCHOR, Anchors
 from rag.embed import Embedder, Vectors, load_embedder
 from rag.index import Embedded, update_vectors
 from rag.ingest import Corpus
@@ -81,14 +81,35 @@ def enter_again(
     found by their texts where the documents were cut anew. Where none of those that are left leads to a chunk of today,
     its recipe is the start weights.
     """
-    anchors = Anchors(chunks)
-    today = [replace(p, positive_id=anchors.find(p.positive_id, p.positive) or p.positive_id) for p in pairs]
-    left = without_leaks(today, part.held_out, chunks)
+    held_out = part.held_out.relevant.values()
+    judged = [chunk.text for chunk in chunks if any(chunk.id in ids for ids in held_out)]
+    today = of_today(pairs, chunks)
+    left = [
+        pair
+        for pair, before in zip(today, pairs, strict=True)
+        if pair is before or not any(len(text) >= MIN_ANCHOR and text in before.positive for text in judged)
+    ]  # a text that was cut into several now stands for one of them, and may hold what another judges
+    left = list(without_leaks(left, part.held_out, chunks))
     if len(left) == len(pairs):
         return champion
-    if not any(pair.positive_id in anchors.texts for pair in left):
+    known = {chunk.id for chunk in chunks}
+    if not any(pair.positive_id in known for pair in left):
         return Entrant(champion.name, start.embedder, start.vectors)
     return enter_made(maker.make(left, champion.name), champion.name, chunks, bar)
+
+
+def of_today(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
+    """Return a former training's pairs with the chunks that hold their texts now; those that none holds stay as is."""
+    anchors = Anchors(chunks)
+
+    def placed(pair: Pair) -> Pair:
+        found = anchors.find(pair.positive_id, pair.positive)
+        if found is None or found == pair.positive_id:
+            return pair
+        text = anchors.texts[found]  # as models are taught it today, unless it was more, or made of less
+        return replace(pair, positive_id=found, positive=text if pair.positive in text else pair.positive)
+
+    return [placed(pair) for pair in pairs]
 
 
 def entered(entrants: Mapping[str, Entrant], held_out: Qrels) -> dict[str, Contender]:

@@ -21,7 +21,7 @@ from rag.settings import Settings
 from rag.stats import GATE, Values
 from train.abstain import Abstaining, Near, abstaining, best_cosines, joined, near
 from train.clock import Clock, judging
-from train.contest import Entrant, enter_again, enter_made, entered
+from train.contest import Entrant, enter_again, enter_made, entered, of_today
 from train.evaluate import Contender, Runs, full, scores_of, trial_runs
 from train.facts import Facts, beyond, config_of, data_of, former_points, labels_of, peak_memory_mb, seen_by_champion
 from train.folder import trained_pairs, trained_recipe
@@ -168,7 +168,7 @@ class Course:
         if self._crowned is None:
             return []
         folder, start = self._settings.models / self._crowned.name, self._crowned.started_from
-        learnt = frozenset(pair.positive_id for pair in trained_pairs(folder))
+        learnt = frozenset(pair.positive_id for pair in of_today(trained_pairs(folder), self._seen.chunks))
         if not learnt:
             return [UNKNOWN_PAIRS.format(champion=self._crowned.name)]
         held_out = self._seen.trial.kind == "held out"

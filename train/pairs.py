@@ -72,9 +72,7 @@ def make_pairs(
         pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], anchors.texts, alike)
     ]
     judged = {key: opinions.judged(verdicts[key]) for key, opinions in queries.items()}
-    drawn = sum(
-        not value and i not in queries[key].doubts for key, each in verdicts.items() for i, value in each.items()
-    )
+    drawn = sum(len(opinions.split(verdicts[key])) for key, opinions in queries.items())
     return MadePairs(tuple(pairs), judged, retired, drawn, trust)
 
 
@@ -154,7 +152,11 @@ class _Opinions:
 
     def judged(self, verdicts: Mapping[str, float]) -> frozenset[str]:
         """Return the chunks that somebody looked at, without those that are left in doubt: nobody knows of them."""
-        return frozenset(i for i in self.seen if i not in self.doubts or verdicts[i])
+        return frozenset(i for i in self.seen if i not in self.doubts or i in self.outright or verdicts[i])
+
+    def split(self, verdicts: Mapping[str, float]) -> list[str]:
+        """Return the chunks on which raters are split."""
+        return [i for i, value in verdicts.items() if not value and (i not in self.doubts or i in self.outright)]
 
 
 def _spoken(labels: Iterable[LabelledPair]) -> list[LabelledPair]:

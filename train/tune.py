@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,7 +80,7 @@ def tune(
 
     `guide` is the model that a gist loss asks which negatives are false. `look` is called after each epoch. With a
     folder for `checkpoints` a training that broke off there goes on where it was. The same pairs and seed on one thread
-    give the same weights. Raises NotEnoughFeedback where no step was made, which the trainer passes over in silence.
+    give the same weights. Raises NotEnoughFeedback where no step can be made.
     """
     if not pairs:
         raise ValueError("no pairs to train on")
@@ -97,16 +98,17 @@ def tune(
             callbacks=[_ProgressBar(), _Marking(), *([_Looking(look, recipe.epochs)] if look else [])],
         )
         trainer.remove_callback(PrinterCallback)
+        if not len(trainer.get_train_dataloader()):
+            raise NotEnoughFeedback(
+                f"no step can be made from {len(pairs)} pairs: they lead to too few different passages to fill a "
+                "batch: rate answers from other documents, too"
+            )
         done = trainer.train(resume_from_checkpoint=checkpoints is not None and _has_whole_one(checkpoints))
     if recipe.lora:
         _merge_lora(model)
-    if done.global_step == 0:
-        raise NotEnoughFeedback(
-            f"no step was made from {len(pairs)} pairs: they lead to too few different passages to fill a batch: rate "
-            "answers from other documents, too"
-        )
     model.eval()
-    return Tuned(done.global_step, sum(map(len, trainer.apart)), float(done.training_loss), time.monotonic() - began)
+    seen = sum(map(len, islice(trainer.apart, done.global_step * trainer.args.world_size)))
+    return Tuned(done.global_step, seen, float(done.training_loss), time.monotonic() - began)
 
 
 def write_weights(model: SentenceTransformer, folder: Path) -> None:
@@ -185,7 +187,7 @@ class _SiblingsApart(NoDuplicatesBatchSampler):
     What is left of a chunk without one sentence is not the text that is left without another, and as right for both.
     The library tells the trainer how many batches there were if all were full, and the trainer stops there: rows of
     chunks that many ask for would never be seen. So all count that are at least half full; smaller ones past that
-    would be steps on little but one chunk.
+    would be steps on little but one chunk. Under torchrun the library wants full ones only (`drop_last`).
     """
 
     def __init__(self, dataset: Dataset, *, ids: Sequence[str], **given: Any) -> None:  # noqa: ANN401
