@@ -114,19 +114,13 @@ def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_of_it_is_cre
     assert trust["bob"] < 2 * TRUSTED - 1  # what he had if he had been compared with nobody
 
 
-def test_a_chunk_that_one_upvoted_answer_used_and_another_did_not_is_no_negative() -> None:
+def test_a_doubtful_chunk_is_the_negative_of_another_good_answer_that_left_it_unused_and_is_not_judged() -> None:
     """The first answer drew on pears and a little on plums, the second one on pears alone."""
     two = f"{TEXTS['pears']} [2] {TEXTS['plums']} [3]"
-    one = [
-        replace(each, answer_id="B") for each in thumb(1, f"{TEXTS['pears']} [2]", (2,)) if each.chunk_id != "apples"
-    ]
-    one = [replace(each, label=-1) if each.chunk_id == "plums" else each for each in one]  # its best unused chunk
-    labels = [*thumb(1, two, (2, 3)), *one]
-    assert {each.chunk_id for each in labels if each.label == -1} == {"apples", "plums"}
-    made = make_pairs(labels, CHUNKS, alike, first_alone)
-    assert [(pair.positive_id, pair.negatives, pair.unsure) for pair in made.pairs] == [
-        ("pears", (TEXTS["apples"],), ("plums",))
-    ]
+    one = [replace(each, answer_id="B") for each in thumb(1, f"{TEXTS['pears']} [2]", (2,))]
+    shown = [replace(each, label=-1) if each.chunk_id == "plums" else each for each in one if each.chunk_id != "apples"]
+    made = make_pairs([*thumb(1, two, (2, 3)), *shown], CHUNKS, alike, first_alone)
+    assert [(pair.positive_id, pair.negatives) for pair in made.pairs] == [("pears", (TEXTS["apples"], TEXTS["plums"]))]
     assert made.judged == {"q": {"pears", "apples"}}
     assert made.drawn == 0
 

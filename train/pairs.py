@@ -53,7 +53,8 @@ def make_pairs(
     others agree with him. A draw drops the chunk. A query with negatives only makes no pair. A near copy of a positive
     (`alike`) is never its negative. `credit` shares each thumb up anew among the chunks of today, once it is known how
     far each rater is to be believed, and raters are compared by all that an answer drew on. Where a chunk's share is
-    doubtful the thumb makes no pair of it, but is heard against whoever finds it wrong.
+    doubtful the thumb makes no pair of it, but is heard against whoever finds it wrong. It does not speak against the
+    guess of another good answer that left the chunk unused: most such chunks are wrong, and they are the hard ones.
     """
     anchors = Anchors(chunks)
     spoken = sorted(_spoken(labels), key=lambda label: (label.at, label.id))
@@ -136,9 +137,10 @@ class _Opinions:
         self.doubts.setdefault(label.chunk_id, []).append(label)
 
     def verdicts(self, trust: Mapping[str, float]) -> dict[str, float]:
-        """Return chunk -> what was said of it: above 0 its weight as a positive, below 0 bad, 0 for a draw or a doubt.
+        """Return chunk -> what was said of it: above 0 its weight as a positive, below 0 bad, 0 for a draw.
 
-        Shares of thumbs add up, to one thumb at the most; of what was said outright the strongest counts.
+        Doubts make no verdict, and are heard where somebody finds the chunk wrong. Shares of thumbs add up, to one
+        thumb at the most; of what was said outright the strongest counts.
         """
         by_thumbs = {}
         for chunk_id, said in self.thumbs.items():
@@ -148,11 +150,11 @@ class _Opinions:
         for chunk_id, said in self.outright.items():
             side = _side(said, trust)
             outright[chunk_id] = side * max(_weights(said, side), default=0.0)
-        return dict.fromkeys(self.doubts, 0.0) | by_thumbs | outright
+        return by_thumbs | outright
 
     def judged(self, verdicts: Mapping[str, float]) -> frozenset[str]:
         """Return the chunks that somebody looked at, without those that are left in doubt: nobody knows of them."""
-        return frozenset(i for i in self.seen if i not in self.doubts or i in self.outright or verdicts[i])
+        return frozenset(i for i in self.seen if i not in self.doubts or i in self.outright or verdicts.get(i))
 
     def split(self, verdicts: Mapping[str, float]) -> list[str]:
         """Return the chunks on which raters are split."""
