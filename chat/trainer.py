@@ -56,8 +56,11 @@ class Trainer:
         seen, child = read_training(self._home), self._child
         if seen and seen.is_running:
             return seen
-        has_written = seen is not None and child is not None and seen.pid == child.pid
-        return self._started if child and child.poll() is None and not has_written else None
+        if child is None or child.poll() is not None:
+            return None
+        if seen is None or seen.pid != child.pid:  # it has not written yet
+            return self._started
+        return seen if seen.state == "failed" else None  # it has yet to print why
 
     def last(self) -> Training | None:
         """Return the training that ran last, with why it ended where it could not say so itself; None: there was none.

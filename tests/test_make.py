@@ -53,7 +53,10 @@ def test_some_queries_choose_the_weights_and_all_pairs_are_remembered(
 
 def test_where_nothing_is_to_choose_every_pair_is_learnt(tuner: Tuner) -> None:
     made = replace(tuner, chooses=False).make(PAIRS[:32], "v1")
-    assert (made.facts["examples"], made.facts["queries that chose the weights"]) == (2 * 32, 0)
+    seen = made.facts["examples"]
+    assert isinstance(seen, int)
+    assert 2 * 32 - RECIPE.batch / 2 < seen <= 2 * 32  # a rest of less than half a batch is no step
+    assert made.facts["queries that chose the weights"] == 0
     assert replace(tuner, chooses=True).make(PAIRS[:32], "v1").embedder.fingerprint == made.embedder.fingerprint
 
 

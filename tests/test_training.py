@@ -31,7 +31,7 @@ from rag.registry import START_WEIGHTS, Registry, Version
 from rag.settings import ROOT, Settings
 from rag.stats import MIN_QUERIES
 from rag.store import open_store
-from rag.underway import Training, read_training
+from rag.underway import Training, read_training, write_training
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PATIENCE = 30.0  # seconds; a busy machine takes long to start Python
@@ -213,6 +213,15 @@ def test_why_a_training_ended_is_told_in_words(bench: Bench, word: str, state: s
     if word == "crash":
         assert last.lines[-1] == "ZeroDivisionError: nothing to divide"
         assert len(last.lines) > 2  # the traceback, from the log
+
+
+def test_a_training_that_has_failed_is_under_way_until_it_has_printed_why(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path, (sys.executable, "-c", "import time; time.sleep(600)"))
+    begun = trainer.start("train")
+    write_training(tmp_path, replace(begun, state="failed"))
+    assert not is_over(trainer)
+    os.kill(begun.pid, signal.SIGKILL)
+    wait_for(lambda: is_over(trainer))
 
 
 def test_a_killed_training_blocks_no_other(bench: Bench) -> None:
