@@ -4,7 +4,7 @@ import { createElement, useEffect, useRef, useState } from 'react';
 import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '2';
+const VERSION = '3';
 const KEY = `thumbtune-review-${VERSION}`;
 const SEARCH = 'thumbtune-search'; // Teach.jsx brings it
 const LOST = 'The chat did not take it. Reload the page, then try again.';
@@ -109,7 +109,7 @@ if (!window[KEY]) {
     const total = left.reduce((sum, [, count]) => sum + count, 0);
     const listed = left.filter(([, count]) => count).map(([kind, count]) => `${count} ${KINDS[kind][0]}`);
     return (
-      <section className="tt-review" aria-label="Review" tabIndex={-1} ref={box} onKeyDown={press}>
+      <section className="tt-review" aria-label="Review" aria-busy={sending} tabIndex={-1} ref={box} onKeyDown={press}>
         <p className="tt-review-left" role="status">
           <strong>{total} left</strong>
           {listed.length ? `: ${listed.join(', ')}` : ''}

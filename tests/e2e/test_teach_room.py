@@ -115,9 +115,11 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     before = queue.get_by_role("status").first.inner_text()
     page.keyboard.press("n")
     expect(queue.get_by_role("status").first).not_to_have_text(before)
+    expect(queue).to_have_attribute("aria-busy", "false")  # until then a key says nothing
     assert sorted(value for _, value in taught(room, "Which rope rots?")) == [-1, 1]
     page.keyboard.press("u")
     expect(queue.get_by_role("status").first).to_have_text(before)
+    expect(queue).to_have_attribute("aria-busy", "false")
     assert sorted(value for _, value in taught(room, "Which rope rots?")) == [0, 1]
     page.keyboard.press("y")
     expect(queue.get_by_role("status").first).not_to_have_text(before)
