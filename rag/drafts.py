@@ -96,13 +96,13 @@ class Draft:
     def table(self, rows: Sequence[Row], marked: bool = False) -> None:
         """Add a table, as lines that can be read one by one. Two columns are rather names and values of one thing.
 
-        `marked` says that the file itself calls its first row one of headers, which is believed.
+        `marked` says that the file itself calls its first row one of headers. That is believed of short names, since
+        each row will repeat them.
         """
-        marked = marked and bool(rows) and sum(1 for cell in rows[0] if 0 < len(line_of(cell)) <= MAX_HEADER_CHARS) > 1
-        marked = marked and all(len(line_of(cell)) <= MAX_HEADER_CHARS for cell in rows[0])  # it is told in each row
+        names = list(map(line_of, rows[0])) if marked and rows else []
         rows = [row for row in rows if any(map(str.strip, row))]
         header: Row | None = () if max(map(len, rows), default=0) <= 2 else None
-        if marked and len(rows) > 1:
+        if len(rows) > 1 and sum(map(bool, names)) > 1 and max(map(len, names)) <= MAX_HEADER_CHARS:
             header, rows = rows[0], rows[1:]
         self.add("\n".join(table_lines(rows, header)), "table")
 

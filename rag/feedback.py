@@ -17,6 +17,7 @@ from rag.errors import BadRating
 from rag.prompt import supported_numbers
 from rag.records import (
     CHOICES,
+    DECIDING,
     REASONS,
     Answer,
     Choice,
@@ -179,7 +180,7 @@ def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Ratin
 
     A mind that is changed after the reveal takes nothing back of what was said blind; who withdraws it, does.
     """
-    if not rating.blind and (rating.value or rating.choice):
+    if rating.kind in DECIDING and not rating.blind and (rating.value or rating.choice):
         rating = replace(rating, first=_said_blind(store.rating(rating.id)))
     store.put_ratings([rating])
     store.put_labels(labels)

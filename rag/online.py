@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, cast
 
-from rag.records import ARMS, Answer, Arm, Choice, Label, Rating
+from rag.records import ARMS, DECIDING, Answer, Arm, Choice, Label, Rating
 from rag.stats import Interval, share_interval
 
 Winner = Literal["base", "tuned", "tie", "both bad"]
@@ -63,7 +63,7 @@ def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outco
     said: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
         duel = rating.answer_id if rating.kind == "preference" else duel_of.get(rating.answer_id, "")
-        if rating.kind in ("preference", "answer") and duel in telling and (word := _unbiased(rating)):
+        if rating.kind in DECIDING and duel in telling and (word := _unbiased(rating)):
             said.setdefault((duel, rating.rater), []).append(word)
     found = [_outcome(duel, rater, telling[duel], mine) for (duel, rater), mine in said.items()]
     return sorted((each for each in found if each), key=lambda each: (each.at, each.duel, each.rater))

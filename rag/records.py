@@ -188,6 +188,7 @@ Choice = Literal["", "base", "tuned", "tie", "both bad"]
 Reason = Literal["", "wrong source", "incomplete", "not in the documents", "made up"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 CHOICES: tuple[Choice, ...] = get_args(Choice)
+DECIDING: tuple[RatingKind, ...] = ("answer", "preference")  # they say who won a duel, if they were blind
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,8 +273,8 @@ class Pair:
     """One training example, conflicts resolved. `negatives` are texts of chunks that do not answer the query.
 
     `weight` says how often it is seen: 1 is once an epoch, 2 twice, 0.5 in every other one. Whether it `judges` is
-    decided by how its chunk came to be seen (train.credit). `unsure` are chunks that may answer the query or not, since
-    raters are split on them or a thumb cannot tell: none of them is taken for wrong.
+    decided by how its chunk came to be seen (train.credit). Raters are split on the `unsure` chunks: for
+    this query none of them is taken for wrong.
     """
 
     query: str

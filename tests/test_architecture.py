@@ -49,7 +49,7 @@ HOMES: dict[str, str] = {
     "openai": "rag.embed rag.llm",
     "tenacity": "rag.llm",
     "tiktoken": "rag.budget",
-    "scipy": "rag.stats rag.ladder",
+    "scipy": "rag.stats rag.ladder train.split",
     "plotly": "chat.scoreboard",
     "psutil": "train.course rag.underway",
     "pypdfium2": "rag.loaders",

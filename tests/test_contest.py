@@ -19,7 +19,7 @@ from rag.registry import START_WEIGHTS, Registry, Version
 from rag.settings import Settings
 from rag.store import open_store
 from train.clock import Clock
-from train.contest import Entrant, enter_again, enter_made, enter_served, entered
+from train.contest import Entrant, enter_again, enter_made, enter_served, entered, of_today
 from train.make import Made, Tuner
 from train.recipe import Recipe
 from train.split import Split
@@ -74,7 +74,7 @@ def judged_by(*pairs: Pair) -> Split:
 @pytest.fixture
 def again(served: Served) -> Callable[..., Entrant]:
     def enter(learnt: list[Pair], part: Split) -> Entrant:
-        return enter_again(served.champion, served.start, learnt, served.tuner, part, CHUNKS, bar)
+        return enter_again(served.champion, served.start, of_today(learnt, CHUNKS), served.tuner, part, CHUNKS, bar)
 
     return enter
 

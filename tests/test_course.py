@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -221,6 +221,15 @@ def crown(settings: Settings, made: Made, started_from: str = "") -> Version:
     return version
 
 
+def judged_with_note(course: Course) -> tuple[Mapping[str, Runs], str]:
+    """Return what each role ranked, and what the report tells of the champion."""
+    made, challenger, pairs = made_by(course)
+    runs = course.judge(challenger, pairs)
+    values = np.zeros(len(course.qrels))
+    verdict = decide(values, values, values, kind="cross-fitted")
+    return runs, course.facts(course.version("v2", verdict, made), verdict, made, runs, {}).notes[1]
+
+
 def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models) -> None:
     """It learnt from chunks that are gone, so nothing of it leaks, and nothing is to be made anew."""
     gone = [Pair(f"old query {n}", f"gone {n}", f"{n} said something else", ("no",)) for n in range(10)]
@@ -240,12 +249,8 @@ def test_a_champion_that_began_as_another_model_is_judged_as_it_is_and_the_repor
     """Its recipe on today's start model would be another model, perhaps of another size."""
     made, *_ = made_by(course_of(settings, models), "v1")
     course = course_of(settings, models, crowned=crown(settings, made, "arctic"))
-    made, challenger, pairs = made_by(course)
-    runs = course.judge(challenger, pairs)
-    values = np.zeros(len(course.qrels))
-    verdict = decide(values, values, values, kind="cross-fitted")
-    notes = course.facts(course.version("v2", verdict, made), verdict, made, runs, {}).notes
-    assert notes[1].startswith("the champion v1 began as arctic, where trainings no longer begin")
+    runs, note = judged_with_note(course)
+    assert note.startswith("the champion v1 began as arctic, where trainings no longer begin")
     for query in list(course.qrels.relevant)[:5]:
         (vector,) = models["champion"].embedder.embed_queries([query])
         nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
@@ -281,12 +286,8 @@ def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, m
 def test_a_champion_of_an_earlier_release_is_told_to_be_judged_as_it_is(settings: Settings, models) -> None:
     version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
     course = course_of(settings, models, crowned=version)
-    made, challenger, pairs = made_by(course)
-    runs = course.judge(challenger, pairs)
-    values = np.zeros(len(course.qrels))
-    verdict = decide(values, values, values, kind="cross-fitted")
-    notes = course.facts(course.version("v2", verdict, made), verdict, made, runs, {}).notes
-    assert notes[1].startswith("the champion v1 has no list of the pairs it learnt from")
+    _, note = judged_with_note(course)
+    assert note.startswith("the champion v1 has no list of the pairs it learnt from")
 
 
 def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_question(

@@ -122,6 +122,12 @@ def test_what_was_said_before_the_reveal_outlives_a_changed_mind_and_ends_with_a
     assert said(1) == (1, False, "")
 
 
+def test_a_mark_or_a_taught_passage_decides_no_duel_and_keeps_no_first_word(store: Store) -> None:
+    mark_source(store, rater="ann", answer_id="answer-1", rank=1, value=-1, blind=True)
+    mark_source(store, rater="ann", answer_id="answer-1", rank=1, value=1, blind=False)
+    assert [each.first for each in store.ratings()] == [""]
+
+
 def test_a_preference_that_is_changed_after_the_reveal_keeps_its_first_word(store: Store) -> None:
     prefer(store, rater="ann", duel_id="duel", choice="base", blind=True)
     prefer(store, rater="ann", duel_id="duel", choice="tuned", blind=False)

@@ -14,13 +14,14 @@ from rag.errors import NotEnoughFeedback
 from rag.feedback import rate_answer
 from rag.index import corpus_chunks, load_corpus
 from rag.prepare import index
-from rag.records import LabelledPair, normalise_query
+from rag.records import LabelledPair, Pair, Qrels, normalise_query
 from rag.settings import ROOT, Settings
 from rag.store import Store, open_store
 from train.abstain import ENOUGH_KNOWN, FOREIGN, VOTED, WRITTEN
 from train.credit import DEPTH
-from train.gather import MOST_FOREIGN, gather_synthetic, without_answer, witness
-from train.prospect import Order, prospect
+from train.gather import MOST_FOREIGN, gather_ratings, gather_synthetic, without_answer, witness
+from train.prospect import Order, prospect, with_replay
+from train.split import Split
 from train.synthesize import Question
 
 
@@ -100,3 +101,35 @@ def test_ratings_of_which_none_can_judge_are_refused_before_anything_is_trained(
         with pytest.raises(NotEnoughFeedback, match="none of the rated queries can judge a model"):
             prospect(settings, store, Order())
         assert not prospect(settings, store, Order(promote=True)).trial.qrels.relevant
+
+
+def test_while_few_questions_are_written_headings_are_general_queries_as_well(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("train.synthesize.REST_WORDS", 3)  # the tiny model's chunks are short
+    body = "The dog keeps one bone in the garden and another one in the house. " * 4
+    for n in range(60):
+        (settings.docs[0] / f"{n}.md").write_text(f"# House {n}\n\n{body}")
+    lines = [{"question": f"What is said {n}?", "source": f"{n}.md"} for n in range(3)]
+    (settings.docs[0] / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    index(settings)
+    with closing(open_store(settings.lancedb)) as store:
+        corpus = load_corpus(settings).id
+        chunks = corpus_chunks(store, corpus)
+        some = {chunk.source: chunk for chunk in chunks if chunk.heading.startswith("House")}.values()
+        store.put_labels(
+            LabelledPair("ann", f"a{n}", f"where is {n}?", chunk.id, chunk.text, 1, NOON, "mark")
+            for n, chunk in enumerate(some)
+        )
+        general = {pair.query for pair in gather_ratings(store, settings, corpus, chunks).general}
+    assert {line["question"] for line in lines} < general
+    assert {f"House {n}" for n in range(60)} <= general
+
+
+def test_what_is_replayed_is_of_all_pages_and_not_of_the_first_ones() -> None:
+    asked = tuple(Pair(f"asked {n}", f"a{n}", "text") for n in range(20))
+    extra = tuple(Pair(f"question {n}", f"page {n // 20}", "text") for n in range(200))
+    replayed = with_replay(Split(asked, extra, Qrels({}), 0))[len(asked) :]
+    assert len(replayed) == 20
+    assert len({pair.positive_id for pair in replayed}) > 5
+    assert set(replayed) <= set(extra)

@@ -167,3 +167,15 @@ def test_a_registry_from_before_there_was_a_log_is_read_and_logs_from_now_on(reg
     assert registry.promoted_at("docs") is None
     registry.promote("docs", "v2")
     assert [move.name for move in registry.moves("docs")] == ["v2"]
+
+
+def test_a_precision_counts_beside_the_base_model_that_it_was_measured_with(registry: Registry) -> None:
+    registry.promote("docs", "v1", precision="int8", base="builtin")
+    assert registry.precision("docs", V1, "builtin") == "int8"
+    assert registry.precision("docs", V1, "another") is None
+    assert registry.precision("docs", V2, "builtin") is None
+    path = registry.folder / "registry.json"
+    state = json.loads(path.read_text())
+    state["precision"]["docs"]["v1"] = "int8"  # as an earlier release wrote it, which knew no base model
+    path.write_text(json.dumps(state))
+    assert registry.precision("docs", V1, "builtin") is None

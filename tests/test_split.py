@@ -5,7 +5,17 @@ import pytest
 from fakes import make_chunk
 from rag.errors import NotEnoughFeedback
 from rag.records import Chunk, Pair
-from train.split import HELD_OUT_SHARE, MIN_QUERIES, alike, copies_of, is_held_out, require_enough, split, without_leaks
+from train.split import (
+    HELD_OUT_SHARE,
+    MIN_QUERIES,
+    alike,
+    copies_of,
+    is_held_out,
+    qrels_of,
+    require_enough,
+    split,
+    without_leaks,
+)
 
 NUMBERS = "one two three four five six seven eight nine ten".split()
 
@@ -140,3 +150,18 @@ def test_a_pair_that_must_not_judge_neither_judges_nor_leaves_the_held_out_queri
     held = {pair.query for pair in pairs if is_held_out(pair.query)}
     assert set(parts.held_out.relevant) == {pair.query for pair in pairs if pair.query in held and pair.judges}
     assert {pair.query for pair in parts.train}.isdisjoint(held)
+
+
+def test_a_longer_text_that_holds_a_whole_judged_chunk_is_not_learnt():
+    judged, other = pair(HELD[0], CHUNKS[0]), CHUNKS[1]
+    longer = Pair("an older question", "gone", f"{sentence(1000)} {sentence(1001)} {CHUNKS[0].text} {sentence(1002)}")
+    assert not alike(longer.positive, judged.positive)
+    held_out = qrels_of([judged], CHUNKS)
+    assert without_leaks([longer, pair("free", other)], held_out, CHUNKS) == (pair("free", other),)
+
+
+def test_a_few_words_that_stand_in_another_text_as_well_are_no_leak():
+    short = make_chunk("one two three")
+    held_out = qrels_of([pair(HELD[0], short)], [short, *CHUNKS])
+    longer = Pair("q", CHUNKS[2].id, f"{sentence(1)} one two three {sentence(2)}")
+    assert without_leaks([longer], held_out, [short, *CHUNKS]) == (longer,)

@@ -185,7 +185,9 @@ def test_questions_are_read_from_every_documents_folder_that_has_some(tmp_path: 
     assert read_questions([one, two, tmp_path / "three"]) == [Question("a?", "x.md", "S", "p"), Question("b?", "", "")]
 
 
-@pytest.mark.parametrize("line", ["no json", '{"query": "a"}', "[]", '{"source": "a.md"}'])
+@pytest.mark.parametrize(
+    "line", ["no json", '{"query": "a"}', "[]", '{"source": "a.md"}', '{"question": "a?", "answer": 42}']
+)
 def test_a_line_that_is_no_question_is_named_with_file_and_line(tmp_path: Path, line: str):
     folder = questions_file(tmp_path / "docs", '{"question": "a?"}', line)
     with pytest.raises(BadLabels, match=r"questions\.jsonl:2: .* is no question"):

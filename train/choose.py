@@ -24,9 +24,7 @@ from train.split import connected
 
 SHARE = 0.1  # of the queries to train on
 FEWEST = 20  # queries; with fewer the choice is a lottery, and the last state is kept unseen
-TOO_MANY = (
-    2  # times as many queries as are wanted: what is not learnt for the sake of a choice costs more than it tells
-)
+TOO_MANY = 2  # times as many queries as are wanted are not learnt for a choice
 MOST = 40  # enough for what is chosen here, and each state looked at costs their pool an embedding
 POOL_RANKS = 6  # chunks of each query that the start model ranks first: with all queries' a pool that is hard enough
 MILDER = (0.5, 0.75)  # shares of the tuned weights in an average with the start model's
@@ -47,12 +45,8 @@ def set_aside(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     apart: set[str] = set()
     for group in sorted(connected(pairs), key=lambda group: _draw(group[0])):
         more = judging.intersection(group)
-        if (
-            more
-            and len(chosen) < wanted
-            and len(chosen | more) <= MOST
-            and len(apart) + len(group) <= TOO_MANY * wanted
-        ):
+        fits = len(chosen | more) <= MOST and len(apart) + len(group) <= TOO_MANY * wanted
+        if more and fits and len(chosen) < wanted:
             chosen |= more
             apart |= set(group)
     if len(chosen) < FEWEST:

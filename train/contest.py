@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rag.anchors import MIN_ANCHOR, Anchors
+from rag.anchors import Anchors
 from rag.embed import Embedder, Vectors, load_embedder
 from rag.index import Embedded, update_vectors
 from rag.ingest import Corpus
@@ -77,19 +77,10 @@ def enter_again(
 ) -> Entrant:
     """Return the champion as it may be judged by a split: itself where it learnt nothing of that, else its recipe anew.
 
-    `pairs` are those that the champion learnt from, also what has changed in the documents since: their chunks are
-    found by their texts where the documents were cut anew. Where none of those that are left leads to a chunk of today,
-    its recipe is the start weights.
+    `pairs` are those that the champion learnt from, by their chunks of today (`of_today`). Where none of those that are
+    left leads to one, its recipe is the start weights.
     """
-    held_out = part.held_out.relevant.values()
-    judged = [chunk.text for chunk in chunks if any(chunk.id in ids for ids in held_out)]
-    today = of_today(pairs, chunks)
-    left = [
-        pair
-        for pair, before in zip(today, pairs, strict=True)
-        if pair is before or not any(len(text) >= MIN_ANCHOR and text in before.positive for text in judged)
-    ]  # a text that was cut into several now stands for one of them, and may hold what another judges
-    left = list(without_leaks(left, part.held_out, chunks))
+    left = without_leaks(pairs, part.held_out, chunks)
     if len(left) == len(pairs):
         return champion
     known = {chunk.id for chunk in chunks}
@@ -99,14 +90,17 @@ def enter_again(
 
 
 def of_today(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
-    """Return a former training's pairs with the chunks that hold their texts now; those that none holds stay as is."""
+    """Return a former training's pairs with the chunks that their texts mean now; those that mean none stay as is.
+
+    A text that was cut into several since stays what it was, all of which the model has learnt.
+    """
     anchors = Anchors(chunks)
 
     def placed(pair: Pair) -> Pair:
         found = anchors.find(pair.positive_id, pair.positive)
         if found is None or found == pair.positive_id:
             return pair
-        text = anchors.texts[found]  # as models are taught it today, unless it was more, or made of less
+        text = anchors.texts[found]
         return replace(pair, positive_id=found, positive=text if pair.positive in text else pair.positive)
 
     return [placed(pair) for pair in pairs]

@@ -66,6 +66,8 @@ class Course:
     ) -> None:
         self._settings, self._order, self._seen, self._served, self._clock = settings, order, seen, served, clock
         self._crowned = crowned
+        learnt = trained_pairs(settings.models / crowned.name) if crowned else []
+        self._learnt = of_today(learnt, seen.chunks)  # by the champion
         self.qrels = with_judged(seen.trial.qrels, seen.gathered)
         adapted = served["champion" if self._may_adapt_champion() else "start"]
         self.subject = f"the queries of {adapted.name}" if order.fast else settings.start_model
@@ -167,14 +169,18 @@ class Course:
         """Return what is to be told of a champion that is judged as it is, though it may know what judges."""
         if self._crowned is None:
             return []
-        folder, start = self._settings.models / self._crowned.name, self._crowned.started_from
-        learnt = frozenset(pair.positive_id for pair in of_today(trained_pairs(folder), self._seen.chunks))
-        if not learnt:
+        if not self._learnt:
             return [UNKNOWN_PAIRS.format(champion=self._crowned.name)]
-        held_out = self._seen.trial.kind == "held out"
-        if not held_out and start != self._settings.start_model and trained_recipe(folder):
-            return [OTHER_START.format(champion=self._crowned.name, start=start)]
-        return [seen_by_champion(self._seen.trial.main, learnt)] if held_out else []
+        if self._seen.trial.kind == "held out":
+            return [seen_by_champion(self._seen.trial.main, frozenset(pair.positive_id for pair in self._learnt))]
+        if self._began_elsewhere(self._crowned):
+            return [OTHER_START.format(champion=self._crowned.name, start=self._crowned.started_from)]
+        return []
+
+    def _began_elsewhere(self, crowned: Version) -> bool:
+        """Return whether the champion was tuned from another model: its recipe on today's would be another model."""
+        recipe = trained_recipe(self._settings.models / crowned.name)
+        return recipe is not None and crowned.started_from != self._settings.start_model
 
     def _rounds(self, challenger: Entrant, pairs: Sequence[Pair]) -> Iterator[tuple[Qrels, dict[str, Contender]]]:
         ready = {(pair.query, pair.positive_id): pair for pair in reversed(pairs)}  # a rater's word before a replay
@@ -216,17 +222,13 @@ class Course:
     def _champion_on(self, part: Split) -> Entrant:
         """Return the champion as a fold may judge it."""
         champion, start = self._served["champion"], self._served["start"]
-        if self._crowned is None:
+        if self._crowned is None or self._began_elsewhere(self._crowned):
             return champion
-        folder = self._settings.models / self._crowned.name
-        recipe = trained_recipe(folder)
-        if recipe and self._crowned.started_from != self._settings.start_model:
-            return champion  # tuned from another start, its recipe would be another model
+        recipe = trained_recipe(self._settings.models / self._crowned.name)
         if recipe and self._order.fast and self._may_adapt_champion():
             return champion
         again = self._tuner(lambda pairs, model: recipe, self._crowned.kind) if recipe else self._adapter(champion)
-        pairs = trained_pairs(folder)
-        return enter_again(champion, start, pairs, again, part, self._seen.chunks, self._clock.bar)
+        return enter_again(champion, start, self._learnt, again, part, self._seen.chunks, self._clock.bar)
 
     def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> Maker:
         """Return how to tune; no choice of weights in a bootstrap, for which a newcomer waits."""

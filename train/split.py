@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from rag.anchors import MIN_ANCHOR
 from rag.errors import NotEnoughFeedback
 from rag.records import ID_LENGTH, Chunk, Pair, Qrels, content_id, normalise_query
 from rag.stats import MIN_QUERIES
@@ -71,14 +72,15 @@ def set_apart(judging: Sequence[Pair], asked: Sequence[Pair], extra: Sequence[Pa
 
 
 def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk]) -> tuple[Pair, ...]:
-    """Return the pairs whose query is not held out and whose chunk, or a near copy of it, judges no held-out query.
+    """Return the pairs whose query is not held out and whose chunk, with copies and parts of it, judges no such query.
 
     They may be those of another training, such as the champion's, and lead to chunks that are gone.
     """
     texts = {chunk.id: chunk.text for chunk in chunks}
     judged = {chunk_id for relevant in held_out.relevant.values() for chunk_id in relevant}
     taught = {text for pair in pairs for text in (pair.positive, texts.get(pair.positive_id, ""))}
-    copies = copies_of([texts[chunk_id] for chunk_id in sorted(judged)], taught)
+    originals = [texts[chunk_id] for chunk_id in sorted(judged)]
+    copies = copies_of(originals, taught) | holders_of(originals, taught)
     queries = {normalise_query(query) for query in held_out.relevant}
     return tuple(
         pair
@@ -115,6 +117,12 @@ def copies_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
     return {text for text, _ in alike_pairs(originals, texts)}
 
 
+def holders_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
+    """Return those texts that hold a whole original and more, if it is long enough not to stand there by accident."""
+    telling = [text for text in originals if len(text) >= MIN_ANCHOR]
+    return {text for text in texts if any(original in text for original in telling)}
+
+
 def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield each text with each original it is alike to; by an index of shingles: all with all would take minutes."""
     holders: dict[str, list[int]] = {}
@@ -131,24 +139,25 @@ def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tupl
 
 def connected(pairs: Sequence[Pair]) -> list[list[str]]:
     """Return the normalised queries by what connects them: a chunk, or chunks that are alike."""
-    parents: dict[Node, Node] = {}
+    from scipy.sparse import coo_array  # takes a moment to import, and not every training asks
+    from scipy.sparse.csgraph import connected_components
 
-    def root(node: Node) -> Node:
-        while parents.setdefault(node, node) != node:
-            parents[node] = node = parents[parents[node]]
-        return node
+    numbers: dict[Node, int] = {}
 
-    for pair in pairs:
-        query = ("query", normalise_query(pair.query))
-        parents[root(query)] = root(("chunk", pair.positive_id))
-        parents[root(query)] = root(("text", pair.positive))
+    def number(kind: str, name: str) -> int:
+        return numbers.setdefault((kind, name), len(numbers))
+
+    links = [(number("query", normalise_query(p.query)), number("chunk", p.positive_id)) for p in pairs]
+    links += [(number("chunk", pair.positive_id), number("text", pair.positive)) for pair in pairs]
     texts = sorted({pair.positive for pair in pairs})
-    for one, other in alike_pairs(texts, texts):
-        parents[root(("text", one))] = root(("text", other))
-    groups: dict[Node, set[str]] = {}
-    for kind, name in list(parents):
+    links += [(number("text", one), number("text", other)) for one, other in alike_pairs(texts, texts)]
+    rows, columns = zip(*links, strict=True) if links else ((), ())
+    graph = coo_array(([True] * len(links), (rows, columns)), shape=(len(numbers), len(numbers)))
+    _, parts = connected_components(graph, directed=False)
+    groups: dict[int, list[str]] = {}
+    for (kind, name), part in zip(numbers, parts.tolist(), strict=True):
         if kind == "query":
-            groups.setdefault(root((kind, name)), set()).add(name)
+            groups.setdefault(part, []).append(name)
     return [sorted(group) for group in groups.values()]
 
 
