@@ -36,6 +36,7 @@ FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
 START_SECONDS = 600  # the first start indexes and trains; on two busy cores that takes minutes
 
 
@@ -212,6 +213,10 @@ def thumb(page: Page, letter: str, word: str, nth: int = -1) -> Any:
 
 
 def wait_until_done(page: Page, cards: int = 1) -> None:
-    """Return when this many cards have both answers complete."""
+    """Return when this many cards have both answers complete and the page has the address of its thread.
+
+    The address comes once the thread is stored, on its own way: a short answer can be there before it.
+    """
+    expect(page).to_have_url(THREAD)
     for letter in "AB":
         expect(page.get_by_label(f"Answer {letter} is good", exact=True)).to_have_count(cards)
