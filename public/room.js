@@ -4,6 +4,9 @@
 // A button posts its command to the page's own window; Chainlit hands that to the server as if it were typed there
 // (chainlit_app.py, `press`). Chainlit draws its header anew now and then, so the bar is put back where it is missing.
 (() => {
+  // Chainlit's own default is light or dark, and cannot be what the system has; what its menu was set to stays.
+  localStorage['vite-ui-theme'] ??= 'system';
+
   const COMMANDS = [
     ['/review', 'Review', 'What to rate next'],
     ['/train', 'Train', 'Learn from the ratings'],

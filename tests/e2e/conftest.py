@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from driver import BROWSERS, DESKTOP, FLAGS, Chat, RoomChat, Writer, find_browser, open_page, running_chat
+from driver import BROWSERS, DESKTOP, FLAGS, Chat, RoomChat, Seen, Writer, find_browser, open_page, running_chat
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from fakes import endpoint
 
+FAILED = pytest.StashKey[bool]()
 WAIT_MS = 30_000  # a training of another test may keep the second core busy
 BEES = """# Keeping bees
 
@@ -118,13 +119,25 @@ def room(room_chat: RoomChat) -> RoomChat:
     return room_chat
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Keep whether a test failed, for the fixtures that tell what its pages looked like."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Return a browser profile of its own: nobody has been here before."""
+def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    """Return a browser profile of its own: nobody has been here before. What a failure looked like is printed."""
     context = browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type]
     context.set_default_timeout(WAIT_MS)
     expect.set_options(timeout=WAIT_MS)
+    seen = Seen(context)
     yield context
+    if request.node.stash.get(FAILED, False):
+        print(seen.told())
     context.close()
 
 

@@ -37,6 +37,7 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
+BAD = 400  # from here on a status of HTTP is an error
 START_SECONDS = 600  # the first start indexes and trains; on two busy cores that takes minutes
 
 
@@ -165,6 +166,23 @@ class RoomChat(Chat):
     writer: Writer = field(default_factory=Writer)
 
 
+class Seen:
+    """What the pages of a context show, and what went wrong on their way: told when a test fails where nobody looks."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._context = context
+        self._troubles: list[str] = []
+        note = self._troubles.append
+        context.on("console", lambda said: note(f"console {said.type}: {said.text}"))
+        context.on("weberror", lambda error: note(f"error: {error.error}"))
+        context.on("requestfailed", lambda request: note(f"failed: {request.method} {request.url} {request.failure}"))
+        context.on("response", lambda answer: note(f"{answer.status} {answer.url}") if answer.status >= BAD else None)
+
+    def told(self) -> str:
+        pages = (f"--- {page.url}\n{page.locator('body').inner_text()}" for page in self._context.pages)
+        return "\n".join([*pages, "---", *self._troubles])
+
+
 @dataclass
 class Received:
     """Everything that a page got from the server: frames of its sockets, bodies of its requests that are data."""
@@ -196,10 +214,15 @@ def open_page(context: BrowserContext, url: str) -> Page:
 
 
 def ask(page: Page, question: str) -> None:
-    """Type a question and send it."""
+    """Type a question and send it; return when the page has the address of its thread.
+
+    The address comes once the thread is stored, on its own way: a short answer can be there before it. With it Chainlit
+    draws the page anew, and what was typed by then is lost.
+    """
     page.locator("#chat-input").click()
     page.keyboard.insert_text(question)
     page.locator("#chat-submit").click()  # waits until the page is connected
+    expect(page).to_have_url(THREAD)
 
 
 def side(page: Page, letter: str, nth: int = -1) -> Any:
@@ -213,10 +236,6 @@ def thumb(page: Page, letter: str, word: str, nth: int = -1) -> Any:
 
 
 def wait_until_done(page: Page, cards: int = 1) -> None:
-    """Return when this many cards have both answers complete and the page has the address of its thread.
-
-    The address comes once the thread is stored, on its own way: a short answer can be there before it.
-    """
-    expect(page).to_have_url(THREAD)
+    """Return when this many cards have both answers complete."""
     for letter in "AB":
         expect(page.get_by_label(f"Answer {letter} is good", exact=True)).to_have_count(cards)

@@ -7,10 +7,10 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from driver import PHONE, THREAD, Gate, Received, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
+from driver import PHONE, Gate, Received, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
 
 from fakes import endpoint, refuse, stream
@@ -168,7 +168,6 @@ def test_a_page_that_is_reloaded_in_mid_answer_goes_on_streaming(page: Page, roo
     gate = room.writer.reply = Gate("Half of it", " and the rest [1].")
     ask(page, QUESTION)
     expect(side(page, "B")).to_contain_text("Half of it")
-    page.wait_for_url(THREAD)
     page.reload()
     expect(side(page, "B")).to_contain_text("Half of it")
     gate.opened.set()
@@ -180,7 +179,6 @@ def test_a_page_that_is_reloaded_in_mid_answer_can_stop_it(page: Page, room: Roo
     room.writer.reply = Gate("Half of it", " never comes.")
     ask(page, QUESTION)
     expect(side(page, "B")).to_contain_text("Half of it")
-    page.wait_for_url(THREAD)
     page.reload()
     expect(side(page, "B")).to_contain_text("Half of it")
     page.locator("#stop-button").click()
@@ -469,3 +467,14 @@ def brightness(page: Page, style: str) -> float:
     colour = page.locator(".tt-side").first.evaluate(f"node => getComputedStyle(node).getPropertyValue('{style}')")
     red, green, blue = (float(part) / 255 for part in colour.strip("rgba()").split(",")[:3])
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("system", ["dark", "light"])
+def test_the_first_page_is_as_dark_as_the_system(
+    browser: Browser, room: RoomChat, system: Literal["dark", "light"]
+) -> None:
+    context = browser.new_context(color_scheme=system)
+    page = open_page(context, room.url)
+    expect(page.locator("#chat-input")).to_be_visible()
+    expect(page.locator("html")).to_have_class(system)
+    context.close()
