@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypedDict, cast
 
 import chainlit as cl
@@ -29,6 +31,8 @@ TEACH = "Teach"  # public/elements/Teach.jsx
 CHIPS = 3
 PATIENCE = 0.5  # seconds that the first page waits for questions; with a large model comparing them takes longer
 GONE = "no longer in the documents"
+# A thread of its own: a comparison may take a minute, and who waits for it must not hold the threads that answer.
+_comparing = ThreadPoolExecutor(1, "comparing")
 log = logging.getLogger("thumbtune")
 
 
@@ -93,9 +97,10 @@ async def teach(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
 
 async def most_helpful(serving: Serving, n: int, without: Collection[str] = (), wait: float | None = None) -> list[str]:
     """Return the questions that would help most; none where that fails, or takes longer than `wait` in seconds."""
+    found = asyncio.get_running_loop().run_in_executor(_comparing, partial(suggest, serving, n, without))
     try:
-        return await asyncio.wait_for(asyncio.to_thread(suggest, serving, n, without), wait)
-    except TimeoutError:  # the comparison goes on, and the next page has them
+        return await asyncio.wait_for(found, wait)
+    except TimeoutError:  # a comparison that has begun goes on, and the next page has them
         return []
     except ThumbtuneError as error:
         log.warning("no question can be suggested: %s", error)

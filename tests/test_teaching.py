@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from rag.serve import open_serving
 from rag.settings import Settings
 
 QUERY = "What does the cat drink?"
+TIMEOUT = 20  # seconds; only what is wrong takes as long
 
 
 async def discard(element: ElementDict) -> None:
@@ -175,6 +178,17 @@ async def test_a_page_does_not_wait_for_questions_longer_than_it_says(
         assert await teaching.most_helpful(visit.house.serving, 3, wait=0) == []
         assert await teaching.most_helpful(visit.house.serving, 3, [QUERY]) == ["what is code 7"]
         assert await teaching.most_helpful(visit.house.serving, 3, [QUERY, "What is code 7?"]) == []
+
+
+async def test_pages_that_wait_for_a_comparison_hold_nobody_up(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = threading.Event()
+    monkeypatch.setattr(teaching, "suggest", lambda serving, n, without: [] if compared.wait(TIMEOUT) else ["never"])
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    pages = [asyncio.create_task(teaching.most_helpful(visit.house.serving, 3)) for _ in range(3)]
+    assert await teaching.most_helpful(visit.house.serving, 3, wait=0.01) == []
+    assert await asyncio.wait_for(asyncio.to_thread(lambda: "answered"), TIMEOUT) == "answered"
+    compared.set()
+    assert await asyncio.gather(*pages) == [[], [], []]
 
 
 async def test_a_rating_brings_no_question_where_both_arms_have_the_same_weights(visit: Visit) -> None:
