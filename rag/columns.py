@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from rag.chunking import Block, Section
-from rag.records import PATH
+from rag.headings import PATH
 
 COLUMNS = "columns: "
 CELL = re.compile(r"(?<!\\)\|")

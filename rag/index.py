@@ -23,12 +23,13 @@ from rag.chunking import CountTokens
 from rag.embed import Embedder
 from rag.errors import NoDocuments, StoreFailed
 from rag.files import Found
+from rag.headings import HEADING_TOKENS
 from rag.ingest import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, corpus_of, ingest
 from rag.links import Pages
 from rag.nearest import Nearest
 from rag.parsed import Parsed
 from rag.places import Gap
-from rag.records import HEADING_TOKENS, Chunk, Document, chunks_of
+from rag.records import Chunk, Document, chunks_of
 from rag.rows import IN_LIST
 from rag.seen import Seen
 from rag.settings import Settings

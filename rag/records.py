@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
 from typing import Literal, get_args
+
+from rag.headings import PATH, headings_read
 
 Arm = Literal["base", "tuned"]
 Side = Literal["A", "B"]
@@ -16,9 +16,6 @@ Label = Literal[-1, 0, 1]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 SIDES: tuple[Side, ...] = get_args(Side)
 
-PATH = " > "  # between the headings of a chunk's path
-HEADING_TOKENS = 48  # about so many at most, of what a model reads of a chunk; then outer headings are left out
-EASY = re.compile(r"[A-Z]?[a-z]{1,7}|[A-Za-z]")  # words that tokenizers have whole or in two parts
 ID_LENGTH = 16  # hex digits, 64 bits: a million chunks collide with a chance of 3 in 100 million
 
 
@@ -88,37 +85,9 @@ class Chunk:
 
     @property
     def embedded(self) -> str:
-        """Return what a model reads of it: its heading path, then its text, which often does not say what it is about.
-
-        Of a long path the inner headings are kept, and of a long heading its beginning.
-        """
-        path = _headings_read(self.heading)
+        """Return what a model reads of it: its heading path, then its text, which may not say what it is about."""
+        path = headings_read(self.heading)
         return f"{path}: {self.text}" if path else self.text
-
-
-@lru_cache(maxsize=1_000)  # the chunks of a section share their headings
-def _headings_read(path: str) -> str:
-    room = HEADING_TOKENS - 1  # the colon is one
-    while (tokens := _tokens(path)) > room:
-        path = path.partition(PATH)[2] if PATH in path else path[: int(len(path) * room / tokens)]
-    return path
-
-
-def _tokens(path: str) -> float:
-    """Return about how many tokens headings take, rather too many: the tokenizer is not at hand (decision 22).
-
-    A letter of a short word is a third of a token, of a long or a foreign word half of one, of code two thirds. All
-    else is a whole one: digits, marks, other scripts. A sign of Korean is up to three letters, and as many tokens.
-    """
-    tokens = 2.0 * sum("가" <= sign <= "힣" for sign in path)
-    for word in path.split():
-        bare = word.strip(".,:;?!()\"'")
-        if EASY.fullmatch(bare):
-            tokens += len(word) - len(bare) + max(1, len(bare) / 3)
-        else:
-            letters = sum(sign.isascii() and sign.isalpha() for sign in word)
-            tokens += len(word) - letters + letters * (1 / 2 if bare.isalpha() else 2 / 3)
-    return tokens
 
 
 def chunks_of(document: Document) -> list[Chunk]:
@@ -273,8 +242,8 @@ class Pair:
     """One training example, conflicts resolved. `negatives` are texts of chunks that do not answer the query.
 
     `weight` says how often it is seen: 1 is once an epoch, 2 twice, 0.5 in every other one. Whether it `judges` is
-    decided by how its chunk came to be seen (train.credit). Raters are split on the `unsure` chunks: for
-    this query none of them is taken for wrong.
+    decided by how its chunk came to be seen (train.credit). Raters are split on the `unsure` chunks: none
+    of them is taken for wrong.
     """
 
     query: str

@@ -11,30 +11,31 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS: dict[int, str] = {
-    0: "rag.errors rag.beside rag.places rag.chunking rag.records",
-    1: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips rag.filters rag.xhtml rag.formulas "
+    0: "rag.headings",
+    1: "rag.errors rag.beside rag.places rag.chunking rag.records",
+    2: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips rag.filters rag.xhtml rag.formulas "
     "rag.pages rag.columns",
-    2: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse "
+    3: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse "
     "rag.front_matter rag.extract rag.weights rag.anchors rag.lines rag.underway rag.precision rag.int8",
-    3: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
+    4: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
     "train.progress",
-    4: "rag.files",
-    5: "rag.ingest rag.parsed rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
-    6: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
-    7: "rag.duel rag.seek rag.intake rag.upkeep",
-    8: "rag.serve rag.prepare",
-    9: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives "
+    5: "rag.files",
+    6: "rag.ingest rag.parsed rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
+    7: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
+    8: "rag.duel rag.seek rag.intake rag.upkeep",
+    9: "rag.serve rag.prepare",
+    10: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives "
     "train.recipe train.clock train.adapter train.evaluate train.abstain train.page train.plots",
-    10: "train.folds train.choose train.precision train.folder train.gather train.questioner train.tune train.tables "
+    11: "train.folds train.choose train.precision train.folder train.gather train.questioner train.tune train.tables "
     "train.contrast chat.finding chat.passwords chat.page chat.html chat.charts",
-    11: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal "
+    12: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal "
     "chat.identity chat.history chat.guard chat.trainer chat.power",
-    12: "train.contest train.facts chat.card chat.reports chat.signin",
-    13: "train.course train.report train.card train.history train.measure chat.live",
-    14: "train.run chat.visit",
-    15: "chat.rating chat.teaching chat.sources chat.uploads chat.training chat.scoreboard",
-    16: "chat.asking chat.review chat.returning",
-    17: "chainlit_app chat.__main__ rag.__main__ train.__main__",
+    13: "train.contest train.facts chat.card chat.reports chat.signin",
+    14: "train.course train.report train.card train.history train.measure chat.live",
+    15: "train.run chat.visit",
+    16: "chat.rating chat.teaching chat.sources chat.uploads chat.training chat.scoreboard",
+    17: "chat.asking chat.review chat.returning",
+    18: "chainlit_app chat.__main__ rag.__main__ train.__main__",
 }
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rag.loaders import load_html, load_markdown
 
 TOLD = "<p>Part {} tells how cats sleep most of the day and hunt at night, which surprises their owners.</p>"
@@ -68,6 +70,18 @@ def test_a_note_within_a_main_text_is_read_where_it_stands() -> None:
     note = '<aside class="note"><p>Mind their claws.</p></aside>'
     text = marked("<h1>Cats</h1>", "one", note, "two", "three", links, advert)
     assert text == told("# Cats", "one") + "\n\nMind their claws.\n\n" + told("two", "three")
+
+
+@pytest.mark.parametrize("kind", ["admonition tip", "note_box", "noteBox", "alert-warning", "warn", "callout"])
+def test_an_aside_is_a_note_by_its_class(kind: str) -> None:
+    note = f'<aside class="{kind}"><p>Mind their claws.</p></aside>'
+    assert "claws" in marked("<h1>Cats</h1>", "one", note, "two", "three")
+
+
+@pytest.mark.parametrize("kind", ["tooltip", "footnotes", "information", "stipend"])
+def test_an_aside_is_no_note_because_its_class_holds_the_letters_of_one(kind: str) -> None:
+    aside = f'<aside class="{kind}"><p>Get our news.</p></aside>'
+    assert "news" not in marked("<h1>Cats</h1>", "one", aside, "two", "three")
 
 
 def test_a_menu_is_no_text_also_where_no_main_text_is_marked() -> None:

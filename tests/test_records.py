@@ -6,7 +6,8 @@ import pytest
 
 from fakes import make_chunk
 from rag.embed import Embedder, load_embedder
-from rag.records import HEADING_TOKENS, Document, Span, chunks_of, content_id, normalise_query
+from rag.headings import HEADING_TOKENS
+from rag.records import Document, Span, chunks_of, content_id, normalise_query
 from rag.settings import Settings
 
 

@@ -10,6 +10,7 @@ from train.split import (
     MIN_QUERIES,
     alike,
     copies_of,
+    holders_of,
     is_held_out,
     qrels_of,
     require_enough,
@@ -158,6 +159,20 @@ def test_a_longer_text_that_holds_a_whole_judged_chunk_is_not_learnt():
     assert not alike(longer.positive, judged.positive)
     held_out = qrels_of([judged], CHUNKS)
     assert without_leaks([longer, pair("free", other)], held_out, CHUNKS) == (pair("free", other),)
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        "ts sleep when it rains, and hunt at night in the garden of a neighb",
+        "猫在花园里睡觉" * 9,
+        "x" * 99,
+        "one two three four" * 4,
+    ],
+)
+def test_a_text_holds_another_also_where_that_begins_or_ends_within_a_word(original: str):
+    texts = [f"The ca{original}our.", f"犬{original}犬", original[:-1], "something else"]
+    assert holders_of([original, "short"], texts) == set(texts[:2])
 
 
 def test_a_few_words_that_stand_in_another_text_as_well_are_no_leak():

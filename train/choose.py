@@ -27,7 +27,7 @@ FEWEST = 20  # queries; with fewer the choice is a lottery, and the last state i
 TOO_MANY = 2  # times as many queries as are wanted are not learnt for a choice
 MOST = 40  # enough for what is chosen here, and each state looked at costs their pool an embedding
 POOL_RANKS = 6  # chunks of each query that the start model ranks first: with all queries' a pool that is hard enough
-CLEARLY = 2.0  # standard errors: one of five equal states is ahead by as much in a tenth of all cases, by one in 44%
+CLEARLY = 2.0  # standard errors: one of five equal states is ahead by as much in a tenth of draws, by one in 44%
 MILDER = (0.5, 0.75)  # shares of the tuned weights in an average with the start model's
 BEST = "best.pt"  # a file beside the checkpoints
 LAST, START = "the last epoch", "the start weights"
@@ -143,7 +143,7 @@ class Chooser:
 
 
 def clearly_best(values: dict[str, Values], preferred: str) -> str:
-    """Return the name ahead of the preferred one by most, if by more than CLEARLY; else the preferred."""
+    """Return the name ahead of the preferred one by most, if clearly; else the preferred."""
 
     def lead(name: str) -> float:
         difference = values[name] - values[preferred]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +20,7 @@ from rag.stats import MIN_QUERIES
 HELD_OUT_SHARE = 0.2  # while they are few, all other queries judge as well (train.folds); past 500, 100 are enough
 SURE = 0.5  # a thumb is shared among the passages that an answer cites: what got a small share of it is no measure
 SHINGLE = 3  # words
+EDGES = 2  # shingles of a text, the first and the last
 ALIKE = 0.5  # share of common shingles from which two texts are copies of each other
 Node = tuple[str, str]
 
@@ -117,24 +118,38 @@ def copies_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
     return {text for text, _ in alike_pairs(originals, texts)}
 
 
-def holders_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
-    """Return those texts that hold a whole original and more, if it is long enough not to stand there by accident."""
-    telling = [text for text in originals if len(text) >= MIN_ANCHOR]
-    return {text for text in texts if any(original in text for original in telling)}
+def holders_of(originals: Sequence[str], texts: Collection[str]) -> set[str]:
+    """Return those texts that hold a whole original and more, if it is long enough not to stand there by accident.
+
+    A text that holds it has its shingles, but for the first and the last, whose outer words may be parts of others.
+    """
+    telling = [original for original in originals if len(original) >= MIN_ANCHOR]
+    found = {
+        text
+        for text, original, common in _sharing(telling, texts)
+        if common >= len(_shingles(original)) - EDGES and original in text
+    }
+    of_edges = [original for original in telling if len(_shingles(original)) <= EDGES]  # they may have none in common
+    return found | {text for text in texts if any(original in text for original in of_edges)}
 
 
 def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each text with each original it is alike to; by an index of shingles: all with all would take minutes."""
+    """Yield each text with each original it is alike to."""
+    for text, original, common in _sharing(originals, texts):
+        if common >= ALIKE * (len(_shingles(text)) + len(_shingles(original)) - common):
+            yield text, original
+
+
+def _sharing(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield each text, each original that has shingles in common with it, and how many; all with all takes minutes."""
     holders: dict[str, list[int]] = {}
     for number, original in enumerate(originals):
         for shingle in _shingles(original):
             holders.setdefault(shingle, []).append(number)
     for text in set(texts):
-        own = _shingles(text)
-        shared = Counter(number for shingle in own for number in holders.get(shingle, ()))
+        shared = Counter(number for shingle in _shingles(text) for number in holders.get(shingle, ()))
         for number, common in shared.items():
-            if common >= ALIKE * (len(own) + len(_shingles(originals[number])) - common):
-                yield text, originals[number]
+            yield text, originals[number], common
 
 
 def connected(pairs: Sequence[Pair]) -> list[list[str]]:

@@ -19,7 +19,8 @@ from rag.chunking import split
 from rag.columns import COLUMNS
 from rag.errors import BadLabels
 from rag.extract import BULLET, UNITS
-from rag.records import PATH, Chunk, SyntheticPair, normalise_query
+from rag.headings import PATH
+from rag.records import Chunk, SyntheticPair, normalise_query
 
 QUESTIONS = "questions.jsonl"  # in a documents folder; never indexed
 CLOZE_WORDS = range(6, 41)  # a shorter sentence asks nothing, a longer one is a paragraph

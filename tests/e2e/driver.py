@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,6 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
-BAD = 400  # from here on a status of HTTP is an error
 START_SECONDS = 600  # the first start indexes and trains; on two busy cores that takes minutes
 
 
@@ -176,7 +176,10 @@ class Seen:
         context.on("console", lambda said: note(f"console {said.type}: {said.text}"))
         context.on("weberror", lambda error: note(f"error: {error.error}"))
         context.on("requestfailed", lambda request: note(f"failed: {request.method} {request.url} {request.failure}"))
-        context.on("response", lambda answer: note(f"{answer.status} {answer.url}") if answer.status >= BAD else None)
+        context.on(
+            "response",
+            lambda answer: note(f"{answer.status} {answer.url}") if answer.status >= HTTPStatus.BAD_REQUEST else None,
+        )
 
     def told(self) -> str:
         pages = (f"--- {page.url}\n{page.locator('body').inner_text()}" for page in self._context.pages)
