@@ -33,15 +33,15 @@ e2e: .venv/installed-dev  ## only the tests that drive the whole product
 	@$(BIN)/python -m pytest --numprocesses auto -m e2e
 
 bench: .venv/installed-dev  ## what the built-in answerer, the room and retrieval are worth and cost
-	@$(BIN)/python -m benchmarks.extractive
-	@$(BIN)/python -m benchmarks.room
+	@$(BIN)/python -m benchmarks.answering.extractive
+	@$(BIN)/python -m benchmarks.browser.card
 	@$(BIN)/python -m benchmarks.retrieval
 
 bench-learning: .venv/installed-dev  ## what learning gains, hours; QUICK=1 minutes (DATA=path of a SQuAD-format file)
 	@$(BIN)/python -m benchmarks.learning $(DATA)
 
 shots: .venv/installed-dev  ## screenshots of the main states into docs/images
-	@$(BIN)/python -m benchmarks.shots
+	@$(BIN)/python -m benchmarks.browser.shots
 
 fix: .venv/installed-dev  ## let ruff mend what it can
 	@$(BIN)/ruff check --fix .

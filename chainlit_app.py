@@ -19,21 +19,27 @@ from fastapi import Query
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from chat import asking, rating, returning, review, scoreboard, sources, teaching
-from chat.guard import Guard
-from chat.history import History, open_new_thread, turn_strangers_away
-from chat.identity import load_secret
-from chat.markdown import as_markdown
-from chat.page import serve_page
-from chat.reports import reports_route
-from chat.returning import Revive
-from chat.signin import install, open_door
-from chat.training import ELEMENT as TRAINING
-from chat.training import Desk
-from chat.uploads import DOCUMENTS, Reception, accept_documents, revive_files
-from chat.visit import Action, Command, House, answering, current_visit, say, telling
+from chat.actions import ask as asking
+from chat.actions import passages as sources
+from chat.actions import rate as rating
+from chat.actions import resume as returning
+from chat.actions import review
+from chat.actions import teach as teaching
+from chat.actions.documents import DOCUMENTS, Reception, accept_documents, revive_files
+from chat.actions.resume import Revive
+from chat.elements.markdown import as_markdown
+from chat.scoreboard import routes as scoreboard
+from chat.session.context import Action, Command, House, answering, current_visit, say, telling
+from chat.session.thread_store import History, open_new_thread, turn_strangers_away
+from chat.training.panel import ELEMENT as TRAINING
+from chat.training.panel import Desk
+from chat.training.report_files import reports_route
+from chat.web.index_page import serve_page
+from chat.web.rater_cookie import load_secret
+from chat.web.security import Guard
+from chat.web.signin import install, open_door
+from rag.answering.service import open_serving
 from rag.records import ARMS
-from rag.serve import open_serving
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 
 FOLLOW_SECONDS = 2.0  # how often the chat looks whether another model was promoted

@@ -1,1 +1,11 @@
-"""What only the browser side needs."""
+"""Show: the browser side, on Chainlit.
+
+web         sign-in, cookies, security headers
+elements    the comparison card and the other live elements
+session     per-request context, thread history
+actions     what buttons and commands do
+training    the training panel and its process
+scoreboard  the scoreboard page
+passwords   python -m chat.passwords: the file of names and password hashes
+__main__    python -m chat: index, bootstrap, open the chat
+"""

@@ -15,10 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from chat.identity import cookie_tag, load_secret
-from chat.signin import Door, open_door
+from chat.web.rater_cookie import cookie_tag, load_secret
+from chat.web.signin import Door, open_door
 from rag.errors import BadSetting, StoreFailed, ThumbtuneError
-from rag.prepare import index, told
+from rag.indexing.indexer import index, told
 from rag.settings import ROOT, Settings, load_settings
 
 FAILED, INTERRUPTED, TERMINATED = 2, 130, 143

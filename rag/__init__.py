@@ -1,1 +1,18 @@
-"""SERVE: ingest -> index -> retrieve -> answer -> rate."""
+"""Serve: documents -> index -> retrieval -> answers -> ratings.
+
+loaders          file formats -> text
+ingest           documents folder -> documents -> chunks
+store            LanceDB tables and their indexes
+models           embedding models, their versions, and which serves each arm
+indexing         bring the tables up to date
+retrieval        query -> ranked hits
+answering        hits -> answers; both arms at once
+feedback         ratings -> labels -> training pairs
+evaluation       metrics, confidence intervals, win rates, scoreboard numbers
+settings         every setting, read once from the environment and .env
+records          the frozen dataclasses that travel between stages
+errors           errors a user can fix, printed as one line
+heading_path     the headings above a chunk, within its token budget
+training_status  status file of the current or last training
+__main__         python -m rag: index, ask, stats, import, export, forget, doctor
+"""

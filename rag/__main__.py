@@ -13,19 +13,19 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
-from rag.embed import load_embedder
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
-from rag.feedback import repair, to_teach
-from rag.index import load_corpus
-from rag.interchange import Unmatched, export_labels, import_labels
-from rag.lines import write_lines
-from rag.prepare import Indexer, told
+from rag.feedback.import_export import Unmatched, export_labels, import_labels
+from rag.feedback.label_files import write_lines
+from rag.feedback.ratings import repair, to_teach
+from rag.indexing.indexer import Indexer, told
+from rag.indexing.update import load_corpus
+from rag.indexing.watch import watch
+from rag.models.arms import arm_models, arm_precision
+from rag.models.embedder import load_embedder
+from rag.models.registry import Registry
 from rag.records import ARMS, SIDES, normalise_query
-from rag.registry import Registry
-from rag.retrieve import arm_models, arm_precision
 from rag.settings import load_settings
-from rag.store import Store, open_store
-from rag.watch import watch
+from rag.store.store import Store, open_store
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -94,8 +94,8 @@ def _ask(given: argparse.Namespace) -> None:
 
 async def _ask_both(question: str) -> None:
     """Print both arms' answers and sources, each when it is done. No blinding: a terminal keeps no ratings."""
-    from rag.duel import Done, Failed
-    from rag.serve import open_serving
+    from rag.answering.duel import Done, Failed
+    from rag.answering.service import open_serving
 
     serving = open_serving(load_settings())
     query, only = serving.scope(question)

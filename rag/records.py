@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
-from rag.headings import PATH, headings_read
+from rag.heading_path import PATH, headings_read
 
 Arm = Literal["base", "tuned"]
 Side = Literal["A", "B"]
@@ -242,7 +242,7 @@ class Pair:
     """One training example, conflicts resolved. `negatives` are texts of chunks that do not answer the query.
 
     `weight` says how often it is seen: 1 is once an epoch, 2 twice, 0.5 in every other one. Whether it `judges` is
-    decided by how its chunk came to be seen (train.credit). Raters are split on the `unsure` chunks: none
+    decided by how its chunk came to be seen (train.dataset.credit). Raters are split on the `unsure` chunks: none
     of them is taken for wrong.
     """
 

@@ -1,4 +1,4 @@
-"""The map: which floor a module is on, and which library lives where. Imports only go down, never sideways."""
+"""The layers: which row a package is on, and which library lives where. Imports only go down, never sideways."""
 
 from __future__ import annotations
 
@@ -9,77 +9,79 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("rag", "train", "chat")
 
-FLOORS: dict[int, str] = {
-    0: "rag.headings",
-    1: "rag.errors rag.beside rag.places rag.chunking rag.records",
-    2: "rag.settings rag.nearest rag.seen rag.tables rag.drafts rag.zips rag.filters rag.xhtml rag.formulas "
-    "rag.pages rag.columns",
-    3: "rag.markup rag.slides rag.sheets rag.code rag.archives rag.links rag.rows rag.coverage rag.words rag.fuse "
-    "rag.front_matter rag.extract rag.weights rag.anchors rag.lines rag.underway rag.precision rag.int8",
-    4: "rag.loaders rag.embed rag.store rag.registry rag.prompt rag.budget rag.llm rag.stats rag.jsonl rag.beir "
-    "train.progress",
-    5: "rag.files",
-    6: "rag.ingest rag.parsed rag.rerank rag.online rag.ladder rag.agreement rag.feedback rag.interchange rag.followup",
-    7: "rag.answer rag.scores rag.worklist rag.retrieve rag.index",
-    8: "rag.duel rag.seek rag.intake rag.upkeep",
-    9: "rag.serve rag.prepare",
-    10: "rag.watch rag.suggest train.pairs train.synthesize train.sift train.split train.credit train.negatives "
-    "train.recipe train.clock train.adapter train.evaluate train.abstain train.page train.plots",
-    11: "train.folds train.choose train.precision train.folder train.gather train.questioner train.tune train.tables "
-    "train.contrast chat.finding chat.passwords chat.page chat.html chat.charts",
-    12: "train.make train.promote train.prospect train.asking chat.board_page chat.markdown chat.reveal "
-    "chat.identity chat.history chat.guard chat.trainer chat.power",
-    13: "train.contest train.facts chat.card chat.reports chat.signin",
-    14: "train.course train.report train.card train.history train.measure chat.live",
-    15: "train.run chat.visit",
-    16: "chat.rating chat.teaching chat.sources chat.uploads chat.training chat.scoreboard",
-    17: "chat.asking chat.review chat.returning",
-    18: "chainlit_app chat.__main__ rag.__main__ train.__main__",
-}
+# From the lowest row up. Names on one row never import each other; inside a package imports must not form a cycle.
+LAYERS = [
+    "rag.errors rag.heading_path",
+    "rag.settings rag.records rag.training_status",
+    "rag.loaders",
+    "rag.ingest rag.store rag.evaluation",
+    "rag.models",
+    "rag.retrieval rag.indexing",
+    "rag.answering",
+    "rag.feedback",
+    "train.recipe train.progress train.synthetic",
+    "train.dataset",
+    "train.tuning",
+    "train.judging",
+    "train.reporting",
+    "train.session train.compare_versions",
+    "train.pipeline",
+    "chat.passwords",
+    "chat.web chat.elements",
+    "chat.session",
+    "chat.actions chat.training chat.scoreboard",
+    "chainlit_app rag.__main__ train.__main__ chat.__main__",
+]
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",
-    "lancedb": "rag.rows rag.store rag.words rag.nearest",
-    "pyarrow": "rag.tables rag.places rag.store",
-    "onnxruntime": "rag.int8",
-    "onnx": "rag.int8",
-    "sentence_transformers": "rag.embed rag.int8 rag.rerank train.tune train.choose train.make train.course",
-    "transformers": "rag.embed rag.rerank train.tune",
-    "langchain_core": "rag",
-    "langchain_openai": "rag",
-    "openai": "rag.embed rag.llm",
-    "tenacity": "rag.llm",
-    "tiktoken": "rag.budget",
-    "scipy": "rag.stats rag.ladder train.split",
+    "httpx": "rag.ingest",
+    "huggingface_hub": "rag.models train.reporting",
+    "lancedb": "rag.store",
+    "langchain_core": "rag.answering",
+    "langchain_openai": "rag.models rag.answering",
+    "lxml": "rag.loaders",
+    "mammoth": "rag.loaders",
+    "markdown_it": "rag.loaders train.reporting",
+    "matplotlib": "train.reporting",
+    "onnx": "rag.models",
+    "onnxruntime": "rag.models",
+    "openai": "rag.models rag.answering",
+    "openpyxl": "rag.loaders",
+    "peft": "train.tuning",
     "plotly": "chat.scoreboard",
-    "psutil": "train.course rag.underway",
+    "pptx": "rag.loaders",
+    "psutil": "rag.training_status train.session",
+    "pyarrow": "rag.store",
     "pypdfium2": "rag.loaders",
-    "mammoth": "rag.markup",
-    "pptx": "rag.slides",
-    "openpyxl": "rag.sheets",
-    "yaml": "rag.front_matter",
-    "lxml": "rag.xhtml rag.formulas rag.pages",
-    "httpx": "rag.links",
+    "scipy": "rag.evaluation train.dataset",
+    "sentence_transformers": "rag.models rag.retrieval train.tuning train.session",
+    "tenacity": "rag.answering",
+    "tiktoken": "rag.answering",
     "trafilatura": "rag.loaders",
-    "huggingface_hub": "rag.weights train.card",
-    "watchfiles": "rag.watch",
-    "matplotlib": "train.plots",
-    "peft": "train.tune",
-    "markdown_it": "rag.loaders train.page",
+    "transformers": "rag.models rag.retrieval train.tuning",
+    "watchfiles": "rag.indexing",
+    "yaml": "rag.loaders",
 }
-FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules.split()}
+ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}
+FORBIDDEN = {"rag": ("train", "chat", "chainlit_app"), "train": ("chat", "chainlit_app"), "chat": ("train",)}
+MOST_FILES = 15  # more are two packages
 
 
 def modules() -> dict[str, Path]:
-    paths = [
-        *ROOT.glob("*.py"),
-        *(path for package in ("rag", "train", "chat") for path in (ROOT / package).glob("*.py")),
-    ]
-    named = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
-    return {name: path for name, path in named.items() if not name.endswith("__init__")}
+    """Return dotted name -> file; a package goes by its own name."""
+    paths = [*ROOT.glob("*.py"), *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
+    named = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    return {name: path for name, path in named.items() if name not in PACKAGES}
 
 
 MODULES = modules()
+
+
+def layer_of(module: str) -> str:
+    """Return the name in LAYERS that a module belongs to."""
+    return module if module in ROW else ".".join(module.split(".")[:2])
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -96,22 +98,38 @@ def is_within(module: str, homes: str) -> bool:
     return any(module == home or module.startswith(home + ".") for home in homes.split())
 
 
-def test_every_module_has_a_floor_and_every_floor_its_modules() -> None:
-    assert set(MODULES) == set(FLOOR_OF)
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_is_in_a_layer(module: str) -> None:
+    assert layer_of(module) in ROW
+
+
+@pytest.mark.parametrize("name", ROW)
+def test_every_name_on_the_map_exists(name: str) -> None:
+    assert name in MODULES
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_only_go_down(module: str) -> None:
-    own = {name for name in imports(MODULES[module]) if name in FLOOR_OF and name != module}
-    wrong = {name for name in own if FLOOR_OF[name] >= FLOOR_OF[module]}
-    assert not wrong, f"{module} (floor {FLOOR_OF[module]}) imports {wrong}"
+    here = layer_of(module)
+    used = {layer_of(name) for name in imports(MODULES[module]) if name in MODULES and layer_of(name) != here}
+    wrong = {name for name in used if ROW[name] >= ROW[here]}
+    assert not wrong, f"{module} (row {ROW[here]}) imports {wrong}"
+
+
+@pytest.mark.parametrize("layer", ROW)
+def test_no_module_imports_itself_by_way_of_its_neighbours(layer: str) -> None:
+    inside = {name for name in MODULES if layer_of(name) == layer and name != layer}
+    uses = {name: {used for used in imports(MODULES[name]) if used in inside} - {name} for name in inside}
+    while free := {name for name, used in uses.items() if not used}:
+        uses = {name: used - free for name, used in uses.items() if name not in free}
+    assert not uses, f"import cycle among {sorted(uses)}"
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_rag_never_imports_train_nor_chat_and_chat_never_imports_train(module: str) -> None:
-    forbidden = {"rag": "train chat chainlit_app", "chat": "train", "train": "chat chainlit_app"}
     package = module.partition(".")[0].replace("chainlit_app", "chat")
-    assert not [name for name in imports(MODULES[module]) if is_within(name, forbidden[package])]
+    forbidden = " ".join(FORBIDDEN[package])
+    assert not [name for name in imports(MODULES[module]) if is_within(name, forbidden)]
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -122,5 +140,15 @@ def test_a_library_stays_in_its_home(module: str) -> None:
 
 
 @pytest.mark.parametrize("library", HOMES)
-def test_a_home_that_nobody_lives_in_is_struck_from_the_map(library: str) -> None:
-    assert any(name.partition(".")[0] == library for path in MODULES.values() for name in imports(path))
+def test_every_home_of_a_library_uses_it(library: str) -> None:
+    users = [name for name, path in MODULES.items() if library in {i.partition(".")[0] for i in imports(path)}]
+    assert not [home for home in HOMES[library].split() if not any(is_within(name, home) for name in users)]
+
+
+@pytest.mark.parametrize("package", [name for name, path in MODULES.items() if path.name == "__init__.py"])
+def test_a_package_is_small_and_its_docstring_names_its_modules(package: str) -> None:
+    files = {path.stem for path in MODULES[package].parent.glob("*.py")} - {"__init__"}
+    told = ast.get_docstring(ast.parse(MODULES[package].read_text())) or ""
+    assert len(files) <= MOST_FILES
+    named = {line.split()[0] for line in told.splitlines()[1:] if line.startswith("    ")}
+    assert named >= files

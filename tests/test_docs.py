@@ -15,20 +15,21 @@ from typing import Any
 
 import pytest
 
-from chat.review import PAGE
-from rag.duel import MAX_QUERY_CHARS
-from rag.feedback import MARK_WEIGHT, TAUGHT_WEIGHT
-from rag.ingest import MAX_FILE_BYTES
-from rag.loaders import LOADERS, load_markdown
+from chat.actions.review import PAGE
+from rag.answering.duel import MAX_QUERY_CHARS
+from rag.evaluation.scoreboard import DAYS, GROUPS, LEAST
+from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT
+from rag.feedback.suggestions import MOST
+from rag.ingest.documents import MAX_FILE_BYTES
+from rag.loaders import LOADERS
+from rag.loaders.markdown import load_markdown
 from rag.records import normalise_query
-from rag.scores import DAYS, GROUPS, LEAST
-from rag.seek import DEPTH, SHOWN
+from rag.retrieval.passage_search import DEPTH, SHOWN
 from rag.settings import ROOT, Settings
-from rag.suggest import MOST
-from train.abstain import ENOUGH_KNOWN, MIN_FOUND, MOST_DECLINED
-from train.gather import MOST_FOREIGN
-from train.precision import MOST_JUDGING, WITHIN
-from train.split import HELD_OUT_SHARE, MIN_QUERIES
+from train.dataset.split import HELD_OUT_SHARE, MIN_QUERIES
+from train.dataset.unanswerable import ENOUGH_KNOWN, MOST_FOREIGN
+from train.judging.abstention import MIN_FOUND, MOST_DECLINED
+from train.judging.serving_precision import MOST_JUDGING, WITHIN
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))

@@ -24,20 +24,20 @@ from pathlib import Path
 
 import pytest
 
-from rag import embed
-from rag.embed import load_embedder
-from rag.index import corpus_chunks, is_level, load_corpus
-from rag.interchange import import_labels
-from rag.prepare import index
-from rag.registry import START_WEIGHTS, Registry, Version
+from rag.feedback.import_export import import_labels
+from rag.indexing.indexer import index
+from rag.indexing.update import corpus_chunks, is_level, load_corpus
+from rag.models import embedder as embed
+from rag.models.embedder import load_embedder
+from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.settings import ROOT, Settings
-from rag.store import open_store
-from rag.underway import STATE_FILE, read_training
+from rag.store.store import open_store
+from rag.training_status import STATE_FILE, read_training
 from train.__main__ import main
-from train.clock import TUNING
-from train.folder import trained_pairs, trained_recipe
-from train.split import is_held_out
-from train.tune import WHOLE
+from train.dataset.split import is_held_out
+from train.progress import TUNING
+from train.tuning.trainer import WHOLE
+from train.tuning.version_folder import trained_pairs, trained_recipe
 
 THINGS = "cat dog bird fish milk bone seed water model index".split()
 PLACES = "house garden river mountain night day red blue".split()

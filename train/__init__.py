@@ -1,1 +1,14 @@
-"""LEARN: pairs -> split -> negatives -> tune -> evaluate -> promote."""
+"""Learn: ratings -> pairs -> fine-tuning -> evaluation -> promote or keep.
+
+synthetic         questions from documents or by an LLM
+dataset           ratings -> pairs -> train/test split, hard negatives
+tuning            fine-tuning, query adapter, checkpoint selection
+judging           evaluation, abstention threshold, precision, the promotion gate
+reporting         report, plots, model card, metrics.json
+pipeline          one training, start to end
+session           state of one training: serving models, challenger and per-fold models
+progress          stage, progress bars and time left, published for the chat
+recipe            epochs, batch size and learning rate from the number of pairs; label weights
+compare_versions  evaluate, compare, list and show versions
+__main__          python -m train: train; list, show, evaluate, compare, promote, rollback
+"""

@@ -14,19 +14,18 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rag.errors import BadSetting, NotEnoughFeedback, StoreFailed, ThumbtuneError
-from rag.index import load_corpus
-from rag.precision import Precision, serving
-from rag.registry import START_WEIGHTS, Registry
+from rag.indexing.update import load_corpus
+from rag.models.precision import Precision, serving
+from rag.models.registry import START_WEIGHTS, Registry
 from rag.settings import Settings, load_settings
-from rag.store import Store, open_store
-from rag.underway import LOCK_FILE, read_training
+from rag.store.store import Store, open_store
+from rag.training_status import LOCK_FILE, read_training
 from train import progress
-from train.asking import let_llm_ask
-from train.clock import GATHERING, Clock, bar, leads, stages
-from train.history import compare, show
-from train.measure import measure_by_file, measure_held_out, measure_precision
-from train.promote import promote_by_hand, roll_back
-from train.prospect import Order, prospect
+from train.compare_versions import compare, measure_by_file, measure_held_out, measure_precision, show
+from train.dataset.generate_questions import let_llm_ask
+from train.dataset.plan import Order, prospect
+from train.judging.promotion import promote_by_hand, roll_back
+from train.progress import GATHERING, Clock, bar, leads, stages
 from train.recipe import LOSSES
 
 USER_ERROR = 2
@@ -138,7 +137,7 @@ def train(settings: Settings, store: Store, order: Order, dry_run: bool) -> None
     if dry_run:
         say("dry run: nothing was trained and nothing changed")
         return
-    from train.run import learn  # torch takes seconds to import: not before there is enough to train on
+    from train.pipeline import learn  # torch takes seconds to import: not before there is enough to train on
 
     learned = learn(settings, store, order, seen, clock)
     if learned is None:

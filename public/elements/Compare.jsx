@@ -1,5 +1,5 @@
 // The comparison card: two answers to one question, side by side, with their passages and everything to rate them by.
-// The server decides what may be known (chat/card.py holds the same shape as `props`); this file only draws it.
+// The server decides what may be known (chat/elements/card.py holds the same shape as `props`); this file only draws it.
 //
 // Chainlit runs this file again whenever the props change. A component made anew each time would be mounted anew, and
 // scroll position, focus and opened passages would be lost: so the component is made once per page and kept on `window`,

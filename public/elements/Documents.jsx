@@ -1,5 +1,5 @@
 // Files that were dropped into the chat, while they go in; and the list of all documents that `/documents` shows.
-// The server decides what becomes of a file (chat/uploads.py holds the same shape as `props`); this file only draws.
+// The server decides what becomes of a file (chat/actions/documents.py holds the same shape as `props`); this file only draws.
 // The component is kept on `window` for the reason that stands in Compare.jsx. Change VERSION with every change here.
 import { createElement, useEffect, useRef, useState } from 'react';
 import { useRecoilValue } from 'recoil';

@@ -1,4 +1,4 @@
-// The review queue: one thing at a time, by keyboard. `/review` shows it; chat/review.py holds the same shape as `props`.
+// The review queue: one thing at a time, by keyboard. `/review` shows it; chat/actions/review.py holds the same shape as `props`.
 // The component is kept on `window` for the reason that stands in Compare.jsx. Change VERSION with every change here.
 import { createElement, useEffect, useRef, useState } from 'react';
 import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';

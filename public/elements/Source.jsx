@@ -1,5 +1,5 @@
 // The panel beside the chat: a passage where it stands in its document, marked, with what is around it.
-// chat/sources.py holds the same shape as `props`.
+// chat/actions/passages.py holds the same shape as `props`.
 import { createElement, useEffect, useRef } from 'react';
 import { ExternalLink } from 'lucide-react';
 

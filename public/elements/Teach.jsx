@@ -1,5 +1,5 @@
 // Under a card: the search for the passage that answers the question, and the questions that would help most now.
-// chat/teaching.py holds the same shape as `props`; this file only draws it. What is typed here only searches: the query
+// chat/actions/teach.py holds the same shape as `props`; this file only draws it. What is typed here only searches: the query
 // that is stored is the card's own. The search is kept on `window` for Review.jsx too, as no element can import another.
 // The component is kept there for the reason that stands in Compare.jsx. Change VERSION with every change here.
 import { createElement, useEffect, useId, useRef, useState } from 'react';

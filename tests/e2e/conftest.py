@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from driver import BROWSERS, DESKTOP, FLAGS, Chat, RoomChat, Seen, Writer, find_browser, open_page, running_chat
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from driver import BROWSERS, DESKTOP, FLAGS, Chat, RoomChat, Seen, Writer, find_browser, open_page, running_chat
 from fakes import endpoint
 
 FAILED = pytest.StashKey[bool]()

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from driver import RoomChat, ask, wait_until_done
 from playwright.sync_api import Page, expect
+
+from driver import RoomChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 BATS = "# Bats\n\nA pipistrelle bat eats three thousand midges in one night.\n"

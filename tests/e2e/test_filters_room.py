@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from driver import RoomChat, ask, wait_until_done
 from playwright.sync_api import Page, expect
+
+from driver import RoomChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 

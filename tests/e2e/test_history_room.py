@@ -9,9 +9,9 @@ from http import HTTPStatus
 from json import dumps
 
 import pytest
-from driver import THREAD, RoomChat, ask, open_page, side, thumb, wait_until_done
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from driver import THREAD, RoomChat, ask, open_page, side, thumb, wait_until_done
 from fakes import stream
 
 pytestmark = pytest.mark.e2e

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from driver import Chat, ask, open_page, side, thumb, wait_until_done
 from playwright.sync_api import BrowserContext, Page, expect
 
-from chat.trainer import Trainer
+from chat.training.process import Trainer
+from driver import Chat, ask, open_page, side, thumb, wait_until_done
 from rag.errors import TrainingRefused
 from rag.settings import ROOT
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from driver import PHONE, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from playwright.sync_api import Browser, Page, expect
 
+from driver import PHONE, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from fakes import stream
 from rag.records import Rating
 

@@ -10,9 +10,9 @@ import uuid
 from typing import Any, Literal
 
 import pytest
-from driver import PHONE, Gate, Received, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
 
+from driver import PHONE, Gate, Received, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from fakes import endpoint, refuse, stream
 
 pytestmark = pytest.mark.e2e

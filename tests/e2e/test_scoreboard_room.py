@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from driver import PHONE, RoomChat, ask, wait_until_done
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from driver import PHONE, RoomChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 DARK, LIGHT = "rgb(21, 24, 30)", "rgb(252, 251, 248)"  # --background of public/theme.json

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from driver import RoomChat, ask, thumb, wait_until_done
 from playwright.sync_api import Locator, Page, expect
 
-from rag.feedback import teach
+from driver import RoomChat, ask, thumb, wait_until_done
+from rag.feedback.ratings import teach
 from rag.records import normalise_query
 
 pytestmark = pytest.mark.e2e

@@ -6,8 +6,9 @@ import urllib.error
 import urllib.request
 
 import pytest
-from driver import PHONE, RoomChat, ask
 from playwright.sync_api import Page, expect
+
+from driver import PHONE, RoomChat, ask
 
 pytestmark = pytest.mark.e2e
 

@@ -1,0 +1,1 @@
+"""How often the extractive answerer is right."""

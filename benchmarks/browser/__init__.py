@@ -1,0 +1,1 @@
+"""What the card costs a browser; screenshots and drawings for the docs."""

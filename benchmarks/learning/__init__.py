@@ -1,0 +1,1 @@
+"""What learning gains: labels, ratings, noise, cold start."""

@@ -1,0 +1,195 @@
+"""Cells: one training each, through the product's own import, chains, feedback and training, measured and kept.
+
+The idea a reader would miss: a cell keeps the value of every judged question, not a mean. So any two cells can be
+compared by a paired interval later, without training again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.learning.squad import Asked, Part, World
+from rag.answering.duel import Done
+from rag.answering.service import open_serving
+from rag.errors import NotEnoughFeedback
+from rag.evaluation.intervals import Interval, paired_bootstrap
+from rag.evaluation.metrics import GATE, Values
+from rag.feedback.import_export import import_labels
+from rag.feedback.ratings import rate_answer
+from rag.indexing.update import load_corpus
+from rag.models.embedder import Embedder, Vectors, load_embedder
+from rag.records import ARMS, SIDES, Answer, Label, content_id
+from rag.settings import Settings
+from rag.store.store import Store, open_store
+from train.dataset.plan import Order, Prospect, prospect
+from train.judging.evaluate import Contender, judge
+from train.pipeline import Learned, learn
+from train.progress import Clock
+from train.recipe import matryoshka_dims
+
+HIT = "hit_rate@5"
+METRICS = (HIT, GATE)
+OPPOSITE: dict[Label, Label] = {1: -1, -1: 1}
+JUDGED: tuple[Part, ...] = ("test", "validation")
+
+
+@dataclass(frozen=True, slots=True)
+class Rater:
+    """A simulated crowd: `votes` of the `raters` rate each answer, `flips` of the thumbs are wrong, one may be mean."""
+
+    name: str = "clean"
+    flips: float = 0.0
+    raters: int = 1
+    votes: int = 1
+    spiteful: bool = False
+
+    def thumbs(self, answer: Answer, gold: frozenset[str]) -> list[tuple[str, Label]]:
+        """Return who says what: up when a passage that the answer cites holds the span of the right answer."""
+        cited = {hit.chunk.id for hit in answer.hits if hit.rank in answer.cited}
+        right: Label = 1 if cited & gold else -1
+        draw = random.Random(content_id(self.name, answer.query, answer.arm))
+        said: list[tuple[str, Label]] = []
+        for number in draw.sample(range(self.raters), self.votes):
+            wrong = draw.random() < self.flips or (self.spiteful and number == 0)
+            said.append((f"rater-{number}", OPPOSITE[right] if wrong else right))
+        return said
+
+
+class Cells:
+    """The cells of one data set. `cell` computes what the cache lacks; the rest is what cells are made of."""
+
+    def __init__(self, folder: Path, world: World, *, quick: bool) -> None:
+        self.folder, self.world, self.quick = folder, world, quick
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
+
+    def cell(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return a cell by its name, from the cache or computed now; a broken-off one leaves nothing."""
+        path = self.folder / "cells" / f"{name}.json"
+        if not path.exists():
+            began, cpu = time.monotonic(), time.process_time()
+            result = {**compute(), "wall_s": time.monotonic() - began, "cpu_s": time.process_time() - cpu}
+            draft = path.with_suffix(".draft")
+            draft.write_text(json.dumps(result))
+            draft.replace(path)
+        return json.loads(path.read_text())
+
+    def base(self) -> dict[str, Any]:
+        """Return the cell of the off-the-shelf model."""
+
+        def compute() -> dict[str, Any]:
+            settings = self.world.settings
+            embedder = load_embedder(settings.base_model, settings)
+            with closing(open_store(settings.lancedb)) as store:
+                table = store.chunk_table(load_corpus(settings).id, embedder.fingerprint)
+                stored, vectors = store.read_chunks(table)
+            rows = {chunk.id: row for row, chunk in enumerate(stored)}
+            return self.judged(embedder, vectors[[rows[chunk.id] for chunk in self.world.chunks]])
+
+        return self.cell("base", compute)
+
+    def judged(self, embedder: Embedder, vectors: Vectors) -> dict[str, Any]:
+        """Return a model's values per question of documents that nothing was learnt from."""
+        found: dict[str, Any] = {}
+        for part in JUDGED:
+            qrels = self.world.qrels(part)
+            entered = {"model": Contender("model", embedder.embed_queries(list(qrels.relevant)), vectors)}
+            scores = judge(entered, qrels, self.world.chunks, matryoshka_dims)["model"]
+            found[part] = {str(dim): {m: values[m].tolist() for m in METRICS} for dim, values in scores.items()}
+        return found
+
+    def gain(self, cell: dict[str, Any], over: dict[str, Any] | None = None, metric: str = HIT) -> Interval:
+        """Return the gain of a cell over another one, by default base, on the test questions at full dimension."""
+        return paired_bootstrap(values_of(cell, metric), values_of(over or self.base(), metric))
+
+    @contextmanager
+    def home(self, **changes: object) -> Iterator[tuple[Settings, Store]]:
+        """Give a copy of the indexed home, with the documents where they are, and its open tables."""
+        home = self.folder / f"home-{time.monotonic_ns()}"
+        shutil.copytree(self.world.settings.home, home)
+        settings = self.world.settings.model_copy(update={"home": home, **changes})
+        try:
+            with closing(open_store(settings.lancedb)) as store:
+                yield settings, store
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
+    def label(self, settings: Settings, store: Store, asked: Sequence[Asked]) -> None:
+        """Import the right chunks of some questions as labels."""
+        texts = {chunk.id: chunk.text for chunk in self.world.chunks}
+        lines = [{"query": a.query, "text": texts[i], "label": 1} for a in asked for i in sorted(a.gold)]
+        path = settings.home / "labels.jsonl"
+        path.write_text("\n".join(map(json.dumps, lines)))
+        import_labels(path, store, store.documents(load_corpus(settings).id))
+
+    def learn(self, settings: Settings, store: Store, order: Order, seen: Prospect | None = None) -> dict[str, Any]:
+        """Train as the product does, judge the challenger, and return both with what it took.
+
+        Where the product would refuse to train, what it says is returned in its place.
+        """
+        cpu = time.process_time()
+        try:
+            going_on = seen or prospect(settings, store, order)
+        except NotEnoughFeedback as error:
+            return {"refused": str(error).partition(":")[0]}
+        learned = learn(settings, store, order, going_on, Clock(lambda line: None))
+        assert learned, "a cell is measured by one process"
+        spent = time.process_time() - cpu
+        return {**self.judged(learned.made.embedder, learned.vectors), **told_of(learned), "train_cpu_s": spent}
+
+    def ask(self, settings: Settings, asked: Sequence[Asked], rater: Rater) -> dict[str, int]:
+        """Ask both arms through the chains that serve, and store what the rater says of each answer."""
+        return asyncio.run(_ask(settings, asked, rater))
+
+
+def values_of(cell: dict[str, Any], metric: str = HIT, part: Part = "test", dim: int | None = None) -> Values:
+    """Return a cell's values per question."""
+    by_dim = cell[part]
+    return np.array(by_dim[str(dim or max(map(int, by_dim)))][metric])
+
+
+def told_of(learned: Learned) -> dict[str, Any]:
+    """Return of a training what the tables need."""
+    facts = {key: value for key, value in learned.made.facts.items() if isinstance(value, int | float | str)}
+    return {
+        "pairs": len(learned.made.pairs),
+        "verdict": learned.version.verdict,
+        "summary": learned.version.summary,
+        "facts": facts,
+    }
+
+
+async def _ask(settings: Settings, asked: Sequence[Asked], rater: Rater) -> dict[str, int]:
+    serving = open_serving(settings)
+    gold = {each.query: each.gold for each in asked}
+    counts = {"up": 0, "down": 0}
+    sides = dict(zip(ARMS, SIDES, strict=True))
+    try:
+        for each in asked:
+            duel = content_id("duel", each.query)
+            async with aclosing(serving.ask(each.query, sides=sides, duel_id=duel)) as events:
+                async for event in events:
+                    if not isinstance(event, Done):
+                        continue
+                    for who, value in rater.thumbs(event.answer, gold[each.query]):
+                        rate_answer(
+                            serving.store,
+                            rater=who,
+                            answer_id=event.answer.id,
+                            value=1 if value > 0 else -1,
+                            blind=True,
+                        )
+                        counts["up" if value > 0 else "down"] += 1
+    finally:
+        serving.close()
+    return counts

@@ -1,0 +1,1 @@
+"""What indexing and searching cost and find, beside named peers."""

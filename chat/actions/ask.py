@@ -1,0 +1,130 @@
+"""A question -> both answers, streaming into one card.
+
+Which arm stands on which side is drawn here, for each question, and stays here: the card learns it when the first
+rating is stored. Once the duel is over, what the user can do with it beyond rating is shown under the card.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, cast
+
+import chainlit as cl
+
+from chat.actions import teach as teaching
+from chat.actions.rate import answers_of, unveil
+from chat.elements.card import STOPPED
+from chat.elements.live import LiveCard
+from chat.session.context import INTERNAL, Visit, say, telling
+from rag.answering.duel import Done, Failed, check_query
+from rag.answering.query_rewrite import TURNS, Turn, said
+from rag.answering.service import Serving
+from rag.errors import BadQuery, ThumbtuneError
+from rag.records import ARMS, SIDES, Arm, Side
+from rag.store.filters import Only
+
+BUSY = "One question at a time: wait until both answers are complete, or stop them, then ask again."
+
+
+async def ask(visit: Visit, text: str) -> None:
+    """Answer a question by both arms, side by side; a follow-up is made to stand alone first. Raises BadQuery."""
+    if visit.room.is_busy:
+        await say(BUSY)
+        return
+    visit.begin(asyncio.current_task())
+    await duel(visit, check_query(text), visit.room.cards[-TURNS:])
+
+
+async def reask(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask what a card says it searched for once more, or what was made of it by hand. Raises BadQuery."""
+    query = check_query(str(payload.get("query", "")))
+    if visit.room.is_busy:
+        raise BadQuery(BUSY)
+    visit.begin(asyncio.create_task(telling(_asked_again(visit, query))))
+    return {}
+
+
+async def _asked_again(visit: Visit, query: str) -> None:
+    """Answer a query that nobody typed into the chat's own field: it stands in the thread all the same."""
+    await cl.Message(query, type="user_message", author="User").send()  # type: ignore[no-untyped-call]
+    await cl.context.emitter.task_start()  # type: ignore[no-untyped-call]  # the page shows its Stop button
+    try:
+        await duel(visit, query)
+    finally:
+        await cl.context.emitter.task_end()  # type: ignore[no-untyped-call]
+
+
+async def duel(visit: Visit, asked: str, former: Sequence[LiveCard] = ()) -> None:
+    """Stream both answers into one card, and leave the card complete whatever happens.
+
+    `former` are the cards that the question may lean on; none where it is asked as it is.
+    """
+    query, only = await asyncio.to_thread(visit.house.serving.scope, asked)
+    message = await say("")
+    live = LiveCard(visit.house.history.save_element, message.thread_id, message.id)
+    live.card.searched_for(asked, hint=only.told())
+    visit.put_on_table(live)
+    await live.show()
+    await live.keep()
+    try:
+        await stream(visit, live, await search_for(visit, live, query, only, former), only)
+    except asyncio.CancelledError:
+        live.card.break_off("stopped", STOPPED)
+        raise
+    except ThumbtuneError as error:
+        live.card.break_off("failed", str(error))
+    finally:
+        live.card.break_off("failed", INTERNAL)
+        await live.keep()
+        await live.show()
+        await teaching.offer(visit, live, message)
+
+
+async def search_for(visit: Visit, live: LiveCard, asked: str, only: Only, former: Sequence[LiveCard]) -> str:
+    """Return the query that both arms are asked, and show in the card where it is not what was typed.
+
+    What the card shows can be asked again as it stands there, so it has the filter in it.
+    """
+    if not former:
+        return asked
+    serving = visit.house.serving
+    found = await serving.standalone(asked, await asyncio.to_thread(turns_of, serving, former))
+    hint = " ".join(filter(None, [only.told(), found.note]))
+    live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
+    await live.show()
+    return found.query
+
+
+def turns_of(serving: Serving, former: Sequence[LiveCard]) -> list[Turn]:
+    """Return what was asked before, and what its answers said."""
+    turns = []
+    for live in former:
+        votes = {view["answer"]: view["vote"] for view in live.card.props["sides"]}
+        answers = answers_of(serving, live.card).values()
+        if answers:
+            query = next(answer.query for answer in answers)
+            turns.append((query, said([(answer.text, votes[answer.id]) for answer in answers])))
+    return turns
+
+
+async def stream(visit: Visit, live: LiveCard, query: str, only: Only) -> None:
+    """Let the duel's events change the card, each arm on the side that was drawn for it."""
+    sides, serving = draw_sides(), visit.house.serving
+    events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)
+    async with live.snapshots(), aclosing(cast(Any, events)):
+        async for event in events:
+            live.card.take(sides[event.arm], event)
+            live.touch()
+            if isinstance(event, Done | Failed):
+                if live.card.is_unveiled:  # the other answer was rated while this one was being written
+                    await asyncio.to_thread(unveil, serving, live.card)
+                await live.keep()
+
+
+def draw_sides() -> dict[Arm, Side]:
+    """Return which arm stands on which side, drawn by lot."""
+    sides: Sequence[Side] = secrets.SystemRandom().sample(SIDES, len(SIDES))
+    return dict(zip(ARMS, sides, strict=True))

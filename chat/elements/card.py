@@ -1,0 +1,225 @@
+"""The comparison card: what one question's two answers look like in the browser, from the first word to the last vote.
+
+The idea a reader would miss: a card's state *is* what the browser is sent, and it knows sides only. It is told which
+arm stands on which side when the first rating is stored, and not before, so until then there is nothing to leak.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict, get_args
+
+from chat.elements.markdown import NO_WORD, as_markdown
+from chat.elements.reveal import Reveal, same
+from rag.answering.duel import Done, Event, Failed, Hits, Token
+from rag.errors import BadRating
+from rag.records import SIDES, Choice, Hit, Label, Reason, Side
+
+State = Literal["waiting", "streaming", "done", "failed", "stopped"]
+OPEN: tuple[State, ...] = ("waiting", "streaming")
+STOPPED = "Stopped: this answer is not complete, so it cannot be rated."
+INTERRUPTED = "The chat was restarted before this answer was complete: ask again."
+SideChoice = Literal["", "A", "B", "tie", "both bad"]
+SIDE_CHOICES: tuple[SideChoice, ...] = get_args(SideChoice)
+
+
+class Source(TypedDict):
+    """A passage under an answer. Its text comes when the answer is complete."""
+
+    rank: int
+    title: str
+    source: str
+    page: int | None
+    heading: str
+    text: str
+    cited: bool
+    mark: Label
+
+
+class SideView(TypedDict):
+    """One column. `answer` is the id to rate by, empty until the answer is stored."""
+
+    side: Side
+    state: State
+    text: str
+    error: str
+    answer: str
+    vote: Label
+    reason: Reason
+    comment: str
+    sources: list[Source]
+
+
+class Props(TypedDict):
+    """What the browser is sent of a card, whole, each time.
+
+    `query` is what both arms searched for; `asked` what was typed, where that was rewritten; `hint` a line about it.
+    """
+
+    query: str
+    asked: str
+    hint: str
+    sides: list[SideView]
+    preference: SideChoice
+    same: str
+    trouble: str
+    reveal: Reveal | None
+
+
+class Card:
+    """One question's two answers. `take` the duel's events; then `vote`, and `unveil` at the first vote."""
+
+    def __init__(self, props: Props | None = None) -> None:
+        self._props = _completed(props) if props else _blank()
+        self._raw: dict[Side, str] = {}
+        self._found: dict[Side, list[str]] = {}
+
+    @property
+    def props(self) -> Props:
+        """Return what the browser is to be sent now."""
+        for side, raw in self._raw.items():
+            self._view(side)["text"] = as_markdown(raw, len(self._view(side)["sources"])) + NO_WORD
+        return self._props
+
+    @property
+    def is_unveiled(self) -> bool:
+        """Return whether the browser knows which arm wrote which answer."""
+        return self._props["reveal"] is not None
+
+    @property
+    def answer_ids(self) -> dict[Side, str]:
+        """Return the ids of the answers that are complete and stored."""
+        return {view["side"]: view["answer"] for view in self._props["sides"] if view["answer"]}
+
+    def take(self, side: Side, event: Event) -> None:
+        """Let an event of the arm on this side change its column."""
+        view = self._view(side)
+        match event:
+            case Hits():
+                view["sources"] = sources(event.hits)
+            case Token():
+                view["state"] = "streaming"
+                self._raw[side] = self._raw.get(side, "") + event.text
+            case Done():
+                self._close(side, "done", event.answer.text, event.answer.hits, event.answer.cited)
+                view["answer"] = event.answer.id
+            case Failed():
+                self._close(side, "failed", event.text, event.hits)
+                view["error"] = event.message
+
+    def break_off(self, state: State, message: str) -> None:
+        """Close every column that is still open, keeping what it had; the message says why."""
+        for view in self._props["sides"]:
+            if view["state"] in OPEN:
+                raw = self._raw.pop(view["side"], None)  # none where the card was read from the history
+                view["text"] = view["text"].rstrip(NO_WORD) if raw is None else as_markdown(raw, len(view["sources"]))
+                view["state"], view["error"] = state, message
+
+    def searched_for(self, query: str, asked: str = "", hint: str = "") -> None:
+        """Show what both arms search for, what was typed where that differs, and a line on it."""
+        self._props.update({"query": query, "asked": asked, "hint": hint})
+
+    def vote(self, answer_id: str, value: Label, reason: Reason = "", comment: str = "") -> None:
+        """Show a vote, which is stored by now. Raises BadRating for an answer of another card."""
+        self._view_of(answer_id).update({"vote": value, "reason": reason, "comment": comment})
+
+    def why(self, answer_id: str) -> dict[str, str]:
+        """Return reason and comment of a thumb down, nothing for another vote. Raises BadRating as vote does."""
+        view = self._view_of(answer_id)
+        return {"reason": view["reason"], "comment": view["comment"]} if view["vote"] == -1 else {}
+
+    def prefer(self, choice: SideChoice) -> None:
+        """Show which side is preferred, which is stored by now."""
+        self._props["preference"] = choice
+
+    def mark(self, answer_id: str, rank: int, value: Label) -> None:
+        """Show a mark on a source, which is stored by now. Raises BadRating for an answer of another card."""
+        for source in self._view_of(answer_id)["sources"]:
+            if source["rank"] == rank:
+                source["mark"] = value
+
+    def unveil(self, reveal: Reveal) -> None:
+        """Show which arm wrote which answer."""
+        self._props["reveal"] = reveal
+
+    def side_of(self, choice: Choice) -> SideChoice:
+        """Return a stored preference as this card shows it, once it is unveiled: the arm's side."""
+        if choice != "base" and choice != "tuned":
+            return choice
+        reveal = self._props["reveal"]
+        sides = [side for side, view in reveal["sides"].items() if view["arm"] == choice] if reveal else []
+        return sides[0] if sides else ""
+
+    def warn(self, trouble: str) -> None:
+        """Show a line of trouble that concerns the whole card; empty takes it away."""
+        self._props["trouble"] = trouble
+
+    def _view(self, side: Side) -> SideView:
+        return self._props["sides"][SIDES.index(side)]
+
+    def _view_of(self, answer_id: str) -> SideView:
+        for view in self._props["sides"]:
+            if answer_id and view["answer"] == answer_id:
+                return view
+        raise BadRating(f"answer {answer_id[:40]!r} is not in this chat: reload the page, then rate")
+
+    def _close(self, side: Side, state: State, text: str, hits: tuple[Hit, ...], cited: tuple[int, ...] = ()) -> None:
+        self._raw.pop(side, None)
+        view = self._view(side)
+        view["state"], view["text"] = state, as_markdown(text, len(hits))
+        view["sources"] = sources(hits, cited, with_text=True)
+        self._found[side] = [hit.chunk.id for hit in hits]
+        if len(self._found) == len(SIDES) and any(self._found.values()):
+            self._props["same"] = same(*self._found.values())
+
+
+def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bool = False) -> list[Source]:
+    """Return the passages of an answer, by rank. No score: it would tell the retrievers apart."""
+    return [
+        {
+            "rank": hit.rank,
+            "title": hit.chunk.name,
+            "source": hit.chunk.source,
+            "page": hit.chunk.page,
+            "heading": hit.chunk.section,
+            "text": hit.chunk.text if with_text else "",
+            "cited": hit.rank in cited,
+            "mark": 0,
+        }
+        for hit in hits
+    ]
+
+
+def _blank() -> Props:
+    return {
+        "query": "",
+        "asked": "",
+        "hint": "",
+        "sides": [_blank_side(side) for side in SIDES],
+        "preference": "",
+        "same": "",
+        "trouble": "",
+        "reveal": None,
+    }
+
+
+def _blank_side(side: Side) -> SideView:
+    return {
+        "side": side,
+        "state": "waiting",
+        "text": "",
+        "error": "",
+        "answer": "",
+        "vote": 0,
+        "reason": "",
+        "comment": "",
+        "sources": [],
+    }
+
+
+def _completed(props: Props) -> Props:
+    """Return props that the history kept, with what an earlier release did not write."""
+    for view in props["sides"]:
+        view.update({**_blank_side(view["side"]), **view})
+        for source in view["sources"]:
+            source.setdefault("mark", 0)
+    return {**_blank(), **props}

@@ -1,0 +1,41 @@
+"""An answer's text -> Markdown for Chainlit's page: citations as links, and no text lost on the way.
+
+Chainlit reads ":word" as a directive and drops it, so such a colon is escaped outside code and addresses. A citation
+of a passage that exists becomes a link to `#passage-<rank>`, which Compare.jsx opens. A link that is relative to the
+document it was quoted from would lead nowhere here, and becomes its words.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rag.answering.prompt import CITATION
+
+NO_WORD = "\u200b"  # Chainlit draws its blinking cursor where this stands
+TOKENS = re.compile(
+    r"(?P<code>(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)|(?P<tick>`+)(?!`)(?:(?!\n\n).)+?(?<!`)(?P=tick)(?!`))"
+    r"|(?P<relative>\[(?P<words>[^\[\]\n]+)\]\((?!https?://|mailto:|/)[^()\s]+\))"
+    r"|(?P<url>https?://[^\s)>\]]+)"
+    rf"|(?P<cite>{CITATION.pattern})"
+    r"|(?P<colon>:)(?=[A-Za-z:])",
+    re.DOTALL,
+)
+
+
+def as_markdown(text: str, n_hits: int) -> str:
+    """Return an answer as Markdown for Chainlit; a citation of none of the `n_hits` passages stays plain text."""
+
+    def replace(token: re.Match[str]) -> str:
+        if token["relative"]:
+            return as_markdown(token["words"], n_hits)
+        if token["colon"]:
+            return r"\:"
+        if token["cite"]:
+            return re.sub(r"\d+", lambda number: _link(number[0], n_hits), token["cite"][1:-1])
+        return token[0]
+
+    return TOKENS.sub(replace, text.replace(NO_WORD, ""))
+
+
+def _link(number: str, n_hits: int) -> str:
+    return f"[{number}](#passage-{int(number)})" if 1 <= int(number) <= n_hits else rf"\[{number}\]"

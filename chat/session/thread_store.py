@@ -1,0 +1,242 @@
+"""Threads that survive a reload: Chainlit's SQLAlchemy data layer on one SQLite file, `chat.db`.
+
+A card is kept as its props, in the row of its element: what the browser was sent, and nothing else. No file of it is
+written and no route serves one. What only the server may know stands in LanceDB's table `answers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+from chainlit.auth.jwt import decode_jwt
+from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
+from chainlit.element import Element, ElementDict
+from chainlit.session import WebsocketSession, ws_sessions_id
+from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
+from jwt import InvalidTokenError
+from sqlalchemy import URL, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from chat.session import thread_search as finding
+from rag.errors import StoreFailed
+
+MAX_PAGE = 100  # threads in one page, whatever a browser asks for
+DELETED = "Its chat was deleted; your ratings are kept."
+LEAVE = "thumbtune:leave"  # what public/room.js waits for
+NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
+TABLES = """
+CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, identifier TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
+    "createdAt" TEXT);
+CREATE TABLE IF NOT EXISTS threads (id TEXT PRIMARY KEY, "createdAt" TEXT, name TEXT, "userId" TEXT,
+    "userIdentifier" TEXT, tags TEXT, metadata TEXT);
+CREATE TABLE IF NOT EXISTS steps (id TEXT PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
+    "threadId" TEXT NOT NULL, "parentId" TEXT, streaming BOOLEAN NOT NULL, "waitForAnswer" BOOLEAN, "isError" BOOLEAN,
+    metadata TEXT, tags TEXT, input TEXT, output TEXT, "createdAt" TEXT, command TEXT, modes TEXT, start TEXT,
+    "end" TEXT, generation TEXT, "showInput" TEXT, language TEXT, indent INT, "defaultOpen" BOOLEAN,
+    "autoCollapse" BOOLEAN, icon TEXT);
+CREATE TABLE IF NOT EXISTS elements (id TEXT PRIMARY KEY, "threadId" TEXT, type TEXT, url TEXT, "chainlitKey" TEXT,
+    name TEXT NOT NULL, display TEXT, "objectKey" TEXT, size TEXT, page INT, language TEXT, "forId" TEXT, mime TEXT,
+    props TEXT, "autoPlay" BOOLEAN, "playerConfig" TEXT);
+CREATE TABLE IF NOT EXISTS feedbacks (id TEXT PRIMARY KEY, "forId" TEXT NOT NULL, "threadId" TEXT, value INT NOT NULL,
+    comment TEXT);
+CREATE INDEX IF NOT EXISTS threads_user ON threads ("userId");
+DROP INDEX IF EXISTS steps_thread;
+CREATE INDEX IF NOT EXISTS steps_time ON steps ("threadId", "createdAt");
+CREATE INDEX IF NOT EXISTS elements_thread ON elements ("threadId");
+CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TRIGGER IF NOT EXISTS threads_stay_deleted BEFORE INSERT ON threads
+    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW.id) BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER IF NOT EXISTS steps_stay_deleted BEFORE INSERT ON steps
+    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER IF NOT EXISTS elements_stay_deleted BEFORE INSERT ON elements
+    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
+"""
+SAVE_ELEMENT = """
+INSERT INTO elements (id, "threadId", type, name, display, "forId", mime, props)
+VALUES (:id, :threadId, :type, :name, :display, :forId, :mime, :props)
+ON CONFLICT (id) DO UPDATE SET props = excluded.props
+"""
+LIST_THREADS = """
+SELECT * FROM (
+    SELECT t.id, t."createdAt", t.name,
+        COALESCE((SELECT MAX(s."createdAt") FROM steps s WHERE s."threadId" = t.id), t."createdAt", '') AS last
+    FROM threads t WHERE t."userId" = :user AND {having}
+) WHERE :after = '' OR last || ' ' || id < :after ORDER BY last || ' ' || id DESC LIMIT :limit
+"""
+DELETE_THREAD = (
+    "INSERT OR IGNORE INTO deleted (id) VALUES (:id)",
+    'DELETE FROM feedbacks WHERE "forId" IN (SELECT id FROM steps WHERE "threadId" = :id)',
+    'DELETE FROM elements WHERE "threadId" = :id',
+    'DELETE FROM steps WHERE "threadId" = :id',
+    'DELETE FROM folded WHERE "threadId" = :id',
+    "DELETE FROM threads WHERE id = :id",
+)
+
+
+def make_tables(path: Path) -> None:
+    """Make the tables that are missing. Raises StoreFailed where the file cannot be opened or is no database."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")  # a reader never waits for a writer
+            connection.executescript(TABLES + finding.TABLES)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreFailed(f"{path}: the chat history cannot be opened ({error}): {_next_step(error)}") from error
+
+
+class History(SQLAlchemyDataLayer):
+    """Chainlit's data layer, with what it needs to be right on SQLite."""
+
+    def __init__(self, path: Path) -> None:
+        make_tables(path)
+        self.path = path
+        super().__init__(URL.create("sqlite+aiosqlite", database=str(path)))  # type: ignore[arg-type]  # passed on as is
+
+    async def save_element(self, element: ElementDict) -> None:
+        """Write an element with its props, and return when they are stored. Raises StoreFailed."""
+        row = {name: element.get(name) for name in ("id", "threadId", "type", "name", "display", "forId", "mime")}
+        row["props"] = json.dumps(element.get("props") or {})
+        try:
+            async with self.engine.begin() as connection:
+                written = await connection.execute(text(SAVE_ELEMENT), row)
+        except SQLAlchemyError as error:
+            raise self._failed(error) from error
+        if written.rowcount == 0:
+            raise StoreFailed(DELETED)
+
+    async def create_element(self, element: Element) -> None:
+        """Write what Chainlit itself sends as an element (the room sends its cards by `save_element`)."""
+        await self.save_element(element.to_dict())
+
+    async def get_thread(self, thread_id: str) -> ThreadDict | None:
+        """Return a thread with its steps and elements; props as a dict (SQLite hands back the text)."""
+        if not _is_uuid(thread_id):
+            return None
+        thread = await super().get_thread(thread_id)
+        for element in (thread["elements"] if thread else None) or []:
+            if isinstance(element.get("props"), str):
+                element["props"] = json.loads(str(element["props"]))
+        return thread
+
+    async def get_thread_author(self, thread_id: str) -> str:
+        """Return who owns a thread; nobody where there is none (Chainlit would answer 500 in place of 404)."""
+        found = await self.execute_sql(
+            'SELECT "userIdentifier" AS author FROM threads WHERE id = :id', {"id": thread_id}
+        )
+        return str(found[0]["author"] or "") if isinstance(found, list) and found else ""
+
+    async def delete_thread(self, thread_id: str) -> None:
+        """Delete a thread for good: its text is overwritten, tabs that show it leave it, and none can write it back."""
+        try:
+            async with self.engine.begin() as connection:
+                await connection.execute(text("PRAGMA secure_delete = ON"))
+                for statement in DELETE_THREAD:
+                    await connection.execute(text(statement), {"id": thread_id})
+            async with self.engine.connect() as connection:
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))  # the log holds it, too
+        except SQLAlchemyError as error:
+            raise self._failed(error) from error
+        for session in list(ws_sessions_id.values()):
+            if session.thread_id == thread_id:
+                open_new_thread(session)
+                await cast(Any, session.emit)("window_message", LEAVE)  # annotated as returning None
+
+    def _failed(self, error: SQLAlchemyError) -> StoreFailed:
+        reason = getattr(error, "orig", None) or error
+        return StoreFailed(f"{self.path}: the chat history cannot be written ({reason}): {_next_step(reason)}")
+
+    async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
+        """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it).
+
+        With a search: those whose name, questions and answers have every word of it. A cursor says after which time
+        and id a page starts, so that it holds when its thread is deleted.
+        """
+        if filters.search:
+            await asyncio.to_thread(finding.catch_up, self.path, filters.userId or "")
+        condition, words = finding.having(filters.search or "")
+        size = max(1, min(pagination.first, MAX_PAGE))
+        parameters = {"user": filters.userId, "after": pagination.cursor or "", "limit": size + 1, **words}
+        found = await self.execute_sql(LIST_THREADS.format(having=condition), parameters)
+        rows = found if isinstance(found, list) else []
+        cursors = [f"{row.pop('last')} {row['id']}" for row in rows][:size]
+        page = [{**row, "steps": [], "elements": [], "metadata": {}} for row in rows[:size]]
+        first, last = (cursors[0], cursors[-1]) if cursors else (None, None)
+        info = PageInfo(hasNextPage=len(rows) > size, startCursor=first, endCursor=last)
+        return PaginatedResponse(pageInfo=info, data=page)
+
+    async def update_thread(
+        self,
+        thread_id: str,
+        name: str | None = None,
+        user_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        tags: list[str] | None = None,
+    ) -> None:
+        """Write a thread under a short name. Its id comes from the browser and ends up in SQL: a UUID or nothing."""
+        if not _is_uuid(thread_id):
+            raise ValueError(f"thread id {thread_id[:40]!r} is not a UUID")
+        if name is not None:
+            name = shorten(name)
+        await super().update_thread(thread_id, name=name, user_id=user_id, metadata=metadata, tags=tags)
+
+    async def get_current_timestamp(self) -> str:
+        """Return the time in UTC (Chainlit writes local time and calls it UTC)."""
+        return datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def open_new_thread(session: WebsocketSession) -> None:
+    """Let what is asked next in a tab open a new thread; the one that it shows is no more."""
+    session.thread_id, session.thread_id_to_resume, session.has_first_interaction = str(uuid.uuid4()), None, False
+
+
+def turn_strangers_away(sio: Any, history: History) -> None:  # noqa: ANN401  # socketio ships no types
+    """Open a new thread for who comes by the address of somebody else's: Chainlit would refuse the connection, and the
+    page would stay dead.
+    """
+    from chainlit.socket import _get_token  # here, because it starts what only a running chat needs
+
+    connect = sio.handlers["/"]["connect"]
+
+    async def connect_mine(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> Any:  # noqa: ANN401
+        author = await history.get_thread_author(str(auth.get("threadId") or ""))
+        if author and author != _name_in(_get_token(environ)):
+            auth = {**auth, "threadId": str(uuid.uuid4())}  # one that nobody knows
+        return await connect(sid, environ, auth)
+
+    sio.on("connect", connect_mine)
+
+
+def _name_in(token: str | None) -> str:
+    """Return whom a token names; nobody where it is missing or not valid, which Chainlit tells the browser itself."""
+    try:
+        return decode_jwt(token).identifier if token else ""
+    except InvalidTokenError:
+        return ""
+
+
+def shorten(question: str) -> str:
+    """Return a question as the name of its thread: one line of at most NAME_LENGTH characters."""
+    line = " ".join(question[: 4 * NAME_LENGTH].split())
+    return line if len(line) <= NAME_LENGTH else line[: NAME_LENGTH - 1] + "…"
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except (ValueError, AttributeError, TypeError):
+        return False
+
+
+def _next_step(error: object) -> str:
+    if "full" in str(error):
+        return "free some space, then ask again"
+    if "not a database" in str(error) or "malformed" in str(error):
+        return "move the file away; ratings and models are stored elsewhere and stay"
+    return "make THUMBTUNE_HOME writable, or move it"

@@ -1,0 +1,247 @@
+"""Who may come in, and as whom: everybody by a signed cookie, or by one way that the settings name.
+
+| way | named by | a rater is called |
+|---|---|---|
+| cookie | nothing: the default | rater-<random number> |
+| password | THUMBTUNE_PASSWORDS | the name in the file |
+| oauth | THUMBTUNE_OAUTH_ALLOW, and OAUTH_* of Chainlit | github:<name there> |
+| header | THUMBTUNE_TRUSTED_HEADER | what the proxy says |
+
+The idea a reader would miss: a token, the cookie that Chainlit sets after a login, outlives what it was given for. So
+each way signs its tokens with a key of its own, into which goes who may come in: a change there ends every login.
+
+No chainlit at the top: `chat.__main__` opens the door before Chainlit, which reads its environment once, is imported.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chat.passwords import Passwords, read_passwords
+from chat.web.rater_cookie import GiveCookie, RaterCookie
+from chat.web.security import refuse
+from rag.errors import BadSetting
+from rag.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+Way = Literal["cookie", "password", "oauth", "header"]
+SignIn = Callable[[str], dict[str, str]]  # a rater -> the cookies that say so
+LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+YOU = "You"  # what somebody without a name is called on the page
+HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+PERSON = re.compile(r"(?!rater-)[^\x00-\x1f\x7f;,]{1,128}")  # as a proxy may call somebody
+PART = re.compile(r"_\d+$")  # Chainlit cuts a long token into numbered cookies
+ANYBODY = "*"
+NOT_THROUGH_PROXY = "This chat is reached through its proxy, where people sign in."
+
+
+@dataclass(frozen=True)
+class Door:
+    """One way in, with what it needs."""
+
+    way: Way
+    passwords: Passwords | None = None
+    allowed: tuple[str, ...] = ()
+    header: str = ""
+    proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+
+    def token_key(self, secret: str) -> str:
+        """Return the key that signs tokens: another one for each way, and when somebody may no longer come in."""
+        if self.way == "cookie":
+            return secret
+        who = self.passwords.fingerprint if self.passwords else " ".join(self.allowed)
+        return hashlib.sha256(f"{secret}\n{self.way}\n{who}".encode()).hexdigest()
+
+    def lets_in(self, name: str, profile: Mapping[str, Any]) -> bool:
+        """Return whether somebody may come in whom an OAuth provider calls so, with this profile."""
+        if profile.get("email_verified", profile.get("verified_email")) is False:
+            return False  # anybody can claim an address
+        low = name.casefold()
+        return any(rule == ANYBODY or low == rule or (rule[0] == "@" and low.endswith(rule)) for rule in self.allowed)
+
+    def name_in(self, headers: Headers) -> str | None:
+        """Return whom a proxy's headers name, or None. Two names are none: somebody tries to slip in a second one."""
+        said = headers.getlist(self.header)
+        name = said[0].strip() if len(said) == 1 else ""
+        return name if PERSON.fullmatch(name) else None
+
+    def is_proxy(self, client: tuple[str, int] | None) -> bool:
+        """Return whether a request came from the proxy itself, by the address it was received from."""
+        try:
+            address = ip_address(client[0] if client else "")
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address  # ::ffff:10.0.0.7, where a socket takes both kinds
+        return any(address in network for network in self.proxies)
+
+
+def open_door(settings: Settings) -> Door:
+    """Return the way in that the settings name. Raises BadSetting where they name two, or one that cannot work."""
+    named = {
+        "THUMBTUNE_PASSWORDS": settings.passwords,
+        "THUMBTUNE_OAUTH_ALLOW": settings.oauth_allow,
+        "THUMBTUNE_TRUSTED_HEADER": settings.trusted_header,
+    }
+    chosen = [name for name, value in named.items() if value]
+    if len(chosen) > 1:
+        raise BadSetting(f"{' and '.join(chosen)} are set, and there is one way to sign in: keep one of them")
+    if settings.trusted_proxies and not settings.trusted_header:
+        raise BadSetting("THUMBTUNE_TRUSTED_PROXIES is set without THUMBTUNE_TRUSTED_HEADER: name the header, too")
+    if settings.passwords:
+        return Door("password", passwords=read_passwords(settings.passwords))
+    if settings.oauth_allow:
+        return Door("oauth", allowed=tuple(rule.casefold() for rule in settings.oauth_allow))
+    if settings.trusted_header:
+        return Door("header", header=_header(settings.trusted_header), proxies=_proxies(settings))
+    return Door("cookie")
+
+
+def _header(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        raise BadSetting(f"THUMBTUNE_TRUSTED_HEADER={name!r}: no name of a header; X-Forwarded-User is a usual one")
+    return name
+
+
+def _proxies(settings: Settings) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return where the proxy may be. Without a list it is on this machine, and then nobody else may reach the chat."""
+    try:
+        listed = tuple(ip_network(address) for address in settings.trusted_proxies)
+    except ValueError as error:
+        raise BadSetting(f"THUMBTUNE_TRUSTED_PROXIES: {error}: give addresses or networks, as 10.0.0.7") from None
+    if not listed and not _is_here(settings.host):
+        raise BadSetting(
+            f"THUMBTUNE_TRUSTED_HEADER with THUMBTUNE_HOST={settings.host!r}: anybody could send the header; "
+            "set THUMBTUNE_TRUSTED_PROXIES to the proxy's address, or THUMBTUNE_HOST=localhost"
+        )
+    return listed or LOOPBACK
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class ThroughProxy:
+    """ASGI middleware: refuses what does not come through the proxy; of the rest, each request is the proxy's word.
+
+    The token is put in here, over whatever the browser sent: who signs out or changes at the proxy has done so here.
+    """
+
+    def __init__(self, app: ASGIApp, door: Door, sign_in: SignIn) -> None:
+        self.app, self.door, self.sign_in = app, door, sign_in
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with the token of the one it comes from, or answer 403."""
+        if scope["type"] not in ("http", "websocket") or (scope["type"], scope["path"]) == ("http", "/health"):
+            await self.app(scope, receive, send)
+            return
+        name = self.door.name_in(Headers(scope=scope)) if self.door.is_proxy(scope.get("client")) else None
+        if name is None:
+            await refuse(scope, receive, send, NOT_THROUGH_PROXY)
+            return
+        await self.app({**scope, "headers": with_cookies(scope["headers"], self.sign_in(name))}, receive, send)
+
+
+def with_cookies(headers: Iterable[tuple[bytes, bytes]], cookies: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return headers with these cookies, and with no others of these names or of parts of them (name_0, name_1)."""
+    headers = list(headers)
+    sent = [cookie_parser(value.decode("latin-1")) for name, value in headers if name == b"cookie"]
+    kept = {name: value for each in sent for name, value in each.items() if PART.sub("", name) not in cookies}
+    line = "; ".join(f"{name}={value}" for name, value in {**kept, **cookies}.items())
+    return [*(pair for pair in headers if pair[0] != b"cookie"), (b"cookie", line.encode("latin-1"))]
+
+
+# --- what Chainlit is told -----------------------------------------------------------------------------------------
+
+
+def install(door: Door, secret: str, app: FastAPI) -> None:
+    """Let people in by this door. Raises BadSetting where OAuth is half configured."""
+    from chainlit.oauth_providers import get_configured_oauth_providers
+
+    check_providers(door, get_configured_oauth_providers())  # type: ignore[no-untyped-call]
+    install_way = {"cookie": _by_cookie, "password": _by_password, "oauth": _by_oauth, "header": _by_header}[door.way]
+    install_way(door, secret, app)
+
+
+def check_providers(door: Door, providers: list[str]) -> None:
+    """Raise BadSetting where a provider is configured and not who may come in by it, or the other way round."""
+    if door.way == "oauth" and not providers:
+        raise BadSetting(
+            "THUMBTUNE_OAUTH_ALLOW is set, but no provider: set, for example, OAUTH_GITHUB_CLIENT_ID and "
+            "OAUTH_GITHUB_CLIENT_SECRET"
+        )
+    if door.way != "oauth" and providers:
+        raise BadSetting(
+            f"OAuth by {', '.join(providers)} is configured, but not who may come in by it: set THUMBTUNE_OAUTH_ALLOW "
+            "(and no other way to sign in), or remove the OAUTH_ variables"
+        )
+
+
+def _by_cookie(door: Door, secret: str, app: FastAPI) -> None:
+    import chainlit as cl
+
+    cookie = RaterCookie(secret)
+
+    @cl.header_auth_callback
+    async def who(headers: Headers) -> cl.User | None:
+        rater = cookie.read(headers)
+        return cl.User(identifier=rater, display_name=YOU) if rater else None
+
+    if app.middleware_stack is None:  # not when `chainlit run -w` loads the app again
+        app.add_middleware(GiveCookie, cookie=cookie, sign_in=partial(token_cookie, display_name=YOU))
+
+
+def _by_password(door: Door, secret: str, app: FastAPI) -> None:
+    import chainlit as cl
+
+    @cl.password_auth_callback
+    async def who(typed: str, password: str) -> cl.User | None:
+        name = await cast(Passwords, door.passwords).check(typed, password)
+        return cl.User(identifier=name, display_name=name) if name else None
+
+
+def _by_oauth(door: Door, secret: str, app: FastAPI) -> None:
+    import chainlit as cl
+
+    @cl.oauth_callback
+    async def who(
+        provider: str, token: str, profile: dict[str, Any], user: cl.User, id_token: str | None = None
+    ) -> cl.User | None:
+        if not door.lets_in(user.identifier, profile):
+            return None
+        return cl.User(identifier=f"{provider}:{user.identifier}", display_name=user.identifier)  # no picture, no token
+
+
+def _by_header(door: Door, secret: str, app: FastAPI) -> None:
+    import chainlit as cl
+
+    @cl.header_auth_callback
+    async def who(headers: Headers) -> cl.User | None:
+        name = door.name_in(headers)  # ThroughProxy has let in nothing else
+        return cl.User(identifier=name, display_name=name) if name else None
+
+    if app.middleware_stack is None:
+        app.add_middleware(ThroughProxy, door=door, sign_in=token_cookie)
+
+
+def token_cookie(rater: str, display_name: str = "") -> dict[str, str]:
+    """Return the cookie that Chainlit's own login would set for a rater."""
+    from chainlit import User
+    from chainlit.auth import create_jwt
+    from chainlit.auth.cookie import _auth_cookie_name
+
+    return {_auth_cookie_name: create_jwt(User(identifier=rater, display_name=display_name or rater))}

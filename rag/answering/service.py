@@ -1,0 +1,142 @@
+"""Everything that answering needs, opened once: both roofs, the chat and `python -m rag ask`, stand on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+
+from rag.answering.chain import ArmChain, ask_chat_model, build_chain
+from rag.answering.duel import Done, Event, Failed, check_query, run_duel
+from rag.answering.extractive import remember
+from rag.answering.llm import Answerer, build_chat_model, build_extractive
+from rag.answering.prompt import DONT_KNOW
+from rag.answering.query_rewrite import Standalone, Turn, build_standalone
+from rag.answering.token_counter import TokenCounter
+from rag.errors import BadQuery, StoreFailed
+from rag.indexing.maintenance import Upkeep
+from rag.indexing.update import load_corpus
+from rag.indexing.uploads import Intake
+from rag.models.arms import Arms, Served
+from rag.models.embedder import load_embedder
+from rag.models.weights import BUILTIN
+from rag.records import ARMS, Arm, Hit, Side
+from rag.retrieval.search import build_way, retrieve
+from rag.settings import EXTRACTIVE, Settings
+from rag.store.filters import EVERYWHERE, Only, split_filter, why_nothing
+from rag.store.store import Store, open_store
+
+
+def open_serving(settings: Settings) -> Serving:
+    """Open tables, models and answerer. Takes seconds. Raises NotIndexed, BadModel or StoreFailed."""
+    store = open_store(settings.lancedb)
+    return Serving(settings, store, Arms(settings, store, load_corpus(settings)))
+
+
+class Serving:
+    """What answers questions now. One for a process; every method may be called from any thread."""
+
+    def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
+        self.settings, self.store, self.arms = settings, store, arms
+        self.corpus = arms.corpus
+        self.intake = Intake(settings, store, arms)
+        self.upkeep = Upkeep(store, arms, self.corpus.id)
+        self.way = build_way(settings)
+        self.answerer = settings.answerer
+        self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
+        if self._counter and not self._counter.is_exact:
+            self._counter.fetch()
+        self._answerer = self._build_answerer()
+        self._standalone = build_standalone(settings)
+
+    def served(self, arm: Arm) -> Served:
+        """Return the model and table that serve an arm now."""
+        return self.arms.current(arm)
+
+    def notes(self) -> list[str]:
+        """Return what does not work as well as it could, in words for the user; empty where all is well."""
+        notes = []
+        if self.arms.trouble:
+            notes.append(self.arms.trouble)
+        notes += self.upkeep.notes()
+        if self.served("base").embedder.query_fingerprint == self.served("tuned").embedder.query_fingerprint:
+            notes.append(
+                "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."
+            )
+        if self._counter and not self._counter.is_exact:
+            notes.append("Tokens are estimated, not counted: tiktoken's file is not in the cache.")
+        return notes
+
+    def ranks(self, arm: Arm, query: str, n: int) -> dict[str, int]:
+        """Return chunk id -> rank of an arm's n nearest chunks to a query, by its embeddings alone."""
+        served = self.served(arm)
+        (vector,) = served.embedder.embed_queries([query])
+        return {hit.chunk.id: hit.rank for hit in self.store.search(served.table, vector, n)}
+
+    def refresh(self) -> bool:
+        """Follow the registry: load what was promoted or rolled back; return whether an arm's model changed."""
+        return self.arms.refresh()
+
+    def scope(self, text: str) -> tuple[str, Only]:
+        """Return what was typed as the query and the documents that it is asked of. Raises BadQuery.
+
+        The filter is no part of the query, which is stored and trains.
+        """
+        query, only = split_filter(check_query(text))
+        if reason := why_nothing(only, self.store.document_dates(self.corpus.id)) if only else "":
+            raise BadQuery(reason)
+        return check_query(query), only
+
+    async def ask(
+        self, query: str, *, sides: Mapping[Arm, Side], duel_id: str, only: Only = EVERYWHERE
+    ) -> AsyncGenerator[Event, None]:
+        """Yield a duel's events. Each answer is in table `answers` before its Done is yielded, so it can be rated.
+
+        Use it within contextlib.aclosing: closing it cancels both arms. Raises BadQuery.
+        """
+        chains = {arm: self._chain(arm, only) for arm in ARMS}
+        timeout = self.settings.answer_timeout
+        async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
+            async for event in events:
+                yield await self._keep(event) if isinstance(event, Done) else event
+
+    async def standalone(self, query: str, former: Sequence[Turn]) -> Standalone:
+        """Return the one query that both arms are asked for what was typed after former turns. Never raises."""
+        return await self._standalone(query, former)
+
+    def close(self) -> None:
+        """Wait for the writes under way."""
+        self.store.close()
+
+    async def _keep(self, event: Done) -> Event:
+        """Store an answer; one that cannot be stored is shown as failed, since nobody could rate it."""
+        try:
+            await asyncio.to_thread(self.store.put_answer, event.answer)
+        except StoreFailed as error:
+            message = f"this answer could not be stored, so it cannot be rated: {error}"
+            return Failed(event.arm, message, event.answer.hits, event.answer.text)
+        return event
+
+    def _chain(self, arm: Arm, only: Only) -> ArmChain:
+        """Build an arm's chain around what serves it at this moment: two objects, no work."""
+        served = self.served(arm)
+        # the threshold was fitted on the best cosine of all chunks: where others are shown it would decline too much
+        below = served.abstain_below if self.way.shows_nearest and not only else None
+
+        def find(query: str) -> list[Hit]:
+            return retrieve(self.store, served, query, self.way, only)
+
+        return ArmChain(build_chain(find, self._answerer, below), served.model, self.answerer)
+
+    def _build_answerer(self) -> Answerer:
+        if self._counter:
+            return ask_chat_model(build_chat_model(self.settings), self._counter, self.settings.context_tokens)
+        base = self.served("base").embedder
+        judge = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
+        embed = remember(judge.embed_documents)
+
+        def score(query: str, texts: list[str]) -> list[float]:
+            (vector,) = judge.embed_queries([query])
+            return [float(value) for value in embed(texts) @ vector]
+
+        return build_extractive(score, DONT_KNOW)

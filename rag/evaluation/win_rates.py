@@ -1,0 +1,108 @@
+"""Who won the duels: what raters thought of tuned against base while they could not know which was which.
+
+The idea a reader would miss: most ratings say nothing about that. A thumb after the reveal may be loyalty, a thumb on
+one side only may be politeness, and where both arms showed the same chunks there is nothing to prefer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, cast
+
+from rag.evaluation.intervals import Interval, share_interval
+from rag.records import ARMS, DECIDING, Answer, Arm, Choice, Label, Rating
+
+Winner = Literal["base", "tuned", "tie", "both bad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one rater decided one duel, blind. `model` is what the tuned arm served, `at` the time of the last rating."""
+
+    duel: str
+    rater: str
+    winner: Winner
+    model: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WinRate:
+    """How often tuned won, of the duels that had a winner. Ties and both bad are told beside it, not counted in."""
+
+    won: int
+    lost: int
+    ties: int
+    both_bad: int
+    interval: Interval
+
+    @property
+    def n(self) -> int:
+        """Return how many duels had a winner."""
+        return self.won + self.lost
+
+    def __str__(self) -> str:
+        share = f"{self.interval.mean:.2f} [{self.interval.low:.2f}, {self.interval.high:.2f}]"
+        return f"tuned won {self.won} of {self.n} duels ({share}), {self.ties} ties, {self.both_bad} both bad"
+
+
+def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outcome]:
+    """Return one outcome for each duel and rater that decided it blind, oldest first.
+
+    A preference decides. Without one the thumbs do, if both answers have one: up against down wins, equal is a tie. Of
+    a mind that was changed after the reveal, what it said before counts. A duel counts for nothing where an arm has no
+    answer or both showed the same chunks.
+    """
+    duels: dict[str, dict[Arm, Answer]] = {}
+    for answer in answers:
+        duels.setdefault(answer.duel, {})[answer.arm] = answer
+    telling = {duel: arms for duel, arms in duels.items() if len(arms) == 2 and differ(*arms.values())}
+    duel_of = {answer.id: duel for duel, arms in telling.items() for answer in arms.values()}
+    said: dict[tuple[str, str], list[Rating]] = {}
+    for rating in ratings:
+        duel = rating.answer_id if rating.kind == "preference" else duel_of.get(rating.answer_id, "")
+        if rating.kind in DECIDING and duel in telling and (word := _unbiased(rating)):
+            said.setdefault((duel, rating.rater), []).append(word)
+    found = [_outcome(duel, rater, telling[duel], mine) for (duel, rater), mine in said.items()]
+    return sorted((each for each in found if each), key=lambda each: (each.at, each.duel, each.rater))
+
+
+def win_rate(found: Iterable[Outcome], model: str, since: datetime | None = None) -> WinRate:
+    """Return how often a model won against base; `since` leaves out what was decided before that moment."""
+    winners = [each.winner for each in found if each.model == model and (since is None or each.at >= since)]
+    return count(winners)
+
+
+def count(winners: Sequence[Winner]) -> WinRate:
+    """Return the win rate that these duels come to."""
+    won, lost = winners.count("tuned"), winners.count("base")
+    return WinRate(won, lost, winners.count("tie"), winners.count("both bad"), share_interval(won, won + lost))
+
+
+def differ(one: Answer, other: Answer) -> bool:
+    """Return whether two answers were written from different chunks; their order alone decides nothing."""
+    return {hit.chunk.id for hit in one.hits} != {hit.chunk.id for hit in other.hits}
+
+
+def _unbiased(rating: Rating) -> Rating | None:
+    """Return a rating as it stood before the reveal, None where it did not."""
+    if rating.blind:
+        return rating
+    if rating.kind == "preference":
+        return replace(rating, choice=cast(Choice, rating.first)) if rating.first else None
+    return replace(rating, value=cast(Label, int(rating.first))) if rating.first else None
+
+
+def _outcome(duel: str, rater: str, arms: Mapping[Arm, Answer], ratings: Sequence[Rating]) -> Outcome | None:
+    model = arms["tuned"].model
+    for rating in ratings:
+        if rating.kind == "preference" and rating.choice:
+            return Outcome(duel, rater, rating.choice, model, rating.at)
+    thumbs = {rating.answer_id: rating for rating in ratings if rating.kind == "answer" and rating.value}
+    if len(thumbs) < len(arms):
+        return None
+    base, tuned = (thumbs[arms[arm].id].value for arm in ARMS)
+    winner: Winner = "tuned" if tuned > base else "base" if base > tuned else "tie"
+    return Outcome(duel, rater, winner, model, max(rating.at for rating in thumbs.values()))

@@ -1,0 +1,11 @@
+"""Ratings -> labels -> pairs; review queue; import and export.
+
+ratings         store a rating and derive its labels
+review_queue    what is worth a second look, most informative first
+suggestions     unrated questions on which the arms disagree most
+chunk_matching  match a stored label to a chunk of the current index, by id or text
+import_export   labels in and out
+jsonl           labels as JSON Lines
+beir            labels as a BEIR folder
+label_files     read and write label files, all or nothing
+"""

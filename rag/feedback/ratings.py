@@ -1,0 +1,253 @@
+"""A rating -> table `ratings` -> rows of `training_pairs`.
+
+What a thumb credits: the chunks that an up-voted answer drew on are positives, and the best-ranked chunk that was shown
+and not used is its negative. Crediting every shown chunk was measured to make the model worse, crediting the used ones
+alone to teach little, because the model ranks those first already (docs/concepts/hard-negatives.md). One thumb is
+shared among the chunks that an answer drew on, since it does not say which of them earned it. A mark on a source and a
+taught passage say it outright.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from rag.answering.prompt import supported_numbers
+from rag.errors import BadRating
+from rag.records import (
+    CHOICES,
+    DECIDING,
+    REASONS,
+    Answer,
+    Choice,
+    Chunk,
+    Hit,
+    Label,
+    LabelledPair,
+    Rating,
+    Reason,
+    content_id,
+    normalise_query,
+)
+from rag.store.store import Store
+
+VALUES: tuple[Label, ...] = (-1, 0, 1)
+BLAMES_THE_WRITER: frozenset[Reason] = frozenset({"not in the documents", "made up"})  # the retriever is not to blame
+FALL = 0.5  # of the credit from one used chunk to the next; of four, the first held the answer in 58% of cases, then
+# 19, 13 and 9 (docs/log.md): an answer opens with what answers best
+MARK_WEIGHT = 2.0  # somebody read that very passage: twice what an answer's thumb says of each chunk it cited
+TAUGHT_WEIGHT = 3.0  # somebody looked for it: it is right, and no retriever had shown it
+TAUGHT = "taught:"  # before a query's id, where a rating has its answer's id: each query has rows of its own
+
+
+def rate_answer(
+    store: Store,
+    *,
+    rater: str,
+    answer_id: str,
+    value: Label,
+    blind: bool,
+    reason: Reason = "",
+    comment: str = "",
+    at: datetime | None = None,
+) -> Rating:
+    """Store what a rater says of an answer (+1, -1, or 0 to withdraw) and what follows from it; return the rating.
+
+    When this returns, the rating is stored. Saying the same twice, or changing one's mind, leaves one row. Raises
+    BadRating for an unknown answer, value or reason, StoreFailed where nothing could be written.
+    """
+    if reason not in REASONS:
+        raise BadRating(f"{reason!r} is no reason: give one of {', '.join(filter(None, REASONS))}")
+    answer = _stored_answer(store, answer_id, value)
+    rating = Rating(rater, answer_id, value, blind, at or datetime.now(UTC), reason=reason, comment=comment)
+    return _keep(store, rating, derive_labels(rating, answer))
+
+
+def mark_source(
+    store: Store, *, rater: str, answer_id: str, rank: int, value: Label, blind: bool, at: datetime | None = None
+) -> Rating:
+    """Store that a rater found the source at this rank (from 1) relevant (+1), not relevant (-1), or 0 to withdraw.
+
+    Raises BadRating for an unknown answer, value or rank, StoreFailed where nothing could be written.
+    """
+    answer = _stored_answer(store, answer_id, value)
+    hit = next((hit for hit in answer.hits if hit.rank == rank), None)
+    if hit is None:
+        raise BadRating(f"rank {rank} is no source of this answer: it has {len(answer.hits)}")
+    rating = Rating(
+        rater, answer_id, value, blind, at or datetime.now(UTC), "source", chunk_id=hit.chunk.id, query=answer.query
+    )
+    return _keep(store, rating, derive_labels(rating, answer))
+
+
+def teach(
+    store: Store, *, rater: str, query: str, chunk: Chunk, value: Label = 1, at: datetime | None = None
+) -> Rating:
+    """Store that a rater looked for the passage that answers a query, and found it in this chunk; 0 withdraws.
+
+    Raises BadRating for an empty query or an unknown value, StoreFailed where nothing could be written.
+    """
+    if value not in VALUES or not normalise_query(query):
+        raise BadRating(f"{value!r} for {query!r} teaches nothing: give a query and 1, or 0 to withdraw")
+    target = TAUGHT + content_id(normalise_query(query))
+    moment = at or datetime.now(UTC)
+    rating = Rating(
+        rater, target, value, False, moment, "taught", chunk_id=chunk.id, query=query.strip(), text=chunk.text
+    )
+    return _keep(store, rating, derive_labels(rating, None))
+
+
+def prefer(
+    store: Store, *, rater: str, duel_id: str, choice: Choice, blind: bool, at: datetime | None = None
+) -> Rating:
+    """Store which arm's answer a rater prefers in a duel; "" withdraws. It makes no pair: it says nothing of a chunk.
+
+    Raises BadRating for an unknown choice, StoreFailed where nothing could be written.
+    """
+    if choice not in CHOICES:
+        raise BadRating(f"{choice!r} is no preference: give one of {', '.join(filter(None, CHOICES))}")
+    value: Label = 1 if choice else 0
+    return _keep(store, Rating(rater, duel_id, value, blind, at or datetime.now(UTC), "preference", choice=choice), [])
+
+
+def repair(store: Store) -> int:
+    """Derive all rows of `training_pairs` that ratings imply, write those that are missing or differ, return how many.
+
+    A crash between the two writes of a rating leaves it without its pairs; training starts with this.
+    """
+    ratings = store.ratings()
+    answers = {answer.id: answer for answer in store.answers(rating.answer_id for rating in ratings)}
+    implied = [label for rating in ratings for label in derive_labels(rating, answers.get(rating.answer_id))]
+    stored = {label.id: _what_it_says(label) for label in store.labels()}
+    lacking = [label for label in implied if stored.get(label.id) != _what_it_says(label)]
+    store.put_labels(lacking)
+    return len(lacking)
+
+
+def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
+    """Return the rows that a rating makes: one for each hit of a rated answer, one for a mark or a taught passage.
+
+    The rows of a target always have the same keys, so a changed rating overwrites all that the former one said. A
+    rating of an answer that is not stored makes none.
+    """
+    if rating.kind == "taught":
+        return [_taught(rating)]
+    if answer is None or rating.kind == "preference":
+        return []
+    if rating.kind == "source":
+        marked = [hit for hit in answer.hits if hit.chunk.id == rating.chunk_id]
+        return [_row(rating, answer, hit, rating.value, True, MARK_WEIGHT) for hit in marked]
+    used = supported_numbers(answer.text, answer.hits)
+    labels, credit = _thumb_labels(rating, answer, used), _shares(used) if rating.value == 1 else {}
+    return [
+        _row(rating, answer, hit, labels.get(hit.rank, 0), hit.rank in answer.cited, credit.get(hit.rank, 1.0))
+        for hit in answer.hits
+    ]
+
+
+def to_teach(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> list[str]:
+    """Return the queries whose answers were voted down and for which nobody knows a right chunk, latest first.
+
+    They make no pair: it takes a person who looks for the passage that answers them.
+    """
+    down: dict[str, tuple[datetime, str]] = {}
+    solved: set[str] = set()
+    for rating in ratings:
+        answer = answers.get(rating.answer_id)
+        query = rating.query or (answer.query if answer else "")
+        key = normalise_query(query)
+        if any(label.label == 1 for label in derive_labels(rating, answer)):
+            solved.add(key)
+        elif rating.kind == "answer" and rating.value == -1:
+            down[key] = max(down.get(key, (rating.at, query)), (rating.at, query))
+    return [
+        query for key, (_, query) in sorted(down.items(), key=lambda item: item[1], reverse=True) if key not in solved
+    ]
+
+
+def _stored_answer(store: Store, answer_id: str, value: Label) -> Answer:
+    if value not in VALUES:
+        raise BadRating(f"{value!r} is no rating: give 1, -1, or 0 to withdraw")
+    answer = store.get_answer(answer_id)
+    if answer is None:
+        raise BadRating(f"answer {answer_id!r} is not stored here: ask the question again, then rate")
+    return answer
+
+
+def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Rating:
+    """Write a rating, the truth, and then what follows from it.
+
+    A mind that is changed after the reveal takes nothing back of what was said blind; who withdraws it, does.
+    """
+    if rating.kind in DECIDING and not rating.blind and (rating.value or rating.choice):
+        rating = replace(rating, first=_said_blind(store.rating(rating.id)))
+    store.put_ratings([rating])
+    store.put_labels(labels)
+    return rating
+
+
+def _said_blind(former: Rating | None) -> str:
+    """Return what a rating that is being replaced said before the reveal, "" where it said nothing then."""
+    if former is None or not former.blind:
+        return former.first if former else ""
+    return former.choice or (str(former.value) if former.value else "")
+
+
+def _what_it_says(label: LabelledPair) -> tuple[Label, datetime, float]:
+    """Return what of a row may differ from what its rating implies; an earlier release weighed thumbs differently."""
+    return label.label, label.at, round(label.weight, 4)  # the table keeps 7 digits
+
+
+def _shares(used: Sequence[int]) -> dict[int, float]:
+    """Return rank -> share of one thumb up, for the ranks that an answer drew on, in the order it did."""
+    raw = [FALL**nth for nth in range(len(used))]
+    return {rank: share / sum(raw) for rank, share in zip(used, raw, strict=True)}
+
+
+def _thumb_labels(rating: Rating, answer: Answer, used: Sequence[int]) -> dict[int, Label]:
+    """Return rank -> label for the hits of which a thumb says something."""
+    if rating.value == -1 and rating.reason in BLAMES_THE_WRITER:
+        return {}
+    labels: dict[int, Label] = dict.fromkeys(used, rating.value)
+    unused = [hit.rank for hit in answer.hits if hit.rank not in answer.cited]
+    if rating.value == 1 and used and unused:
+        labels[min(unused)] = -1
+    return labels
+
+
+def _row(rating: Rating, answer: Answer, hit: Hit, label: Label, cited: bool, weight: float) -> LabelledPair:
+    marked = rating.kind == "source"
+    return LabelledPair(
+        rater=rating.rater,
+        answer_id=f"mark:{answer.id}" if marked else answer.id,
+        query=answer.query,
+        chunk_id=hit.chunk.id,
+        text=hit.chunk.text,
+        label=label,
+        at=rating.at,
+        origin="mark" if marked else "rating",
+        weight=weight,
+        cited=cited,
+        rank=hit.rank,
+        score=hit.score,
+        arm=answer.arm,
+        model=answer.model,
+        side=answer.side,
+        blind=rating.blind,
+        reason=rating.reason,
+    )
+
+
+def _taught(rating: Rating) -> LabelledPair:
+    return LabelledPair(
+        rater=rating.rater,
+        answer_id=rating.answer_id,
+        query=rating.query,
+        chunk_id=rating.chunk_id,
+        text=rating.text,
+        label=rating.value,
+        at=rating.at,
+        origin="taught",
+        weight=TAUGHT_WEIGHT,
+    )

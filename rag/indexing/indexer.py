@@ -1,0 +1,100 @@
+"""What a question needs to be answered at all: the documents indexed for both arms. Wired here for both roofs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Never
+
+from tqdm import tqdm
+
+from rag.indexing.update import (
+    IndexReport,
+    changing_documents,
+    cutting,
+    level_nearest,
+    load_corpus,
+    read_files,
+    update_documents,
+    update_vectors,
+)
+from rag.models.arms import arm_models, arm_precision
+from rag.models.embedder import Embedder, load_embedder
+from rag.settings import Settings
+from rag.store.store import Store, open_store
+
+
+def index(settings: Settings) -> IndexReport:
+    """Bring documents and both arms' tables level with the files, with a progress bar for each step that has work."""
+    with Indexer(settings) as indexer:
+        return indexer.run()
+
+
+class Indexer:
+    """Index runs, one after the other: what is loaded for the first serves the later ones. Use it within `with`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._corpus = load_corpus(settings)
+        self._embedders: dict[str, Embedder] = {}
+
+    def __enter__(self) -> Indexer:
+        self._store = open_store(self._settings.lancedb)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._store.close()
+
+    def run(self) -> IndexReport:
+        """Bring documents and both arms' tables level with the files, as the only one who does."""
+        with changing_documents(self._store):
+            return self._run(self._store)
+
+    def speed_up(self) -> Iterator[str]:
+        """Give tables that have grown large an index, and say of each what it got. Searches go on meanwhile."""
+        for name, reference in dict.fromkeys(arm_models(self._settings, self._corpus.folders_id).values()):
+            embedder = self._embedder(reference)
+            table = self._store.chunk_table(self._corpus.id, embedder.fingerprint)
+            if made := level_nearest(self._store, table, embedder):
+                yield f"search ({name}): {made}"
+
+    def _run(self, store: Store) -> IndexReport:
+        settings, corpus = self._settings, self._corpus
+        models = arm_models(settings, corpus.folders_id).values()
+        references = dict.fromkeys([*(reference for _, reference in models), settings.start_model])
+        embedders = {reference: self._embedder(reference) for reference in references}
+        outcomes = read_files(
+            settings,
+            corpus,
+            store.document_hashes(corpus.id),
+            cutting(settings, embedders[settings.start_model], embedders.values()),
+            lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
+        )
+        report = update_documents(store, corpus, outcomes)
+        for name, reference in models:
+            with tqdm(desc=f"embedding ({name})", unit="chunk", disable=None, leave=False) as bar:
+                update_vectors(store, corpus.id, embedders[reference], partial(_advance, bar))
+        return report
+
+    def _embedder(self, reference: str) -> Embedder:
+        """Return a model as it serves now: what is promoted while a watch goes on may serve in another precision."""
+        precision = arm_precision(self._settings, self._corpus.folders_id)
+        known = self._embedders.get(reference)
+        if known is None or known.precision not in (precision, None):
+            self._embedders[reference] = load_embedder(reference, self._settings, precision)
+        return self._embedders[reference]
+
+
+def told(report: IndexReport) -> str:
+    """Return what an index run came to, in words: one line, and one more for each file that was skipped."""
+    parts = {"added": report.added, "changed": report.changed, "deleted": report.deleted, "unchanged": report.unchanged}
+    line = ", ".join(f"{len(sources)} {what}" for what, sources in parts.items() if sources)
+    if report.is_unchanged:
+        line = f"unchanged, {len(report.unchanged)} documents"
+    skipped = [f"skipped {skipped.source!r}: {skipped.reason}" for skipped in report.skipped]
+    return "\n".join([f"index: {line}", *skipped])
+
+
+def _advance(bar: tqdm[Never], done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done)

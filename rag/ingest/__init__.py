@@ -1,0 +1,11 @@
+"""Documents folder -> documents -> chunks, with caches.
+
+discovery      find the files of the documents folders, under the names shown to people
+documents      read files into documents cut into chunks; a file that fails is skipped and reported
+chunking       split a text into chunks at headings, paragraphs, sentences, lines and words
+table_columns  repeat a table's column names in chunks that start inside the table
+archives       read the files inside zip and tar archives
+web_pages      fetch the pages of a list of URLs, cached for a week
+parse_cache    parsed text by content hash, so that re-chunking parses nothing again
+stat_cache     skip unchanged files by size and mtime, without opening them
+"""

@@ -1,0 +1,76 @@
+"""Slides -> text: one section for each slide, with its tables and with what the speaker notes say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from rag.errors import Unreadable
+from rag.loaders.builder import Draft, Extract, day, good_title, line_of, one_line
+from rag.loaders.office_math import in_slides
+from rag.loaders.safe_zip import office_date, repack
+
+MAX_BYTES = 100_000_000  # of XML; a slide has 10,000
+Shape = Any  # python-pptx tells a shape's kind by questions, not by types
+
+
+def load_pptx(data: bytes) -> Extract:
+    """Read a PowerPoint file. Raises Unreadable."""
+    from pptx import Presentation  # takes a moment, and many folders hold no slides
+
+    clean = repack(data, MAX_BYTES, change=in_slides)
+    draft = Draft()
+    try:
+        presentation = Presentation(clean)
+        for number, slide in enumerate(presentation.slides, 1):
+            _write_slide(draft, number, slide)
+        title = good_title(presentation.core_properties.title) or _first_title(presentation)
+    except Exception as error:  # a damaged file may break it anywhere
+        raise Unreadable(
+            f"it is no PowerPoint file, or damaged ({type(error).__name__}): save it anew as .pptx"
+        ) from error
+    return replace(draft.extract(title), date=day(office_date(clean)))
+
+
+def _write_slide(draft: Draft, number: int, slide: Any) -> None:  # noqa: ANN401
+    title, name = slide.shapes.title, _title(slide)
+    draft.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
+    for shape in _shapes(slide.shapes):
+        if title is not None and shape.shape_id == title.shape_id:
+            continue
+        if getattr(shape, "has_table", False) and shape.has_table:
+            draft.table([[cell.text for cell in row.cells] for row in shape.table.rows])
+        elif shape.has_text_frame:
+            _write_text(draft, shape.text_frame.paragraphs)
+    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
+        notes = slide.notes_slide.notes_text_frame.text.strip()
+        draft.add(f"Notes: {notes}" if notes else "")
+
+
+def _title(slide: Any) -> str:  # noqa: ANN401
+    title = slide.shapes.title
+    return line_of(title.text_frame.text) if title is not None and title.has_text_frame else ""
+
+
+def _first_title(presentation: Any) -> str:  # noqa: ANN401
+    return one_line(next(filter(None, map(_title, presentation.slides)), ""))
+
+
+def _shapes(shapes: Any) -> Iterator[Shape]:  # noqa: ANN401
+    """Yield shapes in their order, those of a group in its place."""
+    for shape in shapes:
+        if hasattr(shape, "shapes"):
+            yield from _shapes(shape.shapes)
+        else:
+            yield shape
+
+
+def _write_text(draft: Draft, paragraphs: Any) -> None:  # noqa: ANN401
+    """Write a box: several paragraphs on a slide are a list, whatever they look like."""
+    lines = [(paragraph.level, " ".join(paragraph.text.split())) for paragraph in paragraphs]
+    lines = [(level, text) for level, text in lines if text]
+    if len(lines) == 1:
+        draft.add(lines[0][1])
+    else:
+        draft.add("\n".join(f"{'  ' * level}- {text}" for level, text in lines), "list")

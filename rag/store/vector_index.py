@@ -1,0 +1,218 @@
+"""Which index a table of vectors gets, by measurement: none while comparing with all is quick, then one that is right.
+
+An index is made beside the searches that go on, measured against exact search, and only then asked: what stands in
+`nearest.json` in the table's folder says how. Where that file is missing, search is exact, whatever index there is.
+
+The ideas a reader would miss. Recall is measured with queries, not with the table's own vectors: those lie amid their
+partitions, and promised 0.99 where real questions had 0.93. Eight words in a row, cut out of a chunk and embedded as a
+query, had the recall of real questions to within 0.01 (docs/log.md). And a partitioned index is good enough only while
+it reads few rows; where it must read many, a graph takes longer to make and less to ask.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+import numpy as np
+from lancedb.index import HnswSq, IvfFlat
+from numpy.typing import NDArray
+
+from rag.store import index_metadata as beside
+
+FACTS = "nearest"
+COLUMN = "vector"
+NAME = "vector_idx"  # what LanceDB calls the index of this column
+EXACT_UP_TO = 10_000  # rows: exact search takes about 9 ms there, an index 3.5; at 100,000 it takes 170 and 6
+ENOUGH = 0.99  # recall@10 that an index must have
+K = 10
+SAMPLE = 200  # queries; with 2,000 neighbours looked for, recall near 0.99 is known to within 0.005
+QUERY_WORDS = 8
+QUERY_CHARS = 40  # as long as eight English words: cut where no blanks part words, as in Chinese, Japanese and Thai
+WORD_CHARS = 15  # a blank comes more often where blanks part words: every six characters in English, eight in German
+PROBES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+MOST_ROWS = 70_000  # that a partitioned index may read for a query: 10 ms; a graph of a million takes over 20 minutes
+EFS = (128, 256, 512)  # candidates of the graph; they are compared again by their full vectors
+REFINE = 3
+FRESH = 2_000  # rows that may lie outside the index: they are compared one by one, in 2 ms
+GROWN = 2.0  # times as many rows: partitions are drawn anew, or an index that failed gets another chance
+TRIES = 10  # to add an index while others write
+KEEP = timedelta(minutes=10)  # as rag.store.lance does
+
+Vectors = NDArray[np.float32]
+Kind = Literal["exact", "IVF_FLAT", "HNSW_SQ"]
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """How a table is searched. `recall` was measured with `queries` at `rows` rows; `uuid` names the index.
+
+    kind "exact" is a table whose index was not good enough: `recall` says how good it was.
+    """
+
+    kind: Kind
+    uuid: str
+    rows: int
+    recall: float
+    queries: int
+    probes: int = 1
+    ef: int = 0
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        if self.kind == "exact":
+            return f"exact search: an index found only {self.recall:.1%} of the nearest passages"
+        return f"{self.kind} on {self.rows:,} chunks, recall@{K} {self.recall:.3f} on {self.queries} queries"
+
+
+def known(table: Any) -> Nearest | None:  # noqa: ANN401  # lancedb ships no types
+    """Return how a table is searched, None where it is exactly."""
+    facts = beside.read(table, FACTS)
+    try:
+        return Nearest(**facts) if facts else None
+    except TypeError:  # written by another version
+        return None
+
+
+def narrowed(search: Any, nearest: Nearest | None, *, filtered: bool = False) -> Any:  # noqa: ANN401
+    """Return a vector search that asks the index as it was measured, or all rows.
+
+    One with a filter is always exact: of the nearest among 1% of the rows an index found 39 to 82%.
+    """
+    if nearest is None or nearest.kind == "exact" or filtered:
+        return search.bypass_vector_index()
+    search = search.nprobes(nearest.probes)
+    return search.ef(nearest.ef).refine_factor(REFINE) if nearest.kind == "HNSW_SQ" else search
+
+
+def is_due(table: Any) -> bool:  # noqa: ANN401
+    """Return whether `level` would have something to do."""
+    rows = table.count_rows()
+    nearest = known(table)
+    if nearest and rows < GROWN * nearest.rows:
+        return nearest.kind != "exact" and (nearest.uuid != _uuid(table) or _outside(table) > FRESH)
+    return bool(rows > EXACT_UP_TO)
+
+
+def sample(table: Any) -> list[str]:  # noqa: ANN401
+    """Return queries to measure with: a few words in a row, cut out of chunks all over the table."""
+    draw, rows = random.Random(0), table.count_rows()
+    chosen = sorted(draw.sample(range(rows), min(rows, SAMPLE)))
+    texts = table.take_offsets(chosen).select(["text"]).to_arrow()["text"].to_pylist() if chosen else []
+    return [piece for text in texts if (piece := _piece(text, draw))]
+
+
+def level(table: Any, queries: Vectors) -> Nearest | None:  # noqa: ANN401
+    """Give a table the index it is due, or fold its new rows into the one it has; return what serves now.
+
+    Takes seconds to minutes, while others search and write. `queries` are those of `sample`, embedded.
+    """
+    if not is_due(table):
+        return known(table)
+    before, rows = known(table), table.count_rows()
+    if before and rows < GROWN * before.rows:
+        table.optimize(cleanup_older_than=KEEP)
+        found = _first_enough(table, queries, _settings(before.kind, before.rows))
+        if found and found.recall >= ENOUGH:
+            return _kept(table, replace(found, rows=before.rows))
+    return _made(table, queries, rows)
+
+
+def _made(table: Any, queries: Vectors, rows: int) -> Nearest:  # noqa: ANN401
+    """Make the first index that finds enough, partitions before graphs; where none does, keep none."""
+    best: Nearest | None = None
+    for kind in ("IVF_FLAT", "HNSW_SQ"):
+        beside.forget(table, FACTS)  # until it is measured, search is exact
+        _create(table, _config(kind, rows))
+        found = _first_enough(table, queries, _settings(kind, rows))
+        if found and found.recall >= ENOUGH:
+            return _kept(table, found)
+        best = max(filter(None, (best, found)), key=lambda each: each.recall, default=None)
+    table.drop_index(NAME)
+    return _kept(table, Nearest("exact", "", rows, best.recall if best else 0.0, len(queries)))
+
+
+def _partitions(rows: int) -> int:
+    return max(1, math.isqrt(rows))
+
+
+def _config(kind: str, rows: int) -> Any:  # noqa: ANN401
+    if kind == "IVF_FLAT":  # k-means on 64 rows per partition in 20 rounds: as good here as on 256 in 50
+        return IvfFlat(distance_type="cosine", num_partitions=_partitions(rows), sample_rate=64, max_iterations=20)
+    return HnswSq(distance_type="cosine", num_partitions=1)
+
+
+def _settings(kind: str, rows: int) -> Iterator[Nearest]:
+    """Yield what may be asked of an index of this kind, the least first."""
+    if kind == "IVF_FLAT":
+        for probes in PROBES:
+            if probes < _partitions(rows) and probes * rows <= MOST_ROWS * _partitions(rows):
+                yield Nearest("IVF_FLAT", "", rows, 0.0, 0, probes=probes)
+    else:
+        yield from (Nearest("HNSW_SQ", "", rows, 0.0, 0, ef=ef) for ef in EFS)
+
+
+def _first_enough(table: Any, queries: Vectors, settings: Iterator[Nearest]) -> Nearest | None:  # noqa: ANN401
+    """Return the least that finds enough, measured; else the most; None where there is nothing to ask."""
+    truth, found = _neighbours(table, queries, None), None
+    for setting in settings:
+        got = _neighbours(table, queries, setting)
+        shares = [len(right & ids) / len(right) for right, ids in zip(truth, got, strict=True) if right]
+        recall = float(np.mean(shares)) if shares else 0.0
+        found = replace(setting, uuid=_uuid(table), recall=recall, queries=len(shares))
+        if recall >= ENOUGH:
+            break
+    return found
+
+
+def _neighbours(table: Any, queries: Vectors, nearest: Nearest | None) -> list[set[str]]:  # noqa: ANN401
+    """Return the ids of each query's K nearest rows. Many at once: 200 exact ones take as long as four of them."""
+    found: list[set[str]] = [set() for _ in queries]
+    if not len(queries):
+        return found
+    search = table.search(queries).distance_type("cosine").select(["id", "_distance"]).limit(K)
+    for row in narrowed(search, nearest).to_list():
+        found[row.get("query_index", 0)].add(row["id"])
+    return found
+
+
+def _kept(table: Any, nearest: Nearest) -> Nearest:  # noqa: ANN401
+    beside.write(table, FACTS, asdict(nearest))
+    return nearest
+
+
+def _create(table: Any, config: Any) -> None:  # noqa: ANN401
+    for left in reversed(range(TRIES)):
+        try:
+            table.create_index(COLUMN, config=config, replace=True, name=NAME)
+            return
+        except RuntimeError as error:
+            if "commit conflict" not in str(error) or not left:
+                raise
+
+
+def _index(table: Any) -> Any:  # noqa: ANN401
+    return next((index for index in table.list_indices() if index.columns == [COLUMN]), None)
+
+
+def _uuid(table: Any) -> str:  # noqa: ANN401
+    index = _index(table)
+    return str(index.index_uuid) if index else ""
+
+
+def _outside(table: Any) -> int:  # noqa: ANN401
+    index = _index(table)
+    return int(index.num_unindexed_rows) if index else 0
+
+
+def _piece(text: str, draw: random.Random) -> str:
+    words = text.split()
+    if len(text) > WORD_CHARS * len(words):
+        start = draw.randrange(max(1, len(text) - QUERY_CHARS + 1))
+        return " ".join(text[start : start + QUERY_CHARS].split())
+    start = draw.randrange(max(1, len(words) - QUERY_WORDS + 1))
+    return " ".join(words[start : start + QUERY_WORDS])

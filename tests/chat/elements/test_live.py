@@ -1,0 +1,119 @@
+"""A card on screen: whole snapshots to every tab, and never the last one lost."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+
+import pytest
+from chainlit.element import ElementDict
+
+from chat.elements.live import LiveCard
+from chat.session.context import Room
+from fakes import make_answer, make_hits
+from rag.answering.duel import Done, Token
+from rag.errors import BadRating, StoreFailed
+
+
+class Tab:
+    """A browser tab: remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.got: list[ElementDict] = []
+        self.news = asyncio.Event()
+
+    async def send_element(self, element_dict: ElementDict) -> None:
+        self.got.append(copy.deepcopy(element_dict))
+        self.news.set()
+
+    def text(self) -> str:
+        props = self.got[-1]["props"]
+        assert props
+        return str(props["sides"][0]["text"])
+
+
+class Disk:
+    """Keeps what is saved, or is full."""
+
+    def __init__(self, full: bool = False) -> None:
+        self.saved: list[ElementDict] = []
+        self.full = full
+
+    async def save(self, element: ElementDict) -> None:
+        if self.full:
+            raise StoreFailed("the disk is full")
+        self.saved.append(copy.deepcopy(element))
+
+
+async def test_every_tab_that_watches_is_sent_the_whole_card() -> None:
+    live, tabs = LiveCard(Disk().save, "t1", "m1"), [Tab(), Tab()]
+    for name, tab in zip("ab", tabs, strict=True):
+        live.watch(name, tab)
+    live.card.take("A", Token("base", "Hello"))
+    await live.show()
+    for tab in tabs:
+        (element,) = tab.got
+        assert (element["id"], element["forId"], element["threadId"], element["name"]) == (
+            live.id,
+            "m1",
+            "t1",
+            "Compare",
+        )
+        assert tab.text().startswith("Hello")
+
+
+async def test_many_tokens_become_few_snapshots_and_the_last_one_is_whole() -> None:
+    live, tab = LiveCard(Disk().save, "t1", "m1"), Tab()
+    live.watch("a", tab)
+    async with asyncio.timeout(10), live.snapshots():
+        for number in range(200):
+            live.card.take("A", Token("base", f"{number} "))
+            live.touch()
+            await asyncio.sleep(0)
+        while not tab.got or "199" not in tab.text():
+            tab.news.clear()
+            await tab.news.wait()
+    assert len(tab.got) <= 3
+
+
+async def test_nothing_is_sent_after_the_snapshots_have_ended() -> None:
+    live, tab = LiveCard(Disk().save, "t1", "m1"), Tab()
+    live.watch("a", tab)
+    async with live.snapshots():
+        pass
+    live.touch()
+    await asyncio.sleep(0)
+    assert tab.got == []
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_card_that_cannot_be_kept_says_so_and_stops_saying_so_once_it_is() -> None:
+    disk = Disk(full=True)
+    live = LiveCard(disk.save, "t1", "m1")
+    await live.keep()
+    assert "the disk is full" in live.card.props["trouble"]
+    disk.full = False
+    await live.keep()
+    assert live.card.props["trouble"] == ""
+    assert len(disk.saved) == 1
+
+
+def test_a_room_finds_the_card_of_an_answer_and_refuses_one_that_is_not_there() -> None:
+    room, live = Room(), LiveCard(Disk().save, "t1", "m1")
+    room.elements.append(live)
+    with pytest.raises(BadRating, match="reload"):
+        room.card_with("answer-1")
+    live.card.take("B", Done("base", make_answer(make_hits("one"), id="answer-1")))
+    assert room.card_with("answer-1") is live
+    with pytest.raises(BadRating):
+        room.card_with("")
+
+
+async def test_a_room_is_busy_while_its_duel_runs() -> None:
+    room, gate = Room(), asyncio.Event()
+    assert not room.is_busy
+    room.task = asyncio.create_task(gate.wait())
+    assert room.is_busy
+    gate.set()
+    await room.task
+    assert not room.is_busy

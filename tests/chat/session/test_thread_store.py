@@ -1,0 +1,306 @@
+"""Threads, cards and their owners survive the process, and nobody reads another's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from chainlit.element import ElementDict
+from chainlit.types import Pagination, ThreadFilter
+from chainlit.user import User
+
+from chat.session.thread_store import LEAVE, NAME_LENGTH, History, make_tables, shorten
+from rag.errors import StoreFailed
+
+
+@pytest.fixture
+async def history(tmp_path: Path) -> AsyncIterator[History]:
+    history = History(tmp_path / "home" / "chat.db")
+    yield history
+    await history.close()
+
+
+async def new_user(history: History, name: str) -> str:
+    user = await history.create_user(User(identifier=name))
+    assert user
+    return user.id
+
+
+async def new_thread(history: History, user_id: str, question: str, minute: int = 0) -> str:
+    thread_id = str(uuid4())
+    await history.update_thread(thread_id, name=question, user_id=user_id)
+    await history.execute_sql(
+        'INSERT INTO steps (id, name, type, "threadId", streaming, output, "createdAt")'
+        " VALUES (:id, 'You', 'user_message', :thread, 0, :output, :at)",
+        {"id": str(uuid4()), "thread": thread_id, "output": question, "at": f"2026-01-01T00:{minute:02}:00Z"},
+    )
+    return thread_id
+
+
+def card(thread_id: str, text: str, element_id: str = "e1") -> ElementDict:
+    return {
+        "id": element_id,
+        "threadId": thread_id,
+        "type": "custom",
+        "name": "Compare",
+        "display": "inline",
+        "forId": "m1",
+        "mime": "application/json",
+        "props": {"text": text, "sides": ["A", "B"]},
+    }
+
+
+async def test_a_thread_comes_back_with_its_card_as_it_was_last(history: History) -> None:
+    thread_id = await new_thread(history, await new_user(history, "ann"), "Why?")
+    await history.save_element(card(thread_id, "half"))
+    await history.save_element(card(thread_id, "whole"))
+    thread = await history.get_thread(thread_id)
+    assert thread
+    assert thread["userIdentifier"] == "ann"
+    assert [step["output"] for step in thread["steps"]] == ["Why?"]
+    (element,) = thread["elements"] or []
+    assert (element["props"], element["forId"], element["name"]) == (
+        {"text": "whole", "sides": ["A", "B"]},
+        "m1",
+        "Compare",
+    )
+
+
+async def test_what_was_written_is_there_for_the_next_process(tmp_path: Path) -> None:
+    first = History(tmp_path / "chat.db")
+    thread_id = await new_thread(first, await new_user(first, "ann"), "Why?")
+    await first.save_element(card(thread_id, "kept"))
+    await first.close()
+    second = History(tmp_path / "chat.db")
+    thread = await second.get_thread(thread_id)
+    assert thread
+    assert [element["props"] for element in thread["elements"] or []] == [{"text": "kept", "sides": ["A", "B"]}]
+    await second.close()
+
+
+async def test_a_rater_sees_only_own_threads_newest_first(history: History) -> None:
+    ann, bob = await new_user(history, "ann"), await new_user(history, "bob")
+    old = await new_thread(history, ann, "Old?", minute=1)
+    await new_thread(history, bob, "Not mine?", minute=2)
+    new = await new_thread(history, ann, "New?", minute=3)
+    page = await history.list_threads(Pagination(first=10), ThreadFilter(userId=ann))
+    assert [(thread["id"], thread["name"]) for thread in page.data] == [(new, "New?"), (old, "Old?")]
+    assert all(thread["steps"] == thread["elements"] == [] for thread in page.data)
+
+
+async def test_threads_come_in_pages(history: History) -> None:
+    ann = await new_user(history, "ann")
+    ids = [await new_thread(history, ann, f"Number {n}?", minute=n) for n in range(5)]
+    got, cursor = [], None
+    for expected_more in (True, True, False):
+        page = await history.list_threads(Pagination(first=2, cursor=cursor), ThreadFilter(userId=ann))
+        got += [thread["id"] for thread in page.data]
+        assert page.pageInfo.hasNextPage is expected_more
+        cursor = page.pageInfo.endCursor
+    assert got == ids[::-1]
+
+
+async def found(history: History, user_id: str, search: str) -> list[str]:
+    page = await history.list_threads(Pagination(first=10), ThreadFilter(userId=user_id, search=search))
+    return [thread["id"] for thread in page.data]
+
+
+async def new_answer(history: History, thread_id: str, text: str, passage: str = "") -> None:
+    element = card(thread_id, "", f"card-{thread_id}")
+    element["props"] = {"sides": [{"side": "A", "text": text, "sources": [{"text": passage}]}]}
+    await history.save_element(element)
+
+
+async def test_a_page_goes_on_where_the_last_one_ended_though_its_last_thread_was_deleted(history: History) -> None:
+    ann = await new_user(history, "ann")
+    ids = [await new_thread(history, ann, f"Number {n}?", minute=n) for n in range(4)]
+    first = await history.list_threads(Pagination(first=2), ThreadFilter(userId=ann))
+    await history.delete_thread(ids[2])
+    second = await history.list_threads(Pagination(first=2, cursor=first.pageInfo.endCursor), ThreadFilter(userId=ann))
+    assert [thread["id"] for thread in first.data + second.data] == ids[::-1]
+    assert second.pageInfo.hasNextPage is False
+
+
+async def test_threads_are_found_by_what_was_asked_what_was_answered_and_their_name(history: History) -> None:
+    ann = await new_user(history, "ann")
+    bees, slugs = await new_thread(history, ann, "When do BEES swarm?"), await new_thread(history, ann, "Slugs?")
+    await new_answer(history, slugs, "Nematodes keep **beds** clear [1](#passage-1).", passage="a beer trap")
+    await history.update_thread(slugs, name="My garden")
+    assert await found(history, ann, "bees") == [bees]
+    assert await found(history, ann, "nematodes clear [1]") == [slugs]
+    assert await found(history, ann, "garden") == [slugs]
+    assert await found(history, ann, "trap") == []  # a passage is in the documents, and found there
+    assert await found(history, ann, "passage-1") == []
+    assert set(await found(history, ann, " ")) == {slugs, bees}
+
+
+async def test_every_word_of_a_search_must_be_in_the_thread_and_may_be_anywhere_in_it(history: History) -> None:
+    ann = await new_user(history, "ann")
+    bees = await new_thread(history, ann, "When do bees swarm?")
+    await new_answer(history, bees, "In late spring.")
+    assert await found(history, ann, "spring bees") == [bees]
+    assert await found(history, ann, "spring slugs") == []
+
+
+@pytest.mark.parametrize(
+    ("written", "search"),
+    [
+        ("Wie überwintert die Königin?", "KÖNIGIN"),
+        ("Große STRASSE", "straße"),
+        ("Когда роятся Пчёлы?", "пчЁлы"),
+        ("ΟΔΥΣΣΕΥΣ", "οδυσσεύς".replace("ύ", "υ")),
+        ("the ﬁrst frost", "FIRST"),
+        ("K\u006f\u0308nigin", "königin"),
+        (r"key\:value and \[7\]", "key:value [7]"),
+    ],
+)
+async def test_case_and_form_of_a_character_do_not_matter_in_any_script(
+    history: History, written: str, search: str
+) -> None:
+    ann = await new_user(history, "ann")
+    thread_id = await new_thread(history, ann, "?")
+    await new_answer(history, thread_id, written)
+    assert await found(history, ann, search) == [thread_id]
+
+
+@pytest.mark.parametrize("search", ["%", "_", "b%s", "b_es", "*", "' OR 1=1 --", "\\", '"'])
+async def test_what_means_something_in_sql_is_a_character_like_any_other(history: History, search: str) -> None:
+    ann = await new_user(history, "ann")
+    await new_thread(history, ann, "bees")
+    exact = await new_thread(history, ann, f"x{search}x")
+    assert await found(history, ann, search) == [exact]
+
+
+async def test_a_search_sees_an_answer_as_it_was_last_and_nobody_elses(history: History) -> None:
+    ann, bob = await new_user(history, "ann"), await new_user(history, "bob")
+    thread_id = await new_thread(history, ann, "Why?")
+    await new_answer(history, thread_id, "half")
+    assert await found(history, ann, "half") == [thread_id]
+    await new_answer(history, thread_id, "whole")
+    assert await found(history, ann, "half") == []
+    assert await found(history, ann, "whole") == [thread_id]
+    assert await found(history, bob, "whole") == []
+
+
+async def test_a_history_from_before_searches_is_searched_whole(tmp_path: Path) -> None:
+    history = History(tmp_path / "chat.db")
+    ann = await new_user(history, "ann")
+    thread_id = await new_thread(history, ann, "Bees?")
+    await history.execute_sql("DROP TABLE folded", {})
+    await history.close()
+    history = History(tmp_path / "chat.db")
+    assert await found(history, ann, "bees") == [thread_id]
+    await history.close()
+
+
+async def test_a_deleted_thread_takes_its_text_along_and_leaves_the_others(history: History) -> None:
+    ann = await new_user(history, "ann")
+    gone, kept = await new_thread(history, ann, "Why did I ask?"), await new_thread(history, ann, "Kept?")
+    await new_answer(history, gone, "a confidential answer")
+    assert await found(history, ann, "confidential") == [gone]
+    await history.delete_thread(gone)
+    assert await history.get_thread(gone) is None
+    assert await history.get_thread_author(gone) == ""
+    assert await found(history, ann, "") == [kept]
+    for table in ("elements", "steps", "folded"):
+        assert not await history.execute_sql(f'SELECT * FROM {table} WHERE "threadId" = :id', {"id": gone})
+    files = b"".join(file.read_bytes() for file in history.path.parent.glob("chat.db*"))
+    assert b"Kept?" in files
+    assert b"confidential" not in files
+
+
+async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it(history: History) -> None:
+    ann = await new_user(history, "ann")
+    thread_id = await new_thread(history, ann, "Why?")
+    await history.save_element(card(thread_id, "x"))
+    await history.delete_thread(thread_id)
+    with pytest.raises(StoreFailed, match="chat was deleted; your ratings are kept"):
+        await history.save_element(card(thread_id, "voted"))
+    await new_thread_again(history, thread_id, ann)
+    for table in ("elements", "steps", "threads"):
+        assert await history.execute_sql(f"SELECT * FROM {table}", {}) == []
+
+
+async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, object]] = []
+
+    async def tell(event: str, data: object) -> None:
+        told.append((event, data))
+
+    thread_id, kept = await new_thread(history, await new_user(history, "ann"), "Why?"), str(uuid4())
+    shows, does_not = (
+        SimpleNamespace(thread_id=id_, thread_id_to_resume=id_, has_first_interaction=True, emit=tell)
+        for id_ in (thread_id, kept)
+    )
+    monkeypatch.setattr("chat.session.thread_store.ws_sessions_id", {"s1": shows, "s2": does_not})
+    await history.delete_thread(thread_id)
+    assert told == [("window_message", LEAVE)]
+    assert (shows.thread_id == thread_id, shows.has_first_interaction, shows.thread_id_to_resume) == (
+        False,
+        False,
+        None,
+    )
+    assert (does_not.thread_id, does_not.has_first_interaction) == (kept, True)
+
+
+async def new_thread_again(history: History, thread_id: str, user_id: str) -> None:
+    """Write what Chainlit writes of a session that ends, and of a question in it."""
+    await history.update_thread(thread_id, metadata={"id": "session"})
+    await history.update_thread(thread_id, name="Why again?", user_id=user_id)
+    await history.execute_sql(
+        'INSERT INTO steps (id, name, type, "threadId", streaming) VALUES (:id, :name, :id, :thread, 0)'
+        " ON CONFLICT (id) DO UPDATE SET name = :name",
+        {"id": "s9", "name": "You", "thread": thread_id},
+    )
+
+
+@pytest.mark.parametrize("thread_id", ["", "x') UNION SELECT * FROM users --", "../../etc", "0" * 31])
+async def test_a_thread_id_that_is_no_uuid_is_neither_written_nor_looked_up(history: History, thread_id: str) -> None:
+    with pytest.raises(ValueError, match="not a UUID"):
+        await history.update_thread(thread_id, name="Why?")
+    assert await history.get_thread(thread_id) is None
+    assert await history.execute_sql("SELECT * FROM threads", {}) == []
+
+
+async def test_a_thread_is_named_after_its_question_in_one_short_line(history: History) -> None:
+    ann = await new_user(history, "ann")
+    await new_thread(history, ann, "Why\n  " + "on earth " * 20_000)
+    page = await history.list_threads(Pagination(first=1), ThreadFilter(userId=ann))
+    name = page.data[0]["name"]
+    assert name.startswith("Why on earth on earth")
+    assert len(name) <= NAME_LENGTH
+    assert shorten("Why?") == "Why?"
+
+
+async def test_times_are_utc(history: History) -> None:
+    await new_user(history, "ann")
+    (row,) = await history.execute_sql('SELECT "createdAt" FROM users', {})  # type: ignore[misc]
+    written = datetime.fromisoformat(row["createdAt"].removesuffix("Z")).replace(tzinfo=UTC)
+    assert abs(datetime.now(UTC) - written) < timedelta(minutes=5)
+
+
+async def test_a_card_that_cannot_be_stored_is_told_in_one_line(history: History) -> None:
+    with sqlite3.connect(history.path) as connection:
+        connection.execute("DROP TABLE elements")
+    with pytest.raises(StoreFailed, match="cannot be written") as failed:
+        await history.save_element(card(str(uuid4()), "x"))
+    assert "\n" not in str(failed.value)
+
+
+def test_a_history_that_is_no_database_is_told_with_its_path_and_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "chat.db").write_text("not a database, and long enough that SQLite reads its header as text" * 20)
+    with pytest.raises(StoreFailed, match=r"chat\.db.*move the file away"):
+        make_tables(tmp_path / "chat.db")
+
+
+def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises(StoreFailed, match="THUMBTUNE_HOME"):
+        make_tables(tmp_path / "home" / "chat.db")

@@ -1,0 +1,149 @@
+"""The chain streams hits first and then the answer, from an LLM as from the extractive answerer; cut streams fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fakes import endpoint, make_hits, refuse, send_chunk, start_stream, stream
+from rag.answering.chain import ask_chat_model, build_chain
+from rag.answering.llm import build_chat_model, build_extractive, explain
+from rag.answering.prompt import DONT_KNOW
+from rag.errors import AnswerFailed
+from rag.records import Hit
+from rag.settings import Settings
+
+HITS = make_hits("Cats drink milk.", "Dogs eat bones.")
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+def score(query: str, texts: Sequence[str]) -> list[float]:
+    """Score 0.9 for a sentence that shares a word with the query, else 0."""
+    return [0.9 * any(word in text.lower() for word in query.lower().split()) for text in texts]
+
+
+async def collect(chain: Any, query: str = "milk") -> tuple[list[Hit], str]:
+    steps = [step async for step in chain.astream(query)]
+    assert "hits" in steps[0]
+    return steps[0]["hits"], "".join(step.get("answer", "") for step in steps)
+
+
+def chain_to(settings: Settings, url: str, abstain_below: float | None = None) -> Any:
+    served = settings.model_copy(
+        update={"openai_base_url": url, "llm": "openai:fake", "llm_retries": 0, "llm_timeout": 5}
+    )
+    answerer = ask_chat_model(build_chat_model(served), words, 1_000)
+    return build_chain(lambda query: list(HITS), answerer, abstain_below)
+
+
+async def test_an_llm_streams_through_the_chain_and_sees_the_passages(settings: Settings) -> None:
+    with endpoint(stream("Milk", " [1].")) as (url, requests):
+        hits, text = await collect(chain_to(settings, url))
+    assert (hits, text) == (list(HITS), "Milk [1].")
+    assert "Cats drink milk." in str(requests[0]["messages"])
+    assert requests[0]["model"] == "fake"
+
+
+async def test_a_stream_that_ends_without_a_finish_reason_is_an_error(settings: Settings) -> None:
+    with (
+        endpoint(stream("Half an", finish=None, done=False)) as (url, _),
+        pytest.raises(AnswerFailed, match="broke off"),
+    ):
+        await collect(chain_to(settings, url))
+
+
+async def test_a_filtered_answer_is_an_error(settings: Settings) -> None:
+    with endpoint(stream("Half", finish="content_filter")) as (url, _), pytest.raises(AnswerFailed, match="filter"):
+        await collect(chain_to(settings, url))
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (refuse(401), "check OPENAI_API_KEY"),
+        (refuse(404), "check THUMBTUNE_LLM"),
+        (refuse(429), "rate or spending limit"),
+        (refuse(400), "refused the request"),
+        (refuse(500), "the endpoint failed"),
+        (refuse(503), "the endpoint failed"),
+    ],
+)
+async def test_what_an_endpoint_says_is_put_into_words_without_its_secrets(
+    settings: Settings, reply: Any, words: str
+) -> None:
+    with endpoint(reply) as (url, _), pytest.raises(Exception) as caught:  # noqa: PT011  # whatever the client raises
+        await collect(chain_to(settings, url))
+    told = explain(caught.value)
+    assert told is not None
+    assert words in told
+    assert "sk-secret" not in told
+
+
+async def test_an_endpoint_that_is_down_is_put_into_words(settings: Settings) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        await collect(chain_to(settings, "http://127.0.0.1:9/v1"))
+    assert "is it running" in str(explain(caught.value))
+
+
+async def test_a_broken_stream_is_put_into_words(settings: Settings) -> None:
+    def reply(handler: Any, body: Any) -> None:
+        start_stream(handler)
+        send_chunk(handler, {"delta": {"content": "Half"}, "finish_reason": None})
+        handler.wfile.write(b"data: {not json\n\n")
+
+    with endpoint(reply) as (url, _), pytest.raises(Exception) as caught:  # noqa: PT011
+        await collect(chain_to(settings, url))
+    assert "broken stream" in str(explain(caught.value))
+
+
+def test_what_nobody_foresaw_has_no_words() -> None:
+    assert explain(ZeroDivisionError()) is None
+
+
+async def test_the_extractive_answerer_quotes_with_citations() -> None:
+    chain = build_chain(lambda query: list(HITS), build_extractive(score, DONT_KNOW))
+    assert await collect(chain) == (list(HITS), "Cats drink milk. [1]")
+
+
+async def test_the_extractive_answerer_says_when_it_does_not_know() -> None:
+    chain = build_chain(lambda query: list(HITS), build_extractive(score, DONT_KNOW))
+    assert (await collect(chain, "parrots"))[1] == DONT_KNOW
+    nothing = build_chain(lambda query: [], build_extractive(score, DONT_KNOW))
+    assert (await collect(nothing))[1] == DONT_KNOW
+
+
+async def test_where_no_hit_is_near_enough_the_answer_is_an_abstention_and_no_llm_is_asked(settings: Settings) -> None:
+    with endpoint(stream("Milk", " [1].")) as (url, requests):
+        chain = chain_to(settings, url, abstain_below=0.91)  # the best hit has 0.9
+        assert await collect(chain) == (list(HITS), DONT_KNOW)
+        assert requests == []
+
+
+async def test_where_one_hit_is_near_enough_the_llm_streams_as_ever(settings: Settings) -> None:
+    with endpoint(stream("Milk", " [1].")) as (url, _):
+        chain = chain_to(settings, url, abstain_below=0.9)
+        tokens = [step["answer"] async for step in chain.astream("milk") if step.get("answer")]
+    assert tokens == ["Milk", " [1]."]
+
+
+async def test_it_is_the_best_hit_that_counts_wherever_it_stands() -> None:
+    reordered = [replace(hit, rank=rank) for rank, hit in enumerate(reversed(HITS), start=1)]
+    chain = build_chain(lambda query: reordered, build_extractive(score, DONT_KNOW), 0.85)
+    assert (await collect(chain))[1] != DONT_KNOW
+
+
+async def test_without_any_hit_the_answerer_speaks_whatever_the_threshold() -> None:
+    chain = build_chain(lambda query: [], build_extractive(score, "nothing was found"), 0.5)
+    assert (await collect(chain))[1] == "nothing was found"
+
+
+async def test_the_extractive_answer_comes_word_by_word() -> None:
+    chain = build_chain(lambda query: list(HITS), build_extractive(score, DONT_KNOW))
+    tokens = [step["answer"] async for step in chain.astream("milk") if step.get("answer")]
+    assert tokens == ["Cats ", "drink ", "milk. ", "[1]"]

@@ -1,0 +1,152 @@
+"""Two arms at once: neither stalls, cuts or hides the other, and closing the duel leaves no task behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableGenerator
+
+from fakes import make_hits
+from rag.answering.chain import ArmChain
+from rag.answering.duel import MAX_QUERY_CHARS, Done, Event, Failed, Hits, Token, check_query, run_duel
+from rag.answering.prompt import DONT_KNOW
+from rag.errors import AnswerFailed, BadModel, BadQuery, NotIndexed
+from rag.records import Arm
+
+HITS = list(make_hits("cats", "dogs"))
+SIDES: dict[Arm, Any] = {"base": "B", "tuned": "A"}
+
+
+def arm(*tokens: str, gate: asyncio.Event | None = None, error: Exception | None = None) -> ArmChain:
+    """Return an arm that gives hits, waits for its gate, says its tokens, and then maybe fails."""
+
+    async def run(queries: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+        async for query in queries:
+            yield {"query": query, "hits": HITS}
+        if gate:
+            await gate.wait()
+        for token in tokens:
+            yield {"answer": token}
+        if error:
+            raise error
+
+    return ArmChain(RunnableGenerator(run), "model", "answerer")
+
+
+async def duel(base: ArmChain, tuned: ArmChain, timeout: float = 5) -> list[Event]:
+    chains = {"base": base, "tuned": tuned}
+    return [event async for event in run_duel("why?", chains, sides=SIDES, duel_id="d", timeout=timeout)]
+
+
+def of(events: list[Event], name: Arm) -> list[Event]:
+    return [event for event in events if event.arm == name]
+
+
+def last(events: list[Event], name: Arm) -> Any:
+    return of(events, name)[-1]
+
+
+async def test_each_arm_gives_hits_then_tokens_then_its_answer() -> None:
+    events = await duel(arm("Cats", " [1]"), arm(DONT_KNOW))
+    hits, first, second, done = of(events, "base")
+    assert (hits, first, second) == (Hits("base", tuple(HITS)), Token("base", "Cats"), Token("base", " [1]"))
+    assert isinstance(done, Done)
+    answer = done.answer
+    assert (answer.text, answer.cited, answer.abstained, answer.side) == ("Cats [1]", (1,), False, "B")
+    assert 0 < answer.first_token_s <= answer.total_s
+    assert last(events, "tuned").answer.abstained
+
+
+async def test_a_slow_arm_does_not_delay_the_other() -> None:
+    gate = asyncio.Event()
+    stream = run_duel(
+        "why?", {"base": arm("late", gate=gate), "tuned": arm("soon")}, sides=SIDES, duel_id="d", timeout=5
+    )
+    async with aclosing(stream) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                assert event.arm == "tuned" or gate.is_set()
+                gate.set()
+    assert gate.is_set()
+
+
+@pytest.mark.parametrize("error", [AnswerFailed("cut off"), ZeroDivisionError("inner secret")])
+async def test_an_arm_that_fails_keeps_what_it_had_and_leaves_the_other_whole(error: Exception) -> None:
+    events = await duel(arm("Half", error=error), arm("Whole", " answer"))
+    failed = last(events, "base")
+    assert isinstance(failed, Failed)
+    assert (failed.text, failed.hits) == ("Half", tuple(HITS))
+    assert "inner secret" not in failed.message
+    assert last(events, "tuned").answer.text == "Whole answer"
+
+
+@pytest.mark.parametrize("error", [BadModel("openai:secret-model: refused"), NotIndexed("arm base: no index")])
+async def test_a_failure_of_retrieval_does_not_tell_which_arm_it_is(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = last(await duel(arm(error=error), arm("fine")), "base").message
+    assert "the terminal says which and why" in message
+    assert not any(name in message for name in ("base", "tuned", "secret-model"))
+    assert str(error) in caplog.text
+
+
+async def test_an_arm_that_never_ends_is_cut_off_and_the_other_is_whole() -> None:
+    events = await duel(arm("never", gate=asyncio.Event()), arm("soon"), timeout=0.05)
+    assert "no complete answer in time" in last(events, "base").message
+    assert isinstance(last(events, "tuned"), Done)
+
+
+async def test_both_arms_may_fail() -> None:
+    events = await duel(arm(error=AnswerFailed("one")), arm(error=AnswerFailed("two")))
+    assert (last(events, "base").message, last(events, "tuned").message) == ("one", "two")
+
+
+@pytest.mark.parametrize("stop_at", [Hits, Token])
+async def test_closing_the_duel_leaves_no_task_behind(stop_at: type) -> None:
+    before = asyncio.all_tasks()
+    gate = asyncio.Event()
+    stream = run_duel("why?", {"base": arm("x", gate=gate), "tuned": arm("y")}, sides=SIDES, duel_id="d", timeout=5)
+    async with aclosing(stream) as events:
+        async for event in events:
+            if isinstance(event, stop_at):
+                break
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelling_who_reads_the_duel_leaves_no_task_behind() -> None:
+    before = asyncio.all_tasks()
+    started = asyncio.Event()
+
+    async def read() -> None:
+        chains = {"base": arm("x", gate=asyncio.Event()), "tuned": arm("y", gate=asyncio.Event())}
+        async with aclosing(run_duel("why?", chains, sides=SIDES, duel_id="d", timeout=5)) as events:
+            async for _ in events:
+                started.set()
+
+    reader = asyncio.create_task(read())
+    await started.wait()
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert asyncio.all_tasks() == before
+
+
+async def test_the_ids_of_a_duels_answers_do_not_tell_the_arm() -> None:
+    first, second = await duel(arm("a"), arm("b")), await duel(arm("a"), arm("b"))
+    ids: Callable[[list[Event]], set[str]] = lambda events: {e.answer.id for e in events if isinstance(e, Done)}  # noqa: E731
+    assert len(ids(first) | ids(second)) == 4
+
+
+@pytest.mark.parametrize(("query", "message"), [("  \n", "is empty"), ("x" * 100_000, "100,000 characters")])
+async def test_an_empty_or_endless_question_is_one_clear_line(query: str, message: str) -> None:
+    with pytest.raises(BadQuery, match=message):
+        async for _ in run_duel(query, {"base": arm("x")}, sides=SIDES, duel_id="d", timeout=5):
+            pass
+
+
+def test_a_long_question_up_to_the_limit_is_taken() -> None:
+    assert check_query(" " + "x" * MAX_QUERY_CHARS) == "x" * MAX_QUERY_CHARS

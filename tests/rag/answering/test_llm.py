@@ -1,0 +1,140 @@
+"""An LLM's whole reply, for work that nobody waits for: busy endpoints are waited for, hopeless ones are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from fakes import Reply, completion, endpoint, refuse
+from rag.answering.llm import LONGEST_WAIT, TRIES, Ask, build_ask
+from rag.errors import AnswerFailed, BadSetting, PromptRefused
+from rag.settings import Settings
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+def busy(retry_after: str = "", status: int = 429, code: str = "rate_limit_exceeded") -> Reply:
+    def reply(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        data = json.dumps({"error": {"message": "sk-secret", "type": "x", "code": code}}).encode()
+        handler.send_response(status)
+        if retry_after:
+            handler.send_header("Retry-After", retry_after)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return reply
+
+
+def ask_at(url: str, settings: Settings, waits: list[float]) -> Ask:
+    served = settings.model_copy(update={"openai_base_url": url, "llm": "openai:fake", "llm_timeout": 5.0})
+    return build_ask(served, sleep=waits.append)
+
+
+def test_the_reply_is_the_whole_text_to_a_plain_prompt(settings: Settings, waits: list[float]) -> None:
+    with endpoint(completion("Yes.")) as (url, requests):
+        assert ask_at(url, settings, waits)("Is it?") == "Yes."
+    assert requests[0]["messages"] == [{"content": "Is it?", "role": "user"}]
+    assert (requests[0]["model"], waits) == ("fake", [])
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_endpoint_is_asked_again_when_it_says_so(
+    settings: Settings, waits: list[float], status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with endpoint(busy("7", status), busy("0", status), completion("Yes.")) as (url, requests):
+        assert ask_at(url, settings, waits)("Is it?") == "Yes."
+    assert (waits, len(requests)) == ([7.0, 0.0], 3)
+    assert f"(HTTP {status}); next try in 7 s" in caplog.text
+    assert "sk-secret" not in caplog.text
+
+
+def test_a_date_to_wait_for_is_understood(settings: Settings, waits: list[float]) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    with endpoint(busy(date), completion("Yes.")) as (url, _):
+        assert ask_at(url, settings, waits)("Is it?") == "Yes."
+    assert 50 < waits[0] <= 60
+
+
+@pytest.mark.parametrize("retry_after", ["", "soon"])
+def test_without_a_hint_the_waits_grow_and_end(settings: Settings, waits: list[float], retry_after: str) -> None:
+    with (
+        endpoint(busy(retry_after)) as (url, requests),
+        pytest.raises(AnswerFailed, match=r"rate or spending limit.*\(HTTP 429\)$"),
+    ):
+        ask_at(url, settings, waits)("Is it?")
+    assert len(requests) == TRIES
+    assert all(0 <= wait <= 2**n for n, wait in enumerate(waits))
+
+
+def test_a_wait_of_hours_is_not_sat_out_but_told(settings: Settings, waits: list[float]) -> None:
+    hours = str(int(LONGEST_WAIT) + 3_600)
+    with endpoint(busy(hours)) as (url, _), pytest.raises(AnswerFailed, match=f"it asks to wait {hours} s"):
+        ask_at(url, settings, waits)("Is it?")
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "told"),
+    [
+        (busy("7", code="insufficient_quota"), "spending limit"),
+        (refuse(401), "OPENAI_API_KEY"),
+        (refuse(404), "THUMBTUNE_LLM"),
+    ],
+)
+def test_what_waiting_does_not_help_fails_at_once(
+    settings: Settings, waits: list[float], reply: Reply, told: str
+) -> None:
+    with endpoint(reply) as (url, requests), pytest.raises(AnswerFailed, match=told) as caught:
+        ask_at(url, settings, waits)("Is it?")
+    assert (waits, len(requests)) == ([], 1)
+    assert not isinstance(caught.value, PromptRefused)
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("reply", [refuse(400), refuse(422), completion("Half", finish="content_filter")])
+def test_a_prompt_that_the_endpoint_will_not_answer_is_told_apart(
+    settings: Settings, waits: list[float], reply: Reply
+) -> None:
+    with endpoint(reply) as (url, requests), pytest.raises(PromptRefused):
+        ask_at(url, settings, waits)("Is it?")
+    assert len(requests) == 1
+
+
+def test_an_endpoint_that_is_down_is_tried_for_a_while(settings: Settings, waits: list[float]) -> None:
+    with pytest.raises(AnswerFailed, match="is it running"):
+        ask_at("http://127.0.0.1:9/v1", settings, waits)("Is it?")
+    assert len(waits) == TRIES - 1
+
+
+def pages() -> Iterator[Reply]:
+    for data in (b"<html>Welcome to the proxy</html>", b"{}", b'{"choices": []}', b"[]"):
+
+        def reply(handler: BaseHTTPRequestHandler, body: dict[str, object], data: bytes = data) -> None:
+            handler.send_response(200)
+            handler.send_header("Content-Type", "text/html" if data.startswith(b"<") else "application/json")
+            handler.send_header("Content-Length", str(len(data)))
+            handler.end_headers()
+            handler.wfile.write(data)
+
+        yield reply
+
+
+@pytest.mark.parametrize("reply", list(pages()))
+def test_a_reply_that_is_no_completion_is_told(settings: Settings, waits: list[float], reply: Reply) -> None:
+    with endpoint(reply) as (url, _), pytest.raises(AnswerFailed, match="OPENAI_BASE_URL"):
+        ask_at(url, settings, waits)("Is it?")
+
+
+def test_without_an_llm_there_is_nobody_to_ask(settings: Settings) -> None:
+    with pytest.raises(BadSetting, match="THUMBTUNE_LLM=extractive"):
+        build_ask(settings)

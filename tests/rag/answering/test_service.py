@@ -1,0 +1,155 @@
+"""What both roofs stand on: answers are stored before they are done, and degraded modes are told."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from chat.elements.card import Card
+from fakes import completion, endpoint, stream
+from rag.answering.duel import Done, Failed
+from rag.answering.prompt import DONT_KNOW
+from rag.answering.service import Serving, open_serving
+from rag.errors import NotIndexed
+from rag.feedback.ratings import rate_answer
+from rag.indexing.indexer import index
+from rag.indexing.update import load_corpus
+from rag.models.registry import Registry
+from rag.records import ARMS, Arm, Side
+from rag.settings import Settings
+from rag.store.filters import EVERYWHERE, Only
+
+SIDES: Mapping[Arm, Side] = {"base": "A", "tuned": "B"}
+
+
+async def answers(serving: Serving, query: str = "Does the cat drink warm milk at night?") -> dict[Arm, Done | Failed]:
+    async with aclosing(serving.ask(query, sides=SIDES, duel_id="duel")) as events:
+        return {event.arm: event async for event in events if isinstance(event, Done | Failed)}
+
+
+async def test_an_answer_can_be_rated_the_moment_it_is_done(settings: Settings) -> None:
+    index(settings)
+    serving = open_serving(settings)
+    async with aclosing(serving.ask("Does the cat drink milk?", sides=SIDES, duel_id="duel")) as events:
+        async for event in events:
+            if isinstance(event, Done):
+                rate_answer(serving.store, rater="ann", answer_id=event.answer.id, value=1, blind=True)
+    assert len(serving.store.ratings()) == 2
+    assert {answer.arm for answer in serving.store.answers()} == {"base", "tuned"}
+    serving.close()
+
+
+async def test_the_extractive_answerer_quotes_the_documents(settings: Settings) -> None:
+    index(settings)
+    serving = open_serving(settings)
+    done = (await answers(serving))["base"]
+    assert isinstance(done, Done)
+    assert "The cat drinks warm milk at night. [" in done.answer.text
+    assert (done.answer.answerer, done.answer.cited != ()) == ("extractive", True)
+
+
+async def test_an_llm_answers_both_arms_from_the_same_prompt(settings: Settings) -> None:
+    index(settings)
+    with endpoint(stream("Milk [1].")) as (url, requests):
+        serving = open_serving(settings.model_copy(update={"openai_base_url": url}))
+        done = await answers(serving)
+    assert {type(event) for event in done.values()} == {Done}
+    assert len(requests) == 2
+    assert (
+        requests[0]["messages"][1]["content"].splitlines()[1] == requests[1]["messages"][1]["content"].splitlines()[1]
+    )  # type: ignore[index]
+    assert any("Tokens are estimated" in note for note in serving.notes())
+
+
+async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Settings, other_tiny_model: Path) -> None:
+    settings = settings.model_copy(update={"base_model": str(other_tiny_model)})
+    index(settings)
+    serving = open_serving(settings)
+    base, tuned = (serving.served(arm).embedder.query_fingerprint for arm in ARMS)
+    assert {type(event) for event in (await answers(serving)).values()} == {Done}
+    assert not any(event.answer.abstained for event in (await answers(serving)).values() if isinstance(event, Done))
+    Registry(settings.models).set_abstain_below(serving.corpus.id, {base: 1.01, tuned: -1.0})
+    serving.refresh()  # as the running chat does when the registry was written
+    done = await answers(serving)
+    told = {arm: event.answer for arm, event in done.items() if isinstance(event, Done)}
+    assert {arm: answer.abstained for arm, answer in told.items()} == {"base": True, "tuned": False}
+    assert told["base"].text == DONT_KNOW
+    assert (len(told["base"].hits), told["base"].cited) == (len(told["tuned"].hits), ())
+    assert serving.store.get_answer(told["base"].id) is not None  # so it can be rated, and its passages marked
+
+
+async def test_no_cosine_declines_where_the_nearest_passage_may_not_be_shown(settings: Settings) -> None:
+    index(settings)
+    ranking = open_serving(settings).served("base").embedder.query_fingerprint
+    Registry(settings.models).set_abstain_below(load_corpus(settings).id, {ranking: 1.01})
+    abstained = {}
+    for name, changed, only in (
+        ("default", {}, EVERYWHERE),
+        ("filtered", {}, Only(("cats.md",))),
+        ("hybrid", {"search": "hybrid"}, EVERYWHERE),
+        ("spread", {"mmr": 0.7}, EVERYWHERE),
+    ):
+        serving = open_serving(settings.model_copy(update=changed))
+        query = "Does the cat drink warm milk at night?"
+        async with aclosing(serving.ask(query, sides=SIDES, duel_id="duel", only=only)) as events:
+            done = [event async for event in events if isinstance(event, Done)]
+        abstained[name] = {event.answer.abstained for event in done}
+    assert abstained == {"default": {True}, "filtered": {False}, "hybrid": {False}, "spread": {False}}
+
+
+async def test_declining_by_the_cosine_looks_like_any_other_abstention(settings: Settings) -> None:
+    index(settings)
+    by_answerer = open_serving(settings)
+    cards = []
+    for below in (None, 1.01):
+        ranking = by_answerer.served("base").embedder.query_fingerprint
+        Registry(settings.models).set_abstain_below(by_answerer.corpus.id, {ranking: below})
+        serving = open_serving(settings)
+        card = Card()
+        async with aclosing(serving.ask("zzz qqq vvv", sides=SIDES, duel_id="duel")) as events:
+            async for event in events:
+                card.take(SIDES[event.arm], event)
+        cards.append([{**view, "answer": ""} for view in card.props["sides"]])
+    assert cards[0] == cards[1]
+    assert {view["text"] for view in cards[0]} == {DONT_KNOW}
+
+
+async def test_an_endpoint_that_is_down_fails_both_arms_in_words(settings: Settings) -> None:
+    index(settings)
+    down = {"openai_base_url": "http://127.0.0.1:9/v1", "llm_retries": 0}
+    done = await answers(open_serving(settings.model_copy(update=down)))
+    assert [("is it running" in event.message) for event in done.values() if isinstance(event, Failed)] == [True, True]
+
+
+async def test_an_answer_that_cannot_be_stored_is_shown_as_failed(settings: Settings) -> None:
+    index(settings)
+    serving = open_serving(settings)
+    await answers(serving)
+    table = settings.lancedb / "answers.lance"
+    shutil.rmtree(table)
+    table.write_text("no folder")
+    done = await answers(serving)
+    assert {type(event) for event in done.values()} == {Failed}
+    assert "could not be stored" in done["base"].message  # type: ignore[union-attr]
+
+
+def test_equal_weights_in_both_arms_are_told(settings: Settings) -> None:
+    index(settings)
+    assert any("same weights" in note for note in open_serving(settings).notes())
+
+
+def test_an_unindexed_home_says_what_to_do(settings: Settings) -> None:
+    with pytest.raises(NotIndexed, match="python -m rag index"):
+        open_serving(settings)
+
+
+async def test_a_follow_up_is_rewritten_by_the_llm_that_answers(settings: Settings) -> None:
+    index(settings)
+    with endpoint(completion("What does the cat drink at night?")) as (url, _):
+        serving = open_serving(settings.model_copy(update={"openai_base_url": url}))
+        asked = await serving.standalone("And at night?", [("What does the cat drink?", "Milk.")])
+    assert (asked.query, asked.changed) == ("What does the cat drink at night?", True)

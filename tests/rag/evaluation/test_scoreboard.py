@@ -1,0 +1,217 @@
+"""The scoreboard's numbers, on a handful of duels that can be counted by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from fakes import NOON, make_answer, make_chunk
+from rag.evaluation.scoreboard import (
+    GROUPS,
+    LEAST,
+    Board,
+    Duel,
+    agreements,
+    group,
+    habits,
+    ladder_of,
+    make_board,
+    topics_of,
+    trend,
+)
+from rag.evaluation.win_rates import Winner, outcomes
+from rag.records import ARMS, Answer, Arm, Chunk, Hit, Rating, Side
+
+
+def chunk(name: str, source: str = "a.md", heading: str = "") -> Chunk:
+    return make_chunk(name, source, heading)
+
+
+def answer(
+    n: int, arm: Arm, side: Side, *chunks: Chunk, text: str = "same", model: str = "", query: str = ""
+) -> Answer:
+    hits = [Hit(each, rank, 0.5) for rank, each in enumerate(chunks, start=1)]
+    made = make_answer(hits, arm=arm, id=f"{arm}{n}", query=query or f"question {n}?")
+    model = model or ("builtin" if arm == "base" else "v1")
+    return replace(made, duel=f"duel{n}", side=side, text=text, cited=(1,) if hits else (), model=model)
+
+
+def duel_answers(
+    n: int, base: str = "one", tuned: str = "two", *, tuned_side: Side = "B", model: str = "v1"
+) -> list[Answer]:
+    """Return the two answers of a duel, written from one chunk each; the chunks' names are their texts, too."""
+    base_side: Side = "A" if tuned_side == "B" else "B"
+    return [
+        answer(n, "base", base_side, chunk(base), text=base),
+        answer(n, "tuned", tuned_side, chunk(tuned), text=tuned, model=model),
+    ]
+
+
+def preference(n: int, choice: Winner, rater: str = "ann", at: datetime = NOON) -> Rating:
+    return Rating(rater, f"duel{n}", 1, True, at, kind="preference", choice=choice)
+
+
+def duels_of(ratings: Sequence[Rating], answers: Sequence[Answer]) -> list[Duel]:
+    by_id = {answer.id: answer for answer in answers}
+    found = outcomes(ratings, answers)
+    return [Duel(each, {arm: by_id[f"{arm}{each.duel[4:]}"] for arm in ARMS}) for each in found]
+
+
+def board(ratings: Sequence[Rating], answers: Sequence[Answer], chunks: Sequence[Chunk] = ()) -> Board:
+    return make_board(ratings, answers, chunks, [], base="builtin", tuned="v1")
+
+
+def test_an_empty_home_has_an_empty_board():
+    found = board([], [])
+    assert (found.sizes.duels, found.overall.n, found.trend, found.documents.shown) == (0, 0, (), ())
+    assert found.habits.side_a.n == 0
+    assert not any(each.targets for each in found.agreements.values())
+
+
+def test_the_sizes_say_how_many_duels_nobody_could_win():
+    answers = [*duel_answers(0), *duel_answers(1, "one", "one"), answer(2, "base", "A", chunk("one"))]
+    ratings = [preference(0, "tuned"), preference(1, "tuned", "bob"), Rating("eve", "base0", 0, True, NOON)]
+    sizes = board(ratings, answers).sizes
+    assert (sizes.duels, sizes.same, sizes.decided, sizes.ratings, sizes.raters) == (2, 1, 1, 2, 2)
+
+
+def test_the_version_that_serves_is_told_apart_from_all_of_them():
+    answers = [*duel_answers(0), *duel_answers(1, model="v0"), *duel_answers(2), *duel_answers(3)]
+    ratings = [preference(0, "tuned"), preference(1, "base"), preference(2, "tie"), preference(3, "both bad")]
+    found = board(ratings, answers)
+    assert (found.current.won, found.current.lost, found.current.ties, found.current.both_bad) == (1, 0, 1, 1)
+    assert (found.overall.won, found.overall.lost) == (1, 1)
+    assert {model: rate.n for model, rate in found.versions.items()} == {"v0": 1, "v1": 1}
+
+
+def test_the_ladder_knows_each_base_model_by_its_name():
+    answers = [*duel_answers(0), *duel_answers(1, model="v2")]
+    answers[2] = replace(answers[2], model="other base")
+    ladder = ladder_of(duels_of([preference(0, "tuned"), preference(1, "tuned")], answers), "builtin")
+    assert {rung.model for rung in ladder.rungs} == {"builtin", "v1", "other base", "v2"}
+    assert [rung.model for rung in ladder.rungs if rung.chance is None] == ["other base", "v2"]
+
+
+def test_where_todays_base_never_fought_the_one_that_did_is_the_reference():
+    duels = duels_of([preference(0, "tuned")], duel_answers(0))
+    assert ladder_of(duels, "brand new").reference == "builtin"
+
+
+def test_the_trend_counts_each_day_and_all_before_it():
+    answers = [each for n in range(3) for each in duel_answers(n)]
+    days = [NOON, NOON, NOON + timedelta(days=3)]
+    ratings = [
+        preference(n, winner, at=at)
+        for n, (winner, at) in enumerate(zip(("tuned", "base", "tuned"), days, strict=True))
+    ]
+    first, second = trend(outcomes(ratings, answers), by_week=False)
+    assert (first.start, first.rate.won, first.rate.n) == (date(2026, 1, 2), 1, 2)
+    assert (second.start, second.rate.n, second.so_far.won, second.so_far.n) == (date(2026, 1, 5), 1, 2, 3)
+    assert second.models == ("v1",)
+
+
+def test_a_long_history_is_told_by_the_mondays_of_its_weeks():
+    answers = [each for n in range(3) for each in duel_answers(n)]
+    days = [0, 2, 50]  # a Friday, the Sunday after it, and a Saturday
+    ratings = [preference(n, "tuned", at=NOON + timedelta(days=day)) for n, day in enumerate(days)]
+    found = board(ratings, answers)
+    assert found.by_week
+    assert [(period.start, period.rate.n) for period in found.trend] == [
+        (date(2025, 12, 29), 2),
+        (date(2026, 2, 16), 1),
+    ]
+
+
+def test_a_duel_counts_for_each_document_that_one_of_its_answers_cited():
+    answers = [
+        answer(0, "base", "A", chunk("one", "a.md"), chunk("never cited", "z.md")),
+        answer(0, "tuned", "B", chunk("two", "b.md")),
+        answer(1, "base", "A", chunk("one", "a.md")),
+        answer(1, "tuned", "B", chunk("three", "a.md")),
+    ]
+    duels = duels_of([preference(0, "tuned"), preference(1, "base")], answers)
+    found = group(duels, lambda each: each.source)
+    assert [(each.name, each.rate.won, each.rate.n, each.is_small) for each in found.shown] == [
+        ("a.md", 1, 2, True),
+        ("b.md", 1, 1, True),
+    ]
+
+
+def test_a_group_is_small_below_the_least_number_of_winners():
+    answers = [each for n in range(LEAST + 1) for each in duel_answers(n)]
+    ratings = [preference(n, "tuned") for n in range(LEAST - 1)] + [preference(LEAST - 1, "tie")]
+    (small,) = group(duels_of(ratings, answers), lambda each: each.source).shown
+    assert small.is_small
+    (enough,) = group(duels_of([*ratings, preference(LEAST, "base")], answers), lambda each: each.source).shown
+    assert not enough.is_small
+
+
+def test_the_largest_groups_are_told_and_the_others_counted():
+    answers = [each for n in range(GROUPS + 3) for each in duel_answers(n, "base", f"chunk {n}")]
+    ratings = [preference(n, "tuned") for n in range(GROUPS + 3)]
+    found = group(duels_of(ratings, answers), lambda each: each.text)
+    assert (len(found.shown), found.others, found.shown[0].name) == (GROUPS, 4, "base")
+
+
+def test_a_topic_is_the_first_level_at_which_a_documents_headings_differ():
+    titled = [
+        chunk("1", "t.md", "Bees"),
+        chunk("2", "t.md", "Bees > Swarming > When"),
+        chunk("3", "t.md", "Bees > Mites"),
+    ]
+    plain = [chunk("4", "p.md", "Chapter 1 > Start"), chunk("5", "p.md", "Chapter 2"), chunk("6", "p.md")]
+    single = [chunk("7", "s.md", "Only > One > Path")]
+    topic = topics_of([*titled, *plain, *single])
+    assert [topic(each) for each in titled] == ["t.md", "t.md: Swarming", "t.md: Mites"]
+    assert [topic(each) for each in plain] == ["p.md: Chapter 1", "p.md: Chapter 2", "p.md"]
+    assert topic(single[0]) == "s.md"
+
+
+def test_raters_are_compared_by_the_same_answer_to_the_same_question():
+    texts = ["one text", "one text", "another text"]
+    answers = [
+        replace(make_answer(id=f"a{n}", query=query), text=text)
+        for n, (query, text) in enumerate(zip(("Why?", "why", "why?"), texts, strict=True))
+    ]
+    ratings = [Rating(rater, f"a{n}", 1, True, NOON) for n, rater in enumerate(("ann", "bob", "eve"))]
+    found = agreements(ratings, [], answers)["answers"]
+    assert (found.targets, found.raters, found.judgements) == (1, 2, 2)
+
+
+def test_raters_are_compared_by_marks_on_the_same_passage():
+    marks = [
+        Rating(rater, f"a{n}", value, False, NOON, kind="source", chunk_id=chunk_id, query="Why?")
+        for n, (rater, value, chunk_id) in enumerate([("ann", 1, "x"), ("bob", -1, "x"), ("eve", 1, "y")])
+    ]
+    taught = Rating("eve", "taught:q", 1, False, NOON, kind="taught", chunk_id="x", query="why")
+    withdrawn = replace(marks[0], rater="joe", value=0)
+    found = agreements([*marks, taught, withdrawn], [], [])["passages"]
+    assert (found.targets, found.raters, found.judgements) == (1, 3, 3)
+
+
+def test_raters_are_compared_by_duels_with_the_same_passages_on_both_sides():
+    answers = [*duel_answers(0), *duel_answers(1, tuned_side="A"), *duel_answers(2, "one", "three")]
+    answers = [replace(each, query="Why?") for each in answers]
+    ratings = [preference(0, "tuned", "ann"), preference(1, "tuned", "bob"), preference(2, "tuned", "eve")]
+    found = agreements(ratings, duels_of(ratings, answers), answers)["duels"]
+    assert (found.targets, found.raters, found.same) == (1, 2, 1.0)
+
+
+def test_side_a_and_the_longer_answer_are_counted_where_there_is_a_winner():
+    answers = [
+        *duel_answers(0, "long text", "short"),  # base on A
+        *duel_answers(1, "long text", "short", tuned_side="A"),
+        *duel_answers(2, "short", "long text"),
+        *duel_answers(3, "equal", "alike", tuned_side="A"),
+        *duel_answers(4),
+    ]
+    winners: list[Winner] = ["base", "tuned", "tuned", "tuned", "tie"]
+    found = habits(duels_of([preference(n, winner) for n, winner in enumerate(winners)], answers))
+    assert (found.side_a.won, found.side_a.n) == (3, 4)
+    assert (found.longer.won, found.longer.n) == (2, 3)
+    assert (found.tuned_longer.won, found.tuned_longer.n) == (1, 1)
+    assert (found.tuned_shorter.won, found.tuned_shorter.n) == (1, 2)
+    assert found.side_a.share.mean == pytest.approx(0.75)

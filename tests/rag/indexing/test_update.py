@@ -1,0 +1,404 @@
+"""An index run does what is not done yet, no more, and leaves every table level with the documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag.answering.service import open_serving
+from rag.errors import NoDocuments
+from rag.indexing import update as indexing
+from rag.indexing.indexer import index
+from rag.indexing.update import corpus_chunks, is_level, load_corpus, update_vectors
+from rag.ingest import documents as ingest
+from rag.ingest import parse_cache as parsed
+from rag.ingest import stat_cache as seen
+from rag.models import embedder as embed
+from rag.settings import Settings
+from rag.store import schema as tables
+from rag.store.store import Store, open_store
+
+
+class Counting:
+    """A real embedder that counts what it is given."""
+
+    def __init__(self, inner: embed.Embedder) -> None:
+        self.inner, self.embedded = inner, 0
+        self.reference, self.fingerprint, self.dim, self.max_tokens = (
+            inner.reference, inner.fingerprint, inner.dim, inner.max_tokens,
+        )  # fmt: skip
+
+    def count_tokens(self, texts: list[str]) -> list[int]:
+        return self.inner.count_tokens(texts)
+
+    def embed_queries(self, queries: list[str]) -> embed.Vectors:
+        return self.inner.embed_queries(queries)
+
+    def embed_documents(self, texts: list[str], progress: embed.Progress | None = None) -> embed.Vectors:
+        self.embedded += len(texts)
+        return self.inner.embed_documents(texts, progress)
+
+
+@pytest.fixture
+def model(settings: Settings) -> Counting:
+    return Counting(embed.load_embedder(settings.base_model, settings))
+
+
+def sources(settings: Settings, store: Store, table: str) -> set[str]:
+    return {chunk.source for chunk in store.read_chunks(table)[0]}
+
+
+def test_the_first_run_indexes_all_and_the_second_says_unchanged(settings: Settings, model: Counting) -> None:
+    assert sorted(index(settings).added) == ["cats.md", "dogs.md"]
+    assert index(settings).is_unchanged
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    table = update_vectors(store, corpus.id, model)
+    assert model.embedded == 0
+    assert is_level(store, corpus.id, table)
+
+
+def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted(settings: Settings, model: Counting) -> None:
+    index(settings)
+    (settings.docs[0] / "cats.md").write_text("# Cats\n\nThe cat drinks cold milk.\n\n## Food\n\nCats eat fish.\n")
+    (settings.docs[0] / "dogs.md").unlink()
+    (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
+    report = index(settings)
+    assert (report.changed, report.deleted, report.added) == (["cats.md"], ["dogs.md"], ["birds.md"])
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    table = store.chunk_table(corpus.id, model.fingerprint)
+    assert sources(settings, store, table) == {"cats.md", "birds.md"}
+    assert is_level(store, corpus.id, table)
+
+
+def test_a_chunk_that_moved_keeps_its_vector_and_gets_its_new_place(settings: Settings, model: Counting) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    before, vectors = store.read_chunks(store.chunk_table(corpus.id, model.fingerprint))
+    dogs = settings.docs[0] / "dogs.md"
+    dogs.write_text("# Red\n\nWater is red.\n\n" + dogs.read_text())
+    index(settings)
+    after, moved = store.read_chunks(store.chunk_table(corpus.id, model.fingerprint))
+    old = next(row for row, chunk in enumerate(before) if "bone" in chunk.text)
+    new = next(row for row, chunk in enumerate(after) if "bone" in chunk.text)
+    assert before[old].id == after[new].id
+    assert after[new].start == before[old].start + len("# Red\n\nWater is red.\n\n")
+    np.testing.assert_array_equal(vectors[old], moved[new])
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, model: Counting) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    table = store.chunk_table(corpus.id, model.fingerprint)
+    chunks = corpus_chunks(store, corpus.id)
+    store.delete_chunks(table, [chunks[0].id])
+    assert not is_level(store, corpus.id, table)
+    update_vectors(store, corpus.id, model)
+    assert model.embedded == 1
+    assert is_level(store, corpus.id, table)
+
+
+def test_the_index_of_words_is_made_anew_only_after_a_change(settings: Settings, model: Counting) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    table = store.chunk_table(corpus.id, model.fingerprint)
+
+    def made() -> str:
+        (words,) = store._open(table).list_indices()
+        assert words.num_unindexed_rows == 0
+        return str(words.index_uuid)
+
+    first = made()
+    index(settings)
+    assert made() == first
+    (settings.docs[0] / "dogs.md").unlink()
+    index(settings)
+    assert made() != first
+
+
+def test_two_models_have_two_tables(settings: Settings, other_tiny_model: Path) -> None:
+    index(settings.model_copy(update={"base_model": str(other_tiny_model)}))
+    tables = [name for name in open_store(settings.lancedb)._names() if name.startswith("chunks__")]
+    assert len(tables) == 2
+
+
+def test_a_chunk_is_never_longer_than_either_model_reads(settings: Settings) -> None:
+    (settings.docs[0] / "long.md").write_text("# Cats and dogs\n\n" + "the cat eats fish and the dog eats bone " * 60)
+    greedy = settings.model_copy(update={"chunk_tokens": 500})  # the tiny model reads 64
+    index(greedy)
+    model = embed.load_embedder(settings.base_model, settings)
+    chunks = corpus_chunks(open_store(settings.lancedb), load_corpus(greedy).id)
+    assert max(model.count_tokens([chunk.embedded for chunk in chunks])) <= model.max_tokens
+
+
+def test_a_chunk_is_a_slice_of_the_stored_text(settings: Settings) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    texts = {document.id: document.text for document in store.documents(corpus.id)}
+    for chunk in corpus_chunks(store, corpus.id):
+        assert texts[chunk.document_id][chunk.start : chunk.end] == chunk.text
+
+
+def test_a_folder_in_which_nothing_can_be_read_leaves_the_index_as_it_was(settings: Settings) -> None:
+    index(settings)
+    for file in settings.docs[0].iterdir():
+        file.write_bytes(b"\x00binary")
+    with pytest.raises(NoDocuments, match=r"none of the 2 files can be read, the first, 'cats.md'"):
+        index(settings)
+    assert len(open_store(settings.lancedb).documents(load_corpus(settings).id)) == 2
+
+
+def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> None:
+    index(settings)
+    for file in settings.docs[0].iterdir():
+        file.unlink()
+    with pytest.raises(NoDocuments):
+        index(settings)
+    assert len(open_store(settings.lancedb).documents(load_corpus(settings).id)) == 2
+
+
+def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(settings: Settings) -> None:
+    uploads = indexing.uploads_folder(settings, load_corpus(settings))
+    uploads.mkdir(parents=True)
+    (uploads / "birds.md").write_text("Birds eat seed.")
+    index(settings)
+    for file in settings.docs[0].iterdir():
+        file.unlink()
+    with pytest.raises(NoDocuments, match=r"the index has documents of it \(2\): mount it"):
+        index(settings)
+    kept = open_store(settings.lancedb).document_hashes(load_corpus(settings).id)
+    assert sorted(kept) == ["cats.md", "dogs.md", "uploads/birds.md"]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the files that are opened from now on, where all are taken for settled."""
+    names: list[str] = []
+    read = ingest._read
+
+    def reading(path: Path) -> bytes:
+        names.append(path.name)
+        return read(path)
+
+    monkeypatch.setattr(ingest, "_read", reading)
+    monkeypatch.setattr(seen, "SETTLED", -60.0)
+    return names
+
+
+def test_a_file_that_looks_as_before_is_not_opened(settings: Settings, opened: list[str]) -> None:
+    index(settings)
+    assert sorted(opened) == ["cats.md", "dogs.md"]
+    opened.clear()
+    (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
+    report = index(settings)
+    assert (opened, report.added, sorted(report.unchanged)) == (["birds.md"], ["birds.md"], ["cats.md", "dogs.md"])
+
+
+def test_a_file_of_the_same_size_with_other_letters_is_read_again(settings: Settings, opened: list[str]) -> None:
+    index(settings)
+    dogs = settings.docs[0] / "dogs.md"
+    dogs.write_text(dogs.read_text().replace("bone", "milk"))
+    assert index(settings).changed == ["dogs.md"]
+
+
+def test_a_file_that_was_written_a_moment_ago_is_read_again(settings: Settings, opened: list[str],
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(seen, "SETTLED", 60.0)
+    index(settings)
+    opened.clear()
+    assert index(settings).is_unchanged
+    assert sorted(opened) == ["cats.md", "dogs.md"]
+
+
+def test_one_new_file_costs_its_own_text_and_vectors(
+    settings: Settings, model: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(settings)
+    (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    known = store.document_hashes(corpus.id)
+    outcomes = indexing.read_files(settings, corpus, known, (model.count_tokens, 32))
+    indexing.update_documents(store, corpus, outcomes)
+    read: list[str] = []
+    documents_of = Store.documents_of
+
+    def reading(self: Store, corpus: str, sources: list[str]) -> object:
+        read.extend(sources)
+        return documents_of(self, corpus, sources)
+
+    monkeypatch.setattr(Store, "documents_of", reading)
+    update_vectors(store, corpus.id, model)
+    assert (read, model.embedded) == (["birds.md"], 1)
+
+
+class Broken(Counting):
+    """An embedder that is broken off at its third step."""
+
+    steps = 0
+
+    def embed_documents(self, texts: list[str], progress: embed.Progress | None = None) -> embed.Vectors:
+        self.steps += bool(texts)
+        if self.steps == 3:
+            raise KeyboardInterrupt
+        return super().embed_documents(texts, progress)
+
+
+def test_embedding_that_is_broken_off_goes_on_with_what_is_left(
+    settings: Settings, model: Counting, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(settings)
+    monkeypatch.setattr(indexing, "STEP", 1)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    other = embed.load_embedder(str(other_tiny_model), settings)
+    table = store.chunk_table(corpus.id, other.fingerprint)
+    total = store.count_chunks(corpus.id)
+    with pytest.raises(KeyboardInterrupt):
+        update_vectors(store, corpus.id, Broken(other))
+    assert (len(store.chunk_ids(table)), store.gap(corpus.id, table).told) == (
+        2,
+        f"lacks {total - 2} of {total} passages",
+    )
+    rest = Counting(other)
+    update_vectors(store, corpus.id, rest)
+    assert rest.embedded == total - 2
+    assert is_level(store, corpus.id, table)
+
+
+def test_reading_that_is_broken_off_keeps_what_was_read(settings: Settings, model: Counting) -> None:
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+
+    def outcomes() -> Iterator[ingest.Outcome]:
+        yield next(iter(indexing.read_files(settings, corpus, {}, (model.count_tokens, 32))))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        indexing.update_documents(store, corpus, outcomes())
+    assert list(store.document_hashes(corpus.id)) == ["cats.md"]
+    assert index(settings).added == ["dogs.md"]
+
+
+def test_another_model_is_embedded_from_stored_text_and_the_old_table_stays(
+    settings: Settings, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(settings)
+
+    def parse(*given: object) -> object:
+        raise AssertionError("a file was parsed again")
+
+    monkeypatch.setattr(ingest, "_document", parse)
+    store = open_store(settings.lancedb)
+    (old,) = [name for name in store._names() if name.startswith(tables.CHUNKS)]
+    before, vectors = store.read_chunks(old)
+    # the tuned arm's model: the base model counts tokens, so another one of those is another corpus
+    corpus = load_corpus(settings)
+    table = update_vectors(store, corpus.id, embed.load_embedder(str(other_tiny_model), settings))
+    assert table != old
+    assert is_level(store, corpus.id, table)
+    after, same = store.read_chunks(old)
+    assert before == after
+    np.testing.assert_array_equal(vectors, same)
+    assert not np.allclose(store.read_chunks(table)[1], vectors)  # of one dimension, and never in one table
+
+
+def test_an_arm_whose_table_lacks_passages_says_so(settings: Settings) -> None:
+    index(settings)
+    serving = open_serving(settings)
+    assert not [note for note in serving.notes() if "lacks" in note]
+    table = serving.served("tuned").table
+    serving.store.delete_chunks(table, sorted(serving.store.chunk_ids(table))[:1])
+    assert "The tuned arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
+    serving.upkeep.start()  # from now on the background looks, and notes only tell what it saw
+    serving.upkeep.look()
+    assert "The base arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
+    index(settings)
+    serving.upkeep.look()
+    assert not [note for note in serving.notes() if "lacks" in note]
+    serving.close()
+
+
+def test_two_index_runs_at_once_leave_one_level_index(settings: Settings, model: Counting) -> None:
+    with ThreadPoolExecutor(2) as runs:
+        reports = list(runs.map(index, [settings, settings]))
+    assert sorted(len(report.added) for report in reports) == [0, 2]
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    assert is_level(store, corpus.id, store.chunk_table(corpus.id, model.fingerprint))
+
+
+def test_a_home_of_an_earlier_release_has_its_chunks_named(settings: Settings, model: Counting) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    store._open(tables.DOCUMENTS).drop_columns(["chunks"])
+    table = store.chunk_table(corpus.id, model.fingerprint)
+    assert is_level(store, corpus.id, table)
+    assert index(settings).is_unchanged
+    assert store._nameless(corpus.id) == []
+    assert is_level(store, corpus.id, table)
+
+
+def test_another_base_model_cuts_anew_what_was_parsed_before(
+    settings: Settings, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden every day.</p></article></body></html>"
+    (settings.docs[0] / "birds.html").write_text(page)
+    parsings: list[bytes] = []
+    load = parsed.LOADERS[".html"]
+    monkeypatch.setitem(parsed.LOADERS, ".html", lambda data: parsings.append(data) or load(data))
+    index(settings)
+    other = settings.model_copy(update={"base_model": str(other_tiny_model)})
+    assert "birds.html" in index(other).added  # of another corpus, since another tokenizer may cut otherwise
+    assert len(parsings) == 1
+    store = open_store(settings.lancedb)
+    one, two = (store.documents(load_corpus(each).id, "birds.html") for each in (settings, other))
+    assert one == two
+    assert one
+    for kept in (settings.cache / "parsed").iterdir():
+        kept.write_bytes(b"broken")
+    index(settings.model_copy(update={"chunk_tokens": 30}))
+    assert len(parsings) == 2
+
+
+def test_a_chunk_under_another_heading_is_embedded_anew(settings: Settings, model: Counting) -> None:
+    index(settings)
+    cats = settings.docs[0] / "cats.md"
+    cats.write_text(cats.read_text().replace("## Food", "## Meals\n\nAt noon.\n\n### Fish"))
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    known = store.document_hashes(corpus.id)
+    indexing.update_documents(store, corpus, indexing.read_files(settings, corpus, known, (model.count_tokens, 32)))
+    table = update_vectors(store, corpus.id, model)
+    chunks = corpus_chunks(store, corpus.id)
+    vectors = store.vectors(table, [chunk.id for chunk in chunks])
+    expected = model.inner.embed_documents([chunk.embedded for chunk in chunks])
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+def test_documents_are_written_and_read_many_at_once_but_never_more_than_memory_takes(
+    settings: Settings, model: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(12):
+        (settings.docs[0] / f"n{n:02}.md").write_text(f"Note {n}. " + "x" * (5 * n))
+    calls: dict[str, list[int]] = {"put_documents": [], "documents_of": []}
+    for name, seen_sizes in calls.items():
+        act = getattr(Store, name)
+
+        def counted(
+            self: Store, corpus: str, given: list[object], act: object = act, sizes: object = seen_sizes
+        ) -> object:
+            sizes.append(len(given))  # type: ignore[attr-defined]
+            return act(self, corpus, given)  # type: ignore[operator]
+
+        monkeypatch.setattr(Store, name, counted)
+    index(settings)
+    assert calls == {"put_documents": [14], "documents_of": [14]}
+    monkeypatch.setattr(indexing, "IN_LIST", 5)
+    monkeypatch.setattr(indexing, "HELD_CHARS", 100)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    sources = {source for source, _, _ in store.sizes(corpus.id)}
+    lengths = {source: len(store.documents(corpus.id, source)[0].text) for source in sorted(sources)}
+    groups = list(indexing._in_groups(lengths))
+    assert [source for group in groups for source in group] == sorted(sources)
+    assert all(len(group) <= 5 for group in groups)
+    assert all(len(group) == 1 or sum(map(lengths.__getitem__, group)) <= 100 for group in groups)
+    assert any(len(group) == 5 or sum(map(lengths.__getitem__, group)) > 60 for group in groups)

@@ -1,0 +1,122 @@
+"""Following a folder: an event makes an ordinary index run, which says in a line what changed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import watchfiles
+
+from rag.errors import NoDocuments
+from rag.indexing import watch as watching
+from rag.indexing.update import is_level, load_corpus
+from rag.indexing.watch import concerns, watch
+from rag.settings import Settings
+from rag.store.store import open_store
+
+
+def told(lines: list[str]) -> list[str]:
+    """Return the lines after those of the start, without their time of day."""
+    start = next(number for number, line in enumerate(lines) if line.startswith("following"))
+    return [line.split(" ", 1)[1] for line in lines[start + 1 :]]
+
+
+def test_each_change_is_a_line_and_the_index_is_level_after_it(settings: Settings) -> None:
+    docs, lines = settings.docs[0], []
+
+    def events() -> Iterator[None]:
+        (docs / "cats.md").write_text("# Cats\n\nThe cat drinks cold milk.\n")
+        yield
+        (docs / "birds.md").write_text("Birds eat seed.")
+        (docs / "bad.md").write_bytes(b"\x00binary")
+        yield
+        (docs / "dogs.md").unlink()
+        yield
+        yield  # nothing happened
+
+    watch(settings, lines.append, events())
+    bad = next(line for line in told(lines) if line.startswith("skipped bad.md: "))
+    assert [line for line in told(lines) if line != bad] == ["changed cats.md", "added birds.md", "deleted dogs.md"]
+    with_tables = open_store(settings.lancedb)
+    corpus = load_corpus(settings)
+    (table,) = [name for name in with_tables._names() if name.startswith("chunks__")]
+    assert is_level(with_tables, corpus.id, table)
+
+
+def test_a_folder_that_was_emptied_is_said_and_followed_on(settings: Settings) -> None:
+    docs, lines = settings.docs[0], []
+    kept = {path: path.read_text() for path in docs.iterdir()}
+
+    def events() -> Iterator[None]:
+        for path in kept:
+            path.unlink()
+        yield
+        for path, text in kept.items():
+            path.write_text(text)
+        (docs / "birds.md").write_text("Birds eat seed.")
+        yield
+
+    watch(settings, lines.append, events())
+    first, *rest = told(lines)
+    assert first.startswith("nothing is changed: nothing to index in")
+    assert rest == ["added birds.md"]
+
+
+def test_a_folder_that_is_not_there_is_refused_at_once(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(NoDocuments, match="there is no"):
+        watch(settings.model_copy(update={"docs": (tmp_path / "none",)}), print, iter(()))
+
+
+@pytest.mark.parametrize(
+    ("path", "is_one"),
+    [
+        ("docs/a.md", True),
+        ("docs/deep/b.pdf", True),
+        ("docs/gone-folder", True),
+        ("docs/v1.2", True),
+        ("docs/picture.png", False),
+        ("docs/.a.md.swp", False),
+        ("docs/.git/a.md", False),
+        ("docs/node_modules/a.md", False),
+        ("docs/data/lancedb/a.txt", False),
+    ],
+)
+def test_only_what_may_be_a_document_wakes_it(tmp_path: Path, path: str, is_one: bool) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "picture.png").touch()
+    assert concerns([tmp_path / "docs"], tmp_path / "docs" / "data", None, str(tmp_path / path)) is is_one
+
+
+def test_a_folder_that_lies_in_the_home_and_is_named_itself_is_followed(tmp_path: Path) -> None:
+    home = tmp_path / "data"
+    folders = [tmp_path, home / "papers"]
+    assert concerns(folders, home, None, str(home / "papers" / "a.md"))
+    assert concerns(folders[1:], home, None, str(home / "papers" / "a.md"))
+    assert not concerns(folders, home, None, str(home / "papers" / ".a.md"))
+    assert not concerns(folders, home, None, str(home / "cache" / "a.md"))
+    assert concerns(folders, home, None, str(tmp_path / "b.md"))
+
+
+def test_the_system_tells_of_a_file_that_is_written(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, lines = threading.Event(), []
+    real = watchfiles.watch
+    monkeypatch.setattr(watching, "DEBOUNCE_MS", 50)
+    monkeypatch.setattr(watchfiles, "watch", lambda *paths, **given: real(*paths, **given, stop_event=stop))
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if line.startswith("following"):  # the system is asked right after this line: write until it has been heard
+            threading.Thread(target=write, daemon=True).start()
+        if "birds.md" in line:
+            stop.set()
+
+    def write() -> None:
+        number = 0
+        while not stop.wait(0.2):
+            number += 1
+            (settings.docs[0] / "birds.md").write_text(f"Birds eat seed {number}.")
+
+    watch(settings, tell)
+    assert any(line.endswith(("added birds.md", "changed birds.md")) for line in lines)

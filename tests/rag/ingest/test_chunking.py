@@ -1,0 +1,221 @@
+"""Chunks: nothing lost, exact offsets, never too long, cut where a reader would cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.ingest.chunking import CountTokens, cut
+from rag.loaders.blocks import SENTENCE, split
+from rag.loaders.builder import Extract
+from rag.loaders.markdown import load_markdown
+from rag.loaders.text import load_text
+from rag.records import Document, Span, chunks_of
+
+SPECIAL = 2  # as BERT adds: [CLS] and [SEP]
+
+
+def words(texts: list[str]) -> list[int]:
+    return [len(text.split()) + SPECIAL for text in texts]
+
+
+def letters(texts: list[str]) -> list[int]:
+    """Count what lies between two pieces, too: the chunk has more tokens than its pieces have together."""
+    return [len(text) + SPECIAL for text in texts]
+
+
+def unruly(texts: list[str]) -> list[int]:
+    """Count far more for a joined text than for its pieces."""
+    return [len(text.split()) ** 2 // 8 + len(text) // 7 for text in texts]
+
+
+def chunk_texts(markdown: str, limit: int, count_tokens: CountTokens = words) -> list[str]:
+    extract = load_markdown(markdown.encode())
+    return [extract.text[start:end] for start, end, _ in cut(extract.text, extract.sections, count_tokens, limit)]
+
+
+def numbered(count: int, prefix: str = "w") -> str:
+    return " ".join(f"{prefix}{number}" for number in range(count))
+
+
+line = st.lists(
+    st.sampled_from("cat dog. Fish! a e.g. 3. – naïve `x_y` **b** 日本。語".split()), min_size=1, max_size=12
+).map(" ".join)
+heading = st.builds(lambda level, title: f"{'#' * level} {title}", st.integers(1, 3), st.sampled_from("ABCDEF"))
+fence = st.lists(line, max_size=6).map(lambda rows: "```\n# no heading\n" + "\n".join(rows) + "\n```")
+bullets = st.lists(line, min_size=1, max_size=6).map(lambda rows: "\n".join(f"- {row}" for row in rows))
+table = st.lists(line, min_size=1, max_size=4).map(
+    lambda rows: "| a | b |\n|---|---|\n" + "\n".join(f"| {r} | 1 |" for r in rows)
+)
+wild = st.text(max_size=120)
+markdown = st.lists(st.one_of(line, heading, fence, bullets, table, wild), max_size=14).map("\n\n".join)
+counts = st.sampled_from([words, letters, unruly])
+limits = st.integers(16, 60)
+
+
+def extracts(load: Callable[[bytes], Extract]) -> st.SearchStrategy[Extract]:
+    return markdown.filter(lambda text: "\0" not in text).map(lambda text: load(text.encode()))
+
+
+documents = st.one_of(extracts(load_markdown), extracts(load_text))
+
+
+@given(documents, counts, limits)
+def test_no_text_is_lost_and_chunks_lie_in_order_and_apart(extract: Extract, count: CountTokens, limit: int) -> None:
+    chunks = cut(extract.text, extract.sections, count, limit)
+    done, between = 0, []
+    for start, end, _ in chunks:
+        assert done <= start < end <= len(extract.text)
+        between.append(extract.text[done:start])
+        done = end
+    assert "".join([*between, extract.text[done:]]).strip() == ""
+
+
+@given(documents, counts, limits)
+def test_no_chunk_is_longer_than_the_limit_but_one_letter(extract: Extract, count: CountTokens, limit: int) -> None:
+    for start, end, _ in cut(extract.text, extract.sections, count, limit):
+        assert count([extract.text[start:end]])[0] <= limit or end - start == 1
+
+
+@given(documents, counts, limits)
+def test_the_same_text_is_cut_the_same_way(extract: Extract, count: CountTokens, limit: int) -> None:
+    assert cut(extract.text, extract.sections, count, limit) == cut(extract.text, extract.sections, count, limit)
+
+
+@given(extracts(load_markdown), st.sampled_from([words, unruly]), limits)
+def test_no_chunk_is_a_bare_heading_when_its_section_has_text(extract: Extract, count: CountTokens, limit: int) -> None:
+    for start, end, section in cut(extract.text, extract.sections, count, limit):
+        headings = [block for block in section.blocks if block.kind == "heading"]
+        body = [block for block in section.blocks if block.kind != "heading"]
+        short = count([extract.text[block.start : block.end] for block in headings])
+        if body and sum(short) <= limit // 2:
+            assert any(start < block.end and block.start < end for block in body)
+
+
+@given(st.lists(st.integers(1, 80), min_size=2, max_size=6), st.data())
+def test_an_edit_in_one_section_leaves_the_ids_of_the_others_alone(sizes: list[int], data: st.DataObject) -> None:
+    edited = data.draw(st.integers(0, len(sizes) - 1))
+    texts = [f"## S{n}\n\n{numbered(size, f's{n}w')}" for n, size in enumerate(sizes)]
+    before = ids_by_heading("\n\n".join(texts))
+    texts[edited] = texts[edited].replace("w0", "changed and longer") + " and more"
+    after = ids_by_heading("\n\n".join(texts))
+    assert {name: ids for name, ids in before.items() if name != f"S{edited}"} == {
+        name: ids for name, ids in after.items() if name != f"S{edited}"
+    }
+    assert before[f"S{edited}"] != after[f"S{edited}"]
+
+
+def ids_by_heading(text: str) -> dict[str, list[str]]:
+    extract = load_markdown(text.encode())
+    spans = tuple(
+        Span(start, end, section.heading) for start, end, section in cut(extract.text, extract.sections, words, 20)
+    )
+    ids: dict[str, list[str]] = {}
+    for chunk in chunks_of(Document("d", "d.md", "d", "h", extract.text, spans)):
+        ids.setdefault(chunk.heading, []).append(chunk.id)
+    return ids
+
+
+def test_a_text_that_fits_is_one_chunk() -> None:
+    assert chunk_texts("# Cats\n\nCats sleep.\n\nThey eat.", 20) == ["# Cats\n\nCats sleep.\n\nThey eat."]
+
+
+def test_chunks_never_reach_over_a_heading() -> None:
+    assert chunk_texts("# A\n\none\n\n## B\n\ntwo", 100) == ["# A\n\none", "## B\n\ntwo"]
+
+
+def test_chunks_are_filled_up_to_the_limit() -> None:
+    # ten sentences of three words; 14 - 2 special tokens hold four of them
+    sentences = [f"Cat {number} sleeps." for number in range(10)]
+    assert [len(text.split()) for text in chunk_texts(" ".join(sentences), 14)] == [12, 12, 6]
+
+
+def test_a_paragraph_is_not_torn_when_the_chunk_before_it_is_half_full() -> None:
+    first, second = numbered(6, "a"), "b0 b1 b2. B3 b4 b5."
+    assert chunk_texts(f"{first}\n\n{second}", 12) == [first, second]
+
+
+def test_a_paragraph_is_torn_at_a_sentence_when_the_chunk_before_it_is_nearly_empty() -> None:
+    assert chunk_texts("a0\n\nB0 b1 b2 b3. B4 b5 b6 b7.", 10) == ["a0\n\nB0 b1 b2 b3.", "B4 b5 b6 b7."]
+
+
+@pytest.mark.parametrize(
+    "block",
+    ["```\nc0 c1\n\nc2 c3\nc4\n```", "- c0 c1\n- c2\n- c3 c4", "| a | b |\n|---|---|\n| c | d |"],
+    ids=["code", "list", "table"],
+)
+def test_code_lists_and_tables_are_not_torn_where_they_fit_into_a_chunk(block: str) -> None:
+    size = len(block.split())
+    assert chunk_texts(f"{numbered(size // 2, 'a')}\n\n{block}", size + SPECIAL) == [numbered(size // 2, "a"), block]
+
+
+def test_a_long_list_is_cut_between_its_items() -> None:
+    items = [f"- i{n} {numbered(4, 'x')}\n  and on" for n in range(4)]
+    assert chunk_texts("\n".join(items), 18) == ["\n".join(items[:2]), "\n".join(items[2:])]
+
+
+def test_long_code_is_cut_between_lines_and_keeps_its_indentation() -> None:
+    code = "```\ndef f():\n    a = 1\n    b = 2\n    return a\n```"
+    assert chunk_texts(code, 8) == ["```\ndef f():\n    a = 1", "    b = 2\n    return a\n```"]
+
+
+def test_a_long_sentence_is_cut_between_words_and_a_long_word_inside() -> None:
+    assert chunk_texts(numbered(5), 4) == ["w0 w1", "w2 w3", "w4"]
+    assert chunk_texts("abcdefgh", 6, letters) == ["abcd", "efgh"]
+
+
+def test_a_word_without_end_is_cut_although_the_tokenizer_calls_it_one_token() -> None:
+    chunks = chunk_texts("a" * 10_000, 18)
+    assert "".join(chunks) == "a" * 10_000
+    assert max(map(len, chunks)) <= 16 * 16
+
+
+def test_the_text_under_a_heading_is_cut_rather_than_the_heading_left_alone() -> None:
+    assert chunk_texts(f"# Title one\n\n{numbered(10)}", 12) == [
+        f"# Title one\n\n{numbered(7)}",
+        "w7 w8 w9",
+    ]
+
+
+def test_a_heading_is_not_left_alone_for_the_sake_of_whole_code() -> None:
+    code = "```\nc0 c1 c2 c3 c4\nc5 c6 c7 c8 c9\n```"
+    assert chunk_texts(f"# H0 h1 h2 h3\n\n{code}", 14) == [
+        "# H0 h1 h2 h3\n\n```\nc0 c1 c2 c3 c4",
+        "c5 c6 c7 c8 c9\n```",
+    ]
+
+
+def test_a_heading_with_nothing_under_it_joins_the_next_section() -> None:
+    extract = load_markdown(b"# Guide\n\n## Install\n\nRun make.\n\n## Last\n")
+    chunks = [(extract.text[a:b], section.heading) for a, b, section in cut(extract.text, extract.sections, words, 50)]
+    assert chunks == [("# Guide\n\n## Install\n\nRun make.", "Guide > Install"), ("## Last", "Guide > Last")]
+
+
+def test_a_document_takes_few_tokenizer_calls() -> None:
+    calls = []
+
+    def counting(texts: list[str]) -> list[int]:
+        calls.append(len(texts))
+        return words(texts)
+
+    chunk_texts("\n\n".join(f"# H{n}\n\n" + "Cat sleeps here. " * 40 for n in range(50)), 40, counting)
+    assert len(calls) == 3  # the special tokens, all sentences, all chunks
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("It rains. We stay! Why? So…  Fine.", ["It rains.", "We stay!", "Why?", "So…", "Fine."]),
+        ('She said "no." Then **left.** Now', ['She said "no."', "Then **left.**", "Now"]),
+        ("See e.g. Fig. 3 by J. Smith et al. 2020, i.e. This one.", None),
+        ("1. Foo\n2. Bar", None),
+        ("2.1. Layout of files", None),
+        ("Version 2.5 of x.y is out", None),
+        ("これは猫。犬もいる！「はい。」終", ["これは猫。", "犬もいる！", "「はい。」", "終"]),
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text: str, sentences: list[str] | None) -> None:
+    assert [text[start:end] for start, end in split(text, 0, len(text), SENTENCE)] == (sentences or [text])

@@ -1,0 +1,156 @@
+"""Which files of documents folders are found, and under which name."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rag.errors import NoDocuments
+from rag.ingest.discovery import find_files
+
+
+def write(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("# Cats\n\nCats sleep.\n")
+    return path
+
+
+def sources(*folders: Path) -> list[str]:
+    return [source for source, _ in find_files(folders)]
+
+
+def test_unknown_kinds_and_hidden_files_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.md", "questions.jsonl", "b.gif", ".hidden.md", "README", "md"):
+        write(tmp_path / name)
+    assert sources(tmp_path) == ["a.md"]
+
+
+def test_hidden_folders_and_those_of_tools_are_not_entered(tmp_path: Path) -> None:
+    for folder in (".venv", ".git", "node_modules", "web/node_modules", "__pycache__", "docs"):
+        write(tmp_path / folder / "a.md")
+    write(tmp_path / "my env" / "lib" / "a.md")
+    write(tmp_path / "my env" / "pyvenv.cfg")
+    assert sources(tmp_path) == ["docs/a.md"]
+
+
+def test_the_state_folder_is_left_out_below_a_folder_but_not_when_named_itself(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "runs" / "v1" / "report.md")
+    write(tmp_path / "a.md")
+    home = tmp_path / "data"
+    assert find_files([tmp_path], without=[home]) == [("a.md", tmp_path / "a.md")]
+    assert find_files([home / "runs"], without=[home]) == [("v1/report.md", home / "runs" / "v1" / "report.md")]
+
+
+def test_a_hidden_folder_that_is_named_itself_is_read(tmp_path: Path) -> None:
+    assert sources(write(tmp_path / ".notes" / "a.md").parent) == ["a.md"]
+
+
+def test_a_folder_that_is_called_like_a_file_is_a_folder(tmp_path: Path) -> None:
+    write(tmp_path / "old.md" / "a.md")
+    assert sources(tmp_path) == ["old.md/a.md"]
+
+
+def test_loops_of_links_end_and_a_file_reached_twice_counts_once(tmp_path: Path) -> None:
+    write(tmp_path / "sub" / "a.md")
+    for name in ("up", "up too"):  # two of them: followed blindly, they would take for ever
+        (tmp_path / "sub" / name).symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "sub" / "b.md").symlink_to(tmp_path / "sub" / "a.md")
+    assert sources(tmp_path) == ["sub/a.md"]
+    assert sources(tmp_path / "sub", tmp_path) == ["sub/a.md"]
+
+
+def test_linked_folders_and_files_elsewhere_are_found(tmp_path: Path) -> None:
+    write(tmp_path / "far" / "a.md")
+    write(tmp_path / "far.md")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "far").symlink_to(tmp_path / "far", target_is_directory=True)
+    (tmp_path / "docs" / "b.md").symlink_to(tmp_path / "far.md")
+    assert sources(tmp_path / "docs") == ["b.md", "far/a.md"]
+
+
+def test_a_single_file_is_named_by_its_name(tmp_path: Path) -> None:
+    assert sources(write(tmp_path / "a.md")) == ["a.md"]
+
+
+def test_several_folders_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp_path: Path) -> None:
+    for folder in ("one/docs", "two/docs", "notes"):
+        write(tmp_path / folder / "a.md")
+    assert sources(tmp_path / "one/docs", tmp_path / "notes") == ["docs/a.md", "notes/a.md"]
+    assert sources(tmp_path / "one/docs", tmp_path / "two/docs") == ["one/docs/a.md", "two/docs/a.md"]
+
+
+def test_an_empty_folder_says_what_to_put_there(tmp_path: Path) -> None:
+    with pytest.raises(NoDocuments, match=r"\.md \.markdown \.txt .*\.html .*\.pdf"):
+        find_files([tmp_path])
+
+
+def test_one_missing_folder_of_several_is_an_error_and_not_a_deletion(tmp_path: Path) -> None:
+    write(tmp_path / "here" / "a.md")
+    with pytest.raises(NoDocuments, match="gone"):
+        find_files([tmp_path / "here", tmp_path / "gone"])
+
+
+def test_a_single_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoDocuments, match=r"a\.gif' is neither a folder nor a document"):
+        find_files([write(tmp_path / "a.gif")])
+
+
+@pytest.fixture
+def forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder that may be neither listed nor entered, for root as well."""
+    folder = tmp_path / "docs" / "lost+found"
+    write(folder / "a.md")
+
+    def refusing(act: Callable[..., object]) -> Callable[..., object]:
+        def acting(path: object, *given: object, **named: object) -> object:
+            where = Path(os.fspath(path))  # type: ignore[call-overload]
+            if folder in where.parents or (where == folder and act is scandir):
+                raise PermissionError(errno.EACCES, "Permission denied", os.fspath(where))
+            return act(path, *given, **named)
+
+        return acting
+
+    scandir = os.scandir
+    for name in ("scandir", "stat", "lstat"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    return folder
+
+
+def test_a_folder_that_may_not_be_entered_is_found_as_itself_so_that_reading_it_says_why(forbidden: Path) -> None:
+    docs = forbidden.parent
+    write(docs / "b.md")
+    assert find_files([docs]) == [("b.md", docs / "b.md"), ("lost+found", forbidden)]
+
+
+def test_a_folder_that_had_documents_and_holds_none_is_an_error_whatever_lies_elsewhere(tmp_path: Path) -> None:
+    docs, notes, uploads = tmp_path / "docs", tmp_path / "notes", tmp_path / "home" / "uploads"
+    docs.mkdir()
+    write(notes / "a.md")
+    write(uploads / "b.md")
+    known = {"a.md", "deep/c.md", "uploads/b.md"}
+    next_step = r"docs', and the index has documents of it \(2\): mount it, put a document there, or remove it"
+    with pytest.raises(NoDocuments, match=next_step):
+        find_files([docs], uploads=uploads, known=known)
+    with pytest.raises(NoDocuments, match=r"docs', and the index has documents of it \(1\)"):
+        find_files([docs, notes], uploads=uploads, known={"docs/a.md", "notes/a.md", "uploads/b.md"})
+    assert len(find_files([docs], uploads=uploads, known={"uploads/b.md"})) == 1
+    assert len(find_files([docs, notes], uploads=uploads, known={"docsier/a.md", "notes/a.md", "uploads/b.md"})) == 2
+
+
+def test_a_folder_whose_name_is_that_of_uploads_is_told_apart_from_them(tmp_path: Path) -> None:
+    docs, notes = tmp_path / "uploads", tmp_path / "notes"
+    docs.mkdir()
+    write(notes / "a.md")
+    assert sources(docs, notes) == ["notes/a.md"]
+    assert len(find_files([docs, notes], known={"uploads/b.md"})) == 1
+    with pytest.raises(NoDocuments, match=r"documents of it \(1\)"):
+        find_files([docs, notes], known={"./uploads/b.md"})
+
+
+def test_a_folder_with_nothing_in_it_but_what_cannot_be_listed_is_empty(forbidden: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoDocuments, match=r"documents of it \(1\)"):
+        find_files([forbidden.parent], known={"a.md"})

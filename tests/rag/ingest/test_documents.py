@@ -1,0 +1,261 @@
+"""Files become documents, under names and ids that stay; one bad file costs only itself."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pdfs import ENCRYPTED, make_pdf
+from rag.errors import NoDocuments, Unreadable
+from rag.ingest.discovery import Found
+from rag.ingest.documents import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, corpus_of, ingest, read_document
+from rag.records import Document, chunks_of, content_id
+
+TEXT = "# Cats\n\nCats sleep.\n"
+PROC_MEM = Path("/proc/self/mem")  # a regular file that even root cannot read from its start
+
+
+def words(texts: list[str]) -> list[int]:
+    return [len(text.split()) + 2 for text in texts]
+
+
+def write(path: Path, content: str | bytes = TEXT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def outcomes(*folders: Path, known: dict[str, str] | None = None) -> list[Outcome]:
+    return list(ingest(folders, known=known or {}, count_tokens=words, chunk_tokens=32))
+
+
+def reason(path: Path) -> str:
+    """Return why a file is skipped; a good file beside it is indexed all the same."""
+    write(path.parent / "zz good.md")
+    skipped, good = outcomes(path.parent)
+    assert isinstance(good, Document)
+    assert isinstance(skipped, Skipped)
+    return skipped.reason
+
+
+def test_a_folder_of_every_kind_becomes_documents(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    write(tmp_path / "sub" / "b.TXT", "Dogs bark.")
+    write(tmp_path / "c.html", "<html><body><article><h1>Birds</h1><p>Birds sing.</p></article></body></html>")
+    write(tmp_path / "d.pdf", make_pdf("Fish swim.", "Fish eat."))
+    documents = [outcome for outcome in outcomes(tmp_path) if isinstance(outcome, Document)]
+    assert [(document.source, document.title) for document in documents] == [
+        ("a.md", "Cats"),
+        ("c.html", "Birds"),
+        ("d.pdf", "d"),
+        ("sub/b.TXT", "b"),
+    ]
+    chunks = [chunk for document in documents for chunk in chunks_of(document)]
+    assert [(chunk.text, chunk.heading, chunk.page) for chunk in chunks] == [
+        ("# Cats\n\nCats sleep.", "Cats", None),
+        ("# Birds\n\nBirds sing.", "Birds", None),
+        ("Fish swim.", "", 1),
+        ("Fish eat.", "", 2),
+        ("Dogs bark.", "", None),
+    ]
+
+
+def test_a_document_is_named_by_its_source_and_its_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.md")
+    document, _ = read_document("x/a.md", path, count_tokens=words, chunk_tokens=32)
+    assert document.id == content_id("x/a.md")
+    assert document.hash == hashlib.sha256(TEXT.encode()).hexdigest()
+
+
+def test_a_file_whose_bytes_are_known_is_not_parsed(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    write(tmp_path / "b.pdf", b"not even a PDF")
+    known = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+    assert outcomes(tmp_path, known=known) == [Unchanged("a.md"), Unchanged("b.pdf")]
+
+
+def test_a_file_whose_bytes_changed_is_read_again(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    (document,) = outcomes(tmp_path, known={"a.md": "another hash"})
+    assert isinstance(document, Document)
+
+
+def test_outcomes_come_one_by_one_so_that_the_caller_may_stop(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    write(tmp_path / "b.md")
+    seen: list[str] = []
+
+    def progress(files: list[Found]) -> Iterator[Found]:
+        assert len(files) == 2
+        for file in files:
+            seen.append(file[0])
+            yield file
+
+    stream = ingest([tmp_path], known={}, count_tokens=words, chunk_tokens=32, progress=progress)
+    assert isinstance(next(stream), Document)
+    assert seen == ["a.md"]
+
+
+@pytest.mark.parametrize("name", ['it\'s "quoted".md', "two\nlines.md", "tab\tand $HOME; rm.md", "日本 é.md", "%20.md"])
+def test_odd_file_names_work(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, "Cats sleep.")
+    (document,) = outcomes(tmp_path)
+    assert isinstance(document, Document)
+    assert document.source == name
+    assert document.title == " ".join(name.removesuffix(".md").split())
+
+
+def test_a_file_name_that_is_no_utf8_gets_a_source_that_is(tmp_path: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.md")).write_text("Cats sleep.")
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    (document,) = outcomes(tmp_path)
+    assert isinstance(document, Document)
+    assert (document.source, document.title) == ("caf\\xe9.md", "caf\\xe9")
+
+
+# what is missing
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: write(p / "a.gif")])
+def test_a_folder_that_is_missing_or_has_nothing_to_read_is_named(tmp_path: Path, make: object) -> None:
+    folder = tmp_path / "my docs"
+    make(folder)  # type: ignore[operator]
+    with pytest.raises(NoDocuments, match="my docs"):
+        outcomes(folder)
+
+
+# what cannot be used: each is skipped with a reason, and the file beside it is indexed
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.md", b"", "it is empty"),
+        ("a.md", b" \n\n\t\n", "it has no text"),
+        ("a.md", b"---\ntitle: x\n---\n", "it has no text"),
+        ("a.txt", b"MZ\x90\0\x03", "it is not text: it has NUL bytes"),
+        ("a.pdf", b"%PDF-1.4 broken", "the PDF is broken"),
+        ("a.pdf", make_pdf(""), "the PDF has no text"),
+        (
+            "a.pdf",
+            ENCRYPTED.read_bytes(),
+            "the PDF is encrypted",
+        ),
+        ("a.html", b"<html><body></body></html>", "no main text was found"),
+    ],
+)
+def test_a_bad_file_is_skipped_with_its_reason(tmp_path: Path, name: str, content: bytes, why: str) -> None:
+    write(tmp_path / name, content)
+    assert reason(tmp_path / name).startswith(why)
+
+
+def test_a_file_that_is_mostly_scanned_is_indexed_and_told(tmp_path: Path) -> None:
+    write(tmp_path / "a.pdf", make_pdf("Cats sleep.", "", ""))
+    document, skipped = outcomes(tmp_path)
+    assert isinstance(document, Document)
+    assert isinstance(skipped, Skipped)
+    assert skipped.reason.startswith("2 of its 3 pages have no text")
+
+
+def test_a_file_that_is_too_large_is_not_read_at_all(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.md")
+    os.truncate(path, 2 * MAX_FILE_BYTES)
+    tracemalloc.start()
+    try:
+        assert reason(path) == "it is too large: 200 MB, and a document may have 100 MB; split it"
+        assert tracemalloc.get_traced_memory()[1] < MAX_FILE_BYTES / 10
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_fifo_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.md")
+    assert reason(tmp_path / "a.md") == "it is not a regular file"
+
+
+def test_a_link_to_nothing_says_where_it_points(tmp_path: Path) -> None:
+    (tmp_path / "a.md").symlink_to("nowhere.md")
+    assert reason(tmp_path / "a.md") == "it is a link to 'nowhere.md', which is gone"
+
+
+def test_a_link_to_itself_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "a.md").symlink_to("a.md")
+    assert reason(tmp_path / "a.md").startswith("it cannot be opened: ")
+
+
+@pytest.mark.skipif(not PROC_MEM.exists(), reason="needs Linux's /proc")
+def test_a_file_that_breaks_off_while_it_is_read_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "a.md").symlink_to(PROC_MEM)
+    assert reason(tmp_path / "a.md").startswith("it cannot be opened: ")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_permissions_forbid_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "a.md").chmod(0)
+    write(tmp_path / "b" / "a.md").parent.chmod(0)
+    write(tmp_path / "c.md")
+    assert [type(outcome) for outcome in outcomes(tmp_path)] == [Skipped, Skipped, Document]
+
+
+def test_a_folder_that_may_not_be_entered_is_skipped_with_its_reason_for_root_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "a.md")
+    closed = write(tmp_path / "lost+found" / "b.md").parent
+    scandir, stat = os.scandir, os.stat
+
+    def refuse(path: object, *given: object, act: object = None, **named: object) -> object:
+        if closed in (where := Path(path), *where.parents) and (act is scandir or where != closed):  # type: ignore[arg-type]
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(where))
+        return act(path, *given, **named)  # type: ignore[operator]
+
+    monkeypatch.setattr(os, "scandir", partial(refuse, act=scandir))
+    monkeypatch.setattr(os, "stat", partial(refuse, act=stat))
+    document, skipped = outcomes(tmp_path)
+    assert isinstance(document, Document)
+    assert skipped == Skipped("lost+found", "it cannot be opened: Permission denied")
+
+
+def test_a_file_that_vanishes_after_it_was_found_is_skipped(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    write(tmp_path / "b.md")
+
+    def vanish(files: list[Found]) -> Iterable[Found]:
+        (tmp_path / "a.md").unlink()
+        return files
+
+    stream = ingest([tmp_path], known={}, count_tokens=words, chunk_tokens=32, progress=vanish)
+    assert [getattr(outcome, "reason", None) for outcome in stream] == ["it is gone", None]
+
+
+def test_reading_one_file_tells_the_reason_as_an_error(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="it is gone"):
+        read_document("a.md", tmp_path / "a.md", count_tokens=words, chunk_tokens=32)
+
+
+# the corpus
+
+
+def test_a_corpus_is_the_same_for_the_same_folders_however_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert (
+        corpus_of([tmp_path / "x" / ".."], 128, "t")
+        == corpus_of([tmp_path], 128, "t")
+        == corpus_of([tmp_path / "link"], 128, "t")
+    )
+
+
+def test_another_way_of_cutting_is_another_corpus_of_the_same_folders(tmp_path: Path) -> None:
+    corpora: list[Corpus] = [corpus_of([tmp_path], *cutting) for cutting in ((128, "t"), (64, "t"), (128, "u"))]
+    assert len({corpus.id for corpus in corpora}) == 3
+    assert len({corpus.folders_id for corpus in corpora}) == 1
+    assert corpus_of([tmp_path, tmp_path / "x"], 128, "t").folders_id != corpora[0].folders_id

@@ -1,0 +1,183 @@
+"""Lists of addresses: a page is asked for once a week; without a network its copy serves, or the reason is told."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pdfs import make_pdf
+from rag.errors import NoDocuments, Unreadable
+from rag.ingest.discovery import UPLOADS
+from rag.ingest.documents import Outcome, Skipped, Unchanged, ingest
+from rag.ingest.web_pages import WEEK, Pages, _leads_inside, addresses
+from rag.records import Document
+
+Answers = Mapping[str, tuple[int, str, bytes]]  # path -> status, content type (or where it sends on), body
+PAGE = (
+    200,
+    "text/html; charset=utf-8",
+    b"<html><body><article><h1>Cats</h1><p>Cats sleep.</p></article></body></html>",
+)
+
+
+@contextmanager
+def site(answers: Answers) -> Iterator[tuple[str, list[str]]]:
+    """Serve these answers; yields the address and the paths that were asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            status, kind, body = answers.get(self.path, (404, "text/plain", b"gone"))
+            self.send_response(status)
+            self.send_header("Location" if 300 <= status < 400 else "Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def outcomes(folder: Path, fetch: Pages | None, known: dict[str, str] | None = None) -> list[Outcome]:
+    def words(texts: list[str]) -> list[int]:
+        return [len(text.split()) + 2 for text in texts]
+
+    return list(ingest([folder], known=known or {}, count_tokens=words, chunk_tokens=32, fetch=fetch))
+
+
+def pages(tmp_path: Path, later: float = 0.0) -> Pages:
+    return Pages(tmp_path / "pages", 1_000_000, now=lambda: tmp_path.stat().st_ctime + later)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("https://a.org/x\n# a note\n\n  http://b.org/y#part \nhttps://a.org/x#other", ["https://a.org/x", "http://b.org/y"]),
+        ("[InternetShortcut]\r\nURL=https://a.org/\r\n", ["https://a.org/"]),
+        ("file:///etc/passwd\nftp://a.org\njavascript:alert(1)", []),
+    ],
+)  # fmt: skip
+def test_a_list_has_an_address_a_line_or_is_a_bookmark(text: str, found: list[str]) -> None:
+    assert list(addresses(text.encode())) == found
+
+
+def test_a_page_is_a_document_named_by_its_address(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    answers = {"/cats": PAGE, "/old": (302, "/cats", b""), "/dogs": (200, "application/pdf", make_pdf("Dogs bark."))}
+    with site(answers) as (url, _):
+        (docs / "a.urls").write_text(f"{url}/cats\n{url}/dogs\n{url}/none\n")
+        (docs / "b.url").write_text(f"URL={url}/old\n")
+        (docs / "c.urls").write_text(f"{url}/cats#again\n")
+        cats, dogs, none, old = outcomes(docs, pages(tmp_path))
+    assert isinstance(cats, Document)
+    assert isinstance(dogs, Document)
+    assert isinstance(old, Document)
+    assert (cats.source, cats.title, cats.text) == (f"{url}/cats", "Cats", "# Cats\n\nCats sleep.")
+    assert (dogs.text.strip(), dogs.spans[0].page) == ("Dogs bark.", 1)
+    assert none == Skipped(f"{url}/none", "its server says 404 Not Found: check the address")
+    assert old.text == cats.text
+
+
+def test_a_page_is_asked_for_once_a_week_and_its_copy_serves_without_a_network(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with site({"/cats": PAGE}) as (url, asked):
+        first = pages(tmp_path)(f"{url}/cats")
+        assert pages(tmp_path)(f"{url}/cats") == first == (".html", PAGE[2])
+        assert len(asked) == 1
+        assert pages(tmp_path, later=WEEK + 60)(f"{url}/cats") == first
+        assert len(asked) == 2
+    os.utime(next((tmp_path / "pages").iterdir()), (0, 0))
+    assert pages(tmp_path)(f"{url}/cats") == first
+    assert "the copy of" in caplog.text
+
+
+def test_a_page_that_did_not_change_is_not_parsed_again(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    with site({"/cats": PAGE}) as (url, _):
+        (docs / "a.urls").write_text(f"{url}/cats")
+        (document,) = outcomes(docs, pages(tmp_path))
+        assert isinstance(document, Document)
+        assert outcomes(docs, pages(tmp_path), {document.source: document.hash}) == [Unchanged(f"{url}/cats")]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ((200, "image/png", b"x"), "it is image/png, which is not read"),
+        ((200, "text/plain", b""), "it is empty"),
+        ((200, "text/plain", b"x" * 1_000_001), "it is too large"),
+        ((500, "text/plain", b"x"), "its server says 500"),
+        ((302, "file:///etc/passwd", b""), "which was not listed"),
+        ((302, "/page", b""), "sends on more than 5 times"),
+    ],
+)
+def test_a_page_that_cannot_be_used_says_why(tmp_path: Path, answer: tuple[int, str, bytes], why: str) -> None:
+    with site({"/page": answer}) as (url, _), pytest.raises(Unreadable, match=why):
+        pages(tmp_path)(f"{url}/page")
+    assert not (tmp_path / "pages").exists()
+
+
+def test_a_host_that_cannot_be_reached_is_tried_once_in_a_run(tmp_path: Path) -> None:
+    fetch = pages(tmp_path)
+    for page in ("a", "b"):
+        with pytest.raises(Unreadable, match="is there a network"):
+            fetch(f"http://127.0.0.1:9/{page}")
+    assert len(fetch._unreachable) == 1
+
+
+def test_an_open_page_may_not_send_on_to_what_only_this_machine_reaches() -> None:
+    assert _leads_inside("https://8.8.8.8/", "http://127.0.0.1/admin")
+    assert _leads_inside("https://8.8.8.8/", "http://169.254.169.254/latest")
+    assert _leads_inside("https://8.8.8.8/", "http://[::1]/")
+    assert not _leads_inside("http://127.0.0.1/", "http://127.0.0.1/b")
+    assert not _leads_inside("https://8.8.8.8/", "https://1.1.1.1/")
+
+
+def test_lists_are_followed_only_where_the_caller_fetches_and_never_from_the_chat(tmp_path: Path) -> None:
+    docs, uploads = tmp_path / "docs", tmp_path / "uploads"
+    docs.mkdir()
+    uploads.mkdir()
+    (docs / "a.md").write_text("Cats sleep.")
+    (uploads / "b.urls").write_text("http://127.0.0.1:9/secret")
+    fetched: list[str] = []
+
+    def fetch(address: str) -> tuple[str, bytes]:
+        fetched.append(address)
+        return ".txt", b"secret"
+
+    found = list(
+        ingest([docs], known={}, count_tokens=lambda t: [3] * len(t), chunk_tokens=32, uploads=uploads, fetch=fetch)
+    )
+    assert fetched == []
+    assert found[1] == Skipped(
+        UPLOADS + "b.urls", "lists of addresses are followed only where they lie in the documents folder"
+    )
+
+
+def test_an_empty_list_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "a.urls").write_text("nothing")
+    (skipped,) = outcomes(tmp_path, pages(tmp_path))
+    assert isinstance(skipped, Skipped)
+    assert "one a line, beginning with http://" in skipped.reason
+    with pytest.raises(NoDocuments):
+        outcomes(tmp_path / "gone", None)

@@ -1,0 +1,75 @@
+"""Slides: a section for each, with what the speaker says; or one reason why not."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from zipfile import ZipFile
+
+import pptx
+import pytest
+from pptx.util import Inches
+
+from office import edit_zip, make_docx, make_pptx
+from rag.errors import Unreadable
+from rag.loaders.pptx import load_pptx
+
+
+def test_each_slide_is_a_section_with_its_notes() -> None:
+    extract = load_pptx(make_pptx(("Cats", "They sleep.\nThey eat.", "Ask who has one."), ("", "One line", "")))
+    assert extract.text == (
+        "# Slide 1: Cats\n\n- They sleep.\n- They eat.\n\nNotes: Ask who has one.\n\n# Slide 2\n\nOne line\n\n"
+    )
+    assert [section.heading for section in extract.sections] == ["Slide 1: Cats", "Slide 2"]
+
+
+def test_a_long_title_of_a_slide_is_read_to_its_end() -> None:
+    title = " ".join(f"word{n}" for n in range(60))
+    extract = load_pptx(make_pptx((title, "One line", "")))
+    assert extract.text == f"# Slide 1: {title}\n\nOne line\n\n"
+    assert extract.title == title[:200]
+
+
+@pytest.mark.parametrize(("stored", "title"), [("Pets", "Pets"), ("PowerPoint Presentation", "Cats"), ("", "Cats")])
+def test_slides_are_named_by_their_properties_else_by_the_first_title(stored: str, title: str) -> None:
+    assert load_pptx(make_pptx(("Cats", "a", ""), title=stored)).title == title
+
+
+def test_tables_and_groups_are_read_in_their_place() -> None:
+    presentation, data = pptx.Presentation(), BytesIO()
+    shapes = presentation.slides.add_slide(presentation.slide_layouts[6]).shapes
+    table = shapes.add_table(2, 3, 0, 0, Inches(1), Inches(1)).table
+    for number, text in enumerate(("Name", "Age", "City", "Ann", "3", "Rome")):
+        table.cell(number // 3, number % 3).text = text
+    box = shapes.add_group_shape().shapes.add_textbox(0, 0, Inches(1), Inches(1))
+    box.text_frame.text = "in a group"
+    presentation.save(data)
+    text = load_pptx(data.getvalue()).text
+    assert text == "# Slide 1\n\n| Name | Age | City |\n| --- | --- | --- |\n| Ann | 3 | Rome |\n\nin a group\n\n"
+
+
+@pytest.mark.parametrize("data", [b"PK", make_docx("a"), make_pptx(("a", "b", ""))[:5000]])
+def test_what_are_no_slides_says_so(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="save it anew"):
+        load_pptx(data)
+
+
+MATH = """<mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006">
+<mc:Choice xmlns:a14="http://schemas.microsoft.com/office/drawing/2010/main" Requires="a14">BOX</mc:Choice>
+<mc:Fallback/></mc:AlternateContent>"""
+FORMULA = """<a14:m><m:oMathPara xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"><m:oMath><m:r>
+<m:t>E=m</m:t></m:r><m:sSup><m:e><m:r><m:t>c</m:t></m:r></m:e><m:sup><m:r><m:t>2</m:t></m:r></m:sup></m:sSup></m:oMath>
+</m:oMathPara></a14:m>"""
+
+
+def test_a_box_with_a_formula_is_read_and_its_formula_too() -> None:
+    data = make_pptx(("Energy", "It is PLACE always.", ""))
+    part = "ppt/slides/slide1.xml"
+    with ZipFile(BytesIO(data)) as opened:
+        slide = opened.read(part).decode()
+    (box,) = [found for found in re.findall("<p:sp>.*?</p:sp>", slide, re.DOTALL) if "PLACE" in found]
+    before, run, after = re.split("(<a:r>.*?PLACE.*?</a:r>)", box, flags=re.DOTALL)
+    assert run
+    parts = f"{before}<a:r><a:t>It is </a:t></a:r>{FORMULA}<a:r><a:t> always.</a:t></a:r>{after}"
+    text = load_pptx(edit_zip(data, part, box, MATH.replace("BOX", parts))).text
+    assert text == "# Slide 1: Energy\n\nIt is E=mc^2 always.\n\n"

@@ -1,0 +1,84 @@
+"""Two rankings become one by ranks alone, and a ranking is spread so that it does not repeat itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fakes import make_hits
+from rag.retrieval.fusion import SMOOTHING, fuse, spread
+
+
+def ids(*texts: str) -> list[str]:
+    return [hit.chunk.id for hit in make_hits(*texts)]
+
+
+def test_a_chunk_scores_one_over_smoothing_plus_rank_in_each_list() -> None:
+    fused = fuse([(1.0, make_hits("a", "b")), (1.0, make_hits("b", "c"))])
+    a, b, c = ids("a", "b", "c")
+    assert fused == pytest.approx(
+        {b: 1 / (SMOOTHING + 2) + 1 / (SMOOTHING + 1), a: 1 / (SMOOTHING + 1), c: 1 / (SMOOTHING + 2)}
+    )
+    assert list(fused) == [b, a, c]  # found by both, then by rank
+
+
+def test_a_lists_weight_is_what_its_voice_counts() -> None:
+    a, b = ids("a", "b")
+    assert list(fuse([(1.0, make_hits("a")), (0.5, make_hits("b"))])) == [a, b]
+    assert list(fuse([(0.5, make_hits("a")), (1.0, make_hits("b"))])) == [b, a]
+
+
+def test_equally_good_chunks_come_by_id_whatever_the_order_of_the_lists() -> None:
+    one, other = make_hits("a"), make_hits("b")
+    assert list(fuse([(1.0, one), (1.0, other)])) == list(fuse([(1.0, other), (1.0, one)])) == sorted(ids("a", "b"))
+
+
+@given(st.permutations("abcdef"), st.permutations("abcdefgh"))
+def test_of_two_chunks_the_one_that_no_list_ranks_lower_is_never_behind(one: list[str], other: list[str]) -> None:
+    place = {chunk_id: n for n, chunk_id in enumerate(fuse([(1.0, make_hits(*one)), (1.0, make_hits(*other))]))}
+    named = dict(zip("abcdefgh", ids(*"abcdefgh"), strict=True))
+    for a in one:
+        for b in one:
+            if one.index(a) < one.index(b) and other.index(a) < other.index(b):
+                assert place[named[a]] < place[named[b]]
+
+
+def test_a_near_duplicate_gives_way_to_something_new() -> None:
+    # rows 0 and 1 say the same, row 2 is new; scaled relevance 1, 0.9 and 0
+    vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
+    relevance = [0.90, 0.89, 0.80]
+    assert spread(relevance, vectors, 2, 1.0) == [0, 1]
+    assert spread(relevance, vectors, 2, 0.6) == [0, 1]  # 0.6 * 0.9 - 0.4 = 0.14 against 0
+    assert spread(relevance, vectors, 2, 0.5) == [0, 2]  # 0.5 * 0.9 - 0.5 = -0.05 against 0
+
+
+def test_what_is_near_to_any_hit_shown_is_near_not_only_to_the_last() -> None:
+    vectors = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    assert spread([3.0, 2.9, 2.8], vectors, 3, 0.3) == [0, 1, 2]
+    more = np.vstack([vectors, [[-1, 0]]]).astype(np.float32)
+    assert spread([3.0, 2.9, 2.8, 2.0], more, 3, 0.3) == [0, 3, 1]
+
+
+def test_a_model_whose_cosines_are_all_high_spreads_as_one_whose_are_not() -> None:
+    narrow = np.array([[1, 0], [1, 0], [0.8, 0.6]], np.float32)  # as the rows of the first test, all at 0.8 or more
+    assert spread([0.90, 0.89, 0.80], narrow, 2, 0.6) == [0, 1]
+    assert spread([0.90, 0.89, 0.80], narrow, 2, 0.5) == [0, 2]
+
+
+def test_equal_or_no_candidates_are_spread_too() -> None:
+    assert spread([0.5, 0.5], np.eye(2, dtype=np.float32), 2, 0.5) == [0, 1]
+    assert spread([], np.zeros((0, 2), np.float32), 3, 0.5) == []
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=8), st.floats(0.01, 1), st.integers(0, 9))
+def test_the_scale_of_relevance_does_not_matter(values: list[float], trade: float, seed: int) -> None:
+    relevance = [round(value, 3) for value in values]
+    vectors = np.random.default_rng(seed).normal(size=(len(values), 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    shown = spread(relevance, vectors, 5, trade)
+    assert len(shown) == len(set(shown)) == min(5, len(values))
+    assert relevance[shown[0]] == max(relevance)
+    if len(set(relevance)) == len(relevance):
+        assert spread([value * 8 + 16 for value in relevance], vectors, 5, 1.0) == spread(relevance, vectors, 5, 1.0)

@@ -1,0 +1,199 @@
+"""A table gets an index when it has grown large, and only one that was measured to find what exact search finds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import make_chunk
+from rag.store import index_metadata as beside
+from rag.store import vector_index as nearest
+from rag.store.filters import Only
+from rag.store.store import Store, Vectors, open_store
+from rag.store.vector_index import Nearest
+
+DIM, LARGE = 16, 1_200
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(nearest, "EXACT_UP_TO", 500)
+    monkeypatch.setattr(nearest, "FRESH", 50)
+    return open_store(tmp_path)
+
+
+def vectors(n: int, seed: int = 0) -> Vectors:
+    """Return unit vectors in 20 heaps, as texts of 20 topics have them."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).normal(size=(20, DIM))
+    found = centres[rng.integers(20, size=n)] + 0.3 * rng.normal(size=(n, DIM))
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def fill(store: Store, first: int, last: int, seed: int = 0) -> None:
+    chunks = [make_chunk(f"passage number {n} of some words that say nothing more than this", f"{n % 7}.md")
+              for n in range(first, last)]  # fmt: skip
+    store.put_chunks("t", chunks, vectors(last - first, seed))
+
+
+def found(store: Store, queries: Vectors, k: int = 10) -> list[list[str]]:
+    return [[hit.chunk.id for hit in store.search("t", query, k)] for query in queries]
+
+
+def exact(store: Store, queries: Vectors) -> list[list[str]]:
+    return store.search_ids("t", queries, 10)
+
+
+def shared(some: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> float:
+    return float(np.mean([len({*one} & {*other}) / len(other) for one, other in zip(some, others, strict=True)]))
+
+
+def test_a_small_table_is_compared_with_whole(store: Store) -> None:
+    fill(store, 0, 400)
+    assert not store.nearest_is_due("t")
+    assert store.index_nearest("t", vectors(50, 1)) is None
+    assert found(store, vectors(20, 2)) == exact(store, vectors(20, 2))
+
+
+def test_a_large_table_gets_an_index_that_finds_what_exact_search_finds(store: Store) -> None:
+    fill(store, 0, LARGE)
+    assert store.nearest_is_due("t")
+    made = store.index_nearest("t", vectors(100, 1))
+    assert made == store.nearest("t")
+    assert (made.kind, made.rows, made.queries, made.recall >= 0.99) == ("IVF_FLAT", LARGE, 100, True)
+    assert not store.nearest_is_due("t")
+    queries = vectors(100, 2)
+    assert shared(found(store, queries), exact(store, queries)) >= 0.98
+    scores = [hit.score for hit in store.search("t", queries[0], 10)]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_an_index_that_was_not_measured_is_not_asked(store: Store) -> None:
+    fill(store, 0, LARGE)
+    made = store.index_nearest("t", vectors(50, 1))
+    assert made is not None
+    table, queries = store._open("t"), vectors(50, 2)
+    beside.write(table, "nearest", {**beside.read(table, "nearest"), "probes": 1})
+    assert shared(found(store, queries), exact(store, queries)) < 1  # this is what asking it badly costs
+    beside.forget(table, "nearest")
+    assert store.nearest("t") is None
+    assert found(store, queries) == exact(store, queries)
+
+
+def test_where_partitions_lose_too_much_a_graph_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest, "PROBES", (1,))
+    fill(store, 0, LARGE)
+    made = store.index_nearest("t", vectors(100, 1))
+    assert made is not None
+    assert (made.kind, made.ef, made.recall >= 0.99) == ("HNSW_SQ", 128, True)
+    queries = vectors(50, 2)
+    assert shared(found(store, queries), exact(store, queries)) >= 0.98
+
+
+def test_where_no_index_is_good_enough_there_is_none_and_it_is_said(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearest, "ENOUGH", 1.1)
+    fill(store, 0, LARGE)
+    made = store.index_nearest("t", vectors(50, 1))
+    assert str(made).startswith("exact search: an index found only ")
+    assert store._open("t").list_indices() == []
+    assert found(store, vectors(20, 2)) == exact(store, vectors(20, 2))
+    assert not store.nearest_is_due("t")  # until it has twice the rows
+    fill(store, LARGE, 2 * LARGE, seed=3)
+    assert store.nearest_is_due("t")
+
+
+def test_new_rows_are_found_at_once_and_folded_in_when_they_are_many(store: Store) -> None:
+    fill(store, 0, LARGE)
+    first = store.index_nearest("t", vectors(100, 1))
+    fill(store, LARGE, LARGE + 20, seed=3)
+    assert not store.nearest_is_due("t")
+    new = vectors(20, 3)
+    assert [ids[0] for ids in found(store, new)] == [ids[0] for ids in exact(store, new)]
+    fill(store, LARGE + 20, LARGE + 100, seed=4)
+    assert store.nearest_is_due("t")
+    folded = store.index_nearest("t", vectors(100, 1))
+    assert first is not None
+    assert folded is not None
+    assert (folded.rows, folded.uuid != first.uuid, folded.recall >= 0.99) == (LARGE, True, True)
+    assert store._open("t").index_stats("vector_idx").num_unindexed_rows == 0
+    assert not store.nearest_is_due("t")
+
+
+def test_a_table_of_twice_the_rows_is_partitioned_anew(store: Store) -> None:
+    fill(store, 0, 600)
+    store.index_nearest("t", vectors(100, 1))
+    fill(store, 600, LARGE, seed=3)
+    assert store.nearest_is_due("t")
+    made = store.index_nearest("t", vectors(100, 1))
+    assert made is not None
+    assert made.rows == LARGE
+
+
+def test_rows_that_are_written_and_deleted_while_the_index_is_made_are_neither_lost_nor_back(store: Store) -> None:
+    fill(store, 0, LARGE)
+    gone = [make_chunk(f"passage number {n} of some words that say nothing more than this", f"{n % 7}.md").id
+            for n in range(40)]  # fmt: skip
+
+    def write() -> None:
+        for n in range(8):
+            fill(store, LARGE + n, LARGE + n + 1, seed=100 + n)
+            store.delete_chunks("t", gone[5 * n : 5 * n + 5])
+
+    with ThreadPoolExecutor(1) as beside_it:
+        writing = beside_it.submit(write)
+        made = store.index_nearest("t", vectors(100, 1))
+        writing.result()
+    assert made is not None
+    assert len(store.chunk_ids("t")) == LARGE + 8 - 40
+    new = np.concatenate([vectors(1, 100 + n) for n in range(8)])
+    assert [ids[0] for ids in found(store, new)] == [ids[0] for ids in exact(store, new)]
+    assert not {*gone} & {chunk_id for ids in found(store, vectors(100, 5)) for chunk_id in ids}
+
+
+def test_a_search_with_a_filter_is_exact(store: Store) -> None:
+    fill(store, 0, LARGE)
+    store.index_nearest("t", vectors(100, 1))
+    (query,) = vectors(1, 2)
+    hits = store.search("t", query, 10, Only(folders=("3.md",)))
+    stored, rows = store.read_chunks("t")
+    nearest_first = sorted(zip(rows @ query, stored, strict=True), key=lambda pair: -pair[0])
+    assert [hit.chunk.id for hit in hits] == [c.id for _, c in nearest_first if c.source == "3.md"][:10]
+
+
+def test_queries_to_measure_with_are_eight_words_in_a_row_of_a_passage(store: Store) -> None:
+    fill(store, 0, 300)
+    queries = store.nearest_sample("t")
+    texts = [chunk.text for chunk in store.read_chunks("t")[0]]
+    assert len(queries) == nearest.SAMPLE
+    assert {len(query.split()) for query in queries} == {8}
+    assert all(any(query in text for text in texts) for query in queries)
+
+
+@pytest.mark.parametrize("text", ["猫は魚を食べます。" * 30, "\n\n".join(["แมวกินปลาและสุนัขกินกระดูก" * 4] * 3)])
+def test_where_no_blanks_part_words_a_query_is_forty_characters_of_a_passage(text: str) -> None:
+    queries = {nearest._piece(text, random.Random(seed)) for seed in range(20)}
+    assert len(queries) > 1
+    assert all(query in " ".join(text.split()) for query in queries)
+    assert {len(query) for query in queries} <= {38, 39, 40}  # two line ends are one blank, or none at an end
+    assert nearest._piece("猫は魚を食べます。", random.Random(0)) == "猫は魚を食べます。"
+    assert nearest._piece("", random.Random(0)) == ""
+
+
+def test_facts_of_another_version_mean_exact_search(store: Store) -> None:
+    fill(store, 0, 100)
+    beside.write(store._open("t"), "nearest", {"kind": "IVF_FLAT", "what": "is this"})
+    assert store.nearest("t") is None
+
+
+def test_it_says_of_itself_what_was_measured() -> None:
+    made = Nearest("IVF_FLAT", "u", 100_000, 0.9935, 200, probes=32)
+    assert str(made) == "IVF_FLAT on 100,000 chunks, recall@10 0.994 on 200 queries"
+    assert "only 81.2%" in str(replace(made, kind="exact", recall=0.812))

@@ -1,0 +1,244 @@
+"""What drives the product in the end-to-end tests: a chat that runs, the LLM behind it, and a page that is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, WebSocket, expect
+
+from fakes import Reply, completion, send_chunk, start_stream, stream
+from rag.settings import ROOT
+from rag.store.store import Store, open_store
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+FLAGS = [
+    "--no-sandbox",  # CI runs as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
+START_SECONDS = 600  # the first start indexes and trains; on two busy cores that takes minutes
+
+
+@dataclass
+class Chat:
+    """A chat that runs: where, with which home, and the process behind it."""
+
+    url: str
+    home: Path
+    env: dict[str, str]
+    cwd: Path
+    process: subprocess.Popen[str]
+    log: Path
+
+    @property
+    def store(self) -> Store:
+        return open_store(self.home / "lancedb")
+
+    def stop(self) -> None:
+        """Stop it, and what it has started."""
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def run(self, *command: str, timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
+        """Run `python -m ...` beside the chat, with the same settings."""
+        call = [sys.executable, "-m", *command]
+        return subprocess.run(call, env=self.env, cwd=self.cwd, capture_output=True, text=True, timeout=timeout)
+
+
+@contextmanager
+def running_chat(folder: Path, **settings: str) -> Iterator[Chat]:
+    """Run a chat with these settings from a folder that is not the checkout, and wait until it serves."""
+    port = free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "THUMBTUNE_"))}
+    own = {"THUMBTUNE_HOME": str(folder / "home"), "THUMBTUNE_PORT": str(port), "PYTHONPATH": str(ROOT)}
+    env = {**kept, **own, **settings}
+    log = folder / "log.txt"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "chat"], env=env, cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True
+        )
+    chat = Chat(f"http://localhost:{port}", Path(env["THUMBTUNE_HOME"]), env, folder, process, log)
+    try:
+        wait_for_health(chat)
+        yield chat
+    finally:
+        chat.stop()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_browser() -> str | None:
+    """Return the path of a Chromium or Chrome, or None."""
+    return os.environ.get("CHROME") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def wait_for_health(chat: Chat) -> None:
+    """Return when the chat answers; fail with its log when it has ended or takes too long."""
+    never = threading.Event()
+    for _ in range(START_SECONDS * 4):
+        if chat.process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{chat.url}/health", timeout=5) as answer:
+                if json.load(answer) == {"status": "ok"}:
+                    return
+        except OSError:
+            never.wait(0.25)
+    pytest.fail(f"the chat did not start:\n{chat.log.read_text()[-4000:]}")
+
+
+@dataclass
+class Writer:
+    """What the room's LLM replies; a test sets it. Both arms ask it at the same time, for a stream.
+
+    Asked for a whole reply it is to make a follow-up stand alone: `rewritten`, or the follow-up word for word.
+    """
+
+    reply: Reply = field(default_factory=lambda: stream("Bees swarm ", "in spring [1]."))
+    rewritten: str = ""
+
+    def __call__(self, handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        if body.get("stream"):
+            self.reply(handler, body)
+            return
+        typed = re.findall(r"<follow-up-\w+>\n(.*)\n</follow-up", json.dumps(body).replace("\\n", "\n"))
+        completion(self.rewritten or typed[-1])(handler, body)
+
+
+class Gate:
+    """A reply that streams its first tokens, and the others when the gate is opened. Answers both arms."""
+
+    def __init__(self, first: str, rest: str) -> None:
+        self.first, self.rest = first, rest
+        self.opened = threading.Event()
+
+    def __call__(self, handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        start_stream(handler)
+        send_chunk(handler, {"delta": {"role": "assistant", "content": self.first}, "finish_reason": None})
+        self.opened.wait(60)
+        try:
+            send_chunk(handler, {"delta": {"content": self.rest}, "finish_reason": None})
+            send_chunk(handler, {"delta": {}, "finish_reason": "stop"})
+            handler.wfile.write(b"data: [DONE]\n\n")
+        except OSError:
+            pass  # the chat has hung up, as it does when a question is stopped
+
+
+def hang_up(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+    """Reply as an endpoint that is killed while it is asked."""
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass
+class RoomChat(Chat):
+    """A chat whose LLM does what a test says."""
+
+    writer: Writer = field(default_factory=Writer)
+
+
+class Seen:
+    """What the pages of a context show, and what went wrong on their way: told when a test fails where nobody looks."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self._context = context
+        self._troubles: list[str] = []
+        note = self._troubles.append
+        context.on("console", lambda said: note(f"console {said.type}: {said.text}"))
+        context.on("weberror", lambda error: note(f"error: {error.error}"))
+        context.on("requestfailed", lambda request: note(f"failed: {request.method} {request.url} {request.failure}"))
+        context.on(
+            "response",
+            lambda answer: note(f"{answer.status} {answer.url}") if answer.status >= HTTPStatus.BAD_REQUEST else None,
+        )
+
+    def told(self) -> str:
+        pages = (f"--- {page.url}\n{page.locator('body').inner_text()}" for page in self._context.pages)
+        return "\n".join([*pages, "---", *self._troubles])
+
+
+@dataclass
+class Received:
+    """Everything that a page got from the server: frames of its sockets, bodies of its requests that are data."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page) -> None:
+        page.on("websocket", self._socket)
+        page.on("response", self._response)
+
+    def _socket(self, socket: WebSocket) -> None:
+        socket.on("framereceived", lambda payload: self.texts.append(str(payload)))
+
+    def _response(self, response: Any) -> None:
+        kind = response.headers.get("content-type", "")
+        if "json" in kind or "/socket.io" in response.url:
+            self.texts.append(response.text())
+
+    def find(self, pattern: str) -> list[str]:
+        """Return what matches, with its surroundings."""
+        whole = re.compile(f".{{0,60}}(?:{pattern}).{{0,60}}", re.IGNORECASE)
+        return [match[0] for text in self.texts for match in whole.finditer(text)]
+
+
+def open_page(context: BrowserContext, url: str) -> Page:
+    page = context.new_page()
+    page.goto(url)
+    return page
+
+
+def ask(page: Page, question: str) -> None:
+    """Type a question and send it; return when the page has the address of its thread.
+
+    The address comes once the thread is stored, on its own way: a short answer can be there before it. With it Chainlit
+    draws the page anew, and what was typed by then is lost.
+    """
+    page.locator("#chat-input").click()
+    page.keyboard.insert_text(question)
+    page.locator("#chat-submit").click()  # waits until the page is connected
+    expect(page).to_have_url(THREAD)
+
+
+def side(page: Page, letter: str, nth: int = -1) -> Any:
+    """Return the column of an answer, in the card that is nth from the top (the last one by default)."""
+    return page.get_by_role("region", name=f"Answer {letter}").nth(nth)
+
+
+def thumb(page: Page, letter: str, word: str, nth: int = -1) -> Any:
+    """Return a thumb: word is good or bad."""
+    return page.get_by_label(f"Answer {letter} is {word}", exact=True).nth(nth)
+
+
+def wait_until_done(page: Page, cards: int = 1) -> None:
+    """Return when this many cards have both answers complete."""
+    for letter in "AB":
+        expect(page.get_by_label(f"Answer {letter} is good", exact=True)).to_have_count(cards)

@@ -1,0 +1,203 @@
+"""The threshold of "I do not know": set by what can be answered, within a cap, and none where nothing is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from fakes import NOON, make_answer, make_chunk
+from rag.evaluation.intervals import share_interval
+from rag.records import Answer, Label, Rating, Reason
+from train.dataset.split import alike
+from train.dataset.unanswerable import FOREIGN, VOTED, WRITTEN, voted
+from train.judging.abstention import (
+    FOUND,
+    LEFT_OUT,
+    MIN_FOUND,
+    MISSED,
+    MOST_DECLINED,
+    Near,
+    abstaining,
+    best_cosines,
+    cross_validated,
+    fit,
+    joined,
+    near,
+)
+
+CHUNKS = [
+    make_chunk("cats drink warm milk at night in the garden"),
+    make_chunk("cats drink warm milk at night in the garden house"),  # a near copy of the first
+    make_chunk("dogs keep one bone under the green tree"),
+    make_chunk("fish sleep in cold blue water"),
+]
+VECTORS = np.eye(4, dtype=np.float32)
+QUERIES = np.array([[0.8, 0.6, 0.0, 0.0], [0.0, 0.0, 0.6, 0.8]], np.float32)
+
+
+def right(*rows: int) -> frozenset[str]:
+    return frozenset(CHUNKS[row].id for row in rows)
+
+
+def looked(found: list[float], left_out: list[float] | None = None, missed: list[float] | None = None) -> Near:
+    missed = missed or []
+    return Near(
+        np.array([*found, *missed]),
+        np.array([*(left_out or found), *missed]),
+        np.array([True] * len(found) + [False] * len(missed)),
+    )
+
+
+# --- how near chunks are ---------------------------------------------------------------------------------------------
+
+
+def test_the_best_cosine_is_that_of_the_nearest_chunk() -> None:
+    seen = near(QUERIES, VECTORS, [right(0), right(2)], CHUNKS, 1, alike)
+    assert seen.best.tolist() == pytest.approx([0.8, 0.8])
+    assert best_cosines(QUERIES, VECTORS).tolist() == pytest.approx([0.8, 0.8])
+    assert best_cosines(QUERIES[:0], VECTORS).size == 0
+
+
+def test_a_query_is_found_where_a_right_chunk_is_among_the_first_k() -> None:
+    judged = [right(0), right(2)]
+    assert near(QUERIES, VECTORS, judged, CHUNKS, 1, alike).found.tolist() == [True, False]
+    assert near(QUERIES, VECTORS, judged, CHUNKS, 2, alike).found.tolist() == [True, True]
+
+
+def test_with_a_right_chunk_its_near_copies_are_taken_out() -> None:
+    seen = near(QUERIES, VECTORS, [right(0), right(3)], CHUNKS, 2, alike)
+    assert alike(CHUNKS[0].text, CHUNKS[1].text)
+    assert seen.left_out.tolist() == pytest.approx([0.0, 0.6])  # not 0.6: that chunk says the same
+
+
+def test_what_was_looked_at_split_by_split_is_one() -> None:
+    both = joined([looked([0.5]), looked([0.7], [0.6], [0.1])])
+    assert both.best.tolist() == [0.5, 0.7, 0.1]
+    assert both.left_out.tolist() == [0.5, 0.6, 0.1]
+    assert both.found.tolist() == [True, True, False]
+
+
+# --- the threshold ---------------------------------------------------------------------------------------------------
+
+TENTHS = np.arange(1, 100) / 100  # 99 cosines: up to five thresholds are allowed, 0.01 to 0.05
+
+
+def test_no_more_than_the_cap_is_declined_of_what_can_be_answered() -> None:
+    low = np.full(50, 0.5)  # half of the range lies below: the cap alone stops
+    threshold = fit(TENTHS, np.concatenate([low, np.arange(50) / 1000]))
+    assert threshold == 0.05
+    assert (threshold > TENTHS).mean() <= MOST_DECLINED
+    assert (len(TENTHS) + 1) * MOST_DECLINED == 5  # of a hundred like these, five at most fall below the fifth
+
+
+def test_where_less_declines_as_many_less_is_declined() -> None:
+    assert fit(TENTHS, np.full(30, 0.001)) == 0.01
+    assert fit(TENTHS, np.array([0.001] * 29 + [0.025])) == 0.03  # 1 in 30 more is worth 2 in 99
+    assert fit(TENTHS, np.array([0.001] * 59 + [0.025])) == 0.01  # 1 in 60 more is not
+
+
+def test_too_few_cosines_make_no_threshold() -> None:
+    assert fit(TENTHS[:18], np.zeros(30)) is None
+    assert fit(TENTHS[:19], np.zeros(30)) == 0.01
+
+
+def test_each_question_is_measured_by_a_threshold_it_had_no_part_in() -> None:
+    """The lowest of 24 stands alone below the others: fitted with it, the threshold would be it, and decline none."""
+    found = np.array([0.1] + [0.8] * 23)
+    declined = cross_validated(found, np.full(20, 0.3), {FOUND: found, "absent": np.full(20, 0.3)})
+    assert fit(found, np.full(20, 0.3)) == 0.1
+    assert declined[FOUND].share.mean == pytest.approx(1 / 24)
+    # without it in four of five folds the threshold is 0.1, in one it is 0.8, and that fifth of the others falls
+    assert declined["absent"].share.mean == pytest.approx(0.2)
+
+
+def test_questions_that_are_told_apart_get_a_threshold_and_its_precision_and_recall() -> None:
+    told = abstaining("f", looked([0.6] * 30), {WRITTEN: np.full(20, 0.2), VOTED: np.full(5, 0.3)})
+    assert told.below == 0.6
+    assert (told.recall.n, told.recall.share) == (25, share_interval(25, 25))
+    assert told.precision == 1.0
+    assert told.of[FOUND].share == share_interval(0, 30)
+    assert told.told().startswith(
+        "declines below a cosine of 0.600: recall 100% of 25 [87%, 100%] questions without an"
+    )
+
+
+def test_precision_is_that_of_as_many_questions_without_an_answer_as_with_one() -> None:
+    found = [0.1, *np.linspace(0.5, 0.9, 39)]  # one is declined by every threshold that was fitted without it
+    told = abstaining("f", looked(found), {WRITTEN: np.full(400, 0.2)})
+    recall, declined = told.recall.share.mean, told.of[FOUND].share.mean
+    assert declined > 0
+    assert told.precision == pytest.approx(recall / (recall + declined))
+
+
+@pytest.mark.parametrize(
+    ("given", "absent", "why"),
+    [
+        (looked([0.6] * (MIN_FOUND - 1)), {WRITTEN: np.zeros(30)}, "23 questions find their passage, need 24"),
+        (looked([0.6] * 50), {}, "0 questions are known to have no answer, need 20"),
+        (looked([0.6] * 50), {WRITTEN: np.zeros(19)}, "19 questions are known to have no answer, need 20"),
+        (looked([0.6] * 50), {WRITTEN: np.full(30, 0.7)}, "it tells nothing: 0% of 30"),
+    ],
+)
+def test_without_a_threshold_it_is_said_why(given: Near, absent: dict[str, np.ndarray], why: str) -> None:
+    told = abstaining("f", given, absent)
+    assert told.below is None
+    assert told.told().startswith(f"never declines by the cosine: {why}")
+
+
+def test_cosines_that_are_the_same_with_and_without_an_answer_make_no_threshold() -> None:
+    rng = np.random.default_rng(3)
+    told = abstaining("f", looked(list(rng.normal(0.5, 0.1, 300))), {WRITTEN: rng.normal(0.5, 0.1, 60)})
+    assert told.below is None
+
+
+def test_a_passage_taken_out_is_measured_and_moves_no_threshold() -> None:
+    absent = {WRITTEN: np.full(20, 0.2)}
+    one = abstaining("f", looked([0.6] * 30, [0.1] * 30, [0.1] * 5), absent)
+    other = abstaining("f", looked([0.6] * 30, [0.6] * 30), absent)
+    assert one.below == other.below
+    assert (one.of[LEFT_OUT].share.mean, one.of[MISSED].n) == (1.0, 5)
+    assert other.of[LEFT_OUT].share.mean == 0.0
+
+
+def test_stand_ins_are_said_to_be_about_something_else() -> None:
+    assert "questions about something else, precision" in (
+        abstaining("f", looked([0.6] * 30), {FOREIGN: np.full(20, 0.2)}).told()
+    )
+
+
+# --- what raters say is not there ------------------------------------------------------------------------------------
+
+
+def rated(query: str, rater: str, value: Label = -1, reason: Reason = "not in the documents") -> tuple[Rating, Answer]:
+    answer = make_answer(query=query, id=f"{rater} on {query} {value}")
+    return Rating(rater, answer.id, value, True, NOON, reason=reason), answer
+
+
+def said(*given: tuple[Rating, Answer], answered: tuple[str, ...] = ()) -> list[str]:
+    return voted([rating for rating, _ in given], {answer.id: answer for _, answer in given}, answered)
+
+
+def test_a_query_has_no_answer_where_most_raters_say_so() -> None:
+    both = [rated("Who pays?", "ann"), rated("who pays", "bob", -1, "wrong source")]
+    assert said(rated("Who pays?", "ann")) == ["Who pays?"]
+    assert said(*both) == []
+    assert said(*both, rated("who pays?", "cid")) == ["Who pays?"]
+
+
+def test_one_raters_two_answers_are_one_voice() -> None:
+    assert said(rated("who pays", "bob", -1, ""), rated("who pays", "bob", 1, ""), rated("who pays", "ann")) == []
+
+
+def test_a_thumb_up_on_an_abstention_says_so_too_and_a_withdrawn_thumb_says_nothing() -> None:
+    rating, answer = rated("who pays", "ann", 1, "")
+    assert said((rating, answer)) == []
+    assert said((rating, replace(answer, abstained=True))) == ["who pays"]
+    assert said((replace(rating, value=0), replace(answer, abstained=True))) == []
+    assert said((replace(rating, value=-1), replace(answer, abstained=True))) == []
+
+
+def test_a_query_with_a_right_passage_has_an_answer_whatever_was_voted() -> None:
+    assert said(rated("Who pays?", "ann"), answered=("who pays",)) == []

@@ -1,0 +1,95 @@
+"""What a training leaves behind when it stops: its checkpoints for the very same training, and no version's folders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fakes import NOON
+from rag.errors import StoreFailed
+from rag.models.registry import Registry, Version
+from rag.records import Pair
+from rag.settings import Settings
+from train.dataset.plan import Order
+from train.pipeline import checkpoints_for, new_version
+
+PAIRS = [Pair("why?", "c1", "because", ("not so",)), Pair("how?", "c2", "like this", ("like that",))]
+
+
+def test_the_same_training_finds_its_checkpoints_and_another_one_does_not(settings: Settings) -> None:
+    place = checkpoints_for(settings, Order(), PAIRS)
+    assert place is not None
+    assert place == checkpoints_for(settings, Order(), PAIRS)
+    others = [
+        checkpoints_for(settings, Order(seed=1), PAIRS),
+        checkpoints_for(settings, Order(), PAIRS[:1]),
+        checkpoints_for(settings, Order(), [replace(PAIRS[0], negatives=("other",)), PAIRS[1]]),
+        checkpoints_for(settings, Order(), [replace(PAIRS[0], weight=0.5), PAIRS[1]]),
+        checkpoints_for(settings, Order(), [replace(PAIRS[0], judges=not PAIRS[0].judges), PAIRS[1]]),
+        checkpoints_for(settings.model_copy(update={"start_model": "other"}), Order(), PAIRS),
+    ]
+    assert len({place, *others}) == 7
+
+
+def test_what_another_training_left_is_deleted(settings: Settings) -> None:
+    place, other = checkpoints_for(settings, Order(), PAIRS), checkpoints_for(settings, Order(seed=1), PAIRS)
+    for folder in (place, other):
+        assert folder is not None
+        (folder / "checkpoint-10").mkdir(parents=True)
+    checkpoints_for(settings, Order(), PAIRS)
+    assert place is not None
+    assert [folder.name for folder in place.parent.iterdir()] == [place.name]
+    assert (place / "checkpoint-10").exists()
+
+
+@pytest.mark.parametrize("order", [Order(fast=True), Order(kind="bootstrap")], ids=["fast", "bootstrap"])
+def test_what_takes_seconds_keeps_no_checkpoints(settings: Settings, order: Order) -> None:
+    assert checkpoints_for(settings, order, PAIRS) is None
+
+
+def write(settings: Settings, name: str) -> list[Path]:
+    folders = [settings.models / name, settings.runs / name]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    return folders
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError("a mistake of ours")])
+def test_whatever_stops_a_training_takes_its_folders_away(settings: Settings, error: BaseException) -> None:
+    folders: list[Path] = []
+
+    def stopped() -> None:
+        with new_version(settings, Registry(settings.models)) as name:
+            folders.extend(write(settings, name))
+            raise error
+
+    with pytest.raises(type(error)):
+        stopped()
+    assert len(folders) == 2
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_full_disk_is_one_line_with_what_to_do(settings: Settings) -> None:
+    def stopped() -> None:
+        with new_version(settings, Registry(settings.models)) as name:
+            write(settings, name)
+            raise OSError("No space left on device")
+
+    with pytest.raises(StoreFailed, match=r"v1 cannot be written \(No space left on device\): free some space"):
+        stopped()
+
+
+def test_a_version_that_is_recorded_stays_whatever_happens_then(settings: Settings) -> None:
+    registry, folders = Registry(settings.models), write(settings, "v1")
+
+    def stopped() -> None:
+        with new_version(settings, registry) as name:
+            registry.add(Version("v2", "f", "f", "builtin", "ratings", "keep", "no line", NOON))
+            folders.extend(write(settings, name))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert all(folder.exists() for folder in folders)

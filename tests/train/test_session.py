@@ -1,0 +1,318 @@
+"""One training's models: what is mined by whom, what a fold's models learnt, and that they are made alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import NOON, make_chunk
+from rag.ingest.documents import Corpus
+from rag.models.embedder import load_embedder
+from rag.models.registry import START_WEIGHTS, Registry, Version
+from rag.records import Pair, normalise_query
+from rag.settings import Settings
+from train.dataset.folds import Trial, plan
+from train.dataset.gather import Gathered
+from train.dataset.hard_negatives import MARGIN
+from train.dataset.plan import Order, Prospect
+from train.dataset.split import alike, is_held_out
+from train.dataset.unanswerable import WRITTEN
+from train.judging.abstention import FOUND, MISSED, Near
+from train.judging.contenders import Entrant, enter_made
+from train.judging.evaluate import Runs
+from train.judging.gate import decide
+from train.progress import Clock
+from train.recipe import batch_for
+from train.session import Course
+from train.tuning.challenger import Made, Maker
+
+THINGS = "cat dog bird fish milk bone seed water model index".split()
+PLACES = "house garden river mountain night day".split()
+CHUNKS = [
+    make_chunk(f"chat {thing} train {place} test {thing} open {place} find {thing} store {place}")
+    for thing in THINGS
+    for place in PLACES
+]
+PAIRS = [Pair(f"where {n} is what this says?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
+TEXTS = {chunk.id: chunk.text for chunk in CHUNKS}
+ORDER = Order(epochs=1)
+NOWHERE = Near(np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
+
+
+@dataclass
+class Noting:
+    """A maker that notes what it is asked for, and has the real one make it."""
+
+    maker: Maker
+    made: list[Made] = field(default_factory=list)
+
+    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Made:
+        self.made.append(self.maker.make(pairs, name, checkpoints))
+        return self.made[-1]
+
+
+@pytest.fixture(scope="module")
+def machine(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    model = str(tiny_model)
+    home = tmp_path_factory.mktemp("home")
+    return Settings(home=home, base_model=model, start_model=model, device="cpu", train_threads=1, _env_file=None)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def settings(machine: Settings, tmp_path: Path) -> Settings:
+    return machine.model_copy(update={"home": tmp_path})
+
+
+@pytest.fixture(scope="module")
+def models(machine: Settings, other_tiny_model: Path) -> dict[str, Entrant]:
+    """Return the start model, which is base, too, and another model, to be the champion."""
+
+    def enter(name: str, reference: str) -> Entrant:
+        embedder = load_embedder(reference, machine)
+        return Entrant(name, embedder, embedder.embed_documents([chunk.text for chunk in CHUNKS]))
+
+    start = enter(START_WEIGHTS, machine.start_model)
+    return {"base": start, "start": start, "champion": enter("v1", str(other_tiny_model))}
+
+
+def prospect(gathered: Gathered | None = None) -> Prospect:
+    gathered = gathered or Gathered(PAIRS, [], "labels: told")
+    corpus = Corpus("corpus", (Path("/documents"),))
+    return Prospect(corpus, CHUNKS, gathered, plan(gathered.pairs, gathered.extra, CHUNKS))
+
+
+def course_of(
+    settings: Settings,
+    served: dict[str, Entrant],
+    *,
+    order: Order = ORDER,
+    crowned: Version | None = None,
+    seen: Prospect | None = None,
+) -> Course:
+    return Course(settings, order, seen or prospect(), served, crowned, Clock(lambda line: None))
+
+
+def made_by(course: Course, name: str = "v2") -> tuple[Made, Entrant, list[Pair]]:
+    pairs = course.pairs()
+    made = course.maker.make(pairs, name)
+    return made, enter_made(made, name, CHUNKS, Clock(print).bar), pairs
+
+
+# --- what is learnt ------------------------------------------------------------------------------------------------
+
+
+def test_each_pair_gets_the_negative_that_fools_the_champion(settings: Settings, models) -> None:
+    mined = course_of(settings, models).pairs()
+    by_start = course_of(settings, {**models, "champion": models["start"]}).pairs()
+    assert [pair.positive_id for pair in mined] == [pair.positive_id for pair in by_start]
+    assert sum(one.negatives != other.negatives for one, other in zip(mined, by_start, strict=True)) > len(mined) / 4
+    champion = models["champion"]
+    scores = champion.embedder.embed_queries([pair.query for pair in mined]) @ champion.vectors.T
+    rows = {text: row for row, text in enumerate(TEXTS.values())}
+    found = np.array([scores[n, rows[pair.negatives[0]]] for n, pair in enumerate(mined)])
+    right = np.array([scores[n, rows[pair.positive]] for n, pair in enumerate(mined)])
+    between = (scores > found[:, None] + 1e-5) & (scores < MARGIN * right[:, None] - 1e-5)
+    assert not between.any()  # nothing that is safely below the positive ranks above the negative
+
+
+def test_what_a_rater_found_wrong_is_the_negative(settings: Settings, models) -> None:
+    rated = [replace(pair, negatives=(CHUNKS[0].text,)) for pair in PAIRS[1:]]
+    pairs = course_of(settings, models, seen=prospect(Gathered(rated, [], "told"))).pairs()
+    assert {pair.negatives for pair in pairs} == {(CHUNKS[0].text,)}
+
+
+@pytest.mark.parametrize("order", [Order(fast=True), Order(kind="bootstrap")], ids=["fast", "bootstrap"])
+def test_an_adapter_and_a_bootstrap_need_no_negative(settings: Settings, models, order: Order) -> None:
+    assert not any(pair.negatives for pair in course_of(settings, models, order=order).pairs())
+
+
+# --- what a fold's models learnt -----------------------------------------------------------------------------------
+
+
+def leaks(made: Made, held: dict[str, frozenset[str]]) -> list[str]:
+    queries = {normalise_query(query) for query in held}
+    right = [TEXTS[chunk_id] for ids in held.values() for chunk_id in ids]
+    return [
+        pair.query
+        for pair in made.pairs
+        if normalise_query(pair.query) in queries or any(alike(pair.positive, text) for text in right)
+    ]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A cross-fitted training on the start weights: what is to serve, what was made for the folds, and the runs."""
+
+    trial: Trial
+    made: Made
+    of_folds: list[Made]
+    runs: dict[str, Runs]
+    course: Course
+    challenger: Entrant
+
+
+@pytest.fixture(scope="module")
+def judged(machine: Settings, models: dict[str, Entrant]) -> Judged:
+    seen = prospect()
+    course = course_of(machine, {**models, "champion": models["start"]}, seen=seen)
+    made, challenger, pairs = made_by(course)
+    course.maker = noting = Noting(course.maker)
+    return Judged(seen.trial, made, noting.made, course.judge(challenger, pairs), course, challenger)
+
+
+def test_no_model_learnt_what_its_split_judges(judged: Judged) -> None:
+    assert len(judged.trial.splits) == 1 + len(judged.of_folds) > 2
+    for made, part in zip([judged.made, *judged.of_folds], judged.trial.splits, strict=True):
+        assert leaks(made, part.held_out.relevant) == []
+        assert len(made.pairs) >= len(judged.made.pairs) / 2
+
+
+def test_every_rated_query_judges_every_role_once(judged: Judged) -> None:
+    assert set(judged.runs) == {"base", "champion", "challenger"}
+    for by_dim in judged.runs.values():
+        assert set(by_dim) == {32, 16}
+        assert all(set(run.ranked) == {pair.query for pair in PAIRS} for run in by_dim.values())
+
+
+def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judged) -> None:
+    found = judged.course.abstaining(judged.challenger)
+    assert set(found) == {"base", "champion", "challenger"}
+    assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {len(PAIRS)}
+    assert found["challenger"].fingerprint == judged.challenger.embedder.query_fingerprint
+    assert found["base"].fingerprint != found["challenger"].fingerprint
+
+
+def test_questions_without_an_answer_meet_each_model_as_it_serves(settings: Settings, models) -> None:
+    absent = ["who reads this?", "why not?"]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", absent={WRITTEN: absent})))
+    course._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
+    found = course.abstaining(models["champion"])
+    assert {role: each.of[WRITTEN].n for role, each in found.items()} == dict.fromkeys(found, 2)
+
+
+def test_what_nobody_would_ask_sets_no_threshold(settings: Settings, models) -> None:
+    unasked = frozenset(normalise_query(pair.query) for pair in PAIRS[1:])
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", unasked=unasked)))
+    _, challenger, pairs = made_by(course)
+    course.judge(challenger, pairs)
+    found = course.abstaining(challenger)
+    assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {1}
+
+
+def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(judged: Judged) -> None:
+    fewest = min(len(each.pairs) for each in judged.of_folds)
+    batch = batch_for(len(judged.made.pairs), bootstrap=False)
+    alone = batch_for(fewest, bootstrap=False)  # so few would get a smaller one
+    assert alone < judged.made.facts["batch"] == batch
+    for key in ("epochs", "batch", "rate", "dims", "loss", "seed"):
+        assert {each.facts[key] for each in judged.of_folds} == {judged.made.facts[key]}
+
+
+# --- the champion ------------------------------------------------------------------------------------------------
+
+
+def crown(settings: Settings, made: Made, started_from: str = "") -> Version:
+    made.save(settings.models / "v1")
+    version = Version("v1", "f", "f", started_from or settings.start_model, "ratings", "promote", "no line", NOON)
+    Registry(settings.models).add(version)
+    return version
+
+
+def judged_with_note(course: Course) -> tuple[Mapping[str, Runs], str]:
+    """Return what each role ranked, and what the report tells of the champion."""
+    made, challenger, pairs = made_by(course)
+    runs = course.judge(challenger, pairs)
+    values = np.zeros(len(course.qrels))
+    verdict = decide(values, values, values, kind="cross-fitted")
+    return runs, course.facts(course.version("v2", verdict, made), verdict, made, runs, {}).notes[1]
+
+
+def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models) -> None:
+    """It learnt from chunks that are gone, so nothing of it leaks, and nothing is to be made anew."""
+    gone = [Pair(f"old query {n}", f"gone {n}", f"{n} said something else", ("no",)) for n in range(10)]
+    made = replace(course_of(settings, models).maker.make(gone, "v1"), pairs=gone)
+    course = course_of(settings, models, crowned=crown(settings, made))
+    _, challenger, pairs = made_by(course)
+    champion = course.judge(challenger, pairs)["champion"][32].ranked
+    query = PAIRS[0].query
+    (vector,) = models["champion"].embedder.embed_queries([query])
+    nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
+    assert champion[query][0] == nearest
+
+
+def test_a_champion_that_began_as_another_model_is_judged_as_it_is_and_the_report_says_so(
+    settings: Settings, models
+) -> None:
+    """Its recipe on today's start model would be another model, perhaps of another size."""
+    made, *_ = made_by(course_of(settings, models), "v1")
+    course = course_of(settings, models, crowned=crown(settings, made, "arctic"))
+    runs, note = judged_with_note(course)
+    assert note.startswith("the champion v1 began as arctic, where trainings no longer begin")
+    for query in list(course.qrels.relevant)[:5]:
+        (vector,) = models["champion"].embedder.embed_queries([query])
+        nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
+        assert runs["champion"][32].ranked[query][0] == nearest
+
+
+def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings: Settings, models) -> None:
+    course = course_of(settings, models)
+    made, champion, _ = made_by(course, "v1")
+    version = crown(settings, made)
+    saved = replace(champion, embedder=load_embedder(str(settings.models / "v1"), settings))
+    fast = Order(fast=True)
+    assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version).subject == (
+        f"the queries of {START_WEIGHTS}"
+    )
+    held_out = prospect()
+    held_out = replace(held_out, trial=replace(held_out.trial, kind="held out"))
+    assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version, seen=held_out).subject == (
+        "the queries of v1"
+    )
+
+
+def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, models) -> None:
+    query = next(query for n in range(99) if is_held_out(query := f"general {n}?"))
+    some = [Pair(query, chunk.id, chunk.text) for chunk in CHUNKS]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", some)))
+    found = course.general(models["start"], [])
+    assert found is not None
+    assert [values.tolist() for values in found] == [[1.0], [1.0]]  # whatever ten chunks come first
+    assert course.general(models["start"], PAIRS[:1]) is None  # one of its chunks was learnt
+
+
+def test_a_champion_of_an_earlier_release_is_told_to_be_judged_as_it_is(settings: Settings, models) -> None:
+    version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
+    course = course_of(settings, models, crowned=version)
+    _, note = judged_with_note(course)
+    assert note.startswith("the champion v1 has no list of the pairs it learnt from")
+
+
+def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_question(
+    settings: Settings, models
+) -> None:
+    replayed = [replace(pair, weight=0.125) for pair in PAIRS]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, replayed, "labels: told")))
+    course.maker = noting = Noting(course.maker)
+    _, challenger, pairs = made_by(course)
+    course.judge(challenger, pairs)
+    fold = noting.made[1].pairs
+    assert {pair.weight for pair in fold[: len({pair.query for pair in fold})]} == {1.0}
+
+
+def test_general_queries_are_held_out_and_lead_to_no_chunk_that_was_learnt(settings: Settings, models) -> None:
+    general = [Pair(f"general {n}?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
+    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", general)))
+    made, challenger, pairs = made_by(course)
+    new = {pair.query for pair in general if is_held_out(pair.query)} - {
+        each.query for each in general if each.positive_id in {pair.positive_id for pair in pairs}
+    }
+    found = course.general(challenger, pairs)
+    assert found is not None
+    assert found[0].size == found[1].size == len(new) > 0
+    everything = [replace(pair, query="all of it") for pair in PAIRS]
+    assert course.general(challenger, everything) is None
+    assert made.pairs == pairs

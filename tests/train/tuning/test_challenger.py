@@ -1,0 +1,93 @@
+"""Makers leave what they were given as it was, and what they made is there to be judged and saved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import make_chunk
+from rag.models.embedder import load_embedder
+from rag.records import Pair
+from rag.settings import Settings
+from train.recipe import Recipe
+from train.tuning.challenger import Adapter, Tuner, as_embedded
+from train.tuning.checkpoint_selection import FEWEST, LAST
+from train.tuning.version_folder import trained_pairs, trained_recipe
+
+CHUNKS = [
+    make_chunk(f"{one} {two} {three}")
+    for one in ("cat", "dog", "bird", "fish", "milk", "bone")
+    for two in ("house", "garden", "river", "mountain", "night", "day")
+    for three in ("opens", "closes", "needs", "shows", "finds", "stores", "keeps")
+]
+PAIRS = [Pair(f"where {n} is {chunk.text}", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
+RECIPE = Recipe(epochs=2, batch=16, rate=1e-4, dims=(32, 16))
+
+
+@pytest.fixture
+def tuner(settings: Settings) -> Tuner:
+    start = load_embedder(settings.start_model, settings)
+    vectors = start.embed_documents([chunk.text for chunk in CHUNKS])
+    return Tuner(settings, settings.start_model, lambda pairs, model: RECIPE, start, CHUNKS, vectors, chooses=True)
+
+
+@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, lora=4, rate=1e-3)], ids=["whole", "low rank"])
+def test_some_queries_choose_the_weights_and_all_pairs_are_remembered(
+    tuner: Tuner, tmp_path: Path, recipe: Recipe
+) -> None:
+    made = replace(tuner, recipe_for=lambda pairs, model: recipe).make(PAIRS, "v1")
+    choosing = made.facts["queries that chose the weights"]
+    assert isinstance(choosing, int)
+    assert choosing >= FEWEST
+    assert made.facts["examples"] == 2 * (len(PAIRS) - choosing)
+    assert made.facts["kept"] == LAST  # one epoch more does no harm here
+    made.save(tmp_path / "v1")
+    assert trained_pairs(tmp_path / "v1") == PAIRS  # also those that chose: the model knows them
+    assert trained_recipe(tmp_path / "v1") == recipe
+    served = load_embedder(str(tmp_path / "v1"), tuner.settings)
+    assert served.fingerprint == made.embedder.fingerprint != tuner.start.fingerprint
+
+
+def test_where_nothing_is_to_choose_every_pair_is_learnt(tuner: Tuner) -> None:
+    made = replace(tuner, chooses=False).make(PAIRS[:32], "v1")
+    seen = made.facts["examples"]
+    assert isinstance(seen, int)
+    assert 2 * 32 - RECIPE.batch / 2 < seen <= 2 * 32  # a rest of less than half a batch is no step
+    assert made.facts["queries that chose the weights"] == 0
+    assert replace(tuner, chooses=True).make(PAIRS[:32], "v1").embedder.fingerprint == made.embedder.fingerprint
+
+
+def test_every_call_starts_afresh(tuner: Tuner) -> None:
+    first, second = (replace(tuner, chooses=False).make(PAIRS[:32], name) for name in ("v1", "v2"))
+    assert first.embedder.fingerprint == second.embedder.fingerprint
+    assert load_embedder(tuner.reference, tuner.settings).fingerprint == tuner.start.fingerprint
+
+
+def test_an_adapter_keeps_the_models_vectors_and_is_saved_beside_its_name(tuner: Tuner, tmp_path: Path) -> None:
+    made = Adapter(tuner.start, CHUNKS, tuner.vectors, seed=0).make(PAIRS, "v1")
+    assert made.vectors is tuner.vectors
+    assert made.embedder.fingerprint == tuner.start.fingerprint
+    assert made.facts["adapts"] == tuner.start.reference
+    made.save(tmp_path / "v1")
+    assert trained_pairs(tmp_path / "v1") == PAIRS
+    assert trained_recipe(tmp_path / "v1") is None
+    served, queries = load_embedder(str(tmp_path / "v1"), tuner.settings), [pair.query for pair in PAIRS[:3]]
+    np.testing.assert_array_equal(served.embed_queries(queries), made.embedder.embed_queries(queries))
+
+
+def test_chunks_are_learnt_as_models_read_them_and_what_was_made_of_one_as_it_is() -> None:
+    pass_, key = make_chunk("They expire.", heading="Passes"), make_chunk("They open it.", heading="Keys")
+    pairs = [Pair("how long?", pass_.id, pass_.text, (key.text, "gone")), Pair("what?", key.id, "open it.")]
+    assert [(pair.positive, pair.negatives) for pair in as_embedded(pairs, [pass_, key])] == [
+        ("Passes: They expire.", ("Keys: They open it.", "gone")),
+        ("open it.", ()),
+    ]
+
+
+def test_a_text_that_stands_under_two_headings_is_learnt_under_the_one_that_was_meant() -> None:
+    one, two = make_chunk("Yes.", "a.md", heading="One"), make_chunk("Yes.", "b.md", heading="Two")
+    pairs = [Pair("q", two.id, "Yes."), Pair("q", one.id, "Yes.")]
+    assert [pair.positive for pair in as_embedded(pairs, [one, two])] == ["Two: Yes.", "One: Yes."]

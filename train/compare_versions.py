@@ -1,0 +1,180 @@
+"""Versions on judged queries: `evaluate` measures by a file of labels, `compare` by the held-out queries of today.
+
+The idea a reader would miss: a version may have learnt from the very queries it is measured by. From a file that is the
+user's affair, but it is said; the held-out queries of today taught no version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.errors import BadLabels, NotEnoughFeedback
+from rag.evaluation.intervals import Interval, paired_bootstrap
+from rag.evaluation.metrics import GATE, METRICS
+from rag.feedback.import_export import read_labels
+from rag.indexing.update import load_corpus
+from rag.models.arms import arm_models
+from rag.models.embedder import load_embedder
+from rag.models.registry import START_WEIGHTS, Registry, Version
+from rag.records import Chunk, Qrels, normalise_query
+from rag.settings import Settings
+from rag.store.store import Store
+from train.dataset.gather import gather_ratings, indexed_chunks
+from train.dataset.pairs import make_pairs
+from train.dataset.split import alike, is_held_out, qrels_of
+from train.judging.evaluate import Scores, full, judge, serving
+from train.judging.promotion import MIN_HELD_OUT
+from train.judging.serving_precision import Choice, choose_precision
+from train.progress import bar
+from train.recipe import matryoshka_dims
+from train.reporting.results import METRICS_FILE, PAGE, means, read_metrics
+from train.reporting.tables import aligned, difference_rows
+from train.tuning.version_folder import trained_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Scores by role, what each role's model is called, and what to tell of the queries."""
+
+    scores: Mapping[str, Scores]
+    names: Mapping[str, str]
+    told: str
+
+    def table(self) -> str:
+        """Return the means of every metric, a line for each role and dimension."""
+        rows = [["", "model", "dimension", *METRICS]]
+        for role, scores in self.scores.items():
+            for dim, values in means(scores).items():
+                rows.append([role, self.names[role], str(dim), *(f"{values[metric]:.3f}" for metric in METRICS)])
+        return f"{self.told}\n\n{aligned(rows)}"
+
+
+def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> Measured:
+    """Return base, champion and a version (none named: only these) on the queries of a file of labels.
+
+    Raises BadLabels where the file has no positive on these documents, UnknownVersion.
+    """
+    corpus = load_corpus(settings)
+    chunks = indexed_chunks(store, corpus.id)
+    read = read_labels(path, store.documents(corpus.id))
+    pairs = make_pairs(read.labels, chunks, alike).pairs
+    if not pairs:
+        raise BadLabels(
+            f"{path}: none of its {len(read.labels)} labels is a positive on these documents: nothing to rank"
+        )
+    qrels = qrels_of(pairs, chunks)
+    models = _served(settings, corpus.folders_id)
+    if name:
+        models["version"] = (name, _reference(settings, name))
+    asked = {normalise_query(query) for query in qrels.relevant}
+    learnt = {normalise_query(pair.query) for pair in trained_pairs(Path(models.get("version", models["champion"])[1]))}
+    told = f"{len(qrels)} queries of {path}, {len(read.unmatched)} lines of it mean no passage here"
+    if asked & learnt:
+        told += f"; the version learnt from {len(asked & learnt)} of these queries, which flatters it"
+    return _measure(settings, store, models, qrels, chunks, told)
+
+
+def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> Measured:
+    """Return versions on the held-out queries of today. Raises NotEnoughFeedback where they are too few."""
+    qrels, chunks = _held_out(settings, store)
+    if len(qrels) < MIN_HELD_OUT:
+        raise NotEnoughFeedback(
+            f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare by: rate more, or measure "
+            "both with `python -m train evaluate VERSION --qrels FILE`"
+        )
+    models = {name: (name, _reference(settings, name)) for name in names}
+    return _measure(settings, store, models, qrels, chunks, f"{len(qrels)} held-out queries, which taught no version")
+
+
+def measure_precision(settings: Settings, store: Store, reference: str) -> Choice:
+    """Return in which precision both arms are to serve with this model, measured on the held-out queries of today."""
+    try:
+        qrels, chunks = _held_out(settings, store)
+    except NotEnoughFeedback:
+        qrels, chunks = Qrels({}), []
+    registry, folders = Registry(settings.models), load_corpus(settings).folders_id
+    now = registry.precision(folders, registry.champion(folders), settings.base_model)
+    return choose_precision(settings, {"base": settings.base_model, "tuned": reference}, qrels, chunks, now)
+
+
+def _held_out(settings: Settings, store: Store) -> tuple[Qrels, list[Chunk]]:
+    corpus = load_corpus(settings)
+    chunks = indexed_chunks(store, corpus.id)
+    pairs = gather_ratings(store, settings, corpus.id, chunks).pairs
+    return qrels_of([pair for pair in pairs if pair.judges and is_held_out(pair.query)], chunks), chunks
+
+
+def _measure(
+    settings: Settings,
+    store: Store,
+    models: Mapping[str, tuple[str, str]],
+    qrels: Qrels,
+    chunks: Sequence[Chunk],
+    told: str,
+) -> Measured:
+    corpus_id = load_corpus(settings).id
+    scores: dict[str, Scores] = {}
+    for role, (name, reference) in models.items():
+        embedder = load_embedder(reference, settings)
+        entered = serving(name, embedder, qrels, chunks, store, corpus_id, bar(f"embedding ({name})"))
+        scores |= judge({role: entered}, qrels, chunks, matryoshka_dims)
+    return Measured(scores, {role: name for role, (name, _) in models.items()}, told)
+
+
+def _served(settings: Settings, folders: str) -> dict[str, tuple[str, str]]:
+    arms = arm_models(settings, folders)
+    return {"base": arms["base"], "champion": arms["tuned"]}
+
+
+def _reference(settings: Settings, name: str) -> str:
+    """Return what loads a version; the start weights have a name, too."""
+    registry = Registry(settings.models)
+    return settings.start_model if name == START_WEIGHTS else str(registry.model_folder(registry.version(name)))
+
+
+def show(version: Version, run: Path, *, serves: bool) -> str:
+    """Return what is known of a version; `run` is its run folder, which may be gone."""
+    metrics = read_metrics(run)
+    lines = [
+        f"{version.name}{', which serves these documents' if serves else ''}",
+        f"made {version.created:%Y-%m-%d %H:%M} UTC from {version.kind}, of {version.started_from}",
+        version.summary,
+    ]
+    if metrics is None:
+        return "\n".join([*lines, f"{run / METRICS_FILE} is gone, so there are no numbers to show"])
+    lines += [f"why: {metrics['reason']}", "", aligned(_means(metrics)), ""]
+    if declines := metrics.get("abstaining"):  # not in older reports
+        lines += [*(f"{role} {each['told']}" for role, each in declines.items()), ""]
+    lines.append(f"report: {run / PAGE}")
+    return "\n".join(lines)
+
+
+def compare(one: str, other: str, ours: Scores, theirs: Scores, told: str) -> str:
+    """Return how two versions did on the same queries; `told` says which these are."""
+    parts = [f"{one} against {other}: {told}", aligned(difference_rows((one, other), full(ours), full(theirs)))]
+    shared = [dim for dim in ours if dim in theirs and dim != max(ours)]
+    if shared:
+        at = {f"{GATE} at {dim}": (ours[dim][GATE], theirs[dim][GATE]) for dim in shared}
+        first, second = ({name: pair[n] for name, pair in at.items()} for n in (0, 1))
+        parts.append(aligned(difference_rows((one, other), first, second)))
+    gain = paired_bootstrap(full(ours)[GATE], full(theirs)[GATE])
+    return "\n\n".join([*parts, _verdict(one, other, gain)])
+
+
+def _means(metrics: Mapping[str, Any]) -> list[list[str]]:
+    rows = [["", "model", "dimension", *METRICS]]
+    for role, by_dim in metrics["means"].items():
+        for dim, by_metric in by_dim.items():
+            rows.append([role, metrics["models"][role], dim, *(f"{by_metric[metric]:.3f}" for metric in METRICS)])
+    return rows
+
+
+def _verdict(one: str, other: str, gain: Interval) -> str:
+    if gain.low > 0:
+        return f"{one} is better than {other} beyond luck: {GATE} {gain}"
+    if gain.high < 0:
+        return f"{other} is better than {one} beyond luck: {GATE} {gain}"
+    return f"the difference may be luck: {GATE} {gain}"

@@ -1,0 +1,12 @@
+"""Ratings -> pairs -> train/test split, hard negatives.
+
+gather              collect labels, chunks and questions from the tables
+credit              share a thumb among the cited chunks; which pairs may judge
+pairs               labels -> one opinion per query and chunk -> training pairs
+split               held-out queries, by a hash of the normalised query
+folds               cross-fitting: with few labels every rated query judges once
+plan                the training plan that --dry-run prints
+hard_negatives      mine one hard negative per pair
+unanswerable        questions that the documents do not answer
+generate_questions  confirm the cost, then let the LLM write questions
+"""

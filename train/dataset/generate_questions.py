@@ -1,0 +1,56 @@
+"""Lets the LLM of the settings write questions about the documents: what that takes first, then the asking itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from rag.answering.llm import build_ask
+from rag.answering.token_counter import TokenCounter
+from rag.indexing.update import load_corpus, update_vectors
+from rag.ingest.documents import Corpus
+from rag.models.arms import arm_models
+from rag.models.embedder import load_embedder
+from rag.records import Chunk
+from rag.settings import Settings
+from rag.store.store import Store
+from train.dataset.gather import indexed_chunks
+from train.synthetic.llm_questions import Found, Journal, plan_questions, write_questions
+from train.synthetic.question_filter import ROUND_TRIP_K
+
+
+def let_llm_ask(settings: Settings, store: Store, *, dry_run: bool) -> None:
+    """Print what questions by the LLM take, and unless it is a dry run, have them written.
+
+    Raises BadSetting where no LLM is set, AnswerFailed where the endpoint gives up; what was written is kept.
+    """
+    corpus = load_corpus(settings)
+    chunks = indexed_chunks(store, corpus.id)
+    journal, ask = Journal(settings.home, corpus.id, settings.answerer), build_ask(settings)
+    plan = plan_questions(chunks, journal, TokenCounter(settings))
+    print(plan.told())
+    if not dry_run:
+        write_questions(plan, chunks, journal, ask, _found_by_any(settings, store, corpus), _shown)
+        print(journal.told())
+
+
+def _found_by_any(settings: Settings, store: Store, corpus: Corpus) -> Found:
+    """Return query -> ids of the chunks that base, champion or the search by words has among its first."""
+    references = {reference for _, reference in arm_models(settings, corpus.folders_id).values()}
+    embedders = [load_embedder(reference, settings) for reference in sorted(references)]
+    searched = [(embedder, update_vectors(store, corpus.id, embedder)) for embedder in embedders]
+
+    def found(query: str) -> set[str]:
+        hits = set()
+        for embedder, table in searched:
+            (vector,) = embedder.embed_queries([query])
+            hits |= {hit.chunk.id for hit in store.search(table, vector, ROUND_TRIP_K)}
+            hits |= {hit.chunk.id for hit in store.search_text(table, query, vector, ROUND_TRIP_K)}
+        return hits
+
+    return found
+
+
+def _shown(steps: Sequence[Chunk]) -> tqdm[Chunk]:
+    return tqdm(steps, desc="asking the LLM", unit="chunk", disable=None, leave=False)

@@ -1,0 +1,200 @@
+"""Which queries a model learns from and which it is judged on: decided by a hash, so that nobody can move one over.
+
+The idea a reader would miss: a held-out query is not enough. A train query that leads to the same chunk teaches the
+answer, so a pair goes too whose positive, or a near copy of it, answers a held-out query.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rag.errors import NotEnoughFeedback
+from rag.evaluation.metrics import MIN_QUERIES
+from rag.feedback.chunk_matching import MIN_ANCHOR
+from rag.records import ID_LENGTH, Chunk, Pair, Qrels, content_id, normalise_query
+
+HELD_OUT_SHARE = 0.2  # with few queries all others judge as well (train.dataset.folds); past 500, 100 are enough
+SURE = 0.5  # a thumb is shared among the passages that an answer cites: what got a small share of it is no measure
+SHINGLE = 3  # words
+EDGES = 2  # shingles of a text, the first and the last
+ALIKE = 0.5  # share of common shingles from which two texts are copies of each other
+Node = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What to train on and what to judge with. `extra` never judges; `leaks` pairs were left out for their chunk."""
+
+    train: tuple[Pair, ...]
+    extra: tuple[Pair, ...]
+    held_out: Qrels
+    leaks: int
+
+
+def require_enough(pairs: Iterable[Pair], lost: int = 0) -> None:
+    """Raise NotEnoughFeedback where the pairs have fewer than MIN_QUERIES queries; `lost` labels made no pair."""
+    n = len({normalise_query(pair.query) for pair in pairs})
+    if n < MIN_QUERIES:
+        raise NotEnoughFeedback(
+            f"{n} rated queries with a positive, need {MIN_QUERIES}: rate more answers, or import labels with "
+            "`python -m rag import FILE`"
+            + (f" ({lost} labels point at text no longer in these documents)" if lost else "")
+        )
+
+
+def split(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
+    """Hold out the queries of `pairs` that the hash names, and return the rest of both without what would leak.
+
+    Extra pairs, made by nobody's question, are to learn from only. Raises NotEnoughFeedback where nothing is left to
+    train on.
+    """
+    held = [pair for pair in pairs if pair.judges and is_held_out(pair.query)]
+    asked = [pair for pair in pairs if not is_held_out(pair.query)]
+    return set_apart(held, asked, [pair for pair in extra if not is_held_out(pair.query)], chunks)
+
+
+def set_apart(judging: Sequence[Pair], asked: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
+    """Return a split that judges with the queries of `judging` and trains on what of the others does not leak.
+
+    A chunk with the very text of a positive answers its query as well and is judged as right.
+    """
+    held_out = qrels_of(judging, chunks)
+    train = without_leaks(asked, held_out, chunks)
+    if not train:
+        raise NotEnoughFeedback(
+            f"all {len(asked)} pairs to train on lead to chunks that held-out queries are judged by: rate answers from "
+            "other documents, too"
+        )
+    return Split(train, without_leaks(extra, held_out, chunks), held_out, len(asked) - len(train))
+
+
+def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk]) -> tuple[Pair, ...]:
+    """Return the pairs whose query is not held out and whose chunk, with copies and parts of it, judges no such query.
+
+    They may be those of another training, such as the champion's, and lead to chunks that are gone.
+    """
+    texts = {chunk.id: chunk.text for chunk in chunks}
+    judged = {chunk_id for relevant in held_out.relevant.values() for chunk_id in relevant}
+    taught = {text for pair in pairs for text in (pair.positive, texts.get(pair.positive_id, ""))}
+    originals = [texts[chunk_id] for chunk_id in sorted(judged)]
+    copies = copies_of(originals, taught) | holders_of(originals, taught)
+    queries = {normalise_query(query) for query in held_out.relevant}
+    return tuple(
+        pair
+        for pair in pairs
+        if normalise_query(pair.query) not in queries
+        and pair.positive_id not in judged
+        and copies.isdisjoint((pair.positive, texts.get(pair.positive_id, "")))  # a cloze is less than its chunk
+    )
+
+
+def surest(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return the pairs that may judge: of each query those at least SURE times as sure as its surest."""
+    best: dict[str, float] = {}
+    for pair in pairs:
+        key = normalise_query(pair.query)
+        best[key] = max(best.get(key, 0.0), pair.weight)
+    return [pair for pair in pairs if pair.weight >= SURE * best[normalise_query(pair.query)]]
+
+
+def is_held_out(query: str) -> bool:
+    """Return whether a query is held out: the same answer for all its spellings, on every machine, for ever."""
+    share: float = int(content_id("held out", normalise_query(query)), 16) / 16**ID_LENGTH
+    return share < HELD_OUT_SHARE
+
+
+def alike(a: str, b: str) -> bool:
+    """Return whether two texts are near copies: half of their three-word shingles are common (Jaccard)."""
+    ours, theirs = _shingles(a), _shingles(b)
+    return len(ours & theirs) >= ALIKE * len(ours | theirs)
+
+
+def copies_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
+    """Return those texts that are alike to an original."""
+    return {text for text, _ in alike_pairs(originals, texts)}
+
+
+def holders_of(originals: Sequence[str], texts: Collection[str]) -> set[str]:
+    """Return those texts that hold a whole original and more, if it is long enough not to stand there by accident.
+
+    A text that holds it has its shingles, but for the first and the last, whose outer words may be parts of others.
+    """
+    telling = [original for original in originals if len(original) >= MIN_ANCHOR]
+    found = {
+        text
+        for text, original, common in _sharing(telling, texts)
+        if common >= len(_shingles(original)) - EDGES and original in text
+    }
+    of_edges = [original for original in telling if len(_shingles(original)) <= EDGES]  # they may have none in common
+    return found | {text for text in texts if any(original in text for original in of_edges)}
+
+
+def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each text with each original it is alike to."""
+    for text, original, common in _sharing(originals, texts):
+        if common >= ALIKE * (len(_shingles(text)) + len(_shingles(original)) - common):
+            yield text, original
+
+
+def _sharing(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str, int]]:
+    """Yield each text, each original that has shingles in common with it, and how many; all with all takes minutes."""
+    holders: dict[str, list[int]] = {}
+    for number, original in enumerate(originals):
+        for shingle in _shingles(original):
+            holders.setdefault(shingle, []).append(number)
+    for text in set(texts):
+        shared = Counter(number for shingle in _shingles(text) for number in holders.get(shingle, ()))
+        for number, common in shared.items():
+            yield text, originals[number], common
+
+
+def connected(pairs: Sequence[Pair]) -> list[list[str]]:
+    """Return the normalised queries by what connects them: a chunk, or chunks that are alike."""
+    from scipy.sparse import coo_array  # takes a moment to import, and not every training asks
+    from scipy.sparse.csgraph import connected_components
+
+    numbers: dict[Node, int] = {}
+
+    def number(kind: str, name: str) -> int:
+        return numbers.setdefault((kind, name), len(numbers))
+
+    links = [(number("query", normalise_query(p.query)), number("chunk", p.positive_id)) for p in pairs]
+    links += [(number("chunk", pair.positive_id), number("text", pair.positive)) for pair in pairs]
+    texts = sorted({pair.positive for pair in pairs})
+    links += [(number("text", one), number("text", other)) for one, other in alike_pairs(texts, texts)]
+    rows, columns = zip(*links, strict=True) if links else ((), ())
+    graph = coo_array(([True] * len(links), (rows, columns)), shape=(len(numbers), len(numbers)))
+    _, parts = connected_components(graph, directed=False)
+    groups: dict[int, list[str]] = {}
+    for (kind, name), part in zip(numbers, parts.tolist(), strict=True):
+        if kind == "query":
+            groups.setdefault(part, []).append(name)
+    return [sorted(group) for group in groups.values()]
+
+
+@lru_cache(maxsize=65_536)
+def _shingles(text: str) -> frozenset[str]:
+    words = re.findall(r"\w+", text.casefold()) or [text]
+    return frozenset(" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1)))
+
+
+def qrels_of(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> Qrels:
+    """Return the judged truth that pairs hold: per query their chunks, and those with the very same text."""
+    same: dict[str, set[str]] = {}
+    for chunk in chunks:
+        same.setdefault(_plain(chunk.text), set()).add(chunk.id)
+    texts = {chunk.id: _plain(chunk.text) for chunk in chunks}
+    relevant: dict[str, frozenset[str]] = {}
+    spelt: dict[str, str] = {}
+    for pair in surest(pairs):
+        query = spelt.setdefault(normalise_query(pair.query), pair.query)
+        relevant[query] = relevant.get(query, frozenset()) | same[texts[pair.positive_id]]
+    return Qrels(relevant)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,185 @@
+"""Models x held-out queries -> runs over the whole corpus -> metrics per dimension and query, and what a search costs.
+
+The idea a reader would miss: each model is judged by the vectors that it serves with. Those of base and champion are
+read from their tables, and the challenger's, made here once, become its table if it is promoted.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.evaluation.metrics import GATE, Values, evaluate_run
+from rag.indexing.update import Embedded, update_vectors
+from rag.models.embedder import Embedder, Vectors
+from rag.records import Chunk, Qrels
+from rag.store.store import Store
+
+Scores = dict[int, dict[str, Values]]  # dimension -> metric -> a value per held-out query
+
+BLOCK = 256  # queries ranked at once: against 100,000 chunks 100 MB of scores
+POOL = 50  # ranks kept: metrics read ten, but unjudged hits may be removed (rag.evaluation.metrics.condense)
+TIMED = 20  # queries whose search is timed
+AS_GOOD = 0.005  # ndcg@10 that a smaller dimension may cost: half a point is below what any report here can show
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A model with a unit vector per held-out query and per chunk of the corpus, both in order."""
+
+    name: str
+    queries: Vectors
+    chunks: Vectors
+
+    @property
+    def dim(self) -> int:
+        """Return the full dimension."""
+        return int(self.chunks.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a model ranked at one dimension: per query the POOL nearest chunks, best first; and what that takes.
+
+    `index_bytes` are the chunks' vectors in float32, without their texts. `search_ms` is the median wall time of one
+    query's exact search in numpy over all chunks, one query at a time, as a duel asks; embedding it is not in it.
+    """
+
+    ranked: dict[str, list[str]]
+    index_bytes: int
+    search_ms: float
+
+
+Runs = dict[int, Run]  # by dimension, the full one first
+
+
+@dataclass(frozen=True, slots=True)
+class ServingDim:
+    """The dimension that would be enough to serve, and why."""
+
+    dim: int
+    reason: str
+
+
+def serving(
+    name: str,
+    embedder: Embedder,
+    held_out: Qrels,
+    chunks: Sequence[Chunk],
+    store: Store,
+    corpus_id: str,
+    progress: Embedded = lambda done, total: None,
+) -> Contender:
+    """Return a model that serves, by the vectors of its table, which is first brought level with the documents."""
+    vectors = table_vectors(store, update_vectors(store, corpus_id, embedder, progress), chunks)
+    return Contender(name, embedder.embed_queries(list(held_out.relevant)), vectors)
+
+
+def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
+    """Return the vectors that a table holds of these chunks, in their order."""
+    stored, vectors = store.read_chunks(table)
+    rows = {chunk.id: row for row, chunk in enumerate(stored)}
+    ordered: Vectors = vectors[[rows[chunk.id] for chunk in chunks]]
+    return ordered
+
+
+def trial_runs(
+    rounds: Iterable[tuple[Qrels, Mapping[str, Contender]]],
+    chunks: Sequence[Chunk],
+    dims_of: Callable[[int], Sequence[int]],
+) -> dict[str, Runs]:
+    """Return what each role ranked for all queries of a trial, round by round: one for each split.
+
+    A role's models may differ from round to round, their dimensions may not. Pass a generator: the vectors of a round
+    are let go before the next one is asked for.
+    """
+    ids = [chunk.id for chunk in chunks]
+    runs: dict[str, Runs] = {}
+    for held_out, entered in rounds:
+        _add_round(runs, held_out, entered, ids, dims_of)
+        del entered  # else its vectors would be held while the next round's are made
+    return runs
+
+
+def scores_of(runs: Runs, qrels: Qrels) -> Scores:
+    """Return the metrics at each dimension, a value per query of the qrels in their order."""
+    return {dim: evaluate_run(run.ranked, qrels) for dim, run in runs.items()}
+
+
+def judge(
+    entered: Mapping[str, Contender], held_out: Qrels, chunks: Sequence[Chunk], dims_of: Callable[[int], Sequence[int]]
+) -> dict[str, Scores]:
+    """Return the metrics of each contender at its dimensions: vectors cut and made unit again, exact cosine search."""
+    runs = trial_runs([(held_out, entered)], chunks, dims_of)
+    return {role: scores_of(each, held_out) for role, each in runs.items()}
+
+
+def full(scores: Scores) -> dict[str, Values]:
+    """Return the metrics at full dimension, the one that serves."""
+    return scores[max(scores)]
+
+
+def serving_dim(scores: Scores) -> ServingDim:
+    """Return the smallest dimension whose mean ndcg@10 is within AS_GOOD of the full one's."""
+    largest = max(scores)
+    means = {dim: float(values[GATE].mean()) if values[GATE].size else 0.0 for dim, values in scores.items()}
+    dim = min(dim for dim, mean in means.items() if mean >= means[largest] - AS_GOOD)
+    told = f"{GATE} {means[dim]:.3f} at {dim} dimensions"
+    if dim == largest:
+        return ServingDim(dim, f"{told}, and every smaller one costs more than {AS_GOOD}")
+    return ServingDim(
+        dim, f"{told}, {means[largest]:.3f} at {largest}: within {AS_GOOD}, at {dim / largest:.0%} of the size"
+    )
+
+
+def _add_round(
+    runs: dict[str, Runs],
+    held_out: Qrels,
+    entered: Mapping[str, Contender],
+    ids: Sequence[str],
+    dims_of: Callable[[int], Sequence[int]],
+) -> None:
+    for role, contender in entered.items():
+        _add(runs.setdefault(role, {}), contender, held_out, ids, dims_of(contender.dim))
+
+
+def _add(runs: Runs, contender: Contender, held_out: Qrels, ids: Sequence[str], dims: Sequence[int]) -> None:
+    for dim in dims:
+        queries, chunks = _cut(contender.queries, dim), _cut(contender.chunks, dim)
+        if dim not in runs or not runs[dim].ranked:
+            runs[dim] = Run({}, chunks.nbytes, _search_ms(queries, chunks))
+        best = zip(held_out.relevant, _nearest(queries, chunks), strict=True)
+        runs[dim].ranked.update({query: [ids[row] for row in rows] for query, rows in best})
+
+
+def _search_ms(queries: Vectors, chunks: Vectors) -> float:
+    times = []
+    for row in range(min(TIMED, len(queries))):
+        began = time.perf_counter()
+        _nearest(queries[row : row + 1], chunks)
+        times.append(time.perf_counter() - began)
+    return 1000 * median(times) if times else 0.0
+
+
+def _cut(vectors: Vectors, dim: int) -> Vectors:
+    part: Vectors = vectors[:, :dim]
+    lengths = np.linalg.norm(part, axis=1, keepdims=True)
+    unit: Vectors = part / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
+
+
+def _nearest(queries: Vectors, chunks: Vectors) -> list[NDArray[np.intp]]:
+    """Return for each query the rows of the POOL nearest chunks, best first, ties by row."""
+    found: list[NDArray[np.intp]] = []
+    for start in range(0, len(queries), BLOCK):
+        scores = queries[start : start + BLOCK] @ chunks.T
+        deep = min(POOL, scores.shape[1])
+        for row in scores:
+            top = np.sort(np.argpartition(-row, deep - 1)[:deep])
+            found.append(top[np.argsort(-row[top], kind="stable")])
+    return found

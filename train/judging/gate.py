@@ -1,0 +1,172 @@
+"""The promotion gate: from the metrics of base, champion and challenger to promote or keep. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rag.evaluation.intervals import Interval, Tally, paired_bootstrap, queries_needed, win_tie_loss
+from rag.evaluation.metrics import GATE, Values
+from rag.evaluation.win_rates import WinRate
+from train.dataset.folds import ENOUGH_HELD_OUT, TrialKind
+from train.dataset.split import HELD_OUT_SHARE
+from train.judging.promotion import (
+    CHAMPION_WINS,
+    CHAMPION_WINS_TOLERANCE,
+    GENERAL,
+    GENERAL_TOLERANCE,
+    HARDLY_WORSE,
+    MIN_HELD_OUT,
+    MIN_REGRESSION,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RegressionSet:
+    """Queries on which a challenger must not fall: how far it is from the champion there, and how far it may be."""
+
+    name: str
+    change: Interval
+    n: int
+    tolerance: float
+
+    @property
+    def is_broken(self) -> bool:
+        """Return whether the challenger fell too far, on enough queries to tell."""
+        return self.n >= MIN_REGRESSION and self.change.mean < -self.tolerance
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.change} on {self.n}, {-self.tolerance:+.2f} is tolerated"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a training, with the numbers it rests on: means of the gate's metric at full dimension.
+
+    `rule` says what promoted. `more` is how many more rated queries would decide a keep at the present gain and spread,
+    None where more of the same would not.
+    """
+
+    word: Literal["promote", "keep"]
+    reason: str
+    challenger: float
+    champion: float
+    base: float
+    gain: Interval  # challenger over champion
+    tally: Tally  # challenger against champion
+    n: int
+    kind: TrialKind
+    rule: Literal["", "interval", "duels"] = ""
+    regressions: tuple[RegressionSet, ...] = ()
+    online: WinRate | None = None
+    more: int | None = None
+
+    def line(self, challenger: str, champion: str) -> str:
+        """Return the one line that a training ends in."""
+        what = f"promote {challenger}" if self.word == "promote" else f"keep {champion}, not {challenger}"
+        return (
+            f"VERDICT: {what} | {GATE} {self.challenger:.2f}, champion {self.champion:.2f} ({self.gain}), "
+            f"base {self.base:.2f} | n={self.n} {self.kind}"
+        )
+
+
+def decide(
+    challenger: Values,
+    champion: Values,
+    base: Values,
+    *,
+    kind: TrialKind = "held out",
+    general: tuple[Values, Values] | None = None,
+    online: WinRate | None = None,
+) -> Verdict:
+    """Promote a challenger whose gain over the champion is beyond luck, or that is hardly worse and preferred blind.
+
+    The first three are the gate's metric per query that judges, in the same order. `general` has challenger's and
+    champion's on queries that neither was trained on; `online` is how the champion did against base since it serves.
+    Whatever the gain, nothing is promoted on too few queries, below base, or with a regression set broken.
+    """
+    n = int(challenger.size)
+    ours, theirs, off_the_shelf = (float(values.mean()) if n else 0.0 for values in (challenger, champion, base))
+    gain = paired_bootstrap(challenger, champion)
+    sets = _regression_sets(challenger, champion, base, general)
+    rule = _rule(gain, online)
+    more = None if rule and n >= MIN_HELD_OUT else _labels_needed(challenger - champion, kind)
+    against = {
+        f"{n} queries to judge by, need {MIN_HELD_OUT}: rate about {more} more questions": n < MIN_HELD_OUT,
+        _undecided(gain, online, more): n >= MIN_HELD_OUT and not rule,
+        f"it is below base: {ours:.3f} against {off_the_shelf:.3f}": ours < off_the_shelf,
+        **{f"it falls too far on {each}": each.is_broken for each in sets},
+    }
+    reasons = [reason for reason, holds in against.items() if holds]
+    return Verdict(
+        word="keep" if reasons else "promote",
+        reason="; ".join(reasons) or _why(rule, gain, online),
+        challenger=ours,
+        champion=theirs,
+        base=off_the_shelf,
+        gain=gain,
+        tally=win_tie_loss(challenger, champion),
+        n=n,
+        kind=kind,
+        rule="" if reasons else rule,
+        regressions=sets,
+        online=online,
+        more=more,
+    )
+
+
+def _regression_sets(
+    challenger: Values, champion: Values, base: Values, general: tuple[Values, Values] | None
+) -> tuple[RegressionSet, ...]:
+    won = (champion > base) & ~np.isclose(champion, base)
+    given = [(CHAMPION_WINS, challenger[won], champion[won], CHAMPION_WINS_TOLERANCE)]
+    if general:
+        given.append((GENERAL, *general, GENERAL_TOLERANCE))
+    return tuple(
+        RegressionSet(name, paired_bootstrap(ours, theirs), int(ours.size), tolerance)
+        for name, ours, theirs, tolerance in given
+    )
+
+
+def _rule(gain: Interval, online: WinRate | None) -> Literal["", "interval", "duels"]:
+    if gain.low > 0:
+        return "interval"
+    preferred = online is not None and online.interval.low > 0.5
+    return "duels" if preferred and gain.mean > 0 and gain.low > HARDLY_WORSE else ""
+
+
+def _labels_needed(difference: Values, kind: TrialKind) -> int | None:
+    """Return how many more rated queries would bring as many to judge by as the interval needs.
+
+    Cross-fitted every rated query judges, but only up to as many as make the hash's share enough.
+    """
+    n, more = int(difference.size), queries_needed(difference)
+    if n < MIN_HELD_OUT:
+        more = max(more or 0, MIN_HELD_OUT - n)
+    if more is None:
+        return None
+
+    def labels(queries: int) -> int:
+        every = kind == "cross-fitted" and queries < ENOUGH_HELD_OUT / HELD_OUT_SHARE
+        return queries if every else math.ceil(queries / HELD_OUT_SHARE)
+
+    return labels(n + max(more, 1)) - labels(n)
+
+
+def _undecided(gain: Interval, online: WinRate | None, more: int | None) -> str:
+    if more is None:
+        return f"it is not better than the champion: {gain}; more ratings of the same kind would not change that"
+    duels = f", and the duels do not decide: {online}" if online and gain.low > HARDLY_WORSE else ""
+    return (
+        f"the difference to the champion may be luck: {gain}{duels}; about {more} more rated questions would "
+        "decide it, if the gain stays as it is"
+    )
+
+
+def _why(rule: str, gain: Interval, online: WinRate | None) -> str:
+    if rule == "interval":
+        return f"better than the champion beyond luck: {gain}"
+    return f"hardly worse than the champion at worst: {gain}, and raters prefer what was trained: {online}"

@@ -1,0 +1,10 @@
+"""Report, plots, model card, metrics.json.
+
+results     the results of a training, and its metrics.json
+tables      metrics, costs and differences side by side
+query_diff  the queries won and lost most
+plots       plots as SVG
+markdown    Markdown -> one self-contained HTML page
+report      report.html
+model_card  the model card of a version
+"""

@@ -1,0 +1,297 @@
+"""What is known of a training when it ends, as values, and as the metrics.json that programs and later reports read.
+
+The idea a reader would miss: a report is read months later, beside others. So it holds what tells two trainings apart,
+settings, seed, libraries and hashes of the data, and it names no rater: `rag forget` cannot reach into a report.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+from rag.evaluation.metrics import GATE, condense, evaluate_run, unjudged_share
+from rag.models.precision import pick_device
+from rag.models.registry import Version
+from rag.records import Chunk, LabelledPair, Pair, Qrels, content_id, normalise_query
+from rag.settings import Settings
+from train.dataset.folds import Trial
+from train.dataset.pairs import MadePairs
+from train.dataset.split import Split
+from train.judging.abstention import Abstaining
+from train.judging.evaluate import Run, Runs, Scores, full, serving_dim
+from train.judging.gate import Verdict
+from train.judging.serving_precision import Choice
+
+METRICS_FILE, PAGE = "metrics.json", "report.html"  # in a run's folder
+LIBRARIES = ("torch", "sentence-transformers", "transformers", "datasets", "peft", "lancedb", "numpy")
+UNJUDGED_AT = (5, 10)  # what an answer is written from, and what the metrics look at
+GONE_SHOWN = 5  # of the labels whose text is gone: enough to see which document it was
+
+Means = dict[int, dict[str, float]]  # dimension -> metric -> mean
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the raters said, counted. `raters` has the number of labels and the trust of each, the busiest first.
+
+    `by_origin` counts rated, marked, taught and imported labels, `guessed` the chunks that an answer showed and did not
+    use, `withdrawn` what says nothing any more. Of the `shared` chunks, which several raters judged for a query,
+    `contested` were judged both good and bad. `gone_shown` has query, text and reason of the first that are `gone`.
+    """
+
+    queries: int
+    by_origin: Mapping[str, tuple[int, int]]  # good, bad
+    guessed: int
+    withdrawn: int
+    raters: Sequence[tuple[int, float]]
+    shared: int
+    contested: int
+    drawn: int
+    gone: int
+    gone_shown: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What was trained and judged on: how much, and hashes by which two trainings can be compared."""
+
+    documents: int
+    chunks: int
+    pairs: int
+    judging: int  # queries
+    held_out: int  # of these, by their hash
+    corpus: str
+    chunks_hash: str
+    pairs_hash: str
+    qrels_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A training on the learning curve: on how many rated queries it could go, and ndcg@10 of each role."""
+
+    version: str
+    labels: int
+    judging: int
+    ndcg: Mapping[str, float]
+    promoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything a report tells. The roles in `names`, `runs` and `scores` are base, champion and challenger.
+
+    `made` says how the challenger was made (recipe and what came of it), `labels` is None where nobody rated, `former`
+    has the trainings before this one on the same documents, `abstaining` says when each role does not know,
+    `precision` in which one both arms serve from then on, None where the version does not serve.
+    """
+
+    version: Version
+    verdict: Verdict
+    names: Mapping[str, str]
+    runs: Mapping[str, Runs]
+    qrels: Qrels
+    scores: Mapping[str, Scores]
+    chunks: Mapping[str, Chunk]
+    made: Mapping[str, object]
+    config: Mapping[str, object]
+    data: Data
+    labels: Labels | None
+    notes: Sequence[str]
+    seconds: Mapping[str, float]
+    memory_mb: int | None
+    former: Sequence[Point] = ()
+    abstaining: Mapping[str, Abstaining] = field(default_factory=dict)
+    precision: Choice | None = None
+
+    @property
+    def point(self) -> Point:
+        """Return this training as a point of the learning curve."""
+        ndcg = {role: means(scores)[max(scores)][GATE] for role, scores in self.scores.items()}
+        rated = self.labels.queries if self.labels else 0
+        return Point(self.version.name, rated, len(self.qrels), ndcg, self.verdict.word == "promote")
+
+
+def config_of(settings: Settings) -> dict[str, object]:
+    """Return the settings, machine and library versions that a training and its labels depend on; no secret."""
+    return {
+        "documents": ", ".join(str(folder) for folder in settings.docs),
+        "base_model": settings.base_model,
+        "start_model": settings.start_model,
+        "chunk_tokens": settings.chunk_tokens,
+        "k": settings.k,
+        "explore": settings.explore,
+        "search": settings.search,
+        "rerank": settings.rerank or "none",
+        "mmr": settings.mmr,
+        "answerer": settings.answerer,
+        "device": pick_device(settings),
+        "threads": settings.train_threads,
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "libraries": ", ".join(f"{name} {installed(name)}" for name in LIBRARIES),
+    }
+
+
+def beyond(settings: Settings) -> list[str]:
+    """Return what is to be told where the chat finds by more than the embeddings, by which alone a training judges."""
+    on = {"search": settings.search == "hybrid", "rerank": bool(settings.rerank), "mmr": settings.mmr < 1}
+    named = " and ".join(f"THUMBTUNE_{name.upper()}={getattr(settings, name)}" for name, is_on in on.items() if is_on)
+    return [f"every figure ranks by embeddings alone; the chat has {named} besides, in both arms"] if named else []
+
+
+def data_of(corpus_id: str, chunks: Sequence[Chunk], trial: Trial, pairs: Sequence[Pair]) -> Data:
+    """Return what a training learnt from and was judged by; the order of the chunks is nothing to its hashes."""
+    judged = [f"{query} {' '.join(sorted(relevant))}" for query, relevant in trial.qrels.relevant.items()]
+    learnt = (part for pair in pairs for part in (pair.query, pair.positive, *pair.negatives, f"{pair.weight:g}"))
+    return Data(
+        documents=len({chunk.document_id for chunk in chunks}),
+        chunks=len(chunks),
+        pairs=len(pairs),
+        judging=len(trial.qrels),
+        held_out=len(trial.main.held_out),
+        corpus=corpus_id,
+        chunks_hash=content_id(*sorted(chunk.id for chunk in chunks)),
+        pairs_hash=content_id(*learnt),
+        qrels_hash=content_id(*sorted(judged)),
+    )
+
+
+def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> Labels:
+    """Return what the labels came to, in numbers."""
+    given = list(labels)
+    outright = [label for label in given if label.label and (label.cited or label.origin != "rating")]
+    said: dict[tuple[str, str], dict[str, set[int]]] = {}
+    for label in outright:
+        said.setdefault((normalise_query(label.query), label.chunk_id), {}).setdefault(label.rater, set()).add(
+            label.label
+        )
+    shared = [set().union(*by_rater.values()) for by_rater in said.values() if len(by_rater) > 1]
+    origins = Counter((label.origin, label.label) for label in outright)
+    busy = Counter(label.rater for label in outright)
+    return Labels(
+        queries=len({normalise_query(pair.query) for pair in made.pairs}),
+        by_origin={origin: (origins[origin, 1], origins[origin, -1]) for origin in sorted({o for o, _ in origins})},
+        guessed=sum(bool(label.label) for label in given) - len(outright),
+        withdrawn=sum(label.label == 0 for label in given),
+        raters=[(n, made.trust[rater]) for rater, n in busy.most_common() if rater in made.trust],
+        shared=len(shared),
+        contested=sum(len(values) > 1 for values in shared),
+        drawn=made.drawn,
+        gone=len(made.retired),
+        gone_shown=[(label.query, label.text, reason) for label, reason in made.retired[:GONE_SHOWN]],
+    )
+
+
+def seen_by_champion(parts: Split, seen: frozenset[str]) -> str:
+    """Say for how many held-out queries the champion learnt a right chunk, before a rater asked that query."""
+    n = sum(bool(relevant & seen) for relevant in parts.held_out.relevant.values())
+    return f"the champion was trained on a right chunk of {n} of the held-out queries, which favours it"
+
+
+def peak_memory_mb() -> int | None:
+    """Return the most memory that this process held at any time, in MB of a million bytes; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # the one counts bytes, the others KiB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+def means(scores: Scores) -> Means:
+    """Return each metric's mean over the queries, per dimension."""
+    return {
+        dim: {metric: float(values.mean()) if values.size else 0.0 for metric, values in by_metric.items()}
+        for dim, by_metric in scores.items()
+    }
+
+
+def widest(runs: Runs) -> Run:
+    """Return the run at full dimension, the one that serves."""
+    return runs[max(runs)]
+
+
+@dataclass(frozen=True, slots=True)
+class OnJudged:
+    """What is left of the scores, at full dimension, when hits that nobody judged are taken out; and on `n` queries."""
+
+    scores: Mapping[str, Scores]
+    n: int
+
+
+def judged_only(facts: Facts) -> OnJudged:
+    """Return each role's scores on the hits that somebody judged."""
+    condensed = {role: condense(widest(runs).ranked, facts.qrels) for role, runs in facts.runs.items()}
+    scores = {role: {max(facts.runs[role]): evaluate_run(*each)} for role, each in condensed.items()}
+    return OnJudged(scores, len(condensed["challenger"][1]))
+
+
+def unjudged(facts: Facts) -> dict[str, dict[int, float]]:
+    """Return for each role which share of its first hits nobody judged."""
+    return {
+        role: {k: unjudged_share(widest(runs).ranked, facts.qrels, k) for k in UNJUDGED_AT}
+        for role, runs in facts.runs.items()
+    }
+
+
+def metrics_of(facts: Facts, on_judged: OnJudged) -> dict[str, object]:
+    """Return what metrics.json holds."""
+    return {
+        "version": facts.version.name,
+        "kind": facts.version.kind,
+        "verdict": facts.version.summary,
+        "reason": facts.verdict.reason,
+        "gate": asdict(facts.verdict),
+        "point": asdict(facts.point),
+        "config": {**facts.config, **facts.made},
+        "data": asdict(facts.data),
+        "labels": asdict(facts.labels) if facts.labels else None,
+        "notes": list(facts.notes),
+        "seconds": {stage: round(seconds, 1) for stage, seconds in facts.seconds.items()},
+        "memory_mb": facts.memory_mb,
+        "models": dict(facts.names),
+        "means": {role: means(scores) for role, scores in facts.scores.items()},
+        "cost": {
+            role: {dim: {"index_bytes": run.index_bytes, "search_ms": run.search_ms} for dim, run in runs.items()}
+            for role, runs in facts.runs.items()
+        },
+        "enough_dim": asdict(serving_dim(facts.scores["challenger"])),
+        "judged_only": {
+            "queries": on_judged.n,
+            "means": {role: means(scores) for role, scores in on_judged.scores.items()},
+        },
+        "unjudged": unjudged(facts),
+        "precision": asdict(facts.precision) if facts.precision else None,
+        "abstaining": {
+            role: {**asdict(each), "precision": each.precision, "told": each.told()}
+            for role, each in facts.abstaining.items()
+        },
+        "queries": [_query_row(facts, row, query) for row, query in enumerate(facts.qrels.relevant)],
+    }
+
+
+def read_metrics(run: Path) -> dict[str, Any] | None:
+    """Return a run's metrics.json, None where there is none that can be read."""
+    try:
+        metrics: dict[str, Any] = json.loads((run / METRICS_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return metrics
+
+
+def former_points(runs: Path, versions: Sequence[Version], folders: str) -> list[Point]:
+    """Return the trainings on these documents so far, oldest first; those whose run folder is gone are left out."""
+    own = [version.name for version in versions if version.folders == folders]
+    found = [metrics["point"] for name in own if (metrics := read_metrics(runs / name)) and "point" in metrics]
+    return [Point(**point) for point in found]
+
+
+def _query_row(facts: Facts, row: int, query: str) -> dict[str, object]:
+    return {"query": query, **{role: round(float(full(s)[GATE][row]), 4) for role, s in facts.scores.items()}}

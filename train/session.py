@@ -1,0 +1,270 @@
+"""One training's models: what served at its start, and how to make what is to be compared with that.
+
+The idea a reader would miss: in a cross-fitted trial each fold asks for a challenger and a champion of its own. All of
+them come from here, by the very calls that made the one that is to serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from sentence_transformers import SentenceTransformer
+
+from rag.evaluation.metrics import GATE, Values
+from rag.models.embedder import unadapted
+from rag.models.precision import native
+from rag.models.registry import Registry, Version
+from rag.records import Pair, Qrels, normalise_query
+from rag.settings import Settings
+from train.dataset.hard_negatives import add_negatives
+from train.dataset.plan import Kind, Order, Prospect, with_judged, with_replay
+from train.dataset.split import Split, alike, is_held_out, qrels_of
+from train.judging.abstention import Abstaining, Near, abstaining, best_cosines, joined, near
+from train.judging.contenders import Entrant, enter_again, enter_made, entered, of_today
+from train.judging.evaluate import Contender, Runs, full, scores_of, trial_runs
+from train.judging.gate import Verdict
+from train.judging.serving_precision import Choice
+from train.progress import Clock, judging
+from train.recipe import Recipe, batch_for, check_dims, default_epochs, default_rate, matryoshka_dims, within_memory
+from train.reporting.results import (
+    Facts,
+    beyond,
+    config_of,
+    data_of,
+    former_points,
+    labels_of,
+    peak_memory_mb,
+    seen_by_champion,
+)
+from train.tuning.challenger import Adapter, Made, Maker, RecipeFor, Tuner
+from train.tuning.version_folder import trained_pairs, trained_recipe
+
+MOST_GENERAL = 300  # general queries looked at: embedding them takes seconds
+UNKNOWN_PAIRS = (
+    "the champion {champion} has no list of the pairs it learnt from (deleted, or an earlier release kept none): it "
+    "was judged as it is, which may favour it"
+)
+OTHER_START = (
+    "the champion {champion} began as {start}, where trainings no longer begin: its recipe cannot be repeated, and it "
+    "was judged as it is, which may favour it"
+)
+
+
+class Course:
+    """One training's models: what served at its start, and how to make what is to be compared with that."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        order: Order,
+        seen: Prospect,
+        served: Mapping[str, Entrant],
+        crowned: Version | None,
+        clock: Clock,
+    ) -> None:
+        self._settings, self._order, self._seen, self._served, self._clock = settings, order, seen, served, clock
+        self._crowned = crowned
+        learnt = trained_pairs(settings.models / crowned.name) if crowned else []
+        self._learnt = of_today(learnt, seen.chunks)  # by the champion
+        self.qrels = with_judged(seen.trial.qrels, seen.gathered)
+        adapted = served["champion" if self._may_adapt_champion() else "start"]
+        self.subject = f"the queries of {adapted.name}" if order.fast else settings.start_model
+        self._decided: Recipe | None = None
+        self._near: dict[str, list[Near]] = {}
+        self.maker = self._adapter(adapted) if order.fast else self._tuner(self._recipe, order.kind)
+
+    def pairs(self) -> list[Pair]:
+        """Return what the challenger learns from, each pair with a hard negative where that does good.
+
+        Near a chunk of one's own making stand others that are as right: mining there did harm. An adapter is fitted
+        against all chunks and needs none.
+        """
+        examples = self._seen.examples
+        if self._order.fast or self._order.kind == "bootstrap":
+            return examples
+        miner = self._served["champion"]
+        queries = miner.embedder.embed_queries([pair.query for pair in examples])
+        return add_negatives(examples, queries, self._seen.chunks, miner.vectors, alike)
+
+    def judge(self, challenger: Entrant, pairs: Sequence[Pair]) -> dict[str, Runs]:
+        """Return what each role ranked for the trial's queries; for a fold, challenger and champion are made anew."""
+        self._near = {}
+        return trial_runs(self._rounds(challenger, pairs), self._seen.chunks, matryoshka_dims)
+
+    def abstaining(self, challenger: Entrant) -> dict[str, Abstaining]:
+        """Return when each role says that it does not know, and how that goes; `judge` comes first.
+
+        The questions without an answer taught nobody, so each role meets them as it serves.
+        """
+        serving = {role: self._served[role] for role in ("base", "champion")} | {"challenger": challenger}
+        found = {}
+        for role, entrant in serving.items():
+            absent = {
+                kind: best_cosines(entrant.embedder.embed_queries(list(queries)), entrant.vectors)
+                for kind, queries in self._seen.gathered.absent.items()
+            }
+            found[role] = abstaining(entrant.embedder.query_fingerprint, joined(self._near[role]), absent)
+        return found
+
+    def general(self, challenger: Entrant, pairs: Sequence[Pair]) -> tuple[Values, Values] | None:
+        """Return the gate's metric of challenger and champion on queries made from the documents, new to both."""
+        taught = {pair.positive_id for pair in pairs}
+        held = qrels_of([pair for pair in self._seen.gathered.general if is_held_out(pair.query)], self._seen.chunks)
+        new = [(query, ids) for query, ids in held.relevant.items() if ids.isdisjoint(taught)]
+        if not new:
+            return None
+        qrels = Qrels(dict(new[:MOST_GENERAL]))
+        both = {"challenger": challenger, "champion": self._served["champion"]}
+        runs = trial_runs([(qrels, entered(both, qrels))], self._seen.chunks, lambda dim: (dim,))
+        ours, theirs = (full(scores_of(runs[role], qrels))[GATE] for role in ("challenger", "champion"))
+        return ours, theirs
+
+    def version(self, name: str, verdict: Verdict, made: Made) -> Version:
+        """Return the version's entry in the registry."""
+        return Version(
+            name=name,
+            folders=self._seen.corpus.folders_id,
+            fingerprint=made.embedder.fingerprint,
+            started_from=self._settings.start_model,
+            kind=self._order.kind,
+            verdict=verdict.word,
+            summary=verdict.line(name, self._served["champion"].name),
+            created=datetime.now(UTC),
+        )
+
+    def facts(
+        self,
+        version: Version,
+        verdict: Verdict,
+        made: Made,
+        runs: Mapping[str, Runs],
+        abstain: Mapping[str, Abstaining],
+        precision: Choice | None = None,
+    ) -> Facts:
+        """Return all that is known of the training, for its report."""
+        settings, seen, gathered = self._settings, self._seen, self._seen.gathered
+        return Facts(
+            version=version,
+            verdict=verdict,
+            names={role: version.name if role == "challenger" else self._served[role].name for role in runs},
+            runs=runs,
+            qrels=self.qrels,
+            scores={role: scores_of(each, self.qrels) for role, each in runs.items()},
+            chunks={chunk.id: chunk for chunk in seen.chunks},
+            made=made.facts,
+            config=config_of(settings),
+            data=data_of(seen.corpus.id, seen.chunks, seen.trial, made.pairs),
+            labels=labels_of(gathered.labels, gathered.made) if gathered.made else None,
+            notes=[seen.told(), *self._on_champion(), *beyond(settings)],
+            seconds=self._clock.seconds,
+            memory_mb=peak_memory_mb(),
+            former=former_points(settings.runs, Registry(settings.models).versions(), version.folders),
+            abstaining=abstain,
+            precision=precision,
+        )
+
+    def _on_champion(self) -> list[str]:
+        """Return what is to be told of a champion that is judged as it is, though it may know what judges."""
+        if self._crowned is None:
+            return []
+        if not self._learnt:
+            return [UNKNOWN_PAIRS.format(champion=self._crowned.name)]
+        if self._seen.trial.kind == "held out":
+            return [seen_by_champion(self._seen.trial.main, frozenset(pair.positive_id for pair in self._learnt))]
+        if self._began_elsewhere(self._crowned):
+            return [OTHER_START.format(champion=self._crowned.name, start=self._crowned.started_from)]
+        return []
+
+    def _began_elsewhere(self, crowned: Version) -> bool:
+        """Return whether the champion was tuned from another model: its recipe on today's would be another model."""
+        recipe = trained_recipe(self._settings.models / crowned.name)
+        return recipe is not None and crowned.started_from != self._settings.start_model
+
+    def _rounds(self, challenger: Entrant, pairs: Sequence[Pair]) -> Iterator[tuple[Qrels, dict[str, Contender]]]:
+        ready = {(pair.query, pair.positive_id): pair for pair in reversed(pairs)}  # a rater's word before a replay
+        trial = self._seen.trial
+        for nth, part in enumerate(trial.splits):
+            ours = challenger
+            if nth:
+                few = [ready[key] for pair in with_replay(part) if (key := (pair.query, pair.positive_id)) in ready]
+                ours = enter_made(
+                    self.maker.make(few, challenger.name), challenger.name, self._seen.chunks, self._clock.bar
+                )
+            theirs = self._champion_on(part) if trial.kind == "cross-fitted" else self._served["champion"]
+            roles = {"base": self._served["base"], "champion": theirs, "challenger": ours}
+            contenders = entered(roles, part.held_out)
+            self._look(contenders, part.held_out)
+            yield part.held_out, contenders
+            self._clock.done(judging(nth + 1, len(trial.splits)))
+
+    def _look(self, contenders: Mapping[str, Contender], held_out: Qrels) -> None:
+        """Note how near the chunks are to those queries of a split that somebody would ask."""
+        unasked, chunks, k = self._seen.gathered.unasked, self._seen.chunks, self._settings.k
+        rows = [n for n, query in enumerate(held_out.relevant) if normalise_query(query) not in unasked]
+        relevant = [list(held_out.relevant.values())[n] for n in rows]
+        for role, each in contenders.items():
+            looked = near(each.queries[rows], each.chunks, relevant, chunks, k, alike)
+            self._near.setdefault(role, []).append(looked)
+
+    def _may_adapt_champion(self) -> bool:
+        """Return whether an adapter may stand on the champion's weights: not where folds judge and these saw them.
+
+        What the weights of a bootstrap saw, they saw for champion and challenger alike.
+        """
+        if self._seen.trial.kind == "held out":
+            return True
+        model = Path(unadapted(self._served["champion"].embedder).reference).resolve()
+        rated = {version.name for version in Registry(self._settings.models).versions() if version.kind == "ratings"}
+        return model.parent != self._settings.models.resolve() or model.name not in rated
+
+    def _champion_on(self, part: Split) -> Entrant:
+        """Return the champion as a fold may judge it."""
+        champion, start = self._served["champion"], self._served["start"]
+        if self._crowned is None or self._began_elsewhere(self._crowned):
+            return champion
+        recipe = trained_recipe(self._settings.models / self._crowned.name)
+        if recipe and self._order.fast and self._may_adapt_champion():
+            return champion
+        again = self._tuner(lambda pairs, model: recipe, self._crowned.kind) if recipe else self._adapter(champion)
+        return enter_again(champion, start, self._learnt, again, part, self._seen.chunks, self._clock.bar)
+
+    def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> Maker:
+        """Return how to tune; no choice of weights in a bootstrap, for which a newcomer waits."""
+        start, chunks = self._served["start"], self._seen.chunks
+        reference, chooses = self._settings.start_model, kind != "bootstrap"
+        return Tuner(self._settings, reference, recipe_for, start.embedder, chunks, start.vectors, chooses)
+
+    def _adapter(self, entrant: Entrant) -> Maker:
+        return Adapter(unadapted(entrant.embedder), self._seen.chunks, entrant.vectors, self._order.seed)
+
+    def _recipe(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
+        """Return the recipe of what is to serve, which is made first, also for the fewer pairs of a fold.
+
+        The champion's recipe does not change with a fold either: else a training would differ from its own repetition.
+        """
+        if self._decided is None:
+            self._decided = self._decide(pairs, model)
+        return self._decided
+
+    def _decide(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
+        """Return how to tune on so many pairs: what the user said, else what was measured."""
+        order = self._order
+        parameters = sum(weights.numel() for weights in model.parameters())
+        full = int(model.get_embedding_dimension() or 0)
+        check_dims([dim for dim in (*order.dims, order.serve_dim) if dim], full)
+        whole = round(sum(pair.weight for pair in pairs))  # many small shares of thumbs are few pairs
+        recipe = Recipe(
+            epochs=order.epochs or default_epochs(whole, bootstrap=order.kind == "bootstrap"),
+            batch=batch_for(whole, bootstrap=order.kind == "bootstrap"),
+            rate=default_rate(parameters, order.lora),
+            dims=order.dims or matryoshka_dims(full),
+            loss=order.loss,
+            lora=order.lora,
+            seed=order.seed,
+            bf16=native(self._settings) == "bf16",
+            serve_dim=order.serve_dim,
+        )
+        return within_memory(recipe, self._settings.chunk_tokens, psutil.virtual_memory().available)

@@ -1,0 +1,198 @@
+"""Queries for documents that nobody has rated yet: from a file of questions, headings, definitions, and inverse cloze.
+
+The idea a reader would miss: the text to find must not hold the query. A heading is taken out of the chunk it leads to,
+a term out of its definition, and a cloze's sentence out of the chunk it came from, or a model would learn to match
+words, which it can do already. Everything is chosen by a hash, so that the same documents always give the same pairs.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TypeVar
+
+from rag.answering.extractive import BULLET, UNITS
+from rag.errors import BadLabels
+from rag.heading_path import PATH
+from rag.ingest.table_columns import COLUMNS
+from rag.loaders.blocks import split
+from rag.records import Chunk, SyntheticPair, normalise_query
+
+QUESTIONS = "questions.jsonl"  # in a documents folder; never indexed
+CLOZE_WORDS = range(6, 41)  # a shorter sentence asks nothing, a longer one is a paragraph
+REST_WORDS = 15  # what must be left of a chunk for it to be findable
+MOST_MADE = 250  # of each kind from the text alone: all together, less what is held out, take a minute on one core
+HALF_AT = 200  # real queries taught as much as 1,500 clozes did (+7.9 and +6.7 points: docs/log.md)
+T = TypeVar("T")
+
+SENTENCE_END = re.compile(r"""[.!?…。！？]["'”’»)\]*_`]*$""")
+NO_PROSE = re.compile(r"^[ \t]*(?:#{1,6}\s|\||```|~~~)|^(?: {4}|\t)", re.MULTILINE)  # heading, table, fence, code
+
+# Where a text says what a word means. `said` is what is taken out of the chunk. A sentence tells its language, so it
+# makes a question in it; a table or a list does not, so there the query is the bare term, as people type it, too.
+NAME = r"(?P<term>[^\W_][\w'’./+-]*(?: [\w'’./+-]+){0,3})"
+ALIAS = r"(?: \([^()\n]{1,40}\)|, (?:or|also called|also known as) [^,.\n]{2,40},)?"
+BOLD = r"(?:\*\*|__)"
+DEFINITIONS = [
+    (re.compile(pattern), query)
+    for pattern, query in (
+        (rf"^(?P<said>\W*(?:(?:An?|The) )?{NAME}\W*{ALIAS}) is (?:an?|the|one) (?:\S+ ){{3}}", "what is {}"),
+        (rf"^(?P<said>\W*{NAME}\W*{ALIAS}) are (?:all|any|the|those) (?:\S+ ){{3}}", "what are {}"),
+        (rf"^(?P<said>\W*(?:(?:An?|The|To) )?{NAME}\W*{ALIAS}) means (?!of )(?:\S+ ){{3}}", "what does {} mean"),
+        (rf"^(?P<said>\W*{BOLD}{NAME}(?::{BOLD}|{BOLD}:|{BOLD} [–—-])) (?:\S+ ){{3}}", "{}"),
+        (rf"^(?P<said>\s*[-*+] `?{NAME}`?:) (?:\S+ ){{3}}", "{}"),
+        (rf"^\s*\|(?P<said>[^\w|]*{NAME}[^\w|]*)\| (?:[^\s|]+ ){{4,}}\|\s*$", "{}"),
+    )
+]
+# What stands where a term stands and names nothing by itself. English, as the sentences are that need it.
+NO_TERM = """
+    this that these those it its there they their here he she his her we our you your i my one some each every all both
+    many most such another other what which who where when how why if in on at for with as but and so to by from since
+    though although while because below above after before first second third last next result reason answer problem
+    question purpose aim goal idea point difference example note warning tip important step table figure see todo
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A line of questions.jsonl. No source: the documents do not answer it. `answer` is a phrase of the section."""
+
+    question: str
+    source: str | None = None
+    section: str | None = None
+    answer: str = ""
+
+
+def read_questions(folders: Iterable[Path]) -> list[Question]:
+    """Read the questions.jsonl of each documents folder that has one. Raises BadLabels with file and line."""
+    paths = [folder / QUESTIONS for folder in folders if (folder / QUESTIONS).is_file()]
+    try:
+        lines = [(path, path.read_text("utf-8", "replace").splitlines()) for path in paths]
+    except OSError as error:
+        raise BadLabels(f"{error.filename}: cannot be read ({error.strerror}): make it readable, or move it") from error
+    numbered = [(f"{path}:{number}", line) for path, text in lines for number, line in enumerate(text, 1)]
+    return [_read_line(line, where) for where, line in numbered if line.strip()]
+
+
+def from_questions(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[SyntheticPair]:
+    """Return a pair for each chunk of the named section that holds the answer; none where the section is gone."""
+    documents: dict[str, list[Chunk]] = {}
+    for chunk in chunks:
+        documents.setdefault(chunk.source, []).append(chunk)
+    return [
+        SyntheticPair(question.question, chunk.id, chunk.text, "questions")
+        for question in questions
+        if question.source
+        for chunk in _holding(question, documents.get(question.source, []))
+    ]
+
+
+def from_headings(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
+    """Return heading path -> the first chunk of its section, without the heading; at most `most`, by hash."""
+    pairs: dict[tuple[str, str], SyntheticPair] = {}
+    for chunk in chunks:
+        key = (chunk.source, chunk.heading)
+        rest = _without_heading(chunk)
+        if chunk.heading and COLUMNS not in chunk.heading and key not in pairs and len(rest.split()) >= REST_WORDS:
+            pairs[key] = SyntheticPair(chunk.heading.replace(PATH, ": "), chunk.id, rest, "heading")
+    return sorted(pairs.values(), key=lambda pair: pair.id)[:most]
+
+
+def from_definitions(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
+    """Return the term that a chunk defines -> the chunk, without the term where it is defined; at most `most`.
+
+    A term that is defined in several chunks is the query of the first by hash: which of them a user means is not known.
+    """
+    pairs: dict[str, SyntheticPair] = {}
+    for pair in sorted((pair for chunk in chunks for pair in _defined_in(chunk)), key=lambda pair: pair.id):
+        pairs.setdefault(normalise_query(pair.query), pair)
+    return list(pairs.values())[:most]
+
+
+def from_clozes(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
+    """Return one sentence of a chunk -> the rest of it (inverse cloze: Lee, Chang and Toutanova 2019); at most `most`.
+
+    Every chunk gives one sentence before any gives a second.
+    """
+    return in_rounds([_clozes_of(chunk) for chunk in chunks], lambda pair: pair.id, most)
+
+
+def in_rounds(groups: Iterable[Sequence[T]], rank: Callable[[T], str], most: int) -> list[T]:
+    """Return at most `most` items: of each group the first by rank, then of each the second, and so on."""
+    rounds = zip_longest(*(sorted(group, key=rank) for group in groups))
+    return [item for items in rounds for item in sorted((it for it in items if it is not None), key=rank)][:most]
+
+
+def synthetic_weight(real_queries: int) -> float:
+    """Return what a pair that nobody asked weighs beside this many real queries: 1 without any, half at HALF_AT."""
+    return HALF_AT / (HALF_AT + real_queries)
+
+
+def _read_line(line: str, where: str) -> Question:
+    try:
+        given = {key: value or "" for key, value in json.loads(line).items()}
+        if wrong := [value for value in given.values() if not isinstance(value, str)]:
+            raise TypeError(f"{wrong[0]!r} is no text")
+        return Question(**given)
+    except (ValueError, TypeError, AttributeError) as error:
+        wanted = 'a line is {"question": ..., "source": ... or null, "section": ..., "answer": ...}'
+        raise BadLabels(f"{where}: {line[:80]!r} is no question ({error}): {wanted}") from None
+
+
+def _holding(question: Question, document: Sequence[Chunk]) -> list[Chunk]:
+    """Return the section's chunks that hold the answer's words, or of several that hold some the one with the most."""
+    wanted = _plain(question.section or "")
+    section = [chunk for chunk in document if not wanted or wanted in map(_plain, chunk.heading.split(PATH))]
+    answer = _plain(question.answer)
+    if not answer or len(section) < 2:
+        return section
+    holding = [chunk for chunk in section if answer in _plain(chunk.text)]
+    words = set(answer.split())
+    return holding or [max(section, key=lambda chunk: len(words & set(_plain(chunk.text).split())))]
+
+
+def _without_heading(chunk: Chunk) -> str:
+    """Return a chunk's text without the lines that only repeat its headings."""
+    headings = {_plain(heading) for heading in chunk.heading.split(PATH)}
+    return "\n".join(line for line in chunk.text.splitlines() if _plain(line) not in headings).strip()
+
+
+def _clozes_of(chunk: Chunk) -> list[SyntheticPair]:
+    """Return a cloze for each sentence of a chunk, by hash."""
+    text, pairs = chunk.text, []
+    for start, end in split(text, 0, len(text), UNITS):
+        rest = f"{text[:start]}{text[end:]}".strip()
+        if _is_prose(text[start:end]) and len(rest.split()) >= REST_WORDS:
+            sentence = " ".join(BULLET.sub("", text[start:end]).split())
+            pairs.append(SyntheticPair(sentence, chunk.id, replace(chunk, text=rest).embedded, "cloze"))
+    return pairs
+
+
+def _defined_in(chunk: Chunk) -> list[SyntheticPair]:
+    """Return a pair for each term that a sentence, a list item or a table row of a chunk defines."""
+    text, pairs = chunk.text, []
+    for start, end in split(text, 0, len(text), UNITS):
+        for pattern, query in DEFINITIONS:
+            found = pattern.search(text[start:end])
+            if found and found["term"].split()[0].casefold() not in NO_TERM.split():
+                rest = f"{text[: start + found.start('said')]}{text[start + found.end('said') :]}".strip()
+                if len(rest.split()) >= REST_WORDS:
+                    pairs.append(SyntheticPair(query.format(found["term"]), chunk.id, rest, "definition"))
+                break
+    return pairs
+
+
+def _is_prose(sentence: str) -> bool:
+    """Return whether this is a whole sentence; it may go over several lines, as in a PDF."""
+    letters = sum(char.isalpha() or char.isspace() for char in sentence)
+    is_whole = len(sentence.split()) in CLOZE_WORDS and SENTENCE_END.search(sentence)
+    return bool(is_whole) and letters >= 0.8 * len(sentence) and not NO_PROSE.search(sentence)
+
+
+def _plain(text: str) -> str:
+    """Return the words alone, without case and markup."""
+    return " ".join(re.findall(r"\w+", text.casefold()))

@@ -1,0 +1,8 @@
+"""Fine-tuning, query adapter, checkpoint selection.
+
+trainer               MatryoshkaLoss around MultipleNegativesRankingLoss
+checkpoint_selection  which checkpoint is kept; step 0 is a candidate
+query_adapter         a whitening matrix for queries, trained in seconds on cached vectors
+challenger            pairs -> a challenger, fine-tuned or adapted
+version_folder        what a version's folder holds: weights, pairs, recipe, card
+"""

@@ -1,0 +1,289 @@
+"""Cached vectors -> an adapter of the query side, in seconds: the model and the vectors of all chunks stay.
+
+The ideas a reader would miss: most of the gain needs no label. Where a corpus is about one thing, a few directions fill
+all its vectors and tell no chunk from another; a query turned away from them (whitened) finds more. What the raters
+said bends that turn a little further, no more than they can vouch for. And only chunks of documents that somebody asked
+about are learnt against: to the rest the raters said neither yes nor no, and pushing it down is no lesson but a bias.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rag.evaluation.metrics import GATE, METRICS, Values
+from rag.models.embedder import Vectors
+from rag.models.weights import ADAPTER, MATRIX
+from rag.records import Chunk, Pair, content_id, normalise_query
+
+WHITENING = 0.3  # power of the chunks' covariance that queries are divided by; at 0.5 a mixed corpus lost (docs/log.md)
+SHRINKAGE = 0.5  # of the mean variance, added to every direction: few chunks say little about their rare directions
+SCALE = 20.0  # of cosines before the softmax, as MultipleNegativesRankingLoss has it
+HOLD = 1.0  # what a step away from whitening costs; a tenth of it harms below 1,000 queries (docs/log.md)
+STEPS = 30  # of L-BFGS; the loss is convex, so more of them change nothing
+FOLDS = 4  # in which learning is tried out before it is believed
+CANDIDATES = 20_000  # chunks a query is told from; of more, the nearest ones and a random rest
+NEAREST = 200
+COPY = 0.95  # cosine to a positive from which a chunk is a copy of it, never wrong
+RANKS = 10  # that ndcg@10 looks at
+BLOCK = 512  # queries scored at once: against 20,000 chunks 40 MB
+
+Rows = NDArray[np.intp]
+Kept = Literal["learned", "whitened", "nothing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """An adapter and how it came about. query' = unit(query + query @ matrix); all zero where nothing was better.
+
+    `gain` is what the adapter added to ndcg@10 in its own trial over the folds: a reason to keep it, no verdict.
+    """
+
+    matrix: Vectors
+    kept: Kept
+    gain: float
+    queries: int
+    steps: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Queries to learn from: a unit vector each, the rows of the chunks that answer it, how much it counts, a fold."""
+
+    queries: Vectors
+    positives: tuple[Rows, ...]
+    weights: Vectors
+    folds: Rows
+
+    def take(self, rows: Sequence[int]) -> Examples:
+        """Return some of the examples, in the order of `rows`."""
+        positives = tuple(self.positives[row] for row in rows)
+        return Examples(self.queries[rows], positives, self.weights[rows], self.folds[rows])
+
+
+def fit(
+    pairs: Sequence[Pair],
+    queries: Mapping[str, Vectors],
+    chunks: Sequence[Chunk],
+    vectors: Vectors,
+    dims: Sequence[int],
+    seed: int = 0,
+) -> Fitted:
+    """Return the adapter that these pairs justify: learned, whitened by the corpus alone, or nothing.
+
+    `queries` has a unit vector for each pair's query, `vectors` one per chunk, both of the model to be adapted; `dims`
+    are those that vectors may be cut to. The same pairs and seed give the same matrix. Raises ValueError where no
+    pair leads to one of the chunks.
+    """
+    began = time.monotonic()
+    examples = examples_of(pairs, queries, chunks)
+    start = whiten(vectors, dims)
+    documents = np.array([chunk.document_id for chunk in chunks])
+
+    def learn(some: Examples) -> tuple[Vectors, int, float]:
+        return learn_from(some, start, vectors, candidates_of(some, vectors, documents, seed))
+
+    kept, gain = _choose(examples, start, vectors, lambda some: learn(some)[0])
+    matrix, steps, loss = learn(examples) if kept == "learned" else (start, 0, 0.0)
+    identity = np.eye(len(start), dtype=np.float32)
+    turned = np.zeros_like(start) if kept == "nothing" else matrix - identity
+    return Fitted(turned, kept, gain, len(examples.queries), steps, loss, time.monotonic() - began)
+
+
+def examples_of(pairs: Sequence[Pair], queries: Mapping[str, Vectors], chunks: Sequence[Chunk]) -> Examples:
+    """Return the pairs by query, all spellings of it as one, without those whose chunk is not in the corpus."""
+    rows = {chunk.id: row for row, chunk in enumerate(chunks)}
+    by_query: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        if pair.positive_id in rows:
+            by_query.setdefault(normalise_query(pair.query), []).append(pair)
+    if not by_query:
+        raise ValueError(f"none of {len(pairs)} pairs leads to a chunk of the corpus")
+    return Examples(
+        np.stack([queries[some[0].query] for some in by_query.values()]),
+        tuple(np.unique([rows[pair.positive_id] for pair in some]) for some in by_query.values()),
+        np.array([max(pair.weight for pair in some) for some in by_query.values()], dtype=np.float32),
+        np.array([_fold(min(pair.positive_id for pair in some)) for some in by_query.values()], dtype=np.intp),
+    )
+
+
+def whiten(vectors: Vectors, dims: Sequence[int]) -> Vectors:
+    """Return the matrix that turns queries away from the directions that all chunks share.
+
+    A column is that of the smallest dimension which has it. So the first 64 numbers of a query are whitened for the
+    first 64 of the chunks, and a query cut to them is no worse off.
+    """
+    matrix = np.zeros((vectors.shape[1],) * 2, dtype=np.float32)
+    done = 0
+    for dim in sorted({*dims, vectors.shape[1]}):
+        matrix[:dim, done:dim] = _inverse_power(vectors[:, :dim])[:, done:]
+        done = dim
+    return matrix
+
+
+def write(fitted: Fitted, folder: Path, model: str, fingerprint: str) -> None:
+    """Write an adapter of `model`, whose chunk vectors carry `fingerprint`, into a folder that is there.
+
+    A model that lies beside the folder is named relative to it, so that a home can be moved.
+    """
+    np.save(folder / MATRIX, fitted.matrix)
+    named = {"model": _portable(model, folder), "fingerprint": fingerprint}
+    (folder / ADAPTER).write_text(json.dumps(named, indent=2), "utf-8")
+
+
+def _portable(model: str, folder: Path) -> str:
+    path = Path(model).expanduser()
+    if not path.is_dir():
+        return model
+    path, folder = path.resolve(), folder.resolve()
+    return os.path.relpath(path, folder) if path.is_relative_to(folder.parent) else str(path)
+
+
+def _fold(chunk_id: str) -> int:
+    return int(content_id("adapter", chunk_id), 16) % FOLDS
+
+
+def _inverse_power(chunks: Vectors) -> NDArray[np.float64]:
+    """Return the covariance of vectors, made unit, to the power -WHITENING; a direction of mean variance keeps it."""
+    unit = chunks / np.maximum(np.linalg.norm(chunks, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    unit -= unit.mean(axis=0)
+    variances, directions = np.linalg.eigh((unit.T @ unit / len(unit)).astype(np.float64))
+    mean = max(float(np.mean(variances)), float(np.finfo(np.float32).eps))
+    shrunk = (np.maximum(variances, 0) + SHRINKAGE * mean) / (mean + SHRINKAGE * mean)
+    power: NDArray[np.float64] = (directions * np.power(shrunk, -WHITENING)) @ directions.T
+    return power
+
+
+def _choose(
+    examples: Examples, start: Vectors, vectors: Vectors, learn: Callable[[Examples], Vectors]
+) -> tuple[Kept, float]:
+    """Try learning and whitening alone on queries kept back, and return the better one with its gain.
+
+    Where the gain is within one standard error of nothing, nothing it is.
+    """
+    tried: dict[Kept, list[Values]] = {"learned": [], "whitened": []}
+    for taught, kept_back in folds_of(examples):
+        before = _ndcg(kept_back, np.eye(len(start), dtype=np.float32), vectors)
+        tried["learned"].append(_ndcg(kept_back, learn(taught), vectors) - before)
+        tried["whitened"].append(_ndcg(kept_back, start, vectors) - before)
+    if not tried["learned"]:
+        return "nothing", 0.0
+    gains = {kept: np.concatenate(each) for kept, each in tried.items()}
+    best = max(gains, key=lambda kept: float(gains[kept].mean()))
+    gain, n = float(gains[best].mean()), gains[best].size
+    return (best, gain) if gain > float(gains[best].std()) / n**0.5 else ("nothing", 0.0)
+
+
+def folds_of(examples: Examples) -> Iterator[tuple[Examples, Examples]]:
+    """Yield (taught, kept back), by a hash of the positives; a query that shares one with those kept back sits out."""
+    for fold in range(FOLDS):
+        back = np.flatnonzero(examples.folds == fold).tolist()
+        seen = {int(chunk) for row in back for chunk in examples.positives[row]}
+        others = np.flatnonzero(examples.folds != fold).tolist()
+        taught = [row for row in others if seen.isdisjoint(examples.positives[row].tolist())]
+        if back and taught:
+            yield examples.take(taught), examples.take(back)
+
+
+def _ndcg(examples: Examples, matrix: Vectors, vectors: Vectors) -> Values:
+    """Return ndcg@10 of each query over the whole corpus."""
+    deep = min(RANKS, len(vectors))
+    values = []
+    for start in range(0, len(examples.queries), BLOCK):
+        scores = examples.queries[start : start + BLOCK] @ matrix @ vectors.T
+        for row, positives in zip(scores, examples.positives[start : start + BLOCK], strict=True):
+            top = np.argpartition(-row, deep - 1)[:deep]
+            ranked = [str(chunk) for chunk in top[np.argsort(-row[top], kind="stable")]]
+            values.append(METRICS[GATE](ranked, {str(chunk) for chunk in positives}))
+    return np.array(values, dtype=np.float64)
+
+
+def candidates_of(examples: Examples, vectors: Vectors, documents: NDArray[np.str_], seed: int) -> Rows:
+    """Return the chunks to tell the positives from: those of the same documents, of a great many a part."""
+    positives = np.unique(np.concatenate(examples.positives))
+    rows = np.flatnonzero(np.isin(documents, documents[positives]))
+    if len(rows) <= CANDIDATES:
+        return rows
+    each = max(1, min(NEAREST, CANDIDATES // len(examples.queries)))
+    among = vectors[rows]
+    near = [np.argpartition(-(among @ query), each - 1)[:each] for query in examples.queries]
+    chosen = np.union1d(positives, rows[np.unique(near)])
+    rest = np.setdiff1d(rows, chosen)
+    more = np.random.default_rng(seed).permutation(rest)[: max(0, CANDIDATES - len(chosen))]
+    return np.union1d(chosen, more)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Up to BLOCK queries of a lesson. `right` is the mean positive, `copies` the (query, candidate) to pass over."""
+
+    queries: torch.Tensor
+    begun: torch.Tensor
+    right: torch.Tensor
+    weights: torch.Tensor
+    copies: tuple[torch.Tensor, torch.Tensor]
+
+    def loss(self, step: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
+        """Return the weighted softmax loss of these queries, once `step` is added to what they began with."""
+        turned = SCALE * (self.begun + self.queries @ step)
+        scores = (turned @ chunks.T).index_put(self.copies, torch.tensor(-torch.inf))
+        return self.weights @ (scores.logsumexp(dim=1) - (turned * self.right).sum(dim=1))
+
+
+def learn_from(examples: Examples, start: Vectors, vectors: Vectors, candidates: Rows) -> tuple[Vectors, int, float]:
+    """Return the matrix where softmax loss and distance from `start` balance, the steps to it, and its loss.
+
+    Ranking does not see a query's length, so none is divided out: the loss is convex and has one minimum, which no
+    learning rate, random start or time of stopping moves.
+    """
+    step = torch.zeros(start.shape, requires_grad=True)
+    chunks = torch.from_numpy(vectors[candidates])
+    blocks = list(_blocks(examples, start, vectors, candidates))
+    optimizer = torch.optim.LBFGS([step], max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def total() -> float:
+        step.grad = HOLD * step.detach()
+        loss = HOLD / 2 * float(step.detach().square().sum())
+        for block in blocks:  # one at a time, so that only one's scores are in memory
+            part = block.loss(step, chunks)
+            part.backward()  # type: ignore[no-untyped-call]
+            loss += float(part.detach())
+        return loss
+
+    optimizer.step(total)  # type: ignore[no-untyped-call]
+    return start + step.detach().numpy(), int(optimizer.state[step]["n_iter"]), total()
+
+
+def _blocks(examples: Examples, start: Vectors, vectors: Vectors, candidates: Rows) -> Iterator[_Block]:
+    for first in range(0, len(examples.queries), BLOCK):
+        part = slice(first, first + BLOCK)
+        queries, positives = examples.queries[part], examples.positives[part]
+        yield _Block(
+            torch.from_numpy(queries),
+            torch.from_numpy(queries @ start),
+            torch.from_numpy(np.stack([vectors[rows].mean(axis=0) for rows in positives])),
+            torch.from_numpy(examples.weights[part] / examples.weights.sum()),
+            _copies(positives, vectors, candidates),
+        )
+
+
+def _copies(positives: Sequence[Rows], vectors: Vectors, candidates: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return (query, candidate) of each copy of a positive: what repeats an answer is not wrong."""
+    chunks = vectors[candidates]
+    found = [
+        np.flatnonzero(((chunks @ vectors[rows].T).max(axis=1) >= COPY) & ~np.isin(candidates, rows))
+        for rows in positives
+    ]
+    queries = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    return torch.from_numpy(queries), torch.from_numpy(np.concatenate(found))

@@ -1,0 +1,67 @@
+"""What a version's folder holds: weights, the pairs it learnt from, its recipe, and its card.
+
+The idea a reader would miss: the pairs are kept because of the next training. A champion may have learnt from queries
+that judge its successor; then its recipe is tuned anew on its own pairs without those.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from rag.models.weights import is_adapter, read_adapter
+from rag.records import Pair
+from train.recipe import Recipe
+
+PAIRS, RECIPE, CARD = "pairs.jsonl", "recipe.json", "README.md"
+
+
+def save(folder: Path, write_weights: Callable[[Path], None], pairs: Sequence[Pair], recipe: Recipe | None) -> None:
+    """Write weights, pairs and recipe; the folder appears whole or not at all. Raises OSError where it cannot be.
+
+    `write_weights` gets the folder to write into. An adapter has no recipe.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)  # of a training that was killed
+    draft.mkdir()
+    try:
+        write_weights(draft)
+        (draft / PAIRS).write_text("".join(json.dumps(asdict(pair)) + "\n" for pair in pairs), "utf-8")
+        if recipe:
+            (draft / RECIPE).write_text(json.dumps(asdict(recipe), indent=2), "utf-8")
+        draft.replace(folder)
+    except SafetensorError as error:  # it has its own error for a full disk
+        raise OSError(str(error)) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def missing(folder: Path) -> Path | None:
+    """Return which folder is gone of those that a version's weights lie in; an adapter stands on a model of its own."""
+    if not folder.is_dir() or not is_adapter(str(folder)):
+        return None if folder.is_dir() else folder
+    model = Path(read_adapter(folder)[0])
+    return model if model.is_absolute() and not model.is_dir() else None
+
+
+def trained_pairs(folder: Path) -> list[Pair]:
+    """Return the pairs that a version learnt from; none for weights that are not ours."""
+    path = folder / PAIRS
+    rows = path.read_text("utf-8").splitlines() if path.exists() else []
+    lists = ("negatives", "unsure")  # an earlier release had no second one
+    return [Pair(**row | {key: tuple(row.get(key, ())) for key in lists}) for row in map(json.loads, rows)]
+
+
+def trained_recipe(folder: Path) -> Recipe | None:
+    """Return how a version was tuned; None for weights that are not ours, and for an adapter."""
+    path = folder / RECIPE
+    if not path.exists():
+        return None
+    row = json.loads(path.read_text("utf-8"))
+    return Recipe(**{**row, "dims": tuple(row["dims"])})
