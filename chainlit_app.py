@@ -19,26 +19,21 @@ from fastapi import Query
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from chat.actions import ask as asking
-from chat.actions import passages as sources
-from chat.actions import rate as rating
-from chat.actions import resume as returning
-from chat.actions import review
-from chat.actions import teach as teaching
-from chat.actions.documents import DOCUMENTS, Reception, accept_documents, revive_files
+from chat.actions import ask, passages, rate, resume, review, teach
+from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, revive_files
 from chat.actions.resume import Revive
 from chat.elements.markdown import as_markdown
-from chat.scoreboard import routes as scoreboard
-from chat.session.context import Action, Command, House, answering, current_visit, say, telling
-from chat.session.thread_store import History, open_new_thread, turn_strangers_away
+from chat.scoreboard import routes
+from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say
+from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
 from chat.training.panel import ELEMENT as TRAINING
-from chat.training.panel import Desk
+from chat.training.panel import TrainingPanel
 from chat.training.report_files import reports_route
 from chat.web.index_page import serve_page
 from chat.web.rater_cookie import load_secret
-from chat.web.security import Guard
-from chat.web.signin import install, open_door
-from rag.answering.service import open_serving
+from chat.web.security import SecurityMiddleware
+from chat.web.signin import auth_mode, install
+from rag.answering.service import open_service
 from rag.records import ARMS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 
@@ -55,27 +50,27 @@ STARTERS = (  # each stands in docs/questions.jsonl, with the section that answe
 log = logging.getLogger("thumbtune")
 settings = load_settings()
 secret = load_secret(settings.secret)
-door = open_door(settings)
+door = auth_mode(settings)
 os.environ["CHAINLIT_AUTH_SECRET"] = door.token_key(secret)
-house = House(settings, open_serving(settings), History(settings.chat_db))
+house = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
 house.serving.upkeep.start()
-desk = Desk(house)
-reception = Reception()
+desk = TrainingPanel(house)
+reception = UploadQueue()
 accept_documents(settings)
 
 ACTIONS: Mapping[str, Action] = {  # what the buttons of the elements call
-    "vote": teaching.then_suggest(rating.vote),
-    "choose": teaching.then_suggest(rating.choose),
-    "mark": rating.mark,
-    "find": teaching.find,
-    "teach": teaching.teach,
+    "vote": teach.then_suggest(rate.vote),
+    "choose": teach.then_suggest(rate.choose),
+    "mark": rate.mark,
+    "find": teach.find,
+    "teach": teach.teach,
     "review_find": review.find,
     "review_teach": review.teach,
     "review_judge": review.judge,
     "review_more": review.more,
-    "passage": sources.passage,
-    "reask": asking.reask,
-    "refresh": returning.refresh,
+    "passage": passages.passage,
+    "reask": ask.reask,
+    "refresh": resume.refresh,
     "documents": reception.list_all,
     "documents_remove": reception.remove,
     "train_look": desk.look,
@@ -88,11 +83,11 @@ COMMANDS: Mapping[str, Command] = {  # what is typed as a word of its own, or cl
     "/train": desk.show,
     "/review": review.show,
     "/documents": reception.show,
-    "/scoreboard": scoreboard.show,
+    "/scoreboard": routes.show,
 }
 REVIVE: Mapping[str, Revive] = {  # elements beside the card: their props as they are now, after a reload
     TRAINING: desk.revive,
-    teaching.TEACH: teaching.revive,
+    teach.TEACH: teach.revive,
     review.REVIEW: review.revive,
     DOCUMENTS: revive_files,
 }
@@ -104,20 +99,20 @@ REVIVE: Mapping[str, Revive] = {  # elements beside the card: their props as the
 @cl.on_message
 async def hear(message: cl.Message) -> None:
     """Take in the files that a message brings; then answer its question by both arms, or do what a command says."""
-    visit = current_visit(house)
+    visit = current_context(house)
     await tell_address()
     if message.elements:
-        await telling(reception.hear(visit, message))
+        await as_command(reception.hear(visit, message))
         if not message.content.strip():
             return
     word, rest = [*message.content.split(maxsplit=1), "", ""][:2]
     command = COMMANDS.get(word.lower())
     if command:
-        await telling(command(visit, rest.strip()))
+        await as_command(command(visit, rest.strip()))
     elif COMMAND.fullmatch(word) and not rest:
         await say(f"There is no {word}: there are {', '.join(COMMANDS)}.")
     else:
-        await telling(asking.ask(visit, message.content))
+        await as_command(ask.ask(visit, message.content))
 
 
 async def tell_address() -> None:
@@ -137,7 +132,7 @@ async def press(word: object) -> None:
         await cl.context.emitter.init_thread(str(word))
     await cl.Message(str(word), type="user_message", author="User").send()  # type: ignore[no-untyped-call]
     await tell_address()
-    await telling(command(current_visit(house), ""))
+    await as_command(command(current_context(house), ""))
 
 
 @sio.on("stop")  # type: ignore[untyped-decorator]
@@ -146,19 +141,19 @@ async def stop(socket_id: str) -> None:
     leaves "Task manually stopped." in the thread for ever; the card says it where it belongs.)
     """
     init_ws_context(socket_id)
-    room = current_visit(house).room
+    room = current_context(house).room
     if room.task and room.is_busy:
         room.task.cancel()
 
 
 for name, action in ACTIONS.items():
-    cl.action_callback(name)(answering(house, action))
+    cl.action_callback(name)(as_action(house, action))
 
 
 @cl.on_chat_resume
 async def resume(thread: ThreadDict) -> None:
     """Put a thread's elements back."""
-    await returning.resume(current_visit(house), thread, REVIVE)
+    await resume.resume(current_context(house), thread, REVIVE)
 
 
 @cl.on_chat_start
@@ -171,14 +166,14 @@ async def enter() -> None:
 @cl.on_chat_end
 async def leave() -> None:
     """Stop sending to a session that has gone."""
-    returning.leave(current_visit(house))
+    resume.leave(current_context(house))
 
 
 # --- the house -----------------------------------------------------------------------------------------------------
 
 
 @cl.data_layer
-def chat_history() -> History:
+def chat_history() -> ThreadStore:
     """Give Chainlit the history."""
     return house.history
 
@@ -187,7 +182,7 @@ def chat_history() -> History:
 async def starters(user: cl.User | None) -> list[cl.Starter]:
     """Suggest what would help most, and questions on the documents that ship with the app, where it serves those."""
     known = STARTERS if settings.docs == ((ROOT / "docs").resolve(),) else ()
-    helping = await teaching.most_helpful(house.serving, len(STARTERS), known, wait=teaching.PATIENCE)
+    helping = await teach.most_helpful(house.serving, len(STARTERS), known, wait=teach.PATIENCE)
     questions = [*known[:2], *helping, *known[2:]][: len(STARTERS)]
     return [cl.Starter(label=question, message=question) for question in questions]
 
@@ -222,7 +217,7 @@ def follow_promotions() -> None:
 @cl.on_app_startup
 async def open_house() -> None:
     """Start following the registry, and say where the chat is."""
-    warming.append(asyncio.create_task(teaching.most_helpful(house.serving, 1)))
+    warming.append(asyncio.create_task(teach.most_helpful(house.serving, 1)))
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
     for note in house.serving.notes():
         print(f"Note: {note}")
@@ -242,9 +237,9 @@ warming: list[asyncio.Task[list[str]]] = []  # what compares the retrievers, so 
 install(door, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
     serve_page(router, door.way)
-    app.add_middleware(Guard)
-    turn_strangers_away(sio, house.history)
+    app.add_middleware(SecurityMiddleware)
+    redirect_other_raters(sio, house.history)
     app.router.routes.insert(0, APIRoute("/project/translations", words))
     app.router.routes.insert(0, reports_route(settings.runs))
-    app.router.routes.insert(0, sources.pdf_route(house))
-    app.router.routes[:0] = scoreboard.routes(house)
+    app.router.routes.insert(0, passages.pdf_route(house))
+    app.router.routes[:0] = routes.routes(house)

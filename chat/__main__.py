@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 from chat.web.rater_cookie import cookie_tag, load_secret
-from chat.web.signin import Door, open_door
+from chat.web.signin import AuthMode, auth_mode
 from rag.errors import BadSetting, StoreFailed, ThumbtuneError
-from rag.indexing.indexer import index, told
+from rag.indexing.indexer import format_report, index
 from rag.settings import ROOT, Settings, load_settings
 
 FAILED, INTERRUPTED, TERMINATED = 2, 130, 143
@@ -30,7 +30,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         settings = load_settings()
-        door = open_door(settings)
+        door = auth_mode(settings)
         check_port(settings.host, settings.port)
         check_home(settings.home)
         prepare(settings)
@@ -84,7 +84,7 @@ def prepare(settings: Settings) -> None:
 
     Indexing happens in this process: the libraries it loads, in some eight seconds, are those that will serve.
     """
-    print(told(index(settings)), flush=True)
+    print(format_report(index(settings)), flush=True)
     if run("train", "--bootstrap"):
         print("The first training failed; the chat starts without it, and both retrievers are alike.", file=sys.stderr)
 
@@ -103,7 +103,7 @@ def run(*command: str) -> int:
             raise
 
 
-def start(settings: Settings, door: Door) -> None:
+def start(settings: Settings, door: AuthMode) -> None:
     """Run Chainlit until it is stopped."""
     secret = load_secret(settings.secret)
     os.environ.update(

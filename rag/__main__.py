@@ -17,7 +17,7 @@ from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.feedback.import_export import Unmatched, export_labels, import_labels
 from rag.feedback.label_files import write_lines
 from rag.feedback.ratings import repair, to_teach
-from rag.indexing.indexer import Indexer, told
+from rag.indexing.indexer import Indexer, format_report
 from rag.indexing.update import load_corpus
 from rag.indexing.watch import watch
 from rag.models.arms import arm_models, arm_precision
@@ -81,7 +81,7 @@ def _index(given: argparse.Namespace) -> None:
         watch(settings, partial(print, flush=True))
         return
     with Indexer(settings) as indexer:
-        print(told(indexer.run()), flush=True)
+        print(format_report(indexer.run()), flush=True)
         for line in indexer.speed_up():
             print(line, flush=True)
     if given.paths and settings.docs != load_settings().docs:
@@ -95,9 +95,9 @@ def _ask(given: argparse.Namespace) -> None:
 async def _ask_both(question: str) -> None:
     """Print both arms' answers and sources, each when it is done. No blinding: a terminal keeps no ratings."""
     from rag.answering.duel import Done, Failed
-    from rag.answering.service import open_serving
+    from rag.answering.service import open_service
 
-    serving = open_serving(load_settings())
+    serving = open_service(load_settings())
     query, only = serving.scope(question)
     print(f"Answers: {serving.answerer}")
     print(f"Passages: {' '.join(filter(None, [f'{serving.way.told()}.', only.told()]))}")
@@ -224,7 +224,7 @@ def _doctor(given: argparse.Namespace) -> None:
 
 def _state(store: Store, corpus_id: str, table: str) -> str:
     """Return in words whether a table covers its documents, and how it is searched."""
-    lacks = store.gap(corpus_id, table).told if store.has_table(table) else "is not there"
+    lacks = store.diff_table(corpus_id, table).told if store.has_table(table) else "is not there"
     if lacks:
         return f"index incomplete: run `python -m rag index` (it {lacks})"
     return f"index complete, {store.nearest(table) or 'exact search'}"

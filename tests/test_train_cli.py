@@ -26,8 +26,8 @@ import pytest
 
 from rag.feedback.import_export import import_labels
 from rag.indexing.indexer import index
-from rag.indexing.update import corpus_chunks, is_level, load_corpus
-from rag.models import embedder as embed
+from rag.indexing.update import corpus_chunks, is_up_to_date, load_corpus
+from rag.models import embedder
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.settings import ROOT, Settings
@@ -182,7 +182,7 @@ def test_a_training_that_wins_serves_and_leaves_its_report(use, world: World) ->
     assert registry.abstain_below(corpus.id, serving.query_fingerprint) == abstains["below"] is not None
     assert (abstains["of"]["found"]["n"] + abstains["of"]["missed"]["n"], abstains["of"]["foreign"]["n"]) == (80, 100)
     store = open_store(settings.lancedb)
-    assert is_level(store, corpus.id, store.chunk_table(corpus.id, version.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, version.fingerprint))
     (move,) = registry.moves(corpus.folders_id)
     assert (move.name, move.by) == ("v1", "gate")
 
@@ -410,13 +410,13 @@ def questions(world: World, docs: Path) -> None:
 def count_embedded(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     """Count from now on which texts were embedded as chunks, by the vectors' fingerprint."""
     seen: Counter[tuple[str, str]] = Counter()
-    embed_documents = embed._LocalEmbedder.embed_documents
+    embed_documents = embedder._LocalEmbedder.embed_documents
 
     def counting(self, texts, progress=None):
         seen.update((self.fingerprint, text) for text in texts)
         return embed_documents(self, texts, progress)
 
-    monkeypatch.setattr(embed._LocalEmbedder, "embed_documents", counting)
+    monkeypatch.setattr(embedder._LocalEmbedder, "embed_documents", counting)
     return seen
 
 

@@ -22,10 +22,10 @@ from rag.store.store import Store, open_store
 from rag.training_status import LOCK_FILE, read_training
 from train import progress
 from train.compare_versions import compare, measure_by_file, measure_held_out, measure_precision, show
-from train.dataset.generate_questions import let_llm_ask
-from train.dataset.plan import Order, prospect
+from train.dataset.generate_questions import generate_questions
+from train.dataset.plan import TrainingOptions, make_plan
 from train.judging.promotion import promote_by_hand, roll_back
-from train.progress import GATHERING, Clock, bar, leads, stages
+from train.progress import GATHERING, StageReporter, bar, leads, stages
 from train.recipe import LOSSES
 
 USER_ERROR = 2
@@ -100,7 +100,7 @@ def _train(given: argparse.Namespace) -> None:
         raise BadSetting("--fast fits an adapter: --epochs, --loss, --dims, --lora and --serve-dim do not apply")
     settings = load_settings()
     os.environ.setdefault("MPLCONFIGDIR", str(settings.cache / "matplotlib"))  # else plots leave files in ~
-    order = Order(
+    order = TrainingOptions(
         kind="bootstrap" if given.bootstrap else "ratings",
         fast=given.fast,
         epochs=given.epochs,
@@ -111,13 +111,13 @@ def _train(given: argparse.Namespace) -> None:
         serve_dim=given.serve_dim,
         promote=given.promote,
     )
-    alone = sole_trainer(settings.home) if leads() else nullcontext()
+    alone = training_lock(settings.home) if leads() else nullcontext()
     with alone, closing(open_store(settings.lancedb)) as store:
         if given.bootstrap and bootstrap_is_done(settings):
             return
-        with progress.told_to_others(settings.home if leads() else None, given.command):
+        with progress.publish_progress(settings.home if leads() else None, given.command):
             if given.questions and leads():
-                let_llm_ask(settings, store, dry_run=given.dry_run)
+                generate_questions(settings, store, dry_run=given.dry_run)
             try:
                 train(settings, store, order, given.dry_run)
             except NotEnoughFeedback as error:
@@ -126,20 +126,20 @@ def _train(given: argparse.Namespace) -> None:
                 say(f"bootstrap: {error}")  # small folders are no fault: the chat works without a bootstrap
 
 
-def train(settings: Settings, store: Store, order: Order, dry_run: bool) -> None:
+def train(settings: Settings, store: Store, order: TrainingOptions, dry_run: bool) -> None:
     """Print what there is to go on; unless it is a dry run, learn from it, and print the verdict last."""
     serving(settings, None)  # refuses what neither arm could serve in, before hours are spent
-    clock = Clock(say)
+    clock = StageReporter(say)
     progress.now().plan([GATHERING])
-    seen = prospect(settings, store, order)
+    seen = make_plan(settings, store, order)
     progress.now().plan([GATHERING] if dry_run else stages(len(seen.trial.splits)))
     clock.done(GATHERING, seen.told())
     if dry_run:
         say("dry run: nothing was trained and nothing changed")
         return
-    from train.pipeline import learn  # torch takes seconds to import: not before there is enough to train on
+    from train.pipeline import run_training  # torch takes seconds to import: not before there is enough to train on
 
-    learned = learn(settings, store, order, seen, clock)
+    learned = run_training(settings, store, order, seen, clock)
     if learned is None:
         return
     say(f"report: {learned.report}\n{learned.version.summary}")
@@ -155,7 +155,7 @@ def say(line: str) -> None:
 
 
 @contextmanager
-def sole_trainer(home: Path) -> Iterator[None]:
+def training_lock(home: Path) -> Iterator[None]:
     """Let one training run at a time in a home; raise StoreFailed with the process that runs the other."""
     lock = FileLock(home / LOCK_FILE, timeout=0)
     try:

@@ -27,7 +27,7 @@ from train.dataset.pairs import make_pairs
 from train.dataset.split import alike, is_held_out, qrels_of
 from train.judging.evaluate import Scores, full, judge, serving
 from train.judging.promotion import MIN_HELD_OUT
-from train.judging.serving_precision import Choice, choose_precision
+from train.judging.serving_precision import PrecisionChoice, choose_precision
 from train.progress import bar
 from train.recipe import matryoshka_dims
 from train.reporting.results import METRICS_FILE, PAGE, means, read_metrics
@@ -36,7 +36,7 @@ from train.tuning.version_folder import trained_pairs
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredVersions:
     """Scores by role, what each role's model is called, and what to tell of the queries."""
 
     scores: Mapping[str, Scores]
@@ -52,7 +52,7 @@ class Measured:
         return f"{self.told}\n\n{aligned(rows)}"
 
 
-def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> Measured:
+def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> MeasuredVersions:
     """Return base, champion and a version (none named: only these) on the queries of a file of labels.
 
     Raises BadLabels where the file has no positive on these documents, UnknownVersion.
@@ -77,7 +77,7 @@ def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> 
     return _measure(settings, store, models, qrels, chunks, told)
 
 
-def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> Measured:
+def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> MeasuredVersions:
     """Return versions on the held-out queries of today. Raises NotEnoughFeedback where they are too few."""
     qrels, chunks = _held_out(settings, store)
     if len(qrels) < MIN_HELD_OUT:
@@ -89,7 +89,7 @@ def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> 
     return _measure(settings, store, models, qrels, chunks, f"{len(qrels)} held-out queries, which taught no version")
 
 
-def measure_precision(settings: Settings, store: Store, reference: str) -> Choice:
+def measure_precision(settings: Settings, store: Store, reference: str) -> PrecisionChoice:
     """Return in which precision both arms are to serve with this model, measured on the held-out queries of today."""
     try:
         qrels, chunks = _held_out(settings, store)
@@ -114,14 +114,14 @@ def _measure(
     qrels: Qrels,
     chunks: Sequence[Chunk],
     told: str,
-) -> Measured:
+) -> MeasuredVersions:
     corpus_id = load_corpus(settings).id
     scores: dict[str, Scores] = {}
     for role, (name, reference) in models.items():
         embedder = load_embedder(reference, settings)
         entered = serving(name, embedder, qrels, chunks, store, corpus_id, bar(f"embedding ({name})"))
         scores |= judge({role: entered}, qrels, chunks, matryoshka_dims)
-    return Measured(scores, {role: name for role, (name, _) in models.items()}, told)
+    return MeasuredVersions(scores, {role: name for role, (name, _) in models.items()}, told)
 
 
 def _served(settings: Settings, folders: str) -> dict[str, tuple[str, str]]:

@@ -22,51 +22,53 @@ from rag.models.registry import Registry, Version
 from rag.records import Chunk, Pair, Qrels, content_id
 from rag.settings import Settings
 from rag.store.store import Store
-from train.dataset.plan import Order, Prospect
-from train.judging.contenders import Entrant, enter_made, enter_served
+from train.dataset.plan import TrainingOptions, TrainingPlan
+from train.judging.contenders import Candidate, challenger_candidates, served_candidates
 from train.judging.evaluate import full, scores_of
 from train.judging.gate import Verdict, decide
 from train.judging.promotion import apply, complete, keep_vectors, load_arms
-from train.judging.serving_precision import AFTER_BOOTSTRAP, Choice, choose_precision
-from train.progress import MEETING, SETTLING, TUNING, Clock, bar, leads
+from train.judging.serving_precision import AFTER_BOOTSTRAP, PrecisionChoice, choose_precision
+from train.progress import MEETING, SETTLING, TUNING, StageReporter, bar, leads
 from train.reporting.model_card import model_card
 from train.reporting.report import write_report
-from train.session import Course
-from train.tuning.challenger import Made
-from train.tuning.trainer import give_way
+from train.session import TrainingSession
+from train.tuning.challenger import Challenger
+from train.tuning.trainer import lower_priority
 from train.tuning.version_folder import CARD
 
 CHECKPOINTS = "training"  # a folder in the cache: where a training goes on that broke off
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class TrainingOutcome:
     """What a training came to. `vectors` are the challenger's, of all chunks in their order."""
 
     version: Version
     verdict: Verdict
-    made: Made
+    made: Challenger
     vectors: Vectors
     report: Path
 
 
-def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock: Clock) -> Learned | None:
+def run_training(
+    settings: Settings, store: Store, order: TrainingOptions, seen: TrainingPlan, clock: StageReporter
+) -> TrainingOutcome | None:
     """Mine, make, judge, decide, report, and let serve what is better. Raises StoreFailed where nothing can be kept.
 
     Returns None in the processes of torchrun that only helped to compute.
     """
-    give_way(settings.train_threads)
+    lower_priority(settings.train_threads)
     registry = Registry(settings.models)
     crowned = registry.champion(seen.corpus.folders_id)
-    served = enter_served(settings, store, seen.corpus, seen.chunks, clock.bar)
-    course = Course(settings, order, seen, served, crowned, clock)
+    served = served_candidates(settings, store, seen.corpus, seen.chunks, clock.bar)
+    course = TrainingSession(settings, order, seen, served, crowned, clock)
     pairs = course.pairs()
     clock.done(MEETING, f"tuning {course.subject} on {len(pairs)} pairs")
     with new_version(settings, registry) as name:
         checkpoints = checkpoints_for(settings, order, pairs)
         made = course.maker.make(pairs, name, checkpoints)
         clock.done(TUNING, f"tuned: {_told(made.facts)}")
-        challenger = enter_made(made, name, seen.chunks, clock.bar)
+        challenger = challenger_candidates(made, name, seen.chunks, clock.bar)
         runs = course.judge(challenger, pairs)
         if not leads():
             return None
@@ -81,7 +83,7 @@ def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock:
             verdict = replace(verdict, word="keep", reason="another version was promoted meanwhile: train again")
         version = course.version(name, verdict, made)
         made.save(settings.models / name)
-        abstaining = course.abstaining(challenger)
+        abstaining = course.fit_threshold(challenger)
         choice = None
         if order.promote or verdict.word == "promote":
             choice = _precision(settings, order, seen, course.qrels, name, crowned)
@@ -94,7 +96,7 @@ def learn(settings: Settings, store: Store, order: Order, seen: Prospect, clock:
         clock.done(SETTLING)
     if checkpoints:  # those of another training wait for it
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return Learned(version, verdict, made, challenger.vectors, report)
+    return TrainingOutcome(version, verdict, made, challenger.vectors, report)
 
 
 @contextmanager
@@ -112,7 +114,7 @@ def new_version(settings: Settings, registry: Registry) -> Iterator[str]:
         raise
 
 
-def checkpoints_for(settings: Settings, order: Order, pairs: Sequence[Pair]) -> Path | None:
+def checkpoints_for(settings: Settings, order: TrainingOptions, pairs: Sequence[Pair]) -> Path | None:
     """Return the folder in which this very training would have broken off; what other ones left there is deleted.
 
     None for what takes no longer than going on would: an adapter, and a bootstrap.
@@ -129,8 +131,8 @@ def checkpoints_for(settings: Settings, order: Order, pairs: Sequence[Pair]) -> 
 
 
 def _precision(
-    settings: Settings, order: Order, seen: Prospect, qrels: Qrels, name: str, crowned: Version | None
-) -> Choice:
+    settings: Settings, order: TrainingOptions, seen: TrainingPlan, qrels: Qrels, name: str, crowned: Version | None
+) -> PrecisionChoice:
     """Return the precision for a version that is to serve; nobody waits for that to be measured at a first start."""
     if order.kind == "bootstrap":
         return AFTER_BOOTSTRAP
@@ -143,10 +145,10 @@ def _settle(
     settings: Settings,
     store: Store,
     corpus_id: str,
-    challenger: Entrant,
+    challenger: Candidate,
     chunks: Sequence[Chunk],
     version: Version,
-    choice: Choice | None,
+    choice: PrecisionChoice | None,
     by_hand: bool,
 ) -> None:
     """Record a version; where it is to serve, complete both arms' tables in the precision that was chosen, and swap."""

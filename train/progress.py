@@ -93,7 +93,7 @@ def now() -> Progress:
 
 
 @contextmanager
-def told_to_others(home: Path | None, command: str) -> Iterator[Progress]:
+def publish_progress(home: Path | None, command: str) -> Iterator[Progress]:
     """Write down how a training goes, from here to its end, whatever that is."""
     global _now
     _now = Progress(home, this_process(command))
@@ -131,7 +131,7 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-class Clock:
+class StageReporter:
     """Tells the user what a stage came to, and keeps how long it took, in seconds."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -20,26 +20,39 @@ from rag.models.registry import Registry, Version
 from rag.records import Pair, Qrels, normalise_query
 from rag.settings import Settings
 from train.dataset.hard_negatives import add_negatives
-from train.dataset.plan import Kind, Order, Prospect, with_judged, with_replay
+from train.dataset.plan import Kind, TrainingOptions, TrainingPlan, with_judged, with_replay
 from train.dataset.split import Split, alike, is_held_out, qrels_of
-from train.judging.abstention import Abstaining, Near, abstaining, best_cosines, joined, near
-from train.judging.contenders import Entrant, enter_again, enter_made, entered, of_today
-from train.judging.evaluate import Contender, Runs, full, scores_of, trial_runs
+from train.judging.abstention import (
+    AbstentionThreshold,
+    NearestScores,
+    best_cosines,
+    fit_threshold,
+    join_scores,
+    nearest_scores,
+)
+from train.judging.contenders import (
+    Candidate,
+    candidates_for,
+    challenger_candidates,
+    remap_to_current_chunks,
+    retrain_without,
+)
+from train.judging.evaluate import Runs, ScoredCandidate, full, scores_of, trial_runs
 from train.judging.gate import Verdict
-from train.judging.serving_precision import Choice
-from train.progress import Clock, judging
+from train.judging.serving_precision import PrecisionChoice
+from train.progress import StageReporter, judging
 from train.recipe import Recipe, batch_for, check_dims, default_epochs, default_rate, matryoshka_dims, within_memory
 from train.reporting.results import (
-    Facts,
+    TrainingResults,
     beyond,
     config_of,
     data_of,
     former_points,
     labels_of,
     peak_memory_mb,
-    seen_by_champion,
+    trained_on_by_champion,
 )
-from train.tuning.challenger import Adapter, Made, Maker, RecipeFor, Tuner
+from train.tuning.challenger import AdapterFactory, Challenger, ChallengerFactory, FineTuneFactory, RecipeFor
 from train.tuning.version_folder import trained_pairs, trained_recipe
 
 MOST_GENERAL = 300  # general queries looked at: embedding them takes seconds
@@ -53,27 +66,27 @@ OTHER_START = (
 )
 
 
-class Course:
+class TrainingSession:
     """One training's models: what served at its start, and how to make what is to be compared with that."""
 
     def __init__(
         self,
         settings: Settings,
-        order: Order,
-        seen: Prospect,
-        served: Mapping[str, Entrant],
+        order: TrainingOptions,
+        seen: TrainingPlan,
+        served: Mapping[str, Candidate],
         crowned: Version | None,
-        clock: Clock,
+        clock: StageReporter,
     ) -> None:
         self._settings, self._order, self._seen, self._served, self._clock = settings, order, seen, served, clock
         self._crowned = crowned
         learnt = trained_pairs(settings.models / crowned.name) if crowned else []
-        self._learnt = of_today(learnt, seen.chunks)  # by the champion
+        self._learnt = remap_to_current_chunks(learnt, seen.chunks)  # by the champion
         self.qrels = with_judged(seen.trial.qrels, seen.gathered)
         adapted = served["champion" if self._may_adapt_champion() else "start"]
         self.subject = f"the queries of {adapted.name}" if order.fast else settings.start_model
         self._decided: Recipe | None = None
-        self._near: dict[str, list[Near]] = {}
+        self._near: dict[str, list[NearestScores]] = {}
         self.maker = self._adapter(adapted) if order.fast else self._tuner(self._recipe, order.kind)
 
     def pairs(self) -> list[Pair]:
@@ -89,12 +102,12 @@ class Course:
         queries = miner.embedder.embed_queries([pair.query for pair in examples])
         return add_negatives(examples, queries, self._seen.chunks, miner.vectors, alike)
 
-    def judge(self, challenger: Entrant, pairs: Sequence[Pair]) -> dict[str, Runs]:
+    def judge(self, challenger: Candidate, pairs: Sequence[Pair]) -> dict[str, Runs]:
         """Return what each role ranked for the trial's queries; for a fold, challenger and champion are made anew."""
         self._near = {}
         return trial_runs(self._rounds(challenger, pairs), self._seen.chunks, matryoshka_dims)
 
-    def abstaining(self, challenger: Entrant) -> dict[str, Abstaining]:
+    def fit_threshold(self, challenger: Candidate) -> dict[str, AbstentionThreshold]:
         """Return when each role says that it does not know, and how that goes; `judge` comes first.
 
         The questions without an answer taught nobody, so each role meets them as it serves.
@@ -106,10 +119,10 @@ class Course:
                 kind: best_cosines(entrant.embedder.embed_queries(list(queries)), entrant.vectors)
                 for kind, queries in self._seen.gathered.absent.items()
             }
-            found[role] = abstaining(entrant.embedder.query_fingerprint, joined(self._near[role]), absent)
+            found[role] = fit_threshold(entrant.embedder.query_fingerprint, join_scores(self._near[role]), absent)
         return found
 
-    def general(self, challenger: Entrant, pairs: Sequence[Pair]) -> tuple[Values, Values] | None:
+    def general(self, challenger: Candidate, pairs: Sequence[Pair]) -> tuple[Values, Values] | None:
         """Return the gate's metric of challenger and champion on queries made from the documents, new to both."""
         taught = {pair.positive_id for pair in pairs}
         held = qrels_of([pair for pair in self._seen.gathered.general if is_held_out(pair.query)], self._seen.chunks)
@@ -118,11 +131,11 @@ class Course:
             return None
         qrels = Qrels(dict(new[:MOST_GENERAL]))
         both = {"challenger": challenger, "champion": self._served["champion"]}
-        runs = trial_runs([(qrels, entered(both, qrels))], self._seen.chunks, lambda dim: (dim,))
+        runs = trial_runs([(qrels, candidates_for(both, qrels))], self._seen.chunks, lambda dim: (dim,))
         ours, theirs = (full(scores_of(runs[role], qrels))[GATE] for role in ("challenger", "champion"))
         return ours, theirs
 
-    def version(self, name: str, verdict: Verdict, made: Made) -> Version:
+    def version(self, name: str, verdict: Verdict, made: Challenger) -> Version:
         """Return the version's entry in the registry."""
         return Version(
             name=name,
@@ -139,14 +152,14 @@ class Course:
         self,
         version: Version,
         verdict: Verdict,
-        made: Made,
+        made: Challenger,
         runs: Mapping[str, Runs],
-        abstain: Mapping[str, Abstaining],
-        precision: Choice | None = None,
-    ) -> Facts:
+        abstain: Mapping[str, AbstentionThreshold],
+        precision: PrecisionChoice | None = None,
+    ) -> TrainingResults:
         """Return all that is known of the training, for its report."""
         settings, seen, gathered = self._settings, self._seen, self._seen.gathered
-        return Facts(
+        return TrainingResults(
             version=version,
             verdict=verdict,
             names={role: version.name if role == "challenger" else self._served[role].name for role in runs},
@@ -173,7 +186,7 @@ class Course:
         if not self._learnt:
             return [UNKNOWN_PAIRS.format(champion=self._crowned.name)]
         if self._seen.trial.kind == "held out":
-            return [seen_by_champion(self._seen.trial.main, frozenset(pair.positive_id for pair in self._learnt))]
+            return [trained_on_by_champion(self._seen.trial.main, frozenset(pair.positive_id for pair in self._learnt))]
         if self._began_elsewhere(self._crowned):
             return [OTHER_START.format(champion=self._crowned.name, start=self._crowned.started_from)]
         return []
@@ -183,30 +196,32 @@ class Course:
         recipe = trained_recipe(self._settings.models / crowned.name)
         return recipe is not None and crowned.started_from != self._settings.start_model
 
-    def _rounds(self, challenger: Entrant, pairs: Sequence[Pair]) -> Iterator[tuple[Qrels, dict[str, Contender]]]:
+    def _rounds(
+        self, challenger: Candidate, pairs: Sequence[Pair]
+    ) -> Iterator[tuple[Qrels, dict[str, ScoredCandidate]]]:
         ready = {(pair.query, pair.positive_id): pair for pair in reversed(pairs)}  # a rater's word before a replay
         trial = self._seen.trial
         for nth, part in enumerate(trial.splits):
             ours = challenger
             if nth:
                 few = [ready[key] for pair in with_replay(part) if (key := (pair.query, pair.positive_id)) in ready]
-                ours = enter_made(
+                ours = challenger_candidates(
                     self.maker.make(few, challenger.name), challenger.name, self._seen.chunks, self._clock.bar
                 )
             theirs = self._champion_on(part) if trial.kind == "cross-fitted" else self._served["champion"]
             roles = {"base": self._served["base"], "champion": theirs, "challenger": ours}
-            contenders = entered(roles, part.held_out)
+            contenders = candidates_for(roles, part.held_out)
             self._look(contenders, part.held_out)
             yield part.held_out, contenders
             self._clock.done(judging(nth + 1, len(trial.splits)))
 
-    def _look(self, contenders: Mapping[str, Contender], held_out: Qrels) -> None:
+    def _look(self, contenders: Mapping[str, ScoredCandidate], held_out: Qrels) -> None:
         """Note how near the chunks are to those queries of a split that somebody would ask."""
         unasked, chunks, k = self._seen.gathered.unasked, self._seen.chunks, self._settings.k
         rows = [n for n, query in enumerate(held_out.relevant) if normalise_query(query) not in unasked]
         relevant = [list(held_out.relevant.values())[n] for n in rows]
         for role, each in contenders.items():
-            looked = near(each.queries[rows], each.chunks, relevant, chunks, k, alike)
+            looked = nearest_scores(each.queries[rows], each.chunks, relevant, chunks, k, alike)
             self._near.setdefault(role, []).append(looked)
 
     def _may_adapt_champion(self) -> bool:
@@ -220,7 +235,7 @@ class Course:
         rated = {version.name for version in Registry(self._settings.models).versions() if version.kind == "ratings"}
         return model.parent != self._settings.models.resolve() or model.name not in rated
 
-    def _champion_on(self, part: Split) -> Entrant:
+    def _champion_on(self, part: Split) -> Candidate:
         """Return the champion as a fold may judge it."""
         champion, start = self._served["champion"], self._served["start"]
         if self._crowned is None or self._began_elsewhere(self._crowned):
@@ -229,16 +244,16 @@ class Course:
         if recipe and self._order.fast and self._may_adapt_champion():
             return champion
         again = self._tuner(lambda pairs, model: recipe, self._crowned.kind) if recipe else self._adapter(champion)
-        return enter_again(champion, start, self._learnt, again, part, self._seen.chunks, self._clock.bar)
+        return retrain_without(champion, start, self._learnt, again, part, self._seen.chunks, self._clock.bar)
 
-    def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> Maker:
+    def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> ChallengerFactory:
         """Return how to tune; no choice of weights in a bootstrap, for which a newcomer waits."""
         start, chunks = self._served["start"], self._seen.chunks
         reference, chooses = self._settings.start_model, kind != "bootstrap"
-        return Tuner(self._settings, reference, recipe_for, start.embedder, chunks, start.vectors, chooses)
+        return FineTuneFactory(self._settings, reference, recipe_for, start.embedder, chunks, start.vectors, chooses)
 
-    def _adapter(self, entrant: Entrant) -> Maker:
-        return Adapter(unadapted(entrant.embedder), self._seen.chunks, entrant.vectors, self._order.seed)
+    def _adapter(self, entrant: Candidate) -> ChallengerFactory:
+        return AdapterFactory(unadapted(entrant.embedder), self._seen.chunks, entrant.vectors, self._order.seed)
 
     def _recipe(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
         """Return the recipe of what is to serve, which is made first, also for the fewer pairs of a fold.

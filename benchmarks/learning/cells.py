@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks.learning.squad import Asked, Part, World
 from rag.answering.duel import Done
-from rag.answering.service import open_serving
+from rag.answering.service import open_service
 from rag.errors import NotEnoughFeedback
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, Values
@@ -32,10 +32,10 @@ from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.records import ARMS, SIDES, Answer, Label, content_id
 from rag.settings import Settings
 from rag.store.store import Store, open_store
-from train.dataset.plan import Order, Prospect, prospect
-from train.judging.evaluate import Contender, judge
-from train.pipeline import Learned, learn
-from train.progress import Clock
+from train.dataset.plan import TrainingOptions, TrainingPlan, make_plan
+from train.judging.evaluate import ScoredCandidate, judge
+from train.pipeline import TrainingOutcome, run_training
+from train.progress import StageReporter
 from train.recipe import matryoshka_dims
 
 HIT = "hit_rate@5"
@@ -103,7 +103,7 @@ class Cells:
         found: dict[str, Any] = {}
         for part in JUDGED:
             qrels = self.world.qrels(part)
-            entered = {"model": Contender("model", embedder.embed_queries(list(qrels.relevant)), vectors)}
+            entered = {"model": ScoredCandidate("model", embedder.embed_queries(list(qrels.relevant)), vectors)}
             scores = judge(entered, qrels, self.world.chunks, matryoshka_dims)["model"]
             found[part] = {str(dim): {m: values[m].tolist() for m in METRICS} for dim, values in scores.items()}
         return found
@@ -132,17 +132,19 @@ class Cells:
         path.write_text("\n".join(map(json.dumps, lines)))
         import_labels(path, store, store.documents(load_corpus(settings).id))
 
-    def learn(self, settings: Settings, store: Store, order: Order, seen: Prospect | None = None) -> dict[str, Any]:
+    def run_training(
+        self, settings: Settings, store: Store, order: TrainingOptions, seen: TrainingPlan | None = None
+    ) -> dict[str, Any]:
         """Train as the product does, judge the challenger, and return both with what it took.
 
         Where the product would refuse to train, what it says is returned in its place.
         """
         cpu = time.process_time()
         try:
-            going_on = seen or prospect(settings, store, order)
+            going_on = seen or make_plan(settings, store, order)
         except NotEnoughFeedback as error:
             return {"refused": str(error).partition(":")[0]}
-        learned = learn(settings, store, order, going_on, Clock(lambda line: None))
+        learned = run_training(settings, store, order, going_on, StageReporter(lambda line: None))
         assert learned, "a cell is measured by one process"
         spent = time.process_time() - cpu
         return {**self.judged(learned.made.embedder, learned.vectors), **told_of(learned), "train_cpu_s": spent}
@@ -158,7 +160,7 @@ def values_of(cell: dict[str, Any], metric: str = HIT, part: Part = "test", dim:
     return np.array(by_dim[str(dim or max(map(int, by_dim)))][metric])
 
 
-def told_of(learned: Learned) -> dict[str, Any]:
+def told_of(learned: TrainingOutcome) -> dict[str, Any]:
     """Return of a training what the tables need."""
     facts = {key: value for key, value in learned.made.facts.items() if isinstance(value, int | float | str)}
     return {
@@ -170,7 +172,7 @@ def told_of(learned: Learned) -> dict[str, Any]:
 
 
 async def _ask(settings: Settings, asked: Sequence[Asked], rater: Rater) -> dict[str, int]:
-    serving = open_serving(settings)
+    serving = open_service(settings)
     gold = {each.query: each.gold for each in asked}
     counts = {"up": 0, "down": 0}
     sides = dict(zip(ARMS, SIDES, strict=True))

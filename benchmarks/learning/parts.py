@@ -23,10 +23,10 @@ from rag.models.precision import native
 from rag.records import Answer, Pair, Rating, content_id
 from rag.store.store import open_store
 from train.dataset.credit import credit
-from train.dataset.folds import Trial
-from train.dataset.gather import Gathered, witness
+from train.dataset.folds import EvaluationSplits
+from train.dataset.gather import TrainingData, witness
 from train.dataset.pairs import synthetic_to_pairs
-from train.dataset.plan import Order, Prospect
+from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.dataset.split import split
 from train.recipe import Recipe, matryoshka_dims
 from train.synthetic.from_documents import from_clozes, from_definitions, from_headings
@@ -53,7 +53,7 @@ def labels_to_quality(cells: Cells, seeds: int) -> None:
     rows = []
     seeds = 1 if cells.quick else seeds
     for n in _stages(cells, LABELS):
-        ours = [_by_labels(cells, n, Order(seed=seed, cross_fit=False)) for seed in range(seeds)]
+        ours = [_by_labels(cells, n, TrainingOptions(seed=seed, cross_fit=False)) for seed in range(seeds)]
         for seed, cell in enumerate(ours):
             rows.append([f"{n} labels, ours, seed {seed}", *_gains(cells, cell), _spent(cell)])
         notebook = cells.cell(f"notebook-{n}", lambda n=n: _notebook(cells, asked[:n]))
@@ -130,7 +130,7 @@ def fast_against_full(cells: Cells, seeds: int) -> None:
     rows = []
     for n in _stages(cells, LABELS):
         for how, fast in (("full", False), ("fast", True)):
-            cell = _by_labels(cells, n, Order(fast=fast, cross_fit=False))
+            cell = _by_labels(cells, n, TrainingOptions(fast=fast, cross_fit=False))
             seconds = f"{cell['facts']['seconds']:.0f}" if "facts" in cell else ""
             rows.append([f"{n} labels, {how}", *_gains(cells, cell), seconds])
     _table(["", HIT, "gain", f"{GATE} gain", "seconds of fitting"], rows)
@@ -151,7 +151,7 @@ def _stages(cells: Cells, some: Sequence[int]) -> list[int]:
     return [most] if cells.quick else [*(n for n in some if n < most), most]
 
 
-def _by_labels(cells: Cells, n: int, order: Order) -> dict[str, Any]:
+def _by_labels(cells: Cells, n: int, order: TrainingOptions) -> dict[str, Any]:
     def compute() -> dict[str, Any]:
         with cells.home() as (settings, store):
             cells.label(settings, store, cells.world.of("train")[:n])
@@ -186,7 +186,7 @@ def _rounds(cells: Cells, changes: dict[str, object], rater: Rater) -> dict[str,
         for begin, end in zip([0, *ends], ends, strict=False):
             counts = cells.ask(settings, asked[begin:end], rater)
             up, down = up + counts["up"], down + counts["down"]
-            learned = cells.learn(settings, store, Order(promote=True, cross_fit=False))
+            learned = cells.learn(settings, store, TrainingOptions(promote=True, cross_fit=False))
             rounds[str(end)] = {**learned, "up": up, "down": down}
     return {"rounds": rounds}
 
@@ -214,7 +214,7 @@ def _credited(cells: Cells, rule: str) -> dict[str, Any]:
         for rating, answer in _answered(cells):
             labels = derive_labels(rating, answer)
             store.put_labels(RULES[rule](labels) if rating.value == 1 else labels)
-        return cells.learn(settings, store, Order(cross_fit=False))
+        return cells.learn(settings, store, TrainingOptions(cross_fit=False))
 
 
 def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
@@ -237,7 +237,7 @@ def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
             taught |= {label.query for label in credit(said, rank_of)[0] if label.label == 1}
             if len(taught) >= wanted:
                 break
-        return {**cells.learn(settings, store, Order(fast=fast)), "kind": kind, "queries": len(taught)}
+        return {**cells.learn(settings, store, TrainingOptions(fast=fast)), "kind": kind, "queries": len(taught)}
 
 
 def _cold(cells: Cells, most: int) -> dict[str, Any]:
@@ -249,12 +249,12 @@ def _cold(cells: Cells, most: int) -> dict[str, Any]:
     made = {kind: synthetic_to_pairs(make(chunks, most)) for kind, make in kinds.items()}
     told = ", ".join(f"{kind}: {len(pairs)}" for kind, pairs in made.items())
     with cells.home() as (settings, store):
-        order = Order(kind="bootstrap", cross_fit=False, epochs=1)
+        order = TrainingOptions(kind="bootstrap", cross_fit=False, epochs=1)
         pairs = [pair for some in made.values() for pair in some]
         corpus = load_corpus(settings)
-        gathered = Gathered(pairs, [], told)
-        trial = Trial("held out", (split(pairs, [], cells.world.chunks),))
-        cell = cells.learn(settings, store, order, Prospect(corpus, cells.world.chunks, gathered, trial))
+        gathered = TrainingData(pairs, [], told)
+        trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks),))
+        cell = cells.learn(settings, store, order, TrainingPlan(corpus, cells.world.chunks, gathered, trial))
         return {**cell, "made": told}
 
 

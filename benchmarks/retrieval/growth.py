@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.retrieval.scale import most_mb, timed, told_by
-from rag.indexing.update import level_nearest, load_corpus, read_files, update_documents, update_vectors
+from rag.indexing.update import load_corpus, read_files, update_documents, update_vector_index, update_vectors
 from rag.models.embedder import Progress, Vectors
 from rag.settings import Settings
 from rag.store.store import Store, open_store
@@ -78,7 +78,7 @@ def measure(files: int) -> dict[str, Any]:
         _, again_s = run(settings, store, model)
         (docs / "one-more.md").write_text(text_of(-1))
         _, one_s = run(settings, store, model)
-        level_nearest(store, table, model)
+        update_vector_index(store, table, model)
         peak = most_mb()
         queries = model.embed_queries([f"query {n}" for n in range(50)])
         search_ms = 1e3 * timed(lambda n: store.search(table, queries[n], 10), len(queries))

@@ -25,18 +25,18 @@ from benchmarks.learning.squad import Few, Part, World, build_world
 from rag.evaluation.intervals import paired_bootstrap
 from rag.evaluation.metrics import GATE, evaluate_run
 from rag.indexing.update import load_corpus, update_vectors
-from rag.models.arms import Served
+from rag.models.arms import ServedModel
 from rag.models.embedder import Embedder, load_embedder
 from rag.records import Qrels
-from rag.retrieval.search import Way, retrieve
+from rag.retrieval.search import SearchOptions, retrieve
 from rag.store.store import Store, open_store
 
 HIT, K_OF = "hit_rate@5", {"hit_rate@5": 5, GATE: 10}  # a metric is measured where k is what it looks at
-WAYS: Mapping[str, Way] = {
-    "dense": Way(explore=0),
-    "dense + explore": Way(),
-    "hybrid": Way(search="hybrid"),
-    "dense, MMR 0.7": Way(explore=0, mmr=0.7),
+WAYS: Mapping[str, SearchOptions] = {
+    "dense": SearchOptions(explore=0),
+    "dense + explore": SearchOptions(),
+    "hybrid": SearchOptions(search="hybrid"),
+    "dense, MMR 0.7": SearchOptions(explore=0, mmr=0.7),
 }
 QUICK = Few(24)
 Scores = dict[str, np.ndarray]
@@ -52,7 +52,7 @@ def main() -> None:
     options(world, given.model, given.part)
 
 
-def options(world: World, tuned: str = "", part: Part = "test", ways: Mapping[str, Way] = WAYS) -> None:
+def options(world: World, tuned: str = "", part: Part = "test", ways: Mapping[str, SearchOptions] = WAYS) -> None:
     """Print, for the base model and a tuned one where it is named, what each way of finding finds."""
     qrels = world.qrels(part)
     print(f"\n{len(qrels.relevant)} questions to {part}; differences to dense of the same model, with 95% intervals\n")
@@ -66,14 +66,14 @@ def options(world: World, tuned: str = "", part: Part = "test", ways: Mapping[st
                     print(line, flush=True)
 
 
-def serve(world: World, store: Store, reference: str, queries: list[str]) -> Served:
+def serve(world: World, store: Store, reference: str, queries: list[str]) -> ServedModel:
     """Return a model as it would serve, its queries embedded beforehand: what is timed is the search."""
     embedder = load_embedder(reference, world.settings)
     table = update_vectors(store, load_corpus(world.settings).id, embedder)
-    return Served("base", reference, _Remembered(embedder, queries), table)  # type: ignore[arg-type]
+    return ServedModel("base", reference, _Remembered(embedder, queries), table)  # type: ignore[arg-type]
 
 
-def measure(store: Store, served: Served, qrels: Qrels, way: Way) -> tuple[Scores, float]:
+def measure(store: Store, served: ServedModel, qrels: Qrels, way: SearchOptions) -> tuple[Scores, float]:
     """Return each metric per question, and the milliseconds of a search for five."""
     scores, ms = {}, 0.0
     for metric, k in K_OF.items():
@@ -85,7 +85,9 @@ def measure(store: Store, served: Served, qrels: Qrels, way: Way) -> tuple[Score
     return scores, ms
 
 
-def _lines(name: str, measured: Callable[[Way], tuple[Scores, float]], ways: Mapping[str, Way]) -> list[str]:
+def _lines(
+    name: str, measured: Callable[[SearchOptions], tuple[Scores, float]], ways: Mapping[str, SearchOptions]
+) -> list[str]:
     lines, first = [], Scores()
     for told, way in ways.items():
         scores, ms = measured(way)

@@ -14,22 +14,22 @@ from typing import Any, cast
 
 import chainlit as cl
 
-from chat.actions import teach as teaching
-from chat.actions.rate import answers_of, unveil
+from chat.actions import teach
+from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
 from chat.elements.live import LiveCard
-from chat.session.context import INTERNAL, Visit, say, telling
+from chat.session.context import INTERNAL, RequestContext, as_command, say
 from rag.answering.duel import Done, Failed, check_query
-from rag.answering.query_rewrite import TURNS, Turn, said
-from rag.answering.service import Serving
+from rag.answering.query_rewrite import TURNS, Turn, answers_so_far
+from rag.answering.service import QueryService
 from rag.errors import BadQuery, ThumbtuneError
 from rag.records import ARMS, SIDES, Arm, Side
-from rag.store.filters import Only
+from rag.store.filters import DocumentFilter
 
 BUSY = "One question at a time: wait until both answers are complete, or stop them, then ask again."
 
 
-async def ask(visit: Visit, text: str) -> None:
+async def ask(visit: RequestContext, text: str) -> None:
     """Answer a question by both arms, side by side; a follow-up is made to stand alone first. Raises BadQuery."""
     if visit.room.is_busy:
         await say(BUSY)
@@ -38,16 +38,16 @@ async def ask(visit: Visit, text: str) -> None:
     await duel(visit, check_query(text), visit.room.cards[-TURNS:])
 
 
-async def reask(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def reask(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Ask what a card says it searched for once more, or what was made of it by hand. Raises BadQuery."""
     query = check_query(str(payload.get("query", "")))
     if visit.room.is_busy:
         raise BadQuery(BUSY)
-    visit.begin(asyncio.create_task(telling(_asked_again(visit, query))))
+    visit.begin(asyncio.create_task(as_command(_asked_again(visit, query))))
     return {}
 
 
-async def _asked_again(visit: Visit, query: str) -> None:
+async def _asked_again(visit: RequestContext, query: str) -> None:
     """Answer a query that nobody typed into the chat's own field: it stands in the thread all the same."""
     await cl.Message(query, type="user_message", author="User").send()  # type: ignore[no-untyped-call]
     await cl.context.emitter.task_start()  # type: ignore[no-untyped-call]  # the page shows its Stop button
@@ -57,7 +57,7 @@ async def _asked_again(visit: Visit, query: str) -> None:
         await cl.context.emitter.task_end()  # type: ignore[no-untyped-call]
 
 
-async def duel(visit: Visit, asked: str, former: Sequence[LiveCard] = ()) -> None:
+async def duel(visit: RequestContext, asked: str, former: Sequence[LiveCard] = ()) -> None:
     """Stream both answers into one card, and leave the card complete whatever happens.
 
     `former` are the cards that the question may lean on; none where it is asked as it is.
@@ -80,10 +80,12 @@ async def duel(visit: Visit, asked: str, former: Sequence[LiveCard] = ()) -> Non
         live.card.break_off("failed", INTERNAL)
         await live.keep()
         await live.show()
-        await teaching.offer(visit, live, message)
+        await teach.offer(visit, live, message)
 
 
-async def search_for(visit: Visit, live: LiveCard, asked: str, only: Only, former: Sequence[LiveCard]) -> str:
+async def search_for(
+    visit: RequestContext, live: LiveCard, asked: str, only: DocumentFilter, former: Sequence[LiveCard]
+) -> str:
     """Return the query that both arms are asked, and show in the card where it is not what was typed.
 
     What the card shows can be asked again as it stands there, so it has the filter in it.
@@ -98,7 +100,7 @@ async def search_for(visit: Visit, live: LiveCard, asked: str, only: Only, forme
     return found.query
 
 
-def turns_of(serving: Serving, former: Sequence[LiveCard]) -> list[Turn]:
+def turns_of(serving: QueryService, former: Sequence[LiveCard]) -> list[Turn]:
     """Return what was asked before, and what its answers said."""
     turns = []
     for live in former:
@@ -106,11 +108,11 @@ def turns_of(serving: Serving, former: Sequence[LiveCard]) -> list[Turn]:
         answers = answers_of(serving, live.card).values()
         if answers:
             query = next(answer.query for answer in answers)
-            turns.append((query, said([(answer.text, votes[answer.id]) for answer in answers])))
+            turns.append((query, answers_so_far([(answer.text, votes[answer.id]) for answer in answers])))
     return turns
 
 
-async def stream(visit: Visit, live: LiveCard, query: str, only: Only) -> None:
+async def stream(visit: RequestContext, live: LiveCard, query: str, only: DocumentFilter) -> None:
     """Let the duel's events change the card, each arm on the side that was drawn for it."""
     sides, serving = draw_sides(), visit.house.serving
     events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)
@@ -120,7 +122,7 @@ async def stream(visit: Visit, live: LiveCard, query: str, only: Only) -> None:
             live.touch()
             if isinstance(event, Done | Failed):
                 if live.card.is_unveiled:  # the other answer was rated while this one was being written
-                    await asyncio.to_thread(unveil, serving, live.card)
+                    await asyncio.to_thread(reveal, serving, live.card)
                 await live.keep()
 
 

@@ -26,9 +26,9 @@ from chainlit.element import Element
 from chainlit.emitter import ChainlitEmitter
 
 from chat.elements.live import LiveElement
-from chat.session.context import INTERNAL, House, Visit
+from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError, UnknownDocument
-from rag.indexing.uploads import Added, Intake, Listed, Taken, shown
+from rag.indexing.uploads import ListedDocument, Taken, UploadResult, Uploads, shown
 from rag.ingest.documents import Skipped, Unchanged
 from rag.loaders import LOADERS
 from rag.settings import Settings
@@ -58,7 +58,7 @@ class FileView(TypedDict):
     reason: str
 
 
-class Stopped(Exception):
+class UploadStopped(Exception):
     """Somebody has pressed Stop."""
 
 
@@ -86,17 +86,17 @@ class Batch:
         self.props.update(queued=False, over=True)
 
 
-class Reception:
+class UploadQueue:
     """Where files are handed in: those of one message at a time, in whatever tab."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
 
-    async def hear(self, visit: Visit, message: cl.Message) -> None:
+    async def hear(self, visit: RequestContext, message: cl.Message) -> None:
         """Take in the files of a message."""
         await self.take(visit, [(each.name, Path(each.path)) for each in message.elements or [] if each.path])
 
-    async def take(self, visit: Visit, handed: Sequence[Handed]) -> None:
+    async def take(self, visit: RequestContext, handed: Sequence[Handed]) -> None:
         """Take in files, and show how that goes. What cannot be used is said in the card."""
         batch = make_batch(handed)
         live = await visit.show_element(DOCUMENTS, batch.props)
@@ -111,16 +111,16 @@ class Reception:
         finally:
             await _renew_lists(visit.house)
 
-    async def show(self, visit: Visit, text: str) -> None:
+    async def show(self, visit: RequestContext, text: str) -> None:
         """Show all documents; what follows the command is searched for among them."""
         await visit.show_element(DOCUMENTS, {"mode": "list", "search": text[:MAX_SEARCH], "stamp": 0})
 
-    async def list_all(self, visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def list_all(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return all documents, with what is shown of each."""
         listed = await asyncio.to_thread(visit.house.serving.intake.documents)
         return {"documents": [_row(each) for each in listed]}
 
-    async def remove(self, visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def remove(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Remove a file that was dropped into the chat. Raises UnknownDocument and StoreFailed."""
         source = payload.get("source")
         if not isinstance(source, str):
@@ -172,7 +172,7 @@ def make_batch(handed: Sequence[Handed]) -> Batch:
     )
 
 
-async def revive_files(visit: Visit, props: Mapping[str, Any]) -> Mapping[str, Any]:
+async def revive_files(visit: RequestContext, props: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a card of an earlier process as it is now: what was going in then is not going in any more."""
     if props.get("mode") != "intake" or props.get("over"):
         return props
@@ -181,7 +181,7 @@ async def revive_files(visit: Visit, props: Mapping[str, Any]) -> Mapping[str, A
     return batch.props
 
 
-async def _take_all(intake: Intake, batch: Batch, live: LiveElement) -> None:
+async def _take_all(intake: Uploads, batch: Batch, live: LiveElement) -> None:
     """Take in one file after the other. Trouble that is not the file's own ends it: the next one would meet it, too."""
     try:
         for view, (name, path) in zip(batch.files, batch.handed, strict=True):
@@ -197,13 +197,13 @@ async def _take_all(intake: Intake, batch: Batch, live: LiveElement) -> None:
             await _to_its_end(intake.index_words)
 
 
-async def _take_one(intake: Intake, view: FileView, name: str, path: Path, live: LiveElement) -> None:
+async def _take_one(intake: Uploads, view: FileView, name: str, path: Path, live: LiveElement) -> None:
     """Take in one file in a thread, and let its line follow."""
     loop, stopped = asyncio.get_running_loop(), threading.Event()
 
     def tell(done: int, total: int) -> None:
         if stopped.is_set():
-            raise Stopped
+            raise UploadStopped
         view.update({"state": "embedding", "done": done, "total": total})
         loop.call_soon_threadsafe(live.touch)
 
@@ -232,7 +232,7 @@ async def _to_its_end(work: Callable[[], None], stop: Callable[[], None] = lambd
 def _conclude(view: FileView, taken: Taken) -> None:
     """Show what became of a file; it is named as answers will name it."""
     match taken:
-        case Added():
+        case UploadResult():
             state: State = "replaced" if taken.replaced else "added"
             view.update({"state": state, "name": taken.source, "passages": taken.chunks, "reason": taken.lost})
         case Unchanged():
@@ -242,7 +242,7 @@ def _conclude(view: FileView, taken: Taken) -> None:
 
 
 @contextmanager
-def _stoppable(visit: Visit) -> Iterator[None]:
+def _stoppable(visit: RequestContext) -> Iterator[None]:
     """Let the Stop button end this, as it ends a duel; where a duel is under way in this session, it is the duel's."""
     if visit.room.is_busy:
         yield
@@ -269,7 +269,7 @@ async def _shown(live: LiveElement, batch: Batch) -> AsyncIterator[None]:
             log.warning("how files were taken in will be gone after a reload: %s", error)
 
 
-async def _renew_lists(house: House) -> None:
+async def _renew_lists(house: AppState) -> None:
     """Let every list of documents on a screen be asked for anew."""
     for live in list(house.elements.values()):
         if live.name == DOCUMENTS and live.props.get("mode") == "list":
@@ -277,7 +277,7 @@ async def _renew_lists(house: House) -> None:
             await live.show()
 
 
-def _row(listed: Listed) -> dict[str, Any]:
+def _row(listed: ListedDocument) -> dict[str, Any]:
     """Return a document as the page lists it."""
     return {
         "source": listed.source,

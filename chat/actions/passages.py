@@ -16,7 +16,7 @@ from fastapi import Depends, HTTPException
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 
-from chat.session.context import House, Visit
+from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
 from rag.indexing.update import uploads_folder
 from rag.ingest.discovery import locate
@@ -44,14 +44,14 @@ class Passage(TypedDict):
     file: str
 
 
-async def passage(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def passage(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return a passage under an answer with what stands around it."""
     visit.room.card_with(payload.get("answer"))
     answer_id, rank = payload["answer"], payload.get("rank")
     return dict(await asyncio.to_thread(_find, visit, answer_id, rank))
 
 
-def pdf_route(house: House) -> APIRoute:
+def pdf_route(house: AppState) -> APIRoute:
     """Return the route that serves the PDFs of the corpus, and no other file, to who may enter the chat."""
     corpus = house.serving.corpus
     uploads = uploads_folder(house.settings, corpus)
@@ -87,7 +87,7 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
     }
 
 
-def _find(visit: Visit, answer_id: str, rank: object) -> Passage:
+def _find(visit: RequestContext, answer_id: str, rank: object) -> Passage:
     store = visit.house.serving.store
     answer = store.get_answer(answer_id)
     hit = next((hit for hit in answer.hits if hit.rank == rank), None) if answer else None

@@ -13,8 +13,8 @@ from typing import Any
 from chat.elements.card import SIDE_CHOICES, Card, SideChoice
 from chat.elements.live import LiveCard
 from chat.elements.reveal import DEEP, make_reveal
-from chat.session.context import Visit, read_value
-from rag.answering.service import Serving
+from chat.session.context import RequestContext, read_value
+from rag.answering.service import QueryService
 from rag.errors import BadRating
 from rag.feedback.ratings import mark_source, prefer, rate_answer
 from rag.records import REASONS, SIDES, Answer, Arm, Choice, Reason, Side
@@ -22,7 +22,7 @@ from rag.records import REASONS, SIDES, Answer, Arm, Choice, Reason, Side
 MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answer
 
 
-async def vote(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def vote(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store a thumb on an answer, with a reason and a comment where it points down, and show it.
 
     What is not in the payload stays as it is: a browser that says two things in a hurry has not heard of the first.
@@ -49,7 +49,7 @@ async def vote(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-async def choose(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def choose(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store which answer of a card is preferred, or that neither is, and show it."""
     choice = payload.get("choice")
     if choice not in SIDE_CHOICES:
@@ -73,7 +73,7 @@ async def choose(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-async def mark(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def mark(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store whether a passage under an answer is relevant, and show it."""
     value, rank = read_value(payload), payload.get("rank")
     if type(rank) is not int:
@@ -95,7 +95,7 @@ async def mark(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def unveil(serving: Serving, card: Card) -> None:
+def reveal(serving: QueryService, card: Card) -> None:
     """Show which arm wrote which answer, and how each arm ranks what the other one showed."""
     answers = answers_of(serving, card)
     ranks: dict[Arm, Mapping[str, int]] = {}
@@ -105,16 +105,16 @@ def unveil(serving: Serving, card: Card) -> None:
     card.unveil(make_reveal(answers, serving.notes(), ranks))
 
 
-def answers_of(serving: Serving, card: Card) -> dict[Side, Answer]:
+def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
     """Return the stored answers of a card by side."""
     stored = {answer.id: answer for answer in serving.store.answers(card.answer_ids.values())}
     return {side: stored[id_] for side, id_ in card.answer_ids.items() if id_ in stored}
 
 
-async def _show_rated(visit: Visit, live: LiveCard) -> None:
+async def _show_rated(visit: RequestContext, live: LiveCard) -> None:
     """Show a card on which something was rated; it is unveiled by the first rating."""
     if not live.card.is_unveiled:
-        await asyncio.to_thread(unveil, visit.house.serving, live.card)
+        await asyncio.to_thread(reveal, visit.house.serving, live.card)
     await live.keep()
     await live.show()
 

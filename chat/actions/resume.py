@@ -13,18 +13,20 @@ import chainlit as cl
 from chainlit.element import ElementDict
 from chainlit.types import ThreadDict
 
-from chat.actions.rate import answers_of, unveil
+from chat.actions.rate import answers_of, reveal
 from chat.elements.card import INTERRUPTED, Card
 from chat.elements.live import CARD, LiveCard, LiveElement
-from chat.session.context import Visit, in_background, watch
-from rag.answering.service import Serving
+from chat.session.context import RequestContext, in_background, watch
+from rag.answering.service import QueryService
 from rag.records import Answer, Rating, Side
 
 AWAY_SECONDS = 60.0
-Revive = Callable[[Visit, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # props as kept -> props as they are now
+Revive = Callable[
+    [RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any]]
+]  # props as kept -> props as they are now
 
 
-async def resume(visit: Visit, thread: ThreadDict, revive: Mapping[str, Revive]) -> None:
+async def resume(visit: RequestContext, thread: ThreadDict, revive: Mapping[str, Revive]) -> None:
     """Put a thread's elements back, as they are now, and go on showing what is still being written."""
     visit.join(thread["id"])
     known = [element for element in thread["elements"] or [] if element["name"] == CARD or element["name"] in revive]
@@ -39,7 +41,7 @@ async def resume(visit: Visit, thread: ThreadDict, revive: Mapping[str, Revive])
 
 
 async def _revived(
-    visit: Visit, thread_id: str, element: ElementDict, mine: list[Rating], revive: Mapping[str, Revive]
+    visit: RequestContext, thread_id: str, element: ElementDict, mine: list[Rating], revive: Mapping[str, Revive]
 ) -> LiveElement:
     place = thread_id, str(element.get("forId")), element["id"]
     props = cast(Mapping[str, Any], element["props"] or {})
@@ -51,7 +53,7 @@ async def _revived(
     return live
 
 
-async def refresh(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def refresh(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Send this session's elements again: its connection was lost for a while, and what was sent meanwhile with it."""
     for live in visit.room.elements:
         watch(live)
@@ -59,12 +61,12 @@ async def refresh(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def leave(visit: Visit) -> None:
+def leave(visit: RequestContext) -> None:
     """Stop sending to a session that has gone, unless it is back by then: most losses are short, and nobody notices."""
     in_background(_leave(visit, cl.context.session))
 
 
-async def _leave(visit: Visit, session: Any) -> None:  # noqa: ANN401  # a WebsocketSession, as long as it is one
+async def _leave(visit: RequestContext, session: Any) -> None:  # noqa: ANN401  # a WebsocketSession, as long as it is one
     socket = session.socket_id
     await asyncio.sleep(AWAY_SECONDS)
     if session.socket_id == socket:  # a connection that comes back brings another one
@@ -72,7 +74,7 @@ async def _leave(visit: Visit, session: Any) -> None:  # noqa: ANN401  # a Webso
             live.unwatch(session.id)
 
 
-def restore(serving: Serving, card: Card, ratings: Sequence[Rating]) -> None:
+def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> None:
     """Bring a card that was read from the history up to what is stored."""
     card.break_off("failed", INTERRUPTED)
     ids = set(card.answer_ids.values())
@@ -81,7 +83,7 @@ def restore(serving: Serving, card: Card, ratings: Sequence[Rating]) -> None:
     duels = {answer.duel for answer in answers.values()}
     preferred = [rating for rating in ratings if rating.kind == "preference" and rating.answer_id in duels]
     if not card.is_unveiled and (preferred or any(rating.kind == "answer" for rating in rated)):
-        unveil(serving, card)
+        reveal(serving, card)
     for rating in preferred:
         card.prefer(card.side_of(rating.choice))
     for rating in rated:

@@ -17,12 +17,12 @@ from typing import Any, TypedDict, cast
 from chat.actions.teach import TEACH, Passage, as_passage, search, store_passage, taught_by
 from chat.elements.live import LiveElement
 from chat.elements.markdown import as_markdown
-from chat.session.context import Visit, read_value, say
+from chat.session.context import RequestContext, read_value, say
 from rag.answering.duel import check_query
 from rag.errors import BadRating, StoreFailed
 from rag.feedback.ratings import mark_source, rate_answer
 from rag.feedback.ratings import teach as store_taught
-from rag.feedback.review_queue import KINDS, Item, Kind, worklist
+from rag.feedback.review_queue import KINDS, Kind, ReviewItem, review_queue
 from rag.records import Answer, Chunk, Label, Rating, normalise_query
 from rag.store.store import Store
 
@@ -63,7 +63,7 @@ class Props(TypedDict):
     left: dict[Kind, int]
 
 
-async def show(visit: Visit, text: str) -> None:
+async def show(visit: RequestContext, text: str) -> None:
     """Show the queue."""
     now = await asyncio.to_thread(_props, visit, True)
     message = await say("")
@@ -72,7 +72,7 @@ async def show(visit: Visit, text: str) -> None:
     await visit.show_element(REVIEW, cast(Mapping[str, Any], now), under=message)
 
 
-async def revive(visit: Visit, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+async def revive(visit: RequestContext, kept: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the queue as it is now, for an element that was read from the history; first what was said in it.
 
     That has left the queue, and could not be taken back otherwise.
@@ -85,7 +85,7 @@ async def revive(visit: Visit, kept: Mapping[str, Any]) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], {**now, "items": items, "left": left})
 
 
-async def more(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def more(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Show the queue as it is now, in the element that shows it."""
     live = _element(visit, payload)
     async with live.lock:
@@ -94,7 +94,7 @@ async def more(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-async def judge(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def judge(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store that the answer or the passage of an item is right (1) or wrong (-1), or take that back (0)."""
     value = read_value(payload)
     live = _element(visit, payload)
@@ -108,7 +108,7 @@ async def judge(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-async def find(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def find(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return passages of the corpus for what a person typed under an item. Raises BadQuery."""
     item = _item(_element(visit, payload), payload)
     typed = payload.get("query")
@@ -117,7 +117,7 @@ async def find(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {"passages": await asyncio.to_thread(search, visit.house.serving, query, shown)}
 
 
-async def teach(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def teach(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store that a passage answers the query of an item, or withdraw it, and show it."""
     live = _element(visit, payload)
     async with live.lock:
@@ -139,7 +139,7 @@ async def _shown(live: LiveElement) -> None:
         log.warning("what was said in a queue cannot be taken back after a reload: %s", error)
 
 
-def _element(visit: Visit, payload: Mapping[str, Any]) -> LiveElement:
+def _element(visit: RequestContext, payload: Mapping[str, Any]) -> LiveElement:
     """Return the queue that a browser speaks of. Raises BadRating."""
     for live in visit.room.elements:
         if live.name == REVIEW and live.props["key"] == payload.get("review"):
@@ -160,11 +160,11 @@ def _replace(live: LiveElement, item: ItemView) -> None:
     live.props = {**live.props, "items": items}
 
 
-def _props(visit: Visit, fresh: bool) -> Props:
+def _props(visit: RequestContext, fresh: bool) -> Props:
     store = visit.house.serving.store
     table = visit.house.serving.served("base").table
     ratings, answers = store.ratings(), store.answers()
-    items = worklist(visit.rater, ratings, answers, store.chunk_ids(table))
+    items = review_queue(visit.rater, ratings, answers, store.chunk_ids(table))
     first = items[:PAGE]
     wanted = {item.chunk_id for item in first if item.chunk_id}
     chunks = {chunk.id: chunk for chunk in store.chunks(table, wanted)} if wanted else {}
@@ -176,7 +176,7 @@ def _props(visit: Visit, fresh: bool) -> Props:
     }
 
 
-def _view(rater: str, item: Item, chunks: Mapping[str, Chunk], ratings: Sequence[Rating]) -> ItemView:
+def _view(rater: str, item: ReviewItem, chunks: Mapping[str, Chunk], ratings: Sequence[Rating]) -> ItemView:
     return {
         "id": item.id,
         "kind": item.kind,
@@ -194,7 +194,7 @@ def _answer_view(answer: Answer) -> AnswerView:
     return {"id": answer.id, "text": as_markdown(answer.text, 0), "cited": cited}
 
 
-def _before(rater: str, item: Item, ratings: Iterable[Rating]) -> dict[str, Any]:
+def _before(rater: str, item: ReviewItem, ratings: Iterable[Rating]) -> dict[str, Any]:
     """Return what this rater says of an item when the queue is opened: what a word that is taken back leaves."""
     for each in ratings:
         if each.rater == rater and each.kind == "answer" and each.answer_id in {answer.id for answer in item.answers}:
@@ -212,7 +212,7 @@ def _words(rater: str, query: str, chunk_id: str, ratings: Iterable[Rating]) -> 
     return sorted(found, key=lambda each: each.at)
 
 
-def _store(visit: Visit, item: ItemView, value: Label) -> None:
+def _store(visit: RequestContext, item: ItemView, value: Label) -> None:
     """Store a word on an answer or a passage; 0 brings back what stood before it, as old as it was."""
     word: dict[str, Any] = {**item["before"]} if value in (0, item["before"]["value"]) else {"value": value}
     said_at = word.pop("at", None)
@@ -225,7 +225,7 @@ def _store(visit: Visit, item: ItemView, value: Label) -> None:
     rate_answer(store, rater=visit.rater, answer_id=answer_id, **{"blind": blind, **word})
 
 
-def _store_on_passage(visit: Visit, item: ItemView, value: Label, at: datetime) -> None:
+def _store_on_passage(visit: RequestContext, item: ItemView, value: Label, at: datetime) -> None:
     """Change the marks that this rater has put on the passage; where there are none, say it as one teaches."""
     store, passage = visit.house.serving.store, cast(Passage, item["passage"])
     said = _words(visit.rater, item["query"], passage["chunk"], store.ratings(visit.rater))

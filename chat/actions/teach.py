@@ -17,15 +17,15 @@ from typing import Any, TypedDict, cast
 import chainlit as cl
 
 from chat.elements.live import LiveCard, LiveElement
-from chat.session.context import Action, Visit, in_background, read_value
+from chat.session.context import Action, RequestContext, in_background, read_value
 from rag.answering.duel import check_query
-from rag.answering.service import Serving
+from rag.answering.service import QueryService
 from rag.errors import BadRating, ThumbtuneError
 from rag.feedback.ratings import TAUGHT
 from rag.feedback.ratings import teach as store_taught
 from rag.feedback.suggestions import suggest
 from rag.records import ARMS, Chunk, Rating, content_id, normalise_query
-from rag.retrieval.passage_search import seek
+from rag.retrieval.passage_search import search_passages
 
 TEACH = "Teach"  # public/elements/Teach.jsx
 CHIPS = 3
@@ -57,18 +57,18 @@ class Props(TypedDict):
     questions: list[str]
 
 
-async def offer(visit: Visit, live: LiveCard, message: cl.Message) -> None:
+async def offer(visit: RequestContext, live: LiveCard, message: cl.Message) -> None:
     """Show under a card that is complete what can be done with it beyond rating; nothing where no answer is stored."""
     if answer_ids := _answer_ids(live):
         await visit.show_element(TEACH, await props(visit, answer_ids), under=message)
 
 
-async def props(visit: Visit, answer_ids: Iterable[str]) -> Mapping[str, Any]:
+async def props(visit: RequestContext, answer_ids: Iterable[str]) -> Mapping[str, Any]:
     """Return what is shown under a card with these answers. Raises BadRating where none is stored."""
     return cast(Mapping[str, Any], await asyncio.to_thread(_props, visit, list(answer_ids)))
 
 
-async def revive(visit: Visit, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+async def revive(visit: RequestContext, kept: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the props of an element that was read from the history, from what is stored now."""
     try:
         return await props(visit, kept.get("answers") or [])
@@ -76,13 +76,13 @@ async def revive(visit: Visit, kept: Mapping[str, Any]) -> Mapping[str, Any]:
         return {}  # its answers are gone, or it never had any: nothing is drawn
 
 
-async def find(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def find(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Return passages of the corpus for what a person typed under a card. Raises BadQuery."""
     live = visit.room.card_with(payload.get("answer"))
     return {"passages": await asyncio.to_thread(search, visit.house.serving, _typed(payload), _answer_ids(live))}
 
 
-async def teach(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def teach(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store that a passage answers a card's query, or withdraw it, and show it."""
     live = visit.room.card_with(payload.get("answer"))
     async with live.lock:
@@ -95,7 +95,9 @@ async def teach(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-async def most_helpful(serving: Serving, n: int, without: Collection[str] = (), wait: float | None = None) -> list[str]:
+async def most_helpful(
+    serving: QueryService, n: int, without: Collection[str] = (), wait: float | None = None
+) -> list[str]:
     """Return the questions that would help most; none where that fails, or takes longer than `wait` in seconds."""
     found = asyncio.get_running_loop().run_in_executor(_comparing, partial(suggest, serving, n, without))
     try:
@@ -110,7 +112,7 @@ async def most_helpful(serving: Serving, n: int, without: Collection[str] = (), 
 def then_suggest(rate: Action) -> Action:
     """Return an action that rates, and then shows under the newest card which questions help most."""
 
-    async def act(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def act(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         done = await rate(visit, payload)
         in_background(_suggest(visit))  # the rating is acknowledged at once
         return done
@@ -118,14 +120,14 @@ def then_suggest(rate: Action) -> Action:
     return act
 
 
-def search(serving: Serving, typed: str, answer_ids: Collection[str]) -> list[Passage]:
+def search(serving: QueryService, typed: str, answer_ids: Collection[str]) -> list[Passage]:
     """Return passages for what a person typed, those marked that one of these answers has shown."""
     shown = {hit.chunk.id for answer in serving.store.answers(answer_ids) for hit in answer.hits}
-    found = seek(serving.store, [serving.served(arm) for arm in ARMS], typed)
+    found = search_passages(serving.store, [serving.served(arm) for arm in ARMS], typed)
     return [as_passage(chunk, shown) for chunk in found]
 
 
-def store_passage(visit: Visit, query: str, payload: Mapping[str, Any]) -> None:
+def store_passage(visit: RequestContext, query: str, payload: Mapping[str, Any]) -> None:
     """Store what a browser says of a chunk for a query: 1 it answers, 0 taken back. Raises BadRating."""
     serving, chunk_id, value = visit.house.serving, payload.get("chunk"), read_value(payload)
     if not isinstance(chunk_id, str) or value == -1:
@@ -142,7 +144,7 @@ def store_passage(visit: Visit, query: str, payload: Mapping[str, Any]) -> None:
     store_taught(serving.store, rater=visit.rater, query=query, chunk=chunk, value=value)
 
 
-def taught_by(visit: Visit, query: str) -> list[Passage]:
+def taught_by(visit: RequestContext, query: str) -> list[Passage]:
     """Return the passages that this rater has taught for a query, also one that has left the documents since."""
     serving, given = visit.house.serving, _taught(visit, query)
     stored = serving.store.chunks(serving.served("base").table, [each.chunk_id for each in given]) if given else []
@@ -162,7 +164,7 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
     }
 
 
-async def _suggest(visit: Visit) -> None:
+async def _suggest(visit: RequestContext) -> None:
     """Say under each card whether an answer was found good, and under the newest what to ask next."""
     offers = [element for element in visit.room.elements if element.name == TEACH and element.props.get("answers")]
     views = [view for live in visit.room.cards for view in live.card.props["sides"]]
@@ -187,7 +189,7 @@ async def _show(element: LiveElement, change: Mapping[str, Any]) -> None:
     await element.show()
 
 
-def _props(visit: Visit, answer_ids: Sequence[str]) -> Props:
+def _props(visit: RequestContext, answer_ids: Sequence[str]) -> Props:
     query = _query(visit.house.serving, answer_ids)
     mine = visit.house.serving.store.ratings(visit.rater)
     good = any(each.kind == "answer" and each.value == 1 and each.answer_id in answer_ids for each in mine)
@@ -195,14 +197,14 @@ def _props(visit: Visit, answer_ids: Sequence[str]) -> Props:
     return {"answers": list(answer_ids), "query": query, "taught": taught, "good": good, "questions": []}
 
 
-def _query(serving: Serving, answer_ids: Collection[str]) -> str:
+def _query(serving: QueryService, answer_ids: Collection[str]) -> str:
     """Return the query to which these are the stored answers. Raises BadRating where none is stored."""
     for answer in serving.store.answers(answer_ids):
         return answer.query
     raise BadRating("neither answer is stored here: ask the question again, then show the passage")
 
 
-def _taught(visit: Visit, query: str) -> list[Rating]:
+def _taught(visit: RequestContext, query: str) -> list[Rating]:
     target = TAUGHT + content_id(normalise_query(query))
     mine = visit.house.serving.store.ratings(visit.rater)
     return sorted((each for each in mine if each.answer_id == target and each.value == 1), key=lambda each: each.at)

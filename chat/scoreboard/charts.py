@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 from rag.evaluation.intervals import Interval
-from rag.evaluation.scoreboard import LEAST, Board, Group
+from rag.evaluation.scoreboard import LEAST, Group, Scoreboard
 
 Figure = dict[str, Any]
 TUNED, BASE, TIE, BAD = "--sb-tuned", "--sb-base", "--sb-tie", "--sb-bad"
@@ -22,7 +22,7 @@ ABOVE = 14  # pixels from a row's middle up to its label: beside it, labels woul
 MOST_ROWS = 12  # the table below has the others
 
 
-def charts(board: Board) -> dict[str, Figure]:
+def charts(board: Scoreboard) -> dict[str, Figure]:
     """Return the charts that there are numbers for, by name."""
     made = {
         "ladder": _ladder(board),
@@ -42,7 +42,7 @@ def short(name: str) -> str:
     return escape(" ".join(cut.split()), quote=False)
 
 
-def _ladder(board: Board) -> Figure:
+def _ladder(board: Scoreboard) -> Figure:
     fought = [rung for rung in board.ladder.rungs if rung.chance and rung.model != board.ladder.reference]
     rows = [(f"{short(rung.model)} · n={rung.won + rung.lost}", rung.chance) for rung in fought if rung.chance]
     return _intervals(rows, "chance to beat base", TUNED)
@@ -53,12 +53,12 @@ def _groups(groups: Sequence[Group]) -> Figure:
     return _intervals(rows, "win rate of tuned", TUNED)
 
 
-def _habits(board: Board) -> Figure:
+def _habits(board: Scoreboard) -> Figure:
     habits = {
-        "side A": board.habits.side_a,
-        "longer answer": board.habits.longer,
-        "tuned, when longer": board.habits.tuned_longer,
-        "tuned, when shorter": board.habits.tuned_shorter,
+        "side A": board.biases.side_a,
+        "longer answer": board.biases.longer,
+        "tuned, when longer": board.biases.tuned_longer,
+        "tuned, when shorter": board.biases.tuned_shorter,
     }
     rows = [(f"{name} · n={each.n}", each.share) for name, each in habits.items() if each.n >= LEAST]
     return _intervals(rows, "won", TUNED)
@@ -97,7 +97,7 @@ def _intervals(rows: Sequence[tuple[str, Interval]], what: str, color: str) -> F
     return {"data": [dots] if rows else [], "layout": layout}
 
 
-def _trend(board: Board) -> Figure:
+def _trend(board: Scoreboard) -> Figure:
     """Return the win rate of all duels so far with its band, and each period's own one as a dot of its size."""
     days = [period.start.isoformat() for period in board.trend]
     so_far = [period.so_far.interval for period in board.trend]
@@ -136,7 +136,7 @@ def _trend(board: Board) -> Figure:
     return {"data": [band, fill, line, dots] if own else [], "layout": layout}
 
 
-def _counts(board: Board) -> Figure:
+def _counts(board: Scoreboard) -> Figure:
     days = [period.start.isoformat() for period in board.trend]
     parts = {
         "tuned won": (TUNED, [period.rate.won for period in board.trend]),
@@ -157,7 +157,7 @@ def _counts(board: Board) -> Figure:
     return {"data": bars if days else [], "layout": layout}
 
 
-def _coverage(board: Board) -> Figure:
+def _coverage(board: Scoreboard) -> Figure:
     documents = board.coverage.documents[:MOST_ROWS] if board.coverage.queries else ()
     parts = {
         "cited": (TUNED, [each.cited for each in documents]),

@@ -13,13 +13,13 @@ from chat.scoreboard.charts import Figure, charts, percent
 from chat.scoreboard.html import LISTED, Html, chart, details, listed, note, page, paragraph, section, table, text
 from rag.evaluation.agreement import Agreement
 from rag.evaluation.intervals import Interval
-from rag.evaluation.scoreboard import GROUPS, LEAST, Board, Groups, Habit
+from rag.evaluation.scoreboard import GROUPS, LEAST, Bias, Groups, Scoreboard
 from rag.evaluation.win_rates import WinRate
 
 SMALL = f"too few (below {LEAST})"
 
 
-def render(board: Board, plotly: str, now: datetime) -> Html:
+def render(board: Scoreboard, plotly: str, now: datetime) -> Html:
     """Return the page; `plotly` is the address of the script that draws."""
     figures = charts(board)
     sections = [
@@ -36,7 +36,7 @@ def render(board: Board, plotly: str, now: datetime) -> Html:
     return page("Scoreboard", sections, footer, figures, plotly)
 
 
-def _headline(board: Board) -> Html:
+def _headline(board: Scoreboard) -> Html:
     sizes, current, overall = board.sizes, board.current, board.overall
     facts = {
         "questions answered by both retrievers": sizes.duels,
@@ -55,11 +55,11 @@ def _headline(board: Board) -> Html:
     else:
         parts.insert(0, note(f"{board.tuned}, which serves now, has won or lost no duel yet."))
     if len(board.versions) > 1 or not current.n:
-        parts.insert(1, paragraph(f"All tuned versions together: {told(overall)}."))
+        parts.insert(1, paragraph(f"All tuned versions together: {format_win_rate(overall)}."))
     return section("now", "Does the tuned retriever win?", *parts)
 
 
-def told(rate: WinRate) -> str:
+def format_win_rate(rate: WinRate) -> str:
     """Return a win rate in words, with its sizes."""
     if not rate.n:
         return f"no duel with a winner, {rate.ties} ties, {rate.both_bad} both bad"
@@ -80,7 +80,7 @@ def verdict(rate: WinRate) -> str:
     return "Not decided: one half lies within the interval, so this may be luck. More duels make it narrower."
 
 
-def next_step(board: Board) -> str:
+def next_step(board: Scoreboard) -> str:
     """Return why nobody has won yet, and what to do about it."""
     sizes = board.sizes
     if not sizes.duels:
@@ -108,7 +108,7 @@ def _big(rate: WinRate, who: str) -> Html:
     ) + paragraph(verdict(rate))
 
 
-def _versions(board: Board, figures: Mapping[str, Figure]) -> Html:
+def _versions(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
     ladder, title = board.ladder, "Every version against base"
     if not board.versions:
         return section("ladder", title, note("No version has fought yet."))
@@ -137,7 +137,7 @@ def _versions(board: Board, figures: Mapping[str, Figure]) -> Html:
     )
 
 
-def _never_met(board: Board) -> str:
+def _never_met(board: Scoreboard) -> str:
     strangers = board.ladder.strangers
     if not strangers:
         return "Every pair of models has met."
@@ -146,7 +146,7 @@ def _never_met(board: Board) -> str:
     return f"{len(strangers)} pairs never met: {named}{more}."
 
 
-def _trend(board: Board, figures: Mapping[str, Figure]) -> Html:
+def _trend(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
     title = "Over time"
     if not board.trend:
         return section("trend", title, note("Appears with the first duel that is decided."))
@@ -206,7 +206,7 @@ def _groups(name: str, title: str, groups: Groups, figures: Mapping[str, Figure]
     )
 
 
-def _coverage(board: Board, figures: Mapping[str, Figure]) -> Html:
+def _coverage(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
     found, title = board.coverage, "What the documents answer"
     if not found.queries:
         return section("coverage", title, note(f"Nothing has been asked yet of these {found.chunks:,} passages."))
@@ -266,8 +266,8 @@ def _plain(interval: Interval) -> str:
     return f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 
-def _habits(board: Board, figures: Mapping[str, Figure]) -> Html:
-    found, title = board.habits, "Side and length"
+def _habits(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
+    found, title = board.biases, "Side and length"
     if not found.side_a.n:
         return section("habits", title, note("Appears with the first duel that has a winner."))
     side = found.side_a.share
@@ -292,6 +292,6 @@ def _habits(board: Board, figures: Mapping[str, Figure]) -> Html:
     )
 
 
-def _habit(found: Habit) -> str:
+def _habit(found: Bias) -> str:
     share = percent(found.share) if found.n >= LEAST else f"{found.won} won, {SMALL}"
     return f"{share}, n={found.n}"

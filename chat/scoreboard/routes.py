@@ -18,10 +18,10 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from chat.scoreboard.page import next_step, render, told, verdict
-from chat.session.context import House, Visit, say
-from rag.answering.service import Serving
-from rag.evaluation.scoreboard import Board, make_board
+from chat.scoreboard.page import format_win_rate, next_step, render, verdict
+from chat.session.context import AppState, RequestContext, say
+from rag.answering.service import QueryService
+from rag.evaluation.scoreboard import Scoreboard, make_scoreboard
 
 PAGE = "/scoreboard"
 SCRIPT = f"{PAGE}/plotly.js"
@@ -30,7 +30,7 @@ ASKED_TWICE = "again"  # in the address of the page after its first visit, which
 STRANGERS_ONLY = "The scoreboard is for who may enter the chat: <a href='/'>open the chat</a> first, then come back."
 
 
-def routes(house: House) -> list[APIRoute]:
+def routes(house: AppState) -> list[APIRoute]:
     """Return the routes of the page and of the script that it draws with."""
     script = plotly_script()
     address = f"{SCRIPT}?v={plotly.__version__}"
@@ -40,7 +40,7 @@ def routes(house: House) -> list[APIRoute]:
             if ASKED_TWICE in request.query_params:
                 return HTMLResponse(STRANGERS_ONLY, 401)
             return RedirectResponse(f"{PAGE}?{ASKED_TWICE}", 303)  # a first visit gets its cookies with this
-        board = await board_of(house).now()
+        board = await scoreboard_cache(house).now()
         html = await asyncio.to_thread(render, board, address, datetime.now(UTC))
         return HTMLResponse(html, headers={"cache-control": "private, no-store"})
 
@@ -50,16 +50,16 @@ def routes(house: House) -> list[APIRoute]:
     return [APIRoute(PAGE, page, response_model=None), APIRoute(SCRIPT, draw, response_model=None)]
 
 
-async def show(visit: Visit, rest: str) -> None:
+async def show(visit: RequestContext, rest: str) -> None:
     """Say how it stands, in a few lines, and where the whole scoreboard is."""
-    await say(summary(await board_of(visit.house).now()))
+    await say(summary(await scoreboard_cache(visit.house).now()))
 
 
-def summary(board: Board) -> str:
+def summary(board: Scoreboard) -> str:
     """Return the scoreboard in a few lines of Markdown, each number with its n."""
     sizes, rate = board.sizes, board.current if board.current.n else board.overall
     who = board.tuned if board.current.n else "all tuned versions together"
-    lines = [f"**{who}** {told(rate)}. {verdict(rate)}"] if rate.n else [next_step(board)]
+    lines = [f"**{who}** {format_win_rate(rate)}. {verdict(rate)}"] if rate.n else [next_step(board)]
     lines.append(f"{sizes.decided} of {sizes.duels} duels decided blind, by {sizes.raters} raters.")
     found = board.coverage
     lines.append(
@@ -69,30 +69,30 @@ def summary(board: Board) -> str:
     return "\n\n".join([*lines, f"[Open the scoreboard]({PAGE})"])
 
 
-class Boards:
+class ScoreboardCache:
     """The scoreboard of one home, as its tables are now."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: QueryService) -> None:
         self._serving = serving
         self._lock = asyncio.Lock()  # whoever comes while it is computed waits for that one
-        self._made: tuple[object, Board] | None = None
+        self._made: tuple[object, Scoreboard] | None = None
 
-    async def now(self) -> Board:
+    async def now(self) -> Scoreboard:
         """Return it; computed where a table or what serves has changed since. Raises StoreFailed."""
         async with self._lock:
             return await asyncio.to_thread(self._look)
 
-    def _look(self) -> Board:
+    def _look(self) -> Scoreboard:
         stamp = (self._serving.store.stamp(), self._serving.served("base").model, self._serving.served("tuned").model)
         if self._made is None or self._made[0] != stamp:
-            self._made = stamp, read_board(self._serving)
+            self._made = stamp, read_scoreboard(self._serving)
         return self._made[1]
 
 
-def read_board(serving: Serving) -> Board:
+def read_scoreboard(serving: QueryService) -> Scoreboard:
     """Return the scoreboard, computed from the tables. 10,000 answers and ratings take about 1 s of a core."""
     store, corpus = serving.store, serving.corpus
-    return make_board(
+    return make_scoreboard(
         store.ratings(),
         store.answers(),
         store.outline(corpus.id),
@@ -102,9 +102,9 @@ def read_board(serving: Serving) -> Board:
     )
 
 
-def board_of(house: House) -> Boards:
-    """Return the one `Boards` of a house."""
-    return _boards.setdefault(house.serving, Boards(house.serving))
+def scoreboard_cache(house: AppState) -> ScoreboardCache:
+    """Return the one `ScoreboardCache` of a house."""
+    return _boards.setdefault(house.serving, ScoreboardCache(house.serving))
 
 
 def plotly_script() -> Path:
@@ -120,4 +120,4 @@ async def _is_signed_in(request: Request) -> bool:
     return True
 
 
-_boards: WeakKeyDictionary[Serving, Boards] = WeakKeyDictionary()
+_boards: WeakKeyDictionary[QueryService, ScoreboardCache] = WeakKeyDictionary()

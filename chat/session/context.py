@@ -1,7 +1,7 @@
-"""Who is in which room: one browser session of one rater, in the one house that a process is.
+"""Request context: the Chainlit session, its rater, and what the process holds once.
 
-A button in an element calls an action, a word such as /train a command. Both get the `Visit`, and nothing else of
-Chainlit: which session is current is looked up here.
+A button in an element calls an action, a word such as /train a command. Both get the `RequestContext` and nothing else
+of Chainlit: which session is current is looked up here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import chainlit as cl
 
 from chat.elements.live import LiveCard, LiveElement
 from chat.elements.markdown import as_markdown
-from chat.session.thread_store import History
-from rag.answering.service import Serving
+from chat.session.thread_store import ThreadStore
+from rag.answering.service import QueryService
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.feedback.ratings import VALUES
 from rag.records import Label
@@ -30,19 +30,19 @@ log = logging.getLogger("thumbtune")
 
 
 @dataclass(frozen=True)
-class House:
+class AppState:
     """What a process has once. `elements` holds what any open session shows, by id; `tasks` what is being written in a
     thread, by its id.
     """
 
     settings: Settings
-    serving: Serving
-    history: History
+    serving: QueryService
+    history: ThreadStore
     elements: WeakValueDictionary[str, LiveElement] = field(default_factory=WeakValueDictionary)
     tasks: WeakValueDictionary[str, asyncio.Task[Any]] = field(default_factory=WeakValueDictionary)
 
 
-class Room:
+class SessionState:
     """What a browser session has on its table: its elements, which live as long as a room holds them, and its task."""
 
     def __init__(self) -> None:
@@ -68,11 +68,11 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class RequestContext:
     """One browser session of one rater."""
 
-    house: House
-    room: Room
+    house: AppState
+    room: SessionState
     rater: str
 
     def begin(self, task: asyncio.Task[Any] | None) -> None:
@@ -108,8 +108,8 @@ class Visit:
         return live
 
 
-Action = Callable[[Visit, Mapping[str, Any]], Awaitable[dict[str, Any]]]
-Command = Callable[[Visit, str], Awaitable[None]]
+Action = Callable[[RequestContext, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+Command = Callable[[RequestContext, str], Awaitable[None]]
 
 
 _running: set[asyncio.Task[Any]] = set()  # asyncio itself forgets a task that nobody holds
@@ -130,13 +130,13 @@ async def _show_running(task: asyncio.Task[Any], emitter: Any) -> None:  # noqa:
     await emitter.task_end()
 
 
-def current_visit(house: House) -> Visit:
+def current_context(house: AppState) -> RequestContext:
     """Return the visit of the session that is current."""
     room = cl.user_session.get("room")  # type: ignore[no-untyped-call]
-    if not isinstance(room, Room):
-        room = Room()
+    if not isinstance(room, SessionState):
+        room = SessionState()
         cl.user_session.set("room", room)  # type: ignore[no-untyped-call]
-    return Visit(house, room, str(cl.user_session.get("user").identifier))  # type: ignore[no-untyped-call]
+    return RequestContext(house, room, str(cl.user_session.get("user").identifier))  # type: ignore[no-untyped-call]
 
 
 def watch(live: LiveElement) -> None:
@@ -144,12 +144,12 @@ def watch(live: LiveElement) -> None:
     live.watch(cl.context.session.id, cl.context.emitter)
 
 
-def answering(house: House, act: Action) -> Callable[[cl.Action], Awaitable[dict[str, Any]]]:
+def as_action(house: AppState, act: Action) -> Callable[[cl.Action], Awaitable[dict[str, Any]]]:
     """Return an action as Chainlit calls it: what goes wrong is returned in words, where Chainlit would swallow it."""
 
     async def callback(action: cl.Action) -> dict[str, Any]:
         try:
-            return await act(current_visit(house), action.payload)
+            return await act(current_context(house), action.payload)
         except ThumbtuneError as error:
             return {"error": str(error)}
         except Exception:
@@ -167,7 +167,7 @@ def read_value(payload: Mapping[str, Any]) -> Label:
     return value
 
 
-async def telling(act: Awaitable[None]) -> None:
+async def as_command(act: Awaitable[None]) -> None:
     """Await what a message or a command asks for; what goes wrong is said in the chat, where Chainlit says nothing."""
     try:
         await act

@@ -50,7 +50,7 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
-def having(search: str) -> tuple[str, dict[str, str]]:
+def threads_matching(search: str) -> tuple[str, dict[str, str]]:
     """Return an SQL condition on threads t that have every word of a search, and its parameters."""
     words = [word[:MAX_WORD] for word in fold(search).split()[:MAX_WORDS]]
     condition = " AND ".join(HAS_WORD.format(n=n) for n in range(len(words)))

@@ -24,7 +24,7 @@ from jwt import InvalidTokenError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from chat.session import thread_search as finding
+from chat.session import thread_search
 from rag.errors import StoreFailed
 
 MAX_PAGE = 100  # threads in one page, whatever a browser asks for
@@ -86,12 +86,12 @@ def make_tables(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")  # a reader never waits for a writer
-            connection.executescript(TABLES + finding.TABLES)
+            connection.executescript(TABLES + thread_search.TABLES)
     except (OSError, sqlite3.Error) as error:
         raise StoreFailed(f"{path}: the chat history cannot be opened ({error}): {_next_step(error)}") from error
 
 
-class History(SQLAlchemyDataLayer):
+class ThreadStore(SQLAlchemyDataLayer):
     """Chainlit's data layer, with what it needs to be right on SQLite."""
 
     def __init__(self, path: Path) -> None:
@@ -159,8 +159,8 @@ class History(SQLAlchemyDataLayer):
         and id a page starts, so that it holds when its thread is deleted.
         """
         if filters.search:
-            await asyncio.to_thread(finding.catch_up, self.path, filters.userId or "")
-        condition, words = finding.having(filters.search or "")
+            await asyncio.to_thread(thread_search.catch_up, self.path, filters.userId or "")
+        condition, words = thread_search.threads_matching(filters.search or "")
         size = max(1, min(pagination.first, MAX_PAGE))
         parameters = {"user": filters.userId, "after": pagination.cursor or "", "limit": size + 1, **words}
         found = await self.execute_sql(LIST_THREADS.format(having=condition), parameters)
@@ -196,7 +196,7 @@ def open_new_thread(session: WebsocketSession) -> None:
     session.thread_id, session.thread_id_to_resume, session.has_first_interaction = str(uuid.uuid4()), None, False
 
 
-def turn_strangers_away(sio: Any, history: History) -> None:  # noqa: ANN401  # socketio ships no types
+def redirect_other_raters(sio: Any, history: ThreadStore) -> None:  # noqa: ANN401  # socketio ships no types
     """Open a new thread for who comes by the address of somebody else's: Chainlit would refuse the connection, and the
     page would stay dead.
     """

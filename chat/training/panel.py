@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from chat.elements.live import LiveElement
-from chat.session.context import House, Visit
-from chat.training.process import VERSION, Trainer
-from chat.training.ratings_needed import Trained, count_rated, power, trained
+from chat.session.context import AppState, RequestContext
+from chat.training.process import VERSION, TrainingProcess
+from chat.training.ratings_needed import TrainedVersion, count_rated, ratings_needed, read_trained
 from chat.training.report_files import PLOTS, REPORT, address, find
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.indexing.update import corpus_chunks
@@ -35,30 +35,30 @@ SHOWN_LINES = 6  # of what a training prints, while it runs
 log = logging.getLogger("thumbtune")
 
 
-class Desk:
+class TrainingPanel:
     """What `/train` and the buttons of its element do. One for a house; the element is in any number of tabs."""
 
-    def __init__(self, house: House, trainer: Trainer | None = None) -> None:
+    def __init__(self, house: AppState, trainer: TrainingProcess | None = None) -> None:
         self._house, self._settings = house, house.settings
-        self._trainer = trainer or Trainer(house.settings.home)
+        self._trainer = trainer or TrainingProcess(house.settings.home)
         self._known: dict[str, Any] = {}  # what only changes with a training, a promotion or a look
         self._by_hand: dict[str, Any] | None = None
         self._stopping = 0  # the process that was told to stop: that takes it a moment
         self._standing: tuple[object, ...] = ()  # what was so when that was read
         self._watcher: asyncio.Task[None] | None = None
 
-    async def show(self, visit: Visit, text: str) -> None:
+    async def show(self, visit: RequestContext, text: str) -> None:
         """Show the element in a message of its own."""
         await self._look_up()
         await visit.show_element(ELEMENT, self._props(visit))
         self._watch()
 
-    async def revive(self, visit: Visit, props: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def revive(self, visit: RequestContext, props: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what an element that was read from the history shows today."""
         await self._look_up()
         return self._props(visit)
 
-    async def look(self, visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def look(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Bring this session's elements up to date: a page was opened, or its connection is back."""
         await self._look_up()
         for live in visit.room.elements:
@@ -68,31 +68,31 @@ class Desk:
         self._watch()
         return {}
 
-    async def start(self, visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def start(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Start a training, or a dry run of one."""
         self._require(visit)
         self._by_hand = None
         self._trainer.start(str(payload.get("order")))
         return await self._shown(visit)
 
-    async def cancel(self, visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def cancel(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Stop the training that runs."""
         self._require(visit)
         self._stopping = self._trainer.cancel().pid
         return await self._shown(visit)
 
-    async def promote(self, visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def promote(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Let a version serve, whatever the gate said."""
         name = payload.get("version")
         if not isinstance(name, str) or not VERSION.fullmatch(name):
             raise UnknownVersion(f"{str(name)[:40]!r} is no version: reload the page, then promote")
         return await self._put_in_place(visit, "promote", name)
 
-    async def roll_back(self, visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def roll_back(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Go back to what served before."""
         return await self._put_in_place(visit, "rollback")
 
-    async def _put_in_place(self, visit: Visit, *words: str) -> dict[str, Any]:
+    async def _put_in_place(self, visit: RequestContext, *words: str) -> dict[str, Any]:
         self._require(visit)
         command = " ".join(("python -m train", *words))
         self._by_hand = {"command": command, "busy": True}
@@ -108,11 +108,11 @@ class Desk:
             await self._send()
         return {}
 
-    def _require(self, visit: Visit) -> None:
+    def _require(self, visit: RequestContext) -> None:
         if why := self._why_not(visit):
             raise TrainingRefused(why)
 
-    def _why_not(self, visit: Visit) -> str:
+    def _why_not(self, visit: RequestContext) -> str:
         """Return why a rater may not train here, "" where he may."""
         if not self._settings.trainers or visit.rater in self._settings.trainers:
             return ""
@@ -120,7 +120,7 @@ class Desk:
             f"{visit.rater} may look, not train or promote: who runs this chat can add this name to THUMBTUNE_TRAINERS"
         )
 
-    async def _shown(self, visit: Visit) -> dict[str, Any]:
+    async def _shown(self, visit: RequestContext) -> dict[str, Any]:
         await self._send()
         self._watch()
         return {}
@@ -165,7 +165,7 @@ class Desk:
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
-    def _props(self, visit: Visit) -> dict[str, Any]:
+    def _props(self, visit: RequestContext) -> dict[str, Any]:
         return {**self._known, **self._moving(), "refused": self._why_not(visit)}
 
     def _moving(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class Desk:
         champion = registry.champion(corpus.folders_id)
         before = self._trained(by_ratings[-1]) if by_ratings else None
         labels = store.labels()
-        seen = power(count_rated(labels, _chunks_for(labels, store, corpus.id)), before)
+        seen = ratings_needed(count_rated(labels, _chunks_for(labels, store, corpus.id)), before)
         return {
             "rated": seen.rated,
             "fresh": seen.new,
@@ -200,10 +200,10 @@ class Desk:
             "last": self._verdict(self._trained(versions[-1])) if versions else None,
         }
 
-    def _trained(self, version: Version) -> Trained:
-        return trained(self._settings.runs, version)
+    def _trained(self, version: Version) -> TrainedVersion:
+        return read_trained(self._settings.runs, version)
 
-    def _verdict(self, last: Trained) -> dict[str, Any]:
+    def _verdict(self, last: TrainedVersion) -> dict[str, Any]:
         name, runs = last.version.name, self._settings.runs
         plots = [{"src": address(name, plot), "alt": alt} for plot, alt in PLOTS.items() if find(runs, name, plot)]
         return {

@@ -35,14 +35,14 @@ VERSION = re.compile(r"v[1-9]\d{0,8}")
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CommandResult:
     """What a short command came to."""
 
     ok: bool
     told: str
 
 
-class Trainer:
+class TrainingProcess:
     """Starts, finds and stops the one training of a home. `program` is what is run; tests put another one there."""
 
     def __init__(self, home: Path, program: Sequence[str] = PROGRAM) -> None:
@@ -122,7 +122,7 @@ class Trainer:
             ) from None
         return training
 
-    async def by_hand(self, *words: str) -> Done:
+    async def by_hand(self, *words: str) -> CommandResult:
         """Run `python -m train promote VERSION` or `rollback` to its end. Raises TrainingRefused where one runs."""
         if self._by_hand.locked():
             raise TrainingRefused("another version is being put in place right now: wait a moment")
@@ -138,7 +138,7 @@ class Trainer:
             )
             said, _ = await child.communicate()
         told = _readable(said.decode("utf-8", "replace"))
-        return Done(child.returncode == 0, told.removeprefix("error: ") or _how(child.returncode))
+        return CommandResult(child.returncode == 0, told.removeprefix("error: ") or _how(child.returncode))
 
     def _spawn(self, words: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.evaluation.metrics import MIN_QUERIES
-from rag.feedback.chunk_matching import Anchors
+from rag.feedback.chunk_matching import ChunkMatcher
 from rag.models.registry import Version
 from rag.records import Chunk, LabelledPair, normalise_query
 
@@ -24,7 +24,7 @@ ROLES = ("base", "champion", "challenger")
 
 
 @dataclass(frozen=True, slots=True)
-class Power:
+class RatingsNeeded:
     """Rated queries with a right passage, how many of them are new, at how many a verdict is likely, and in words.
 
     `target` is None where nobody can know. `enough` says whether a training would start.
@@ -38,7 +38,7 @@ class Power:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedVersion:
     """A version as its run's folder tells of it. `metrics` is empty where that folder is gone."""
 
     version: Version
@@ -67,13 +67,13 @@ class Trained:
         return rows
 
 
-def trained(runs: Path, version: Version) -> Trained:
+def read_trained(runs: Path, version: Version) -> TrainedVersion:
     """Return what a version's run tells."""
     try:
         metrics = json.loads((runs / version.name / METRICS_FILE).read_text("utf-8"))
     except (OSError, ValueError):
         metrics = {}
-    return Trained(version, metrics if isinstance(metrics, dict) else {})
+    return TrainedVersion(version, metrics if isinstance(metrics, dict) else {})
 
 
 def count_rated(labels: Iterable[LabelledPair], chunks: Sequence[Chunk]) -> int:
@@ -81,7 +81,7 @@ def count_rated(labels: Iterable[LabelledPair], chunks: Sequence[Chunk]) -> int:
 
     This is what training counts, but for the passages on which raters are split.
     """
-    anchors = Anchors(chunks)
+    anchors = ChunkMatcher(chunks)
     said: dict[tuple[str, str], float] = {}
     for label in labels:
         guessed = label.origin == "rating" and not label.cited
@@ -92,14 +92,14 @@ def count_rated(labels: Iterable[LabelledPair], chunks: Sequence[Chunk]) -> int:
     return len({query for (query, _), lean in said.items() if lean > 0})
 
 
-def power(rated: int, last: Trained | None) -> Power:
+def ratings_needed(rated: int, last: TrainedVersion | None) -> RatingsNeeded:
     """Return how far it is to the next verdict; `last` is the last training on ratings."""
     then = last.rated if last else 0
     new = max(0, rated - then)
     if rated < MIN_QUERIES:
-        return Power(rated, new, MIN_QUERIES, False, _too_few(rated))
+        return RatingsNeeded(rated, new, MIN_QUERIES, False, _too_few(rated))
     if last is None:
-        return Power(
+        return RatingsNeeded(
             rated,
             new,
             None,
@@ -113,13 +113,15 @@ def power(rated: int, last: Trained | None) -> Power:
             f"{name} was better beyond luck. What the next training gains, and so how many more questions its verdict "
             "takes, is not known before; some dozens of new ones are worth a try."
         )
-        return Power(rated, new, None, True, told)
+        return RatingsNeeded(rated, new, None, True, told)
     if last.more is None:
         told = (
             f"{name} was not better than what served: more of the same would not decide it. Rate other questions, on "
             "other documents, or look into its report at what it lost."
         )
-        return Power(rated, new, None, True, told if last.metrics else f"The report of {name} is gone: not known.")
+        return RatingsNeeded(
+            rated, new, None, True, told if last.metrics else f"The report of {name} is gone: not known."
+        )
     return _likely(rated, new, then + last.more, name)
 
 
@@ -130,7 +132,7 @@ def _too_few(rated: int) -> str:
     )
 
 
-def _likely(rated: int, new: int, target: int, name: str) -> Power:
+def _likely(rated: int, new: int, target: int, name: str) -> RatingsNeeded:
     missing = max(0, target - rated)
     if missing:
         told = (
@@ -139,4 +141,4 @@ def _likely(rated: int, new: int, target: int, name: str) -> Power:
         )
     else:
         told = f"There are as many new ones as {name} was missing: a verdict is likely now."
-    return Power(rated, new, target, True, told)
+    return RatingsNeeded(rated, new, target, True, told)

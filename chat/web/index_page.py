@@ -17,14 +17,14 @@ ELSEWHERE = re.compile(r"""\s*<link\b[^>]*\bhref=["'](?:https?:)?//[^>]*>""")
 ROOT_TAG = re.compile(r"<html\b")
 
 
-def at_home(html: str, way: str) -> str:
+def without_other_hosts(html: str, way: str) -> str:
     """Return a page that links to no other host, and tells the stylesheet by which way people come in."""
     return ROOT_TAG.sub(f'<html data-signin="{way}"', ELSEWHERE.sub("", html), count=1)
 
 
 def serve_page(router: APIRouter, way: str) -> None:
     """Serve the page in place of Chainlit's own; made once, as nothing in it changes while the chat runs."""
-    html = at_home(get_html_template(""), way)  # type: ignore[no-untyped-call]
+    html = without_other_hosts(get_html_template(""), way)  # type: ignore[no-untyped-call]
 
     async def page() -> HTMLResponse:
         return HTMLResponse(html)

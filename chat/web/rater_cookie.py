@@ -72,7 +72,7 @@ class RaterCookie:
         return f"rater-{number}", self._signer.sign(number).decode()
 
 
-class GiveCookie:
+class RaterCookieMiddleware:
     """ASGI middleware: makes a rater of every browser that brings no valid cookie.
 
     `sign_in` turns the new rater into further cookies (name -> value), so that the page need not pass by a login first.

@@ -30,7 +30,7 @@ PDF = "/document.pdf"  # chat.actions.passages
 VIEWED = {"content-security-policy": "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}  # the viewer's
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware: refuses what `CLOSED` lists, what other sites ask for and too large files; adds the headers."""
 
     def __init__(self, app: ASGIApp) -> None:

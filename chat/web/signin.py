@@ -28,7 +28,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chat.passwords import Passwords, read_passwords
-from chat.web.rater_cookie import GiveCookie, RaterCookie
+from chat.web.rater_cookie import RaterCookie, RaterCookieMiddleware
 from chat.web.security import refuse
 from rag.errors import BadSetting
 from rag.settings import Settings
@@ -48,7 +48,7 @@ NOT_THROUGH_PROXY = "This chat is reached through its proxy, where people sign i
 
 
 @dataclass(frozen=True)
-class Door:
+class AuthMode:
     """One way in, with what it needs."""
 
     way: Way
@@ -87,7 +87,7 @@ class Door:
         return any(address in network for network in self.proxies)
 
 
-def open_door(settings: Settings) -> Door:
+def auth_mode(settings: Settings) -> AuthMode:
     """Return the way in that the settings name. Raises BadSetting where they name two, or one that cannot work."""
     named = {
         "THUMBTUNE_PASSWORDS": settings.passwords,
@@ -100,12 +100,12 @@ def open_door(settings: Settings) -> Door:
     if settings.trusted_proxies and not settings.trusted_header:
         raise BadSetting("THUMBTUNE_TRUSTED_PROXIES is set without THUMBTUNE_TRUSTED_HEADER: name the header, too")
     if settings.passwords:
-        return Door("password", passwords=read_passwords(settings.passwords))
+        return AuthMode("password", passwords=read_passwords(settings.passwords))
     if settings.oauth_allow:
-        return Door("oauth", allowed=tuple(rule.casefold() for rule in settings.oauth_allow))
+        return AuthMode("oauth", allowed=tuple(rule.casefold() for rule in settings.oauth_allow))
     if settings.trusted_header:
-        return Door("header", header=_header(settings.trusted_header), proxies=_proxies(settings))
-    return Door("cookie")
+        return AuthMode("header", header=_header(settings.trusted_header), proxies=_proxies(settings))
+    return AuthMode("cookie")
 
 
 def _header(name: str) -> str:
@@ -135,13 +135,13 @@ def _is_here(host: str) -> bool:
         return False
 
 
-class ThroughProxy:
+class ProxyAuthMiddleware:
     """ASGI middleware: refuses what does not come through the proxy; of the rest, each request is the proxy's word.
 
     The token is put in here, over whatever the browser sent: who signs out or changes at the proxy has done so here.
     """
 
-    def __init__(self, app: ASGIApp, door: Door, sign_in: SignIn) -> None:
+    def __init__(self, app: ASGIApp, door: AuthMode, sign_in: SignIn) -> None:
         self.app, self.door, self.sign_in = app, door, sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -168,7 +168,7 @@ def with_cookies(headers: Iterable[tuple[bytes, bytes]], cookies: Mapping[str, s
 # --- what Chainlit is told -----------------------------------------------------------------------------------------
 
 
-def install(door: Door, secret: str, app: FastAPI) -> None:
+def install(door: AuthMode, secret: str, app: FastAPI) -> None:
     """Let people in by this door. Raises BadSetting where OAuth is half configured."""
     from chainlit.oauth_providers import get_configured_oauth_providers
 
@@ -177,7 +177,7 @@ def install(door: Door, secret: str, app: FastAPI) -> None:
     install_way(door, secret, app)
 
 
-def check_providers(door: Door, providers: list[str]) -> None:
+def check_providers(door: AuthMode, providers: list[str]) -> None:
     """Raise BadSetting where a provider is configured and not who may come in by it, or the other way round."""
     if door.way == "oauth" and not providers:
         raise BadSetting(
@@ -191,7 +191,7 @@ def check_providers(door: Door, providers: list[str]) -> None:
         )
 
 
-def _by_cookie(door: Door, secret: str, app: FastAPI) -> None:
+def _by_cookie(door: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     cookie = RaterCookie(secret)
@@ -202,10 +202,10 @@ def _by_cookie(door: Door, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=rater, display_name=YOU) if rater else None
 
     if app.middleware_stack is None:  # not when `chainlit run -w` loads the app again
-        app.add_middleware(GiveCookie, cookie=cookie, sign_in=partial(token_cookie, display_name=YOU))
+        app.add_middleware(RaterCookieMiddleware, cookie=cookie, sign_in=partial(token_cookie, display_name=YOU))
 
 
-def _by_password(door: Door, secret: str, app: FastAPI) -> None:
+def _by_password(door: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     @cl.password_auth_callback
@@ -214,7 +214,7 @@ def _by_password(door: Door, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=name, display_name=name) if name else None
 
 
-def _by_oauth(door: Door, secret: str, app: FastAPI) -> None:
+def _by_oauth(door: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     @cl.oauth_callback
@@ -226,7 +226,7 @@ def _by_oauth(door: Door, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=f"{provider}:{user.identifier}", display_name=user.identifier)  # no picture, no token
 
 
-def _by_header(door: Door, secret: str, app: FastAPI) -> None:
+def _by_header(door: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     @cl.header_auth_callback
@@ -235,7 +235,7 @@ def _by_header(door: Door, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=name, display_name=name) if name else None
 
     if app.middleware_stack is None:
-        app.add_middleware(ThroughProxy, door=door, sign_in=token_cookie)
+        app.add_middleware(ProxyAuthMiddleware, door=door, sign_in=token_cookie)
 
 
 def token_cookie(rater: str, display_name: str = "") -> dict[str, str]:

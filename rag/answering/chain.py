@@ -42,11 +42,11 @@ def build_chain(find: Find, answerer: Answerer, abstain_below: float | None = No
         return {"query": query, "hits": find(query)}
 
     if abstain_below is not None:
-        answerer = unless_far(answerer, abstain_below)
+        answerer = with_abstention(answerer, abstain_below)
     return RunnableLambda(found) | RunnablePassthrough.assign(answer=answerer | require_finish() | StrOutputParser())
 
 
-def unless_far(answerer: Answerer, below: float) -> Answerer:
+def with_abstention(answerer: Answerer, below: float) -> Answerer:
     """Return the answerer that says DONT_KNOW, as any abstention reads, where the best hit's cosine is below this."""
 
     def is_far(given: dict[str, Any]) -> bool:

@@ -41,7 +41,7 @@ class Quote:
     score: float
 
 
-def remember(embed: Callable[[list[str]], Vectors], most: int = REMEMBERED) -> Callable[[list[str]], Vectors]:
+def cache_embeddings(embed: Callable[[list[str]], Vectors], most: int = REMEMBERED) -> Callable[[list[str]], Vectors]:
     """Return `embed` with a memory of the texts it was given last: both arms mostly show the same passages."""
     known: OrderedDict[str, Vectors] = OrderedDict()
     lock = threading.Lock()

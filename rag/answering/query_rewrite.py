@@ -76,12 +76,12 @@ OPENS_A_FOLLOW_UP = re.compile(r"(?:and|but|or|what about|how about)\b", re.IGNO
 SHORT = 5  # words: "what about results nobody has looked at" names its subject
 
 Turn = tuple[str, str]  # a former query, and what its answers said
-Rewrite = Callable[[str, Sequence[Turn]], Awaitable["Standalone"]]
+Rewrite = Callable[[str, Sequence[Turn]], Awaitable["RewrittenQuery"]]
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Standalone:
+class RewrittenQuery:
     """The query that both arms are asked, whether it is another one than was typed, and what to tell of it."""
 
     query: str
@@ -89,7 +89,7 @@ class Standalone:
     note: str = ""
 
 
-def build_standalone(settings: Settings, seconds: float = SECONDS) -> Rewrite:
+def build_rewriter(settings: Settings, seconds: float = SECONDS) -> Rewrite:
     """Return (typed, former turns) -> the query to ask. It never raises: what cannot be rewritten is asked as typed.
 
     The first question of a thread costs no call. Opens no connection before the first follow-up.
@@ -97,7 +97,7 @@ def build_standalone(settings: Settings, seconds: float = SECONDS) -> Rewrite:
     return _advise if settings.answerer == EXTRACTIVE else _Rewriter(settings, seconds)
 
 
-def said(answers: Sequence[tuple[str, Label]]) -> str:
+def answers_so_far(answers: Sequence[tuple[str, Label]]) -> str:
     """Return what a follow-up may lean on of a turn's answers, given as (text, what the rater said of it).
 
     The answer rated up, else all that were not rated down, in the order shown and each with the same room: never one of
@@ -116,22 +116,22 @@ def build_messages(query: str, former: Sequence[Turn], code: str) -> list[BaseMe
     return [SystemMessage(INSTRUCTIONS.format(code=code)), HumanMessage(told)]
 
 
-def read_reply(reply: str, query: str) -> Standalone:
+def read_reply(reply: str, query: str) -> RewrittenQuery:
     """Return the query that an LLM's reply holds, cleaned of what LLMs put around it; or what was typed, and why."""
     lines = [line.strip() for line in THOUGHTS.sub("", reply).splitlines() if line.strip()]
     if len(lines) == 2 and lines[0].endswith(":"):
         lines = lines[1:]  # "Here is the question:" above it
     text = _bare(lines[0]) if lines else ""
     if text and normalise_query(text) == normalise_query(query):
-        return Standalone(query)
+        return RewrittenQuery(query)
     if reason := _wrong_with(text, len(lines), query):
         return as_typed(query, reason)
-    return Standalone(text, changed=True)
+    return RewrittenQuery(text, changed=True)
 
 
-def as_typed(query: str, reason: str) -> Standalone:
+def as_typed(query: str, reason: str) -> RewrittenQuery:
     """Return the query as it was typed, with a note that says why it was not rewritten."""
-    return Standalone(query, note=AS_TYPED.format(reason=reason))
+    return RewrittenQuery(query, note=AS_TYPED.format(reason=reason))
 
 
 def shorten(text: str, most: int) -> str:
@@ -140,7 +140,7 @@ def shorten(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 2].rsplit(" ", 1)[0] + " …"
 
 
-def leans(query: str) -> bool:
+def refers_back(query: str) -> bool:
     """Return whether a question surely points to something said before; many that do are not recognised.
 
     Three signs: no word that names anything, an opening as "and ..." or "what about ..." of a few words, and these few
@@ -160,9 +160,9 @@ class _Rewriter:
         self._options: dict[str, float] = {"temperature": 0.0}
         self._seconds = seconds
 
-    async def __call__(self, query: str, former: Sequence[Turn]) -> Standalone:
+    async def __call__(self, query: str, former: Sequence[Turn]) -> RewrittenQuery:
         if not former:
-            return Standalone(query)
+            return RewrittenQuery(query)
         code = secrets.token_hex(4)
         try:
             async with asyncio.timeout(self._seconds):
@@ -195,9 +195,9 @@ class _Rewriter:
         return told
 
 
-async def _advise(query: str, former: Sequence[Turn]) -> Standalone:
+async def _advise(query: str, former: Sequence[Turn]) -> RewrittenQuery:
     """Return the query as typed, since nobody can rewrite it; say so where it looks like a follow-up."""
-    return Standalone(query, note=NO_LLM if former and leans(query) else "")
+    return RewrittenQuery(query, note=NO_LLM if former and refers_back(query) else "")
 
 
 def _abstains(text: str) -> bool:

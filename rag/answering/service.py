@@ -8,48 +8,48 @@ from contextlib import aclosing
 
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import Done, Event, Failed, check_query, run_duel
-from rag.answering.extractive import remember
+from rag.answering.extractive import cache_embeddings
 from rag.answering.llm import Answerer, build_chat_model, build_extractive
 from rag.answering.prompt import DONT_KNOW
-from rag.answering.query_rewrite import Standalone, Turn, build_standalone
+from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed
-from rag.indexing.maintenance import Upkeep
+from rag.indexing.maintenance import Maintenance
 from rag.indexing.update import load_corpus
-from rag.indexing.uploads import Intake
-from rag.models.arms import Arms, Served
+from rag.indexing.uploads import Uploads
+from rag.models.arms import Arms, ServedModel
 from rag.models.embedder import load_embedder
 from rag.models.weights import BUILTIN
 from rag.records import ARMS, Arm, Hit, Side
-from rag.retrieval.search import build_way, retrieve
+from rag.retrieval.search import build_options, retrieve
 from rag.settings import EXTRACTIVE, Settings
-from rag.store.filters import EVERYWHERE, Only, split_filter, why_nothing
+from rag.store.filters import EVERYWHERE, DocumentFilter, explain_empty, split_filter
 from rag.store.store import Store, open_store
 
 
-def open_serving(settings: Settings) -> Serving:
+def open_service(settings: Settings) -> QueryService:
     """Open tables, models and answerer. Takes seconds. Raises NotIndexed, BadModel or StoreFailed."""
     store = open_store(settings.lancedb)
-    return Serving(settings, store, Arms(settings, store, load_corpus(settings)))
+    return QueryService(settings, store, Arms(settings, store, load_corpus(settings)))
 
 
-class Serving:
+class QueryService:
     """What answers questions now. One for a process; every method may be called from any thread."""
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self.settings, self.store, self.arms = settings, store, arms
         self.corpus = arms.corpus
-        self.intake = Intake(settings, store, arms)
-        self.upkeep = Upkeep(store, arms, self.corpus.id)
-        self.way = build_way(settings)
+        self.intake = Uploads(settings, store, arms)
+        self.upkeep = Maintenance(store, arms, self.corpus.id)
+        self.way = build_options(settings)
         self.answerer = settings.answerer
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
         if self._counter and not self._counter.is_exact:
             self._counter.fetch()
         self._answerer = self._build_answerer()
-        self._standalone = build_standalone(settings)
+        self._standalone = build_rewriter(settings)
 
-    def served(self, arm: Arm) -> Served:
+    def served(self, arm: Arm) -> ServedModel:
         """Return the model and table that serve an arm now."""
         return self.arms.current(arm)
 
@@ -77,18 +77,18 @@ class Serving:
         """Follow the registry: load what was promoted or rolled back; return whether an arm's model changed."""
         return self.arms.refresh()
 
-    def scope(self, text: str) -> tuple[str, Only]:
+    def scope(self, text: str) -> tuple[str, DocumentFilter]:
         """Return what was typed as the query and the documents that it is asked of. Raises BadQuery.
 
         The filter is no part of the query, which is stored and trains.
         """
         query, only = split_filter(check_query(text))
-        if reason := why_nothing(only, self.store.document_dates(self.corpus.id)) if only else "":
+        if reason := explain_empty(only, self.store.document_dates(self.corpus.id)) if only else "":
             raise BadQuery(reason)
         return check_query(query), only
 
     async def ask(
-        self, query: str, *, sides: Mapping[Arm, Side], duel_id: str, only: Only = EVERYWHERE
+        self, query: str, *, sides: Mapping[Arm, Side], duel_id: str, only: DocumentFilter = EVERYWHERE
     ) -> AsyncGenerator[Event, None]:
         """Yield a duel's events. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
@@ -100,7 +100,7 @@ class Serving:
             async for event in events:
                 yield await self._keep(event) if isinstance(event, Done) else event
 
-    async def standalone(self, query: str, former: Sequence[Turn]) -> Standalone:
+    async def standalone(self, query: str, former: Sequence[Turn]) -> RewrittenQuery:
         """Return the one query that both arms are asked for what was typed after former turns. Never raises."""
         return await self._standalone(query, former)
 
@@ -117,7 +117,7 @@ class Serving:
             return Failed(event.arm, message, event.answer.hits, event.answer.text)
         return event
 
-    def _chain(self, arm: Arm, only: Only) -> ArmChain:
+    def _chain(self, arm: Arm, only: DocumentFilter) -> ArmChain:
         """Build an arm's chain around what serves it at this moment: two objects, no work."""
         served = self.served(arm)
         # the threshold was fitted on the best cosine of all chunks: where others are shown it would decline too much
@@ -133,7 +133,7 @@ class Serving:
             return ask_chat_model(build_chat_model(self.settings), self._counter, self.settings.context_tokens)
         base = self.served("base").embedder
         judge = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
-        embed = remember(judge.embed_documents)
+        embed = cache_embeddings(judge.embed_documents)
 
         def score(query: str, texts: list[str]) -> list[float]:
             (vector,) = judge.embed_queries([query])

@@ -20,7 +20,7 @@ Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Judgement:
     """What a rater said of a target."""
 
     target: str
@@ -42,7 +42,7 @@ class Agreement:
     alpha: Interval | None
 
 
-def agreement(said: Iterable[Said], *, seed: int = 0) -> Agreement:
+def agreement(said: Iterable[Judgement], *, seed: int = 0) -> Agreement:
     """Return how far raters agree; of what one rater says of one target, the last word counts."""
     last = {(each.target, each.rater): each.value for each in said}
     by_target: dict[str, dict[str, str]] = {}

@@ -24,7 +24,7 @@ Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class Matchup:
     """Two models that met, and how often each of them won."""
 
     one: str
@@ -34,7 +34,7 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class RankedModel:
     """A model and its chance to beat the reference; None where no chain of duels with a winner leads there."""
 
     model: str
@@ -44,28 +44,28 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class Ranking:
     """The models, the strongest first, who met whom, and which pairs never did."""
 
     reference: str
-    rungs: tuple[Rung, ...]
-    meetings: tuple[Meeting, ...]
+    rungs: tuple[RankedModel, ...]
+    meetings: tuple[Matchup, ...]
     strangers: tuple[tuple[str, str], ...]
 
 
-def climb(wins: Wins, reference: str) -> Ladder:
+def rank_models(wins: Wins, reference: str) -> Ranking:
     """Return the ladder of all models that won or lost a duel. Strengths are told as the chance to beat `reference`."""
     others = sorted({model for pair in wins for model in pair} - {reference}, key=_in_order)
     models = [reference, *others]
     linked = _linked(wins, reference)
     known = [model for model in models if model in linked]
     chances = dict(zip(known, _chances(_matrix(wins, known)), strict=True))
-    rungs = [Rung(model, *_balance(wins, model), chances.get(model)) for model in models]
+    rungs = [RankedModel(model, *_balance(wins, model), chances.get(model)) for model in models]
     met = [pair for pair in combinations(models, 2) if pair in wins or pair[::-1] in wins]
-    return Ladder(
+    return Ranking(
         reference,
         tuple(sorted(rungs, key=lambda rung: -rung.chance.mean if rung.chance else 1.0)),
-        tuple(Meeting(one, other, wins.get((one, other), 0), wins.get((other, one), 0)) for one, other in met),
+        tuple(Matchup(one, other, wins.get((one, other), 0), wins.get((other, one), 0)) for one, other in met),
         tuple(pair for pair in combinations(models, 2) if pair not in met),
     )
 

@@ -14,7 +14,7 @@ from rag.records import Answer, Chunk, Rating, normalise_query
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class DocumentCoverage:
     """A document of today: how many of its chunks some answer showed, and how many of these one cited."""
 
     source: str
@@ -36,7 +36,7 @@ class Coverage:
     both bad; in neither is a right passage known. Latest first, none in both.
     """
 
-    documents: tuple[Reach, ...]
+    documents: tuple[DocumentCoverage, ...]
     queries: int
     abstained: tuple[str, ...]
     voted_down: tuple[str, ...]
@@ -57,7 +57,7 @@ class Coverage:
         return tuple(document.source for document in self.documents if not document.cited)
 
 
-def cover(
+def measure_coverage(
     chunks: Iterable[Chunk], answers: Sequence[Answer], ratings: Iterable[Rating], solved: Iterable[str]
 ) -> Coverage:
     """Return what the answers reached of these chunks; `solved` are the queries for which a right chunk is known."""
@@ -67,7 +67,7 @@ def cover(
     for chunk in chunks:
         by_source.setdefault(chunk.source, []).append(chunk.id)
     documents = [
-        Reach(source, len(ids), len(shown.intersection(ids)), len(cited.intersection(ids)))
+        DocumentCoverage(source, len(ids), len(shown.intersection(ids)), len(cited.intersection(ids)))
         for source, ids in by_source.items()
     ]
     latest_first = _latest_first(answers)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from rag.evaluation.agreement import Agreement, Said, agreement
-from rag.evaluation.bradley_terry import Ladder, climb
-from rag.evaluation.coverage import Coverage, cover
+from rag.evaluation.agreement import Agreement, Judgement, agreement
+from rag.evaluation.bradley_terry import Ranking, rank_models
+from rag.evaluation.coverage import Coverage, measure_coverage
 from rag.evaluation.intervals import Interval, share_interval
 from rag.evaluation.win_rates import Outcome, Winner, WinRate, count, differ, outcomes, win_rate
 from rag.records import ARMS, Answer, Arm, Chunk, Rating, normalise_query
@@ -75,7 +75,7 @@ class Groups:
 
 
 @dataclass(frozen=True, slots=True)
-class Habit:
+class Bias:
     """How often, of n duels, that side or answer won which a habit would favour. 0.5 is no habit."""
 
     won: int
@@ -84,17 +84,17 @@ class Habit:
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class Biases:
     """What moves raters beside the passages. The last two are tuned's win rate where its answer is longer, or not."""
 
-    side_a: Habit
-    longer: Habit
-    tuned_longer: Habit
-    tuned_shorter: Habit
+    side_a: Bias
+    longer: Bias
+    tuned_longer: Bias
+    tuned_shorter: Bias
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Scoreboard:
     """Everything on the scoreboard. `tuned` names what serves now; `current` is its win rate, `overall` that of all."""
 
     sizes: Sizes
@@ -102,17 +102,17 @@ class Board:
     current: WinRate
     overall: WinRate
     versions: Mapping[str, WinRate]
-    ladder: Ladder
+    ladder: Ranking
     trend: tuple[Period, ...]
     by_week: bool
     documents: Groups
     topics: Groups
     coverage: Coverage
     agreements: Mapping[str, Agreement]
-    habits: Habits
+    biases: Biases
 
 
-def make_board(
+def make_scoreboard(
     ratings: Sequence[Rating],
     answers: Sequence[Answer],
     chunks: Sequence[Chunk],
@@ -120,7 +120,7 @@ def make_board(
     *,
     base: str,
     tuned: str,
-) -> Board:
+) -> Scoreboard:
     """Return the scoreboard. `chunks` are those of today's documents, `solved` queries with a known right chunk.
 
     `base` and `tuned` name what serves the arms now: the one is what strengths are told against, the other comes first.
@@ -129,20 +129,20 @@ def make_board(
     found = outcomes(ratings, answers)
     duels = [Duel(outcome, both[outcome.duel]) for outcome in found]
     by_week = bool(found) and found[-1].at - found[0].at > timedelta(days=DAYS)
-    return Board(
+    return Scoreboard(
         _sizes(ratings, both, found),
         tuned,
         win_rate(found, tuned),
         count([outcome.winner for outcome in found]),
         {model: win_rate(found, model) for model in sorted({outcome.model for outcome in found})},
-        ladder_of(duels, base),
+        ranking_of(duels, base),
         trend(found, by_week=by_week),
         by_week,
         group(duels, lambda chunk: chunk.source),
         group(duels, topics_of([*chunks, *(hit.chunk for answer in answers for hit in answer.hits)])),
-        cover(chunks, answers, ratings, solved),
+        measure_coverage(chunks, answers, ratings, solved),
         agreements(ratings, duels, answers),
-        habits(duels),
+        biases(duels),
     )
 
 
@@ -154,12 +154,12 @@ def pair_up(answers: Iterable[Answer]) -> dict[str, dict[Arm, Answer]]:
     return {duel: arms for duel, arms in duels.items() if len(arms) == len(ARMS)}
 
 
-def ladder_of(duels: Sequence[Duel], base: str) -> Ladder:
+def ranking_of(duels: Sequence[Duel], base: str) -> Ranking:
     """Return the ladder of all models that fought. Where `base` did not, another base model is the reference."""
     wins = Counter((winner.model, loser.model) for winner, loser in decided(duels))
     fought = Counter(duel.arms["base"].model for duel in duels)
     reference = base if base in fought or not fought else fought.most_common(1)[0][0]
-    return climb(wins, reference)
+    return rank_models(wins, reference)
 
 
 def trend(found: Sequence[Outcome], *, by_week: bool) -> tuple[Period, ...]:
@@ -215,27 +215,27 @@ def agreements(ratings: Iterable[Rating], duels: Iterable[Duel], answers: Iterab
     texts = {answer.id: (answer.query, answer.text) for answer in answers}
     inside = sorted((rating for rating in ratings if rating.value), key=lambda rating: rating.at)
     thumbs = [
-        Said(_key(*texts[rating.answer_id]), rating.rater, str(rating.value))
+        Judgement(_key(*texts[rating.answer_id]), rating.rater, str(rating.value))
         for rating in inside
         if rating.kind == "answer" and rating.answer_id in texts
     ]
     passages = [
-        Said(_key(rating.query, rating.chunk_id), rating.rater, str(rating.value))
+        Judgement(_key(rating.query, rating.chunk_id), rating.rater, str(rating.value))
         for rating in inside
         if rating.kind in ("source", "taught") and rating.query
     ]
-    winners = [Said(_passages(duel), duel.outcome.rater, duel.outcome.winner) for duel in duels]
+    winners = [Judgement(_passages(duel), duel.outcome.rater, duel.outcome.winner) for duel in duels]
     return {"answers": agreement(thumbs), "passages": agreement(passages), "duels": agreement(winners)}
 
 
-def habits(duels: Sequence[Duel]) -> Habits:
+def biases(duels: Sequence[Duel]) -> Biases:
     """Return how often side A won, how often the longer answer, and whether tuned wins by its length."""
     won = decided(duels)
     apart = [(winner, loser) for winner, loser in won if len(winner.text) != len(loser.text)]
     longer = [len(winner.text) > len(loser.text) for winner, loser in apart]
     tuned_won = [winner.arm == "tuned" for winner, _ in apart]
     tuned_longer = [is_longer == is_tuned for is_longer, is_tuned in zip(longer, tuned_won, strict=True)]
-    return Habits(
+    return Biases(
         _habit([winner.side == "A" for winner, _ in won]),
         _habit(longer),
         _habit([is_tuned for is_tuned, is_longer in zip(tuned_won, tuned_longer, strict=True) if is_longer]),
@@ -289,5 +289,5 @@ def _passages(duel: Duel) -> str:
     return _key(duel.arms["base"].query, *shown)
 
 
-def _habit(won: Sequence[bool]) -> Habit:
-    return Habit(sum(won), len(won), share_interval(sum(won), len(won)))
+def _habit(won: Sequence[bool]) -> Bias:
+    return Bias(sum(won), len(won), share_interval(sum(won), len(won)))

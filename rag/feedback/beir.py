@@ -11,13 +11,13 @@ from pathlib import Path
 
 from rag.errors import BadLabels
 from rag.feedback.label_files import (
-    Judgement,
+    LabelRecord,
     bad_line,
     numbered_lines,
     read_objects,
+    write_atomically,
     write_lines,
     write_objects,
-    written_whole,
 )
 
 CORPUS, QUERIES, QRELS = "corpus.jsonl", "queries.jsonl", "qrels"
@@ -44,7 +44,7 @@ class Score:
     where: str = ""
 
 
-def read_beir(folder: Path) -> list[Judgement]:
+def read_beir(folder: Path) -> list[LabelRecord]:
     """Return the judgements of all splits. One without its query or passage says so in `lacks`. Raises BadLabels."""
     files = sorted((folder / QRELS).glob("*.tsv"))
     if not files:
@@ -60,7 +60,7 @@ def read_beir(folder: Path) -> list[Judgement]:
 
 def write_beir(folder: Path, passages: Iterable[Passage], queries: Mapping[str, str], scores: Iterable[Score]) -> None:
     """Write a folder that BEIR's loaders read; `queries` maps id to text. Raises BadLabels where it cannot be made."""
-    with written_whole(folder) as draft:
+    with write_atomically(folder) as draft:
         (draft / QRELS).mkdir(parents=True)
         write_objects(draft / CORPUS, ({"_id": p.id, "title": p.title, "text": p.text} for p in passages))
         write_objects(draft / QUERIES, ({"_id": query_id, "text": text} for query_id, text in queries.items()))
@@ -97,10 +97,10 @@ def _read_texts(path: Path, wanted: set[str]) -> dict[str, str]:
     return texts
 
 
-def _judgement(score: Score, queries: Mapping[str, str], passages: Mapping[str, str]) -> Judgement:
+def _judgement(score: Score, queries: Mapping[str, str], passages: Mapping[str, str]) -> LabelRecord:
     query, text = queries.get(score.query_id), passages.get(score.passage_id)
     lacks = _lacks("query", score.query_id, query, QUERIES) or _lacks("passage", score.passage_id, text, CORPUS)
-    return Judgement(score.where, query or score.query_id, text or "", 1 if score.score > 0 else -1, lacks=lacks)
+    return LabelRecord(score.where, query or score.query_id, text or "", 1 if score.score > 0 else -1, lacks=lacks)
 
 
 def _lacks(kind: str, row_id: str, text: str | None, file: str) -> str:

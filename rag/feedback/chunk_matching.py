@@ -9,7 +9,7 @@ from rag.records import Chunk
 MIN_ANCHOR = 40  # characters; a shorter text lies in other chunks by accident
 
 
-class Anchors:
+class ChunkMatcher:
     """Finds the chunk of today that a label means. `texts` holds every chunk's text by id."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:

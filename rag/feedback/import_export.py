@@ -13,9 +13,9 @@ from pathlib import Path
 
 from rag.errors import BadLabels
 from rag.feedback.beir import Passage, Score, read_beir, write_beir
-from rag.feedback.chunk_matching import Anchors
+from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.jsonl import read_jsonl, write_jsonl
-from rag.feedback.label_files import SHOWN, Judgement
+from rag.feedback.label_files import SHOWN, LabelRecord
 from rag.records import Chunk, Document, LabelledPair, chunks_of, content_id, normalise_query
 from rag.store.store import Store
 
@@ -71,7 +71,7 @@ def import_labels(path: Path, store: Store, documents: Sequence[Document]) -> Re
 
 def read_labels(path: Path, documents: Sequence[Document]) -> ReadLabels:
     """Return what a JSONL file or a BEIR folder says of the chunks of these documents, without storing it."""
-    anchors = Anchors(_chunks(documents))
+    anchors = ChunkMatcher(_chunks(documents))
     judgements = read_beir(path) if path.is_dir() else list(read_jsonl(path, documents, anchors))
     if not judgements:
         raise BadLabels(
@@ -124,7 +124,7 @@ def _what_counts_last(label: LabelledPair) -> tuple[bool, datetime, str]:
     return (label.origin != "rating", label.at, label.id)
 
 
-def _row(judgement: Judgement) -> LabelledPair:
+def _row(judgement: LabelRecord) -> LabelledPair:
     """Return the row of a judgement. Its chunk id is the text's own: each training finds today's chunk by it."""
     return LabelledPair(
         rater=judgement.rater,
@@ -139,14 +139,14 @@ def _row(judgement: Judgement) -> LabelledPair:
 
 
 def _export_jsonl(path: Path, labels: Sequence[LabelledPair], chunks: Sequence[Chunk]) -> ExportReport:
-    anchors, by_id = Anchors(chunks), {chunk.id: chunk for chunk in chunks}
+    anchors, by_id = ChunkMatcher(chunks), {chunk.id: chunk for chunk in chunks}
     write_jsonl(path, ((label, by_id.get(anchors.find(label.chunk_id, label.text) or "")) for label in labels))
     return ExportReport(len(labels), len({normalise_query(label.query) for label in labels}))
 
 
 def _export_beir(folder: Path, labels: Sequence[LabelledPair], chunks: Sequence[Chunk]) -> ExportReport:
     """Write all chunks and, beside them, texts that only a label still has; one score for each query and passage."""
-    anchors = Anchors(chunks)
+    anchors = ChunkMatcher(chunks)
     passages = {chunk.id: Passage(chunk.id, chunk.title, chunk.text) for chunk in chunks}
     queries: dict[str, str] = {}
     opinions: dict[tuple[str, str], list[LabelledPair]] = {}

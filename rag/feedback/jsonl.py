@@ -14,23 +14,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rag.feedback.chunk_matching import Anchors
+from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.label_files import (
     DEFAULT_RATER,
     SHOWN,
     UNDATED,
-    Judgement,
+    LabelRecord,
     bad_line,
     read_objects,
+    write_atomically,
     write_objects,
-    written_whole,
 )
 from rag.records import Chunk, Document, Label, LabelledPair
 
 LABELS: dict[int, Label] = {1: 1, 0: 0, -1: -1}  # 1.0 is the key 1, too
 
 
-def read_jsonl(path: Path, documents: Sequence[Document], anchors: Anchors) -> Iterator[Judgement]:
+def read_jsonl(path: Path, documents: Sequence[Document], anchors: ChunkMatcher) -> Iterator[LabelRecord]:
     """Yield what each line says; one whose place is not in these documents says so in `lacks`. Raises BadLabels."""
     by_source = {document.source: document for document in documents}
     for number, given in read_objects(path):
@@ -40,7 +40,9 @@ def read_jsonl(path: Path, documents: Sequence[Document], anchors: Anchors) -> I
             raise bad_line(path, number, str(error)) from error
 
 
-def _judgement(where: str, given: Mapping[str, Any], documents: Mapping[str, Document], anchors: Anchors) -> Judgement:
+def _judgement(
+    where: str, given: Mapping[str, Any], documents: Mapping[str, Document], anchors: ChunkMatcher
+) -> LabelRecord:
     """Return what a line says, its text from the place it names where it has none. Raises ValueError."""
     given = {name: value for name, value in given.items() if value is not None}
     if not given.keys() >= {"query", "label"} or not ("text" in given or given.keys() >= {"document", "start", "end"}):
@@ -48,12 +50,12 @@ def _judgement(where: str, given: Mapping[str, Any], documents: Mapping[str, Doc
     query, label = _text(given, "query"), _label(given["label"])
     rater, at = _rater(given.get("rater", "")), _time(given["at"]) if "at" in given else UNDATED
     if "text" in given:
-        return Judgement(where, query, _text(given, "text"), label, rater, at)
+        return LabelRecord(where, query, _text(given, "text"), label, rater, at)
     source, start, end = _place(given)
     document = documents.get(source)
     lacks = _lacks(document, source, start, end)
     text = _passage(document, start, end, anchors) if document and not lacks else ""
-    return Judgement(where, query, text, label, rater, at, lacks)
+    return LabelRecord(where, query, text, label, rater, at, lacks)
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
@@ -101,7 +103,7 @@ def _lacks(document: Document | None, source: str, start: int, end: int) -> str:
     return "" if document.text[start:end].strip() else f"left out, for {source!r} has only blanks from {start} to {end}"
 
 
-def _passage(document: Document, start: int, end: int, anchors: Anchors) -> str:
+def _passage(document: Document, start: int, end: int, anchors: ChunkMatcher) -> str:
     """Return the text that stands there, or of the chunk it lies in most, where it would not find that chunk alone.
 
     It would not where it is too short, lies across a cut, or stands elsewhere as well.
@@ -118,7 +120,7 @@ def write_jsonl(path: Path, labels: Iterable[tuple[LabelledPair, Chunk | None]])
 
     `origin` and `weight` are told besides: an import takes every label as a judgement of weight 1.
     """
-    with written_whole(path) as draft:
+    with write_atomically(path) as draft:
         write_objects(draft, (_line(label, chunk) for label, chunk in labels))
 
 

@@ -26,7 +26,7 @@ SHOWN = 60  # characters of a line, or of a text, in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class LabelRecord:
     """What somebody elsewhere said of a passage for a query. `where` is its line; `lacks` why it has no text, if so."""
 
     where: str
@@ -80,7 +80,7 @@ def write_objects(path: Path, objects: Iterable[Mapping[str, object]]) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def write_atomically(path: Path) -> Iterator[Path]:
     """Give a draft beside `path`, file or folder, that takes its place when all is written, and else goes.
 
     Raises BadLabels where something is at `path` already, or nothing can be written there.

@@ -21,7 +21,7 @@ Said = Mapping[str, Rating]  # rater -> what that rater says of one thing
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ReviewItem:
     """One thing to do: find a passage for a query (`teach`), or say right or wrong of an answer or of a chunk."""
 
     kind: Kind
@@ -35,12 +35,12 @@ class Item:
         return content_id(self.kind, normalise_query(self.query), self.chunk_id, *(each.id for each in self.answers))
 
 
-def worklist(
+def review_queue(
     rater: str, ratings: Sequence[Rating], answers: Sequence[Answer], chunk_ids: Collection[str]
-) -> list[Item]:
+) -> list[ReviewItem]:
     """Return what this rater can decide of the chunks that are in the index, by kind as in KINDS, the latest first."""
     here = [each for each in answers if any(hit.chunk.id in chunk_ids for hit in each.hits)]
-    said = words_on_chunks(ratings, {each.id: each for each in answers})
+    said = judgements_by_chunk(ratings, {each.id: each for each in answers})
     return [
         *_unanswered(ratings, answers, here),
         *_split_answers(rater, ratings, here),
@@ -50,7 +50,7 @@ def worklist(
     ]
 
 
-def words_on_chunks(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> dict[tuple[str, str], Said]:
+def judgements_by_chunk(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> dict[tuple[str, str], Said]:
     """Return (query as it was first spelt, chunk id) -> what each rater said last of that chunk for that query."""
     spelt: dict[str, str] = {}
     found: dict[tuple[str, str], dict[str, Rating]] = {}
@@ -62,7 +62,7 @@ def words_on_chunks(ratings: Iterable[Rating], answers: Mapping[str, Answer]) ->
     return {key: said for key, said in found.items() if key[0]}
 
 
-def _unanswered(ratings: Sequence[Rating], answers: Sequence[Answer], here: Sequence[Answer]) -> list[Item]:
+def _unanswered(ratings: Sequence[Rating], answers: Sequence[Answer], here: Sequence[Answer]) -> list[ReviewItem]:
     """Return the queries whose answers were voted down, and for which nobody knows a right chunk."""
     down = {rating.answer_id for rating in ratings if rating.kind == "answer" and rating.value == -1}
     asked: dict[str, list[Answer]] = {}
@@ -70,38 +70,40 @@ def _unanswered(ratings: Sequence[Rating], answers: Sequence[Answer], here: Sequ
         if answer.id in down:
             asked.setdefault(normalise_query(answer.query), []).append(answer)
     wanted = [(query, asked.get(normalise_query(query))) for query in to_teach(ratings, {a.id: a for a in answers})]
-    return [Item("teach", query, tuple(bad[:FAILED_SHOWN])) for query, bad in wanted if bad]
+    return [ReviewItem("teach", query, tuple(bad[:FAILED_SHOWN])) for query, bad in wanted if bad]
 
 
-def _split_answers(rater: str, ratings: Sequence[Rating], here: Sequence[Answer]) -> list[Item]:
+def _split_answers(rater: str, ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewItem]:
     votes: dict[str, dict[str, Rating]] = {}
     for rating in ratings:
         if rating.kind == "answer" and rating.value:
             votes.setdefault(rating.answer_id, {})[rating.rater] = rating
     return [
-        Item("conflict", answer.query, (answer,)) for answer in _latest(here) if _is_open(rater, votes.get(answer.id))
+        ReviewItem("conflict", answer.query, (answer,))
+        for answer in _latest(here)
+        if _is_open(rater, votes.get(answer.id))
     ]
 
 
-def _split_chunks(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Collection[str]) -> list[Item]:
+def _split_chunks(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Collection[str]) -> list[ReviewItem]:
     return [
-        Item("conflict", query, chunk_id=chunk_id)
+        ReviewItem("conflict", query, chunk_id=chunk_id)
         for (query, chunk_id), words in list(said.items())[::-1]
         if chunk_id in chunk_ids and _is_open(rater, words)
     ]
 
 
-def _unconfirmed(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Collection[str]) -> list[Item]:
+def _unconfirmed(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Collection[str]) -> list[ReviewItem]:
     """Return the passages that one other rater has taught and of which nobody else has said anything."""
     found = []
     for (query, chunk_id), words in list(said.items())[::-1]:
         (first, *others) = words.values()
         if not others and first.kind == "taught" and first.value == 1 and first.rater != rater:
-            found.append(Item("confirm", query, chunk_id=chunk_id))
+            found.append(ReviewItem("confirm", query, chunk_id=chunk_id))
     return [item for item in found if item.chunk_id in chunk_ids]
 
 
-def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[Item]:
+def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewItem]:
     """Return the answers of which nobody has said anything; of two that are the same in one duel the first."""
     given = {rating.answer_id for rating in ratings if rating.kind in ("answer", "preference") and rating.value}
     seen = {(answer.duel, answer.text) for answer in here if answer.id in given}
@@ -109,7 +111,7 @@ def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[Item]:
     for answer in _latest(here):
         if not given & {answer.id, answer.duel} and (answer.duel, answer.text) not in seen:
             seen.add((answer.duel, answer.text))
-            found.append(Item("unrated", answer.query, (answer,)))
+            found.append(ReviewItem("unrated", answer.query, (answer,)))
     return found
 
 

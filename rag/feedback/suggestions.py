@@ -14,8 +14,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from rag.answering.service import Serving
-from rag.models.arms import Served
+from rag.answering.service import QueryService
+from rag.models.arms import ServedModel
 from rag.records import ARMS, Answer, Rating, SyntheticPair, normalise_query
 
 MOST = 200  # questions compared at a time: two seconds on one core with the built-in model, once for a pair of models
@@ -37,10 +37,10 @@ class _Compared:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_compared: WeakKeyDictionary[Serving, _Compared] = WeakKeyDictionary()
+_compared: WeakKeyDictionary[QueryService, _Compared] = WeakKeyDictionary()
 
 
-def suggest(serving: Serving, n: int, without: Collection[str] = ()) -> list[str]:
+def suggest(serving: QueryService, n: int, without: Collection[str] = ()) -> list[str]:
     """Return at most n unrated questions, the one first on which the arms disagree most; none where they never do.
 
     A heading is not what people ask, so headings come last. Questions `without` are left out. Takes seconds for a new
@@ -96,7 +96,7 @@ def readable(synthetic: Iterable[SyntheticPair], chunk_ids: Collection[str]) -> 
     return _distinct(pair.query for pair in sorted(fits, key=lambda pair: (KINDS.index(pair.origin), pair.id)))
 
 
-def _bring_up_to_date(compared: _Compared, serving: Serving, served: Sequence[Served]) -> None:
+def _bring_up_to_date(compared: _Compared, serving: QueryService, served: Sequence[ServedModel]) -> None:
     """Compare what has come up since the last time; all of it where a model is another one."""
     pair = tuple(each.embedder.query_fingerprint for each in served)
     if compared.pair != pair:
@@ -110,7 +110,7 @@ def _bring_up_to_date(compared: _Compared, serving: Serving, served: Sequence[Se
     compared.stamp = stamp
 
 
-def _candidates(serving: Serving) -> tuple[list[str], set[str]]:
+def _candidates(serving: QueryService) -> tuple[list[str], set[str]]:
     """Return the questions to choose from, the best worded ones first, and which of them are headings."""
     store = serving.store
     chunk_ids = store.chunk_ids(serving.served("base").table)
@@ -124,7 +124,7 @@ def _candidates(serving: Serving) -> tuple[list[str], set[str]]:
     return asked, {pair.query for pair in synthetic if pair.origin == "heading"}
 
 
-def _disagreements(serving: Serving, arms: Sequence[Served], queries: list[str]) -> list[float]:
+def _disagreements(serving: QueryService, arms: Sequence[ServedModel], queries: list[str]) -> list[float]:
     """Return for each query how far the two arms differ in what they would show, without what words add to both."""
     if not queries:
         return []

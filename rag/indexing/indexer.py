@@ -11,11 +11,11 @@ from tqdm import tqdm
 from rag.indexing.update import (
     IndexReport,
     changing_documents,
-    cutting,
-    level_nearest,
     load_corpus,
+    make_chunker,
     read_files,
     update_documents,
+    update_vector_index,
     update_vectors,
 )
 from rag.models.arms import arm_models, arm_precision
@@ -55,7 +55,7 @@ class Indexer:
         for name, reference in dict.fromkeys(arm_models(self._settings, self._corpus.folders_id).values()):
             embedder = self._embedder(reference)
             table = self._store.chunk_table(self._corpus.id, embedder.fingerprint)
-            if made := level_nearest(self._store, table, embedder):
+            if made := update_vector_index(self._store, table, embedder):
                 yield f"search ({name}): {made}"
 
     def _run(self, store: Store) -> IndexReport:
@@ -67,7 +67,7 @@ class Indexer:
             settings,
             corpus,
             store.document_hashes(corpus.id),
-            cutting(settings, embedders[settings.start_model], embedders.values()),
+            make_chunker(settings, embedders[settings.start_model], embedders.values()),
             lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
         )
         report = update_documents(store, corpus, outcomes)
@@ -85,7 +85,7 @@ class Indexer:
         return self._embedders[reference]
 
 
-def told(report: IndexReport) -> str:
+def format_report(report: IndexReport) -> str:
     """Return what an index run came to, in words: one line, and one more for each file that was skipped."""
     parts = {"added": report.added, "changed": report.changed, "deleted": report.deleted, "unchanged": report.unchanged}
     line = ", ".join(f"{len(sources)} {what}" for what, sources in parts.items() if sources)

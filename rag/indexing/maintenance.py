@@ -10,7 +10,7 @@ import logging
 import threading
 
 from rag.errors import ThumbtuneError
-from rag.indexing.update import level_nearest
+from rag.indexing.update import update_vector_index
 from rag.models.arms import Arms
 from rag.records import ARMS
 from rag.store.store import Store
@@ -19,7 +19,7 @@ EVERY = 60.0  # seconds between two looks, of a millisecond each; uploads and pr
 log = logging.getLogger(__name__)
 
 
-class Upkeep:
+class Maintenance:
     """The upkeep of the tables that serve."""
 
     def __init__(self, store: Store, arms: Arms, corpus_id: str) -> None:
@@ -40,7 +40,7 @@ class Upkeep:
             try:
                 if self._lacking is not None:
                     self._lacking[table] = self._lacks(table)
-                if made := level_nearest(self._store, table, embedder):
+                if made := update_vector_index(self._store, table, embedder):
                     log.warning("search: %s", made)
             except ThumbtuneError as error:
                 self.trouble = f"Search is exact and slow: its index could not be made: {error}"
@@ -63,7 +63,7 @@ class Upkeep:
         key = (table, *self._store.versions(table))
         if key not in self._told:
             self._told = {known: told for known, told in self._told.items() if known[0] != table}
-            self._told[key] = self._store.gap(self._corpus_id, table).told
+            self._told[key] = self._store.diff_table(self._corpus_id, table).told
         return self._told[key]
 
     def _forever(self) -> None:

@@ -24,16 +24,16 @@ from rag.heading_path import HEADING_TOKENS
 from rag.ingest.chunking import CountTokens
 from rag.ingest.discovery import Found
 from rag.ingest.documents import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, corpus_of, ingest
-from rag.ingest.parse_cache import Parsed
-from rag.ingest.stat_cache import Seen
-from rag.ingest.web_pages import Pages
+from rag.ingest.parse_cache import ParseCache
+from rag.ingest.stat_cache import StatCache
+from rag.ingest.web_pages import PageFetcher
 from rag.models.embedder import Embedder
 from rag.records import Chunk, Document, chunks_of
 from rag.settings import Settings
 from rag.store.lance import IN_LIST
 from rag.store.store import Store
-from rag.store.table_diff import Gap
-from rag.store.vector_index import Nearest
+from rag.store.table_diff import TableDiff
+from rag.store.vector_index import VectorIndexInfo
 
 STEP = 512  # chunks embedded between two writes: 20 s on two cores is the most an interruption costs
 MOST_UNWRITTEN = 512  # documents, or so many characters: each write compares with all documents that are there
@@ -94,7 +94,7 @@ def changing_documents(store: Store, seconds: float = FOREVER) -> Iterator[None]
         lock.release()
 
 
-def cutting(settings: Settings, start: Embedder, others: Iterable[Embedder]) -> tuple[CountTokens, int]:
+def make_chunker(settings: Settings, start: Embedder, others: Iterable[Embedder]) -> tuple[CountTokens, int]:
     """Return how the tokens of a chunk are counted, and how many it may have: as many as each of the models reads.
 
     Before them the models read the chunk's headings (`Chunk.embedded`), for which room is left.
@@ -115,8 +115,8 @@ def read_files(
     A file that looks as it did when it was read last is Unchanged, and is not opened.
     """
     count_tokens, chunk_tokens = cut
-    seen = Seen(settings.cache / f"seen-{corpus.id}.json")
-    parsed = Parsed(settings.cache / "parsed")
+    seen = StatCache(settings.cache / f"seen-{corpus.id}.json")
+    parsed = ParseCache(settings.cache / "parsed")
     same: list[str] = []
     hashes: dict[str, str] = {}
 
@@ -133,7 +133,7 @@ def read_files(
         progress=changed,
         without=[settings.home],
         uploads=uploads_folder(settings, corpus),
-        fetch=Pages(settings.cache / "pages", MAX_FILE_BYTES),
+        fetch=PageFetcher(settings.cache / "pages", MAX_FILE_BYTES),
         extract=parsed.extract,
     ):
         if not isinstance(outcome, Skipped):
@@ -197,7 +197,7 @@ def update_vectors(
     table = store.chunk_table(corpus_id, embedder.fingerprint)
     if not store.has_table(table):
         store.put_chunks(table, [], embedder.embed_documents([]))
-    gap = store.gap(corpus_id, table)
+    gap = store.diff_table(corpus_id, table)
     progress(0, len(gap.missing))
     for missing, moved in _in_steps(store, corpus_id, gap):
         texts = [chunk.embedded for chunk in missing]
@@ -209,12 +209,12 @@ def update_vectors(
     return table
 
 
-def is_level(store: Store, corpus_id: str, table: str) -> bool:
+def is_up_to_date(store: Store, corpus_id: str, table: str) -> bool:
     """Return whether a vector table holds exactly the chunks of its corpus, each in its place."""
-    return store.has_table(table) and not store.gap(corpus_id, table)
+    return store.has_table(table) and not store.diff_table(corpus_id, table)
 
 
-def level_nearest(store: Store, table: str, embedder: Embedder) -> Nearest | None:
+def update_vector_index(store: Store, table: str, embedder: Embedder) -> VectorIndexInfo | None:
     """Give a vector table the index for its size, if it is due another one; return what it got, None where nothing was.
 
     Takes minutes for a large table. Where another process is at it, it is left to that one.
@@ -231,7 +231,7 @@ def level_nearest(store: Store, table: str, embedder: Embedder) -> Nearest | Non
         return None
 
 
-def _in_steps(store: Store, corpus_id: str, gap: Gap) -> Iterator[tuple[list[Chunk], list[Chunk]]]:
+def _in_steps(store: Store, corpus_id: str, gap: TableDiff) -> Iterator[tuple[list[Chunk], list[Chunk]]]:
     """Yield the chunks that are missing and those that moved, so many at once as are embedded between two writes."""
     missing: list[Chunk] = []
     moved: list[Chunk] = []

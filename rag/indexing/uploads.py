@@ -24,7 +24,7 @@ from pathlib import Path, PurePath
 from rag.errors import NoDocuments, StoreFailed, UnknownDocument, Unreadable
 from rag.indexing.update import (
     changing_documents,
-    cutting,
+    make_chunker,
     read_files,
     update_documents,
     update_vectors,
@@ -50,7 +50,7 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
+class UploadResult:
     """A file that can be asked about from now on. `replaced`: one of the same name. `lost`: what was not read of it."""
 
     source: str
@@ -59,11 +59,11 @@ class Added:
     lost: str = ""
 
 
-Taken = Added | Unchanged | Skipped
+Taken = UploadResult | Unchanged | Skipped
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedDocument:
     """A document as people look for it. Only what was uploaded may be removed, and of it is known when it came."""
 
     source: str
@@ -73,7 +73,7 @@ class Listed:
     added: datetime | None
 
 
-class Intake:
+class Uploads:
     """The way of files into one corpus. Methods may be called from any thread; take and remove one at a time."""
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
@@ -95,7 +95,7 @@ class Intake:
                 count_tokens, chunk_tokens = self._cutting()
                 document, lost = read_document(source, part, count_tokens=count_tokens, chunk_tokens=chunk_tokens)
                 taken = self._add(document, part, tell)
-                return replace(taken, lost=lost) if isinstance(taken, Added) else taken
+                return replace(taken, lost=lost) if isinstance(taken, UploadResult) else taken
         except Unreadable as error:
             return Skipped(shown(name), str(error))
 
@@ -117,7 +117,7 @@ class Intake:
                 self._store.delete_chunks(table, [chunk.id for chunk in chunks_of(document)])
         self.index_words()
 
-    def documents(self) -> list[Listed]:
+    def documents(self) -> list[ListedDocument]:
         """Return all documents of the corpus, what was dropped into the chat first, then by source."""
         listed = [self._listed(*each) for each in self._store.sizes(self._corpus.id)]
         return sorted(listed, key=lambda each: (not each.uploaded, each.source))
@@ -142,7 +142,7 @@ class Intake:
             for table, rows in vectors.items():
                 self._store.put_chunks(table, chunks, rows)
                 self._store.delete_chunks(table, {chunk.id for chunk in old} - {chunk.id for chunk in chunks})
-        return Added(document.source, len(chunks), before is not None)
+        return UploadResult(document.source, len(chunks), before is not None)
 
     def _embed(self, texts: list[str], done: dict[str, Vectors], tell: Tell) -> dict[str, Vectors]:
         """Return table -> vectors for what serves now, those that are done already as they are."""
@@ -170,7 +170,7 @@ class Intake:
         loaded = [unadapted(embedder) for embedder in self._tables().values()]
         start = self._start or next((each for each in loaded if each.reference == self._settings.start_model), None)
         self._start = start or load_embedder(self._settings.start_model, self._settings)
-        return cutting(self._settings, self._start, loaded)
+        return make_chunker(self._settings, self._start, loaded)
 
     def _file(self, source: str) -> Path:
         return self.folder / source.removeprefix(UPLOADS)
@@ -180,12 +180,12 @@ class Intake:
         there = self._folder().iterdir()
         return next((path.name for path in there if path.name.casefold() == name.casefold()), name)
 
-    def _listed(self, source: str, title: str, chunks: int) -> Listed:
+    def _listed(self, source: str, title: str, chunks: int) -> ListedDocument:
         uploaded, added = source.startswith(UPLOADS), None
         if uploaded:
             with suppress(OSError):  # somebody took the file away by hand: an index run will notice
                 added = datetime.fromtimestamp(self._file(source).stat().st_mtime, UTC)
-        return Listed(source, title, chunks, uploaded, added)
+        return ListedDocument(source, title, chunks, uploaded, added)
 
     def _folder(self) -> Path:
         try:

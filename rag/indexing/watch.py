@@ -14,7 +14,7 @@ from pathlib import Path
 import watchfiles
 
 from rag.errors import NoDocuments
-from rag.indexing.indexer import Indexer, told
+from rag.indexing.indexer import Indexer, format_report
 from rag.indexing.update import IndexReport
 from rag.ingest.discovery import FOUND, NEVER_ENTERED
 from rag.settings import Settings
@@ -32,7 +32,7 @@ def watch(settings: Settings, tell: Tell, events: Events | None = None) -> None:
     """
     events = _events(settings) if events is None else events
     with Indexer(settings) as indexer:
-        tell(told(indexer.run()))
+        tell(format_report(indexer.run()))
         for line in indexer.speed_up():
             tell(line)
         tell(f"following {', '.join(map(str, settings.docs))}: Ctrl-C ends it")

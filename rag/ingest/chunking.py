@@ -37,7 +37,7 @@ FIRST_CUT = {"heading": LINE, "prose": SENTENCE, "list": ITEM, "table": LINE, "c
 FINER_CUTS = (SENTENCE, LINE, WORD)
 
 
-def cut(
+def chunk_text(
     text: str, sections: Sequence[Section], count_tokens: CountTokens, chunk_tokens: int
 ) -> list[tuple[int, int, Section]]:
     """Return the chunks as (start, end, section): in order, apart from each other, all text but blanks in one of them.

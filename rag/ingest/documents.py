@@ -15,17 +15,17 @@ from pathlib import Path, PurePosixPath
 
 from rag.errors import Unreadable
 from rag.ingest.archives import unpack
-from rag.ingest.chunking import CHUNKER_VERSION, CountTokens, cut
+from rag.ingest.chunking import CHUNKER_VERSION, CountTokens, chunk_text
 from rag.ingest.discovery import ARCHIVES, LISTS, UPLOADS, Found, find_files, suffix_of
 from rag.ingest.stat_cache import changed_on
-from rag.ingest.table_columns import headings
+from rag.ingest.table_columns import with_columns
 from rag.ingest.web_pages import Fetch, addresses
 from rag.loaders import LOADERS
-from rag.loaders.builder import Extract
+from rag.loaders.builder import LoadedText
 from rag.records import Document, Span, content_id
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; what is larger is data or a dump, and would fill the memory
-Extracting = Callable[[str, bytes], Extract]
+Extracting = Callable[[str, bytes], LoadedText]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +182,10 @@ def _document(
 ) -> tuple[Document, str]:
     """Return a file's document, and what of the file is not in it."""
     extract = extracting(suffix, data) if extracting else LOADERS[suffix](data)
-    chunks = cut(extract.text, extract.sections, count_tokens, chunk_tokens)
+    chunks = chunk_text(extract.text, extract.sections, count_tokens, chunk_tokens)
     if not chunks:
         raise Unreadable("it has no text")
-    named = zip(headings(extract.text, chunks), chunks, strict=True)
+    named = zip(with_columns(extract.text, chunks), chunks, strict=True)
     spans = tuple(Span(start, end, heading, section.page) for heading, (start, end, section) in named)
     title = extract.title or " ".join(PurePosixPath(source).stem.split())
     date = extract.date or changed

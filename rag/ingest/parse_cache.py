@@ -20,19 +20,19 @@ from typing import Any
 from rag.ingest.chunking import CHUNKER_VERSION
 from rag.loaders import LOADERS
 from rag.loaders.blocks import Block, Section
-from rag.loaders.builder import Extract
+from rag.loaders.builder import LoadedText
 
 COSTLY = frozenset({".pdf", ".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".epub", ".html", ".htm", ".xhtml"})
 UNUSED_SECONDS = 180 * 24 * 3600.0  # kept as long after it was last used
 
 
-class Parsed:
+class ParseCache:
     """The extracts of one folder. It may be deleted at any time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def extract(self, suffix: str, data: bytes) -> Extract:
+    def extract(self, suffix: str, data: bytes) -> LoadedText:
         """Return what a file of this kind says, parsed now or before. Raises Unreadable as the loaders do."""
         if suffix not in COSTLY:
             return LOADERS[suffix](data)
@@ -56,7 +56,7 @@ class Parsed:
                     path.unlink()
 
 
-def _read(path: Path) -> Extract | None:
+def _read(path: Path) -> LoadedText | None:
     """Return what is kept, None where nothing is, or nothing that can be read: damaged, or of another version."""
     try:
         row: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
@@ -65,6 +65,6 @@ def _read(path: Path) -> Extract | None:
             Section(tuple(Block(**block) for block in section["blocks"]), section["heading"], section["page"])
             for section in row["sections"]
         )
-        return Extract(row["text"], sections, row["title"], row["lost"], row["date"])
+        return LoadedText(row["text"], sections, row["title"], row["lost"], row["date"])
     except (OSError, ValueError, EOFError, zlib.error, KeyError, TypeError):
         return None

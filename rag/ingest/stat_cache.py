@@ -18,7 +18,7 @@ SETTLED = 3.0  # seconds that must lie between a file's last change and its bein
 Print = list[int]
 
 
-class Seen:
+class StatCache:
     """What files looked like when their bytes were known to have a hash. Kept in one file; losing it costs reading."""
 
     def __init__(self, path: Path) -> None:

@@ -19,7 +19,7 @@ RULE = re.compile(r"[\s|:-]*-[\s|:-]*")  # the line below the names
 MOST_BYTES = 60  # of the names: models read some 48 tokens of a heading path, and the section is to be among them
 
 
-def headings(text: str, chunks: Sequence[tuple[int, int, Section]]) -> Iterator[str]:
+def with_columns(text: str, chunks: Sequence[tuple[int, int, Section]]) -> Iterator[str]:
     """Yield the heading path of each chunk (start, end, section) of a text."""
     for section, group in groupby(chunks, lambda chunk: chunk[2]):
         tables = [block for block in section.blocks if block.kind == "table"]

@@ -51,7 +51,7 @@ def addresses(data: bytes) -> Iterator[str]:
     yield from dict.fromkeys(urldefrag(match[1]).url for match in lines if match)
 
 
-class Pages:
+class PageFetcher:
     """Fetches pages and keeps copies of them in a folder. A call returns a page, or raises Unreadable with why not."""
 
     def __init__(self, folder: Path, max_bytes: int, now: Callable[[], float] = time.time) -> None:

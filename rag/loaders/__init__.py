@@ -1,8 +1,8 @@
 """File formats -> text: Markdown, HTML, PDF, Office, EPUB, code. One loader per kind of file; none touches a disk.
 
-LOADERS           suffix -> loader, the one registry: bytes in, `Extract` out, `Unreadable` for what cannot be used
+LOADERS           suffix -> loader, the one registry: bytes in, `LoadedText` out, `Unreadable` for what cannot be used
 blocks            sections and blocks of a text: where a chunk may be cut
-builder           an `Extract` assembled block by block; decoding, titles, dates
+builder           an `LoadedText` assembled block by block; decoding, titles, dates
 markdown          Markdown and its YAML front matter
 html              web pages, by trafilatura and lxml
 pdf               PDF text, page by page, by PDFium
@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from rag.errors import Unreadable
-from rag.loaders.builder import Extract
+from rag.loaders.builder import LoadedText
 from rag.loaders.docx_epub import load_docx, load_epub
 from rag.loaders.html import load_html
 from rag.loaders.markdown import load_markdown
@@ -39,11 +39,11 @@ OUTDATED = {  # they are documents as well, so people must be told that they are
 }
 
 
-def _refuse(better: str, data: bytes) -> Extract:
+def _refuse(better: str, data: bytes) -> LoadedText:
     raise Unreadable(f"files of this kind are not read: save it as {better}")
 
 
-LOADERS: Mapping[str, Callable[[bytes], Extract]] = {
+LOADERS: Mapping[str, Callable[[bytes], LoadedText]] = {
     **dict.fromkeys((".md", ".markdown"), load_markdown),
     **dict.fromkeys((".txt", ".text", ".rst"), load_text),
     **dict.fromkeys((".html", ".htm", ".xhtml"), load_html),

@@ -46,7 +46,7 @@ Row = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Extract:
+class LoadedText:
     """What a loader makes of a file. `lost` says what is not in it.
 
     `title`, and `date` on which it was last changed, as 2026-05-31, are empty where the file tells none.
@@ -59,7 +59,7 @@ class Extract:
     date: str = ""
 
 
-class Draft:
+class DocumentBuilder:
     """Collects a document's blocks; `extract` gives what they came to."""
 
     def __init__(self) -> None:
@@ -106,10 +106,10 @@ class Draft:
             header, rows = rows[0], rows[1:]
         self.add("\n".join(table_lines(rows, header)), "table")
 
-    def extract(self, title: str = "") -> Extract:
+    def extract(self, title: str = "") -> LoadedText:
         """Return the document."""
         self._close()
-        return Extract("".join(self._parts), tuple(self._sections), title)
+        return LoadedText("".join(self._parts), tuple(self._sections), title)
 
     @property
     def first_heading(self) -> str:

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 from zipfile import ZipFile
 
 from rag.errors import Unreadable
-from rag.loaders.builder import Draft, Extract, day, decode, normalise, one_line
-from rag.loaders.office_math import in_word
+from rag.loaders.builder import DocumentBuilder, LoadedText, day, decode, normalise, one_line
+from rag.loaders.office_math import word_math_to_text
 from rag.loaders.safe_zip import office_date, open_zip, read_part, repack
 from rag.loaders.xhtml import BLOCKS, SILENT, Element, parse_xml, tag_of, text_of
 
@@ -35,24 +35,24 @@ BREAK = "\0"  # where <br> stood: no text holds this
 CONTAINER, RIGHTS = "META-INF/container.xml", "META-INF/encryption.xml"
 
 
-def load_docx(data: bytes) -> Extract:
+def load_docx(data: bytes) -> LoadedText:
     """Read a Word file: headings by its styles, lists, tables, notes. Raises Unreadable."""
     import mammoth  # takes a moment, and many folders hold no Word file
 
-    clean = repack(data, MAX_WORD_BYTES, change=in_word)
+    clean = repack(data, MAX_WORD_BYTES, change=word_math_to_text)
     no_pictures = mammoth.images.img_element(lambda image: {})
     try:
         html = mammoth.convert_to_html(clean, convert_image=no_pictures, style_map=STYLES).value
     except Exception as error:  # a damaged file may break it anywhere
         raise Unreadable(f"it is no Word file, or damaged ({type(error).__name__}): save it anew as .docx") from error
-    draft = Draft()
+    draft = DocumentBuilder()
     write_html(draft, html)
     return replace(draft.extract(draft.first_heading), date=day(office_date(clean)))
 
 
-def load_epub(data: bytes) -> Extract:
+def load_epub(data: bytes) -> LoadedText:
     """Read an e-book's chapters in their order. A damaged chapter costs itself, not the book. Raises Unreadable."""
-    draft, lost = Draft(), list[str]()
+    draft, lost = DocumentBuilder(), list[str]()
     with open_zip(data, MAX_BOOK_BYTES) as book:
         package = _package(book)
         tree = _parse(decode(read_part(book, package)))
@@ -69,7 +69,7 @@ def load_epub(data: bytes) -> Extract:
     return replace(draft.extract(one_line(title) or draft.first_heading), lost=told, date=_date(tree))
 
 
-def write_html(draft: Draft, html: str) -> None:
+def write_html(draft: DocumentBuilder, html: str) -> None:
     """Write all text of an HTML body into a draft."""
     root = _parse(html if "<body" in html[:5000] or "<html" in html[:5000] else f"<body>{html}</body>")
     items = (each for each in root.iter() if tag_of(each) == "li")
@@ -88,7 +88,7 @@ class _Writer:
     A note follows the block that points to it: at the end of the document it would stand under a heading of others.
     """
 
-    def __init__(self, draft: Draft, notes: dict[str, Element]) -> None:
+    def __init__(self, draft: DocumentBuilder, notes: dict[str, Element]) -> None:
         self._draft, self._notes = draft, notes
         self._line: list[str] = []
         self._pointers: list[Element] = []

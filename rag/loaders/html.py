@@ -14,8 +14,8 @@ from typing import Any
 from lxml import etree
 
 from rag.errors import Unreadable
-from rag.loaders.builder import Extract, day, decode, normalise, one_line
-from rag.loaders.markdown import Lines, _first_heading, _outline, _sections
+from rag.loaders.builder import LoadedText, day, decode, normalise, one_line
+from rag.loaders.markdown import OutlineEntry, _first_heading, _outline, _sections
 
 WHOLE = "//main | //*[@role='main']"
 MAIN = f"//article | {WHOLE}"
@@ -36,7 +36,7 @@ MARKS = ("", "¶", "#", "§")  # links to the heading that they stand behind
 Element = Any  # lxml ships no types
 
 
-def mend(page: Element) -> None:
+def prepare_page(page: Element) -> None:
     """Change a parsed page so that what people wrote in it survives the search for its main text."""
     _level(page)
     for link in list(page.iter("a")):
@@ -156,13 +156,13 @@ META_DATES = ("article:modified_time", "dateModified", "dcterms.modified", "arti
 ESCAPED = re.compile(r"(`+[^`]*`+)|\\([\\`*_{}\[\]()#+\-.!<>~])")
 
 
-def load_html(data: bytes) -> Extract:
+def load_html(data: bytes) -> LoadedText:
     """Read the main text of a page as Markdown, so that headings, lists, code and tables survive."""
     markdown, title, date = _main_text(normalise(decode(data)))
     lines = _outline(markdown)
     text = _unescape(markdown, lines)
     title = _first_heading(lines, level=1) or title or _first_heading(lines)
-    return Extract(text, _sections(text, lines), title, date=date)
+    return LoadedText(text, _sections(text, lines), title, date=date)
 
 
 def _main_text(html: str) -> tuple[str, str, str]:
@@ -186,7 +186,7 @@ def _extract_markdown(html: str) -> tuple[str, str, str]:
     if page is None:
         return "", "", ""
     title = page.findtext(".//title") or ""
-    mend(page)
+    prepare_page(page)
     told = {
         meta.get("property") or meta.get("name") or meta.get("itemprop"): meta.get("content")
         for meta in page.iter("meta")
@@ -197,7 +197,7 @@ def _extract_markdown(html: str) -> tuple[str, str, str]:
     return trafilatura.extract(page, output_format="markdown", include_comments=False) or "", title, date
 
 
-def _unescape(markdown: str, outline: list[Lines]) -> str:
+def _unescape(markdown: str, outline: list[OutlineEntry]) -> str:
     """Undo trafilatura's escapes (snake\\_case) outside code, line by line, so that the outline still holds."""
     rows = markdown.split("\n")
     for lines in outline:

@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from rag.loaders.blocks import Block, Kind, Section
-from rag.loaders.builder import Extract, day, decode, normalise, one_line
+from rag.loaders.builder import LoadedText, day, decode, normalise, one_line
 
 BETWEEN = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 MOST = 20_000  # characters: far beyond what anybody writes there
@@ -63,15 +63,15 @@ KINDS: Mapping[str, Kind] = {
 }  # every other block of Markdown is code, or like it
 
 
-def load_markdown(data: bytes) -> Extract:
+def load_markdown(data: bytes) -> LoadedText:
     """Read Markdown. Front matter is no text; its title counts."""
     title, date, text = take_front_matter(normalise(decode(data)))
     lines = _outline(text)
-    return Extract(text, _sections(text, lines), title or _first_heading(lines), date=date)
+    return LoadedText(text, _sections(text, lines), title or _first_heading(lines), date=date)
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class OutlineEntry:
     """A top-level block of Markdown by its lines, so that it can be found again after an edit inside the lines."""
 
     first: int
@@ -81,7 +81,7 @@ class Lines:
     title: str = ""
 
 
-def _outline(markdown: str) -> list[Lines]:
+def _outline(markdown: str) -> list[OutlineEntry]:
     """Return the top-level blocks in order, each line with text in one of them.
 
     markdown-it knows that a `#` in a code fence is no heading; what it drops (link definitions) is kept as prose.
@@ -95,13 +95,13 @@ def _outline(markdown: str) -> list[Lines]:
             continue
         first, end = token.map
         if first > done:
-            outline.append(Lines(done, first, "prose"))
+            outline.append(OutlineEntry(done, first, "prose"))
         if token.type == "heading_open":
-            outline.append(Lines(first, end, "heading", int(token.tag[1:]), _plain(parser, inline.content)))
+            outline.append(OutlineEntry(first, end, "heading", int(token.tag[1:]), _plain(parser, inline.content)))
         else:
-            outline.append(Lines(first, end, KINDS.get(token.type, "code")))
+            outline.append(OutlineEntry(first, end, KINDS.get(token.type, "code")))
         done = end
-    return [*outline, Lines(done, markdown.count("\n") + 1, "prose")]
+    return [*outline, OutlineEntry(done, markdown.count("\n") + 1, "prose")]
 
 
 def _plain(parser: MarkdownIt, inline: str) -> str:
@@ -110,12 +110,12 @@ def _plain(parser: MarkdownIt, inline: str) -> str:
     return one_line("".join(child.content or " " * (child.type == "softbreak") for child in children))
 
 
-def _sections(text: str, outline: list[Lines]) -> tuple[Section, ...]:
+def _sections(text: str, outline: list[OutlineEntry]) -> tuple[Section, ...]:
     """Return one section per heading with its path; a heading with nothing under it joins the next section."""
     starts = _line_starts(text)
     sections: list[Section] = []
     blocks: list[Block] = []
-    path: list[Lines] = []
+    path: list[OutlineEntry] = []
     heading = ""
     for lines in outline:
         if lines.kind == "heading":
@@ -135,6 +135,6 @@ def _line_starts(text: str) -> list[int]:
     return [0, *(match.end() for match in re.finditer("\n", text)), len(text)]
 
 
-def _first_heading(outline: list[Lines], level: int | None = None) -> str:
+def _first_heading(outline: list[OutlineEntry], level: int | None = None) -> str:
     headings = (lines.title for lines in outline if lines.kind == "heading" and level in (None, lines.level))
     return next(filter(None, headings), "")

@@ -23,12 +23,12 @@ MARKS = {b"den": b"/", b"sup": b"^", b"sub": b"_", b"rad": "√".encode()}
 COMPATIBILITY = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 
 
-def in_word(xml: bytes) -> bytes:
+def word_math_to_text(xml: bytes) -> bytes:
     """Return a part of a Word file with its formulas as text."""
     return _as_runs(xml, WORD)
 
 
-def in_slides(xml: bytes) -> bytes:
+def slide_math_to_text(xml: bytes) -> bytes:
     """Return a part of a PowerPoint file with its formulas as text, and of alternatives what today's programs show."""
     return _as_runs(_chosen(xml) if b"AlternateContent" in xml else xml, SLIDE)
 

@@ -11,7 +11,7 @@ from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 
 from rag.errors import Unreadable
 from rag.loaders.blocks import Section, paragraphs
-from rag.loaders.builder import Extract, day, good_title, normalise
+from rag.loaders.builder import LoadedText, day, good_title, normalise
 
 PDF_PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: it cannot be opened without one
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _pdfium = threading.Lock()  # PDFium is not thread-safe, and the chat reads uploads in threads
 
 
-def load_pdf(data: bytes) -> Extract:
+def load_pdf(data: bytes) -> LoadedText:
     """Read a PDF's text, one section per page: a chunk has one page, and that is the page it is on."""
     pages, title, date = _read_pages(data)
     if not any(page.strip() for page, _ in pages):
@@ -34,7 +34,7 @@ def load_pdf(data: bytes) -> Extract:
     for number, (page, _) in enumerate(pages, 1):
         sections.append(Section(paragraphs(page, len(text), len(page)), page=number))
         text += page + "\n\n"
-    return Extract(text, tuple(sections), title, _lost([kind for _, kind in pages]), date)
+    return LoadedText(text, tuple(sections), title, _lost([kind for _, kind in pages]), date)
 
 
 def _read_pages(data: bytes) -> tuple[list[tuple[str, str]], str, str]:

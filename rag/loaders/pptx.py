@@ -7,20 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 from rag.errors import Unreadable
-from rag.loaders.builder import Draft, Extract, day, good_title, line_of, one_line
-from rag.loaders.office_math import in_slides
+from rag.loaders.builder import DocumentBuilder, LoadedText, day, good_title, line_of, one_line
+from rag.loaders.office_math import slide_math_to_text
 from rag.loaders.safe_zip import office_date, repack
 
 MAX_BYTES = 100_000_000  # of XML; a slide has 10,000
 Shape = Any  # python-pptx tells a shape's kind by questions, not by types
 
 
-def load_pptx(data: bytes) -> Extract:
+def load_pptx(data: bytes) -> LoadedText:
     """Read a PowerPoint file. Raises Unreadable."""
     from pptx import Presentation  # takes a moment, and many folders hold no slides
 
-    clean = repack(data, MAX_BYTES, change=in_slides)
-    draft = Draft()
+    clean = repack(data, MAX_BYTES, change=slide_math_to_text)
+    draft = DocumentBuilder()
     try:
         presentation = Presentation(clean)
         for number, slide in enumerate(presentation.slides, 1):
@@ -33,7 +33,7 @@ def load_pptx(data: bytes) -> Extract:
     return replace(draft.extract(title), date=day(office_date(clean)))
 
 
-def _write_slide(draft: Draft, number: int, slide: Any) -> None:  # noqa: ANN401
+def _write_slide(draft: DocumentBuilder, number: int, slide: Any) -> None:  # noqa: ANN401
     title, name = slide.shapes.title, _title(slide)
     draft.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
     for shape in _shapes(slide.shapes):
@@ -66,7 +66,7 @@ def _shapes(shapes: Any) -> Iterator[Shape]:  # noqa: ANN401
             yield shape
 
 
-def _write_text(draft: Draft, paragraphs: Any) -> None:  # noqa: ANN401
+def _write_text(draft: DocumentBuilder, paragraphs: Any) -> None:  # noqa: ANN401
     """Write a box: several paragraphs on a slide are a list, whatever they look like."""
     lines = [(paragraph.level, " ".join(paragraph.text.split())) for paragraph in paragraphs]
     lines = [(level, text) for level, text in lines if text]

@@ -17,8 +17,8 @@ from typing import Any
 
 from rag.errors import Unreadable
 from rag.loaders.builder import (
-    Draft,
-    Extract,
+    DocumentBuilder,
+    LoadedText,
     Row,
     day,
     decode,
@@ -44,7 +44,7 @@ LOOKED_AT = 20  # rows that show how a file is delimited
 warnings.filterwarnings("ignore", module="openpyxl")  # it tells of styles and checks that it does not know
 
 
-def load_xlsx(data: bytes) -> Extract:
+def load_xlsx(data: bytes) -> LoadedText:
     """Read a workbook: what its cells show, formulas by the values stored with them. Raises Unreadable."""
     from openpyxl import load_workbook  # takes a moment, and many folders hold no workbook
 
@@ -56,7 +56,7 @@ def load_xlsx(data: bytes) -> Extract:
         return xml
 
     clean = repack(data, MAX_BYTES, change=count)
-    draft, budget = Draft(), _Budget()
+    draft, budget = DocumentBuilder(), _Budget()
     try:
         book = load_workbook(clean, read_only=True, data_only=True, keep_links=False)
         for sheet in book.worksheets:
@@ -75,10 +75,10 @@ def load_xlsx(data: bytes) -> Extract:
     return replace(draft.extract(good_title(book.properties.title or "")), date=day(office_date(clean)), lost=told)
 
 
-def load_csv(data: bytes) -> Extract:
+def load_csv(data: bytes) -> LoadedText:
     """Read a file of separated values, whichever of the usual marks separates them. Raises Unreadable."""
     text = normalise(decode(data))
-    draft, budget = Draft(), _Budget()
+    draft, budget = DocumentBuilder(), _Budget()
     try:
         _write(draft, map(budget.pay, csv.reader(StringIO(text), delimiter=_delimiter(text))))
     except csv.Error as error:
@@ -99,7 +99,7 @@ class _Budget:
         return row
 
 
-def _write(draft: Draft, rows: Iterable[Row]) -> None:
+def _write(draft: DocumentBuilder, rows: Iterable[Row]) -> None:
     """Write the tables of a sheet, which blank rows set apart. One that names no columns goes on with those before."""
     header: Row | None = None
     for region in _regions(rows):

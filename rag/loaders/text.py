@@ -9,7 +9,7 @@ import re
 
 from rag.errors import Unreadable
 from rag.loaders.blocks import PARAGRAPH, Block, Section, paragraphs, split
-from rag.loaders.builder import Extract, decode, normalise
+from rag.loaders.builder import LoadedText, decode, normalise
 
 SUFFIXES = re.findall(
     r"\S+",
@@ -19,16 +19,16 @@ SUFFIXES = re.findall(
 MINIFIED = 500  # characters a line has on average; people write 30 to 40
 
 
-def load_code(data: bytes) -> Extract:
+def load_code(data: bytes) -> LoadedText:
     """Read source code as it stands. Raises Unreadable for what a program made of it."""
     text = normalise(decode(data))
     if len(text) > MINIFIED * (text.count("\n") + 1):
         raise Unreadable(f"it is no code for people: its lines have more than {MINIFIED} characters on average")
     blocks = tuple(Block(start, end, "code") for start, end in split(text, 0, len(text), PARAGRAPH))
-    return Extract(text, (Section(blocks),))
+    return LoadedText(text, (Section(blocks),))
 
 
-def load_text(data: bytes) -> Extract:
+def load_text(data: bytes) -> LoadedText:
     """Read plain text: paragraphs, no headings."""
     text = normalise(decode(data))
-    return Extract(text, (Section(paragraphs(text, 0, len(text))),))
+    return LoadedText(text, (Section(paragraphs(text, 0, len(text))),))

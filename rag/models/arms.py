@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """One arm as it serves: what people read as its model, the embedder, and the table made with that embedder.
 
     Where no hit's cosine reaches `abstain_below`, the answer is that it does not know; None: no cosine decides that.
@@ -54,12 +54,12 @@ class Arms:
         self._registry = Registry(settings.models)
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
-        self._served: dict[Arm, Served] = {}
+        self._served: dict[Arm, ServedModel] = {}
         self._awaited = ""  # the table that a champion lacks, until `rag index` has made it
         self.trouble = ""  # why the champion that the registry names does not serve, for the user to read
         self._load(fail=True)
 
-    def current(self, arm: Arm) -> Served:
+    def current(self, arm: Arm) -> ServedModel:
         """Return what serves this arm. A question keeps it until its end, whatever is promoted meanwhile."""
         return self._served[arm]
 
@@ -79,7 +79,7 @@ class Arms:
         stamp, self._awaited = self._registry.stamp(), ""
         try:
             precision = arm_precision(self._settings, self.corpus.folders_id)
-            served: dict[Arm, Served] = {}
+            served: dict[Arm, ServedModel] = {}
             for arm, (model, reference) in arm_models(self._settings, self.corpus.folders_id).items():
                 loaded = [each.embedder for each in (*self._served.values(), *served.values())]
                 served[arm] = self._serve(arm, model, reference, precision, loaded)
@@ -98,7 +98,7 @@ class Arms:
             return False
         return len(self._store.chunk_ids(self._awaited)) >= self._store.count_chunks(self.corpus.id)
 
-    def _serve(self, arm: Arm, model: str, reference: str, precision: Precision, loaded: list[Embedder]) -> Served:
+    def _serve(self, arm: Arm, model: str, reference: str, precision: Precision, loaded: list[Embedder]) -> ServedModel:
         """Return an arm's Served; a model that is loaded already is not loaded twice."""
         same = (each for each in loaded if each.reference == reference and each.precision in (precision, None))
         embedder = next(same, None) or load_embedder(reference, self._settings, precision)
@@ -109,4 +109,4 @@ class Arms:
         if self._settings.explore or self._settings.search == "hybrid":
             self._store.index_words(table)  # a table of an earlier release has none; 10,000 chunks take 0.2 s
         below = self._registry.abstain_below(self.corpus.id, embedder.query_fingerprint)
-        return Served(arm, model, embedder, table, below)
+        return ServedModel(arm, model, embedder, table, below)

@@ -32,7 +32,7 @@ def fuse(lists: Iterable[tuple[float, Sequence[Hit]]]) -> dict[str, float]:
     return {chunk_id: scores[chunk_id] for chunk_id in best}
 
 
-def spread(relevance: Sequence[float], vectors: Vectors, n: int, trade: float) -> list[int]:
+def mmr(relevance: Sequence[float], vectors: Vectors, n: int, trade: float) -> list[int]:
     """Return the rows of the n to show, by maximal marginal relevance (Carbonell and Goldstein 1998).
 
     Each place goes to the row of the greatest trade * relevance - (1 - trade) * likeness to the nearest row chosen

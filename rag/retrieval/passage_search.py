@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rag.models.arms import Served
+from rag.models.arms import ServedModel
 from rag.records import Chunk, Hit
 from rag.retrieval.fusion import fuse
 from rag.store.store import Store
@@ -19,7 +19,7 @@ DEPTH = 50  # of each list; a question shows 5, and a chunk that stands lower ev
 SHOWN = 20  # more than anybody reads
 
 
-def seek(store: Store, arms: Iterable[Served], query: str, n: int = SHOWN) -> list[Chunk]:
+def search_passages(store: Store, arms: Iterable[ServedModel], query: str, n: int = SHOWN) -> list[Chunk]:
     """Return at most n chunks for what a person typed, best first: words and every arm's embeddings, fused.
 
     Makes the index of words where it is missing or behind. Raises StoreFailed, or BadModel from a remote embedder.
@@ -32,10 +32,10 @@ def seek(store: Store, arms: Iterable[Served], query: str, n: int = SHOWN) -> li
         if not lexical:  # the words of every arm's table are the same
             store.index_words(table)
             lexical = store.search_text(table, query, vector, DEPTH)
-    return fuse_voices([dense, [lexical]], n)
+    return fuse_retrievers([dense, [lexical]], n)
 
 
-def fuse_voices(voices: Sequence[Sequence[Sequence[Hit]]], n: int) -> list[Chunk]:
+def fuse_retrievers(voices: Sequence[Sequence[Sequence[Hit]]], n: int) -> list[Chunk]:
     """Return the n best chunks by reciprocal rank fusion, ties by id.
 
     Each voice says as much as any other; the lists of one voice share what it says.

@@ -1,6 +1,6 @@
-"""A query and an arm -> ranked hits, and what serves each arm now.
+"""Search: query x arm -> ranked hits.
 
-The ideas a reader would miss: a question takes its arm's `Served` once, at its start; a promotion swaps the next one's.
+Why: a question takes its arm's `ServedModel` once, at its start; a promotion swaps the model of the next question.
 And the last places may go to chunks that the words found and the embeddings did not, in both arms alike: a rating can
 only teach what was shown, so a model that alone decides what is shown never hears of what it misses. That holds for
 every way of ranking: what words rank first is among the hits, and train.dataset.credit builds on it.
@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from rag.models.arms import Served
+from rag.models.arms import ServedModel
 from rag.records import Hit
-from rag.retrieval.fusion import fuse, spread
+from rag.retrieval.fusion import fuse, mmr
 from rag.retrieval.rerank import RERANKED, Reranker, load_reranker
 from rag.settings import Search, Settings
-from rag.store.filters import EVERYWHERE, Only
+from rag.store.filters import EVERYWHERE, DocumentFilter
 from rag.store.store import Store
 
 DEPTH = 50  # candidates of each ranking where they are fused, reranked or spread
@@ -24,7 +24,7 @@ Best = list[tuple[Hit, float]]  # best first, each with what its order goes by: 
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class SearchOptions:
     """How passages are found, in both arms alike: k hits, `explore` of them open to words, and what orders the rest.
 
     `mmr` is how much relevance counts against saying something new; 1: it alone.
@@ -63,13 +63,15 @@ class Way:
         return ", ".join(parts)
 
 
-def build_way(settings: Settings) -> Way:
+def build_options(settings: Settings) -> SearchOptions:
     """Return how the settings say that passages are found; loads the cross-encoder, if one is set. Raises BadModel."""
     reranker = load_reranker(settings.rerank, settings) if settings.rerank else None
-    return Way(settings.k, settings.explore, settings.search, settings.mmr, reranker)
+    return SearchOptions(settings.k, settings.explore, settings.search, settings.mmr, reranker)
 
 
-def retrieve(store: Store, served: Served, query: str, way: Way, only: Only = EVERYWHERE) -> list[Hit]:
+def retrieve(
+    store: Store, served: ServedModel, query: str, way: SearchOptions, only: DocumentFilter = EVERYWHERE
+) -> list[Hit]:
     """Return the k best chunks for the query by this arm's embeddings and what else the way says, among `only` these.
 
     Whatever the order goes by, a hit's score is the cosine.
@@ -84,7 +86,7 @@ def retrieve(store: Store, served: Served, query: str, way: Way, only: Only = EV
         best = rerank(way.reranker, query, best[: max(way.k, RERANKED)])
     if way.mmr < 1 and best:
         vectors = store.vectors(served.table, [hit.chunk.id for hit, _ in best])
-        best = [best[row] for row in spread([worth for _, worth in best], vectors, way.k, way.mmr)]
+        best = [best[row] for row in mmr([worth for _, worth in best], vectors, way.k, way.mmr)]
     return with_explore([hit for hit, _ in best], lexical, way.k, way.explore)
 
 

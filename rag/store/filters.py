@@ -25,7 +25,7 @@ PLAIN = "put a blank behind the colon, to search for these words"
 
 
 @dataclass(frozen=True, slots=True)
-class Only:
+class DocumentFilter:
     """Which documents are searched: in one of these folders, of one of these types, and of these dates; empty: any.
 
     All lower case, dates as in Document: from `since` on, and up to the day before `before`.
@@ -66,7 +66,7 @@ class Only:
         return inside and of_type and self.since <= changed and not (self.before and not "" < changed < self.before)
 
 
-EVERYWHERE = Only()
+EVERYWHERE = DocumentFilter()
 
 
 def spellings(names: Iterable[str]) -> list[str]:
@@ -78,7 +78,7 @@ def spellings(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(chain.from_iterable(both)))
 
 
-def split_filter(text: str) -> tuple[str, Only]:
+def split_filter(text: str) -> tuple[str, DocumentFilter]:
     """Return a question without the filters at its beginning and its end, and what they say. Raises BadQuery.
 
     Several folders or types are alternatives, of several dates all hold. In the middle of a question nothing is a
@@ -96,10 +96,10 @@ def split_filter(text: str) -> tuple[str, Only]:
     values = {kind: tuple(dict.fromkeys(v for k, v in found if k == kind and v)) for kind in ("in", "type")}
     dates = {kind: [_day(kind, v) for k, v in found if k == kind and v] for kind in ("since", "before")}
     since, before = max(dates["since"], default=""), min(dates["before"], default="")
-    return text.strip(), Only(values["in"], values["type"], since, before)
+    return text.strip(), DocumentFilter(values["in"], values["type"], since, before)
 
 
-def why_nothing(only: Only, dates: Mapping[str, str]) -> str:
+def explain_empty(only: DocumentFilter, dates: Mapping[str, str]) -> str:
     """Return why a filter leaves no document to search, with what there is instead; nothing where it leaves some.
 
     `dates` has each document's date by its source.
@@ -109,17 +109,17 @@ def why_nothing(only: Only, dates: Mapping[str, str]) -> str:
         return ""
     hint = f"Or {PLAIN}."
     for folder in only.folders:
-        if not any(Only(folders=(folder,)).allows(source) for source in sources):
+        if not any(DocumentFilter(folders=(folder,)).allows(source) for source in sources):
             known = {source.rpartition("/")[0] for source in sources} - {""}
             return f"No document is in {folder!r}: the folders are {_some(known)}. {hint}"
     for kind in only.types:
-        if not any(Only(types=(kind,)).allows(source) for source in sources):
+        if not any(DocumentFilter(types=(kind,)).allows(source) for source in sources):
             known = {source.rpartition(".")[2].lower() for source in sources if "." in source.rpartition("/")[2]}
             return f"No document is of type {kind!r}: the types are {_some(known)}. {hint}"
     return f"{only.told().replace('Only documents', 'No document is', 1).rstrip('.')}. {_spread(dates, only)}{hint}"
 
 
-def _spread(dates: Mapping[str, str], only: Only) -> str:
+def _spread(dates: Mapping[str, str], only: DocumentFilter) -> str:
     """Return from when the documents are, where a date was asked for."""
     known = sorted(filter(None, dates.values()))
     if not (only.since or only.before):

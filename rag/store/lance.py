@@ -30,7 +30,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Rows:
+class LanceTables:
     """The tables of one folder, by name. What their rows mean is said by `rag.store.Store`, which stands on it."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from rag.errors import StoreFailed
 from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, SyntheticPair, content_id
 from rag.store import schema as tables
-from rag.store import text_index as words
-from rag.store import vector_index as nearest
-from rag.store.filters import EVERYWHERE, Only
-from rag.store.lance import IN_LIST, Rows, guard
-from rag.store.table_diff import HELD, WANTED, Gap, gap
+from rag.store import text_index, vector_index
+from rag.store.filters import EVERYWHERE, DocumentFilter
+from rag.store.lance import IN_LIST, LanceTables, guard
+from rag.store.table_diff import HELD, WANTED, TableDiff, diff_table
 from rag.store.text_index import where
-from rag.store.vector_index import Nearest
+from rag.store.vector_index import VectorIndexInfo
 
 READ_DOCUMENTS = 64  # whose texts are held at once
 WRITE_ROWS = 2_000  # rows per upsert: bounds memory, and an interrupted indexing keeps what is done
@@ -40,7 +39,7 @@ def open_store(folder: Path) -> Store:
     return Store(folder)
 
 
-class Store(Rows):
+class Store(LanceTables):
     """Every table of one home folder. Methods may be called from any thread."""
 
     # --- documents -------------------------------------------------------------------------------------------------
@@ -107,7 +106,7 @@ class Store(Rows):
         found = self._arrow(table, columns=["id"])
         return set() if found is None else set(found["id"].to_pylist())
 
-    def gap(self, corpus: str, table: str) -> Gap:
+    def diff_table(self, corpus: str, table: str) -> TableDiff:
         """Return what a table lacks of its corpus, or has too much; reads no text and no vector."""
         held = self._arrow(table, columns=list(HELD))  # first: a document that comes in now is missing, not too much
         nameless = self._nameless(corpus)
@@ -117,7 +116,7 @@ class Store(Rows):
             documents = tables.with_documents(documents, [tables.document_row(corpus, each, "") for each in some])
         if self._names_chunks():
             documents = tables.with_rows(documents, self._arrow(tables.DOCUMENTS, _of(corpus, "IS NOT"), list(WANTED)))
-        return gap(documents, tables.no_chunks(HELD) if held is None else held)
+        return diff_table(documents, tables.no_chunks(HELD) if held is None else held)
 
     def versions(self, table: str) -> tuple[int, int]:
         """Return what changes when documents, or this table, are written; takes a millisecond."""
@@ -161,14 +160,14 @@ class Store(Rows):
         known = {row["id"]: row["vector"] for row in rows}
         return np.array([known[chunk_id] for chunk_id in ids], dtype=np.float32)
 
-    def search(self, table: str, vector: Vectors, k: int, only: Only = EVERYWHERE) -> list[Hit]:
+    def search(self, table: str, vector: Vectors, k: int, only: DocumentFilter = EVERYWHERE) -> list[Hit]:
         """Return the k chunks nearest to a unit vector by cosine, best first, ties by id: as `nearest` says."""
         columns = [*tables.CHUNK_COLUMNS, "_distance"]
 
         def query() -> list[tables.Row]:
             opened = self._open(table)
             found = opened.search(vector).distance_type("cosine").select(columns).limit(k)
-            narrowed = nearest.narrowed(found, nearest.known(opened), filtered=bool(only))
+            narrowed = vector_index.with_index(found, vector_index.read_info(opened), filtered=bool(only))
             return list(where(narrowed, only).to_list())
 
         rows = sorted(guard(self.folder, query), key=lambda row: (row["_distance"], row["id"]))
@@ -179,7 +178,7 @@ class Store(Rows):
 
         def query() -> list[tables.Row]:
             found = self._open(table).search(vectors).distance_type("cosine").select(["id", "_distance"]).limit(k)
-            return list(nearest.narrowed(found, None).to_list())
+            return list(vector_index.with_index(found, None).to_list())
 
         found: list[list[str]] = [[] for _ in vectors]
         rows = guard(self.folder, query) if len(vectors) else []
@@ -187,36 +186,38 @@ class Store(Rows):
             found[row.get("query_index", 0)].append(row["id"])
         return found
 
-    def nearest(self, table: str) -> Nearest | None:
+    def nearest(self, table: str) -> VectorIndexInfo | None:
         """Return by which index `search` finds, None where it compares with all."""
-        return guard(self.folder, lambda: nearest.known(self._open(table)))
+        return guard(self.folder, lambda: vector_index.read_info(self._open(table)))
 
     def nearest_is_due(self, table: str) -> bool:
         """Return whether a table has become too large for how it is searched; takes a millisecond."""
-        return guard(self.folder, lambda: nearest.is_due(self._open(table)))
+        return guard(self.folder, lambda: vector_index.is_due(self._open(table)))
 
     def nearest_sample(self, table: str) -> list[str]:
         """Return queries to measure an index with, from the table's own texts."""
-        return guard(self.folder, lambda: nearest.sample(self._open(table)))
+        return guard(self.folder, lambda: vector_index.sample_queries(self._open(table)))
 
-    def index_nearest(self, table: str, queries: Vectors) -> Nearest | None:
+    def index_nearest(self, table: str, queries: Vectors) -> VectorIndexInfo | None:
         """Give a table the index that its size calls for, measured with these queries; return what serves now.
 
         Runs in the caller's thread, for minutes perhaps: searches and writes go on meanwhile.
         """
-        return guard(self.folder, lambda: nearest.level(self._open(table), queries))
+        return guard(self.folder, lambda: vector_index.build_if_due(self._open(table), queries))
 
     def index_words(self, table: str) -> None:
         """Make the index that `search_text` reads, unless nothing was written since it was made."""
-        self._write(table, lambda: words.index_words(self._open(table)))
+        self._write(table, lambda: text_index.build_text_index(self._open(table)))
 
-    def search_text(self, table: str, query: str, vector: Vectors, n: int, only: Only = EVERYWHERE) -> list[Hit]:
+    def search_text(
+        self, table: str, query: str, vector: Vectors, n: int, only: DocumentFilter = EVERYWHERE
+    ) -> list[Hit]:
         """Return at most n chunks that share words with the query, best first by BM25; needs `index_words`.
 
         `vector` is the query's: each hit's score is the cosine, as in `search`.
         """
         columns = [*tables.CHUNK_COLUMNS, "vector"]
-        rows = guard(self.folder, lambda: words.find_words(self._open(table), query, columns, n, only))
+        rows = guard(self.folder, lambda: text_index.search_bm25(self._open(table), query, columns, n, only))
         scores = [float(np.asarray(row["vector"], dtype=np.float32) @ vector) for row in rows]
         return [
             Hit(tables.read_chunk(row), rank, score, "explore")

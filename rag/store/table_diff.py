@@ -21,7 +21,7 @@ HELD = ("id", *OF_DOCUMENT, *PLACE)  # columns of a chunk
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class TableDiff:
     """The ids of chunks whose vectors a table lacks, that lie elsewhere now, and that are no chunk any more.
 
     `sources` are the documents of the first two, each with the characters of its text, blanks at its end left out;
@@ -49,14 +49,14 @@ class Gap:
         return " and ".join(words for words, ids in parts.items() if ids)
 
 
-def gap(documents: pa.Table, chunks: pa.Table) -> Gap:
+def diff_table(documents: pa.Table, chunks: pa.Table) -> TableDiff:
     """Return how a table of chunks (columns HELD) differs from what the documents (columns WANTED) are cut into."""
     wanted, held = _wanted(documents), chunks.select(HELD)
     both = wanted.join(held, keys="id", join_type="full outer", right_suffix=" held", coalesce_keys=False)
     is_absent, is_extra = pc.is_null(both["id held"]), pc.is_null(both["id"])
     lacks = pc.and_not(pc.or_(is_absent, _differs(both, READ)), is_extra)
     moved = pc.and_not(_differs(both, (*OF_DOCUMENT, *PLACE)), pc.or_(lacks, is_extra))
-    return Gap(
+    return TableDiff(
         _ids(both["id"].filter(lacks)),
         _ids(both["id"].filter(moved)),
         _ids(both["id held"].filter(is_extra)),

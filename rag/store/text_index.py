@@ -12,8 +12,8 @@ from typing import Any
 from lancedb import lit
 from lancedb.index import FTS
 
-from rag.store import index_metadata as beside
-from rag.store.filters import EVERYWHERE, Only, spellings
+from rag.store import index_metadata
+from rag.store.filters import EVERYWHERE, DocumentFilter, spellings
 
 COLUMN = "text"
 PATH = "concat('/', lower(source), '/')"  # so that a part of it is one between two strokes
@@ -25,12 +25,12 @@ TIES = 32  # rows beyond those asked for: of equally good ones the least id come
 TRIES = 10  # to make an index while others make it, too: who loses has seen another's made, and looks again
 
 
-def index_words(table: Any) -> None:  # noqa: ANN401  # lancedb ships no types
+def build_text_index(table: Any) -> None:  # noqa: ANN401  # lancedb ships no types
     """Make a table's index of words, unless no row was written since it was made. Others may read meanwhile."""
     for left in reversed(range(TRIES)):
-        if is_level(table):
+        if is_up_to_date(table):
             return
-        content = beside.content(table)
+        content = index_metadata.content(table)
         try:
             table.create_index(COLUMN, config=INDEX, replace=True)
         except RuntimeError as error:
@@ -38,10 +38,10 @@ def index_words(table: Any) -> None:  # noqa: ANN401  # lancedb ships no types
                 raise
             continue
         if made := _index(table):
-            beside.write(table, FACTS, {"uuid": str(made.index_uuid), "content": content})
+            index_metadata.write(table, FACTS, {"uuid": str(made.index_uuid), "content": content})
 
 
-def is_level(table: Any) -> bool:  # noqa: ANN401
+def is_up_to_date(table: Any) -> bool:  # noqa: ANN401
     """Return whether the index of words is one that was made here, from the rows that the table has now.
 
     One that LanceDB has folded rows into, as it does when it compacts, has another uuid.
@@ -49,20 +49,20 @@ def is_level(table: Any) -> bool:  # noqa: ANN401
     index = _index(table)
     if index is None or index.num_unindexed_rows:  # of two that are made at once, the one kept may lack rows
         return False
-    made = {"uuid": str(index.index_uuid), "content": beside.content(table)}
-    return beside.read(table, FACTS) == made
+    made = {"uuid": str(index.index_uuid), "content": index_metadata.content(table)}
+    return index_metadata.read(table, FACTS) == made
 
 
 def _index(table: Any) -> Any:  # noqa: ANN401
     return next((index for index in table.list_indices() if index.columns == [COLUMN]), None)
 
 
-def find_words(
+def search_bm25(
     table: Any,  # noqa: ANN401
     query: str,
     columns: list[str],
     n: int,
-    only: Only = EVERYWHERE,
+    only: DocumentFilter = EVERYWHERE,
 ) -> list[dict[str, Any]]:
     """Return at most n rows that share a word with the query, best first. Nothing in a query is an operator.
 
@@ -73,8 +73,8 @@ def find_words(
     return sorted(where(found, only).to_list(), key=lambda row: (-row["_score"], row["id"]))[:n]
 
 
-def where(search: Any, only: Only) -> Any:  # noqa: ANN401
-    """Return a search that looks at the rows of these documents only, before it ranks: as `Only.allows` has it."""
+def where(search: Any, only: DocumentFilter) -> Any:  # noqa: ANN401
+    """Return a search restricted to the documents of a filter, before it ranks: as `DocumentFilter.allows` has it."""
     inside = [f"strpos({PATH}, {lit(f'/{each}/').to_sql()}) > 0" for each in spellings(only.folders)]
     kinds = [f"ends_with({PATH}, {lit(f'.{kind}/').to_sql()})" for kind in only.types]
     conditions = [f"({' OR '.join(each)})" for each in (inside, kinds) if each]

@@ -22,7 +22,7 @@ import numpy as np
 from lancedb.index import HnswSq, IvfFlat
 from numpy.typing import NDArray
 
-from rag.store import index_metadata as beside
+from rag.store import index_metadata
 
 FACTS = "nearest"
 COLUMN = "vector"
@@ -48,7 +48,7 @@ Kind = Literal["exact", "IVF_FLAT", "HNSW_SQ"]
 
 
 @dataclass(frozen=True, slots=True)
-class Nearest:
+class VectorIndexInfo:
     """How a table is searched. `recall` was measured with `queries` at `rows` rows; `uuid` names the index.
 
     kind "exact" is a table whose index was not good enough: `recall` says how good it was.
@@ -69,16 +69,16 @@ class Nearest:
         return f"{self.kind} on {self.rows:,} chunks, recall@{K} {self.recall:.3f} on {self.queries} queries"
 
 
-def known(table: Any) -> Nearest | None:  # noqa: ANN401  # lancedb ships no types
+def read_info(table: Any) -> VectorIndexInfo | None:  # noqa: ANN401  # lancedb ships no types
     """Return how a table is searched, None where it is exactly."""
-    facts = beside.read(table, FACTS)
+    facts = index_metadata.read(table, FACTS)
     try:
-        return Nearest(**facts) if facts else None
+        return VectorIndexInfo(**facts) if facts else None
     except TypeError:  # written by another version
         return None
 
 
-def narrowed(search: Any, nearest: Nearest | None, *, filtered: bool = False) -> Any:  # noqa: ANN401
+def with_index(search: Any, nearest: VectorIndexInfo | None, *, filtered: bool = False) -> Any:  # noqa: ANN401
     """Return a vector search that asks the index as it was measured, or all rows.
 
     One with a filter is always exact: of the nearest among 1% of the rows an index found 39 to 82%.
@@ -90,15 +90,15 @@ def narrowed(search: Any, nearest: Nearest | None, *, filtered: bool = False) ->
 
 
 def is_due(table: Any) -> bool:  # noqa: ANN401
-    """Return whether `level` would have something to do."""
+    """Return whether `build_if_due` would have something to do."""
     rows = table.count_rows()
-    nearest = known(table)
+    nearest = read_info(table)
     if nearest and rows < GROWN * nearest.rows:
         return nearest.kind != "exact" and (nearest.uuid != _uuid(table) or _outside(table) > FRESH)
     return bool(rows > EXACT_UP_TO)
 
 
-def sample(table: Any) -> list[str]:  # noqa: ANN401
+def sample_queries(table: Any) -> list[str]:  # noqa: ANN401
     """Return queries to measure with: a few words in a row, cut out of chunks all over the table."""
     draw, rows = random.Random(0), table.count_rows()
     chosen = sorted(draw.sample(range(rows), min(rows, SAMPLE)))
@@ -106,14 +106,14 @@ def sample(table: Any) -> list[str]:  # noqa: ANN401
     return [piece for text in texts if (piece := _piece(text, draw))]
 
 
-def level(table: Any, queries: Vectors) -> Nearest | None:  # noqa: ANN401
+def build_if_due(table: Any, queries: Vectors) -> VectorIndexInfo | None:  # noqa: ANN401
     """Give a table the index it is due, or fold its new rows into the one it has; return what serves now.
 
-    Takes seconds to minutes, while others search and write. `queries` are those of `sample`, embedded.
+    Takes seconds to minutes, while others search and write. `queries` are those of `sample_queries`, embedded.
     """
     if not is_due(table):
-        return known(table)
-    before, rows = known(table), table.count_rows()
+        return read_info(table)
+    before, rows = read_info(table), table.count_rows()
     if before and rows < GROWN * before.rows:
         table.optimize(cleanup_older_than=KEEP)
         found = _first_enough(table, queries, _settings(before.kind, before.rows))
@@ -122,18 +122,18 @@ def level(table: Any, queries: Vectors) -> Nearest | None:  # noqa: ANN401
     return _made(table, queries, rows)
 
 
-def _made(table: Any, queries: Vectors, rows: int) -> Nearest:  # noqa: ANN401
+def _made(table: Any, queries: Vectors, rows: int) -> VectorIndexInfo:  # noqa: ANN401
     """Make the first index that finds enough, partitions before graphs; where none does, keep none."""
-    best: Nearest | None = None
+    best: VectorIndexInfo | None = None
     for kind in ("IVF_FLAT", "HNSW_SQ"):
-        beside.forget(table, FACTS)  # until it is measured, search is exact
+        index_metadata.forget(table, FACTS)  # until it is measured, search is exact
         _create(table, _config(kind, rows))
         found = _first_enough(table, queries, _settings(kind, rows))
         if found and found.recall >= ENOUGH:
             return _kept(table, found)
         best = max(filter(None, (best, found)), key=lambda each: each.recall, default=None)
     table.drop_index(NAME)
-    return _kept(table, Nearest("exact", "", rows, best.recall if best else 0.0, len(queries)))
+    return _kept(table, VectorIndexInfo("exact", "", rows, best.recall if best else 0.0, len(queries)))
 
 
 def _partitions(rows: int) -> int:
@@ -146,17 +146,17 @@ def _config(kind: str, rows: int) -> Any:  # noqa: ANN401
     return HnswSq(distance_type="cosine", num_partitions=1)
 
 
-def _settings(kind: str, rows: int) -> Iterator[Nearest]:
+def _settings(kind: str, rows: int) -> Iterator[VectorIndexInfo]:
     """Yield what may be asked of an index of this kind, the least first."""
     if kind == "IVF_FLAT":
         for probes in PROBES:
             if probes < _partitions(rows) and probes * rows <= MOST_ROWS * _partitions(rows):
-                yield Nearest("IVF_FLAT", "", rows, 0.0, 0, probes=probes)
+                yield VectorIndexInfo("IVF_FLAT", "", rows, 0.0, 0, probes=probes)
     else:
-        yield from (Nearest("HNSW_SQ", "", rows, 0.0, 0, ef=ef) for ef in EFS)
+        yield from (VectorIndexInfo("HNSW_SQ", "", rows, 0.0, 0, ef=ef) for ef in EFS)
 
 
-def _first_enough(table: Any, queries: Vectors, settings: Iterator[Nearest]) -> Nearest | None:  # noqa: ANN401
+def _first_enough(table: Any, queries: Vectors, settings: Iterator[VectorIndexInfo]) -> VectorIndexInfo | None:  # noqa: ANN401
     """Return the least that finds enough, measured; else the most; None where there is nothing to ask."""
     truth, found = _neighbours(table, queries, None), None
     for setting in settings:
@@ -169,19 +169,19 @@ def _first_enough(table: Any, queries: Vectors, settings: Iterator[Nearest]) -> 
     return found
 
 
-def _neighbours(table: Any, queries: Vectors, nearest: Nearest | None) -> list[set[str]]:  # noqa: ANN401
+def _neighbours(table: Any, queries: Vectors, nearest: VectorIndexInfo | None) -> list[set[str]]:  # noqa: ANN401
     """Return the ids of each query's K nearest rows. Many at once: 200 exact ones take as long as four of them."""
     found: list[set[str]] = [set() for _ in queries]
     if not len(queries):
         return found
     search = table.search(queries).distance_type("cosine").select(["id", "_distance"]).limit(K)
-    for row in narrowed(search, nearest).to_list():
+    for row in with_index(search, nearest).to_list():
         found[row.get("query_index", 0)].add(row["id"])
     return found
 
 
-def _kept(table: Any, nearest: Nearest) -> Nearest:  # noqa: ANN401
-    beside.write(table, FACTS, asdict(nearest))
+def _kept(table: Any, nearest: VectorIndexInfo) -> VectorIndexInfo:  # noqa: ANN401
+    index_metadata.write(table, FACTS, asdict(nearest))
     return nearest
 
 

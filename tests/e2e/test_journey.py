@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from chat.training.process import Trainer
+from chat.training.process import TrainingProcess
 from driver import Chat, ask, open_page, side, thumb, wait_until_done
 from rag.errors import TrainingRefused
 from rag.settings import ROOT
@@ -29,7 +29,7 @@ def chat(start_chat: Callable[..., Chat]) -> Iterator[Chat]:
     chat = start_chat()
     yield chat
     with suppress(TrainingRefused):  # a training outlives its chat, and so a test that has failed
-        Trainer(chat.home).cancel()
+        TrainingProcess(chat.home).cancel()
 
 
 def test_chat_rate_train_and_the_chat_serves_what_was_trained(chat: Chat, context: BrowserContext) -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from test_report import ABSTAINING, facts
 
 from rag.evaluation.metrics import METRICS
+from results import ABSTAINING, facts
 from train.compare_versions import compare, show
 from train.judging.evaluate import Scores
 from train.reporting.report import write_report

@@ -12,40 +12,45 @@ from rag.errors import StoreFailed
 from rag.models.registry import Registry, Version
 from rag.records import Pair
 from rag.settings import Settings
-from train.dataset.plan import Order
+from train.dataset.plan import TrainingOptions
 from train.pipeline import checkpoints_for, new_version
 
 PAIRS = [Pair("why?", "c1", "because", ("not so",)), Pair("how?", "c2", "like this", ("like that",))]
 
 
 def test_the_same_training_finds_its_checkpoints_and_another_one_does_not(settings: Settings) -> None:
-    place = checkpoints_for(settings, Order(), PAIRS)
+    place = checkpoints_for(settings, TrainingOptions(), PAIRS)
     assert place is not None
-    assert place == checkpoints_for(settings, Order(), PAIRS)
+    assert place == checkpoints_for(settings, TrainingOptions(), PAIRS)
     others = [
-        checkpoints_for(settings, Order(seed=1), PAIRS),
-        checkpoints_for(settings, Order(), PAIRS[:1]),
-        checkpoints_for(settings, Order(), [replace(PAIRS[0], negatives=("other",)), PAIRS[1]]),
-        checkpoints_for(settings, Order(), [replace(PAIRS[0], weight=0.5), PAIRS[1]]),
-        checkpoints_for(settings, Order(), [replace(PAIRS[0], judges=not PAIRS[0].judges), PAIRS[1]]),
-        checkpoints_for(settings.model_copy(update={"start_model": "other"}), Order(), PAIRS),
+        checkpoints_for(settings, TrainingOptions(seed=1), PAIRS),
+        checkpoints_for(settings, TrainingOptions(), PAIRS[:1]),
+        checkpoints_for(settings, TrainingOptions(), [replace(PAIRS[0], negatives=("other",)), PAIRS[1]]),
+        checkpoints_for(settings, TrainingOptions(), [replace(PAIRS[0], weight=0.5), PAIRS[1]]),
+        checkpoints_for(settings, TrainingOptions(), [replace(PAIRS[0], judges=not PAIRS[0].judges), PAIRS[1]]),
+        checkpoints_for(settings.model_copy(update={"start_model": "other"}), TrainingOptions(), PAIRS),
     ]
     assert len({place, *others}) == 7
 
 
 def test_what_another_training_left_is_deleted(settings: Settings) -> None:
-    place, other = checkpoints_for(settings, Order(), PAIRS), checkpoints_for(settings, Order(seed=1), PAIRS)
+    place, other = (
+        checkpoints_for(settings, TrainingOptions(), PAIRS),
+        checkpoints_for(settings, TrainingOptions(seed=1), PAIRS),
+    )
     for folder in (place, other):
         assert folder is not None
         (folder / "checkpoint-10").mkdir(parents=True)
-    checkpoints_for(settings, Order(), PAIRS)
+    checkpoints_for(settings, TrainingOptions(), PAIRS)
     assert place is not None
     assert [folder.name for folder in place.parent.iterdir()] == [place.name]
     assert (place / "checkpoint-10").exists()
 
 
-@pytest.mark.parametrize("order", [Order(fast=True), Order(kind="bootstrap")], ids=["fast", "bootstrap"])
-def test_what_takes_seconds_keeps_no_checkpoints(settings: Settings, order: Order) -> None:
+@pytest.mark.parametrize(
+    "order", [TrainingOptions(fast=True), TrainingOptions(kind="bootstrap")], ids=["fast", "bootstrap"]
+)
+def test_what_takes_seconds_keeps_no_checkpoints(settings: Settings, order: TrainingOptions) -> None:
     assert checkpoints_for(settings, order, PAIRS) is None
 
 

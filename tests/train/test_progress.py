@@ -19,11 +19,11 @@ from train.progress import (
     SETTLING,
     STOPPED,
     TUNING,
-    Clock,
     Progress,
+    StageReporter,
     bar,
+    publish_progress,
     stages,
-    told_to_others,
 )
 
 
@@ -116,7 +116,7 @@ def test_only_the_last_lines_are_kept(told: Progress) -> None:
 def test_an_end_in_an_error_is_told_and_the_error_goes_on(
     error: BaseException, state: str, said: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(type(error)), told_to_others(tmp_path, "python -m train"):
+    with pytest.raises(type(error)), publish_progress(tmp_path, "python -m train"):
         raise error
     seen = read_training(tmp_path)
     assert seen is not None
@@ -125,7 +125,7 @@ def test_an_end_in_an_error_is_told_and_the_error_goes_on(
 
 
 def test_a_version_that_was_made_is_named(tmp_path: Path) -> None:
-    with told_to_others(tmp_path, "python -m train"):
+    with publish_progress(tmp_path, "python -m train"):
         progress.now().end("done", version="v3")
     seen = read_training(tmp_path)
     assert seen is not None
@@ -133,8 +133,8 @@ def test_a_version_that_was_made_is_named(tmp_path: Path) -> None:
 
 
 def test_clock_and_bars_tell_the_progress_of_their_process(tmp_path: Path) -> None:
-    with told_to_others(tmp_path, "python -m train") as told:
-        Clock(print).done("gathering")
+    with publish_progress(tmp_path, "python -m train") as told:
+        StageReporter(print).done("gathering")
         embedding = bar("embedding (v1)")
         embedding(0, 64)
         embedding(32, 64)
@@ -146,13 +146,13 @@ def test_clock_and_bars_tell_the_progress_of_their_process(tmp_path: Path) -> No
 
 
 def test_where_nobody_reads_nothing_is_written(tmp_path: Path) -> None:
-    with told_to_others(None, "python -m train"):
-        Clock(print).done("gathering")
+    with publish_progress(None, "python -m train"):
+        StageReporter(print).done("gathering")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_full_disk_costs_the_view_and_not_the_training(tmp_path: Path) -> None:
-    with told_to_others(tmp_path / "missing", "python -m train") as told:
+    with publish_progress(tmp_path / "missing", "python -m train") as told:
         told.done("gathering")
     assert told.training.state == "done"
 

@@ -15,20 +15,20 @@ from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Pair, normalise_query
 from rag.settings import Settings
-from train.dataset.folds import Trial, plan
-from train.dataset.gather import Gathered
+from train.dataset.folds import EvaluationSplits, plan_splits
+from train.dataset.gather import TrainingData
 from train.dataset.hard_negatives import MARGIN
-from train.dataset.plan import Order, Prospect
+from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.dataset.split import alike, is_held_out
 from train.dataset.unanswerable import WRITTEN
-from train.judging.abstention import FOUND, MISSED, Near
-from train.judging.contenders import Entrant, enter_made
+from train.judging.abstention import FOUND, MISSED, NearestScores
+from train.judging.contenders import Candidate, challenger_candidates
 from train.judging.evaluate import Runs
 from train.judging.gate import decide
-from train.progress import Clock
+from train.progress import StageReporter
 from train.recipe import batch_for
-from train.session import Course
-from train.tuning.challenger import Made, Maker
+from train.session import TrainingSession
+from train.tuning.challenger import Challenger, ChallengerFactory
 
 THINGS = "cat dog bird fish milk bone seed water model index".split()
 PLACES = "house garden river mountain night day".split()
@@ -39,18 +39,18 @@ CHUNKS = [
 ]
 PAIRS = [Pair(f"where {n} is what this says?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
 TEXTS = {chunk.id: chunk.text for chunk in CHUNKS}
-ORDER = Order(epochs=1)
-NOWHERE = Near(np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
+ORDER = TrainingOptions(epochs=1)
+NOWHERE = NearestScores(np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
 
 
 @dataclass
 class Noting:
     """A maker that notes what it is asked for, and has the real one make it."""
 
-    maker: Maker
-    made: list[Made] = field(default_factory=list)
+    maker: ChallengerFactory
+    made: list[Challenger] = field(default_factory=list)
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Made:
+    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
         self.made.append(self.maker.make(pairs, name, checkpoints))
         return self.made[-1]
 
@@ -68,38 +68,38 @@ def settings(machine: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def models(machine: Settings, other_tiny_model: Path) -> dict[str, Entrant]:
+def models(machine: Settings, other_tiny_model: Path) -> dict[str, Candidate]:
     """Return the start model, which is base, too, and another model, to be the champion."""
 
-    def enter(name: str, reference: str) -> Entrant:
+    def enter(name: str, reference: str) -> Candidate:
         embedder = load_embedder(reference, machine)
-        return Entrant(name, embedder, embedder.embed_documents([chunk.text for chunk in CHUNKS]))
+        return Candidate(name, embedder, embedder.embed_documents([chunk.text for chunk in CHUNKS]))
 
     start = enter(START_WEIGHTS, machine.start_model)
     return {"base": start, "start": start, "champion": enter("v1", str(other_tiny_model))}
 
 
-def prospect(gathered: Gathered | None = None) -> Prospect:
-    gathered = gathered or Gathered(PAIRS, [], "labels: told")
+def prospect(gathered: TrainingData | None = None) -> TrainingPlan:
+    gathered = gathered or TrainingData(PAIRS, [], "labels: told")
     corpus = Corpus("corpus", (Path("/documents"),))
-    return Prospect(corpus, CHUNKS, gathered, plan(gathered.pairs, gathered.extra, CHUNKS))
+    return TrainingPlan(corpus, CHUNKS, gathered, plan_splits(gathered.pairs, gathered.extra, CHUNKS))
 
 
 def course_of(
     settings: Settings,
-    served: dict[str, Entrant],
+    served: dict[str, Candidate],
     *,
-    order: Order = ORDER,
+    order: TrainingOptions = ORDER,
     crowned: Version | None = None,
-    seen: Prospect | None = None,
-) -> Course:
-    return Course(settings, order, seen or prospect(), served, crowned, Clock(lambda line: None))
+    seen: TrainingPlan | None = None,
+) -> TrainingSession:
+    return TrainingSession(settings, order, seen or prospect(), served, crowned, StageReporter(lambda line: None))
 
 
-def made_by(course: Course, name: str = "v2") -> tuple[Made, Entrant, list[Pair]]:
+def made_by(course: TrainingSession, name: str = "v2") -> tuple[Challenger, Candidate, list[Pair]]:
     pairs = course.pairs()
     made = course.maker.make(pairs, name)
-    return made, enter_made(made, name, CHUNKS, Clock(print).bar), pairs
+    return made, challenger_candidates(made, name, CHUNKS, StageReporter(print).bar), pairs
 
 
 # --- what is learnt ------------------------------------------------------------------------------------------------
@@ -121,19 +121,21 @@ def test_each_pair_gets_the_negative_that_fools_the_champion(settings: Settings,
 
 def test_what_a_rater_found_wrong_is_the_negative(settings: Settings, models) -> None:
     rated = [replace(pair, negatives=(CHUNKS[0].text,)) for pair in PAIRS[1:]]
-    pairs = course_of(settings, models, seen=prospect(Gathered(rated, [], "told"))).pairs()
+    pairs = course_of(settings, models, seen=prospect(TrainingData(rated, [], "told"))).pairs()
     assert {pair.negatives for pair in pairs} == {(CHUNKS[0].text,)}
 
 
-@pytest.mark.parametrize("order", [Order(fast=True), Order(kind="bootstrap")], ids=["fast", "bootstrap"])
-def test_an_adapter_and_a_bootstrap_need_no_negative(settings: Settings, models, order: Order) -> None:
+@pytest.mark.parametrize(
+    "order", [TrainingOptions(fast=True), TrainingOptions(kind="bootstrap")], ids=["fast", "bootstrap"]
+)
+def test_an_adapter_and_a_bootstrap_need_no_negative(settings: Settings, models, order: TrainingOptions) -> None:
     assert not any(pair.negatives for pair in course_of(settings, models, order=order).pairs())
 
 
 # --- what a fold's models learnt -----------------------------------------------------------------------------------
 
 
-def leaks(made: Made, held: dict[str, frozenset[str]]) -> list[str]:
+def leaks(made: Challenger, held: dict[str, frozenset[str]]) -> list[str]:
     queries = {normalise_query(query) for query in held}
     right = [TEXTS[chunk_id] for ids in held.values() for chunk_id in ids]
     return [
@@ -147,16 +149,16 @@ def leaks(made: Made, held: dict[str, frozenset[str]]) -> list[str]:
 class Judged:
     """A cross-fitted training on the start weights: what is to serve, what was made for the folds, and the runs."""
 
-    trial: Trial
-    made: Made
-    of_folds: list[Made]
+    trial: EvaluationSplits
+    made: Challenger
+    of_folds: list[Challenger]
     runs: dict[str, Runs]
-    course: Course
-    challenger: Entrant
+    course: TrainingSession
+    challenger: Candidate
 
 
 @pytest.fixture(scope="module")
-def judged(machine: Settings, models: dict[str, Entrant]) -> Judged:
+def judged(machine: Settings, models: dict[str, Candidate]) -> Judged:
     seen = prospect()
     course = course_of(machine, {**models, "champion": models["start"]}, seen=seen)
     made, challenger, pairs = made_by(course)
@@ -188,7 +190,7 @@ def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judge
 
 def test_questions_without_an_answer_meet_each_model_as_it_serves(settings: Settings, models) -> None:
     absent = ["who reads this?", "why not?"]
-    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", absent={WRITTEN: absent})))
+    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", absent={WRITTEN: absent})))
     course._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
     found = course.abstaining(models["champion"])
     assert {role: each.of[WRITTEN].n for role, each in found.items()} == dict.fromkeys(found, 2)
@@ -196,7 +198,7 @@ def test_questions_without_an_answer_meet_each_model_as_it_serves(settings: Sett
 
 def test_what_nobody_would_ask_sets_no_threshold(settings: Settings, models) -> None:
     unasked = frozenset(normalise_query(pair.query) for pair in PAIRS[1:])
-    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", unasked=unasked)))
+    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", unasked=unasked)))
     _, challenger, pairs = made_by(course)
     course.judge(challenger, pairs)
     found = course.abstaining(challenger)
@@ -215,14 +217,14 @@ def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(judged: Ju
 # --- the champion ------------------------------------------------------------------------------------------------
 
 
-def crown(settings: Settings, made: Made, started_from: str = "") -> Version:
+def crown(settings: Settings, made: Challenger, started_from: str = "") -> Version:
     made.save(settings.models / "v1")
     version = Version("v1", "f", "f", started_from or settings.start_model, "ratings", "promote", "no line", NOON)
     Registry(settings.models).add(version)
     return version
 
 
-def judged_with_note(course: Course) -> tuple[Mapping[str, Runs], str]:
+def judged_with_note(course: TrainingSession) -> tuple[Mapping[str, Runs], str]:
     """Return what each role ranked, and what the report tells of the champion."""
     made, challenger, pairs = made_by(course)
     runs = course.judge(challenger, pairs)
@@ -263,7 +265,7 @@ def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings
     made, champion, _ = made_by(course, "v1")
     version = crown(settings, made)
     saved = replace(champion, embedder=load_embedder(str(settings.models / "v1"), settings))
-    fast = Order(fast=True)
+    fast = TrainingOptions(fast=True)
     assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version).subject == (
         f"the queries of {START_WEIGHTS}"
     )
@@ -277,7 +279,7 @@ def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings
 def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, models) -> None:
     query = next(query for n in range(99) if is_held_out(query := f"general {n}?"))
     some = [Pair(query, chunk.id, chunk.text) for chunk in CHUNKS]
-    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", some)))
+    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", some)))
     found = course.general(models["start"], [])
     assert found is not None
     assert [values.tolist() for values in found] == [[1.0], [1.0]]  # whatever ten chunks come first
@@ -295,7 +297,7 @@ def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_ques
     settings: Settings, models
 ) -> None:
     replayed = [replace(pair, weight=0.125) for pair in PAIRS]
-    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, replayed, "labels: told")))
+    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, replayed, "labels: told")))
     course.maker = noting = Noting(course.maker)
     _, challenger, pairs = made_by(course)
     course.judge(challenger, pairs)
@@ -305,7 +307,7 @@ def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_ques
 
 def test_general_queries_are_held_out_and_lead_to_no_chunk_that_was_learnt(settings: Settings, models) -> None:
     general = [Pair(f"general {n}?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
-    course = course_of(settings, models, seen=prospect(Gathered(PAIRS, [], "told", general)))
+    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", general)))
     made, challenger, pairs = made_by(course)
     new = {pair.query for pair in general if is_held_out(pair.query)} - {
         each.query for each in general if each.positive_id in {pair.positive_id for pair in pairs}

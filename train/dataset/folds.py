@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag.records import Chunk, Pair, Qrels, content_id, normalise_query
-from train.dataset.split import Split, connected, is_held_out, set_apart, split
+from train.dataset.split import Split, connected, hold_out, is_held_out, split
 
 ENOUGH_HELD_OUT = 100  # queries; at the spread that was measured (0.29) ndcg@10 is then known to 6 points either way
 FOLDS = 4  # each recipe is trained on three quarters of the pairs; more folds cost a training each, for little more
@@ -21,7 +21,7 @@ TrialKind = Literal["held out", "cross-fitted"]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class EvaluationSplits:
     """By what a training is judged. The first split is the hash's: the challenger itself learns from its `train`.
 
     Each further split is a fold, for which the recipes are trained anew. A query is in `held_out` of one split only.
@@ -44,7 +44,7 @@ class Trial:
         )
 
 
-def plan(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Trial:
+def plan_splits(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> EvaluationSplits:
     """Return the trial that these pairs allow: by the hash alone where it holds out ENOUGH_HELD_OUT, else cross-fitted.
 
     A pair that leads to a chunk of the hash's queries teaches in no split, but its query judges in a fold like any
@@ -52,12 +52,12 @@ def plan(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) 
     """
     main = split(pairs, extra, chunks)
     if len(main.held_out) >= ENOUGH_HELD_OUT:
-        return Trial("held out", (main,))
-    folds = deal([pair for pair in pairs if pair.judges and not is_held_out(pair.query)])
-    return Trial("cross-fitted", (main, *(set_apart(fold, main.train, main.extra, chunks) for fold in folds)))
+        return EvaluationSplits("held out", (main,))
+    folds = assign_folds([pair for pair in pairs if pair.judges and not is_held_out(pair.query)])
+    return EvaluationSplits("cross-fitted", (main, *(hold_out(fold, main.train, main.extra, chunks) for fold in folds)))
 
 
-def deal(pairs: Sequence[Pair]) -> list[list[Pair]]:
+def assign_folds(pairs: Sequence[Pair]) -> list[list[Pair]]:
     """Return the pairs in up to FOLDS folds of about as many queries, the same ones whatever order they come in.
 
     Queries that share a right chunk, or near copies of one, go together: apart, each would cost the others' folds their

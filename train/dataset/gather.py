@@ -23,7 +23,7 @@ from rag.store.store import Store
 from train.dataset.credit import DEPTH, Witness, credit, may_judge
 from train.dataset.pairs import MadePairs, make_pairs, synthetic_to_pairs
 from train.dataset.split import alike, require_enough
-from train.dataset.unanswerable import without_answer
+from train.dataset.unanswerable import unanswerable_queries
 from train.synthetic.from_documents import (
     from_clozes,
     from_definitions,
@@ -37,7 +37,7 @@ ENOUGH_ASKED = 200  # questions; a fifth is held out, and of these 20 must be le
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class TrainingData:
     """Pairs that teach and judge, pairs that only teach, and what to tell of where they came from.
 
     `general` are pairs of queries made from the documents, for a look at what nobody rated. `labels` and `made` are
@@ -61,7 +61,7 @@ class Gathered:
 
 
 @dataclass(frozen=True, slots=True)
-class Synthetic:
+class SyntheticSources:
     """Queries that nobody asked, by what they were made from."""
 
     asked: list[SyntheticPair]
@@ -80,7 +80,7 @@ def indexed_chunks(store: Store, corpus_id: str) -> list[Chunk]:
 
 def gather_ratings(
     store: Store, settings: Settings, corpus_id: str, chunks: Sequence[Chunk], written: Sequence[SyntheticPair] = ()
-) -> Gathered:
+) -> TrainingData:
     """Return the pairs that raters made, and as replay those of questions that nobody asked. Raises NotEnoughFeedback.
 
     `written` are the pairs of questions that an LLM wrote. What is replayed weighs less as ratings come in.
@@ -102,8 +102,8 @@ def gather_ratings(
     asked = [*from_questions(questions, chunks), *written]
     replay = synthetic_to_pairs(asked, synthetic_weight(_queries(made.pairs)))
     general = synthetic_to_pairs(asked if len(asked) >= ENOUGH_ASKED else [*asked, *from_headings(chunks)])
-    absent = without_answer(settings, store, questions, [pair.query for pair in made.pairs])
-    return Gathered(pairs, replay, told, general, labels, made, absent)
+    absent = unanswerable_queries(settings, store, questions, [pair.query for pair in made.pairs])
+    return TrainingData(pairs, replay, told, general, labels, made, absent)
 
 
 def witness(store: Store, settings: Settings, corpus_id: str, labels: Sequence[LabelledPair]) -> Witness:
@@ -121,7 +121,7 @@ def witness(store: Store, settings: Settings, corpus_id: str, labels: Sequence[L
 
 def gather_synthetic(
     store: Store, settings: Settings, chunks: Sequence[Chunk], written: Sequence[SyntheticPair] = ()
-) -> Gathered:
+) -> TrainingData:
     """Return the pairs that need no rater, after writing them to their table. Raises NotEnoughFeedback.
 
     The best queries there are enough of judge: questions, else headings too, else sentences, which any model finds
@@ -130,9 +130,9 @@ def gather_synthetic(
     """
     questions = read_questions(settings.docs)
     asked = [*from_questions(questions, chunks), *written]
-    made = Synthetic(asked)
+    made = SyntheticSources(asked)
     if _queries(asked) < MIN_QUERIES:
-        made = Synthetic(asked, from_headings(chunks), from_definitions(chunks), from_clozes(chunks))
+        made = SyntheticSources(asked, from_headings(chunks), from_definitions(chunks), from_clozes(chunks))
     store.put_synthetic([*made.asked, *made.headings, *made.definitions, *made.clozes])
     best = [*made.asked, *made.headings]
     rest = [*made.definitions, *made.clozes]
@@ -155,8 +155,8 @@ def gather_synthetic(
         told += f"; {len(gone)} questions name a section that is gone, such as {gone[0]!r}"
     real = {normalise_query(pair.query) for pair in asked}
     unasked = frozenset(normalise_query(pair.query) for pair in judging) - real
-    absent = without_answer(settings, store, questions)
-    return Gathered(synthetic_to_pairs(judging), synthetic_to_pairs(extra), told, absent=absent, unasked=unasked)
+    absent = unanswerable_queries(settings, store, questions)
+    return TrainingData(synthetic_to_pairs(judging), synthetic_to_pairs(extra), told, absent=absent, unasked=unasked)
 
 
 def _count(pairs: Sequence[Pair | SyntheticPair]) -> str:

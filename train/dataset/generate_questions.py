@@ -16,18 +16,18 @@ from rag.records import Chunk
 from rag.settings import Settings
 from rag.store.store import Store
 from train.dataset.gather import indexed_chunks
-from train.synthetic.llm_questions import Found, Journal, plan_questions, write_questions
+from train.synthetic.llm_questions import Found, QuestionJournal, plan_questions, write_questions
 from train.synthetic.question_filter import ROUND_TRIP_K
 
 
-def let_llm_ask(settings: Settings, store: Store, *, dry_run: bool) -> None:
+def generate_questions(settings: Settings, store: Store, *, dry_run: bool) -> None:
     """Print what questions by the LLM take, and unless it is a dry run, have them written.
 
     Raises BadSetting where no LLM is set, AnswerFailed where the endpoint gives up; what was written is kept.
     """
     corpus = load_corpus(settings)
     chunks = indexed_chunks(store, corpus.id)
-    journal, ask = Journal(settings.home, corpus.id, settings.answerer), build_ask(settings)
+    journal, ask = QuestionJournal(settings.home, corpus.id, settings.answerer), build_ask(settings)
     plan = plan_questions(chunks, journal, TokenCounter(settings))
     print(plan.told())
     if not dry_run:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rag.feedback.chunk_matching import Anchors
+from rag.feedback.chunk_matching import ChunkMatcher
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 
 Alike = Callable[[str, str], bool]
@@ -56,7 +56,7 @@ def make_pairs(
     doubtful the thumb makes no pair of it, but is heard against whoever finds it wrong. It does not speak against the
     guess of another good answer that left the chunk unused: most such chunks are wrong, and they are the hard ones.
     """
-    anchors = Anchors(chunks)
+    anchors = ChunkMatcher(chunks)
     spoken = sorted(_spoken(labels), key=lambda label: (label.at, label.id))
     found = [(label, anchors.find(label.chunk_id, label.text)) for label in spoken]
     placed = [replace(label, chunk_id=chunk_id) for label, chunk_id in found if chunk_id is not None]

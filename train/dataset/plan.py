@@ -15,17 +15,17 @@ from rag.ingest.documents import Corpus
 from rag.records import Chunk, Pair, Qrels, content_id, normalise_query
 from rag.settings import Settings
 from rag.store.store import Store
-from train.dataset.folds import Trial, plan
-from train.dataset.gather import Gathered, gather_ratings, gather_synthetic, indexed_chunks
+from train.dataset.folds import EvaluationSplits, plan_splits
+from train.dataset.gather import TrainingData, gather_ratings, gather_synthetic, indexed_chunks
 from train.dataset.split import Split, split
 from train.recipe import LossName
-from train.synthetic.llm_questions import Journal
+from train.synthetic.llm_questions import QuestionJournal
 
 Kind = Literal["ratings", "bootstrap"]
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TrainingOptions:
     """What a user asked for. 0, and no dims, leave the choice to what was measured."""
 
     kind: Kind = "ratings"
@@ -41,13 +41,13 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Prospect:
+class TrainingPlan:
     """What a training would go on: the labels, and by what it would be judged."""
 
     corpus: Corpus
     chunks: Sequence[Chunk]
-    gathered: Gathered
-    trial: Trial
+    gathered: TrainingData
+    trial: EvaluationSplits
 
     @property
     def examples(self) -> list[Pair]:
@@ -66,25 +66,25 @@ class Prospect:
         return f"{self.gathered.told}\n{told}; {rated} have a negative from a rater"
 
 
-def prospect(settings: Settings, store: Store, order: Order) -> Prospect:
+def make_plan(settings: Settings, store: Store, order: TrainingOptions) -> TrainingPlan:
     """Return what a training would go on. Raises NotIndexed, NotEnoughFeedback."""
     corpus = load_corpus(settings)
     chunks = indexed_chunks(store, corpus.id)
-    written = Journal(settings.home, corpus.id, settings.answerer).pairs(chunks)
+    written = QuestionJournal(settings.home, corpus.id, settings.answerer).pairs(chunks)
     if order.kind == "ratings":
         gathered = gather_ratings(store, settings, corpus.id, chunks, written)
     else:
         gathered = gather_synthetic(store, settings, chunks, written)
     if order.kind == "ratings" and order.cross_fit:
-        trial = plan(gathered.pairs, gathered.extra, chunks)
+        trial = plan_splits(gathered.pairs, gathered.extra, chunks)
     else:  # a newcomer waits for the bootstrap: no fold is worth that
-        trial = Trial("held out", (split(gathered.pairs, gathered.extra, chunks),))
+        trial = EvaluationSplits("held out", (split(gathered.pairs, gathered.extra, chunks),))
     if not trial.qrels.relevant and not order.promote:
         raise NotEnoughFeedback(
             "none of the rated queries can judge a model: their passages were seen because a model ranked them. Import "
             "labels, or train with --promote and judge by eye"
         )
-    return Prospect(corpus, chunks, gathered, trial)
+    return TrainingPlan(corpus, chunks, gathered, trial)
 
 
 def with_replay(part: Split) -> list[Pair]:
@@ -96,7 +96,7 @@ def with_replay(part: Split) -> list[Pair]:
     return [*part.train, *anywhere[: len(part.train)]]
 
 
-def with_judged(qrels: Qrels, gathered: Gathered) -> Qrels:
+def with_judged(qrels: Qrels, gathered: TrainingData) -> Qrels:
     """Return the qrels with the chunks that raters looked at, less those of which they were half sure."""
     half = {(normalise_query(pair.query), pair.positive_id) for pair in gathered.pairs}
     judged = {}

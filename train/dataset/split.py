@@ -54,10 +54,10 @@ def split(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk])
     """
     held = [pair for pair in pairs if pair.judges and is_held_out(pair.query)]
     asked = [pair for pair in pairs if not is_held_out(pair.query)]
-    return set_apart(held, asked, [pair for pair in extra if not is_held_out(pair.query)], chunks)
+    return hold_out(held, asked, [pair for pair in extra if not is_held_out(pair.query)], chunks)
 
 
-def set_apart(judging: Sequence[Pair], asked: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
+def hold_out(judging: Sequence[Pair], asked: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
     """Return a split that judges with the queries of `judging` and trains on what of the others does not leak.
 
     A chunk with the very text of a positive answers its query as well and is judged as right.
@@ -81,7 +81,7 @@ def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk
     judged = {chunk_id for relevant in held_out.relevant.values() for chunk_id in relevant}
     taught = {text for pair in pairs for text in (pair.positive, texts.get(pair.positive_id, ""))}
     originals = [texts[chunk_id] for chunk_id in sorted(judged)]
-    copies = copies_of(originals, taught) | holders_of(originals, taught)
+    copies = copies_of(originals, taught) | chunks_containing(originals, taught)
     queries = {normalise_query(query) for query in held_out.relevant}
     return tuple(
         pair
@@ -92,7 +92,7 @@ def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk
     )
 
 
-def surest(pairs: Sequence[Pair]) -> list[Pair]:
+def most_reliable(pairs: Sequence[Pair]) -> list[Pair]:
     """Return the pairs that may judge: of each query those at least SURE times as sure as its surest."""
     best: dict[str, float] = {}
     for pair in pairs:
@@ -118,7 +118,7 @@ def copies_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
     return {text for text, _ in alike_pairs(originals, texts)}
 
 
-def holders_of(originals: Sequence[str], texts: Collection[str]) -> set[str]:
+def chunks_containing(originals: Sequence[str], texts: Collection[str]) -> set[str]:
     """Return those texts that hold a whole original and more, if it is long enough not to stand there by accident.
 
     A text that holds it has its shingles, but for the first and the last, whose outer words may be parts of others.
@@ -190,7 +190,7 @@ def qrels_of(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> Qrels:
     texts = {chunk.id: _plain(chunk.text) for chunk in chunks}
     relevant: dict[str, frozenset[str]] = {}
     spelt: dict[str, str] = {}
-    for pair in surest(pairs):
+    for pair in most_reliable(pairs):
         query = spelt.setdefault(normalise_query(pair.query), pair.query)
         relevant[query] = relevant.get(query, frozenset()) | same[texts[pair.positive_id]]
     return Qrels(relevant)

@@ -22,7 +22,7 @@ NOT_THERE: Reason = "not in the documents"
 WRITTEN, VOTED, FOREIGN = "written", "voted", "foreign"
 
 
-def voted(ratings: Iterable[Rating], answers: Mapping[str, Answer], answered: Iterable[str]) -> list[str]:
+def voted_unanswerable(ratings: Iterable[Rating], answers: Mapping[str, Answer], answered: Iterable[str]) -> list[str]:
     """Return the queries of which more raters say that the documents do not answer them than anything else.
 
     That is said by a thumb down with this reason, and by a thumb up on "I do not know". `answered` are queries with a
@@ -46,7 +46,7 @@ def voted(ratings: Iterable[Rating], answers: Mapping[str, Answer], answered: It
 MOST_FOREIGN = 100  # questions; their share below a threshold is then known to 10 points either way
 
 
-def without_answer(
+def unanswerable_queries(
     settings: Settings, store: Store, questions: Sequence[Question], answered: Sequence[str] = ()
 ) -> dict[str, list[str]]:
     """Return queries that the documents do not answer, by kind: listed as such in a file of questions, or voted so.
@@ -57,7 +57,7 @@ def without_answer(
     written = [each.question for each in questions if not each.source and normalise_query(each.question) not in known]
     ratings = store.ratings()
     answers = {answer.id: answer for answer in store.answers(rating.answer_id for rating in ratings)}
-    found = {WRITTEN: written, VOTED: voted(ratings, answers, [*answered, *written])}
+    found = {WRITTEN: written, VOTED: voted_unanswerable(ratings, answers, [*answered, *written])}
     if sum(map(len, found.values())) < ENOUGH_KNOWN:
         found[FOREIGN] = _foreign(settings)
     return {kind: queries for kind, queries in found.items() if queries}

@@ -40,7 +40,7 @@ KINDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Near:
+class NearestScores:
     """How near chunks are to the queries that judge: the best cosine, and the best without the right chunks.
 
     `found` says whether a right chunk is among the first k.
@@ -52,7 +52,7 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True)
-class Declined:
+class DeclineRate:
     """Which share of n questions of a kind is declined, measured on questions that the threshold was not fitted on."""
 
     share: Interval
@@ -63,7 +63,7 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
-class Abstaining:
+class AbstentionThreshold:
     """When a model declines: `below` this cosine, or never, and `why` then. `of` has each kind of KINDS that there is.
 
     `fingerprint` stands for its ranking. `recall` is of the questions without an answer, of whatever kind.
@@ -72,8 +72,8 @@ class Abstaining:
     fingerprint: str
     below: float | None
     why: str
-    recall: Declined
-    of: Mapping[str, Declined]
+    recall: DeclineRate
+    of: Mapping[str, DeclineRate]
 
     @property
     def precision(self) -> float:
@@ -92,14 +92,14 @@ class Abstaining:
         )
 
 
-def near(
+def nearest_scores(
     queries: Vectors,
     vectors: Vectors,
     relevant: Sequence[AbstractSet[str]],
     chunks: Sequence[Chunk],
     k: int,
     alike: Callable[[str, str], bool],
-) -> Near:
+) -> NearestScores:
     """Return how near chunks are to queries, by unit vectors of both; `relevant` has each query's right chunks."""
     best, left_out, found = [], [], []
     for start in range(0, len(queries), BLOCK):
@@ -113,12 +113,12 @@ def near(
             best.append(row[ranked[0]])
             left_out.append(row[next(others, ranked[-1])])
             found.append(any(chunks[n].id in right for n in ranked[:k]))
-    return Near(np.array(best, np.float64), np.array(left_out, np.float64), np.array(found, np.bool_))
+    return NearestScores(np.array(best, np.float64), np.array(left_out, np.float64), np.array(found, np.bool_))
 
 
-def joined(parts: Sequence[Near]) -> Near:
+def join_scores(parts: Sequence[NearestScores]) -> NearestScores:
     """Return what was looked at split by split as one."""
-    return Near(
+    return NearestScores(
         np.concatenate([part.best for part in parts]),
         np.concatenate([part.left_out for part in parts]),
         np.concatenate([part.found for part in parts]),
@@ -131,7 +131,7 @@ def best_cosines(queries: Vectors, vectors: Vectors) -> Values:
     return np.concatenate([block.max(axis=1) for block in blocks]).astype(np.float64) if blocks else np.zeros(0)
 
 
-def abstaining(fingerprint: str, looked: Near, absent: Mapping[str, Values]) -> Abstaining:
+def fit_threshold(fingerprint: str, looked: NearestScores, absent: Mapping[str, Values]) -> AbstentionThreshold:
     """Return when a model declines, and how that goes. `absent` has the best cosines of questions without an answer.
 
     Questions whose own passage was taken out are measured, not fitted on: what is left is about the same thing, and
@@ -149,7 +149,7 @@ def abstaining(fingerprint: str, looked: Near, absent: Mapping[str, Values]) -> 
         why = f"{no_answer.size} questions are known to have no answer, need {ENOUGH_KNOWN}"
     elif recall.share.low <= MOST_DECLINED:
         why = f"it tells nothing: {recall} questions without an answer would be declined, {of[FOUND]} with one"
-    return Abstaining(fingerprint, None if why else fit(found, no_answer), why, recall, of)
+    return AbstentionThreshold(fingerprint, None if why else fit(found, no_answer), why, recall, of)
 
 
 def fit(found: Values, absent: Values) -> float | None:
@@ -165,7 +165,7 @@ def fit(found: Values, absent: Values) -> float | None:
     return float(thresholds[int(np.argmax(gains))])
 
 
-def cross_validated(found: Values, absent: Values, kinds: Mapping[str, Values]) -> dict[str, Declined]:
+def cross_validated(found: Values, absent: Values, kinds: Mapping[str, Values]) -> dict[str, DeclineRate]:
     """Return what is declined of each kind: each fifth by a threshold that was fitted on the other four."""
     declined = dict.fromkeys(kinds, 0)
     for fold in range(FOLDS):
@@ -174,7 +174,7 @@ def cross_validated(found: Values, absent: Values, kinds: Mapping[str, Values]) 
             if threshold is not None:
                 declined[kind] += int((cosines[_fold_of(cosines) == fold] < threshold).sum())
     return {
-        kind: Declined(share_interval(declined[kind], cosines.size), cosines.size) for kind, cosines in kinds.items()
+        kind: DeclineRate(share_interval(declined[kind], cosines.size), cosines.size) for kind, cosines in kinds.items()
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rag.feedback.chunk_matching import Anchors
+from rag.feedback.chunk_matching import ChunkMatcher
 from rag.indexing.update import Embedded, update_vectors
 from rag.ingest.documents import Corpus
 from rag.models.arms import arm_models
@@ -19,28 +19,28 @@ from rag.records import Chunk, Pair, Qrels
 from rag.settings import Settings
 from rag.store.store import Store
 from train.dataset.split import Split, without_leaks
-from train.judging.evaluate import Contender, table_vectors
-from train.tuning.challenger import Made, Maker
+from train.judging.evaluate import ScoredCandidate, table_vectors
+from train.tuning.challenger import Challenger, ChallengerFactory
 
 Bar = Callable[[str], Embedded]  # what is done -> a progress that shows it
 
 
 @dataclass(frozen=True, slots=True)
-class Entrant:
+class Candidate:
     """A model with the vectors of all chunks, in their order."""
 
     name: str
     embedder: Embedder
     vectors: Vectors
 
-    def on(self, held_out: Qrels) -> Contender:
+    def on(self, held_out: Qrels) -> ScoredCandidate:
         """Return the model as it enters for these queries."""
-        return Contender(self.name, self.embedder.embed_queries(list(held_out.relevant)), self.vectors)
+        return ScoredCandidate(self.name, self.embedder.embed_queries(list(held_out.relevant)), self.vectors)
 
 
-def enter_served(
+def served_candidates(
     settings: Settings, store: Store, corpus: Corpus, chunks: Sequence[Chunk], bar: Bar
-) -> dict[str, Entrant]:
+) -> dict[str, Candidate]:
     """Return base, champion and start model; each is loaded once, and its table brought level with the documents."""
     arms = arm_models(settings, corpus.folders_id)
     models = {"base": arms["base"], "champion": arms["tuned"], "start": (START_WEIGHTS, settings.start_model)}
@@ -53,48 +53,48 @@ def enter_served(
                 store, update_vectors(store, corpus.id, embedder, bar(name)), chunks
             )
     return {
-        role: Entrant(name, embedders[reference], vectors[embedders[reference].fingerprint])
+        role: Candidate(name, embedders[reference], vectors[embedders[reference].fingerprint])
         for role, (name, reference) in models.items()
     }
 
 
-def enter_made(made: Made, name: str, chunks: Sequence[Chunk], bar: Bar) -> Entrant:
+def challenger_candidates(made: Challenger, name: str, chunks: Sequence[Chunk], bar: Bar) -> Candidate:
     """Return a model that has no table yet; the vectors of its chunks are made here, unless its maker knew them."""
     if made.vectors is not None:
-        return Entrant(name, made.embedder, made.vectors)
+        return Candidate(name, made.embedder, made.vectors)
     progress, texts = bar(name), [chunk.embedded for chunk in chunks]
-    return Entrant(name, made.embedder, made.embedder.embed_documents(texts, lambda n: progress(n, len(texts))))
+    return Candidate(name, made.embedder, made.embedder.embed_documents(texts, lambda n: progress(n, len(texts))))
 
 
-def enter_again(
-    champion: Entrant,
-    start: Entrant,
+def retrain_without(
+    champion: Candidate,
+    start: Candidate,
     pairs: Sequence[Pair],
-    maker: Maker,
+    maker: ChallengerFactory,
     part: Split,
     chunks: Sequence[Chunk],
     bar: Bar,
-) -> Entrant:
-    """Return the champion as it may be judged by a split: itself where it learnt nothing of that, else its recipe anew.
+) -> Candidate:
+    """Return the champion if none of its training pairs leak into this split, else retrain it without them.
 
-    `pairs` are those that the champion learnt from, by their chunks of today (`of_today`). Where none of those that are
-    left leads to one, its recipe is the start weights.
+    `pairs` are the champion's training pairs, remapped to the current chunks (`remap_to_current_chunks`). Where none of
+    the remaining ones has a current chunk, the start weights stand in.
     """
     left = without_leaks(pairs, part.held_out, chunks)
     if len(left) == len(pairs):
         return champion
     known = {chunk.id for chunk in chunks}
     if not any(pair.positive_id in known for pair in left):
-        return Entrant(champion.name, start.embedder, start.vectors)
-    return enter_made(maker.make(left, champion.name), champion.name, chunks, bar)
+        return Candidate(champion.name, start.embedder, start.vectors)
+    return challenger_candidates(maker.make(left, champion.name), champion.name, chunks, bar)
 
 
-def of_today(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
+def remap_to_current_chunks(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
     """Return a former training's pairs with the chunks that their texts mean now; those that mean none stay as is.
 
     A text that was cut into several since stays what it was, all of which the model has learnt.
     """
-    anchors = Anchors(chunks)
+    anchors = ChunkMatcher(chunks)
 
     def placed(pair: Pair) -> Pair:
         found = anchors.find(pair.positive_id, pair.positive)
@@ -106,6 +106,6 @@ def of_today(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
     return [placed(pair) for pair in pairs]
 
 
-def entered(entrants: Mapping[str, Entrant], held_out: Qrels) -> dict[str, Contender]:
+def candidates_for(entrants: Mapping[str, Candidate], held_out: Qrels) -> dict[str, ScoredCandidate]:
     """Return each role's contender for these queries."""
     return {role: entrant.on(held_out) for role, entrant in entrants.items()}

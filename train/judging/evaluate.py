@@ -29,7 +29,7 @@ AS_GOOD = 0.005  # ndcg@10 that a smaller dimension may cost: half a point is be
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class ScoredCandidate:
     """A model with a unit vector per held-out query and per chunk of the corpus, both in order."""
 
     name: str
@@ -74,10 +74,10 @@ def serving(
     store: Store,
     corpus_id: str,
     progress: Embedded = lambda done, total: None,
-) -> Contender:
+) -> ScoredCandidate:
     """Return a model that serves, by the vectors of its table, which is first brought level with the documents."""
     vectors = table_vectors(store, update_vectors(store, corpus_id, embedder, progress), chunks)
-    return Contender(name, embedder.embed_queries(list(held_out.relevant)), vectors)
+    return ScoredCandidate(name, embedder.embed_queries(list(held_out.relevant)), vectors)
 
 
 def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
@@ -89,7 +89,7 @@ def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
 
 
 def trial_runs(
-    rounds: Iterable[tuple[Qrels, Mapping[str, Contender]]],
+    rounds: Iterable[tuple[Qrels, Mapping[str, ScoredCandidate]]],
     chunks: Sequence[Chunk],
     dims_of: Callable[[int], Sequence[int]],
 ) -> dict[str, Runs]:
@@ -112,7 +112,10 @@ def scores_of(runs: Runs, qrels: Qrels) -> Scores:
 
 
 def judge(
-    entered: Mapping[str, Contender], held_out: Qrels, chunks: Sequence[Chunk], dims_of: Callable[[int], Sequence[int]]
+    entered: Mapping[str, ScoredCandidate],
+    held_out: Qrels,
+    chunks: Sequence[Chunk],
+    dims_of: Callable[[int], Sequence[int]],
 ) -> dict[str, Scores]:
     """Return the metrics of each contender at its dimensions: vectors cut and made unit again, exact cosine search."""
     runs = trial_runs([(held_out, entered)], chunks, dims_of)
@@ -140,7 +143,7 @@ def serving_dim(scores: Scores) -> ServingDim:
 def _add_round(
     runs: dict[str, Runs],
     held_out: Qrels,
-    entered: Mapping[str, Contender],
+    entered: Mapping[str, ScoredCandidate],
     ids: Sequence[str],
     dims_of: Callable[[int], Sequence[int]],
 ) -> None:
@@ -148,7 +151,7 @@ def _add_round(
         _add(runs.setdefault(role, {}), contender, held_out, ids, dims_of(contender.dim))
 
 
-def _add(runs: Runs, contender: Contender, held_out: Qrels, ids: Sequence[str], dims: Sequence[int]) -> None:
+def _add(runs: Runs, contender: ScoredCandidate, held_out: Qrels, ids: Sequence[str], dims: Sequence[int]) -> None:
     for dim in dims:
         queries, chunks = _cut(contender.queries, dim), _cut(contender.chunks, dim)
         if dim not in runs or not runs[dim].ranked:

@@ -20,7 +20,7 @@ from rag.models.precision import Precision, bf16_pays, native, pick_device
 from rag.models.weights import is_adapter
 from rag.records import Chunk, Qrels, content_id
 from rag.settings import Settings
-from train.judging.evaluate import Contender, full, judge
+from train.judging.evaluate import ScoredCandidate, full, judge
 
 WITHIN = 0.005  # ndcg@10 below fp32: half a point is below what any report here can show
 MIN_JUDGING = 10  # queries, as at the gate; on fewer, one that is lost is called a loss of all
@@ -31,7 +31,7 @@ ASKED = 20  # queries whose embedding is timed, one by one
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class JudgedSample:
     """The queries that judge and the chunks they are looked for in."""
 
     qrels: Qrels
@@ -39,7 +39,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredPrecision:
     """A role's model in a precision: its ndcg@10, what that is beside fp32, and what embedding takes.
 
     `per_second` is chunks per second of processor time, `query_ms` the median wall time of one query.
@@ -66,7 +66,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PrecisionChoice:
     """The precision to serve in, why, and what that rests on: `n` queries and `chunks`. None: the native one.
 
     `failed` says of a precision why a model cannot be had in it.
@@ -74,7 +74,7 @@ class Choice:
 
     precision: Precision | None
     why: str
-    measured: Sequence[Measured] = ()
+    measured: Sequence[MeasuredPrecision] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
     n: int = 0
     chunks: int = 0
@@ -85,7 +85,7 @@ class Choice:
         return [head, *(each.row() for each in self.measured)]
 
 
-AFTER_BOOTSTRAP = Choice(
+AFTER_BOOTSTRAP = PrecisionChoice(
     None, "a newcomer waits for the first training; it is measured when one on ratings is promoted"
 )
 
@@ -96,21 +96,23 @@ def choose_precision(
     qrels: Qrels,
     chunks: Sequence[Chunk],
     now: Precision | None = None,
-) -> Choice:
+) -> PrecisionChoice:
     """Measure the models of both arms, by role, in each precision that this machine has, and choose one for both.
 
     With an adapter it stays the one that was chosen until `now`: it is there in seconds, and the index stays as it is.
     """
     if settings.precision != "auto":
-        return Choice(None, f"THUMBTUNE_PRECISION={settings.precision} says so; nothing was measured")
+        return PrecisionChoice(None, f"THUMBTUNE_PRECISION={settings.precision} says so; nothing was measured")
     if (device := pick_device(settings)) != "cpu":
-        return Choice(None, f"on {device} it is {native(settings)}; nothing was measured")
+        return PrecisionChoice(None, f"on {device} it is {native(settings)}; nothing was measured")
     if any(is_adapter(reference) for reference in references.values()):
-        return Choice(now, "an adapter leaves the index as it is, and so the precision; nothing was measured")
+        return PrecisionChoice(now, "an adapter leaves the index as it is, and so the precision; nothing was measured")
     if len(qrels) < MIN_JUDGING:
-        return Choice(None, f"{len(qrels)} queries to judge by, need {MIN_JUDGING}: {native(settings)} as before")
+        return PrecisionChoice(
+            None, f"{len(qrels)} queries to judge by, need {MIN_JUDGING}: {native(settings)} as before"
+        )
     sample = draw(qrels, chunks)
-    measured: list[Measured] = []
+    measured: list[MeasuredPrecision] = []
     failed: dict[str, str] = {}
     for role, reference in references.items():
         models, why = _load_each(settings, reference)
@@ -119,20 +121,20 @@ def choose_precision(
         if models["fp32"].precision:  # else an endpoint's
             measured += measure(role, models, sample)
     choice, why = fastest([each for each in measured if each.precision not in failed])
-    return Choice(choice, why, measured, failed, len(sample.qrels), len(sample.chunks))
+    return PrecisionChoice(choice, why, measured, failed, len(sample.qrels), len(sample.chunks))
 
 
-def draw(qrels: Qrels, chunks: Sequence[Chunk]) -> Sample:
+def draw(qrels: Qrels, chunks: Sequence[Chunk]) -> JudgedSample:
     """Return so many of the queries, all chunks that are right for them, and OTHERS; a hash draws, not an order."""
     queries = sorted(qrels.relevant, key=lambda query: content_id("precision", query))[:MOST_JUDGING]
     asked = Qrels({query: qrels.relevant[query] for query in queries})
     right = frozenset[str]().union(*asked.relevant.values())
     by_hash = sorted(chunks, key=lambda chunk: content_id("precision", chunk.id))
     others = [chunk for chunk in by_hash if chunk.id not in right][:OTHERS]
-    return Sample(asked, [*(chunk for chunk in by_hash if chunk.id in right), *others])
+    return JudgedSample(asked, [*(chunk for chunk in by_hash if chunk.id in right), *others])
 
 
-def measure(role: str, models: Mapping[Precision, Embedder], sample: Sample) -> list[Measured]:
+def measure(role: str, models: Mapping[Precision, Embedder], sample: JudgedSample) -> list[MeasuredPrecision]:
     """Return what a role's model, loaded in each precision, is worth and takes."""
     texts = [chunk.embedded for chunk in sample.chunks]
     values = {precision: _ndcg(model, sample, texts) for precision, model in models.items()}
@@ -144,7 +146,7 @@ def measure(role: str, models: Mapping[Precision, Embedder], sample: Sample) -> 
             seconds[precision] += time.process_time() - began
     queries = list(sample.qrels.relevant)[:ASKED]
     return [
-        Measured(
+        MeasuredPrecision(
             role,
             precision,
             float(values[precision].mean()),
@@ -156,12 +158,12 @@ def measure(role: str, models: Mapping[Precision, Embedder], sample: Sample) -> 
     ]
 
 
-def fastest(measured: Sequence[Measured]) -> tuple[Precision | None, str]:
+def fastest(measured: Sequence[MeasuredPrecision]) -> tuple[Precision | None, str]:
     """Return the precision in which the slower role is fastest, of those that cost none of them more than WITHIN.
 
     None where nothing was measured.
     """
-    by_precision: dict[Precision, list[Measured]] = {}
+    by_precision: dict[Precision, list[MeasuredPrecision]] = {}
     for each in measured:
         by_precision.setdefault(each.precision, []).append(each)
     if not by_precision:
@@ -190,8 +192,10 @@ def _load_each(settings: Settings, reference: str) -> tuple[dict[Precision, Embe
     return models, ""
 
 
-def _ndcg(model: Embedder, sample: Sample, texts: list[str]) -> Values:
-    entered = Contender(model.reference, model.embed_queries(list(sample.qrels.relevant)), model.embed_documents(texts))
+def _ndcg(model: Embedder, sample: JudgedSample, texts: list[str]) -> Values:
+    entered = ScoredCandidate(
+        model.reference, model.embed_queries(list(sample.qrels.relevant)), model.embed_documents(texts)
+    )
     scores = judge({"it": entered}, sample.qrels, sample.chunks, lambda dim: (dim,))
     return full(scores["it"])[GATE]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from rag.evaluation.metrics import GATE, METRICS
 from rag.models.weights import BUILTIN, MATRIX
 from train.reporting.markdown import bullets, plain, table
-from train.reporting.results import Facts, means
+from train.reporting.results import TrainingResults, means
 from train.tuning.version_folder import PAIRS
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ LIMITS = (
 )
 
 
-def model_card(facts: Facts) -> str:
+def model_card(facts: TrainingResults) -> str:
     """Return the text of a version's README.md."""
     base = _base_name(facts)
     what = "query adapter for" if _is_adapter(facts) else "sentence-transformers model, tuned from"
@@ -89,7 +89,7 @@ def model_card(facts: Facts) -> str:
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 
-def _front_matter(facts: Facts) -> ModelCardData:
+def _front_matter(facts: TrainingResults) -> ModelCardData:
     """Return what machines read of the card."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -120,19 +120,19 @@ def _front_matter(facts: Facts) -> ModelCardData:
     )
 
 
-def _losses(facts: Facts) -> list[str]:
+def _losses(facts: TrainingResults) -> list[str]:
     *around, inner = LOSSES.get(str(facts.made.get("loss")), ("",))
     return [*around, f"Cached{inner}" if facts.made.get("mini_batch") else inner] if inner else []
 
 
-def _use(facts: Facts, base: str) -> str:
+def _use(facts: TrainingResults, base: str) -> str:
     if _is_adapter(facts):
         return USE_ADAPTER.format(base=base, matrix=MATRIX)
     smaller = [str(dim) for dim in facts.scores["challenger"]][1:]
     return USE_MODEL.format(dims=", ".join(smaller), last=smaller[-1])
 
 
-def _quality(facts: Facts) -> str:
+def _quality(facts: TrainingResults) -> str:
     challenger, base = means(facts.scores["challenger"]), means(facts.scores["base"])
     rows = [[str(dim), *(f"{values[metric]:.3f}" for metric in METRICS)] for dim, values in challenger.items()]
     off_the_shelf = base[max(base)][GATE]
@@ -148,12 +148,12 @@ def _quality(facts: Facts) -> str:
     )
 
 
-def _abstaining(facts: Facts) -> str:
+def _abstaining(facts: TrainingResults) -> str:
     measured = facts.abstaining.get("challenger")
     return f"It {measured.told()}." if measured else "No threshold was measured."
 
 
-def _learnt(facts: Facts) -> str:
+def _learnt(facts: TrainingResults) -> str:
     labels = facts.labels
     told: dict[str, object] = {
         "pairs": facts.data.pairs,
@@ -164,16 +164,16 @@ def _learnt(facts: Facts) -> str:
     return bullets(told)
 
 
-def _is_adapter(facts: Facts) -> bool:
+def _is_adapter(facts: TrainingResults) -> bool:
     return "adapts" in facts.made
 
 
-def _base_name(facts: Facts) -> str:
+def _base_name(facts: TrainingResults) -> str:
     """Return a name that tells nothing of this machine: on the hub, or a folder's last part."""
     return _hub_name(_reference(facts)) or Path(_reference(facts)).name
 
 
-def _reference(facts: Facts) -> str:
+def _reference(facts: TrainingResults) -> str:
     return str(facts.made.get("adapts", facts.version.started_from))
 
 

@@ -31,15 +31,17 @@ class Side:
     values: Values
 
 
-def moved_most(champion: Side, challenger: Side, *, best: bool) -> list[int]:
+def largest_differences(champion: Side, challenger: Side, *, best: bool) -> list[int]:
     """Return the rows of the queries that the challenger won, or lost, by most, the furthest first."""
     gained = (challenger.values - champion.values) * (1 if best else -1)
     return [int(row) for row in np.argsort(-gained, kind="stable") if gained[row] > 0][:MOST]
 
 
-def contrast(champion: Side, challenger: Side, qrels: Qrels, chunks: Mapping[str, Chunk], *, best: bool) -> str:
+def format_query_diff(
+    champion: Side, challenger: Side, qrels: Qrels, chunks: Mapping[str, Chunk], *, best: bool
+) -> str:
     """Return those queries as Markdown: all of them in one table, then what each model retrieved."""
-    rows = moved_most(champion, challenger, best=best)
+    rows = largest_differences(champion, challenger, best=best)
     if not rows:
         return "None."
     queries = list(qrels.relevant)

@@ -17,13 +17,13 @@ from train.judging.evaluate import full, serving_dim
 from train.judging.gate import Verdict
 from train.reporting.markdown import bullets, plain, table, to_html
 from train.reporting.plots import as_file, learning_curve, quality_by_dimension
-from train.reporting.query_diff import Side, contrast, excerpt
+from train.reporting.query_diff import Side, excerpt, format_query_diff
 from train.reporting.results import (
     METRICS_FILE,
     PAGE,
-    Facts,
-    Labels,
-    OnJudged,
+    JudgedOnlyScores,
+    LabelSummary,
+    TrainingResults,
     judged_only,
     means,
     metrics_of,
@@ -78,7 +78,7 @@ PRECISION_TOLD = (
 CURVE_ALONE = "This is the first training on these documents that has a report; a curve takes two."
 
 
-def write_report(folder: Path, facts: Facts) -> Path:
+def write_report(folder: Path, facts: TrainingResults) -> Path:
     """Write the page, its plots and metrics.json into a run's folder, and return the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     on_judged = judged_only(facts)
@@ -95,7 +95,7 @@ def write_report(folder: Path, facts: Facts) -> Path:
     return folder / PAGE
 
 
-def _plots(facts: Facts) -> dict[str, str]:
+def _plots(facts: TrainingResults) -> dict[str, str]:
     plots = {QUALITY: quality_by_dimension({role: means(scores) for role, scores in facts.scores.items()})}
     points = [*facts.former, facts.point]
     if len(points) > 1:
@@ -105,7 +105,7 @@ def _plots(facts: Facts) -> dict[str, str]:
     return plots
 
 
-def _page(facts: Facts, on_judged: OnJudged) -> str:
+def _page(facts: TrainingResults, on_judged: JudgedOnlyScores) -> str:
     """Return the whole page; what comes first is what most readers want."""
     sections = {
         "How it was judged": _judged(facts),
@@ -127,7 +127,7 @@ def _page(facts: Facts, on_judged: OnJudged) -> str:
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
 
 
-def _judged(facts: Facts) -> str:
+def _judged(facts: TrainingResults) -> str:
     verdict, n = facts.verdict, len(facts.qrels)
     how = (HELD_OUT if verdict.kind == "held out" else CROSS_FITTED).format(
         n=n, main=facts.data.held_out, enough=ENOUGH_HELD_OUT
@@ -152,7 +152,7 @@ def _set(broken: bool, told: str) -> str:
     return f"{'broken' if broken else 'kept'} ({told.partition(': ')[2]})"
 
 
-def _metrics(facts: Facts) -> str:
+def _metrics(facts: TrainingResults) -> str:
     enough = serving_dim(facts.scores["challenger"])
     served = (
         f"What serves has the largest of its dimensions (`--serve-dim` makes a smaller one); of the challenger's "
@@ -162,7 +162,7 @@ def _metrics(facts: Facts) -> str:
     return f"{plot}\n\n{_table(metric_rows(facts.names, facts.scores, facts.runs))}\n\n{served}"
 
 
-def _differences(facts: Facts) -> str:
+def _differences(facts: TrainingResults) -> str:
     ours = full(facts.scores["challenger"])
     parts = [
         f"Challenger over {other}:\n\n"
@@ -172,21 +172,21 @@ def _differences(facts: Facts) -> str:
     return "\n\n".join(["Mean difference with its 95% paired bootstrap interval, and on how many queries.", *parts])
 
 
-def _on_judged(facts: Facts, on_judged: OnJudged) -> str:
+def _on_judged(facts: TrainingResults, on_judged: JudgedOnlyScores) -> str:
     if not on_judged.n:
         shares = {role: f"{by_depth[5]:.0%}" for role, by_depth in unjudged(facts).items()}
         return f"{NONE_JUDGED}\n\nShare of the first 5 hits that nobody judged:\n\n{bullets(shares)}"
     return f"{ON_JUDGED.format(n=on_judged.n)}\n\n{_table(judged_rows(facts.names, on_judged.scores, unjudged(facts)))}"
 
 
-def _abstaining(facts: Facts) -> str:
+def _abstaining(facts: TrainingResults) -> str:
     if not facts.abstaining:
         return "It was not measured when each model does not know."
     told = {role: each.told() for role, each in facts.abstaining.items()}
     return f"{ABSTAIN_TOLD}\n\n{bullets(told)}\n\n{_table(abstain_rows(facts.names, facts.abstaining))}"
 
 
-def _precision(facts: Facts) -> str:
+def _precision(facts: TrainingResults) -> str:
     choice = facts.precision
     if choice is None:
         return NOT_SERVING
@@ -198,7 +198,7 @@ def _precision(facts: Facts) -> str:
     return f"{told}\n\n{PRECISION_TOLD.format(n=choice.n, chunks=choice.chunks)}\n\n{_table(choice.rows())}{more}"
 
 
-def _curve(facts: Facts) -> str:
+def _curve(facts: TrainingResults) -> str:
     points = [*facts.former, facts.point]
     if len(points) < 2:
         return CURVE_ALONE
@@ -210,15 +210,15 @@ def _curve(facts: Facts) -> str:
     return f"{CURVE_TOLD}\n\n![{GATE} of each model over the versions]({CURVE})\n\n{_table(rows)}"
 
 
-def _contrast(facts: Facts, *, best: bool) -> str:
+def _contrast(facts: TrainingResults, *, best: bool) -> str:
     champion, challenger = (
         Side(f"{role} ({facts.names[role]})", widest(facts.runs[role]).ranked, full(facts.scores[role])[GATE])
         for role in ("champion", "challenger")
     )
-    return contrast(champion, challenger, facts.qrels, facts.chunks, best=best)
+    return format_query_diff(champion, challenger, facts.qrels, facts.chunks, best=best)
 
 
-def _labels(labels: Labels | None) -> str:
+def _labels(labels: LabelSummary | None) -> str:
     if labels is None:
         return "None: the pairs were made from the documents."
     counts = {
@@ -244,7 +244,7 @@ def _labels(labels: Labels | None) -> str:
     return "\n\n".join(parts)
 
 
-def _data(facts: Facts) -> str:
+def _data(facts: TrainingResults) -> str:
     data = facts.data
     told = {
         "documents": data.documents,
@@ -265,7 +265,7 @@ def _worded(made: Mapping[str, object]) -> dict[str, object]:
     return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in made.items()}
 
 
-def _spent(facts: Facts) -> dict[str, str]:
+def _spent(facts: TrainingResults) -> dict[str, str]:
     peak = f"{facts.memory_mb} MB" if facts.memory_mb else "not known: Windows does not tell"
     total = sum(facts.seconds.values())
     stages = {stage: f"{seconds:.1f} s" for stage, seconds in facts.seconds.items()}

@@ -21,13 +21,13 @@ from rag.models.precision import pick_device
 from rag.models.registry import Version
 from rag.records import Chunk, LabelledPair, Pair, Qrels, content_id, normalise_query
 from rag.settings import Settings
-from train.dataset.folds import Trial
+from train.dataset.folds import EvaluationSplits
 from train.dataset.pairs import MadePairs
 from train.dataset.split import Split
-from train.judging.abstention import Abstaining
+from train.judging.abstention import AbstentionThreshold
 from train.judging.evaluate import Run, Runs, Scores, full, serving_dim
 from train.judging.gate import Verdict
-from train.judging.serving_precision import Choice
+from train.judging.serving_precision import PrecisionChoice
 
 METRICS_FILE, PAGE = "metrics.json", "report.html"  # in a run's folder
 LIBRARIES = ("torch", "sentence-transformers", "transformers", "datasets", "peft", "lancedb", "numpy")
@@ -38,7 +38,7 @@ Means = dict[int, dict[str, float]]  # dimension -> metric -> mean
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class LabelSummary:
     """What the raters said, counted. `raters` has the number of labels and the trust of each, the busiest first.
 
     `by_origin` counts rated, marked, taught and imported labels, `guessed` the chunks that an answer showed and did not
@@ -59,7 +59,7 @@ class Labels:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
+class DataSummary:
     """What was trained and judged on: how much, and hashes by which two trainings can be compared."""
 
     documents: int
@@ -74,7 +74,7 @@ class Data:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class LearningCurvePoint:
     """A training on the learning curve: on how many rated queries it could go, and ndcg@10 of each role."""
 
     version: str
@@ -85,7 +85,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class TrainingResults:
     """Everything a report tells. The roles in `names`, `runs` and `scores` are base, champion and challenger.
 
     `made` says how the challenger was made (recipe and what came of it), `labels` is None where nobody rated, `former`
@@ -102,21 +102,21 @@ class Facts:
     chunks: Mapping[str, Chunk]
     made: Mapping[str, object]
     config: Mapping[str, object]
-    data: Data
-    labels: Labels | None
+    data: DataSummary
+    labels: LabelSummary | None
     notes: Sequence[str]
     seconds: Mapping[str, float]
     memory_mb: int | None
-    former: Sequence[Point] = ()
-    abstaining: Mapping[str, Abstaining] = field(default_factory=dict)
-    precision: Choice | None = None
+    former: Sequence[LearningCurvePoint] = ()
+    abstaining: Mapping[str, AbstentionThreshold] = field(default_factory=dict)
+    precision: PrecisionChoice | None = None
 
     @property
-    def point(self) -> Point:
+    def point(self) -> LearningCurvePoint:
         """Return this training as a point of the learning curve."""
         ndcg = {role: means(scores)[max(scores)][GATE] for role, scores in self.scores.items()}
         rated = self.labels.queries if self.labels else 0
-        return Point(self.version.name, rated, len(self.qrels), ndcg, self.verdict.word == "promote")
+        return LearningCurvePoint(self.version.name, rated, len(self.qrels), ndcg, self.verdict.word == "promote")
 
 
 def config_of(settings: Settings) -> dict[str, object]:
@@ -146,11 +146,11 @@ def beyond(settings: Settings) -> list[str]:
     return [f"every figure ranks by embeddings alone; the chat has {named} besides, in both arms"] if named else []
 
 
-def data_of(corpus_id: str, chunks: Sequence[Chunk], trial: Trial, pairs: Sequence[Pair]) -> Data:
+def data_of(corpus_id: str, chunks: Sequence[Chunk], trial: EvaluationSplits, pairs: Sequence[Pair]) -> DataSummary:
     """Return what a training learnt from and was judged by; the order of the chunks is nothing to its hashes."""
     judged = [f"{query} {' '.join(sorted(relevant))}" for query, relevant in trial.qrels.relevant.items()]
     learnt = (part for pair in pairs for part in (pair.query, pair.positive, *pair.negatives, f"{pair.weight:g}"))
-    return Data(
+    return DataSummary(
         documents=len({chunk.document_id for chunk in chunks}),
         chunks=len(chunks),
         pairs=len(pairs),
@@ -163,7 +163,7 @@ def data_of(corpus_id: str, chunks: Sequence[Chunk], trial: Trial, pairs: Sequen
     )
 
 
-def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> Labels:
+def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> LabelSummary:
     """Return what the labels came to, in numbers."""
     given = list(labels)
     outright = [label for label in given if label.label and (label.cited or label.origin != "rating")]
@@ -175,7 +175,7 @@ def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> Labels:
     shared = [set().union(*by_rater.values()) for by_rater in said.values() if len(by_rater) > 1]
     origins = Counter((label.origin, label.label) for label in outright)
     busy = Counter(label.rater for label in outright)
-    return Labels(
+    return LabelSummary(
         queries=len({normalise_query(pair.query) for pair in made.pairs}),
         by_origin={origin: (origins[origin, 1], origins[origin, -1]) for origin in sorted({o for o, _ in origins})},
         guessed=sum(bool(label.label) for label in given) - len(outright),
@@ -189,7 +189,7 @@ def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> Labels:
     )
 
 
-def seen_by_champion(parts: Split, seen: frozenset[str]) -> str:
+def trained_on_by_champion(parts: Split, seen: frozenset[str]) -> str:
     """Say for how many held-out queries the champion learnt a right chunk, before a rater asked that query."""
     n = sum(bool(relevant & seen) for relevant in parts.held_out.relevant.values())
     return f"the champion was trained on a right chunk of {n} of the held-out queries, which favours it"
@@ -219,21 +219,21 @@ def widest(runs: Runs) -> Run:
 
 
 @dataclass(frozen=True, slots=True)
-class OnJudged:
+class JudgedOnlyScores:
     """What is left of the scores, at full dimension, when hits that nobody judged are taken out; and on `n` queries."""
 
     scores: Mapping[str, Scores]
     n: int
 
 
-def judged_only(facts: Facts) -> OnJudged:
+def judged_only(facts: TrainingResults) -> JudgedOnlyScores:
     """Return each role's scores on the hits that somebody judged."""
     condensed = {role: condense(widest(runs).ranked, facts.qrels) for role, runs in facts.runs.items()}
     scores = {role: {max(facts.runs[role]): evaluate_run(*each)} for role, each in condensed.items()}
-    return OnJudged(scores, len(condensed["challenger"][1]))
+    return JudgedOnlyScores(scores, len(condensed["challenger"][1]))
 
 
-def unjudged(facts: Facts) -> dict[str, dict[int, float]]:
+def unjudged(facts: TrainingResults) -> dict[str, dict[int, float]]:
     """Return for each role which share of its first hits nobody judged."""
     return {
         role: {k: unjudged_share(widest(runs).ranked, facts.qrels, k) for k in UNJUDGED_AT}
@@ -241,7 +241,7 @@ def unjudged(facts: Facts) -> dict[str, dict[int, float]]:
     }
 
 
-def metrics_of(facts: Facts, on_judged: OnJudged) -> dict[str, object]:
+def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> dict[str, object]:
     """Return what metrics.json holds."""
     return {
         "version": facts.version.name,
@@ -286,12 +286,12 @@ def read_metrics(run: Path) -> dict[str, Any] | None:
     return metrics
 
 
-def former_points(runs: Path, versions: Sequence[Version], folders: str) -> list[Point]:
+def former_points(runs: Path, versions: Sequence[Version], folders: str) -> list[LearningCurvePoint]:
     """Return the trainings on these documents so far, oldest first; those whose run folder is gone are left out."""
     own = [version.name for version in versions if version.folders == folders]
     found = [metrics["point"] for name in own if (metrics := read_metrics(runs / name)) and "point" in metrics]
-    return [Point(**point) for point in found]
+    return [LearningCurvePoint(**point) for point in found]
 
 
-def _query_row(facts: Facts, row: int, query: str) -> dict[str, object]:
+def _query_row(facts: TrainingResults, row: int, query: str) -> dict[str, object]:
     return {"query": query, **{role: round(float(full(s)[GATE][row]), 4) for role, s in facts.scores.items()}}

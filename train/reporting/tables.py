@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from rag.evaluation.intervals import Interval, paired_bootstrap, win_tie_loss
 from rag.evaluation.metrics import METRICS, Values
-from train.judging.abstention import KINDS, Abstaining
+from train.judging.abstention import KINDS, AbstentionThreshold
 from train.judging.evaluate import Runs, Scores, full
 
 Rows = list[list[str]]  # the first row is the head
@@ -40,7 +40,7 @@ def judged_rows(
     return rows
 
 
-def abstain_rows(names: Mapping[str, str], found: Mapping[str, Abstaining]) -> Rows:
+def abstain_rows(names: Mapping[str, str], found: Mapping[str, AbstentionThreshold]) -> Rows:
     """Return for each role its threshold, and which share of each kind of questions it declines."""
     kinds = [kind for kind in KINDS if any(kind in each.of for each in found.values())]
     rows = [["", "model", "threshold", "precision", "recall", *(KINDS[kind] for kind in kinds)]]

@@ -24,12 +24,12 @@ from train.synthetic.question_filter import (
     Check,
     Reason,
     ask_prompt,
+    filter_questions,
     judge_prompt,
     parse_questions,
     parse_verdicts,
     refers_to_context,
     repeats,
-    sift,
 )
 
 MOST_CHUNKS = 250  # as many chunks as the text alone makes pairs of each kind from
@@ -41,7 +41,7 @@ Found = Callable[[str], Collection[str]]  # query -> ids of the chunks that some
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedChunk:
     """What became of one chunk: a line of the journal. `unusable` lines of the reply were no question."""
 
     chunk_id: str
@@ -50,12 +50,12 @@ class Asked:
     unusable: int
 
 
-class Journal:
+class QuestionJournal:
     """The questions written for one corpus by one model, as JSON lines. A line that a crash tore is passed over."""
 
     def __init__(self, home: Path, corpus_id: str, model: str) -> None:
         self.path = home / "questions" / f"{corpus_id}-{re.sub(r'[^a-zA-Z0-9.]+', '-', model)}.jsonl"
-        self.lines: dict[str, Asked] = {}
+        self.lines: dict[str, AskedChunk] = {}
         try:
             text = self.path.read_text("utf-8", "replace") if self.path.is_file() else ""
         except OSError as error:
@@ -63,7 +63,7 @@ class Journal:
         for line in filter(None, map(_read_asked, text.splitlines())):
             self.lines[line.chunk_id] = line
 
-    def add(self, asked: Asked) -> None:
+    def add(self, asked: AskedChunk) -> None:
         """Write what became of a chunk, and see it to the disk. Raises StoreFailed."""
         data = b"\n" + json.dumps(asdict(asked), ensure_ascii=False).encode("utf-8", "replace")
         try:
@@ -97,7 +97,7 @@ class Journal:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QuestionPlan:
     """Which chunks are to be asked about, of how many, and at most how many calls and tokens that takes."""
 
     todo: tuple[Chunk, ...]
@@ -117,11 +117,11 @@ class Plan:
 
 def plan_questions(
     chunks: Sequence[Chunk],
-    journal: Journal,
+    journal: QuestionJournal,
     count_tokens: Callable[[str], int],
     most: int = MOST_CHUNKS,
     per_chunk: int = PER_CHUNK,
-) -> Plan:
+) -> QuestionPlan:
     """Choose at most `most` chunks by hash, one of each section before any second, and reckon what is left of them."""
     sections: dict[tuple[str, str], list[Chunk]] = {}
     texts = {chunk.text: chunk for chunk in chunks if len(chunk.text.split()) >= REST_WORDS}
@@ -132,13 +132,13 @@ def plan_questions(
     asked = sum(count_tokens(ask_prompt(chunk, per_chunk, "0" * 8)) for chunk in todo)
     judged = sum(count_tokens(judge_prompt(chunk, (), "0" * 8)) + per_chunk * QUESTION_TOKENS for chunk in todo)
     out = len(todo) * per_chunk * (QUESTION_TOKENS + 2 * VERDICT_TOKENS)
-    return Plan(todo, len(chosen) - len(todo), per_chunk, asked + (CALLS - 1) * judged, out)
+    return QuestionPlan(todo, len(chosen) - len(todo), per_chunk, asked + (CALLS - 1) * judged, out)
 
 
 def write_questions(
-    plan: Plan,
+    plan: QuestionPlan,
     chunks: Sequence[Chunk],
-    journal: Journal,
+    journal: QuestionJournal,
     ask: Ask,
     found: Found,
     progress: Callable[[Sequence[Chunk]], Iterable[Chunk]] = iter,
@@ -167,7 +167,7 @@ def write_questions(
 
 def _ask_about(
     chunk: Chunk, other: Chunk | None, known: Sequence[str], ask: Ask, found: Found, per_chunk: int
-) -> Asked:
+) -> AskedChunk:
     """Let the LLM write questions for a chunk, and drop what would teach nothing; the checks that cost come last."""
 
     def find(questions: list[str]) -> list[Reason | None]:
@@ -182,8 +182,8 @@ def _ask_about(
     if other:
         checks.append(_judge(other, ask, wanted=False, otherwise="answered elsewhere"))
     questions, unusable = parse_questions(ask(ask_prompt(chunk, per_chunk, secrets.token_hex(4))), per_chunk)
-    kept, rejected = sift(questions, checks)
-    return Asked(chunk.id, tuple(kept), tuple(rejected), unusable)
+    kept, rejected = filter_questions(questions, checks)
+    return AskedChunk(chunk.id, tuple(kept), tuple(rejected), unusable)
 
 
 def _judge(chunk: Chunk, ask: Ask, *, wanted: bool, otherwise: Reason) -> Check:
@@ -202,13 +202,13 @@ def _other(chunk: Chunk, chunks: Sequence[Chunk]) -> Chunk | None:
     return others[int(content_id("other", chunk.id), 16) % len(others)] if others else None
 
 
-def _given_up(error: AnswerFailed, journal: Journal) -> AnswerFailed:
+def _given_up(error: AnswerFailed, journal: QuestionJournal) -> AnswerFailed:
     return AnswerFailed(f"{error}; {len(journal.lines)} chunks are done and kept: the same command goes on behind them")
 
 
-def _read_asked(line: str) -> Asked | None:
+def _read_asked(line: str) -> AskedChunk | None:
     try:
         row = json.loads(line)
-        return Asked(row["chunk_id"], tuple(row["kept"]), tuple(map(tuple, row["rejected"])), row["unusable"])
+        return AskedChunk(row["chunk_id"], tuple(row["kept"]), tuple(map(tuple, row["rejected"])), row["unusable"])
     except (ValueError, TypeError, KeyError):
         return None

@@ -100,7 +100,7 @@ def parse_verdicts(reply: str, n: int) -> list[bool | None]:
     return [next(iter(words)) == "yes" if len(words := said.get(k, set())) == 1 else None for k in range(1, n + 1)]
 
 
-def sift(questions: Sequence[str], checks: Iterable[Check]) -> tuple[list[str], list[tuple[str, Reason]]]:
+def filter_questions(questions: Sequence[str], checks: Iterable[Check]) -> tuple[list[str], list[tuple[str, Reason]]]:
     """Return the questions that pass every check, and the others with the reason; a check sees what is left."""
     left, rejected = list(questions), []
     for check in checks:

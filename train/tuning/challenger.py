@@ -17,16 +17,14 @@ from rag.models.embedder import Embedder, Vectors, adapt, load_trainable, wrap
 from rag.records import Chunk, Pair
 from rag.settings import Settings
 from train.recipe import Recipe, matryoshka_dims
-from train.tuning import checkpoint_selection as choose
-from train.tuning import query_adapter as adapter
-from train.tuning import version_folder as folder
+from train.tuning import checkpoint_selection, query_adapter, version_folder
 from train.tuning.trainer import tune, write_weights
 
 RecipeFor = Callable[[Sequence[Pair], SentenceTransformer], Recipe]  # what is to be learnt, and by which model
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Challenger:
     """A model as its maker leaves it: ready to be judged, and not saved yet.
 
     `vectors` are its chunks' where they are known already; `facts` say how it came about, `pairs` what it learnt from.
@@ -39,16 +37,16 @@ class Made:
     vectors: Vectors | None = None
 
 
-class Maker(Protocol):
+class ChallengerFactory(Protocol):
     """Makes a model of pairs. Every call starts afresh and leaves what it was given as it was."""
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Made:
+    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
         """Return the model that these pairs make."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Tuner:
+class FineTuneFactory:
     """Tunes a copy of a model's weights. `start` embeds as those weights do, and `vectors` are its chunks'.
 
     Where `chooses` is set some of the pairs choose the weights to keep; it takes as long as some dozens of steps.
@@ -62,35 +60,39 @@ class Tuner:
     vectors: Vectors
     chooses: bool
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Made:
+    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
         """Return the start model tuned on these pairs, with the weights that some of them chose."""
         model = load_trainable(self.reference, self.settings)
-        learnt, choosing = choose.set_aside(pairs) if self.chooses else (pairs, [])
+        learnt, choosing = checkpoint_selection.hold_out_validation(pairs) if self.chooses else (pairs, [])
         recipe = self.recipe_for(learnt, model)
         embedder = wrap(model, name, self.settings)
-        chooser = choose.Chooser(model, embedder, self._pool(choosing), checkpoints) if choosing else None
+        chooser = (
+            checkpoint_selection.CheckpointSelector(model, embedder, self._pool(choosing), checkpoints)
+            if choosing
+            else None
+        )
         guide = load_trainable(self.reference, self.settings) if recipe.loss == "gist" else None
         look = chooser.look if chooser and not recipe.lora else None  # until merged, those weights are of other names
         tuned = tune(model, as_embedded(learnt, self.chunks), recipe, guide=guide, look=look, checkpoints=checkpoints)
-        kept = chooser.settle() if chooser else choose.LAST
+        kept = chooser.settle() if chooser else checkpoint_selection.LAST
         model.truncate_dim = recipe.serve_dim or model.truncate_dim  # saved with the weights
         came_of = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}
         facts = {**asdict(recipe), **came_of, "queries that chose the weights": len(choosing), "kept": kept}
-        return Made(
+        return Challenger(
             wrap(model, name, self.settings),  # anew: its fingerprint is that of the weights it has now
             pairs,
             facts,
-            lambda path: folder.save(path, lambda draft: write_weights(model, draft), pairs, recipe),
+            lambda path: version_folder.save(path, lambda draft: write_weights(model, draft), pairs, recipe),
         )
 
-    def _pool(self, pairs: Sequence[Pair]) -> choose.Pool:
+    def _pool(self, pairs: Sequence[Pair]) -> checkpoint_selection.ValidationPool:
         queries = self.start.embed_queries([pair.query for pair in pairs])
         ids, texts = [chunk.id for chunk in self.chunks], [chunk.embedded for chunk in self.chunks]
-        return choose.build_pool(pairs, queries, ids, texts, self.vectors)
+        return checkpoint_selection.build_validation_pool(pairs, queries, ids, texts, self.vectors)
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
+class AdapterFactory:
     """Fits an adapter behind the queries of a model that serves; its chunks' vectors stay as they are."""
 
     model: Embedder
@@ -98,22 +100,25 @@ class Adapter:
     vectors: Vectors
     seed: int
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Made:
+    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
         """Return the model with the adapter that these pairs justify; it takes seconds and keeps no checkpoints."""
         asked = list(dict.fromkeys(pair.query for pair in pairs))
         queries = dict(zip(asked, self.model.embed_queries(asked), strict=True))
         dims = matryoshka_dims(self.model.dim)
-        fitted = adapter.fit(pairs, queries, self.chunks, self.vectors, dims, self.seed)
+        fitted = query_adapter.fit(pairs, queries, self.chunks, self.vectors, dims, self.seed)
         facts = {key: value for key, value in asdict(fitted).items() if key != "matrix"}
         facts["adapts"] = self.model.reference
 
         def save(path: Path) -> None:
             model = self.model
-            folder.save(
-                path, lambda draft: adapter.write(fitted, draft, model.reference, model.query_fingerprint), pairs, None
+            version_folder.save(
+                path,
+                lambda draft: query_adapter.write(fitted, draft, model.reference, model.query_fingerprint),
+                pairs,
+                None,
             )
 
-        return Made(adapt(self.model, fitted.matrix, name), pairs, facts, save, self.vectors)
+        return Challenger(adapt(self.model, fitted.matrix, name), pairs, facts, save, self.vectors)
 
 
 def as_embedded(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:

@@ -34,7 +34,7 @@ LAST, START = "the last epoch", "the start weights"
 Weights = dict[str, Tensor]
 
 
-def set_aside(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+def hold_out_validation(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     """Return the pairs to learn from and those to choose by, apart by query and by chunk; none to choose by if few.
 
     Queries that share a chunk, or near copies of one, choose together, or not: a chunk that is learnt by one and looked
@@ -57,7 +57,7 @@ def set_aside(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ValidationPool:
     """Queries to choose by, and the texts that they are looked for among. `start` has the start model's vectors."""
 
     qrels: Qrels
@@ -66,9 +66,9 @@ class Pool:
     start: tuple[Vectors, Vectors]  # of the queries, of the texts
 
 
-def build_pool(
+def build_validation_pool(
     pairs: Sequence[Pair], queries: Vectors, ids: Sequence[str], texts: Sequence[str], chunks: Vectors
-) -> Pool:
+) -> ValidationPool:
     """Return the pool of some pairs: their positives, and what the start model ranks first for their queries.
 
     `queries` has a vector per pair, `chunks` one per id, both of the start model.
@@ -83,17 +83,19 @@ def build_pool(
         rows |= set(np.argsort(-(chunks @ vector), kind="stable")[:POOL_RANKS].tolist())
     kept = sorted(rows)
     start = (np.stack([vectors[query] for query in relevant]), chunks[kept])
-    return Pool(Qrels(relevant), tuple(ids[n] for n in kept), tuple(texts[n] for n in kept), start)
+    return ValidationPool(Qrels(relevant), tuple(ids[n] for n in kept), tuple(texts[n] for n in kept), start)
 
 
-class Chooser:
+class CheckpointSelector:
     """Looks at the states of a model while it is tuned, and in the end gives it the one to keep.
 
     `embedder` embeds by that very model. The best state is kept in `memory`, where that is given: a training that goes
     on where it broke off has passed it.
     """
 
-    def __init__(self, model: SentenceTransformer, embedder: Embedder, pool: Pool, memory: Path | None = None) -> None:
+    def __init__(
+        self, model: SentenceTransformer, embedder: Embedder, pool: ValidationPool, memory: Path | None = None
+    ) -> None:
         self._model, self._embedder, self._pool = model, embedder, pool
         self._start = _copy(model)
         self._values = {START: _judge(pool, *pool.start)}
@@ -155,7 +157,7 @@ def clearly_best(values: dict[str, Values], preferred: str) -> str:
     return best if lead(best) > 0 else preferred
 
 
-def _judge(pool: Pool, queries: Vectors, texts: Vectors) -> Values:
+def _judge(pool: ValidationPool, queries: Vectors, texts: Vectors) -> Values:
     order = np.argsort(-(queries @ texts.T), axis=1, kind="stable")
     run = {query: [pool.ids[n] for n in row] for query, row in zip(pool.qrels.relevant, order, strict=True)}
     return evaluate_run(run, pool.qrels)[GATE]

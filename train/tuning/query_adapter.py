@@ -42,7 +42,7 @@ Kept = Literal["learned", "whitened", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedAdapter:
     """An adapter and how it came about. query' = unit(query + query @ matrix); all zero where nothing was better.
 
     `gain` is what the adapter added to ndcg@10 in its own trial over the folds: a reason to keep it, no verdict.
@@ -79,7 +79,7 @@ def fit(
     vectors: Vectors,
     dims: Sequence[int],
     seed: int = 0,
-) -> Fitted:
+) -> FittedAdapter:
     """Return the adapter that these pairs justify: learned, whitened by the corpus alone, or nothing.
 
     `queries` has a unit vector for each pair's query, `vectors` one per chunk, both of the model to be adapted; `dims`
@@ -92,13 +92,13 @@ def fit(
     documents = np.array([chunk.document_id for chunk in chunks])
 
     def learn(some: Examples) -> tuple[Vectors, int, float]:
-        return learn_from(some, start, vectors, candidates_of(some, vectors, documents, seed))
+        return train_on(some, start, vectors, candidates_of(some, vectors, documents, seed))
 
     kept, gain = _choose(examples, start, vectors, lambda some: learn(some)[0])
     matrix, steps, loss = learn(examples) if kept == "learned" else (start, 0, 0.0)
     identity = np.eye(len(start), dtype=np.float32)
     turned = np.zeros_like(start) if kept == "nothing" else matrix - identity
-    return Fitted(turned, kept, gain, len(examples.queries), steps, loss, time.monotonic() - began)
+    return FittedAdapter(turned, kept, gain, len(examples.queries), steps, loss, time.monotonic() - began)
 
 
 def examples_of(pairs: Sequence[Pair], queries: Mapping[str, Vectors], chunks: Sequence[Chunk]) -> Examples:
@@ -132,7 +132,7 @@ def whiten(vectors: Vectors, dims: Sequence[int]) -> Vectors:
     return matrix
 
 
-def write(fitted: Fitted, folder: Path, model: str, fingerprint: str) -> None:
+def write(fitted: FittedAdapter, folder: Path, model: str, fingerprint: str) -> None:
     """Write an adapter of `model`, whose chunk vectors carry `fingerprint`, into a folder that is there.
 
     A model that lies beside the folder is named relative to it, so that a home can be moved.
@@ -241,7 +241,7 @@ class _Block:
         return self.weights @ (scores.logsumexp(dim=1) - (turned * self.right).sum(dim=1))
 
 
-def learn_from(examples: Examples, start: Vectors, vectors: Vectors, candidates: Rows) -> tuple[Vectors, int, float]:
+def train_on(examples: Examples, start: Vectors, vectors: Vectors, candidates: Rows) -> tuple[Vectors, int, float]:
     """Return the matrix where softmax loss and distance from `start` balance, the steps to it, and its loss.
 
     Ranking does not see a query's length, so none is divided out: the loss is convex and has one minimum, which no

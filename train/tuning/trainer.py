@@ -51,7 +51,7 @@ Looked = Callable[[str], None]  # told the name of a state of the weights, while
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
+class TuningResult:
     """What a tuning did: steps made, how many examples were seen, mean loss (a sum over dimensions), seconds."""
 
     steps: int
@@ -60,7 +60,7 @@ class Tuned:
     seconds: float
 
 
-def give_way(threads: int) -> None:
+def lower_priority(threads: int) -> None:
     """Let this process use so many threads, at a lower priority than whoever answers questions."""
     torch.set_num_threads(threads)
     if hasattr(os, "nice"):
@@ -75,7 +75,7 @@ def tune(
     guide: SentenceTransformer | None = None,
     look: Looked | None = None,
     checkpoints: Path | None = None,
-) -> Tuned:
+) -> TuningResult:
     """Train the model in place on pairs with one hard negative each, or with none, and say what was done.
 
     `guide` is the model that a gist loss asks which negatives are false. `look` is called after each epoch. With a
@@ -108,7 +108,7 @@ def tune(
         _merge_lora(model)
     model.eval()
     seen = sum(map(len, islice(trainer.apart, done.global_step * trainer.args.world_size)))
-    return Tuned(done.global_step, seen, float(done.training_loss), time.monotonic() - began)
+    return TuningResult(done.global_step, seen, float(done.training_loss), time.monotonic() - began)
 
 
 def write_weights(model: SentenceTransformer, folder: Path) -> None:

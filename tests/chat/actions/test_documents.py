@@ -18,13 +18,13 @@ from chainlit.config import config as chainlit_config
 from chainlit.element import Element, ElementDict
 from chainlit.emitter import ChainlitEmitter
 
-from chat.actions.documents import DOCUMENTS, NOT_TRIED, RESTARTED, STOPPED, Reception, accept_documents, revive_files
+from chat.actions.documents import DOCUMENTS, NOT_TRIED, RESTARTED, STOPPED, UploadQueue, accept_documents, revive_files
 from chat.elements.live import LiveElement
-from chat.session.context import INTERNAL, Room, Visit
-from rag.answering.service import Serving, open_serving
+from chat.session.context import INTERNAL, RequestContext, SessionState
+from rag.answering.service import QueryService, open_service
 from rag.errors import StoreFailed, UnknownDocument
 from rag.indexing.indexer import index
-from rag.indexing.uploads import Added, Taken
+from rag.indexing.uploads import Taken, UploadResult
 from rag.ingest.documents import MAX_FILE_BYTES
 from rag.loaders import LOADERS
 from rag.settings import ROOT, Settings
@@ -64,7 +64,7 @@ class Here:
     """A visit from a tab of its own."""
 
     def __init__(self, house: House) -> None:
-        self.house, self.room, self.tab = house, Room(), Tab()
+        self.house, self.room, self.tab = house, SessionState(), Tab()
 
     async def show_element(self, name: str, props: Mapping[str, Any]) -> LiveElement:
         live = LiveElement(name, self.house.save, "t1", "m1", props=props)
@@ -74,8 +74,8 @@ class Here:
         return live
 
     @property
-    def visit(self) -> Visit:
-        return cast(Visit, self)
+    def visit(self) -> RequestContext:
+        return cast(RequestContext, self)
 
     def states(self) -> list[str]:
         return [file["state"] for file in self.tab.got[-1]["files"]]
@@ -98,7 +98,7 @@ class Scripted:
             tell(0, 2)
             self.gate.wait(10)
             tell(2, 2)
-            return Added(f"uploads/{name}", chunks=2, replaced=False)
+            return UploadResult(f"uploads/{name}", chunks=2, replaced=False)
         finally:
             self.ended.set()
 
@@ -110,9 +110,9 @@ FILES = [("a.md", Path("a")), ("b.md", Path("b"))]
 
 
 @pytest.fixture
-async def serving(settings: Settings) -> AsyncIterator[Serving]:
+async def serving(settings: Settings) -> AsyncIterator[QueryService]:
     index(settings)
-    serving = open_serving(settings)
+    serving = open_service(settings)
     yield serving
     serving.close()
 
@@ -127,12 +127,12 @@ def write(folder: Path, **files: str) -> list[tuple[str, Path]]:
     return handed
 
 
-async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: Serving, tmp_path: Path) -> None:
+async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: QueryService, tmp_path: Path) -> None:
     here = Here(House(serving.intake))
     handed = write(
         tmp_path, birds_md="# Birds\n\nBirds eat seed.", rubbish_pdf="none", x_exe="PK", fish_txt="Fish swim."
     )
-    await Reception().take(here.visit, handed)
+    await UploadQueue().take(here.visit, handed)
     assert here.states() == ["added", "refused", "refused", "added"]
     birds, rubbish, letter, fish = here.tab.got[-1]["files"]
     assert (birds["name"], birds["passages"]) == ("uploads/birds.md", 1)
@@ -141,20 +141,20 @@ async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: Servi
     assert fish["name"] == "uploads/fish.txt"
     assert here.tab.got[-1]["over"]
     assert here.house.saved[-1]["props"] == here.tab.got[-1]
-    await Reception().take(here.visit, handed[:1])
+    await UploadQueue().take(here.visit, handed[:1])
     assert here.states() == ["unchanged"]
     found = serving.store.search_text(serving.served("base").table, "seed", birds_vector(serving), 5)
     assert [hit.chunk.source for hit in found] == ["uploads/birds.md"]
 
 
-def birds_vector(serving: Serving) -> Any:
+def birds_vector(serving: QueryService) -> Any:
     return serving.served("base").embedder.embed_queries(["birds"])[0]
 
 
 async def test_progress_is_shown_while_a_file_goes_in() -> None:
     intake = Scripted()
     here = Here(House(intake))
-    task = asyncio.create_task(Reception().take(here.visit, FILES[:1]))
+    task = asyncio.create_task(UploadQueue().take(here.visit, FILES[:1]))
     async with asyncio.timeout(10):
         await here.tab.until("embedding")
     assert (here.tab.got[-1]["files"][0]["done"], here.tab.got[-1]["files"][0]["total"]) == (0, 2)
@@ -169,7 +169,7 @@ async def test_progress_is_shown_while_a_file_goes_in() -> None:
 async def test_the_words_are_indexed_once_for_all_files_of_a_message() -> None:
     intake = Scripted()
     intake.gate.set()
-    await Reception().take(Here(House(intake)).visit, FILES)
+    await UploadQueue().take(Here(House(intake)).visit, FILES)
     assert (intake.names, intake.words_indexed) == (["a.md", "b.md"], 1)
 
 
@@ -177,14 +177,14 @@ async def test_a_browsers_name_reaches_the_intake_whole_and_the_page_as_one_shor
     intake, name = Scripted(), "two\nlines \u202e" + "x" * 300 + ".md"
     intake.gate.set()
     here = Here(House(intake))
-    await Reception().take(here.visit, [(name, Path("a"))])
+    await UploadQueue().take(here.visit, [(name, Path("a"))])
     assert intake.names == [name]
     assert here.tab.got[0]["files"][0]["name"].startswith("two lines xxx")
     assert len(here.tab.got[0]["files"][0]["name"]) == 120
 
 
 async def test_files_of_another_tab_wait_for_their_turn_and_say_so() -> None:
-    intake, reception = Scripted(), Reception()
+    intake, reception = Scripted(), UploadQueue()
     house = House(intake)
     first, second = Here(house), Here(house)
     tasks = [asyncio.create_task(reception.take(first.visit, FILES[:1]))]
@@ -203,7 +203,7 @@ async def test_files_of_another_tab_wait_for_their_turn_and_say_so() -> None:
 
 
 async def test_stop_ends_the_file_under_way_and_the_next_ones_turn_comes_after_that() -> None:
-    intake, reception = Scripted(), Reception()
+    intake, reception = Scripted(), UploadQueue()
     here = Here(House(intake))
     task = asyncio.create_task(reception.take(here.visit, FILES))
     async with asyncio.timeout(10):
@@ -227,7 +227,7 @@ async def test_stop_ends_the_file_under_way_and_the_next_ones_turn_comes_after_t
 async def test_trouble_of_the_disk_is_told_once_and_the_other_files_are_not_tried() -> None:
     intake = Scripted(StoreFailed("the disk is full"))
     here = Here(House(intake))
-    await Reception().take(here.visit, FILES)
+    await UploadQueue().take(here.visit, FILES)
     assert [file["reason"] for file in here.tab.got[-1]["files"]] == ["the disk is full", NOT_TRIED]
     assert here.states() == ["failed", "failed"]
     assert intake.names == ["a.md"]
@@ -236,7 +236,7 @@ async def test_trouble_of_the_disk_is_told_once_and_the_other_files_are_not_trie
 async def test_what_nobody_foresaw_leaves_a_card_that_is_complete() -> None:
     here = Here(House(Scripted(RuntimeError("secret"))))
     with pytest.raises(RuntimeError):
-        await Reception().take(here.visit, FILES[:1])
+        await UploadQueue().take(here.visit, FILES[:1])
     assert (here.states(), here.tab.got[-1]["files"][0]["reason"]) == (["failed"], INTERNAL)
     assert here.tab.got[-1]["over"]
 
@@ -244,15 +244,15 @@ async def test_what_nobody_foresaw_leaves_a_card_that_is_complete() -> None:
 async def test_what_was_going_in_when_the_chat_was_restarted_is_not_going_in_any_more() -> None:
     file = {"name": "a.md", "state": "embedding", "done": 1, "total": 2, "passages": 0, "reason": ""}
     kept = {"mode": "intake", "files": [file], "queued": False, "over": False}
-    props = await revive_files(cast(Visit, None), kept)
+    props = await revive_files(cast(RequestContext, None), kept)
     assert props["over"]
     assert (props["files"][0]["state"], props["files"][0]["reason"]) == ("stopped", RESTARTED)
     whole = {"mode": "list", "search": "", "stamp": 3}
-    assert await revive_files(cast(Visit, None), whole) == whole
+    assert await revive_files(cast(RequestContext, None), whole) == whole
 
 
-async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving: Serving, tmp_path: Path) -> None:
-    here, reception = Here(House(serving.intake)), Reception()
+async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving: QueryService, tmp_path: Path) -> None:
+    here, reception = Here(House(serving.intake)), UploadQueue()
     await reception.take(here.visit, write(tmp_path, birds_md="# Birds\n\nBirds eat seed."))
     first, *others = (await reception.list_all(here.visit, {}))["documents"]
     assert (first["source"], first["title"], first["passages"], first["uploaded"]) == (
@@ -267,8 +267,8 @@ async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving:
     assert (await reception.list_all(here.visit, {}))["documents"] == others
 
 
-async def test_every_list_on_a_screen_is_asked_for_anew_after_a_change(serving: Serving, tmp_path: Path) -> None:
-    house, reception = House(serving.intake), Reception()
+async def test_every_list_on_a_screen_is_asked_for_anew_after_a_change(serving: QueryService, tmp_path: Path) -> None:
+    house, reception = House(serving.intake), UploadQueue()
     looking, dropping = Here(house), Here(house)
     await reception.show(looking.visit, "cats " * 99)
     assert looking.tab.got == [{"mode": "list", "search": ("cats " * 99)[:200], "stamp": 0}]
@@ -279,9 +279,9 @@ async def test_every_list_on_a_screen_is_asked_for_anew_after_a_change(serving: 
 
 
 @pytest.mark.parametrize("payload", [{}, {"source": None}, {"source": ["uploads/a.md"]}, {"source": "cats.md"}])
-async def test_a_removal_of_anything_else_is_refused(serving: Serving, payload: dict[str, Any]) -> None:
+async def test_a_removal_of_anything_else_is_refused(serving: QueryService, payload: dict[str, Any]) -> None:
     with pytest.raises(UnknownDocument):
-        await Reception().remove(Here(House(serving.intake)).visit, payload)
+        await UploadQueue().remove(Here(House(serving.intake)).visit, payload)
 
 
 def test_the_page_hands_over_what_can_be_read_up_to_the_size_that_is_read(

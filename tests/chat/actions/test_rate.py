@@ -13,11 +13,11 @@ from chat.actions.rate import choose, mark, vote
 from chat.actions.resume import restore
 from chat.elements.card import Card
 from chat.elements.live import LiveCard
-from chat.session.context import House, Room, Visit
-from chat.session.thread_store import History
+from chat.session.context import AppState, RequestContext, SessionState
+from chat.session.thread_store import ThreadStore
 from fakes import make_answer
 from rag.answering.duel import Done
-from rag.answering.service import open_serving
+from rag.answering.service import open_service
 from rag.errors import BadRating
 from rag.indexing.indexer import index
 from rag.records import Arm
@@ -29,11 +29,11 @@ async def discard(element: ElementDict) -> None:
 
 
 @pytest.fixture
-def visit(settings: Settings) -> Iterator[Visit]:
+def visit(settings: Settings) -> Iterator[RequestContext]:
     """Return the visit of ann, who looks at one card: side A is base, side B tuned, both show the same chunks."""
     index(settings)
-    serving = open_serving(settings)
-    visit = Visit(House(settings, serving, History(settings.chat_db)), Room(), "ann")
+    serving = open_service(settings)
+    visit = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
     served = serving.served("base")
     hits = serving.store.search(served.table, served.embedder.embed_queries(["x"])[0], 2)
     live = LiveCard(discard, "t1", "m1")
@@ -47,24 +47,24 @@ def visit(settings: Settings) -> Iterator[Visit]:
     serving.close()
 
 
-def card(visit: Visit) -> Card:
+def card(visit: RequestContext) -> Card:
     return visit.room.cards[0].card
 
 
-def stored(visit: Visit) -> list[tuple[str, str, int, str, bool]]:
+def stored(visit: RequestContext) -> list[tuple[str, str, int, str, bool]]:
     """Return (kind, target, value, choice, blind) of each rating."""
     ratings = visit.house.serving.store.ratings()
     return sorted((each.kind, each.answer_id, each.value, each.choice, each.blind) for each in ratings)
 
 
-async def test_a_preference_is_stored_by_arm_blind_and_unveils_the_card(visit: Visit) -> None:
+async def test_a_preference_is_stored_by_arm_blind_and_unveils_the_card(visit: RequestContext) -> None:
     await choose(visit, {"answer": "of base", "choice": "B"})
     assert stored(visit) == [("preference", "duel", 1, "tuned", True)]
     assert card(visit).is_unveiled
     assert card(visit).props["preference"] == "B"
 
 
-async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(visit: Visit) -> None:
+async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(visit: RequestContext) -> None:
     await mark(visit, {"answer": "of base", "rank": 1, "value": 1})
     assert not card(visit).is_unveiled
     await vote(visit, {"answer": "of base", "value": 1})
@@ -78,7 +78,7 @@ async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(visit: Vis
     ]
 
 
-async def test_a_reason_and_a_comment_go_with_a_thumb_down_and_with_no_other(visit: Visit) -> None:
+async def test_a_reason_and_a_comment_go_with_a_thumb_down_and_with_no_other(visit: RequestContext) -> None:
     await vote(visit, {"answer": "of base", "value": -1, "reason": "made up", "comment": " no such cat "})
     (rating,) = visit.house.serving.store.ratings()
     assert (rating.reason, rating.comment) == ("made up", "no such cat")
@@ -87,7 +87,7 @@ async def test_a_reason_and_a_comment_go_with_a_thumb_down_and_with_no_other(vis
     assert (rating.value, rating.reason, rating.comment) == (1, "", "")
 
 
-async def test_a_reason_and_a_comment_that_are_said_one_by_one_are_both_kept(visit: Visit) -> None:
+async def test_a_reason_and_a_comment_that_are_said_one_by_one_are_both_kept(visit: RequestContext) -> None:
     down = {"answer": "of base", "value": -1}
     await vote(visit, down)
     await vote(visit, {**down, "comment": "too slow"})
@@ -99,7 +99,7 @@ async def test_a_reason_and_a_comment_that_are_said_one_by_one_are_both_kept(vis
     assert (rating.value, rating.reason, rating.comment) == (-1, "", "")
 
 
-async def test_what_is_withdrawn_stays_as_nothing_and_nothing_cannot_be_withdrawn(visit: Visit) -> None:
+async def test_what_is_withdrawn_stays_as_nothing_and_nothing_cannot_be_withdrawn(visit: RequestContext) -> None:
     for act, nothing in ((vote, {"value": 0}), (choose, {"choice": ""})):
         with pytest.raises(BadRating, match="no vote to take back"):
             await act(visit, {"answer": "of base", **nothing})
@@ -109,7 +109,7 @@ async def test_what_is_withdrawn_stays_as_nothing_and_nothing_cannot_be_withdraw
     assert card(visit).props["preference"] == ""
 
 
-async def test_a_card_of_one_answer_takes_a_thumb_and_no_preference(visit: Visit) -> None:
+async def test_a_card_of_one_answer_takes_a_thumb_and_no_preference(visit: RequestContext) -> None:
     live = LiveCard(discard, "t1", "m2")
     alone = make_answer(visit.house.serving.store.answers()[0].hits, id="alone")
     visit.house.serving.store.put_answer(alone)
@@ -137,7 +137,7 @@ async def test_a_card_of_one_answer_takes_a_thumb_and_no_preference(visit: Visit
     ],
 )
 async def test_what_is_no_rating_is_refused_and_nothing_is_stored(
-    visit: Visit, act: Any, payload: dict[str, Any], reason: str
+    visit: RequestContext, act: Any, payload: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(BadRating, match=reason):
         await act(visit, payload)
@@ -145,7 +145,7 @@ async def test_what_is_no_rating_is_refused_and_nothing_is_stored(
     assert not card(visit).is_unveiled
 
 
-async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(visit: Visit) -> None:
+async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(visit: RequestContext) -> None:
     kept = json.loads(json.dumps(card(visit).props))
     await mark(visit, {"answer": "of tuned", "rank": 2, "value": -1})
     await vote(visit, {"answer": "of base", "value": -1, "reason": "incomplete", "comment": "half"})
@@ -155,7 +155,7 @@ async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(visit:
     assert again.props == card(visit).props
 
 
-async def test_another_raters_ratings_are_not_shown(visit: Visit) -> None:
+async def test_another_raters_ratings_are_not_shown(visit: RequestContext) -> None:
     kept = json.loads(json.dumps(card(visit).props))
     await vote(visit, {"answer": "of base", "value": 1})
     again = Card(json.loads(json.dumps(kept)))

@@ -14,10 +14,10 @@ from chainlit.element import ElementDict
 from chat.actions import review
 from chat.actions.review import PAGE, REVIEW
 from chat.elements.live import LiveElement
-from chat.session.context import House, Room, Visit
-from chat.session.thread_store import History
+from chat.session.context import AppState, RequestContext, SessionState
+from chat.session.thread_store import ThreadStore
 from fakes import NOON, make_answer
-from rag.answering.service import open_serving
+from rag.answering.service import open_service
 from rag.errors import BadRating
 from rag.feedback.ratings import mark_source, rate_answer, teach
 from rag.indexing.indexer import index
@@ -30,23 +30,23 @@ async def discard(element: ElementDict) -> None:
 
 
 @pytest.fixture
-def visit(settings: Settings) -> Iterator[Visit]:
+def visit(settings: Settings) -> Iterator[RequestContext]:
     """Return the visit of ann, on whose table lies an empty queue."""
     index(settings)
-    serving = open_serving(settings)
-    visit = Visit(House(settings, serving, History(settings.chat_db)), Room(), "ann")
+    serving = open_service(settings)
+    visit = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
     visit.room.elements.append(LiveElement(REVIEW, discard, "t1", "m1", props={"key": "k", "items": []}))
     yield visit
     serving.close()
 
 
-def chunks(visit: Visit) -> list[Chunk]:
+def chunks(visit: RequestContext) -> list[Chunk]:
     serving = visit.house.serving
     table = serving.served("base").table
     return sorted(serving.store.chunks(table, serving.store.chunk_ids(table)), key=lambda chunk: chunk.text)
 
 
-def put_answer(visit: Visit, id: str = "a1", query: str = "why?", hour: int = 0, **changes: Any) -> Answer:
+def put_answer(visit: RequestContext, id: str = "a1", query: str = "why?", hour: int = 0, **changes: Any) -> Answer:
     hits = [Hit(chunk, rank, 0.123456) for rank, chunk in enumerate(chunks(visit)[:2], start=1)]
     answer = replace(make_answer(hits, cited=(1,), query=query, id=id), duel=f"duel of {id}", **changes)
     answer = replace(answer, at=NOON + timedelta(hours=hour), text=f"{id}. {answer.text}")
@@ -54,27 +54,27 @@ def put_answer(visit: Visit, id: str = "a1", query: str = "why?", hour: int = 0,
     return answer
 
 
-async def opened(visit: Visit) -> list[dict[str, Any]]:
+async def opened(visit: RequestContext) -> list[dict[str, Any]]:
     """Read the queue anew, and return its items."""
     (live,) = visit.room.elements
     await review.more(visit, {"review": live.props["key"]})
     return items(visit)
 
 
-def items(visit: Visit) -> list[dict[str, Any]]:
+def items(visit: RequestContext) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = visit.room.elements[0].props["items"]
     return found
 
 
-async def say(visit: Visit, item: dict[str, Any], value: object) -> None:
+async def say(visit: RequestContext, item: dict[str, Any], value: object) -> None:
     await review.judge(visit, {"review": visit.room.elements[0].props["key"], "item": item["id"], "value": value})
 
 
-def stored(visit: Visit, rater: str = "ann") -> list[Rating]:
+def stored(visit: RequestContext, rater: str = "ann") -> list[Rating]:
     return [rating for rating in visit.house.serving.store.ratings() if rating.rater == rater]
 
 
-async def test_an_unrated_answer_is_rated_in_the_queue_and_the_second_word_is_not_blind(visit: Visit) -> None:
+async def test_an_unrated_answer_is_rated_in_the_queue_and_the_second_word_is_not_blind(visit: RequestContext) -> None:
     put_answer(visit)
     (item,) = await opened(visit)
     await say(visit, item, 1)
@@ -88,7 +88,7 @@ async def test_an_unrated_answer_is_rated_in_the_queue_and_the_second_word_is_no
     assert len(await opened(visit)) == 1
 
 
-async def test_nothing_of_the_queue_tells_who_wrote_or_rated_what(visit: Visit) -> None:
+async def test_nothing_of_the_queue_tells_who_wrote_or_rated_what(visit: RequestContext) -> None:
     answer = put_answer(visit, model="model-x")
     put_answer(visit, "a2", "how?")
     store = visit.house.serving.store
@@ -100,7 +100,7 @@ async def test_nothing_of_the_queue_tells_who_wrote_or_rated_what(visit: Visit) 
         assert telling not in sent
 
 
-async def test_a_taught_passage_is_confirmed_or_refused_by_another_rater(visit: Visit) -> None:
+async def test_a_taught_passage_is_confirmed_or_refused_by_another_rater(visit: RequestContext) -> None:
     store, chunk = visit.house.serving.store, chunks(visit)[2]
     teach(store, rater="bob", query="when?", chunk=chunk)
     (item,) = await opened(visit)
@@ -116,7 +116,7 @@ async def test_a_taught_passage_is_confirmed_or_refused_by_another_rater(visit: 
     assert [each.value for each in stored(visit)] == [0]
 
 
-async def test_taking_back_brings_back_what_stood_before_as_old_as_it_was(visit: Visit) -> None:
+async def test_taking_back_brings_back_what_stood_before_as_old_as_it_was(visit: RequestContext) -> None:
     store = visit.house.serving.store
     put_answer(visit)
     before = rate_answer(
@@ -135,11 +135,11 @@ async def test_taking_back_brings_back_what_stood_before_as_old_as_it_was(visit:
     assert await opened(visit) == []
 
 
-def item_of(visit: Visit) -> dict[str, Any]:
+def item_of(visit: RequestContext) -> dict[str, Any]:
     return items(visit)[0]
 
 
-async def test_a_rater_who_marked_the_passage_changes_the_mark(visit: Visit) -> None:
+async def test_a_rater_who_marked_the_passage_changes_the_mark(visit: RequestContext) -> None:
     store = visit.house.serving.store
     answer = put_answer(visit)
     rate_answer(store, rater="bob", answer_id="a1", value=1, blind=True)
@@ -154,7 +154,7 @@ async def test_a_rater_who_marked_the_passage_changes_the_mark(visit: Visit) -> 
     assert [(each.kind, each.value, each.at) for each in stored(visit)] == [("source", 1, NOON)]
 
 
-async def test_a_failed_question_is_taught_in_place_with_its_own_query(visit: Visit) -> None:
+async def test_a_failed_question_is_taught_in_place_with_its_own_query(visit: RequestContext) -> None:
     put_answer(visit, query="Why so?")
     rate_answer(visit.house.serving.store, rater="bob", answer_id="a1", value=-1, blind=True)
     (item,) = await opened(visit)
@@ -169,7 +169,7 @@ async def test_a_failed_question_is_taught_in_place_with_its_own_query(visit: Vi
     assert (item_of(visit)["said"], item_of(visit)["taught"]) == (None, [])
 
 
-async def test_what_a_browser_may_not_say_stores_nothing(visit: Visit) -> None:
+async def test_what_a_browser_may_not_say_stores_nothing(visit: RequestContext) -> None:
     put_answer(visit)
     (item,) = await opened(visit)
     key = visit.room.elements[0].props["key"]
@@ -181,7 +181,7 @@ async def test_what_a_browser_may_not_say_stores_nothing(visit: Visit) -> None:
     assert stored(visit) == []
 
 
-async def test_a_question_without_a_passage_cannot_be_called_right_or_wrong(visit: Visit) -> None:
+async def test_a_question_without_a_passage_cannot_be_called_right_or_wrong(visit: RequestContext) -> None:
     put_answer(visit)
     rate_answer(visit.house.serving.store, rater="bob", answer_id="a1", value=-1, blind=True)
     (item,) = await opened(visit)
@@ -189,7 +189,7 @@ async def test_a_question_without_a_passage_cannot_be_called_right_or_wrong(visi
         await say(visit, item, 1)
 
 
-async def test_a_long_queue_is_sent_in_pages_and_counted_whole(visit: Visit) -> None:
+async def test_a_long_queue_is_sent_in_pages_and_counted_whole(visit: RequestContext) -> None:
     for n in range(PAGE + 5):
         put_answer(visit, f"a{n}", f"question {n}", hour=n)
     assert len(await opened(visit)) == PAGE
@@ -200,7 +200,7 @@ async def test_a_long_queue_is_sent_in_pages_and_counted_whole(visit: Visit) -> 
     assert [each["query"] for each in await opened(visit)] == [f"question {n}" for n in (4, 3, 2, 1, 0)]
 
 
-async def test_what_was_said_can_be_taken_back_after_a_reload(visit: Visit) -> None:
+async def test_what_was_said_can_be_taken_back_after_a_reload(visit: RequestContext) -> None:
     put_answer(visit, "a1", "first?")
     put_answer(visit, "a2", "second?", hour=1)
     item = next(each for each in await opened(visit) if each["query"] == "first?")
@@ -215,6 +215,6 @@ async def test_what_was_said_can_be_taken_back_after_a_reload(visit: Visit) -> N
     assert [each["query"] for each in await opened(visit)] == ["second?", "first?"]
 
 
-async def test_an_empty_queue_is_empty(visit: Visit) -> None:
+async def test_an_empty_queue_is_empty(visit: RequestContext) -> None:
     assert await opened(visit) == []
     assert (await review.revive(visit, {"items": ["whatever a browser wrote"]}))["items"] == []

@@ -16,12 +16,12 @@ from chainlit.element import ElementDict
 from chat.actions import teach as teaching
 from chat.actions.teach import TEACH, find, revive, teach, then_suggest
 from chat.elements.live import LiveCard, LiveElement
-from chat.session import context as visits
-from chat.session.context import House, Room, Visit
-from chat.session.thread_store import History
+from chat.session import context
+from chat.session.context import AppState, RequestContext, SessionState
+from chat.session.thread_store import ThreadStore
 from fakes import make_answer
 from rag.answering.duel import Done
-from rag.answering.service import open_serving
+from rag.answering.service import open_service
 from rag.errors import BadQuery, BadRating
 from rag.indexing.indexer import index
 from rag.records import Answer, SyntheticPair
@@ -35,7 +35,7 @@ async def discard(element: ElementDict) -> None:
     """Save nothing."""
 
 
-def put_card(visit: Visit, *answers: Answer) -> LiveCard:
+def put_card(visit: RequestContext, *answers: Answer) -> LiveCard:
     """Put a card with these answers on the table, and what is shown under it."""
     live = LiveCard(discard, "t1", "m1")
     for answer in answers:
@@ -46,17 +46,17 @@ def put_card(visit: Visit, *answers: Answer) -> LiveCard:
 
 
 @pytest.fixture
-def visit(settings: Settings) -> Iterator[Visit]:
+def visit(settings: Settings) -> Iterator[RequestContext]:
     """Return the visit of ann, who looks at one card: both sides show the first chunk of three."""
     with visiting(settings) as visit:
         yield visit
 
 
 @contextmanager
-def visiting(settings: Settings) -> Iterator[Visit]:
+def visiting(settings: Settings) -> Iterator[RequestContext]:
     index(settings)
-    serving = open_serving(settings)
-    visit = Visit(House(settings, serving, History(settings.chat_db)), Room(), "ann")
+    serving = open_service(settings)
+    visit = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
     hits = serving.store.search(
         serving.served("base").table, serving.served("base").embedder.embed_queries(["x"])[0], 1
     )
@@ -65,24 +65,24 @@ def visiting(settings: Settings) -> Iterator[Visit]:
     serving.close()
 
 
-async def put_offer(visit: Visit) -> LiveElement:
+async def put_offer(visit: RequestContext) -> LiveElement:
     offer = LiveElement(TEACH, discard, "t1", "m1", props=await teaching.props(visit, ["of base", "of tuned"]))
     visit.room.elements.append(offer)
     return offer
 
 
-def stored(visit: Visit) -> list[tuple[str, str, int]]:
+def stored(visit: RequestContext) -> list[tuple[str, str, int]]:
     """Return (query, chunk id, value) of what is taught."""
     ratings = visit.house.serving.store.ratings()
     return [(each.query, each.chunk_id, each.value) for each in ratings if each.kind == "taught"]
 
 
-async def passages(visit: Visit, query: str = "bone") -> list[Mapping[str, Any]]:
+async def passages(visit: RequestContext, query: str = "bone") -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = (await find(visit, {"answer": "of base", "query": query}))["passages"]
     return found
 
 
-async def test_the_search_finds_what_was_not_shown_and_marks_what_was(visit: Visit) -> None:
+async def test_the_search_finds_what_was_not_shown_and_marks_what_was(visit: RequestContext) -> None:
     found = await passages(visit)
     assert any("bone" in each["text"] for each in found)
     (answer,) = visit.house.serving.store.answers(["of base"])
@@ -90,13 +90,13 @@ async def test_the_search_finds_what_was_not_shown_and_marks_what_was(visit: Vis
     assert any(not each["shown"] for each in found)
 
 
-async def test_nothing_of_a_passage_tells_who_found_it(visit: Visit) -> None:
+async def test_nothing_of_a_passage_tells_who_found_it(visit: RequestContext) -> None:
     for each in await passages(visit):
         assert set(each) == {"chunk", "title", "heading", "page", "text", "shown"}
     assert set((await put_offer(visit)).props) == {"answers", "query", "taught", "good", "questions"}
 
 
-async def test_what_is_stored_is_the_cards_query_not_what_was_typed(visit: Visit) -> None:
+async def test_what_is_stored_is_the_cards_query_not_what_was_typed(visit: RequestContext) -> None:
     offer = await put_offer(visit)
     chunk = (await passages(visit))[0]["chunk"]
     await teach(visit, {"answer": "of tuned", "query": "bone", "chunk": chunk, "value": 1})
@@ -106,7 +106,7 @@ async def test_what_is_stored_is_the_cards_query_not_what_was_typed(visit: Visit
     assert (label.origin, label.label, label.query) == ("taught", 1, QUERY)
 
 
-async def test_undo_leaves_one_row_that_says_nothing(visit: Visit) -> None:
+async def test_undo_leaves_one_row_that_says_nothing(visit: RequestContext) -> None:
     offer = await put_offer(visit)
     chunk = (await passages(visit))[0]["chunk"]
     for value in (1, 0):
@@ -115,17 +115,17 @@ async def test_undo_leaves_one_row_that_says_nothing(visit: Visit) -> None:
     assert offer.props["taught"] == []
 
 
-async def test_a_taught_passage_comes_back_for_its_rater_and_for_nobody_else(visit: Visit) -> None:
+async def test_a_taught_passage_comes_back_for_its_rater_and_for_nobody_else(visit: RequestContext) -> None:
     chunk = (await passages(visit))[0]["chunk"]
     await teach(visit, {"answer": "of base", "chunk": chunk, "value": 1})
     kept = {"answers": ["of base", "of tuned"], "taught": [], "query": "overwritten by a browser"}
     mine = await revive(visit, kept)
     assert (mine["query"], [each["chunk"] for each in mine["taught"]]) == (QUERY, [chunk])
-    other = Visit(visit.house, visit.room, "bob")
+    other = RequestContext(visit.house, visit.room, "bob")
     assert (await revive(other, kept))["taught"] == []
 
 
-async def test_a_passage_that_has_left_the_documents_can_still_be_taken_back(visit: Visit) -> None:
+async def test_a_passage_that_has_left_the_documents_can_still_be_taken_back(visit: RequestContext) -> None:
     offer = await put_offer(visit)
     chunk = (await passages(visit))[0]["chunk"]
     await teach(visit, {"answer": "of base", "chunk": chunk, "value": 1})
@@ -136,7 +136,7 @@ async def test_a_passage_that_has_left_the_documents_can_still_be_taken_back(vis
     assert stored(visit) == [(QUERY, chunk, 0)]
 
 
-async def test_what_a_browser_may_not_say_stores_nothing(visit: Visit) -> None:
+async def test_what_a_browser_may_not_say_stores_nothing(visit: RequestContext) -> None:
     chunk = (await passages(visit))[0]["chunk"]
     wrong: list[dict[str, Any]] = [{"answer": "of another chat"}, {"answer": None}, {"chunk": "no such chunk"}]
     wrong += [{"chunk": 7}, {"value": -1}, {"value": True}, {"value": "1"}, {"value": None}]
@@ -147,13 +147,13 @@ async def test_what_a_browser_may_not_say_stores_nothing(visit: Visit) -> None:
     assert stored(visit) == []
 
 
-async def test_a_search_for_nothing_or_too_much_is_refused_in_words(visit: Visit) -> None:
+async def test_a_search_for_nothing_or_too_much_is_refused_in_words(visit: RequestContext) -> None:
     for typed in ("", "  ", None, 7, "x" * 100_000):
         with pytest.raises(BadQuery):
             await find(visit, {"answer": "of base", "query": typed})
 
 
-async def test_an_element_whose_answers_are_gone_draws_nothing(visit: Visit) -> None:
+async def test_an_element_whose_answers_are_gone_draws_nothing(visit: RequestContext) -> None:
     assert await revive(visit, {"answers": ["deleted"]}) == {}
     assert await revive(visit, {}) == {}
 
@@ -180,7 +180,9 @@ async def test_a_page_does_not_wait_for_questions_longer_than_it_says(
         assert await teaching.most_helpful(visit.house.serving, 3, [QUERY, "What is code 7?"]) == []
 
 
-async def test_pages_that_wait_for_a_comparison_hold_nobody_up(visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_that_wait_for_a_comparison_hold_nobody_up(
+    visit: RequestContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compared = threading.Event()
     monkeypatch.setattr(teaching, "suggest", lambda serving, n, without: [] if compared.wait(TIMEOUT) else ["never"])
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
@@ -191,25 +193,25 @@ async def test_pages_that_wait_for_a_comparison_hold_nobody_up(visit: Visit, mon
     assert await asyncio.gather(*pages) == [[], [], []]
 
 
-async def test_a_rating_brings_no_question_where_both_arms_have_the_same_weights(visit: Visit) -> None:
+async def test_a_rating_brings_no_question_where_both_arms_have_the_same_weights(visit: RequestContext) -> None:
     offer = await put_offer(visit)
     put_question(visit)
     await rate_and_wait(visit)
     assert (offer.props["good"], offer.props["questions"]) == (True, [])
 
 
-def put_question(visit: Visit) -> None:
+def put_question(visit: RequestContext) -> None:
     serving = visit.house.serving
     (chunk_id, *_) = serving.store.chunk_ids(serving.served("base").table)
     serving.store.put_synthetic([SyntheticPair("what is code 7", chunk_id, "t", "questions")])
 
 
-async def rate_and_wait(visit: Visit) -> None:
+async def rate_and_wait(visit: RequestContext) -> None:
     """Rate the first answer good, and wait until what follows from it is shown."""
 
-    async def rate(visit: Visit, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def rate(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         visit.room.cards[0].card.vote("of base", 1)
         return {"done": True}
 
     assert await then_suggest(rate)(visit, {}) == {"done": True}
-    await asyncio.gather(*visits._running)
+    await asyncio.gather(*context._running)

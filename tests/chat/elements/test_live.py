@@ -9,7 +9,7 @@ import pytest
 from chainlit.element import ElementDict
 
 from chat.elements.live import LiveCard
-from chat.session.context import Room
+from chat.session.context import SessionState
 from fakes import make_answer, make_hits
 from rag.answering.duel import Done, Token
 from rag.errors import BadRating, StoreFailed
@@ -99,7 +99,7 @@ async def test_a_card_that_cannot_be_kept_says_so_and_stops_saying_so_once_it_is
 
 
 def test_a_room_finds_the_card_of_an_answer_and_refuses_one_that_is_not_there() -> None:
-    room, live = Room(), LiveCard(Disk().save, "t1", "m1")
+    room, live = SessionState(), LiveCard(Disk().save, "t1", "m1")
     room.elements.append(live)
     with pytest.raises(BadRating, match="reload"):
         room.card_with("answer-1")
@@ -110,7 +110,7 @@ def test_a_room_finds_the_card_of_an_answer_and_refuses_one_that_is_not_there() 
 
 
 async def test_a_room_is_busy_while_its_duel_runs() -> None:
-    room, gate = Room(), asyncio.Event()
+    room, gate = SessionState(), asyncio.Event()
     assert not room.is_busy
     room.task = asyncio.create_task(gate.wait())
     assert room.is_busy

@@ -19,13 +19,13 @@ from starlette.testclient import TestClient
 from chat.scoreboard.charts import NAME_LENGTH, charts, short
 from chat.scoreboard.html import theme_css
 from chat.scoreboard.page import next_step, render, verdict
-from chat.scoreboard.routes import Boards, board_of, routes, summary
-from chat.session.context import House
-from chat.session.thread_store import History
-from chat.web.security import Guard
+from chat.scoreboard.routes import ScoreboardCache, routes, scoreboard_cache, summary
+from chat.session.context import AppState
+from chat.session.thread_store import ThreadStore
+from chat.web.security import SecurityMiddleware
 from fakes import NOON, make_answer, make_chunk
-from rag.answering.service import open_serving
-from rag.evaluation.scoreboard import LEAST, Board, make_board
+from rag.answering.service import open_service
+from rag.evaluation.scoreboard import LEAST, Scoreboard, make_scoreboard
 from rag.evaluation.win_rates import Winner, count
 from rag.indexing.indexer import index
 from rag.records import Answer, Chunk, Hit, Rating
@@ -55,35 +55,35 @@ def preference(n: int, choice: Winner, rater: str = "rater-ann") -> Rating:
     return Rating(rater, f"duel{n}", 1, True, NOON + timedelta(days=n % 3), kind="preference", choice=choice)
 
 
-def full_board(source: str = "a.md") -> Board:
+def full_board(source: str = "a.md") -> Scoreboard:
     """Return a board of 20 duels: tuned won 14, base 4, one tie, one both bad."""
     winners: list[Winner] = [*["tuned"] * 14, *["base"] * 4, "tie", "both bad"]  # type: ignore[list-item]
     answers = [answer for n in range(20) for answer in duel(n, source)]
     ratings = [preference(n, winner, f"rater-{n % 3}") for n, winner in enumerate(winners)]
     chunks = [chunk("one", source), chunk("never shown", source)]
-    return make_board(ratings, answers, chunks, [], base="builtin", tuned="v1")
+    return make_scoreboard(ratings, answers, chunks, [], base="builtin", tuned="v1")
 
 
-def empty_board() -> Board:
-    return make_board([], [], [chunk("one")], [], base="builtin", tuned="v1")
+def empty_board() -> Scoreboard:
+    return make_scoreboard([], [], [chunk("one")], [], base="builtin", tuned="v1")
 
 
-def page_of(board: Board) -> str:
+def page_of(board: Scoreboard) -> str:
     return render(board, "/scoreboard/plotly.js?v=1", datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
 
 
 @pytest.fixture
-def house(settings: Settings) -> Iterator[House]:
+def house(settings: Settings) -> Iterator[AppState]:
     index(settings)
-    house = House(settings, open_serving(settings), History(settings.chat_db))
+    house = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
     yield house
     house.serving.close()
 
 
 @pytest.fixture
-def client(house: House) -> TestClient:
+def client(house: AppState) -> TestClient:
     app = FastAPI(routes=[*routes(house)])
-    app.add_middleware(Guard)
+    app.add_middleware(SecurityMiddleware)
     return TestClient(app, follow_redirects=False)
 
 
@@ -126,7 +126,7 @@ def test_an_empty_board_says_what_to_do_and_draws_nothing() -> None:
 
 def test_the_next_step_names_what_is_missing() -> None:
     def step(ratings: list[Rating], answers: list[Answer]) -> str:
-        return next_step(make_board(ratings, answers, [], [], base="builtin", tuned="v1"))
+        return next_step(make_scoreboard(ratings, answers, [], [], base="builtin", tuned="v1"))
 
     same = [replace(answer, hits=duel(0)[0].hits) for answer in duel(0)]
     assert "in all 1 both retrievers showed the same passages" in step([], same)
@@ -144,7 +144,7 @@ def test_a_verdict_claims_no_more_than_the_interval() -> None:
 
 def test_a_small_group_is_told_with_its_size_and_without_a_share() -> None:
     answers, ratings = duel(0), [preference(0, "tuned")]
-    board = make_board(ratings, answers, [], [], base="builtin", tuned="v1")
+    board = make_scoreboard(ratings, answers, [], [], base="builtin", tuned="v1")
     assert f"<td>1</td><td>too few (below {LEAST})</td><td>1 : 0</td>" in page_of(board)
     assert not {"documents", "topics", "habits"} & set(charts(board))
 
@@ -181,7 +181,7 @@ def test_a_long_name_is_cut_at_its_start_where_files_of_a_folder_are_alike() -> 
 # --- from the tables ----------------------------------------------------------------------------------------------
 
 
-def test_the_page_is_served_from_the_tables_and_its_script_from_here(house: House, client: TestClient) -> None:
+def test_the_page_is_served_from_the_tables_and_its_script_from_here(house: AppState, client: TestClient) -> None:
     store = house.serving.store
     for answer in duel(0):
         store.put_answer(answer)
@@ -215,8 +215,8 @@ def test_who_has_no_cookie_yet_gets_one_and_comes_again_and_a_stranger_stays_out
     assert "open the chat" in second.text
 
 
-async def test_the_board_is_computed_again_only_after_a_write(house: House) -> None:
-    boards = Boards(house.serving)
+async def test_the_board_is_computed_again_only_after_a_write(house: AppState) -> None:
+    boards = ScoreboardCache(house.serving)
     first, second = await asyncio.gather(boards.now(), boards.now())
     assert first is second
     await asyncio.to_thread(house.serving.store.put_answer, duel(0)[0])
@@ -226,20 +226,20 @@ async def test_the_board_is_computed_again_only_after_a_write(house: House) -> N
     assert await boards.now() is third
 
 
-async def test_a_house_has_one_board(house: House) -> None:
-    assert board_of(house) is board_of(house)
+async def test_a_house_has_one_board(house: AppState) -> None:
+    assert scoreboard_cache(house) is scoreboard_cache(house)
 
 
-async def test_a_known_passage_takes_a_question_off_the_list(house: House) -> None:
+async def test_a_known_passage_takes_a_question_off_the_list(house: AppState) -> None:
     from rag.feedback.ratings import rate_answer, teach
 
     store = house.serving.store
     answer = duel(0)[0]
     store.put_answer(answer)
     rate_answer(store, rater="ann", answer_id=answer.id, value=-1, blind=True)
-    assert (await Boards(house.serving).now()).coverage.voted_down == ("What 0?",)
+    assert (await ScoreboardCache(house.serving).now()).coverage.voted_down == ("What 0?",)
     teach(store, rater="bob", query="what 0", chunk=chunk("one"))
-    assert (await Boards(house.serving).now()).coverage.voted_down == ()
+    assert (await ScoreboardCache(house.serving).now()).coverage.voted_down == ()
 
 
 # --- in the chat --------------------------------------------------------------------------------------------------

@@ -14,24 +14,24 @@ from chainlit.element import ElementDict
 from chainlit.types import Pagination, ThreadFilter
 from chainlit.user import User
 
-from chat.session.thread_store import LEAVE, NAME_LENGTH, History, make_tables, shorten
+from chat.session.thread_store import LEAVE, NAME_LENGTH, ThreadStore, make_tables, shorten
 from rag.errors import StoreFailed
 
 
 @pytest.fixture
-async def history(tmp_path: Path) -> AsyncIterator[History]:
-    history = History(tmp_path / "home" / "chat.db")
+async def history(tmp_path: Path) -> AsyncIterator[ThreadStore]:
+    history = ThreadStore(tmp_path / "home" / "chat.db")
     yield history
     await history.close()
 
 
-async def new_user(history: History, name: str) -> str:
+async def new_user(history: ThreadStore, name: str) -> str:
     user = await history.create_user(User(identifier=name))
     assert user
     return user.id
 
 
-async def new_thread(history: History, user_id: str, question: str, minute: int = 0) -> str:
+async def new_thread(history: ThreadStore, user_id: str, question: str, minute: int = 0) -> str:
     thread_id = str(uuid4())
     await history.update_thread(thread_id, name=question, user_id=user_id)
     await history.execute_sql(
@@ -55,7 +55,7 @@ def card(thread_id: str, text: str, element_id: str = "e1") -> ElementDict:
     }
 
 
-async def test_a_thread_comes_back_with_its_card_as_it_was_last(history: History) -> None:
+async def test_a_thread_comes_back_with_its_card_as_it_was_last(history: ThreadStore) -> None:
     thread_id = await new_thread(history, await new_user(history, "ann"), "Why?")
     await history.save_element(card(thread_id, "half"))
     await history.save_element(card(thread_id, "whole"))
@@ -72,18 +72,18 @@ async def test_a_thread_comes_back_with_its_card_as_it_was_last(history: History
 
 
 async def test_what_was_written_is_there_for_the_next_process(tmp_path: Path) -> None:
-    first = History(tmp_path / "chat.db")
+    first = ThreadStore(tmp_path / "chat.db")
     thread_id = await new_thread(first, await new_user(first, "ann"), "Why?")
     await first.save_element(card(thread_id, "kept"))
     await first.close()
-    second = History(tmp_path / "chat.db")
+    second = ThreadStore(tmp_path / "chat.db")
     thread = await second.get_thread(thread_id)
     assert thread
     assert [element["props"] for element in thread["elements"] or []] == [{"text": "kept", "sides": ["A", "B"]}]
     await second.close()
 
 
-async def test_a_rater_sees_only_own_threads_newest_first(history: History) -> None:
+async def test_a_rater_sees_only_own_threads_newest_first(history: ThreadStore) -> None:
     ann, bob = await new_user(history, "ann"), await new_user(history, "bob")
     old = await new_thread(history, ann, "Old?", minute=1)
     await new_thread(history, bob, "Not mine?", minute=2)
@@ -93,7 +93,7 @@ async def test_a_rater_sees_only_own_threads_newest_first(history: History) -> N
     assert all(thread["steps"] == thread["elements"] == [] for thread in page.data)
 
 
-async def test_threads_come_in_pages(history: History) -> None:
+async def test_threads_come_in_pages(history: ThreadStore) -> None:
     ann = await new_user(history, "ann")
     ids = [await new_thread(history, ann, f"Number {n}?", minute=n) for n in range(5)]
     got, cursor = [], None
@@ -105,18 +105,18 @@ async def test_threads_come_in_pages(history: History) -> None:
     assert got == ids[::-1]
 
 
-async def found(history: History, user_id: str, search: str) -> list[str]:
+async def found(history: ThreadStore, user_id: str, search: str) -> list[str]:
     page = await history.list_threads(Pagination(first=10), ThreadFilter(userId=user_id, search=search))
     return [thread["id"] for thread in page.data]
 
 
-async def new_answer(history: History, thread_id: str, text: str, passage: str = "") -> None:
+async def new_answer(history: ThreadStore, thread_id: str, text: str, passage: str = "") -> None:
     element = card(thread_id, "", f"card-{thread_id}")
     element["props"] = {"sides": [{"side": "A", "text": text, "sources": [{"text": passage}]}]}
     await history.save_element(element)
 
 
-async def test_a_page_goes_on_where_the_last_one_ended_though_its_last_thread_was_deleted(history: History) -> None:
+async def test_a_page_goes_on_where_the_last_one_ended_though_its_last_thread_was_deleted(history: ThreadStore) -> None:
     ann = await new_user(history, "ann")
     ids = [await new_thread(history, ann, f"Number {n}?", minute=n) for n in range(4)]
     first = await history.list_threads(Pagination(first=2), ThreadFilter(userId=ann))
@@ -126,7 +126,7 @@ async def test_a_page_goes_on_where_the_last_one_ended_though_its_last_thread_wa
     assert second.pageInfo.hasNextPage is False
 
 
-async def test_threads_are_found_by_what_was_asked_what_was_answered_and_their_name(history: History) -> None:
+async def test_threads_are_found_by_what_was_asked_what_was_answered_and_their_name(history: ThreadStore) -> None:
     ann = await new_user(history, "ann")
     bees, slugs = await new_thread(history, ann, "When do BEES swarm?"), await new_thread(history, ann, "Slugs?")
     await new_answer(history, slugs, "Nematodes keep **beds** clear [1](#passage-1).", passage="a beer trap")
@@ -139,7 +139,7 @@ async def test_threads_are_found_by_what_was_asked_what_was_answered_and_their_n
     assert set(await found(history, ann, " ")) == {slugs, bees}
 
 
-async def test_every_word_of_a_search_must_be_in_the_thread_and_may_be_anywhere_in_it(history: History) -> None:
+async def test_every_word_of_a_search_must_be_in_the_thread_and_may_be_anywhere_in_it(history: ThreadStore) -> None:
     ann = await new_user(history, "ann")
     bees = await new_thread(history, ann, "When do bees swarm?")
     await new_answer(history, bees, "In late spring.")
@@ -160,7 +160,7 @@ async def test_every_word_of_a_search_must_be_in_the_thread_and_may_be_anywhere_
     ],
 )
 async def test_case_and_form_of_a_character_do_not_matter_in_any_script(
-    history: History, written: str, search: str
+    history: ThreadStore, written: str, search: str
 ) -> None:
     ann = await new_user(history, "ann")
     thread_id = await new_thread(history, ann, "?")
@@ -169,14 +169,14 @@ async def test_case_and_form_of_a_character_do_not_matter_in_any_script(
 
 
 @pytest.mark.parametrize("search", ["%", "_", "b%s", "b_es", "*", "' OR 1=1 --", "\\", '"'])
-async def test_what_means_something_in_sql_is_a_character_like_any_other(history: History, search: str) -> None:
+async def test_what_means_something_in_sql_is_a_character_like_any_other(history: ThreadStore, search: str) -> None:
     ann = await new_user(history, "ann")
     await new_thread(history, ann, "bees")
     exact = await new_thread(history, ann, f"x{search}x")
     assert await found(history, ann, search) == [exact]
 
 
-async def test_a_search_sees_an_answer_as_it_was_last_and_nobody_elses(history: History) -> None:
+async def test_a_search_sees_an_answer_as_it_was_last_and_nobody_elses(history: ThreadStore) -> None:
     ann, bob = await new_user(history, "ann"), await new_user(history, "bob")
     thread_id = await new_thread(history, ann, "Why?")
     await new_answer(history, thread_id, "half")
@@ -188,17 +188,17 @@ async def test_a_search_sees_an_answer_as_it_was_last_and_nobody_elses(history: 
 
 
 async def test_a_history_from_before_searches_is_searched_whole(tmp_path: Path) -> None:
-    history = History(tmp_path / "chat.db")
+    history = ThreadStore(tmp_path / "chat.db")
     ann = await new_user(history, "ann")
     thread_id = await new_thread(history, ann, "Bees?")
     await history.execute_sql("DROP TABLE folded", {})
     await history.close()
-    history = History(tmp_path / "chat.db")
+    history = ThreadStore(tmp_path / "chat.db")
     assert await found(history, ann, "bees") == [thread_id]
     await history.close()
 
 
-async def test_a_deleted_thread_takes_its_text_along_and_leaves_the_others(history: History) -> None:
+async def test_a_deleted_thread_takes_its_text_along_and_leaves_the_others(history: ThreadStore) -> None:
     ann = await new_user(history, "ann")
     gone, kept = await new_thread(history, ann, "Why did I ask?"), await new_thread(history, ann, "Kept?")
     await new_answer(history, gone, "a confidential answer")
@@ -214,7 +214,7 @@ async def test_a_deleted_thread_takes_its_text_along_and_leaves_the_others(histo
     assert b"confidential" not in files
 
 
-async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it(history: History) -> None:
+async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it(history: ThreadStore) -> None:
     ann = await new_user(history, "ann")
     thread_id = await new_thread(history, ann, "Why?")
     await history.save_element(card(thread_id, "x"))
@@ -227,7 +227,7 @@ async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it
 
 
 async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one(
-    history: History, monkeypatch: pytest.MonkeyPatch
+    history: ThreadStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, object]] = []
 
@@ -250,7 +250,7 @@ async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one
     assert (does_not.thread_id, does_not.has_first_interaction) == (kept, True)
 
 
-async def new_thread_again(history: History, thread_id: str, user_id: str) -> None:
+async def new_thread_again(history: ThreadStore, thread_id: str, user_id: str) -> None:
     """Write what Chainlit writes of a session that ends, and of a question in it."""
     await history.update_thread(thread_id, metadata={"id": "session"})
     await history.update_thread(thread_id, name="Why again?", user_id=user_id)
@@ -262,14 +262,16 @@ async def new_thread_again(history: History, thread_id: str, user_id: str) -> No
 
 
 @pytest.mark.parametrize("thread_id", ["", "x') UNION SELECT * FROM users --", "../../etc", "0" * 31])
-async def test_a_thread_id_that_is_no_uuid_is_neither_written_nor_looked_up(history: History, thread_id: str) -> None:
+async def test_a_thread_id_that_is_no_uuid_is_neither_written_nor_looked_up(
+    history: ThreadStore, thread_id: str
+) -> None:
     with pytest.raises(ValueError, match="not a UUID"):
         await history.update_thread(thread_id, name="Why?")
     assert await history.get_thread(thread_id) is None
     assert await history.execute_sql("SELECT * FROM threads", {}) == []
 
 
-async def test_a_thread_is_named_after_its_question_in_one_short_line(history: History) -> None:
+async def test_a_thread_is_named_after_its_question_in_one_short_line(history: ThreadStore) -> None:
     ann = await new_user(history, "ann")
     await new_thread(history, ann, "Why\n  " + "on earth " * 20_000)
     page = await history.list_threads(Pagination(first=1), ThreadFilter(userId=ann))
@@ -279,14 +281,14 @@ async def test_a_thread_is_named_after_its_question_in_one_short_line(history: H
     assert shorten("Why?") == "Why?"
 
 
-async def test_times_are_utc(history: History) -> None:
+async def test_times_are_utc(history: ThreadStore) -> None:
     await new_user(history, "ann")
     (row,) = await history.execute_sql('SELECT "createdAt" FROM users', {})  # type: ignore[misc]
     written = datetime.fromisoformat(row["createdAt"].removesuffix("Z")).replace(tzinfo=UTC)
     assert abs(datetime.now(UTC) - written) < timedelta(minutes=5)
 
 
-async def test_a_card_that_cannot_be_stored_is_told_in_one_line(history: History) -> None:
+async def test_a_card_that_cannot_be_stored_is_told_in_one_line(history: ThreadStore) -> None:
     with sqlite3.connect(history.path) as connection:
         connection.execute("DROP TABLE elements")
     with pytest.raises(StoreFailed, match="cannot be written") as failed:

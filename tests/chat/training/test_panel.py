@@ -17,11 +17,11 @@ from typing import Any, cast
 
 import pytest
 
-from chat.session.context import House, Room, Visit
-from chat.session.thread_store import History
-from chat.training.panel import ELEMENT, Desk, _chunks_for
-from chat.training.process import LOG_FILE, Trainer
-from chat.training.ratings_needed import METRICS_FILE, Trained, count_rated, power, trained
+from chat.session.context import AppState, RequestContext, SessionState
+from chat.session.thread_store import ThreadStore
+from chat.training.panel import ELEMENT, TrainingPanel, _chunks_for
+from chat.training.process import LOG_FILE, TrainingProcess
+from chat.training.ratings_needed import METRICS_FILE, TrainedVersion, count_rated, ratings_needed, read_trained
 from chat.training.report_files import REPORT, find
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.evaluation.metrics import MIN_QUERIES
@@ -86,8 +86,8 @@ class Bench:
         (home / "script.py").write_text(SCRIPT)
         self.program = (sys.executable, str(home / "script.py"), str(home))
 
-    def trainer(self) -> Trainer:
-        return Trainer(self.home, self.program)
+    def trainer(self) -> TrainingProcess:
+        return TrainingProcess(self.home, self.program)
 
     def tell(self, word: str) -> None:
         with (self.home / "pipe").open("w") as pipe:
@@ -111,7 +111,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         os.kill(left.pid, signal.SIGKILL)
 
 
-def is_over(trainer: Trainer) -> bool:
+def is_over(trainer: TrainingProcess) -> bool:
     return trainer.under_way() is None
 
 
@@ -216,7 +216,7 @@ def test_why_a_training_ended_is_told_in_words(bench: Bench, word: str, state: s
 
 
 def test_a_training_that_has_failed_is_under_way_until_it_has_printed_why(tmp_path: Path) -> None:
-    trainer = Trainer(tmp_path, (sys.executable, "-c", "import time; time.sleep(600)"))
+    trainer = TrainingProcess(tmp_path, (sys.executable, "-c", "import time; time.sleep(600)"))
     begun = trainer.start("train")
     write_training(tmp_path, replace(begun, state="failed"))
     assert not is_over(trainer)
@@ -239,7 +239,9 @@ def test_a_killed_training_blocks_no_other(bench: Bench) -> None:
 
 
 def test_what_a_process_says_that_ends_before_it_can_train_is_told(tmp_path: Path) -> None:
-    trainer = Trainer(tmp_path, (sys.executable, "-c", "import sys; sys.exit('error: THUMBTUNE_K=0: give 1 or more')"))
+    trainer = TrainingProcess(
+        tmp_path, (sys.executable, "-c", "import sys; sys.exit('error: THUMBTUNE_K=0: give 1 or more')")
+    )
     trainer.start("train")
     wait_for(lambda: is_over(trainer))
     last = trainer.last()
@@ -268,37 +270,37 @@ def version(name: str = "v2", verdict: str = "keep", kind: str = "ratings", fold
     return Version(name, folders, "print", "builtin", cast(Any, kind), cast(Any, verdict), f"VERDICT: {name}", NOON)
 
 
-def seen(rated: int, more: int | None, verdict: str = "keep") -> Trained:
-    return Trained(version(verdict=verdict), {"labels": {"queries": rated}, "gate": {"more": more}})
+def seen(rated: int, more: int | None, verdict: str = "keep") -> TrainedVersion:
+    return TrainedVersion(version(verdict=verdict), {"labels": {"queries": rated}, "gate": {"more": more}})
 
 
 def test_below_the_minimum_the_meter_runs_to_where_a_training_can_start() -> None:
-    now = power(12, None)
+    now = ratings_needed(12, None)
     assert (now.target, now.enough, now.new) == (MIN_QUERIES, False, 12)
     assert now.told.startswith("38 more until a training can start")
 
 
 def test_before_a_first_training_nobody_knows_how_many_a_verdict_takes() -> None:
-    now = power(60, None)
+    now = ratings_needed(60, None)
     assert (now.target, now.enough) == (None, True)
     assert "not known before a first training" in now.told
 
 
 def test_after_a_keep_the_meter_runs_to_what_the_last_verdict_was_missing() -> None:
-    now = power(70, seen(60, more=45))
+    now = ratings_needed(70, seen(60, more=45))
     assert (now.new, now.target) == (10, 105)
     assert now.told.startswith("About 35 more rated questions make a verdict likely")
-    assert power(110, seen(60, more=45)).told.startswith("There are as many new ones as v2 was missing")
+    assert ratings_needed(110, seen(60, more=45)).told.startswith("There are as many new ones as v2 was missing")
 
 
 def test_more_of_the_same_is_not_promised_to_decide_where_it_would_not() -> None:
-    now = power(70, seen(60, more=None))
+    now = ratings_needed(70, seen(60, more=None))
     assert now.target is None
     assert "more of the same would not decide it" in now.told
 
 
 def test_after_a_promotion_the_next_gain_is_not_known() -> None:
-    now = power(70, seen(60, more=None, verdict="promote"))
+    now = ratings_needed(70, seen(60, more=None, verdict="promote"))
     assert now.target is None
     assert "is not known before" in now.told
 
@@ -334,10 +336,10 @@ def test_the_table_has_the_three_models_at_full_dimension(tmp_path: Path) -> Non
     names = {"base": "builtin", "champion": "v1", "challenger": "v2"}
     (tmp_path / "v2").mkdir()
     (tmp_path / "v2" / METRICS_FILE).write_text(json.dumps({"means": means, "models": names}))
-    table = trained(tmp_path, version()).table()
+    table = read_trained(tmp_path, version()).table()
     assert table[0] == ["", "model", "hit_rate@1", "hit_rate@5", "mrr@10", "ndcg@10"]
     assert table[3] == ["challenger", "v2", "0.500", "0.750", "0.625", "0.600"]
-    assert trained(tmp_path, version("v7")).table() == []  # its folder is gone
+    assert read_trained(tmp_path, version("v7")).table() == []  # its folder is gone
 
 
 # --- what the browser may have of a run -----------------------------------------------------------------------------
@@ -366,10 +368,10 @@ class Serving:
         self.store = SimpleNamespace(labels=lambda: [], outline=lambda corpus: [], documents=lambda corpus: [])
 
 
-def desk(bench: Bench, **settings: Any) -> tuple[Desk, Visit]:
+def desk(bench: Bench, **settings: Any) -> tuple[TrainingPanel, RequestContext]:
     given = Settings(home=bench.home, docs=(bench.home,), **settings)
-    house = House(given, cast(Any, Serving(given)), History(given.chat_db))
-    return Desk(house, bench.trainer()), Visit(house, Room(), "ann")
+    house = AppState(given, cast(Any, Serving(given)), ThreadStore(given.chat_db))
+    return TrainingPanel(house, bench.trainer()), RequestContext(house, SessionState(), "ann")
 
 
 async def test_who_is_not_named_among_the_trainers_may_look_and_is_told_why_not_more(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
-from chat.web.index_page import EVERY_PATH, at_home, serve_page
+from chat.web.index_page import EVERY_PATH, serve_page, without_other_hosts
 
 PAGE = """<html lang="en"><head>
 <link rel="preconnect" href="https://fonts.example" />
@@ -21,7 +21,7 @@ PAGE = """<html lang="en"><head>
 
 
 def test_links_to_other_hosts_go_and_our_own_stay() -> None:
-    assert at_home(PAGE, "cookie") == (
+    assert without_other_hosts(PAGE, "cookie") == (
         '<html data-signin="cookie" lang="en"><head>\n<link rel="stylesheet" crossorigin href="/assets/index.css">\n'
         '<meta property="og:url" content="https://chat.example"></head></html>'
     )
@@ -29,7 +29,7 @@ def test_links_to_other_hosts_go_and_our_own_stay() -> None:
 
 def test_chainlits_page_fetches_nothing_from_elsewhere_and_keeps_what_it_needs() -> None:
     theirs = get_html_template("")  # type: ignore[no-untyped-call]
-    ours = at_home(theirs, "password")
+    ours = without_other_hosts(theirs, "password")
     fetched = re.compile(r"""<(?:link|script|img)\b[^>]*(?:href|src)=["']([^"']+)""")
     assert [
         url for url in fetched.findall(theirs) if url.startswith("http")

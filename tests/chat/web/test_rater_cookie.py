@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from chat.web.rater_cookie import GiveCookie, RaterCookie, cookie_tag, load_secret
+from chat.web.rater_cookie import RaterCookie, RaterCookieMiddleware, cookie_tag, load_secret
 from rag.errors import StoreFailed
 
 
@@ -28,7 +28,7 @@ def browser(cookie: RaterCookie) -> TestClient:
         return PlainTextResponse(cookie.read(request.headers) or "nobody")
 
     app = Starlette(routes=[Route("/", who)])
-    app.add_middleware(GiveCookie, cookie=cookie, sign_in=lambda rater: {"token": f"for-{rater}"})
+    app.add_middleware(RaterCookieMiddleware, cookie=cookie, sign_in=lambda rater: {"token": f"for-{rater}"})
     return TestClient(app)
 
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from chat.web.security import Guard, security_headers
+from chat.web.security import SecurityMiddleware, security_headers
 
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 
@@ -31,7 +31,7 @@ async def socket(websocket: WebSocket) -> None:
 @pytest.fixture
 def client() -> TestClient:
     app = Starlette(routes=[WebSocketRoute("/ws", socket), Route("/{path:path}", anything, methods=METHODS)])
-    app.add_middleware(Guard)
+    app.add_middleware(SecurityMiddleware)
     return TestClient(app)
 
 
@@ -102,7 +102,7 @@ def answered(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> int:
         raise AssertionError("nothing was to be read")
 
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "scheme": "http"}
-    asyncio.run(Guard(pass_on)(scope, receive, send))
+    asyncio.run(SecurityMiddleware(pass_on)(scope, receive, send))
     return seen[0]
 
 

@@ -17,8 +17,8 @@ from starlette.testclient import TestClient
 
 from chat.passwords import main as passwords_main
 from chat.passwords import make_line, read_passwords
-from chat.web.security import Guard
-from chat.web.signin import Door, check_providers, install, open_door, token_cookie, with_cookies
+from chat.web.security import SecurityMiddleware
+from chat.web.signin import AuthMode, auth_mode, check_providers, install, token_cookie, with_cookies
 from rag.errors import BadSetting
 from rag.settings import Settings, load_settings
 
@@ -55,12 +55,14 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestClien
     monkeypatch.setattr("chainlit.data._data_layer", None)
     monkeypatch.setattr("chainlit.data._data_layer_initialized", True)
 
-    def open_browser(door: Door, client: tuple[str, int] = PROXY, base_url: str = "http://chat.example") -> TestClient:
+    def open_browser(
+        door: AuthMode, client: tuple[str, int] = PROXY, base_url: str = "http://chat.example"
+    ) -> TestClient:
         monkeypatch.setenv("CHAINLIT_AUTH_SECRET", door.token_key(SECRET))
         app = FastAPI()
         app.include_router(router)
         install(door, SECRET, app)
-        app.add_middleware(Guard)
+        app.add_middleware(SecurityMiddleware)
         return TestClient(app, client=client, base_url=base_url)
 
     yield open_browser
@@ -82,8 +84,8 @@ def sign_in(client: TestClient, name: str, password: str) -> int:
 
 
 def test_without_a_setting_everybody_comes_in_by_cookie(settings: Callable[..., Settings]) -> None:
-    door = open_door(settings())
-    assert door == Door("cookie")
+    door = auth_mode(settings())
+    assert door == AuthMode("cookie")
     assert door.token_key(SECRET) == SECRET
 
 
@@ -104,11 +106,11 @@ def test_what_cannot_work_is_told_at_the_start(
     settings: Callable[..., Settings], values: dict[str, str], message: str
 ) -> None:
     with pytest.raises(BadSetting, match=message):
-        open_door(settings(**values))
+        auth_mode(settings(**values))
 
 
 def test_a_list_of_proxies_lets_the_chat_listen_everywhere(settings: Callable[..., Settings]) -> None:
-    door = open_door(settings(trusted_header=HEADER, host="0.0.0.0", trusted_proxies="10.0.0.7, 10.1.0.0/16"))
+    door = auth_mode(settings(trusted_header=HEADER, host="0.0.0.0", trusted_proxies="10.0.0.7, 10.1.0.0/16"))
     assert [door.is_proxy((address, 1)) for address in ("10.0.0.7", "10.1.2.3", "::ffff:10.0.0.7")] == [True] * 3
     assert [door.is_proxy((address, 1)) for address in ("10.0.0.8", "127.0.0.1", "::1", "testclient")] == [False] * 4
     assert not door.is_proxy(None)
@@ -118,23 +120,23 @@ def test_a_token_of_one_way_is_worth_nothing_in_another_and_none_outlives_a_chan
     before = read_passwords(file)
     file.write_text(lines.rpartition("\n")[0], "utf-8")  # without Jörg
     doors = [
-        Door("cookie"),
-        Door("password", passwords=before),
-        Door("password", passwords=read_passwords(file)),
-        Door("oauth", allowed=("ann",)),
-        Door("oauth", allowed=("ann", "bob")),
-        Door("header", header=HEADER),
+        AuthMode("cookie"),
+        AuthMode("password", passwords=before),
+        AuthMode("password", passwords=read_passwords(file)),
+        AuthMode("oauth", allowed=("ann",)),
+        AuthMode("oauth", allowed=("ann", "bob")),
+        AuthMode("header", header=HEADER),
     ]
     assert len({door.token_key(SECRET) for door in doors}) == len(doors)
-    assert len({Door("password", passwords=read_passwords(file)).token_key(SECRET) for _ in range(2)}) == 1
+    assert len({AuthMode("password", passwords=read_passwords(file)).token_key(SECRET) for _ in range(2)}) == 1
 
 
 def test_a_provider_without_who_may_come_in_is_told_and_the_other_way_round() -> None:
     with pytest.raises(BadSetting, match="OAuth by github is configured, but not who may come in"):
-        check_providers(Door("cookie"), ["github"])
+        check_providers(AuthMode("cookie"), ["github"])
     with pytest.raises(BadSetting, match="no provider: set, for example, OAUTH_GITHUB_CLIENT_ID"):
-        check_providers(Door("oauth", allowed=("ann",)), [])
-    check_providers(Door("oauth", allowed=("ann",)), ["github"])
+        check_providers(AuthMode("oauth", allowed=("ann",)), [])
+    check_providers(AuthMode("oauth", allowed=("ann",)), ["github"])
 
 
 # --- by cookie -----------------------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ def test_a_provider_without_who_may_come_in_is_told_and_the_other_way_round() ->
 def test_by_cookie_everybody_is_in_at_the_first_visit_and_nobody_is_anybody_else(
     browser: Callable[..., TestClient],
 ) -> None:
-    ann, bob = browser(Door("cookie")), browser(Door("cookie"))
+    ann, bob = browser(AuthMode("cookie")), browser(AuthMode("cookie"))
     for client in (ann, bob):
         client.get("/auth/config")
     assert who(ann).startswith("rater-")
@@ -155,7 +157,7 @@ def test_by_cookie_everybody_is_in_at_the_first_visit_and_nobody_is_anybody_else
 
 
 def test_by_password_a_person_signs_in_and_out(browser: Callable[..., TestClient], file: Path) -> None:
-    client = browser(Door("password", passwords=read_passwords(file)))
+    client = browser(AuthMode("password", passwords=read_passwords(file)))
     assert client.get("/auth/config").json()["passwordAuth"] is True
     assert who(client) == "401"
     assert sign_in(client, "anna", PASSWORD) == 200
@@ -168,7 +170,7 @@ def test_by_password_a_person_signs_in_and_out(browser: Callable[..., TestClient
 def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
     browser: Callable[..., TestClient], file: Path
 ) -> None:
-    client = browser(Door("password", passwords=read_passwords(file)))
+    client = browser(AuthMode("password", passwords=read_passwords(file)))
     wrong, unknown, header = (
         client.post("/login", data={"username": "anna", "password": "another password"}),
         client.post("/login", data={"username": "nobody", "password": PASSWORD}),
@@ -182,16 +184,16 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
 def test_a_visitor_of_the_open_days_is_not_in_when_passwords_are_asked_for(
     browser: Callable[..., TestClient], file: Path
 ) -> None:
-    client = browser(Door("cookie"))
+    client = browser(AuthMode("cookie"))
     client.get("/auth/config")
     old = dict(client.cookies)
-    client = browser(Door("password", passwords=read_passwords(file)))
+    client = browser(AuthMode("password", passwords=read_passwords(file)))
     client.cookies.update(old)
     assert who(client) == "401"
 
 
 def test_over_https_a_login_is_sent_over_https_only(browser: Callable[..., TestClient], file: Path) -> None:
-    door = Door("password", passwords=read_passwords(file))
+    door = AuthMode("password", passwords=read_passwords(file))
     for url, secure in (("https://chat.example", True), ("http://chat.example", False)):
         answer = browser(door, base_url=url).post("/login", data={"username": "anna", "password": PASSWORD})
         (line,) = answer.headers.get_list("set-cookie")
@@ -289,7 +291,7 @@ def test_the_command_prints_a_line_that_the_file_can_hold(
 def test_by_oauth_those_on_the_list_come_in(
     rules: tuple[str, ...], name: str, profile: dict[str, object], comes_in: bool
 ) -> None:
-    assert Door("oauth", allowed=rules).lets_in(name, profile) is comes_in
+    assert AuthMode("oauth", allowed=rules).lets_in(name, profile) is comes_in
 
 
 async def test_by_oauth_a_rater_carries_the_providers_name_and_no_picture(
@@ -297,7 +299,7 @@ async def test_by_oauth_a_rater_carries_the_providers_name_and_no_picture(
 ) -> None:
     monkeypatch.setenv("OAUTH_GITHUB_CLIENT_ID", "id")
     monkeypatch.setenv("OAUTH_GITHUB_CLIENT_SECRET", "secret")
-    client = browser(Door("oauth", allowed=("ann",)))
+    client = browser(AuthMode("oauth", allowed=("ann",)))
     assert client.get("/auth/config").json()["oauthProviders"] == ["github"]
     away = client.get("/auth/oauth/github", follow_redirects=False).headers["location"]
     assert away.startswith("https://github.com/login/oauth/authorize?")
@@ -313,12 +315,12 @@ async def test_by_oauth_a_rater_carries_the_providers_name_and_no_picture(
 
 
 @pytest.fixture
-def door(settings: Callable[..., Settings]) -> Door:
-    return open_door(settings(trusted_header=HEADER))
+def door(settings: Callable[..., Settings]) -> AuthMode:
+    return auth_mode(settings(trusted_header=HEADER))
 
 
 def test_by_header_each_request_is_who_the_proxy_says_whatever_the_browser_says(
-    browser: Callable[..., TestClient], door: Door
+    browser: Callable[..., TestClient], door: AuthMode
 ) -> None:
     client = browser(door)
     assert who(client, **{HEADER: "anna"}) == "anna"
@@ -330,7 +332,7 @@ def test_by_header_each_request_is_who_the_proxy_says_whatever_the_browser_says(
 
 @pytest.mark.parametrize("said", [{}, {HEADER: ""}, {HEADER: "rater-0123"}, {HEADER: "a;b"}, {HEADER: "x" * 129}])
 def test_who_is_not_named_by_the_proxy_is_refused(
-    browser: Callable[..., TestClient], door: Door, said: dict[str, str]
+    browser: Callable[..., TestClient], door: AuthMode, said: dict[str, str]
 ) -> None:
     client = browser(door)
     client.cookies.update(token_cookie("anna"))
@@ -339,14 +341,14 @@ def test_who_is_not_named_by_the_proxy_is_refused(
     assert "through its proxy" in answer.json()["detail"]
 
 
-def test_a_second_header_that_a_browser_slips_in_is_refused(browser: Callable[..., TestClient], door: Door) -> None:
+def test_a_second_header_that_a_browser_slips_in_is_refused(browser: Callable[..., TestClient], door: AuthMode) -> None:
     headers = [(HEADER, "anna"), (HEADER.lower(), "bob")]
     assert browser(door).get("/user", headers=headers).status_code == 403  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("peer", [("192.0.2.9", 1), ("10.0.0.7", 1), ("testclient", 1)])
 def test_a_header_from_anywhere_but_the_proxy_is_refused_not_believed(
-    browser: Callable[..., TestClient], door: Door, peer: tuple[str, int]
+    browser: Callable[..., TestClient], door: AuthMode, peer: tuple[str, int]
 ) -> None:
     client = browser(door, client=peer)
     assert who(client, **{HEADER: "anna"}) == "403"

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from fakes import make_hits
-from rag.answering.extractive import MARGIN, MAX_HITS, MAX_PER_HIT, THRESHOLD, best_quotes, quote, remember, sentences
+from rag.answering.extractive import (
+    MARGIN,
+    MAX_HITS,
+    MAX_PER_HIT,
+    THRESHOLD,
+    best_quotes,
+    cache_embeddings,
+    quote,
+    sentences,
+)
 from rag.records import Hit
 
 
@@ -79,7 +88,7 @@ def test_a_sentence_that_was_scored_lately_is_not_embedded_again():
         asked.append(texts)
         return np.array([[len(text), 1] for text in texts], dtype=np.float32)
 
-    recall = remember(embed, most=2)
+    recall = cache_embeddings(embed, most=2)
     assert recall(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
     assert recall(["bb", "ccc"]).tolist() == [[2, 1], [3, 1]]
     assert recall(["a"]).tolist() == [[1, 1]]  # forgotten: two are the most it remembers

@@ -16,12 +16,12 @@ from rag.answering.query_rewrite import (
     SAID_CHARS,
     SPARE_CHARS,
     TURNS,
-    Standalone,
+    RewrittenQuery,
+    answers_so_far,
     build_messages,
-    build_standalone,
-    leans,
+    build_rewriter,
     read_reply,
-    said,
+    refers_back,
     shorten,
 )
 from rag.settings import ROOT, Settings
@@ -47,7 +47,7 @@ def prompt_of(request: dict[str, Any]) -> str:
 
 async def test_a_follow_up_becomes_a_query_that_stands_alone(settings: Settings) -> None:
     with endpoint(completion(REWRITTEN)) as (url, requests):
-        assert await build_standalone(serve_at(settings, url))(TYPED, FORMER) == Standalone(REWRITTEN, changed=True)
+        assert await build_rewriter(serve_at(settings, url))(TYPED, FORMER) == RewrittenQuery(REWRITTEN, changed=True)
     (request,) = requests
     assert request["temperature"] == 0.0
     told = prompt_of(request)
@@ -57,27 +57,27 @@ async def test_a_follow_up_becomes_a_query_that_stands_alone(settings: Settings)
 
 async def test_the_first_question_of_a_thread_costs_no_call(settings: Settings) -> None:
     with endpoint(completion("Another question?")) as (url, requests):
-        assert await build_standalone(serve_at(settings, url))("And at night?", []) == Standalone("And at night?")
+        assert await build_rewriter(serve_at(settings, url))("And at night?", []) == RewrittenQuery("And at night?")
     assert requests == []
 
 
 @pytest.mark.parametrize("reply", ["What do dogs eat?", "what do dogs eat", " “What do dogs eat?” \n"])
 async def test_a_question_that_stands_alone_is_asked_as_it_was_typed(settings: Settings, reply: str) -> None:
     with endpoint(completion(reply)) as (url, _):
-        asked = await build_standalone(serve_at(settings, url))("What do dogs eat?", FORMER)
-    assert asked == Standalone("What do dogs eat?", changed=False, note="")
+        asked = await build_rewriter(serve_at(settings, url))("What do dogs eat?", FORMER)
+    assert asked == RewrittenQuery("What do dogs eat?", changed=False, note="")
 
 
 async def test_an_endpoint_that_takes_no_temperature_is_asked_without_it_from_then_on(settings: Settings) -> None:
     with endpoint(refuse(400, "temperature is not supported"), completion(REWRITTEN)) as (url, requests):
-        standalone = build_standalone(serve_at(settings, url))
+        standalone = build_rewriter(serve_at(settings, url))
         assert [(await standalone(TYPED, FORMER)).query for _ in range(2)] == [REWRITTEN, REWRITTEN]
     assert ["temperature" in request for request in requests] == [True, False, False]
 
 
 async def test_an_endpoint_that_refuses_the_prompt_as_well_keeps_its_temperature(settings: Settings) -> None:
     with endpoint(refuse(400), refuse(400), completion(REWRITTEN)) as (url, requests):
-        standalone = build_standalone(serve_at(settings, url))
+        standalone = build_rewriter(serve_at(settings, url))
         first, second = await standalone(TYPED, FORMER), await standalone(TYPED, FORMER)
     assert (first.query, second.query) == (TYPED, REWRITTEN)
     assert ["temperature" in request for request in requests] == [True, False, True]
@@ -110,7 +110,7 @@ async def test_an_llm_that_fails_never_costs_the_question_and_says_so(
     settings: Settings, reply: Reply, why: str
 ) -> None:
     with endpoint(reply) as (url, _):
-        asked = await build_standalone(serve_at(settings, url))(TYPED, FORMER)
+        asked = await build_rewriter(serve_at(settings, url))(TYPED, FORMER)
     assert (asked.query, asked.changed) == (TYPED, False)
     assert asked.note.startswith("Asked as you typed it, without your earlier question: ")
     assert why in asked.note
@@ -118,7 +118,7 @@ async def test_an_llm_that_fails_never_costs_the_question_and_says_so(
 
 
 async def test_an_endpoint_that_is_down_is_tried_once(settings: Settings) -> None:
-    asked = await build_standalone(serve_at(settings, "http://127.0.0.1:9/v1"))(TYPED, FORMER)
+    asked = await build_rewriter(serve_at(settings, "http://127.0.0.1:9/v1"))(TYPED, FORMER)
     assert asked.query == TYPED
     assert "is it running" in asked.note
 
@@ -126,7 +126,7 @@ async def test_an_endpoint_that_is_down_is_tried_once(settings: Settings) -> Non
 async def test_a_slow_llm_is_not_waited_for(settings: Settings) -> None:
     end = threading.Event()
     with endpoint(lambda handler, body: end.wait() and None) as (url, _):
-        asked = await build_standalone(serve_at(settings, url), seconds=0.2)(TYPED, FORMER)
+        asked = await build_rewriter(serve_at(settings, url), seconds=0.2)(TYPED, FORMER)
         end.set()
     assert (asked.query, asked.changed) == (TYPED, False)
     assert "took more than 0.2 s" in asked.note
@@ -137,7 +137,7 @@ async def test_an_llm_that_repeats_its_prompt_is_not_believed(settings: Settings
         completion(body["messages"][1]["content"].splitlines()[-1])(handler, body)
 
     with endpoint(echo) as (url, _):
-        asked = await build_standalone(serve_at(settings, url))(TYPED, FORMER)
+        asked = await build_rewriter(serve_at(settings, url))(TYPED, FORMER)
     assert asked.query == TYPED
     assert "repeated its instructions" in asked.note
 
@@ -175,11 +175,11 @@ def test_the_prompt_says_that_what_it_quotes_gives_no_orders() -> None:
     ],
 )
 def test_an_answer_is_leant_on_by_what_the_rater_said_of_it(answers: Any, leant_on: str) -> None:
-    assert said(answers) == leant_on
+    assert answers_so_far(answers) == leant_on
 
 
 def test_two_answers_that_nobody_told_apart_get_the_same_room() -> None:
-    first, second = said([("milk " * SAID_CHARS, 0), ("fish " * SAID_CHARS, 0)]).split("\n")
+    first, second = answers_so_far([("milk " * SAID_CHARS, 0), ("fish " * SAID_CHARS, 0)]).split("\n")
     assert len(first) == len(second)
     assert SAID_CHARS - 20 < len(first) + len(second) + 1 < SAID_CHARS
 
@@ -205,7 +205,7 @@ def test_a_text_is_cut_at_the_end_of_a_word() -> None:
     ],
 )
 def test_what_an_llm_puts_around_a_question_is_taken_off(reply: str) -> None:
-    assert read_reply(reply, TYPED) == Standalone(REWRITTEN, changed=True)
+    assert read_reply(reply, TYPED) == RewrittenQuery(REWRITTEN, changed=True)
 
 
 @pytest.mark.parametrize(
@@ -240,10 +240,10 @@ def test_an_apostrophe_and_quoted_words_within_a_question_stay() -> None:
 
 
 async def test_without_an_llm_a_follow_up_is_asked_as_typed_and_told_how_to_phrase(settings: Settings) -> None:
-    standalone = build_standalone(settings)
-    assert await standalone(TYPED, FORMER) == Standalone(TYPED, note=NO_LLM)
-    assert await standalone(TYPED, []) == Standalone(TYPED)
-    assert await standalone("What do dogs eat?", FORMER) == Standalone("What do dogs eat?")
+    standalone = build_rewriter(settings)
+    assert await standalone(TYPED, FORMER) == RewrittenQuery(TYPED, note=NO_LLM)
+    assert await standalone(TYPED, []) == RewrittenQuery(TYPED)
+    assert await standalone("What do dogs eat?", FORMER) == RewrittenQuery("What do dogs eat?")
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ async def test_without_an_llm_a_follow_up_is_asked_as_typed_and_told_how_to_phra
     ],
 )
 def test_a_question_that_names_nothing_leans_on_what_came_before(question: str) -> None:
-    assert leans(question)
+    assert refers_back(question)
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,9 @@ def test_a_question_that_names_nothing_leans_on_what_came_before(question: str) 
     ],
 )
 def test_a_question_that_names_something_is_left_alone(question: str) -> None:
-    assert not leans(question)
+    assert not refers_back(question)
 
 
 def test_no_question_that_the_documentation_answers_is_taken_for_a_follow_up() -> None:
     assert len(QUESTIONS) > 700
-    assert not [question for question in QUESTIONS if leans(question)]
+    assert not [question for question in QUESTIONS if refers_back(question)]

@@ -13,7 +13,7 @@ from chat.elements.card import Card
 from fakes import completion, endpoint, stream
 from rag.answering.duel import Done, Failed
 from rag.answering.prompt import DONT_KNOW
-from rag.answering.service import Serving, open_serving
+from rag.answering.service import QueryService, open_service
 from rag.errors import NotIndexed
 from rag.feedback.ratings import rate_answer
 from rag.indexing.indexer import index
@@ -21,19 +21,21 @@ from rag.indexing.update import load_corpus
 from rag.models.registry import Registry
 from rag.records import ARMS, Arm, Side
 from rag.settings import Settings
-from rag.store.filters import EVERYWHERE, Only
+from rag.store.filters import EVERYWHERE, DocumentFilter
 
 SIDES: Mapping[Arm, Side] = {"base": "A", "tuned": "B"}
 
 
-async def answers(serving: Serving, query: str = "Does the cat drink warm milk at night?") -> dict[Arm, Done | Failed]:
+async def answers(
+    serving: QueryService, query: str = "Does the cat drink warm milk at night?"
+) -> dict[Arm, Done | Failed]:
     async with aclosing(serving.ask(query, sides=SIDES, duel_id="duel")) as events:
         return {event.arm: event async for event in events if isinstance(event, Done | Failed)}
 
 
 async def test_an_answer_can_be_rated_the_moment_it_is_done(settings: Settings) -> None:
     index(settings)
-    serving = open_serving(settings)
+    serving = open_service(settings)
     async with aclosing(serving.ask("Does the cat drink milk?", sides=SIDES, duel_id="duel")) as events:
         async for event in events:
             if isinstance(event, Done):
@@ -45,7 +47,7 @@ async def test_an_answer_can_be_rated_the_moment_it_is_done(settings: Settings) 
 
 async def test_the_extractive_answerer_quotes_the_documents(settings: Settings) -> None:
     index(settings)
-    serving = open_serving(settings)
+    serving = open_service(settings)
     done = (await answers(serving))["base"]
     assert isinstance(done, Done)
     assert "The cat drinks warm milk at night. [" in done.answer.text
@@ -55,7 +57,7 @@ async def test_the_extractive_answerer_quotes_the_documents(settings: Settings) 
 async def test_an_llm_answers_both_arms_from_the_same_prompt(settings: Settings) -> None:
     index(settings)
     with endpoint(stream("Milk [1].")) as (url, requests):
-        serving = open_serving(settings.model_copy(update={"openai_base_url": url}))
+        serving = open_service(settings.model_copy(update={"openai_base_url": url}))
         done = await answers(serving)
     assert {type(event) for event in done.values()} == {Done}
     assert len(requests) == 2
@@ -68,7 +70,7 @@ async def test_an_llm_answers_both_arms_from_the_same_prompt(settings: Settings)
 async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Settings, other_tiny_model: Path) -> None:
     settings = settings.model_copy(update={"base_model": str(other_tiny_model)})
     index(settings)
-    serving = open_serving(settings)
+    serving = open_service(settings)
     base, tuned = (serving.served(arm).embedder.query_fingerprint for arm in ARMS)
     assert {type(event) for event in (await answers(serving)).values()} == {Done}
     assert not any(event.answer.abstained for event in (await answers(serving)).values() if isinstance(event, Done))
@@ -84,16 +86,16 @@ async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Set
 
 async def test_no_cosine_declines_where_the_nearest_passage_may_not_be_shown(settings: Settings) -> None:
     index(settings)
-    ranking = open_serving(settings).served("base").embedder.query_fingerprint
+    ranking = open_service(settings).served("base").embedder.query_fingerprint
     Registry(settings.models).set_abstain_below(load_corpus(settings).id, {ranking: 1.01})
     abstained = {}
     for name, changed, only in (
         ("default", {}, EVERYWHERE),
-        ("filtered", {}, Only(("cats.md",))),
+        ("filtered", {}, DocumentFilter(("cats.md",))),
         ("hybrid", {"search": "hybrid"}, EVERYWHERE),
         ("spread", {"mmr": 0.7}, EVERYWHERE),
     ):
-        serving = open_serving(settings.model_copy(update=changed))
+        serving = open_service(settings.model_copy(update=changed))
         query = "Does the cat drink warm milk at night?"
         async with aclosing(serving.ask(query, sides=SIDES, duel_id="duel", only=only)) as events:
             done = [event async for event in events if isinstance(event, Done)]
@@ -103,12 +105,12 @@ async def test_no_cosine_declines_where_the_nearest_passage_may_not_be_shown(set
 
 async def test_declining_by_the_cosine_looks_like_any_other_abstention(settings: Settings) -> None:
     index(settings)
-    by_answerer = open_serving(settings)
+    by_answerer = open_service(settings)
     cards = []
     for below in (None, 1.01):
         ranking = by_answerer.served("base").embedder.query_fingerprint
         Registry(settings.models).set_abstain_below(by_answerer.corpus.id, {ranking: below})
-        serving = open_serving(settings)
+        serving = open_service(settings)
         card = Card()
         async with aclosing(serving.ask("zzz qqq vvv", sides=SIDES, duel_id="duel")) as events:
             async for event in events:
@@ -121,13 +123,13 @@ async def test_declining_by_the_cosine_looks_like_any_other_abstention(settings:
 async def test_an_endpoint_that_is_down_fails_both_arms_in_words(settings: Settings) -> None:
     index(settings)
     down = {"openai_base_url": "http://127.0.0.1:9/v1", "llm_retries": 0}
-    done = await answers(open_serving(settings.model_copy(update=down)))
+    done = await answers(open_service(settings.model_copy(update=down)))
     assert [("is it running" in event.message) for event in done.values() if isinstance(event, Failed)] == [True, True]
 
 
 async def test_an_answer_that_cannot_be_stored_is_shown_as_failed(settings: Settings) -> None:
     index(settings)
-    serving = open_serving(settings)
+    serving = open_service(settings)
     await answers(serving)
     table = settings.lancedb / "answers.lance"
     shutil.rmtree(table)
@@ -139,17 +141,17 @@ async def test_an_answer_that_cannot_be_stored_is_shown_as_failed(settings: Sett
 
 def test_equal_weights_in_both_arms_are_told(settings: Settings) -> None:
     index(settings)
-    assert any("same weights" in note for note in open_serving(settings).notes())
+    assert any("same weights" in note for note in open_service(settings).notes())
 
 
 def test_an_unindexed_home_says_what_to_do(settings: Settings) -> None:
     with pytest.raises(NotIndexed, match="python -m rag index"):
-        open_serving(settings)
+        open_service(settings)
 
 
 async def test_a_follow_up_is_rewritten_by_the_llm_that_answers(settings: Settings) -> None:
     index(settings)
     with endpoint(completion("What does the cat drink at night?")) as (url, _):
-        serving = open_serving(settings.model_copy(update={"openai_base_url": url}))
+        serving = open_service(settings.model_copy(update={"openai_base_url": url}))
         asked = await serving.standalone("And at night?", [("What does the cat drink?", "Milk.")])
     assert (asked.query, asked.changed) == ("What does the cat drink at night?", True)

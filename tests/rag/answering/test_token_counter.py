@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.answering import token_counter as budget
+from rag.answering import token_counter
 from rag.settings import Settings
 
 
@@ -21,7 +21,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("cache")
 def test_without_the_file_tokens_are_estimated_on_the_cautious_side(settings: Settings) -> None:
-    counter = budget.TokenCounter(settings)
+    counter = token_counter.TokenCounter(settings)
     assert not counter.is_exact
     assert counter("") == 0
     assert counter("four") == 2
@@ -29,9 +29,9 @@ def test_without_the_file_tokens_are_estimated_on_the_cautious_side(settings: Se
 
 
 def test_a_damaged_file_is_not_trusted_and_not_deleted(settings: Settings, cache: Path) -> None:
-    (cache / budget.CACHE_NAME).write_text("half a file")
-    assert not budget.TokenCounter(settings).is_exact
-    assert (cache / budget.CACHE_NAME).read_text() == "half a file"
+    (cache / token_counter.CACHE_NAME).write_text("half a file")
+    assert not token_counter.TokenCounter(settings).is_exact
+    assert (cache / token_counter.CACHE_NAME).read_text() == "half a file"
 
 
 def test_the_name_and_hash_are_those_that_tiktoken_looks_for() -> None:
@@ -41,8 +41,8 @@ def test_the_name_and_hash_are_those_that_tiktoken_looks_for() -> None:
 
     source = inspect.getsource(openai_public.o200k_base)
     address = source.split('load_tiktoken_bpe(\n        "', 1)[1].split('"', 1)[0]
-    assert hashlib.sha1(address.encode()).hexdigest() == budget.CACHE_NAME
-    assert budget.SHA256 in source
+    assert hashlib.sha1(address.encode()).hexdigest() == token_counter.CACHE_NAME
+    assert token_counter.SHA256 in source
 
 
 def test_with_the_file_tokens_are_counted_and_special_ones_are_plain_text(
@@ -50,11 +50,11 @@ def test_with_the_file_tokens_are_counted_and_special_ones_are_plain_text(
 ) -> None:
     ranks = b"".join(base64.b64encode(bytes([byte])) + b" %d\n" % byte for byte in range(256))
     ranks += base64.b64encode(b"th") + b" 256\n" + base64.b64encode(b"the") + b" 257\n"
-    (cache / budget.CACHE_NAME).write_bytes(ranks)
-    monkeypatch.setattr(budget, "SHA256", hashlib.sha256(ranks).hexdigest())
+    (cache / token_counter.CACHE_NAME).write_bytes(ranks)
+    monkeypatch.setattr(token_counter, "SHA256", hashlib.sha256(ranks).hexdigest())
     monkeypatch.setattr("tiktoken.load.check_hash", lambda data, expected: True)
     monkeypatch.setattr("tiktoken.registry.ENCODINGS", {})
-    counter = budget.TokenCounter(settings)
+    counter = token_counter.TokenCounter(settings)
     assert counter.is_exact
     assert counter("the") == 1
     assert counter("<|endoftext|>") == len("<|endoftext|>")
@@ -64,6 +64,6 @@ def test_with_the_file_tokens_are_counted_and_special_ones_are_plain_text(
 def test_a_fetch_that_fails_leaves_the_estimate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiktoken.registry.ENCODINGS", {})
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there: refused at once
-    counter = budget.TokenCounter(settings)
+    counter = token_counter.TokenCounter(settings)
     counter.fetch().join()
     assert not counter.is_exact

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rag.evaluation.agreement import Said, agreement, alpha
+from rag.evaluation.agreement import Judgement, agreement, alpha
 
 
-def said(*rows: str) -> list[Said]:
+def said(*rows: str) -> list[Judgement]:
     """Return judgements of rows like "one: ann+ bob-", a target each."""
     return [
-        Said(target, name[:-1], name[-1])
+        Judgement(target, name[:-1], name[-1])
         for target, names in (row.split(":") for row in rows)
         for name in names.split()
     ]
@@ -58,7 +58,7 @@ def test_a_target_that_one_rater_judged_counts_for_nothing():
 
 
 def test_the_last_word_of_a_rater_counts():
-    changed = [*said("a: ann- bob+", "b: ann- bob-"), Said("a", "ann", "+")]
+    changed = [*said("a: ann- bob+", "b: ann- bob-"), Judgement("a", "ann", "+")]
     assert agreement(changed).same == 1.0
 
 

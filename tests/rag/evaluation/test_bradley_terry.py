@@ -7,7 +7,7 @@ from math import exp, log, sqrt
 import numpy as np
 import pytest
 
-from rag.evaluation.bradley_terry import climb, fit
+from rag.evaluation.bradley_terry import fit, rank_models
 
 
 def chance(strength: float) -> float:
@@ -15,7 +15,7 @@ def chance(strength: float) -> float:
 
 
 def test_two_models_have_the_odds_of_their_duels_with_half_a_duel_for_each():
-    ladder = climb({("v1", "base"): 7, ("base", "v1"): 3}, "base")
+    ladder = rank_models({("v1", "base"): 7, ("base", "v1"): 3}, "base")
     strength, error = log(7.5 / 3.5), sqrt(1 / 7.5 + 1 / 3.5)
     (best, base) = ladder.rungs
     assert (best.model, best.won, best.lost) == ("v1", 7, 3)
@@ -29,7 +29,7 @@ def test_two_models_have_the_odds_of_their_duels_with_half_a_duel_for_each():
 
 
 def test_who_won_every_duel_is_strong_and_not_infinitely_so():
-    (best, _) = climb({("v1", "base"): 5}, "base").rungs
+    (best, _) = rank_models({("v1", "base"): 5}, "base").rungs
     assert best.chance
     assert best.chance.mean == pytest.approx(5.5 / 6)
     assert best.chance.low < 0.5  # five duels of five are not yet beyond luck here
@@ -37,7 +37,7 @@ def test_who_won_every_duel_is_strong_and_not_infinitely_so():
 
 def test_versions_that_never_met_are_compared_through_base():
     wins = {("v1", "base"): 7, ("base", "v1"): 3, ("v2", "base"): 19, ("base", "v2"): 1, ("v3", "base"): 2}
-    ladder = climb(wins, "base")
+    ladder = rank_models(wins, "base")
     assert [rung.model for rung in ladder.rungs] == ["v2", "v3", "v1", "base"]
     chances = {rung.model: rung.chance.mean for rung in ladder.rungs if rung.chance}
     assert chances["v2"] == pytest.approx(19.5 / 21)
@@ -72,7 +72,7 @@ def test_at_the_fit_each_model_has_won_as_often_as_its_strength_says():
 
 
 def test_nothing_is_said_of_a_model_that_no_chain_of_duels_links():
-    ladder = climb({("v1", "base"): 1, ("v9", "other"): 5}, "base")
+    ladder = rank_models({("v1", "base"): 1, ("v9", "other"): 5}, "base")
     assert {rung.model: rung.chance is None for rung in ladder.rungs} == {
         "v1": False,
         "base": False,
@@ -84,11 +84,11 @@ def test_nothing_is_said_of_a_model_that_no_chain_of_duels_links():
 
 
 def test_no_duels_make_a_ladder_of_the_reference_alone():
-    ladder = climb({}, "base")
+    ladder = rank_models({}, "base")
     assert [(rung.model, rung.won) for rung in ladder.rungs] == [("base", 0)]
     assert ladder.strangers == ladder.meetings == ()
 
 
 def test_v10_comes_after_v2():
     wins = {("v10", "base"): 1, ("v2", "base"): 1}
-    assert [rung.model for rung in climb(wins, "base").rungs] == ["v2", "v10", "base"]
+    assert [rung.model for rung in rank_models(wins, "base").rungs] == ["v2", "v10", "base"]

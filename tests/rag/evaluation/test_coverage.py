@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from fakes import NOON, make_answer, make_chunk
-from rag.evaluation.coverage import Reach, cover
+from rag.evaluation.coverage import DocumentCoverage, measure_coverage
 from rag.records import Answer, Chunk, Hit, Rating
 
 CHUNKS = [make_chunk(text, source) for source, text in (("a", "one"), ("a", "two"), ("b", "three"), ("c", "four"))]
@@ -20,22 +20,26 @@ def answer(*chunks: Chunk, cited: tuple[int, ...] = (), query: str = "why?", arm
 
 def test_a_chunk_is_shown_by_an_answer_that_found_it_and_cited_by_its_rank():
     one, two, three, _ = CHUNKS
-    found = cover(CHUNKS, [answer(one, two, cited=(2,)), answer(two, three, arm="tuned")], [], [])
-    assert found.documents == (Reach("c", 1, 0, 0), Reach("a", 2, 2, 1), Reach("b", 1, 1, 0))
+    found = measure_coverage(CHUNKS, [answer(one, two, cited=(2,)), answer(two, three, arm="tuned")], [], [])
+    assert found.documents == (
+        DocumentCoverage("c", 1, 0, 0),
+        DocumentCoverage("a", 2, 2, 1),
+        DocumentCoverage("b", 1, 1, 0),
+    )
     assert (found.chunks, found.unseen, found.uncited) == (4, 1, ("c", "b"))
 
 
 def test_a_chunk_that_is_no_longer_in_the_documents_counts_for_nothing():
-    found = cover(CHUNKS[:1], [answer(CHUNKS[3], cited=(1,))], [], [])
-    assert found.documents == (Reach("a", 1, 0, 0),)
+    found = measure_coverage(CHUNKS[:1], [answer(CHUNKS[3], cited=(1,))], [], [])
+    assert found.documents == (DocumentCoverage("a", 1, 0, 0),)
 
 
 def test_a_question_has_no_answer_when_both_arms_abstained_the_last_time():
     first = [replace(answer(query="Why?", arm=arm), abstained=True) for arm in ("base", "tuned")]
-    assert cover([], first, [], []).abstained == ("Why?",)
-    assert cover([], [first[0], replace(first[1], abstained=False)], [], []).abstained == ()
+    assert measure_coverage([], first, [], []).abstained == ("Why?",)
+    assert measure_coverage([], [first[0], replace(first[1], abstained=False)], [], []).abstained == ()
     later = answer(query="why", n=1)
-    assert cover([], [later, *first], [], []).abstained == ()
+    assert measure_coverage([], [later, *first], [], []).abstained == ()
 
 
 def test_a_question_was_voted_down_by_a_thumb_or_as_both_bad():
@@ -45,24 +49,24 @@ def test_a_question_was_voted_down_by_a_thumb_or_as_both_bad():
         Rating("ann", "duel2", 1, True, NOON, kind="preference", choice="both bad"),
         Rating("ann", "base3", 1, True, NOON),
     ]
-    found = cover([], answers, ratings, [])
+    found = measure_coverage([], answers, ratings, [])
     assert found.voted_down == ("Both?", "Thumb?")  # latest first
     assert found.queries == 3
 
 
 def test_a_question_with_a_known_passage_is_not_missing_one():
     down = [Rating("ann", "base0", -1, True, NOON)]
-    assert cover([], [answer(query="Why?")], down, ["why"]).voted_down == ()
+    assert measure_coverage([], [answer(query="Why?")], down, ["why"]).voted_down == ()
     silent = replace(answer(query="Why?"), abstained=True)
-    assert cover([], [silent], [], ["WHY"]).abstained == ()
+    assert measure_coverage([], [silent], [], ["WHY"]).abstained == ()
 
 
 def test_a_question_stands_in_one_list_only():
     silent = replace(answer(query="Why?"), abstained=True)
-    found = cover([], [silent], [Rating("ann", "base0", -1, True, NOON)], [])
+    found = measure_coverage([], [silent], [Rating("ann", "base0", -1, True, NOON)], [])
     assert (found.abstained, found.voted_down) == (("Why?",), ())
 
 
 def test_a_mark_on_a_source_votes_no_question_down():
     mark = Rating("ann", "base0", -1, True, NOON, kind="source", chunk_id="c")
-    assert cover([], [answer()], [mark], []).voted_down == ()
+    assert measure_coverage([], [answer()], [mark], []).voted_down == ()

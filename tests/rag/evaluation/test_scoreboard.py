@@ -12,13 +12,13 @@ from fakes import NOON, make_answer, make_chunk
 from rag.evaluation.scoreboard import (
     GROUPS,
     LEAST,
-    Board,
     Duel,
+    Scoreboard,
     agreements,
+    biases,
     group,
-    habits,
-    ladder_of,
-    make_board,
+    make_scoreboard,
+    ranking_of,
     topics_of,
     trend,
 )
@@ -60,14 +60,14 @@ def duels_of(ratings: Sequence[Rating], answers: Sequence[Answer]) -> list[Duel]
     return [Duel(each, {arm: by_id[f"{arm}{each.duel[4:]}"] for arm in ARMS}) for each in found]
 
 
-def board(ratings: Sequence[Rating], answers: Sequence[Answer], chunks: Sequence[Chunk] = ()) -> Board:
-    return make_board(ratings, answers, chunks, [], base="builtin", tuned="v1")
+def board(ratings: Sequence[Rating], answers: Sequence[Answer], chunks: Sequence[Chunk] = ()) -> Scoreboard:
+    return make_scoreboard(ratings, answers, chunks, [], base="builtin", tuned="v1")
 
 
 def test_an_empty_home_has_an_empty_board():
     found = board([], [])
     assert (found.sizes.duels, found.overall.n, found.trend, found.documents.shown) == (0, 0, (), ())
-    assert found.habits.side_a.n == 0
+    assert found.biases.side_a.n == 0
     assert not any(each.targets for each in found.agreements.values())
 
 
@@ -90,14 +90,14 @@ def test_the_version_that_serves_is_told_apart_from_all_of_them():
 def test_the_ladder_knows_each_base_model_by_its_name():
     answers = [*duel_answers(0), *duel_answers(1, model="v2")]
     answers[2] = replace(answers[2], model="other base")
-    ladder = ladder_of(duels_of([preference(0, "tuned"), preference(1, "tuned")], answers), "builtin")
+    ladder = ranking_of(duels_of([preference(0, "tuned"), preference(1, "tuned")], answers), "builtin")
     assert {rung.model for rung in ladder.rungs} == {"builtin", "v1", "other base", "v2"}
     assert [rung.model for rung in ladder.rungs if rung.chance is None] == ["other base", "v2"]
 
 
 def test_where_todays_base_never_fought_the_one_that_did_is_the_reference():
     duels = duels_of([preference(0, "tuned")], duel_answers(0))
-    assert ladder_of(duels, "brand new").reference == "builtin"
+    assert ranking_of(duels, "brand new").reference == "builtin"
 
 
 def test_the_trend_counts_each_day_and_all_before_it():
@@ -209,7 +209,7 @@ def test_side_a_and_the_longer_answer_are_counted_where_there_is_a_winner():
         *duel_answers(4),
     ]
     winners: list[Winner] = ["base", "tuned", "tuned", "tuned", "tie"]
-    found = habits(duels_of([preference(n, winner) for n, winner in enumerate(winners)], answers))
+    found = biases(duels_of([preference(n, winner) for n, winner in enumerate(winners)], answers))
     assert (found.side_a.won, found.side_a.n) == (3, 4)
     assert (found.longer.won, found.longer.n) == (2, 3)
     assert (found.tuned_longer.won, found.tuned_longer.n) == (1, 1)

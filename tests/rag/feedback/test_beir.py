@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_interchange import CHUNKS, DOCUMENTS, TEXTS, make_label
 
+from labels import CHUNKS, DOCUMENTS, TEXTS, make_label
 from rag.errors import BadLabels
 from rag.feedback.beir import Passage, Score, read_beir, write_beir
 from rag.feedback.import_export import export_labels, read_labels

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,33 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import NOON
+from labels import CHUNKS, DOCUMENTS, TEXTS, make_document, make_label
 from rag.errors import BadLabels
-from rag.feedback.chunk_matching import Anchors
+from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.import_export import export_labels, import_labels, read_labels
 from rag.feedback.jsonl import write_jsonl
-from rag.records import Chunk, Document, LabelledPair, Span, chunks_of, content_id, normalise_query
+from rag.records import Chunk, LabelledPair, chunks_of, normalise_query
 from rag.store.store import Store, open_store
 
-TEXTS = (
-    "The cat drinks warm milk\nat night, in the garden.",
-    "The dog keeps one bone in the old garden house.",
-    "Short.",
-)
 CAT = {"query": "what does a cat drink?", "text": "The cat drinks warm milk at night, in the garden.", "label": 1}
-
-
-def make_document(*texts: str, source: str = "a.md") -> Document:
-    """Return a document of these chunks, with a blank line between two."""
-    spans, start = [], 0
-    for text in texts:
-        spans.append(Span(start, start + len(text)))
-        start += len(text) + 2
-    return Document(content_id(source), source, source, "hash", "\n\n".join(texts), tuple(spans))
-
-
-DOCUMENT = make_document(*TEXTS)
-CHUNKS = chunks_of(DOCUMENT)
-DOCUMENTS = [DOCUMENT]
 
 
 @pytest.fixture
@@ -57,13 +38,8 @@ def write(path: Path, *lines: object) -> Path:
 
 def meant(labels: Sequence[LabelledPair], chunks: Sequence[Chunk] = CHUNKS) -> list[str | None]:
     """Return the id of the chunk that each label means, as training finds it."""
-    anchors = Anchors(chunks)
+    anchors = ChunkMatcher(chunks)
     return [anchors.find(label.chunk_id, label.text) for label in labels]
-
-
-def make_label(text: str = TEXTS[0], label: int = 1, **other: object) -> LabelledPair:
-    row = LabelledPair("ann", "answer", "why?", content_id("a.md", text, "0"), text, label, NOON, "mark")  # type: ignore[arg-type]
-    return replace(row, **other)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

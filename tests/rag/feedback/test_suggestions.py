@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fakes import NOON, make_answer, make_hits
-from rag.answering.service import Serving, open_serving
+from rag.answering.service import QueryService, open_service
 from rag.feedback.ratings import rate_answer, teach
 from rag.feedback.suggestions import disagreement, rated_queries, readable, suggest, unrated
 from rag.indexing.indexer import index
@@ -20,21 +20,21 @@ HITS = make_hits("one", "two")
 
 
 @pytest.fixture
-def serving(settings: Settings, other_tiny_model: Path) -> Serving:
+def serving(settings: Settings, other_tiny_model: Path) -> QueryService:
     """Return two arms of different models over 40 almost equal passages."""
     texts = [f"# Code ERR-{n:02}\n\nThe cat eats fish." for n in range(40)]
     (settings.docs[0] / "codes.md").write_text("\n\n".join(texts))
     settings = settings.model_copy(update={"base_model": str(other_tiny_model), "k": 3})
     index(settings)
-    return open_serving(settings)
+    return open_service(settings)
 
 
-def put_questions(serving: Serving, *queries: str) -> None:
+def put_questions(serving: QueryService, *queries: str) -> None:
     chunk_id = min(serving.store.chunk_ids(serving.served("base").table))
     serving.store.put_synthetic([SyntheticPair(query, chunk_id, "text", "questions") for query in queries])
 
 
-def shown(serving: Serving, query: str) -> list[list[str]]:
+def shown(serving: QueryService, query: str) -> list[list[str]]:
     arms = [serving.served(arm) for arm in ARMS]
     vectors = [arm.embedder.embed_queries([query])[0] for arm in arms]
     found = [serving.store.search(arm.table, vector, 3) for arm, vector in zip(arms, vectors, strict=True)]
@@ -50,7 +50,7 @@ def test_disagreement_is_one_minus_the_average_overlap() -> None:
     assert disagreement("", "") == 0
 
 
-def test_the_question_that_divides_the_arms_the_most_comes_first(serving: Serving) -> None:
+def test_the_question_that_divides_the_arms_the_most_comes_first(serving: QueryService) -> None:
     queries = ["what is err-07", "does the dog drink", "how warm is the night", "who keeps one bone"]
     put_questions(serving, *queries)
     apart = {query: disagreement(*shown(serving, query)) for query in queries}
@@ -61,7 +61,7 @@ def test_the_question_that_divides_the_arms_the_most_comes_first(serving: Servin
     assert suggest(serving, 4, without=[suggested[0].upper() + "?"]) == suggested[1:]
 
 
-def test_a_heading_comes_after_whatever_people_would_ask(serving: Serving) -> None:
+def test_a_heading_comes_after_whatever_people_would_ask(serving: QueryService) -> None:
     put_questions(serving, "what is err-07", "who keeps one bone")
     (chunk_id, *_) = serving.store.chunk_ids(serving.served("base").table)
     headings = [f"Code ERR-{n:02}" for n in range(9)]
@@ -75,12 +75,12 @@ def test_a_heading_comes_after_whatever_people_would_ask(serving: Serving) -> No
 
 def test_arms_of_the_same_weights_have_nothing_to_disagree_about(settings: Settings) -> None:
     index(settings)
-    serving = open_serving(settings)
+    serving = open_service(settings)
     put_questions(serving, "what is a cat")
     assert suggest(serving, 3) == []
 
 
-def test_a_question_leaves_when_it_is_rated_and_what_was_compared_is_not_compared_again(serving: Serving) -> None:
+def test_a_question_leaves_when_it_is_rated_and_what_was_compared_is_not_compared_again(serving: QueryService) -> None:
     put_questions(serving, "what is err-07", "who keeps one bone", "how warm is the night")
     before = suggest(serving, 3)
     asked = serving.served("base").embedder
@@ -133,7 +133,7 @@ def test_made_queries_read_like_questions_and_belong_to_these_documents() -> Non
     assert readable(pairs, {"c1", "c2"}) == ["when do cats drink", "what is a cat", "Cats: Food"]
 
 
-def test_a_passage_taught_for_a_question_is_a_rating_of_it(serving: Serving) -> None:
+def test_a_passage_taught_for_a_question_is_a_rating_of_it(serving: QueryService) -> None:
     put_questions(serving, "what is err-07", "who keeps one bone", "how warm is the night")
     first, *others = suggest(serving, 3)
     chunk_id = shown(serving, first)[0][0]

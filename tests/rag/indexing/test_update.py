@@ -9,24 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag.answering.service import open_serving
+from rag.answering.service import open_service
 from rag.errors import NoDocuments
-from rag.indexing import update as indexing
+from rag.indexing import update
 from rag.indexing.indexer import index
-from rag.indexing.update import corpus_chunks, is_level, load_corpus, update_vectors
-from rag.ingest import documents as ingest
-from rag.ingest import parse_cache as parsed
-from rag.ingest import stat_cache as seen
-from rag.models import embedder as embed
+from rag.indexing.update import corpus_chunks, is_up_to_date, load_corpus, update_vectors
+from rag.ingest import documents, parse_cache, stat_cache
+from rag.models import embedder
 from rag.settings import Settings
-from rag.store import schema as tables
+from rag.store import schema
 from rag.store.store import Store, open_store
 
 
 class Counting:
     """A real embedder that counts what it is given."""
 
-    def __init__(self, inner: embed.Embedder) -> None:
+    def __init__(self, inner: embedder.Embedder) -> None:
         self.inner, self.embedded = inner, 0
         self.reference, self.fingerprint, self.dim, self.max_tokens = (
             inner.reference, inner.fingerprint, inner.dim, inner.max_tokens,
@@ -35,17 +33,17 @@ class Counting:
     def count_tokens(self, texts: list[str]) -> list[int]:
         return self.inner.count_tokens(texts)
 
-    def embed_queries(self, queries: list[str]) -> embed.Vectors:
+    def embed_queries(self, queries: list[str]) -> embedder.Vectors:
         return self.inner.embed_queries(queries)
 
-    def embed_documents(self, texts: list[str], progress: embed.Progress | None = None) -> embed.Vectors:
+    def embed_documents(self, texts: list[str], progress: embedder.Progress | None = None) -> embedder.Vectors:
         self.embedded += len(texts)
         return self.inner.embed_documents(texts, progress)
 
 
 @pytest.fixture
 def model(settings: Settings) -> Counting:
-    return Counting(embed.load_embedder(settings.base_model, settings))
+    return Counting(embedder.load_embedder(settings.base_model, settings))
 
 
 def sources(settings: Settings, store: Store, table: str) -> set[str]:
@@ -58,7 +56,7 @@ def test_the_first_run_indexes_all_and_the_second_says_unchanged(settings: Setti
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     table = update_vectors(store, corpus.id, model)
     assert model.embedded == 0
-    assert is_level(store, corpus.id, table)
+    assert is_up_to_date(store, corpus.id, table)
 
 
 def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted(settings: Settings, model: Counting) -> None:
@@ -71,7 +69,7 @@ def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted(settings: Set
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     table = store.chunk_table(corpus.id, model.fingerprint)
     assert sources(settings, store, table) == {"cats.md", "birds.md"}
-    assert is_level(store, corpus.id, table)
+    assert is_up_to_date(store, corpus.id, table)
 
 
 def test_a_chunk_that_moved_keeps_its_vector_and_gets_its_new_place(settings: Settings, model: Counting) -> None:
@@ -95,10 +93,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, model: 
     table = store.chunk_table(corpus.id, model.fingerprint)
     chunks = corpus_chunks(store, corpus.id)
     store.delete_chunks(table, [chunks[0].id])
-    assert not is_level(store, corpus.id, table)
+    assert not is_up_to_date(store, corpus.id, table)
     update_vectors(store, corpus.id, model)
     assert model.embedded == 1
-    assert is_level(store, corpus.id, table)
+    assert is_up_to_date(store, corpus.id, table)
 
 
 def test_the_index_of_words_is_made_anew_only_after_a_change(settings: Settings, model: Counting) -> None:
@@ -129,7 +127,7 @@ def test_a_chunk_is_never_longer_than_either_model_reads(settings: Settings) -> 
     (settings.docs[0] / "long.md").write_text("# Cats and dogs\n\n" + "the cat eats fish and the dog eats bone " * 60)
     greedy = settings.model_copy(update={"chunk_tokens": 500})  # the tiny model reads 64
     index(greedy)
-    model = embed.load_embedder(settings.base_model, settings)
+    model = embedder.load_embedder(settings.base_model, settings)
     chunks = corpus_chunks(open_store(settings.lancedb), load_corpus(greedy).id)
     assert max(model.count_tokens([chunk.embedded for chunk in chunks])) <= model.max_tokens
 
@@ -161,7 +159,7 @@ def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> Non
 
 
 def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(settings: Settings) -> None:
-    uploads = indexing.uploads_folder(settings, load_corpus(settings))
+    uploads = update.uploads_folder(settings, load_corpus(settings))
     uploads.mkdir(parents=True)
     (uploads / "birds.md").write_text("Birds eat seed.")
     index(settings)
@@ -177,14 +175,14 @@ def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(s
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the files that are opened from now on, where all are taken for settled."""
     names: list[str] = []
-    read = ingest._read
+    read = documents._read
 
     def reading(path: Path) -> bytes:
         names.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(ingest, "_read", reading)
-    monkeypatch.setattr(seen, "SETTLED", -60.0)
+    monkeypatch.setattr(documents, "_read", reading)
+    monkeypatch.setattr(stat_cache, "SETTLED", -60.0)
     return names
 
 
@@ -206,7 +204,7 @@ def test_a_file_of_the_same_size_with_other_letters_is_read_again(settings: Sett
 
 def test_a_file_that_was_written_a_moment_ago_is_read_again(settings: Settings, opened: list[str],
                                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(seen, "SETTLED", 60.0)
+    monkeypatch.setattr(stat_cache, "SETTLED", 60.0)
     index(settings)
     opened.clear()
     assert index(settings).is_unchanged
@@ -220,8 +218,8 @@ def test_one_new_file_costs_its_own_text_and_vectors(
     (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     known = store.document_hashes(corpus.id)
-    outcomes = indexing.read_files(settings, corpus, known, (model.count_tokens, 32))
-    indexing.update_documents(store, corpus, outcomes)
+    outcomes = update.read_files(settings, corpus, known, (model.count_tokens, 32))
+    update.update_documents(store, corpus, outcomes)
     read: list[str] = []
     documents_of = Store.documents_of
 
@@ -239,7 +237,7 @@ class Broken(Counting):
 
     steps = 0
 
-    def embed_documents(self, texts: list[str], progress: embed.Progress | None = None) -> embed.Vectors:
+    def embed_documents(self, texts: list[str], progress: embedder.Progress | None = None) -> embedder.Vectors:
         self.steps += bool(texts)
         if self.steps == 3:
             raise KeyboardInterrupt
@@ -250,32 +248,32 @@ def test_embedding_that_is_broken_off_goes_on_with_what_is_left(
     settings: Settings, model: Counting, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(settings)
-    monkeypatch.setattr(indexing, "STEP", 1)
+    monkeypatch.setattr(update, "STEP", 1)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    other = embed.load_embedder(str(other_tiny_model), settings)
+    other = embedder.load_embedder(str(other_tiny_model), settings)
     table = store.chunk_table(corpus.id, other.fingerprint)
     total = store.count_chunks(corpus.id)
     with pytest.raises(KeyboardInterrupt):
         update_vectors(store, corpus.id, Broken(other))
-    assert (len(store.chunk_ids(table)), store.gap(corpus.id, table).told) == (
+    assert (len(store.chunk_ids(table)), store.diff_table(corpus.id, table).told) == (
         2,
         f"lacks {total - 2} of {total} passages",
     )
     rest = Counting(other)
     update_vectors(store, corpus.id, rest)
     assert rest.embedded == total - 2
-    assert is_level(store, corpus.id, table)
+    assert is_up_to_date(store, corpus.id, table)
 
 
 def test_reading_that_is_broken_off_keeps_what_was_read(settings: Settings, model: Counting) -> None:
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
 
-    def outcomes() -> Iterator[ingest.Outcome]:
-        yield next(iter(indexing.read_files(settings, corpus, {}, (model.count_tokens, 32))))
+    def outcomes() -> Iterator[documents.Outcome]:
+        yield next(iter(update.read_files(settings, corpus, {}, (model.count_tokens, 32))))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        indexing.update_documents(store, corpus, outcomes())
+        update.update_documents(store, corpus, outcomes())
     assert list(store.document_hashes(corpus.id)) == ["cats.md"]
     assert index(settings).added == ["dogs.md"]
 
@@ -288,15 +286,15 @@ def test_another_model_is_embedded_from_stored_text_and_the_old_table_stays(
     def parse(*given: object) -> object:
         raise AssertionError("a file was parsed again")
 
-    monkeypatch.setattr(ingest, "_document", parse)
+    monkeypatch.setattr(documents, "_document", parse)
     store = open_store(settings.lancedb)
-    (old,) = [name for name in store._names() if name.startswith(tables.CHUNKS)]
+    (old,) = [name for name in store._names() if name.startswith(schema.CHUNKS)]
     before, vectors = store.read_chunks(old)
     # the tuned arm's model: the base model counts tokens, so another one of those is another corpus
     corpus = load_corpus(settings)
-    table = update_vectors(store, corpus.id, embed.load_embedder(str(other_tiny_model), settings))
+    table = update_vectors(store, corpus.id, embedder.load_embedder(str(other_tiny_model), settings))
     assert table != old
-    assert is_level(store, corpus.id, table)
+    assert is_up_to_date(store, corpus.id, table)
     after, same = store.read_chunks(old)
     assert before == after
     np.testing.assert_array_equal(vectors, same)
@@ -305,7 +303,7 @@ def test_another_model_is_embedded_from_stored_text_and_the_old_table_stays(
 
 def test_an_arm_whose_table_lacks_passages_says_so(settings: Settings) -> None:
     index(settings)
-    serving = open_serving(settings)
+    serving = open_service(settings)
     assert not [note for note in serving.notes() if "lacks" in note]
     table = serving.served("tuned").table
     serving.store.delete_chunks(table, sorted(serving.store.chunk_ids(table))[:1])
@@ -324,18 +322,18 @@ def test_two_index_runs_at_once_leave_one_level_index(settings: Settings, model:
         reports = list(runs.map(index, [settings, settings]))
     assert sorted(len(report.added) for report in reports) == [0, 2]
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    assert is_level(store, corpus.id, store.chunk_table(corpus.id, model.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, model.fingerprint))
 
 
 def test_a_home_of_an_earlier_release_has_its_chunks_named(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    store._open(tables.DOCUMENTS).drop_columns(["chunks"])
+    store._open(schema.DOCUMENTS).drop_columns(["chunks"])
     table = store.chunk_table(corpus.id, model.fingerprint)
-    assert is_level(store, corpus.id, table)
+    assert is_up_to_date(store, corpus.id, table)
     assert index(settings).is_unchanged
     assert store._nameless(corpus.id) == []
-    assert is_level(store, corpus.id, table)
+    assert is_up_to_date(store, corpus.id, table)
 
 
 def test_another_base_model_cuts_anew_what_was_parsed_before(
@@ -344,8 +342,8 @@ def test_another_base_model_cuts_anew_what_was_parsed_before(
     page = "<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden every day.</p></article></body></html>"
     (settings.docs[0] / "birds.html").write_text(page)
     parsings: list[bytes] = []
-    load = parsed.LOADERS[".html"]
-    monkeypatch.setitem(parsed.LOADERS, ".html", lambda data: parsings.append(data) or load(data))
+    load = parse_cache.LOADERS[".html"]
+    monkeypatch.setitem(parse_cache.LOADERS, ".html", lambda data: parsings.append(data) or load(data))
     index(settings)
     other = settings.model_copy(update={"base_model": str(other_tiny_model)})
     assert "birds.html" in index(other).added  # of another corpus, since another tokenizer may cut otherwise
@@ -366,7 +364,7 @@ def test_a_chunk_under_another_heading_is_embedded_anew(settings: Settings, mode
     cats.write_text(cats.read_text().replace("## Food", "## Meals\n\nAt noon.\n\n### Fish"))
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     known = store.document_hashes(corpus.id)
-    indexing.update_documents(store, corpus, indexing.read_files(settings, corpus, known, (model.count_tokens, 32)))
+    update.update_documents(store, corpus, update.read_files(settings, corpus, known, (model.count_tokens, 32)))
     table = update_vectors(store, corpus.id, model)
     chunks = corpus_chunks(store, corpus.id)
     vectors = store.vectors(table, [chunk.id for chunk in chunks])
@@ -392,12 +390,12 @@ def test_documents_are_written_and_read_many_at_once_but_never_more_than_memory_
         monkeypatch.setattr(Store, name, counted)
     index(settings)
     assert calls == {"put_documents": [14], "documents_of": [14]}
-    monkeypatch.setattr(indexing, "IN_LIST", 5)
-    monkeypatch.setattr(indexing, "HELD_CHARS", 100)
+    monkeypatch.setattr(update, "IN_LIST", 5)
+    monkeypatch.setattr(update, "HELD_CHARS", 100)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     sources = {source for source, _, _ in store.sizes(corpus.id)}
     lengths = {source: len(store.documents(corpus.id, source)[0].text) for source in sorted(sources)}
-    groups = list(indexing._in_groups(lengths))
+    groups = list(update._in_groups(lengths))
     assert [source for group in groups for source in group] == sorted(sources)
     assert all(len(group) <= 5 for group in groups)
     assert all(len(group) == 1 or sum(map(lengths.__getitem__, group)) <= 100 for group in groups)

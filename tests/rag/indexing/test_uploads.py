@@ -12,16 +12,23 @@ import pytest
 from office import edit_zip, make_epub
 from pdfs import make_pdf
 from rag.errors import StoreFailed, UnknownDocument
-from rag.indexing.indexer import index, told
-from rag.indexing.update import changing_documents, corpus_chunks, is_level, load_corpus, update_vectors, uploads_folder
-from rag.indexing.uploads import MARK, NAME_BYTES, Added, Intake, clean_name
+from rag.indexing.indexer import format_report, index
+from rag.indexing.update import (
+    changing_documents,
+    corpus_chunks,
+    is_up_to_date,
+    load_corpus,
+    update_vectors,
+    uploads_folder,
+)
+from rag.indexing.uploads import MARK, NAME_BYTES, UploadResult, Uploads, clean_name
 from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged
 from rag.loaders import Unreadable
 from rag.models.arms import Arms
 from rag.models.embedder import load_embedder
 from rag.models.registry import Registry, Version
 from rag.records import ARMS
-from rag.retrieval.search import Way, retrieve
+from rag.retrieval.search import SearchOptions, retrieve
 from rag.settings import Settings
 from rag.store.store import Store, open_store
 
@@ -41,7 +48,7 @@ class House:
         self.store: Store = open_store(settings.lancedb)
         self.corpus = load_corpus(settings)
         self.arms = Arms(settings, self.store, self.corpus)
-        self.intake = Intake(settings, self.store, self.arms)
+        self.intake = Uploads(settings, self.store, self.arms)
 
     def sources(self) -> list[str]:
         return list(self.store.document_hashes(self.corpus.id))
@@ -49,8 +56,8 @@ class House:
     def files(self) -> list[str]:
         return sorted(path.name for path in self.intake.folder.iterdir())
 
-    def is_level(self) -> bool:
-        return all(is_level(self.store, self.corpus.id, self.arms.current(arm).table) for arm in ARMS)
+    def is_up_to_date(self) -> bool:
+        return all(is_up_to_date(self.store, self.corpus.id, self.arms.current(arm).table) for arm in ARMS)
 
 
 @pytest.fixture
@@ -76,10 +83,10 @@ def give(tmp_path: Path) -> Give:
 
 
 def test_a_file_is_found_by_both_arms_in_the_next_question(house: House, give: Give) -> None:
-    assert house.intake.take("birds.md", give(BIRDS)) == Added("uploads/birds.md", chunks=1, replaced=False)
+    assert house.intake.take("birds.md", give(BIRDS)) == UploadResult("uploads/birds.md", chunks=1, replaced=False)
     house.intake.index_words()
     for arm in ARMS:
-        hits = retrieve(house.store, house.arms.current(arm), "birds seed", Way())
+        hits = retrieve(house.store, house.arms.current(arm), "birds seed", SearchOptions())
         assert "uploads/birds.md" in [hit.chunk.source for hit in hits]
     words = house.store.search_text(house.arms.current("base").table, "seed", retrieve_nothing(house), 5)
     assert [hit.chunk.source for hit in words] == ["uploads/birds.md"]
@@ -95,7 +102,7 @@ def test_a_file_is_cut_and_named_as_an_index_run_would_do_it(house: House, give:
     house.intake.take("birds.md", give(BIRDS + "\n\n" + "the bird finds water in the river " * 40))
     before = corpus_chunks(house.store, house.corpus.id)
     report = index(house.settings)
-    assert told(report) == "index: unchanged, 3 documents"
+    assert format_report(report) == "index: unchanged, 3 documents"
     assert corpus_chunks(house.store, house.corpus.id) == before
     house.intake._file("uploads/birds.md").touch()
     house.store.delete_documents(house.corpus.id, ["uploads/birds.md"])
@@ -115,7 +122,7 @@ def never(done: int, total: int) -> None:
 def test_other_bytes_under_the_same_name_replace_the_file_and_its_chunks(house: House, give: Give) -> None:
     house.intake.take("birds.md", give(BIRDS))
     taken = house.intake.take("Birds.md", give("# Birds\n\nBirds drink water.\n"))
-    assert taken == Added("uploads/birds.md", chunks=1, replaced=True)
+    assert taken == UploadResult("uploads/birds.md", chunks=1, replaced=True)
     texts = [chunk.text for chunk in corpus_chunks(house.store, house.corpus.id) if chunk.title == "Birds"]
     assert len(texts) == 1
     assert "drink water" in texts[0]
@@ -168,14 +175,14 @@ def test_a_pdf_keeps_its_pages(house: House, tmp_path: Path) -> None:
 def test_what_could_not_be_read_of_a_file_is_told(house: House, give: Give) -> None:
     book = make_epub("<p>The fish swims in the river.</p>", "<p>The bird eats seed.</p>")
     taken = house.intake.take("book.epub", give(edit_zip(book, "OEBPS/book.opf", "text/c2.xhtml", "text/gone.xhtml")))
-    assert isinstance(taken, Added)
+    assert isinstance(taken, UploadResult)
     assert taken.lost.startswith("1 of its 2 chapters cannot be read")
 
 
 def test_progress_goes_up_to_all_chunks_of_both_models(house: House, give: Give) -> None:
     seen: list[tuple[int, int]] = []
     taken = house.intake.take("birds.md", give(BIRDS), tell=lambda done, total: seen.append((done, total)))
-    assert isinstance(taken, Added)
+    assert isinstance(taken, UploadResult)
     assert seen[0] == (0, 2 * taken.chunks)
     assert seen[-1] == (2 * taken.chunks, 2 * taken.chunks)
 
@@ -253,7 +260,7 @@ def test_what_is_removed_is_gone_from_folder_and_tables(house: House, give: Give
     assert not house.store.chunk_ids(former)
     assert house.files() == []
     assert house.is_level()
-    hits = retrieve(house.store, house.arms.current("base"), "birds seed", Way(k=9))
+    hits = retrieve(house.store, house.arms.current("base"), "birds seed", SearchOptions(k=9))
     assert {hit.chunk.source for hit in hits} == {"cats.md", "dogs.md"}
     assert index(house.settings).is_unchanged
 
@@ -373,7 +380,7 @@ def test_a_file_waits_for_another_process_that_indexes_and_says_so_in_the_end(
     with changing_documents(open_store(house.settings.lancedb)), pytest.raises(StoreFailed, match="another process"):
         house.intake.take("birds.md", give(BIRDS))
     assert "uploads/birds.md" not in house.sources()
-    assert isinstance(house.intake.take("birds.md", give(BIRDS)), Added)
+    assert isinstance(house.intake.take("birds.md", give(BIRDS)), UploadResult)
 
 
 def test_a_file_goes_to_the_model_that_was_promoted_while_it_was_embedded(

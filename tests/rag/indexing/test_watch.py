@@ -11,7 +11,7 @@ import watchfiles
 
 from rag.errors import NoDocuments
 from rag.indexing import watch as watching
-from rag.indexing.update import is_level, load_corpus
+from rag.indexing.update import is_up_to_date, load_corpus
 from rag.indexing.watch import concerns, watch
 from rag.settings import Settings
 from rag.store.store import open_store
@@ -42,7 +42,7 @@ def test_each_change_is_a_line_and_the_index_is_level_after_it(settings: Setting
     with_tables = open_store(settings.lancedb)
     corpus = load_corpus(settings)
     (table,) = [name for name in with_tables._names() if name.startswith("chunks__")]
-    assert is_level(with_tables, corpus.id, table)
+    assert is_up_to_date(with_tables, corpus.id, table)
 
 
 def test_a_folder_that_was_emptied_is_said_and_followed_on(settings: Settings) -> None:

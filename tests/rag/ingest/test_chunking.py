@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.ingest.chunking import CountTokens, cut
+from rag.ingest.chunking import CountTokens, chunk_text
 from rag.loaders.blocks import SENTENCE, split
-from rag.loaders.builder import Extract
+from rag.loaders.builder import LoadedText
 from rag.loaders.markdown import load_markdown
 from rag.loaders.text import load_text
 from rag.records import Document, Span, chunks_of
@@ -34,7 +34,9 @@ def unruly(texts: list[str]) -> list[int]:
 
 def chunk_texts(markdown: str, limit: int, count_tokens: CountTokens = words) -> list[str]:
     extract = load_markdown(markdown.encode())
-    return [extract.text[start:end] for start, end, _ in cut(extract.text, extract.sections, count_tokens, limit)]
+    return [
+        extract.text[start:end] for start, end, _ in chunk_text(extract.text, extract.sections, count_tokens, limit)
+    ]
 
 
 def numbered(count: int, prefix: str = "w") -> str:
@@ -56,7 +58,7 @@ counts = st.sampled_from([words, letters, unruly])
 limits = st.integers(16, 60)
 
 
-def extracts(load: Callable[[bytes], Extract]) -> st.SearchStrategy[Extract]:
+def extracts(load: Callable[[bytes], LoadedText]) -> st.SearchStrategy[LoadedText]:
     return markdown.filter(lambda text: "\0" not in text).map(lambda text: load(text.encode()))
 
 
@@ -64,8 +66,8 @@ documents = st.one_of(extracts(load_markdown), extracts(load_text))
 
 
 @given(documents, counts, limits)
-def test_no_text_is_lost_and_chunks_lie_in_order_and_apart(extract: Extract, count: CountTokens, limit: int) -> None:
-    chunks = cut(extract.text, extract.sections, count, limit)
+def test_no_text_is_lost_and_chunks_lie_in_order_and_apart(extract: LoadedText, count: CountTokens, limit: int) -> None:
+    chunks = chunk_text(extract.text, extract.sections, count, limit)
     done, between = 0, []
     for start, end, _ in chunks:
         assert done <= start < end <= len(extract.text)
@@ -75,19 +77,23 @@ def test_no_text_is_lost_and_chunks_lie_in_order_and_apart(extract: Extract, cou
 
 
 @given(documents, counts, limits)
-def test_no_chunk_is_longer_than_the_limit_but_one_letter(extract: Extract, count: CountTokens, limit: int) -> None:
-    for start, end, _ in cut(extract.text, extract.sections, count, limit):
+def test_no_chunk_is_longer_than_the_limit_but_one_letter(extract: LoadedText, count: CountTokens, limit: int) -> None:
+    for start, end, _ in chunk_text(extract.text, extract.sections, count, limit):
         assert count([extract.text[start:end]])[0] <= limit or end - start == 1
 
 
 @given(documents, counts, limits)
-def test_the_same_text_is_cut_the_same_way(extract: Extract, count: CountTokens, limit: int) -> None:
-    assert cut(extract.text, extract.sections, count, limit) == cut(extract.text, extract.sections, count, limit)
+def test_the_same_text_is_cut_the_same_way(extract: LoadedText, count: CountTokens, limit: int) -> None:
+    assert chunk_text(extract.text, extract.sections, count, limit) == chunk_text(
+        extract.text, extract.sections, count, limit
+    )
 
 
 @given(extracts(load_markdown), st.sampled_from([words, unruly]), limits)
-def test_no_chunk_is_a_bare_heading_when_its_section_has_text(extract: Extract, count: CountTokens, limit: int) -> None:
-    for start, end, section in cut(extract.text, extract.sections, count, limit):
+def test_no_chunk_is_a_bare_heading_when_its_section_has_text(
+    extract: LoadedText, count: CountTokens, limit: int
+) -> None:
+    for start, end, section in chunk_text(extract.text, extract.sections, count, limit):
         headings = [block for block in section.blocks if block.kind == "heading"]
         body = [block for block in section.blocks if block.kind != "heading"]
         short = count([extract.text[block.start : block.end] for block in headings])
@@ -111,7 +117,8 @@ def test_an_edit_in_one_section_leaves_the_ids_of_the_others_alone(sizes: list[i
 def ids_by_heading(text: str) -> dict[str, list[str]]:
     extract = load_markdown(text.encode())
     spans = tuple(
-        Span(start, end, section.heading) for start, end, section in cut(extract.text, extract.sections, words, 20)
+        Span(start, end, section.heading)
+        for start, end, section in chunk_text(extract.text, extract.sections, words, 20)
     )
     ids: dict[str, list[str]] = {}
     for chunk in chunks_of(Document("d", "d.md", "d", "h", extract.text, spans)):
@@ -190,7 +197,9 @@ def test_a_heading_is_not_left_alone_for_the_sake_of_whole_code() -> None:
 
 def test_a_heading_with_nothing_under_it_joins_the_next_section() -> None:
     extract = load_markdown(b"# Guide\n\n## Install\n\nRun make.\n\n## Last\n")
-    chunks = [(extract.text[a:b], section.heading) for a, b, section in cut(extract.text, extract.sections, words, 50)]
+    chunks = [
+        (extract.text[a:b], section.heading) for a, b, section in chunk_text(extract.text, extract.sections, words, 50)
+    ]
     assert chunks == [("# Guide\n\n## Install\n\nRun make.", "Guide > Install"), ("## Last", "Guide > Last")]
 
 

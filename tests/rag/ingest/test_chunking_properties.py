@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rag.ingest.chunking import CountTokens, cut
-from rag.loaders.builder import Extract
+from rag.ingest.chunking import CountTokens, chunk_text
+from rag.loaders.builder import LoadedText
 from rag.loaders.markdown import load_markdown
 from rag.loaders.text import load_text
 from rag.records import Chunk, Document, Span, chunks_of
@@ -41,10 +41,10 @@ def count(tiny_model: Path) -> CountTokens:
     return lambda texts: [len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) for text in texts]
 
 
-def chunked(extract: Extract, count: CountTokens) -> tuple[Document, list[Chunk]]:
+def chunked(extract: LoadedText, count: CountTokens) -> tuple[Document, list[Chunk]]:
     spans = tuple(
         Span(start, end, section.heading, section.page)
-        for start, end, section in cut(extract.text, extract.sections, count, LIMIT)
+        for start, end, section in chunk_text(extract.text, extract.sections, count, LIMIT)
     )
     document = Document("d", "d.md", "d", "hash", extract.text, spans)
     return document, chunks_of(document)

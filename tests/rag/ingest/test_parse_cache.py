@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rag.ingest import parse_cache as parsed
-from rag.ingest.parse_cache import Parsed
+from rag.ingest import parse_cache
+from rag.ingest.parse_cache import ParseCache
 
 PAGE = b"<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden.</p></article></body></html>"
 GOOD = {"text": "x", "sections": [], "title": "", "lost": "", "date": ""}
@@ -19,8 +19,8 @@ GOOD = {"text": "x", "sections": [], "title": "", "lost": "", "date": ""}
 def parsings(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return what is parsed from now on."""
     seen: list[bytes] = []
-    load = parsed.LOADERS[".html"]
-    monkeypatch.setitem(parsed.LOADERS, ".html", lambda data: seen.append(data) or load(data))
+    load = parse_cache.LOADERS[".html"]
+    monkeypatch.setitem(parse_cache.LOADERS, ".html", lambda data: seen.append(data) or load(data))
     return seen
 
 
@@ -30,13 +30,13 @@ def damaged(kept: bytes) -> bytes:
 
 
 def test_what_one_loader_reads_is_kept_or_not_whatever_the_name_ends_in() -> None:
-    costly = {parsed.LOADERS[suffix] for suffix in parsed.COSTLY}
-    assert {suffix for suffix, load in parsed.LOADERS.items() if load in costly} == parsed.COSTLY
+    costly = {parse_cache.LOADERS[suffix] for suffix in parse_cache.COSTLY}
+    assert {suffix for suffix, load in parse_cache.LOADERS.items() if load in costly} == parse_cache.COSTLY
 
 
 def test_a_file_is_parsed_once(tmp_path: Path, parsings: list[bytes]) -> None:
-    first = Parsed(tmp_path).extract(".html", PAGE)
-    assert Parsed(tmp_path).extract(".html", PAGE) == first
+    first = ParseCache(tmp_path).extract(".html", PAGE)
+    assert ParseCache(tmp_path).extract(".html", PAGE) == first
     assert len(parsings) == 1
 
 
@@ -46,17 +46,17 @@ def test_a_file_is_parsed_once(tmp_path: Path, parsings: list[bytes]) -> None:
     ids=str,
 )
 def test_what_is_kept_in_another_shape_is_parsed_anew(tmp_path: Path, parsings: list[bytes], row: object) -> None:
-    first = Parsed(tmp_path).extract(".html", PAGE)
+    first = ParseCache(tmp_path).extract(".html", PAGE)
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(gzip.compress(json.dumps(row).encode()))
-    assert [Parsed(tmp_path).extract(".html", PAGE) for _ in range(2)] == [first, first]
+    assert [ParseCache(tmp_path).extract(".html", PAGE) for _ in range(2)] == [first, first]
     assert len(parsings) == 2  # and kept again
 
 
 @pytest.mark.parametrize("damage", [damaged, lambda kept: kept[:-9], lambda kept: b"", lambda kept: b"no gzip"])
 def test_a_damaged_file_is_parsed_anew(tmp_path: Path, parsings: list[bytes], damage: object) -> None:
-    first = Parsed(tmp_path).extract(".html", PAGE)
+    first = ParseCache(tmp_path).extract(".html", PAGE)
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(damage(kept.read_bytes()))  # type: ignore[operator]
-    assert [Parsed(tmp_path).extract(".html", PAGE) for _ in range(2)] == [first, first]
+    assert [ParseCache(tmp_path).extract(".html", PAGE) for _ in range(2)] == [first, first]
     assert len(parsings) == 2

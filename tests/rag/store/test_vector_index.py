@@ -12,19 +12,18 @@ import numpy as np
 import pytest
 
 from fakes import make_chunk
-from rag.store import index_metadata as beside
-from rag.store import vector_index as nearest
-from rag.store.filters import Only
+from rag.store import index_metadata, vector_index
+from rag.store.filters import DocumentFilter
 from rag.store.store import Store, Vectors, open_store
-from rag.store.vector_index import Nearest
+from rag.store.vector_index import VectorIndexInfo
 
 DIM, LARGE = 16, 1_200
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(nearest, "EXACT_UP_TO", 500)
-    monkeypatch.setattr(nearest, "FRESH", 50)
+    monkeypatch.setattr(vector_index, "EXACT_UP_TO", 500)
+    monkeypatch.setattr(vector_index, "FRESH", 50)
     return open_store(tmp_path)
 
 
@@ -79,15 +78,15 @@ def test_an_index_that_was_not_measured_is_not_asked(store: Store) -> None:
     made = store.index_nearest("t", vectors(50, 1))
     assert made is not None
     table, queries = store._open("t"), vectors(50, 2)
-    beside.write(table, "nearest", {**beside.read(table, "nearest"), "probes": 1})
+    index_metadata.write(table, "nearest", {**index_metadata.read(table, "nearest"), "probes": 1})
     assert shared(found(store, queries), exact(store, queries)) < 1  # this is what asking it badly costs
-    beside.forget(table, "nearest")
+    index_metadata.forget(table, "nearest")
     assert store.nearest("t") is None
     assert found(store, queries) == exact(store, queries)
 
 
 def test_where_partitions_lose_too_much_a_graph_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest, "PROBES", (1,))
+    monkeypatch.setattr(vector_index, "PROBES", (1,))
     fill(store, 0, LARGE)
     made = store.index_nearest("t", vectors(100, 1))
     assert made is not None
@@ -99,7 +98,7 @@ def test_where_partitions_lose_too_much_a_graph_is_made(store: Store, monkeypatc
 def test_where_no_index_is_good_enough_there_is_none_and_it_is_said(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nearest, "ENOUGH", 1.1)
+    monkeypatch.setattr(vector_index, "ENOUGH", 1.1)
     fill(store, 0, LARGE)
     made = store.index_nearest("t", vectors(50, 1))
     assert str(made).startswith("exact search: an index found only ")
@@ -162,7 +161,7 @@ def test_a_search_with_a_filter_is_exact(store: Store) -> None:
     fill(store, 0, LARGE)
     store.index_nearest("t", vectors(100, 1))
     (query,) = vectors(1, 2)
-    hits = store.search("t", query, 10, Only(folders=("3.md",)))
+    hits = store.search("t", query, 10, DocumentFilter(folders=("3.md",)))
     stored, rows = store.read_chunks("t")
     nearest_first = sorted(zip(rows @ query, stored, strict=True), key=lambda pair: -pair[0])
     assert [hit.chunk.id for hit in hits] == [c.id for _, c in nearest_first if c.source == "3.md"][:10]
@@ -172,28 +171,28 @@ def test_queries_to_measure_with_are_eight_words_in_a_row_of_a_passage(store: St
     fill(store, 0, 300)
     queries = store.nearest_sample("t")
     texts = [chunk.text for chunk in store.read_chunks("t")[0]]
-    assert len(queries) == nearest.SAMPLE
+    assert len(queries) == vector_index.SAMPLE
     assert {len(query.split()) for query in queries} == {8}
     assert all(any(query in text for text in texts) for query in queries)
 
 
 @pytest.mark.parametrize("text", ["猫は魚を食べます。" * 30, "\n\n".join(["แมวกินปลาและสุนัขกินกระดูก" * 4] * 3)])
 def test_where_no_blanks_part_words_a_query_is_forty_characters_of_a_passage(text: str) -> None:
-    queries = {nearest._piece(text, random.Random(seed)) for seed in range(20)}
+    queries = {vector_index._piece(text, random.Random(seed)) for seed in range(20)}
     assert len(queries) > 1
     assert all(query in " ".join(text.split()) for query in queries)
     assert {len(query) for query in queries} <= {38, 39, 40}  # two line ends are one blank, or none at an end
-    assert nearest._piece("猫は魚を食べます。", random.Random(0)) == "猫は魚を食べます。"
-    assert nearest._piece("", random.Random(0)) == ""
+    assert vector_index._piece("猫は魚を食べます。", random.Random(0)) == "猫は魚を食べます。"
+    assert vector_index._piece("", random.Random(0)) == ""
 
 
 def test_facts_of_another_version_mean_exact_search(store: Store) -> None:
     fill(store, 0, 100)
-    beside.write(store._open("t"), "nearest", {"kind": "IVF_FLAT", "what": "is this"})
+    index_metadata.write(store._open("t"), "nearest", {"kind": "IVF_FLAT", "what": "is this"})
     assert store.nearest("t") is None
 
 
 def test_it_says_of_itself_what_was_measured() -> None:
-    made = Nearest("IVF_FLAT", "u", 100_000, 0.9935, 200, probes=32)
+    made = VectorIndexInfo("IVF_FLAT", "u", 100_000, 0.9935, 200, probes=32)
     assert str(made) == "IVF_FLAT on 100,000 chunks, recall@10 0.994 on 200 queries"
     assert "only 81.2%" in str(replace(made, kind="exact", recall=0.812))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fakes import make_chunk
 from rag.errors import NotEnoughFeedback
 from rag.records import Chunk, Pair, normalise_query
-from train.dataset.folds import ENOUGH_HELD_OUT, FOLDS, Trial, deal, plan
+from train.dataset.folds import ENOUGH_HELD_OUT, FOLDS, EvaluationSplits, assign_folds, plan_splits
 from train.dataset.split import alike, is_held_out
 
 NUMBERS = "one two three four five six seven eight nine ten".split()
@@ -47,7 +47,7 @@ queries = st.integers(0, 60).map(lambda n: f"Which {n}" if n % 7 == 0 else f"whi
 links = st.lists(st.tuples(queries, st.sampled_from(ALL)), min_size=8, max_size=90)
 
 
-def leaks(trial: Trial) -> list[str]:
+def leaks(trial: EvaluationSplits) -> list[str]:
     """Return what a split both learns and is judged by, in words."""
     found = []
     for number, part in enumerate(trial.splits):
@@ -66,7 +66,7 @@ def leaks(trial: Trial) -> list[str]:
 def test_no_split_learns_a_query_or_a_chunk_that_it_is_judged_by_and_each_query_judges_once(asked, made):
     pairs = [pair(query, chunk) for query, chunk in asked]
     try:
-        trial = plan(pairs, [pair(query, chunk, cloze(chunk)) for query, chunk in made], ALL)
+        trial = plan_splits(pairs, [pair(query, chunk, cloze(chunk)) for query, chunk in made], ALL)
     except NotEnoughFeedback:
         return  # so few chunks that every one judges: nothing was trained, nothing can leak
     assert leaks(trial) == []
@@ -79,7 +79,7 @@ def test_no_split_learns_a_query_or_a_chunk_that_it_is_judged_by_and_each_query_
 def test_nothing_ever_learns_a_query_that_the_hash_holds_out(asked):
     pairs = [pair(query, chunk) for query, chunk in asked]
     try:
-        trial = plan(pairs, pairs, ALL)
+        trial = plan_splits(pairs, pairs, ALL)
     except NotEnoughFeedback:
         return
     assert not any(is_held_out(each.query) for part in trial.splits for each in (*part.train, *part.extra))
@@ -87,15 +87,15 @@ def test_nothing_ever_learns_a_query_that_the_hash_holds_out(asked):
 
 def test_the_search_for_leaks_finds_one_where_a_fold_learns_everything():
     pairs = [pair(f"which {n}", chunk) for n, chunk in enumerate(ALL)]
-    trial = plan(pairs, [], ALL)
-    careless = Trial(trial.kind, tuple(replace(part, train=tuple(pairs)) for part in trial.splits))
+    trial = plan_splits(pairs, [], ALL)
+    careless = EvaluationSplits(trial.kind, tuple(replace(part, train=tuple(pairs)) for part in trial.splits))
     assert leaks(trial) == []
     assert len(leaks(careless)) >= len(pairs)
 
 
 def test_sixty_labels_are_sixty_test_queries():
     pairs, chunks = each_its_chunk(60)
-    trial = plan(pairs, [], chunks)
+    trial = plan_splits(pairs, [], chunks)
     assert trial.kind == "cross-fitted"
     assert len(trial.qrels) == 60
     assert len(trial.splits) == 1 + FOLDS
@@ -103,7 +103,7 @@ def test_sixty_labels_are_sixty_test_queries():
 
 def test_each_recipe_learns_from_about_three_quarters_of_what_the_challenger_learns_from():
     pairs, chunks = each_its_chunk(80)
-    trial = plan(pairs, [], chunks)
+    trial = plan_splits(pairs, [], chunks)
     for fold in trial.splits[1:]:
         assert len(fold.train) == pytest.approx(len(trial.main.train) * 3 / 4, abs=1)
         assert set(fold.train) < set(trial.main.train)
@@ -111,7 +111,7 @@ def test_each_recipe_learns_from_about_three_quarters_of_what_the_challenger_lea
 
 def test_many_labels_are_judged_by_what_the_hash_holds_out_and_nothing_is_trained_anew():
     pairs, chunks = each_its_chunk(6 * ENOUGH_HELD_OUT)
-    trial = plan(pairs, [], chunks)
+    trial = plan_splits(pairs, [], chunks)
     assert trial.kind == "held out"
     assert len(trial.splits) == 1
     assert len(trial.qrels) >= ENOUGH_HELD_OUT
@@ -121,7 +121,7 @@ def test_a_query_whose_pair_would_leak_teaches_nothing_and_judges_all_the_same()
     pairs, chunks = each_its_chunk(60)
     held = next(each for each in pairs if is_held_out(each.query))
     asked = next(f"and {n}?" for n in range(9) if not is_held_out(f"and {n}?"))
-    trial = plan([*pairs, Pair(asked, held.positive_id, held.positive)], [], chunks)
+    trial = plan_splits([*pairs, Pair(asked, held.positive_id, held.positive)], [], chunks)
     assert trial.main.leaks == 1
     assert asked not in {each.query for part in trial.splits for each in part.train}
     assert [asked in part.held_out.relevant for part in trial.splits].count(True) == 1
@@ -129,7 +129,7 @@ def test_a_query_whose_pair_would_leak_teaches_nothing_and_judges_all_the_same()
 
 def test_where_the_hash_holds_out_nothing_the_folds_judge():
     pairs, chunks = each_its_chunk(60)
-    trial = plan([each for each in pairs if not is_held_out(each.query)], [], chunks)
+    trial = plan_splits([each for each in pairs if not is_held_out(each.query)], [], chunks)
     assert len(trial.main.held_out) == 0
     assert len(trial.qrels) == len({each.query for each in trial.main.train})
 
@@ -137,7 +137,7 @@ def test_where_the_hash_holds_out_nothing_the_folds_judge():
 def test_queries_that_share_a_chunk_or_a_copy_of_it_are_in_one_fold():
     pairs = [pair(f"{word} {n}", ALL[n]) for n in range(8) for word in ("what", "why")]
     pairs += [pair(f"how {n}", COPIES[n]) for n in range(8)]
-    dealt = deal(pairs)
+    dealt = assign_folds(pairs)
     assert [len(fold) for fold in dealt] == [6] * FOLDS
     for n in range(8):
         assert sum(any(each.query.endswith(f" {n}") for each in fold) for fold in dealt) == 1
@@ -146,21 +146,21 @@ def test_queries_that_share_a_chunk_or_a_copy_of_it_are_in_one_fold():
 def test_a_query_with_two_right_chunks_ties_their_queries_together():
     pairs = [pair("both", CHUNKS[0]), pair("both", CHUNKS[1]), pair("first", CHUNKS[0]), pair("second", CHUNKS[1])]
     others = [pair(f"other {n}", CHUNKS[n + 2]) for n in range(9)]
-    fold = next(fold for fold in deal([*pairs, *others]) if pairs[0] in fold)
+    fold = next(fold for fold in assign_folds([*pairs, *others]) if pairs[0] in fold)
     assert set(pairs) <= set(fold)
 
 
 def test_a_group_of_more_than_half_of_the_queries_is_dealt_out():
     pairs = [pair(f"which {n}", CHUNKS[0]) for n in range(20)] + [pair(f"other {n}", CHUNKS[n]) for n in range(1, 8)]
-    assert sorted(len(fold) for fold in deal(pairs)) == [6, 7, 7, 7]
+    assert sorted(len(fold) for fold in assign_folds(pairs)) == [6, 7, 7, 7]
 
 
 def test_the_folds_do_not_depend_on_the_order_of_the_pairs():
     pairs, _ = each_its_chunk(30)
-    assert [set(fold) for fold in deal(pairs)] == [set(fold) for fold in deal(pairs[::-1])]
+    assert [set(fold) for fold in assign_folds(pairs)] == [set(fold) for fold in assign_folds(pairs[::-1])]
 
 
 def test_where_all_queries_lead_to_one_chunk_there_is_nothing_to_judge_by():
     free = [query for query in (f"which {n}" for n in range(99)) if not is_held_out(query)]
     with pytest.raises(NotEnoughFeedback, match="lead to chunks that held-out queries are judged by"):
-        plan([pair(query, CHUNKS[0]) for query in free[:20]], [], CHUNKS)
+        plan_splits([pair(query, CHUNKS[0]) for query in free[:20]], [], CHUNKS)

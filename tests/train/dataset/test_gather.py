@@ -19,9 +19,9 @@ from rag.settings import ROOT, Settings
 from rag.store.store import Store, open_store
 from train.dataset.credit import DEPTH
 from train.dataset.gather import gather_ratings, gather_synthetic, witness
-from train.dataset.plan import Order, prospect, with_replay
+from train.dataset.plan import TrainingOptions, make_plan, with_replay
 from train.dataset.split import Split
-from train.dataset.unanswerable import ENOUGH_KNOWN, FOREIGN, MOST_FOREIGN, VOTED, WRITTEN, without_answer
+from train.dataset.unanswerable import ENOUGH_KNOWN, FOREIGN, MOST_FOREIGN, VOTED, WRITTEN, unanswerable_queries
 from train.synthetic.from_documents import Question
 
 
@@ -51,23 +51,23 @@ def test_what_a_file_lists_without_a_section_and_what_raters_miss_has_no_answer(
     questions = [Question("Who pays?"), Question("What does the cat drink?", "cats.md"), Question("what do cats EAT?")]
     store.put_answer(make_answer(query="Why so?"))
     rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True, reason="not in the documents")
-    found = without_answer(settings, store, questions, ["What do cats eat?"])
+    found = unanswerable_queries(settings, store, questions, ["What do cats eat?"])
     assert (found[WRITTEN], found[VOTED]) == (["Who pays?"], ["Why so?"])
 
 
 def test_questions_about_something_else_stand_in_where_few_are_known(settings: Settings, store: Store) -> None:
-    few = without_answer(settings, store, [Question("Who pays?")])
+    few = unanswerable_queries(settings, store, [Question("Who pays?")])
     assert len(few[FOREIGN]) == MOST_FOREIGN
-    assert without_answer(settings, store, [Question("Who pays?")]) == few  # the same ones every time
+    assert unanswerable_queries(settings, store, [Question("Who pays?")]) == few  # the same ones every time
     enough = [Question(f"Who pays {n}?") for n in range(ENOUGH_KNOWN)]
-    assert set(without_answer(settings, store, enough)) == {WRITTEN}
+    assert set(unanswerable_queries(settings, store, enough)) == {WRITTEN}
 
 
 @pytest.mark.parametrize("docs", [ROOT / "docs", ROOT, ROOT / "docs" / "concepts"])
 def test_the_apps_own_questions_are_not_foreign_to_its_own_documents(
     settings: Settings, store: Store, docs: Path
 ) -> None:
-    assert without_answer(settings.model_copy(update={"docs": (docs,)}), store, []) == {}
+    assert unanswerable_queries(settings.model_copy(update={"docs": (docs,)}), store, []) == {}
 
 
 def test_only_what_is_worded_as_people_ask_sets_a_threshold(settings: Settings) -> None:
@@ -99,8 +99,8 @@ def test_ratings_of_which_none_can_judge_are_refused_before_anything_is_trained(
             )
         store.put_labels(labels)
         with pytest.raises(NotEnoughFeedback, match="none of the rated queries can judge a model"):
-            prospect(settings, store, Order())
-        assert not prospect(settings, store, Order(promote=True)).trial.qrels.relevant
+            make_plan(settings, store, TrainingOptions())
+        assert not make_plan(settings, store, TrainingOptions(promote=True)).trial.qrels.relevant
 
 
 def test_while_few_questions_are_written_headings_are_general_queries_as_well(

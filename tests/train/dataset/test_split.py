@@ -9,8 +9,8 @@ from train.dataset.split import (
     HELD_OUT_SHARE,
     MIN_QUERIES,
     alike,
+    chunks_containing,
     copies_of,
-    holders_of,
     is_held_out,
     qrels_of,
     require_enough,
@@ -172,7 +172,7 @@ def test_a_longer_text_that_holds_a_whole_judged_chunk_is_not_learnt():
 )
 def test_a_text_holds_another_also_where_that_begins_or_ends_within_a_word(original: str):
     texts = [f"The ca{original}our.", f"犬{original}犬", original[:-1], "something else"]
-    assert holders_of([original, "short"], texts) == set(texts[:2])
+    assert chunks_containing([original, "short"], texts) == set(texts[:2])
 
 
 def test_a_few_words_that_stand_in_another_text_as_well_are_no_leak():

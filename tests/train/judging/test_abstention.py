@@ -11,20 +11,20 @@ from fakes import NOON, make_answer, make_chunk
 from rag.evaluation.intervals import share_interval
 from rag.records import Answer, Label, Rating, Reason
 from train.dataset.split import alike
-from train.dataset.unanswerable import FOREIGN, VOTED, WRITTEN, voted
+from train.dataset.unanswerable import FOREIGN, VOTED, WRITTEN, voted_unanswerable
 from train.judging.abstention import (
     FOUND,
     LEFT_OUT,
     MIN_FOUND,
     MISSED,
     MOST_DECLINED,
-    Near,
-    abstaining,
+    NearestScores,
     best_cosines,
     cross_validated,
     fit,
-    joined,
-    near,
+    fit_threshold,
+    join_scores,
+    nearest_scores,
 )
 
 CHUNKS = [
@@ -41,9 +41,9 @@ def right(*rows: int) -> frozenset[str]:
     return frozenset(CHUNKS[row].id for row in rows)
 
 
-def looked(found: list[float], left_out: list[float] | None = None, missed: list[float] | None = None) -> Near:
+def looked(found: list[float], left_out: list[float] | None = None, missed: list[float] | None = None) -> NearestScores:
     missed = missed or []
-    return Near(
+    return NearestScores(
         np.array([*found, *missed]),
         np.array([*(left_out or found), *missed]),
         np.array([True] * len(found) + [False] * len(missed)),
@@ -54,7 +54,7 @@ def looked(found: list[float], left_out: list[float] | None = None, missed: list
 
 
 def test_the_best_cosine_is_that_of_the_nearest_chunk() -> None:
-    seen = near(QUERIES, VECTORS, [right(0), right(2)], CHUNKS, 1, alike)
+    seen = nearest_scores(QUERIES, VECTORS, [right(0), right(2)], CHUNKS, 1, alike)
     assert seen.best.tolist() == pytest.approx([0.8, 0.8])
     assert best_cosines(QUERIES, VECTORS).tolist() == pytest.approx([0.8, 0.8])
     assert best_cosines(QUERIES[:0], VECTORS).size == 0
@@ -62,18 +62,18 @@ def test_the_best_cosine_is_that_of_the_nearest_chunk() -> None:
 
 def test_a_query_is_found_where_a_right_chunk_is_among_the_first_k() -> None:
     judged = [right(0), right(2)]
-    assert near(QUERIES, VECTORS, judged, CHUNKS, 1, alike).found.tolist() == [True, False]
-    assert near(QUERIES, VECTORS, judged, CHUNKS, 2, alike).found.tolist() == [True, True]
+    assert nearest_scores(QUERIES, VECTORS, judged, CHUNKS, 1, alike).found.tolist() == [True, False]
+    assert nearest_scores(QUERIES, VECTORS, judged, CHUNKS, 2, alike).found.tolist() == [True, True]
 
 
 def test_with_a_right_chunk_its_near_copies_are_taken_out() -> None:
-    seen = near(QUERIES, VECTORS, [right(0), right(3)], CHUNKS, 2, alike)
+    seen = nearest_scores(QUERIES, VECTORS, [right(0), right(3)], CHUNKS, 2, alike)
     assert alike(CHUNKS[0].text, CHUNKS[1].text)
     assert seen.left_out.tolist() == pytest.approx([0.0, 0.6])  # not 0.6: that chunk says the same
 
 
 def test_what_was_looked_at_split_by_split_is_one() -> None:
-    both = joined([looked([0.5]), looked([0.7], [0.6], [0.1])])
+    both = join_scores([looked([0.5]), looked([0.7], [0.6], [0.1])])
     assert both.best.tolist() == [0.5, 0.7, 0.1]
     assert both.left_out.tolist() == [0.5, 0.6, 0.1]
     assert both.found.tolist() == [True, True, False]
@@ -114,7 +114,7 @@ def test_each_question_is_measured_by_a_threshold_it_had_no_part_in() -> None:
 
 
 def test_questions_that_are_told_apart_get_a_threshold_and_its_precision_and_recall() -> None:
-    told = abstaining("f", looked([0.6] * 30), {WRITTEN: np.full(20, 0.2), VOTED: np.full(5, 0.3)})
+    told = fit_threshold("f", looked([0.6] * 30), {WRITTEN: np.full(20, 0.2), VOTED: np.full(5, 0.3)})
     assert told.below == 0.6
     assert (told.recall.n, told.recall.share) == (25, share_interval(25, 25))
     assert told.precision == 1.0
@@ -126,7 +126,7 @@ def test_questions_that_are_told_apart_get_a_threshold_and_its_precision_and_rec
 
 def test_precision_is_that_of_as_many_questions_without_an_answer_as_with_one() -> None:
     found = [0.1, *np.linspace(0.5, 0.9, 39)]  # one is declined by every threshold that was fitted without it
-    told = abstaining("f", looked(found), {WRITTEN: np.full(400, 0.2)})
+    told = fit_threshold("f", looked(found), {WRITTEN: np.full(400, 0.2)})
     recall, declined = told.recall.share.mean, told.of[FOUND].share.mean
     assert declined > 0
     assert told.precision == pytest.approx(recall / (recall + declined))
@@ -141,22 +141,22 @@ def test_precision_is_that_of_as_many_questions_without_an_answer_as_with_one() 
         (looked([0.6] * 50), {WRITTEN: np.full(30, 0.7)}, "it tells nothing: 0% of 30"),
     ],
 )
-def test_without_a_threshold_it_is_said_why(given: Near, absent: dict[str, np.ndarray], why: str) -> None:
-    told = abstaining("f", given, absent)
+def test_without_a_threshold_it_is_said_why(given: NearestScores, absent: dict[str, np.ndarray], why: str) -> None:
+    told = fit_threshold("f", given, absent)
     assert told.below is None
     assert told.told().startswith(f"never declines by the cosine: {why}")
 
 
 def test_cosines_that_are_the_same_with_and_without_an_answer_make_no_threshold() -> None:
     rng = np.random.default_rng(3)
-    told = abstaining("f", looked(list(rng.normal(0.5, 0.1, 300))), {WRITTEN: rng.normal(0.5, 0.1, 60)})
+    told = fit_threshold("f", looked(list(rng.normal(0.5, 0.1, 300))), {WRITTEN: rng.normal(0.5, 0.1, 60)})
     assert told.below is None
 
 
 def test_a_passage_taken_out_is_measured_and_moves_no_threshold() -> None:
     absent = {WRITTEN: np.full(20, 0.2)}
-    one = abstaining("f", looked([0.6] * 30, [0.1] * 30, [0.1] * 5), absent)
-    other = abstaining("f", looked([0.6] * 30, [0.6] * 30), absent)
+    one = fit_threshold("f", looked([0.6] * 30, [0.1] * 30, [0.1] * 5), absent)
+    other = fit_threshold("f", looked([0.6] * 30, [0.6] * 30), absent)
     assert one.below == other.below
     assert (one.of[LEFT_OUT].share.mean, one.of[MISSED].n) == (1.0, 5)
     assert other.of[LEFT_OUT].share.mean == 0.0
@@ -164,7 +164,7 @@ def test_a_passage_taken_out_is_measured_and_moves_no_threshold() -> None:
 
 def test_stand_ins_are_said_to_be_about_something_else() -> None:
     assert "questions about something else, precision" in (
-        abstaining("f", looked([0.6] * 30), {FOREIGN: np.full(20, 0.2)}).told()
+        fit_threshold("f", looked([0.6] * 30), {FOREIGN: np.full(20, 0.2)}).told()
     )
 
 
@@ -177,7 +177,7 @@ def rated(query: str, rater: str, value: Label = -1, reason: Reason = "not in th
 
 
 def said(*given: tuple[Rating, Answer], answered: tuple[str, ...] = ()) -> list[str]:
-    return voted([rating for rating, _ in given], {answer.id: answer for _, answer in given}, answered)
+    return voted_unanswerable([rating for rating, _ in given], {answer.id: answer for _, answer in given}, answered)
 
 
 def test_a_query_has_no_answer_where_most_raters_say_so() -> None:

@@ -19,10 +19,17 @@ from rag.records import Pair, Qrels
 from rag.settings import Settings
 from rag.store.store import open_store
 from train.dataset.split import Split
-from train.judging.contenders import Entrant, enter_again, enter_made, enter_served, entered, of_today
-from train.progress import Clock
+from train.judging.contenders import (
+    Candidate,
+    candidates_for,
+    challenger_candidates,
+    remap_to_current_chunks,
+    retrain_without,
+    served_candidates,
+)
+from train.progress import StageReporter
 from train.recipe import Recipe
-from train.tuning.challenger import Made, Tuner
+from train.tuning.challenger import Challenger, FineTuneFactory
 
 THINGS = ["cat", "dog", "bird", "fish", "milk", "bone"]
 PLACES = ["house", "garden", "river", "mountain"]
@@ -35,27 +42,27 @@ PAIRS = [
     Pair(f"what does chunk {n} say?", chunk.id, chunk.text, (CHUNKS[n - 1].text,)) for n, chunk in enumerate(CHUNKS)
 ]
 RECIPE = Recipe(epochs=1, batch=4, rate=1e-3, dims=(32, 16))
-bar = Clock(print).bar
+bar = StageReporter(print).bar
 
 
 @dataclass(frozen=True)
 class Served:
     """Start model and champion, as they serve, and how the champion was tuned."""
 
-    start: Entrant
-    champion: Entrant
-    tuner: Tuner
+    start: Candidate
+    champion: Candidate
+    tuner: FineTuneFactory
 
 
-def entrant(name: str, embedder: Embedder) -> Entrant:
-    return Entrant(name, embedder, embedder.embed_documents([chunk.text for chunk in CHUNKS]))
+def entrant(name: str, embedder: Embedder) -> Candidate:
+    return Candidate(name, embedder, embedder.embed_documents([chunk.text for chunk in CHUNKS]))
 
 
 @pytest.fixture
 def served(settings: Settings, other_tiny_model: Path) -> Served:
     start = entrant(START_WEIGHTS, load_embedder(settings.start_model, settings))
     champion = entrant("v1", load_embedder(str(other_tiny_model), settings))
-    tuner = Tuner(
+    tuner = FineTuneFactory(
         settings,
         settings.start_model,
         lambda pairs, model: RECIPE,
@@ -72,9 +79,11 @@ def judged_by(*pairs: Pair) -> Split:
 
 
 @pytest.fixture
-def again(served: Served) -> Callable[..., Entrant]:
-    def enter(learnt: list[Pair], part: Split) -> Entrant:
-        return enter_again(served.champion, served.start, of_today(learnt, CHUNKS), served.tuner, part, CHUNKS, bar)
+def again(served: Served) -> Callable[..., Candidate]:
+    def enter(learnt: list[Pair], part: Split) -> Candidate:
+        return retrain_without(
+            served.champion, served.start, remap_to_current_chunks(learnt, CHUNKS), served.tuner, part, CHUNKS, bar
+        )
 
     return enter
 
@@ -95,18 +104,18 @@ def test_a_champion_that_learnt_nothing_of_a_split_enters_itself(served: Served,
     ids=["query and chunk", "the chunk", "the query", "a near copy of the chunk", "the query, of a chunk that is gone"],
 )
 def test_a_champion_that_learnt_what_a_split_judges_is_tuned_anew_without_it(served: Served, again, leak: Pair) -> None:
-    entered = again([*PAIRS[:20], leak], judged_by(*PAIRS[20:]))
+    candidates_for = again([*PAIRS[:20], leak], judged_by(*PAIRS[20:]))
     expected = served.tuner.make(PAIRS[:20], "v1")
-    assert entered.name == "v1"
-    assert entered.embedder.fingerprint == expected.embedder.fingerprint != served.champion.embedder.fingerprint
+    assert candidates_for.name == "v1"
+    assert candidates_for.embedder.fingerprint == expected.embedder.fingerprint != served.champion.embedder.fingerprint
     texts = [chunk.text for chunk in CHUNKS]
-    np.testing.assert_array_equal(entered.vectors, expected.embedder.embed_documents(texts))
+    np.testing.assert_array_equal(candidates_for.vectors, expected.embedder.embed_documents(texts))
 
 
 def test_a_champion_whose_chunks_were_cut_anew_is_tuned_on_their_texts(served: Served, again) -> None:
     before = [replace(pair, positive_id=f"before, {pair.positive_id}") for pair in [*PAIRS[:20], PAIRS[20]]]
-    entered = again(before, judged_by(*PAIRS[20:]))
-    assert entered.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
+    candidates_for = again(before, judged_by(*PAIRS[20:]))
+    assert candidates_for.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
 
 
 def test_a_champion_that_learnt_a_longer_text_with_what_a_split_judges_is_tuned_without_it(
@@ -114,8 +123,8 @@ def test_a_champion_that_learnt_a_longer_text_with_what_a_split_judges_is_tuned_
 ) -> None:
     """The text was cut in two since: it is found as its longer part, and holds the shorter one, which judges."""
     longer, shorter = PAIRS[3].positive + " and that is all there is to say of it", PAIRS[20].positive
-    entered = again([*PAIRS[:20], Pair("before", "gone", f"{longer} {shorter}")], judged_by(*PAIRS[20:]))
-    assert entered.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
+    candidates_for = again([*PAIRS[:20], Pair("before", "gone", f"{longer} {shorter}")], judged_by(*PAIRS[20:]))
+    assert candidates_for.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
 
 
 def test_a_pair_whose_chunk_is_gone_from_the_documents_leaks_nothing(served: Served, again) -> None:
@@ -125,27 +134,27 @@ def test_a_pair_whose_chunk_is_gone_from_the_documents_leaks_nothing(served: Ser
 
 def test_a_champion_made_anew_learns_as_well_what_the_documents_held_then(served: Served, again) -> None:
     gone = Pair("what did the old page say?", "gone", "a text that no document holds any more", ("not this",))
-    entered = again([*PAIRS[:19], gone, PAIRS[20]], judged_by(*PAIRS[20:]))
+    candidates_for = again([*PAIRS[:19], gone, PAIRS[20]], judged_by(*PAIRS[20:]))
     expected = served.tuner.make([*PAIRS[:19], gone], "v1")
-    assert entered.embedder.fingerprint == expected.embedder.fingerprint
+    assert candidates_for.embedder.fingerprint == expected.embedder.fingerprint
 
 
 def test_a_champion_of_whose_pairs_none_is_left_enters_as_the_start_weights(served: Served, again) -> None:
-    entered = again(PAIRS[20:], judged_by(*PAIRS[20:]))
-    assert (entered.name, entered.embedder) == ("v1", served.start.embedder)
-    assert entered.vectors is served.start.vectors
+    candidates_for = again(PAIRS[20:], judged_by(*PAIRS[20:]))
+    assert (candidates_for.name, candidates_for.embedder) == ("v1", served.start.embedder)
+    assert candidates_for.vectors is served.start.vectors
 
 
 def test_vectors_that_a_maker_knows_are_not_made_again(served: Served) -> None:
-    made = Made(served.champion.embedder, PAIRS, {}, lambda path: None, served.start.vectors)
-    assert enter_made(made, "v2", CHUNKS, bar).vectors is served.start.vectors
-    unknown = enter_made(replace(made, vectors=None), "v2", CHUNKS, bar)
+    made = Challenger(served.champion.embedder, PAIRS, {}, lambda path: None, served.start.vectors)
+    assert challenger_candidates(made, "v2", CHUNKS, bar).vectors is served.start.vectors
+    unknown = challenger_candidates(replace(made, vectors=None), "v2", CHUNKS, bar)
     np.testing.assert_array_equal(unknown.vectors, served.champion.vectors)
 
 
 def test_a_role_enters_with_a_vector_for_each_query_in_their_order(served: Served) -> None:
     qrels = judged_by(*PAIRS[:3]).held_out
-    contender = entered({"champion": served.champion}, qrels)["champion"]
+    contender = candidates_for({"champion": served.champion}, qrels)["champion"]
     expected = served.champion.embedder.embed_queries([pair.query for pair in PAIRS[:3]])
     np.testing.assert_array_equal(contender.queries, expected)
     assert (contender.name, contender.chunks is served.champion.vectors) == ("v1", True)
@@ -161,7 +170,7 @@ def test_what_serves_enters_with_the_vectors_of_its_table_brought_level(
     registry.add(Version("v1", corpus.folders_id, "f", settings.start_model, "ratings", "keep", "no line", NOON))
     registry.promote(corpus.folders_id, "v1")  # its table was never made
     chunks = corpus_chunks(store, corpus.id)[::-1]
-    roles = enter_served(settings, store, corpus, chunks, bar)
+    roles = served_candidates(settings, store, corpus, chunks, bar)
     assert {role: each.name for role, each in roles.items()} == {
         "base": settings.base_model,
         "champion": "v1",

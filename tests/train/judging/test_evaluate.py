@@ -14,9 +14,9 @@ from rag.models.embedder import load_embedder
 from rag.records import Chunk, Qrels
 from rag.settings import Settings
 from rag.store.store import open_store
-from train.judging.contenders import enter_made
-from train.judging.evaluate import POOL, Contender, full, judge, scores_of, serving, serving_dim, trial_runs
-from train.tuning.challenger import Made
+from train.judging.contenders import challenger_candidates
+from train.judging.evaluate import POOL, ScoredCandidate, full, judge, scores_of, serving, serving_dim, trial_runs
+from train.tuning.challenger import Challenger
 
 CHUNKS = [make_chunk(f"chunk {n}") for n in range(3)]
 IDS = [chunk.id for chunk in CHUNKS]
@@ -33,7 +33,7 @@ def halves(full_dim: int) -> tuple[int, ...]:
 
 def judged(queries: np.ndarray, chunks: np.ndarray, *relevant: set[str]) -> dict[int, dict[str, np.ndarray]]:
     qrels = Qrels({f"q{n}": frozenset(ids) for n, ids in enumerate(relevant)})
-    return judge({"it": Contender("it", queries, chunks)}, qrels, CHUNKS, halves)["it"]
+    return judge({"it": ScoredCandidate("it", queries, chunks)}, qrels, CHUNKS, halves)["it"]
 
 
 def test_each_query_is_judged_against_the_whole_corpus():
@@ -64,7 +64,7 @@ def test_equal_scores_rank_in_the_order_of_the_corpus():
 def test_only_the_first_ten_ranks_count():
     chunks, vectors = fan(30)
     qrels = Qrels({"tenth": frozenset({chunks[9].id}), "eleventh": frozenset({chunks[10].id})})
-    contender = Contender("it", unit([1, 0], [1, 0]), vectors)
+    contender = ScoredCandidate("it", unit([1, 0], [1, 0]), vectors)
     values = judge({"it": contender}, qrels, chunks, halves)["it"][2]
     assert values["mrr@10"].tolist() == pytest.approx([1 / 10, 0])
     assert values[GATE].tolist() == pytest.approx([1 / np.log2(11), 0])
@@ -81,7 +81,8 @@ def test_the_rounds_of_a_trial_come_to_one_run_by_which_all_queries_are_judged_t
     one, two = Qrels({"first": frozenset({IDS[0]})}), Qrels({"second": frozenset({IDS[1]})})
     chunks = unit([1, 0], [0, 1], [-1, 0])
     rounds = [
-        (held, {"it": Contender("it", query, chunks)}) for held, query in ((one, unit([1, 0])), (two, unit([1, 0])))
+        (held, {"it": ScoredCandidate("it", query, chunks)})
+        for held, query in ((one, unit([1, 0])), (two, unit([1, 0])))
     ]
     runs = trial_runs(rounds, CHUNKS, halves)["it"]
     both = Qrels({**two.relevant, **one.relevant})
@@ -91,12 +92,12 @@ def test_the_rounds_of_a_trial_come_to_one_run_by_which_all_queries_are_judged_t
 def test_a_round_is_let_go_before_the_next_one_is_made():
     alive: list[weakref.ref[np.ndarray]] = []
 
-    def rounds() -> Iterator[tuple[Qrels, Mapping[str, Contender]]]:
+    def rounds() -> Iterator[tuple[Qrels, Mapping[str, ScoredCandidate]]]:
         for n in range(3):
             assert not [ref for ref in alive if ref() is not None]
             chunks = unit([1, 0], [0, 1], [-1, 0])
             alive.append(weakref.ref(chunks))
-            yield Qrels({f"q{n}": frozenset({IDS[0]})}), {"it": Contender("it", unit([1, 0]), chunks)}
+            yield Qrels({f"q{n}": frozenset({IDS[0]})}), {"it": ScoredCandidate("it", unit([1, 0]), chunks)}
             del chunks
 
     assert len(trial_runs(rounds(), CHUNKS, halves)["it"][2].ranked) == 3
@@ -107,7 +108,7 @@ def test_more_ranks_are_kept_than_metrics_read_so_that_unjudged_hits_can_make_ro
     chunks, vectors = fan(POOL + 10)
     right, wrong = frozenset({chunks[30].id}), frozenset({chunks[40].id})
     qrels = Qrels({"q": right}, {"q": right | wrong})
-    run = trial_runs([(qrels, {"it": Contender("it", unit([1, 0]), vectors)})], chunks, halves)["it"][2]
+    run = trial_runs([(qrels, {"it": ScoredCandidate("it", unit([1, 0]), vectors)})], chunks, halves)["it"][2]
     assert len(run.ranked["q"]) == POOL
     assert evaluate_run(run.ranked, qrels)[GATE].tolist() == [0]
     assert unjudged_share(run.ranked, qrels, 10) == 1
@@ -117,7 +118,7 @@ def test_more_ranks_are_kept_than_metrics_read_so_that_unjudged_hits_can_make_ro
 def test_an_index_takes_four_bytes_for_each_number_and_a_search_takes_time():
     chunks, vectors = fan(100)
     qrels = Qrels({"q": frozenset({chunks[0].id})})
-    runs = trial_runs([(qrels, {"it": Contender("it", unit([1, 0]), vectors)})], chunks, halves)["it"]
+    runs = trial_runs([(qrels, {"it": ScoredCandidate("it", unit([1, 0]), vectors)})], chunks, halves)["it"]
     assert {dim: run.index_bytes for dim, run in runs.items()} == {2: 800, 1: 400}
     assert all(run.search_ms > 0 for run in runs.values())
 
@@ -145,7 +146,9 @@ def test_a_model_that_serves_is_judged_by_its_table_and_a_newcomer_alike(setting
     embedder = load_embedder(settings.start_model, settings)
     qrels = Qrels({"the cat drinks milk": frozenset({chunks[0].id})})
     ours = serving("served", embedder, qrels, chunks, store, corpus.id)
-    made = enter_made(Made(embedder, [], {}, lambda folder: None), "new", chunks, lambda what: lambda done, total: None)
+    made = challenger_candidates(
+        Challenger(embedder, [], {}, lambda folder: None), "new", chunks, lambda what: lambda done, total: None
+    )
     fresh = made.on(qrels)
     assert ours.dim == embedder.dim
     np.testing.assert_allclose(ours.chunks, fresh.chunks, atol=1e-5)

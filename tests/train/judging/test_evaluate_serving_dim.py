@@ -12,7 +12,7 @@ from rag.models.embedder import load_embedder
 from rag.records import Pair
 from rag.settings import Settings
 from train.recipe import Recipe, check_dims
-from train.tuning.challenger import Tuner
+from train.tuning.challenger import FineTuneFactory
 
 PAIRS = [Pair(f"where is the {thing}", thing, f"the {thing} sleeps in the house") for thing in ("cat", "dog", "fish")]
 
@@ -21,7 +21,9 @@ def test_a_version_serves_the_dimensions_it_was_made_for(settings: Settings, tmp
     start = load_embedder(settings.start_model, settings)
     recipe = Recipe(1, 2, 1e-3, (32, 16), serve_dim=16)
     vectors = np.zeros((0, 32), np.float32)
-    tuner = Tuner(settings, settings.start_model, lambda pairs, model: recipe, start, [], vectors, chooses=False)
+    tuner = FineTuneFactory(
+        settings, settings.start_model, lambda pairs, model: recipe, start, [], vectors, chooses=False
+    )
     made = tuner.make(PAIRS, "v1")
     made.save(tmp_path / "v1")
     loaded = load_embedder(str(tmp_path / "v1"), settings)

@@ -14,7 +14,7 @@ from rag.errors import UnknownVersion
 from rag.evaluation.intervals import queries_needed, share_interval
 from rag.evaluation.win_rates import WinRate
 from rag.indexing.indexer import index
-from rag.indexing.update import corpus_chunks, is_level, load_corpus
+from rag.indexing.update import corpus_chunks, is_up_to_date, load_corpus
 from rag.ingest.documents import Corpus
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder
@@ -243,7 +243,7 @@ def test_a_promoted_version_has_its_whole_table_and_serves(indexed) -> None:
     assert [(move.name, move.by, move.reason) for move in registry.moves(corpus.folders_id)] == [
         ("v1", "gate", champion.summary)
     ]
-    assert is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
 
 
 def test_documents_that_came_while_it_was_trained_are_in_its_table_too(indexed) -> None:
@@ -251,7 +251,7 @@ def test_documents_that_came_while_it_was_trained_are_in_its_table_too(indexed) 
     chunks = corpus_chunks(store, corpus.id)[1:]
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
-    assert is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
 
 
 def test_the_champions_table_survives_a_promotion(indexed) -> None:
@@ -260,7 +260,7 @@ def test_the_champions_table_survives_a_promotion(indexed) -> None:
     chunks = corpus_chunks(store, corpus.id)
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
-    assert is_level(store, corpus.id, before)
+    assert is_up_to_date(store, corpus.id, before)
 
 
 def test_a_kept_version_is_recorded_and_serves_nobody(indexed) -> None:
@@ -282,7 +282,7 @@ def test_a_kept_version_can_be_promoted_by_hand_and_rolled_back(indexed) -> None
     assert (move.name, move.by, move.reason) == ("v1", "hand", "by hand; the gate said keep")
     champion = registry.champion(corpus.folders_id)
     assert champion is not None
-    assert is_level(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
     assert roll_back(settings, store, corpus, quiet) == START_WEIGHTS
     assert registry.champion(corpus.folders_id) is None
 
@@ -294,7 +294,7 @@ def test_a_rollback_completes_the_older_table_first(indexed) -> None:
     older = store.chunk_table(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
     store.delete_chunks(older, list(store.chunk_ids(older))[:1])
     roll_back(settings, store, corpus, quiet)
-    assert is_level(store, corpus.id, older)
+    assert is_up_to_date(store, corpus.id, older)
 
 
 def test_what_is_not_there_is_refused_and_changes_nothing(indexed) -> None:
@@ -319,7 +319,7 @@ def test_the_start_weights_can_be_promoted_by_hand_and_that_is_logged_and_rolled
     store.delete_chunks(older, list(store.chunk_ids(older))[:1])
     assert promote_by_hand(settings, store, corpus, START_WEIGHTS, quiet) == START_WEIGHTS
     assert registry.champion(corpus.folders_id) is None
-    assert is_level(store, corpus.id, older)
+    assert is_up_to_date(store, corpus.id, older)
     assert [(move.name, move.by, move.reason) for move in registry.moves(corpus.folders_id)][1:] == [
         (START_WEIGHTS, "hand", "by hand")
     ]

@@ -12,7 +12,7 @@ from fakes import NOON, make_chunk
 from rag.errors import BadModel, BadSetting
 from rag.evaluation.intervals import Interval
 from rag.indexing.indexer import index
-from rag.indexing.update import is_level, load_corpus
+from rag.indexing.update import is_up_to_date, load_corpus
 from rag.models import precision
 from rag.models.arms import Arms, arm_precision
 from rag.models.embedder import Embedder, Vectors, load_embedder
@@ -22,7 +22,16 @@ from rag.records import ARMS, Qrels
 from rag.settings import Settings
 from rag.store.store import open_store
 from train.judging.promotion import promote_by_hand, roll_back
-from train.judging.serving_precision import OTHERS, Choice, Measured, Sample, choose_precision, draw, fastest, measure
+from train.judging.serving_precision import (
+    OTHERS,
+    JudgedSample,
+    MeasuredPrecision,
+    PrecisionChoice,
+    choose_precision,
+    draw,
+    fastest,
+    measure,
+)
 
 
 def quiet(text: str):
@@ -79,8 +88,8 @@ def test_int8_on_a_gpu_is_refused_with_what_to_do(settings: Settings) -> None:
 # --- how it is chosen -----------------------------------------------------------------------------------------------
 
 
-def row(role: str, name: precision.Precision, ndcg: float, per_second: float) -> Measured:
-    return Measured(role, name, ndcg, Interval(0, 0, 0), per_second, 1.0)
+def row(role: str, name: precision.Precision, ndcg: float, per_second: float) -> MeasuredPrecision:
+    return MeasuredPrecision(role, name, ndcg, Interval(0, 0, 0), per_second, 1.0)
 
 
 def test_the_fastest_within_half_a_point_of_full_precision_is_chosen() -> None:
@@ -143,7 +152,7 @@ def test_each_precision_is_measured_beside_full_precision() -> None:
     chunks = [make_chunk(f"chunk {n}") for n in range(3)]
     qrels = Qrels({f"query {n}": frozenset({chunks[n].id}) for n in range(3)})
     exact, wrong = Fake(), Fake(wrong=True)
-    rows = measure("base", {"fp32": exact, "int8": wrong}, Sample(qrels, chunks))  # type: ignore[dict-item]
+    rows = measure("base", {"fp32": exact, "int8": wrong}, JudgedSample(qrels, chunks))  # type: ignore[dict-item]
     # of three queries one still finds its chunk first; the others find theirs second or third, all ties by row
     found = {each.precision: each for each in rows}
     assert found["fp32"].ndcg == 1
@@ -231,7 +240,7 @@ def test_a_promotion_switches_both_arms_at_once_and_a_rollback_back(settings: Se
     assert arms.refresh()
     assert not arms.trouble
     assert {arms.current(arm).embedder.precision for arm in ARMS} == {"int8"}
-    assert all(is_level(store, corpus.id, arms.current(arm).table) for arm in ARMS)
+    assert all(is_up_to_date(store, corpus.id, arms.current(arm).table) for arm in ARMS)
     assert {arms.current(arm).table for arm in ARMS}.isdisjoint(each.table for each in before.values())
     assert registry.precision(corpus.folders_id, version, settings.base_model) == "int8"
     elsewhere = settings.model_copy(update={"base_model": str(other_tiny_model)})
@@ -255,7 +264,7 @@ def test_base_is_complete_in_the_new_precision_before_anything_is_swapped(
     swap = Registry.promote
 
     def watched(self: Registry, *args, **kwargs) -> Version:
-        levels.append(is_level(store, corpus.id, table))
+        levels.append(is_up_to_date(store, corpus.id, table))
         return swap(self, *args, **kwargs)
 
     monkeypatch.setattr(Registry, "promote", watched)
@@ -272,7 +281,7 @@ def test_an_index_run_and_an_upload_go_to_the_tables_that_serve(settings: Settin
     (settings.docs[0] / "birds.md").write_text("Birds eat seed.\n")
     index(settings)
     arms = Arms(settings, open_store(settings.lancedb), corpus)
-    assert all(is_level(store, corpus.id, arms.current(arm).table) for arm in ARMS)
+    assert all(is_up_to_date(store, corpus.id, arms.current(arm).table) for arm in ARMS)
 
 
 def test_what_was_measured_once_is_kept_where_nothing_can_be_measured_again(
@@ -288,4 +297,4 @@ def test_what_was_measured_once_is_kept_where_nothing_can_be_measured_again(
 
 
 def test_a_choice_tells_nothing_where_nothing_was_measured() -> None:
-    assert Choice(None, "why").rows()[1:] == []
+    assert PrecisionChoice(None, "why").rows()[1:] == []

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 from sentence_transformers import SentenceTransformer
-from test_report import ABSTAINING, LOST, WON, facts
 
+from results import ABSTAINING, LOST, WON, facts
 from train.reporting.model_card import BUILTIN_ON_HUB, EVALUATOR_NAMES, model_card
-from train.reporting.results import Facts, Labels
+from train.reporting.results import LabelSummary, TrainingResults
 from train.tuning.version_folder import CARD
 
 MADE = {"loss": "matryoshka", "epochs": 2, "mini_batch": 0, "dims": (32, 16), "kept": "the last epoch"}
 
 
-def read(given: Facts) -> ModelCard:
+def read(given: TrainingResults) -> ModelCard:
     return ModelCard(model_card(given))
 
 
@@ -75,7 +75,7 @@ def test_a_base_model_is_named_where_the_hub_has_it(started_from, base):
 
 
 def test_no_question_text_rater_or_path_is_in_a_card():
-    labels = Labels(
+    labels = LabelSummary(
         9, {"rating": (7, 2)}, 5, 1, [(6, 0.8)], 2, 1, 1, 1, [("a private question", "a private text", "why")]
     )
     given = facts(labels=labels, made=MADE, config={"documents": "/home/ann/papers", "libraries": "torch 2"})

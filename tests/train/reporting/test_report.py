@@ -11,90 +11,39 @@ import pytest
 
 from fakes import NOON, make_chunk
 from rag.evaluation.intervals import Interval
-from rag.evaluation.metrics import GATE
 from rag.evaluation.win_rates import WinRate
-from rag.models.registry import Version
 from rag.records import LabelledPair, Pair, Qrels
 from rag.settings import Settings
-from train.dataset.folds import Trial
+from results import (
+    ABSTAINING,
+    IDS,
+    LOST,
+    RIGHT,
+    WON,
+    facts,
+)
+from train.dataset.folds import EvaluationSplits
 from train.dataset.pairs import make_pairs
 from train.dataset.split import Split, alike
-from train.dataset.unanswerable import WRITTEN
-from train.judging.abstention import Near, abstaining
 from train.judging.evaluate import Run, scores_of
 from train.judging.gate import decide
-from train.judging.serving_precision import Choice, Measured
+from train.judging.serving_precision import MeasuredPrecision, PrecisionChoice
 from train.reporting.report import NOT_SERVING, write_report
 from train.reporting.results import (
-    Data,
-    Facts,
-    Labels,
-    Point,
+    LabelSummary,
+    LearningCurvePoint,
+    TrainingResults,
     beyond,
     config_of,
     data_of,
     former_points,
     labels_of,
     peak_memory_mb,
-    seen_by_champion,
+    trained_on_by_champion,
 )
 
-WON, GAINED, LOST, TIED = "won a lot", "won a little", "lost | pipes\nand <b>tags</b>", "tied"
-QUERIES = [WON, GAINED, LOST, TIED]
-CHUNKS = [make_chunk(f"chunk {n}", f"{n}.md", "Title > Part") for n in range(12)]
-IDS = [chunk.id for chunk in CHUNKS]
-RIGHT = IDS[0]
-# at which rank each model has the right chunk; 0 is nowhere among the ten
-CHAMPION, CHALLENGER = (0, 3, 1, 2), (1, 2, 4, 2)
 
-
-APART = Near(np.array([0.6] * 30 + [0.1] * 5), np.full(35, 0.5), np.array([True] * 30 + [False] * 5))
-FEW = Near(np.full(3, 0.6), np.full(3, 0.5), np.ones(3, np.bool_))
-ABSTAINING = {
-    "base": abstaining("b", FEW, {WRITTEN: np.full(20, 0.2)}),
-    "challenger": abstaining("c", APART, {WRITTEN: np.full(20, 0.2)}),
-}
-
-
-def ranked(*ranks: int) -> dict[str, list[str]]:
-    """Return a run that has the right chunk at these ranks, and the wrong ones around it in order."""
-    found = {}
-    for query, rank in zip(QUERIES, ranks, strict=True):
-        wrong = IDS[1:11]
-        found[query] = [*wrong[: rank - 1], RIGHT, *wrong[rank - 1 :]] if rank else wrong
-    return found
-
-
-def runs(*ranks: int) -> dict[int, Run]:
-    """Return runs that are these at eight dimensions, and find nothing at four."""
-    return {8: Run(ranked(*ranks), 3_200_000, 1.5), 4: Run(ranked(0, 0, 0, 0), 1_600_000, 0.75)}
-
-
-def facts(judged: dict[str, frozenset[str]] | None = None, **changes: object) -> Facts:
-    qrels = Qrels({query: frozenset({RIGHT}) for query in QUERIES}, judged or {})
-    entered = {"base": runs(0, 0, 0, 0), "champion": runs(*CHAMPION), "challenger": runs(*CHALLENGER)}
-    scores = {role: scores_of(each, qrels) for role, each in entered.items()}
-    verdict = decide(*(scores[role][8][GATE] for role in ("challenger", "champion", "base")))
-    given = Facts(
-        version=Version("v3", "folders", "f", "builtin", "ratings", "keep", "VERDICT: keep v2, not v3 | ...", NOON),
-        verdict=verdict,
-        names={"base": "builtin", "champion": "v2", "challenger": "v3"},
-        runs=entered,
-        qrels=qrels,
-        scores=scores,
-        chunks={chunk.id: chunk for chunk in CHUNKS},
-        made={"epochs": 3, "seed": 7, "rate": 0.0001},
-        config={"k": 5},
-        data=Data(2, 12, 30, 4, 3, "corpus", "c", "p", "q"),
-        labels=None,
-        notes=["labels: 30 pairs\nsplit: 4 queries judge"],
-        seconds={"tuning": 12.34, "judging": 7.66},
-        memory_mb=850,
-    )
-    return replace(given, **changes)  # type: ignore[arg-type]
-
-
-def page(folder: Path, given: Facts | None = None) -> str:
+def page(folder: Path, given: TrainingResults | None = None) -> str:
     write_report(folder, given or facts())
     return (folder / "report.md").read_text("utf-8")
 
@@ -154,8 +103,8 @@ def test_the_page_says_when_each_model_does_not_know(tmp_path: Path) -> None:
 def test_the_page_says_which_precision_serves_and_what_that_rests_on(tmp_path: Path) -> None:
     title = "Precision that both arms serve in"
     assert section(page(tmp_path, facts()), title).strip() == NOT_SERVING
-    measured = [Measured("base", "int8", 0.5999, Interval(-0.0012, -0.004, 0.002), 52.7, 3.7)]
-    choice = Choice("int8", "the fastest", measured, {"bf16": "base: no"}, n=300, chunks=735)
+    measured = [MeasuredPrecision("base", "int8", 0.5999, Interval(-0.0012, -0.004, 0.002), 52.7, 3.7)]
+    choice = PrecisionChoice("int8", "the fastest", measured, {"bf16": "base: no"}, n=300, chunks=735)
     told = section(page(tmp_path, facts(precision=choice)), title)
     assert "int8: the fastest." in told
     assert "On 300 queries that judge and 735 chunks" in told
@@ -243,7 +192,7 @@ def test_what_weighed_on_the_verdict_is_told(tmp_path: Path) -> None:
     assert "- more rated questions that would decide it: not to be told" in told
 
 
-FORMER = Point("v1", 60, 55, {"base": 0.5, "champion": 0.5, "challenger": 0.61}, True)
+FORMER = LearningCurvePoint("v1", 60, 55, {"base": 0.5, "champion": 0.5, "challenger": 0.61}, True)
 
 
 def test_the_learning_curve_has_the_trainings_before_and_this_one(tmp_path: Path) -> None:
@@ -291,7 +240,7 @@ def label(rater: str, query: str, chunk, value: int, **more: object) -> Labelled
 
 
 def test_the_page_tells_of_the_labels_and_names_no_rater(tmp_path: Path) -> None:
-    counts = Labels(9, {"rating": (7, 2)}, 5, 1, [(6, 0.8), (3, 0.4)], 2, 1, 1, 1, [("q", "gone | <b>", "why")])
+    counts = LabelSummary(9, {"rating": (7, 2)}, 5, 1, [(6, 0.8), (3, 0.4)], 2, 1, 1, 1, [("q", "gone | <b>", "why")])
     told = section(page(tmp_path, facts(labels=counts)), "Labels and noise")
     assert "- labels by rating: 7 good, 2 bad" in told
     assert "- judged by several raters: 2, of which 1 both good and bad" in told
@@ -349,12 +298,12 @@ def test_a_run_without_queries_that_judge_still_has_a_page(tmp_path: Path) -> No
 def test_hashes_tell_whether_two_runs_had_the_same_data() -> None:
     chunks = [make_chunk("one"), make_chunk("two")]
     pairs = [Pair("q", chunks[0].id, "one", ("two",))]
-    trial = Trial("held out", (Split((), (), Qrels({"h": frozenset({chunks[1].id})}), 0),))
+    trial = EvaluationSplits("held out", (Split((), (), Qrels({"h": frozenset({chunks[1].id})}), 0),))
     first = data_of("corpus", chunks, trial, pairs)
     assert first == data_of("corpus", chunks[::-1], trial, pairs)
     assert first.pairs_hash != data_of("corpus", chunks, trial, []).pairs_hash
     assert first.pairs_hash != data_of("corpus", chunks, trial, [replace(pairs[0], weight=0.5)]).pairs_hash
-    moved = Trial("held out", (Split((), (), Qrels({"h": frozenset({chunks[0].id})}), 0),))
+    moved = EvaluationSplits("held out", (Split((), (), Qrels({"h": frozenset({chunks[0].id})}), 0),))
     assert first.qrels_hash != data_of("corpus", chunks, moved, pairs).qrels_hash
 
 
@@ -372,6 +321,6 @@ def test_the_report_says_where_the_chat_finds_by_more_than_what_is_judged(settin
 
 def test_the_page_says_how_often_the_champion_knew_the_answer_beforehand() -> None:
     parts = Split((), (), Qrels({"a": frozenset({"1", "2"}), "b": frozenset({"3"})}), 0)
-    assert seen_by_champion(parts, frozenset({"2", "9"})).startswith(
+    assert trained_on_by_champion(parts, frozenset({"2", "9"})).startswith(
         "the champion was trained on a right chunk of 1 of"
     )

@@ -18,7 +18,7 @@ from rag.answering.llm import build_ask
 from rag.errors import AnswerFailed, StoreFailed
 from rag.records import Chunk, SyntheticPair
 from rag.settings import Settings
-from train.synthetic.llm_questions import CALLS, Journal, Plan, plan_questions, write_questions
+from train.synthetic.llm_questions import CALLS, QuestionJournal, QuestionPlan, plan_questions, write_questions
 from train.synthetic.question_filter import ask_prompt, judge_prompt
 
 FRUITS = ("apples", "pears", "plums", "grapes", "quinces", "cherries")
@@ -57,13 +57,13 @@ def words(text: str) -> int:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Callable[[], Journal]:
+def journal(tmp_path: Path) -> Callable[[], QuestionJournal]:
     """Return what opens the journal: each call reads the file, as each run does."""
-    return lambda: Journal(tmp_path, "corpus", "openai:some/model-1.5")
+    return lambda: QuestionJournal(tmp_path, "corpus", "openai:some/model-1.5")
 
 
 @pytest.fixture
-def run(settings: Settings, journal: Callable[[], Journal]) -> Callable[..., list[str]]:
+def run(settings: Settings, journal: Callable[[], QuestionJournal]) -> Callable[..., list[str]]:
     """Return what a run does, from a fresh journal; its value are the prompts that the endpoint got."""
 
     def act(
@@ -224,7 +224,9 @@ def test_a_chunk_that_is_gone_has_no_pairs_and_those_left_keep_theirs(run, journ
 
 
 def test_each_model_and_corpus_has_its_own_journal(tmp_path: Path) -> None:
-    names = {Journal(tmp_path, corpus, model).path.name for corpus in ("a", "b") for model in ("openai:x/y", "z")}
+    names = {
+        QuestionJournal(tmp_path, corpus, model).path.name for corpus in ("a", "b") for model in ("openai:x/y", "z")
+    }
     assert names == {"a-openai-x-y.jsonl", "b-openai-x-y.jsonl", "a-z.jsonl", "b-z.jsonl"}
 
 
@@ -239,7 +241,7 @@ def test_a_plan_takes_one_chunk_of_each_section_first_and_no_bare_or_double_text
     bare = make_chunk("Too short.", "short.md", "Short")
     copies = [make_chunk(chunk.text, f"copy-of-{chunk.source}", chunk.heading) for chunk in CHUNKS]
 
-    def planned(most: int) -> Plan:
+    def planned(most: int) -> QuestionPlan:
         return plan_questions([*sections, bare, *copies], journal(), words, most)
 
     assert len({(chunk.source, chunk.heading) for chunk in planned(7).todo}) == 7

@@ -8,13 +8,13 @@ from fakes import make_chunk
 from train.synthetic.question_filter import (
     QUESTION_CHARS,
     ask_prompt,
+    filter_questions,
     judge_prompt,
     parse_questions,
     parse_verdicts,
     refers_to_context,
     repeats,
     same_question,
-    sift,
 )
 
 APPLES = make_chunk("Apples keep for months in a cellar.", "fruit.md", 'Fruit > "Keeping" <it>')
@@ -135,7 +135,9 @@ def test_a_question_goes_with_the_first_reason_and_later_checks_do_not_see_it() 
         seen.append(questions)
         return [None for _ in questions]
 
-    kept, rejected = sift(["a", "b", "c"], [lambda left: ["not found" if q == "b" else None for q in left], short])
+    kept, rejected = filter_questions(
+        ["a", "b", "c"], [lambda left: ["not found" if q == "b" else None for q in left], short]
+    )
     assert (kept, rejected, seen) == (["a", "c"], [("b", "not found")], [["a", "c"]])
 
 
@@ -143,8 +145,8 @@ def test_where_nothing_is_left_no_check_is_paid_for() -> None:
     def dear(questions: list[str]) -> list[None]:
         raise AssertionError("asked about nothing")
 
-    assert sift(["a"], [lambda left: ["not found"], dear]) == ([], [("a", "not found")])
-    assert sift([], [dear]) == ([], [])
+    assert filter_questions(["a"], [lambda left: ["not found"], dear]) == ([], [("a", "not found")])
+    assert filter_questions([], [dear]) == ([], [])
 
 
 def test_no_text_can_close_its_own_fence_or_its_place() -> None:

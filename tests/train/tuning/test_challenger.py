@@ -13,7 +13,7 @@ from rag.models.embedder import load_embedder
 from rag.records import Pair
 from rag.settings import Settings
 from train.recipe import Recipe
-from train.tuning.challenger import Adapter, Tuner, as_embedded
+from train.tuning.challenger import AdapterFactory, FineTuneFactory, as_embedded
 from train.tuning.checkpoint_selection import FEWEST, LAST
 from train.tuning.version_folder import trained_pairs, trained_recipe
 
@@ -28,15 +28,17 @@ RECIPE = Recipe(epochs=2, batch=16, rate=1e-4, dims=(32, 16))
 
 
 @pytest.fixture
-def tuner(settings: Settings) -> Tuner:
+def tuner(settings: Settings) -> FineTuneFactory:
     start = load_embedder(settings.start_model, settings)
     vectors = start.embed_documents([chunk.text for chunk in CHUNKS])
-    return Tuner(settings, settings.start_model, lambda pairs, model: RECIPE, start, CHUNKS, vectors, chooses=True)
+    return FineTuneFactory(
+        settings, settings.start_model, lambda pairs, model: RECIPE, start, CHUNKS, vectors, chooses=True
+    )
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, lora=4, rate=1e-3)], ids=["whole", "low rank"])
 def test_some_queries_choose_the_weights_and_all_pairs_are_remembered(
-    tuner: Tuner, tmp_path: Path, recipe: Recipe
+    tuner: FineTuneFactory, tmp_path: Path, recipe: Recipe
 ) -> None:
     made = replace(tuner, recipe_for=lambda pairs, model: recipe).make(PAIRS, "v1")
     choosing = made.facts["queries that chose the weights"]
@@ -51,7 +53,7 @@ def test_some_queries_choose_the_weights_and_all_pairs_are_remembered(
     assert served.fingerprint == made.embedder.fingerprint != tuner.start.fingerprint
 
 
-def test_where_nothing_is_to_choose_every_pair_is_learnt(tuner: Tuner) -> None:
+def test_where_nothing_is_to_choose_every_pair_is_learnt(tuner: FineTuneFactory) -> None:
     made = replace(tuner, chooses=False).make(PAIRS[:32], "v1")
     seen = made.facts["examples"]
     assert isinstance(seen, int)
@@ -60,14 +62,16 @@ def test_where_nothing_is_to_choose_every_pair_is_learnt(tuner: Tuner) -> None:
     assert replace(tuner, chooses=True).make(PAIRS[:32], "v1").embedder.fingerprint == made.embedder.fingerprint
 
 
-def test_every_call_starts_afresh(tuner: Tuner) -> None:
+def test_every_call_starts_afresh(tuner: FineTuneFactory) -> None:
     first, second = (replace(tuner, chooses=False).make(PAIRS[:32], name) for name in ("v1", "v2"))
     assert first.embedder.fingerprint == second.embedder.fingerprint
     assert load_embedder(tuner.reference, tuner.settings).fingerprint == tuner.start.fingerprint
 
 
-def test_an_adapter_keeps_the_models_vectors_and_is_saved_beside_its_name(tuner: Tuner, tmp_path: Path) -> None:
-    made = Adapter(tuner.start, CHUNKS, tuner.vectors, seed=0).make(PAIRS, "v1")
+def test_an_adapter_keeps_the_models_vectors_and_is_saved_beside_its_name(
+    tuner: FineTuneFactory, tmp_path: Path
+) -> None:
+    made = AdapterFactory(tuner.start, CHUNKS, tuner.vectors, seed=0).make(PAIRS, "v1")
     assert made.vectors is tuner.vectors
     assert made.embedder.fingerprint == tuner.start.fingerprint
     assert made.facts["adapts"] == tuner.start.reference

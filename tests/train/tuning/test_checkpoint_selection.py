@@ -21,12 +21,12 @@ from train.tuning.checkpoint_selection import (
     MOST,
     POOL_RANKS,
     START,
-    Chooser,
+    CheckpointSelector,
     Weights,
-    build_pool,
+    build_validation_pool,
     clearly_best,
 )
-from train.tuning.checkpoint_selection import set_aside as aside
+from train.tuning.checkpoint_selection import hold_out_validation as aside
 
 HALF = f"{MILDER[0]:.0%} of the last epoch's weights, the rest the start model's"
 
@@ -99,7 +99,7 @@ def test_a_pool_holds_the_positives_and_what_the_start_model_ranks_first() -> No
     ids, texts = [f"c{n}" for n in range(20)], [f"text {n}" for n in range(20)]
     query = np.linspace(1, 0, 20, dtype=np.float32)  # ranks the chunks in their order
     pairs = [Pair("q", "c12", "text 12"), Pair("q", "c13", "text 13"), Pair("other", "c0", "text 0")]
-    pool = build_pool(pairs, np.stack([query] * 3), ids, texts, chunks)
+    pool = build_validation_pool(pairs, np.stack([query] * 3), ids, texts, chunks)
     assert set(pool.ids) == {*ids[:POOL_RANKS], "c12", "c13"}
     assert [texts[ids.index(chunk_id)] for chunk_id in pool.ids] == list(pool.texts)
     assert pool.qrels.relevant == {"q": frozenset({"c12", "c13"}), "other": frozenset({"c0"})}
@@ -160,14 +160,14 @@ def model(settings: Settings) -> SentenceTransformer:
     return load_trainable(settings.start_model, settings)
 
 
-def chooser_of(model: SentenceTransformer, settings: Settings, memory: Path | None = None) -> Chooser:
+def chooser_of(model: SentenceTransformer, settings: Settings, memory: Path | None = None) -> CheckpointSelector:
     """Return a chooser that begins with the weights that the model has now."""
     embedder = wrap(model, "it", settings)
     queries, texts = ([getattr(pair, name) for pair in PAIRS] for name in ("query", "positive"))
-    pool = build_pool(
+    pool = build_validation_pool(
         PAIRS, embedder.embed_queries(queries), list(TEXTS), list(TEXTS.values()), embedder.embed_documents(texts)
     )
-    return Chooser(model, embedder, pool, memory)
+    return CheckpointSelector(model, embedder, pool, memory)
 
 
 def weights(model: SentenceTransformer) -> Weights:
@@ -265,6 +265,6 @@ def test_looking_leaves_weights_and_training_mode_alone(settings: Settings, mode
 def test_a_query_with_two_right_chunks_is_one_query_to_choose_by() -> None:
     pairs = [PAIRS[0], replace(PAIRS[1], query=PAIRS[0].query)]
     vectors = np.eye(2, dtype=np.float32)
-    pool = build_pool(pairs, vectors[[0, 0]], list(TEXTS)[:2], list(TEXTS.values())[:2], vectors)
+    pool = build_validation_pool(pairs, vectors[[0, 0]], list(TEXTS)[:2], list(TEXTS.values())[:2], vectors)
     assert len(pool.qrels) == 1
     assert pool.start[0].shape == (1, 2)

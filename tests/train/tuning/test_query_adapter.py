@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fakes import make_chunk
-from rag.answering.service import open_serving
+from rag.answering.service import open_service
 from rag.indexing.indexer import index
 from rag.indexing.update import load_corpus, update_vectors
 from rag.models.embedder import load_embedder
@@ -20,16 +20,16 @@ from rag.records import Pair
 from rag.settings import Settings
 from rag.store.store import open_store
 from train.judging.promotion import promote_by_hand
-from train.tuning import query_adapter as adapter
+from train.tuning import query_adapter
 from train.tuning.query_adapter import (
     CANDIDATES,
     Examples,
-    Fitted,
+    FittedAdapter,
     candidates_of,
     examples_of,
     fit,
     folds_of,
-    learn_from,
+    train_on,
     whiten,
 )
 
@@ -105,8 +105,8 @@ def test_a_copy_of_the_right_chunk_is_not_learnt_to_be_wrong() -> None:
     identity, candidates = np.eye(DIM, dtype=np.float32), np.arange(12)
     vectors = VECTORS[:12].copy()
     vectors[5] = vectors[0]
-    with_copy, _, loss = learn_from(examples, identity, vectors, candidates)
-    without, _, same = learn_from(examples, identity, vectors, np.delete(candidates, 5))
+    with_copy, _, loss = train_on(examples, identity, vectors, candidates)
+    without, _, same = train_on(examples, identity, vectors, np.delete(candidates, 5))
     np.testing.assert_allclose(with_copy, without, atol=1e-3)
     assert loss == pytest.approx(same, abs=1e-3)  # counted as wrong, an equal of the right one costs 0.7 more
 
@@ -114,7 +114,7 @@ def test_a_copy_of_the_right_chunk_is_not_learnt_to_be_wrong() -> None:
 def test_a_pair_of_no_weight_moves_nothing() -> None:
     identity, candidates = np.eye(DIM, dtype=np.float32), np.arange(240)
     alone, light, heavy = (
-        learn_from(examples_of(pairs, named(MISLED), CHUNKS), identity, VECTORS, candidates)[0]
+        train_on(examples_of(pairs, named(MISLED), CHUNKS), identity, VECTORS, candidates)[0]
         for pairs in (PAIRS[:1], [PAIRS[0], replace(PAIRS[1], weight=0.0)], PAIRS[:2])
     )
     np.testing.assert_allclose(light, alone, atol=1e-3)
@@ -159,17 +159,17 @@ def test_no_fold_is_taught_a_chunk_that_it_is_tried_on() -> None:
     assert tried == len(examples.queries) == 150
 
 
-def fitted_by_hand(dim: int) -> Fitted:
+def fitted_by_hand(dim: int) -> FittedAdapter:
     """Return an adapter that swaps the first two numbers of a query."""
     matrix = np.zeros((dim, dim), dtype=np.float32)
     matrix[:2, :2] = [[-1, 1], [1, -1]]
-    return Fitted(matrix, "learned", 0.1, 1, 1, 0.0, 0.0)
+    return FittedAdapter(matrix, "learned", 0.1, 1, 1, 0.0, 0.0)
 
 
 def saved(folder: Path, model: str, settings: Settings) -> Path:
     embedder = load_embedder(model, settings)
     folder.mkdir(parents=True)
-    adapter.write(fitted_by_hand(embedder.dim), folder, model, embedder.query_fingerprint)
+    query_adapter.write(fitted_by_hand(embedder.dim), folder, model, embedder.query_fingerprint)
     return folder
 
 
@@ -210,7 +210,7 @@ def test_an_adapter_promoted_by_hand_serves_from_the_table_that_is_there(setting
     assert promote_by_hand(settings, store, corpus, "v1", bar) == "v1"
     assert (set(embedded), update_vectors(store, corpus.id, adapted)) == ({0}, table)
     store.close()
-    assert not any("same weights" in note for note in open_serving(settings).notes())
+    assert not any("same weights" in note for note in open_service(settings).notes())
 
 
 def test_where_nothing_can_be_kept_back_nothing_is_believed() -> None:

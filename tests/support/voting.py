@@ -1,0 +1,17 @@
+"""What a voter in a process of its own runs: spawn imports it by name, so it cannot stand in a test file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fakes import NOON
+from rag.records import Rating
+from rag.store.store import open_store
+
+
+def vote(folder: Path, rater: str) -> None:
+    """Rate ten answers as this rater, and as one that both voters are."""
+    store = open_store(folder)
+    for n in range(10):
+        store.put_ratings([Rating(rater, f"answer-{n}", 1, True, NOON), Rating("both", f"answer-{n}", 1, True, NOON)])
+    store.close()
