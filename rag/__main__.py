@@ -126,17 +126,17 @@ async def _ask_both(question: str) -> None:
 def _stats(given: argparse.Namespace) -> None:
     settings = load_settings()
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in store.ratings())
-    labels = store.labels()
+    ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in store.feedback.ratings())
+    labels = store.feedback.labels()
     positives = [label for label in labels if label.label == 1]
     rows = {
-        "documents": ", ".join(map(str, settings.docs)) + f" ({len(store.document_hashes(corpus.id))} files)",
-        "chunks": store.count_chunks(corpus.id),
-        "answers": len(store.answers()),
+        "documents": ", ".join(map(str, settings.docs)) + f" ({len(store.documents.hashes(corpus.id))} files)",
+        "chunks": store.documents.count_chunks(corpus.id),
+        "answers": len(store.feedback.answers()),
         "ratings": f"{ratings['up']} up, {ratings['down']} down, {ratings['withdrawn']} withdrawn",
         "pairs": f"{len(positives)} positive, {sum(label.label == -1 for label in labels)} negative",
         "rated queries with a positive": len({normalise_query(label.query) for label in positives}),
-        "synthetic pairs": len(store.synthetic()),
+        "synthetic pairs": len(store.feedback.synthetic()),
     }
     registry = Registry(settings.models)
     champion = registry.champion(corpus.folders_id)
@@ -148,7 +148,7 @@ def _stats(given: argparse.Namespace) -> None:
 def _import(given: argparse.Namespace) -> None:
     settings = load_settings()
     store = open_store(settings.lancedb)
-    read = import_labels(given.file, store, store.documents(load_corpus(settings).id))
+    read = import_labels(given.file, store, store.documents.read(load_corpus(settings).id))
     store.close()
     print(f"imported {len(read.labels)} labels, {read.found} of them on passages of these documents")
     if read.repeated:
@@ -178,7 +178,7 @@ def _export(given: argparse.Namespace) -> None:
     settings = load_settings()
     store = open_store(settings.lancedb)
     repair(store)
-    report = export_labels(given.out, store, store.documents(load_corpus(settings).id))
+    report = export_labels(given.out, store, store.documents.read(load_corpus(settings).id))
     store.close()
     print(f"exported {report.labels} labels on {report.queries} queries to {given.out}")
     if report.drawn:
@@ -187,7 +187,7 @@ def _export(given: argparse.Namespace) -> None:
 
 def _forget(given: argparse.Namespace) -> None:
     store = open_store(load_settings().lancedb)
-    ratings, labels = store.delete_rater(given.rater)
+    ratings, labels = store.feedback.delete_rater(given.rater)
     store.close()
     if not ratings and not labels:
         raise BadRating(f"rater {given.rater!r} has no rating and no label here: `python -m rag export` names raters")
@@ -197,8 +197,8 @@ def _forget(given: argparse.Namespace) -> None:
 
 def _review(given: argparse.Namespace) -> None:
     store = open_store(load_settings().lancedb)
-    answers = {answer.id: answer for answer in store.answers()}
-    queries = to_teach(store.ratings(), answers)
+    answers = {answer.id: answer for answer in store.feedback.answers()}
+    queries = to_teach(store.feedback.ratings(), answers)
     store.close()
     for query in queries:
         print(query)
@@ -213,10 +213,10 @@ def _doctor(given: argparse.Namespace) -> None:
     settings = load_settings()
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     print(f"home       {settings.home}")
-    print(f"documents  {len(store.document_hashes(corpus.id))} indexed from {', '.join(map(str, settings.docs))}")
+    print(f"documents  {len(store.documents.hashes(corpus.id))} indexed from {', '.join(map(str, settings.docs))}")
     for arm, (name, reference) in arm_models(settings, corpus.folders_id).items():
         embedder = load_embedder(reference, settings, arm_precision(settings, corpus.folders_id))
-        state = _state(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+        state = _state(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
         limits = f"{embedder.dim} dimensions, {embedder.max_tokens} tokens at most"
         print(f"{arm:10} {name}: {limits}, in {embedder.precision or 'whatever its endpoint computes in'}, {state}")
     print(f"answers    {settings.answerer}")
@@ -224,10 +224,10 @@ def _doctor(given: argparse.Namespace) -> None:
 
 def _state(store: Store, corpus_id: str, table: str) -> str:
     """Return in words whether a table covers its documents, and how it is searched."""
-    lacks = store.diff_table(corpus_id, table).told if store.has_table(table) else "is not there"
+    lacks = store.chunks.diff(corpus_id, table).told if store.chunks.exists(table) else "is not there"
     if lacks:
         return f"index incomplete: run `python -m rag index` (it {lacks})"
-    return f"index complete, {store.nearest(table) or 'exact search'}"
+    return f"index complete, {store.chunks.vector_index(table) or 'exact search'}"
 
 
 if __name__ == "__main__":

@@ -164,13 +164,13 @@ DECIDING: tuple[RatingKind, ...] = ("answer", "preference")  # they say who won 
 class Rating:
     """What one rater said of one target: +1, -1, or 0 for withdrawn. Its id hashes rater and target: one row, ever.
 
-    The target is an answer, one source of it (`chunk_id`), a duel (`answer_id` is the duel's id, `choice` the arm
-    preferred), or a passage taught for a query (`answer_id` is the query's id, the next two fields say which). `first`
-    is what was said while it was `blind`, if that was something else: "1" or "-1" of an answer, the choice of a duel.
+    `target_id` is the id of what `kind` says: of an answer (`answer`, and `source` with `chunk_id`), of a duel
+    (`preference`, with `choice`, the preferred arm), or of a query (`taught`, with `chunk_id`, `query` and `text`).
+    `first` is the blind rating that a later one replaced: "1" or "-1" for an answer, the choice for a duel, else "".
     """
 
     rater: str
-    answer_id: str
+    target_id: str
     value: Label
     blind: bool
     at: datetime
@@ -187,7 +187,7 @@ class Rating:
     def id(self) -> str:
         """Return the key under which a changed rating replaces the former one."""
         part = (self.chunk_id,) if self.chunk_id else ()
-        return content_id(self.rater, self.kind, self.answer_id, *part)
+        return content_id(self.rater, self.kind, self.target_id, *part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,16 +143,16 @@ def test_a_forgotten_rater_leaves_no_rating_no_label_and_in_the_end_no_byte(
     store = open_store(settings.lancedb)
     answers = [make_answer(make_hits("cat", "dog"), cited=(1,), id=f"answer-{n}") for n in range(30)]
     for answer in answers:
-        store.put_answer(answer)
+        store.feedback.put_answer(answer)
     ratings = [Rating(rater, a.id, 1, True, NOON) for a in answers for rater in ("rater-ann", "rater-eve")]
-    store.put_ratings([*ratings, Rating("rater-bob", "answer-1", 1, True, NOON)])
+    store.feedback.put_ratings([*ratings, Rating("rater-bob", "answer-1", 1, True, NOON)])
     repair(store)
     assert files_that_name_bob()
     status, out, _ = run(capsys, "forget", "rater-bob")
     assert (status, "forgot 'rater-bob': deleted 1 ratings and 2 labels" in out) == (0, True)
-    assert {rating.rater for rating in store.ratings()} == {"rater-ann", "rater-eve"}
-    assert sorted(rating.id for rating in store.ratings()) == sorted(rating.id for rating in ratings)
-    assert Counter(label.rater for label in store.labels()) == {"rater-ann": 60, "rater-eve": 60}
+    assert {rating.rater for rating in store.feedback.ratings()} == {"rater-ann", "rater-eve"}
+    assert sorted(rating.id for rating in store.feedback.ratings()) == sorted(rating.id for rating in ratings)
+    assert Counter(label.rater for label in store.feedback.labels()) == {"rater-ann": 60, "rater-eve": 60}
     assert repair(store) == 0
     monkeypatch.setattr(rag.store.lance, "KEEP_OLD_VERSIONS", timedelta(milliseconds=1))  # as if ten minutes were over
     assert run(capsys, "forget", "rater-bob")[0] == 2
@@ -219,7 +219,9 @@ def test_review_lists_what_was_voted_down_until_a_passage_is_known(settings, mon
     monkeypatch.setenv("THUMBTUNE_HOME", str(settings.home))
     store = open_store(settings.lancedb)
     hits = make_hits("Cats eat fish.")
-    store.put_answer(replace(make_answer(hits, cited=(1,), query="what do dogs eat?"), text="Cats eat fish. [1]"))
+    store.feedback.put_answer(
+        replace(make_answer(hits, cited=(1,), query="what do dogs eat?"), text="Cats eat fish. [1]")
+    )
     rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True)
     assert main(["review"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "what do dogs eat?"

@@ -98,7 +98,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> World:
     settings = world.settings(world.labelled)
     index(settings)
     store = open_store(settings.lancedb)
-    import_labels(world.labels, store, store.documents(load_corpus(settings).id))
+    import_labels(world.labels, store, store.documents.read(load_corpus(settings).id))
     store.close()
     shutil.copytree(world.labelled, world.trained)
     with pytest.MonkeyPatch.context() as patch:
@@ -182,7 +182,7 @@ def test_a_training_that_wins_serves_and_leaves_its_report(use, world: World) ->
     assert registry.abstain_below(corpus.id, serving.query_fingerprint) == abstains["below"] is not None
     assert (abstains["of"]["found"]["n"] + abstains["of"]["missed"]["n"], abstains["of"]["foreign"]["n"]) == (80, 100)
     store = open_store(settings.lancedb)
-    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, version.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, version.fingerprint))
     (move,) = registry.moves(corpus.folders_id)
     assert (move.name, move.by) == ("v1", "gate")
 
@@ -202,7 +202,7 @@ def test_what_the_hash_holds_out_no_version_has_learnt(use) -> None:
     metrics = json.loads((settings.runs / "v1" / "metrics.json").read_text())
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     held = {row["query"] for row in metrics["queries"] if is_held_out(row["query"])}
-    texts = {label.text for label in store.labels() if label.query in held and label.label == 1}
+    texts = {label.text for label in store.feedback.labels() if label.query in held and label.label == 1}
     judged = {chunk.id for chunk in corpus_chunks(store, corpus.id) if chunk.text in texts}
     pairs = trained_pairs(settings.models / "v1")
     assert len(judged) == len(held) > 10
@@ -358,7 +358,7 @@ def test_too_few_rated_queries_are_one_line_and_nothing_is_touched(use, world: W
     few = tmp_path / "few.jsonl"
     few.write_text("\n".join(world.labels.read_text().splitlines()[: 2 * 7]))
     store = open_store(settings.lancedb)
-    import_labels(few, store, store.documents(load_corpus(settings).id))
+    import_labels(few, store, store.documents.read(load_corpus(settings).id))
     store.close()
     before = files(settings)
     assert main([]) == 2
@@ -435,7 +435,7 @@ def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monke
     assert [line for line in out if line.startswith("VERDICT: ")]
     means = json.loads((settings.runs / "v1" / "metrics.json").read_text())["means"]
     assert means["challenger"]["32"]["ndcg@10"] > means["base"]["32"]["ndcg@10"]
-    assert {pair.origin for pair in open_store(settings.lancedb).synthetic()} == {"questions"}
+    assert {pair.origin for pair in open_store(settings.lancedb).feedback.synthetic()} == {"questions"}
     assert main(["--bootstrap"]) == 0
     assert capsys.readouterr().out == "bootstrap: v1 serves these documents already\n"
     assert main(["rollback"]) == 0

@@ -59,7 +59,7 @@ def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> 
     """
     corpus = load_corpus(settings)
     chunks = indexed_chunks(store, corpus.id)
-    read = read_labels(path, store.documents(corpus.id))
+    read = read_labels(path, store.documents.read(corpus.id))
     pairs = make_pairs(read.labels, chunks, alike).pairs
     if not pairs:
         raise BadLabels(

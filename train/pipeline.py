@@ -175,7 +175,7 @@ def _online(store: Store, registry: Registry, crowned: Version | None) -> WinRat
     """Return how the champion has done against base, blind, since it serves; None where nothing was promoted."""
     if crowned is None:
         return None
-    found = outcomes(store.ratings(), store.answers())
+    found = outcomes(store.feedback.ratings(), store.feedback.answers())
     return win_rate(found, crowned.name, registry.promoted_at(crowned.folders))
 
 

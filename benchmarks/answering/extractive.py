@@ -31,12 +31,12 @@ def main() -> None:
         index(settings)
         model = load_embedder("builtin", settings)
         store = open_store(settings.lancedb)
-        table = store.chunk_table(load_corpus(settings).id, model.fingerprint)
+        table = store.chunks.table_name(load_corpus(settings).id, model.fingerprint)
         questions = [json.loads(line) for line in QUESTIONS.read_text().splitlines()]
         vectors = model.embed_queries([question["question"] for question in questions])
 
         def judge(question: dict[str, str], vector: np.ndarray) -> tuple[float, bool, bool, int]:
-            hits = store.search(table, vector, settings.k)
+            hits = store.chunks.search(table, vector, settings.k)
             quotes = best_quotes(
                 question["question"], hits, lambda _, texts: list(model.embed_documents(texts) @ vector)
             )

@@ -163,7 +163,7 @@ def print_rating(browser: Browser, chat: Chat) -> None:
         expect(page.get_by_role("button", name="A is better")).to_have_attribute("aria-pressed", "true")
         waits.append(time.perf_counter() - started)
         page.context.close()
-    stored = sum(rating.kind == "preference" for rating in chat.store.ratings())
+    stored = sum(rating.kind == "preference" for rating in chat.store.feedback.ratings())
     assert stored == RATINGS
     print(f"\nrating: 1 click, {statistics.median(waits):.2f} s until stored, shown and unveiled ({RATINGS} cards)")
 

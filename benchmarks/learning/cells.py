@@ -91,8 +91,8 @@ class Cells:
             settings = self.world.settings
             embedder = load_embedder(settings.base_model, settings)
             with closing(open_store(settings.lancedb)) as store:
-                table = store.chunk_table(load_corpus(settings).id, embedder.fingerprint)
-                stored, vectors = store.read_chunks(table)
+                table = store.chunks.table_name(load_corpus(settings).id, embedder.fingerprint)
+                stored, vectors = store.chunks.read(table)
             rows = {chunk.id: row for row, chunk in enumerate(stored)}
             return self.judged(embedder, vectors[[rows[chunk.id] for chunk in self.world.chunks]])
 
@@ -130,7 +130,7 @@ class Cells:
         lines = [{"query": a.query, "text": texts[i], "label": 1} for a in asked for i in sorted(a.gold)]
         path = settings.home / "labels.jsonl"
         path.write_text("\n".join(map(json.dumps, lines)))
-        import_labels(path, store, store.documents(load_corpus(settings).id))
+        import_labels(path, store, store.documents.read(load_corpus(settings).id))
 
     def run_training(
         self, settings: Settings, store: Store, order: TrainingOptions, seen: TrainingPlan | None = None

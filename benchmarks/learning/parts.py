@@ -203,8 +203,10 @@ def _answered(cells: Cells) -> list[tuple[Rating, Answer]]:
 
     cells.cell("answered", compute)
     with closing(open_store(settings.lancedb)) as store:
-        answers = {answer.id: answer for answer in store.answers() if answer.arm == "base"}
-        given = [(rating, answers[rating.answer_id]) for rating in store.ratings() if rating.answer_id in answers]
+        answers = {answer.id: answer for answer in store.feedback.answers() if answer.arm == "base"}
+        given = [
+            (rating, answers[rating.target_id]) for rating in store.feedback.ratings() if rating.target_id in answers
+        ]
     return sorted(given, key=lambda each: each[1].query)
 
 
@@ -213,7 +215,7 @@ def _credited(cells: Cells, rule: str) -> dict[str, Any]:
     with cells.home() as (settings, store):
         for rating, answer in _answered(cells):
             labels = derive_labels(rating, answer)
-            store.put_labels(RULES[rule](labels) if rating.value == 1 else labels)
+            store.feedback.put_labels(RULES[rule](labels) if rating.value == 1 else labels)
         return cells.learn(settings, store, TrainingOptions(cross_fit=False))
 
 
@@ -233,7 +235,7 @@ def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
         for rating, answer in given:
             heard = replace(rating, value=draw.choice((1, -1))) if kind == "noise" else rating
             said = derive_labels(heard, answer)
-            store.put_labels(said)
+            store.feedback.put_labels(said)
             taught |= {label.query for label in credit(said, rank_of)[0] if label.label == 1}
             if len(taught) >= wanted:
                 break

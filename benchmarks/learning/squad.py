@@ -83,7 +83,7 @@ def build_world(data: Path, folder: Path, few: Few | None = None) -> World:
     index(settings)
     with closing(open_store(settings.lancedb)) as store:
         chunks = corpus_chunks(store, load_corpus(settings).id)
-        texts = {document.source: document.text for document in store.documents(load_corpus(settings).id)}
+        texts = {document.source: document.text for document in store.documents.read(load_corpus(settings).id)}
     of_document: dict[str, list[Chunk]] = {}
     for chunk in chunks:
         of_document.setdefault(chunk.source, []).append(chunk)

@@ -81,8 +81,8 @@ def measure(files: int) -> dict[str, Any]:
         update_vector_index(store, table, model)
         peak = most_mb()
         queries = model.embed_queries([f"query {n}" for n in range(50)])
-        search_ms = 1e3 * timed(lambda n: store.search(table, queries[n], 10), len(queries))
-        chunks = len(store.chunk_ids(table))
+        search_ms = 1e3 * timed(lambda n: store.chunks.search(table, queries[n], 10), len(queries))
+        chunks = len(store.chunks.ids(table))
         disk = sum(path.stat().st_size for path in home.rglob("*") if path.is_file()) / 1e6
         store.close()
     return {
@@ -94,7 +94,7 @@ def measure(files: int) -> dict[str, Any]:
 def run(settings: Settings, store: Store, model: Frozen) -> tuple[str, float]:
     """Bring the index level as the product does, and return the table and the seconds it took."""
     corpus, began = load_corpus(settings), time.perf_counter()
-    known = store.document_hashes(corpus.id)
+    known = store.documents.hashes(corpus.id)
     update_documents(store, corpus, read_files(settings, corpus, known, (model.count_tokens, 128)))
     table = update_vectors(store, corpus.id, model)
     return table, time.perf_counter() - began

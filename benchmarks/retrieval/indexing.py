@@ -152,7 +152,7 @@ def index_ours(system: str, docs: Path, out: Path, texts: Path) -> dict[str, flo
     with _open_indexer(system, out, docs) as indexer:
         model = indexer._embedders[BUILTIN] = Noting(indexer._embedder(BUILTIN))
         spent = _spent(began, indexer.run)
-        kept = len(indexer._store.chunk_ids(indexer._store.chunk_table(indexer._corpus.id, model.fingerprint)))
+        kept = len(indexer._store.chunks.ids(indexer._store.chunks.table_name(indexer._corpus.id, model.fingerprint)))
     if kept != len(model.texts):
         raise SystemExit(f"{system}: {kept} of {len(model.texts)} chunks are kept")
     texts.write_text(json.dumps(model.texts))

@@ -146,9 +146,9 @@ def search_ours(folder: Path, name: str) -> dict[str, Any]:
 
     def search(n: int) -> None:
         if name == EXACT:
-            (ids,) = store.search_ids(TABLE, queries[[n]], K)
+            (ids,) = store.chunks.search_ids(TABLE, queries[[n]], K)
         else:
-            ids = [hit.chunk.id for hit in store.search(TABLE, queries[n], K)]
+            ids = [hit.chunk.id for hit in store.chunks.search(TABLE, queries[n], K)]
         found[n] = {int(chunk_id, 16) for chunk_id in ids}
 
     ms = 1e3 * timed(search, len(queries))
@@ -166,15 +166,15 @@ def build_ours(folder: Path) -> dict[str, Any]:
     vectors = np.load(folder / "vectors.npy", mmap_mode="r")
     store = open_store(folder / "lancedb")
     schema = tables.chunk_schema(DIM)
-    store.put_chunks(TABLE, [], vectors[:0])
+    store.chunks.put(TABLE, [], vectors[:0])
     for start in range(0, len(vectors), BLOCK):  # added, not upserted: rows are new, and embedding is not asked for
         some = vectors[start : start + BLOCK]
-        store._open(TABLE).add(rows(start, some, schema))
+        store.tables.open(TABLE).add(rows(start, some, schema))
     began = time.perf_counter()
     rng = np.random.default_rng(1)
     sample = vectors[np.sort(rng.choice(len(vectors), QUERIES, replace=False))]
     sample = sample + rng.normal(size=sample.shape).astype(np.float32) * 1.5 / DIM**0.5  # as far off as questions are
-    index = store.index_nearest(TABLE, sample)
+    index = store.chunks.build_vector_index(TABLE, sample)
     spent = time.perf_counter() - began
     store.close()
     facts = {"index": str(index or "exact search"), "index_s": spent, "mb": most_mb()}

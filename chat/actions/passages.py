@@ -57,7 +57,7 @@ def pdf_route(house: AppState) -> APIRoute:
     uploads = uploads_folder(house.settings, corpus)
 
     def serve(source: str, user: Any = Depends(get_current_user)) -> FileResponse:  # noqa: ANN401, B008
-        indexed = source.lower().endswith(PDF) and house.serving.store.documents(corpus.id, source)
+        indexed = source.lower().endswith(PDF) and house.serving.store.documents.read(corpus.id, source)
         path = locate(source, house.settings.docs, uploads) if indexed else None
         if path is None:
             raise HTTPException(404, "no such PDF among the documents")
@@ -89,11 +89,11 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
 
 def _find(visit: RequestContext, answer_id: str, rank: object) -> Passage:
     store = visit.house.serving.store
-    answer = store.get_answer(answer_id)
+    answer = store.feedback.answer(answer_id)
     hit = next((hit for hit in answer.hits if hit.rank == rank), None) if answer else None
     if hit is None:
         raise BadRating(f"passage {str(rank)[:10]} is not under this answer: reload the page, then open it")
-    found = store.documents(visit.house.serving.corpus.id, hit.chunk.source)
+    found = store.documents.read(visit.house.serving.corpus.id, hit.chunk.source)
     return around(hit.chunk, found[0] if found else None)
 
 

@@ -107,7 +107,7 @@ def reveal(serving: QueryService, card: Card) -> None:
 
 def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
     """Return the stored answers of a card by side."""
-    stored = {answer.id: answer for answer in serving.store.answers(card.answer_ids.values())}
+    stored = {answer.id: answer for answer in serving.store.feedback.answers(card.answer_ids.values())}
     return {side: stored[id_] for side, id_ in card.answer_ids.items() if id_ in stored}
 
 

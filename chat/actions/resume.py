@@ -30,7 +30,7 @@ async def resume(visit: RequestContext, thread: ThreadDict, revive: Mapping[str,
     """Put a thread's elements back, as they are now, and go on showing what is still being written."""
     visit.join(thread["id"])
     known = [element for element in thread["elements"] or [] if element["name"] == CARD or element["name"] in revive]
-    mine = await asyncio.to_thread(visit.house.serving.store.ratings, visit.rater)
+    mine = await asyncio.to_thread(visit.house.serving.store.feedback.ratings, visit.rater)
     for element in known:
         live = visit.house.elements.get(element["id"])
         if live is None:
@@ -78,10 +78,10 @@ def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> Non
     """Bring a card that was read from the history up to what is stored."""
     card.break_off("failed", INTERRUPTED)
     ids = set(card.answer_ids.values())
-    rated = [rating for rating in ratings if rating.answer_id in ids]
+    rated = [rating for rating in ratings if rating.target_id in ids]
     answers = answers_of(serving, card)
     duels = {answer.duel for answer in answers.values()}
-    preferred = [rating for rating in ratings if rating.kind == "preference" and rating.answer_id in duels]
+    preferred = [rating for rating in ratings if rating.kind == "preference" and rating.target_id in duels]
     if not card.is_unveiled and (preferred or any(rating.kind == "answer" for rating in rated)):
         reveal(serving, card)
     for rating in preferred:
@@ -93,8 +93,8 @@ def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> Non
 def _show(card: Card, rating: Rating, answers: Mapping[Side, Answer]) -> None:
     """Show a stored thumb or mark on its answer."""
     if rating.kind == "answer":
-        card.vote(rating.answer_id, rating.value, rating.reason, rating.comment)
+        card.vote(rating.target_id, rating.value, rating.reason, rating.comment)
     for answer in answers.values():
         for hit in answer.hits:
-            if rating.kind == "source" and (answer.id, hit.chunk.id) == (rating.answer_id, rating.chunk_id):
+            if rating.kind == "source" and (answer.id, hit.chunk.id) == (rating.target_id, rating.chunk_id):
                 card.mark(answer.id, hit.rank, rating.value)

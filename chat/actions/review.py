@@ -163,11 +163,11 @@ def _replace(live: LiveElement, item: ItemView) -> None:
 def _props(visit: RequestContext, fresh: bool) -> Props:
     store = visit.house.serving.store
     table = visit.house.serving.served("base").table
-    ratings, answers = store.ratings(), store.answers()
-    items = review_queue(visit.rater, ratings, answers, store.chunk_ids(table))
+    ratings, answers = store.feedback.ratings(), store.feedback.answers()
+    items = review_queue(visit.rater, ratings, answers, store.chunks.ids(table))
     first = items[:PAGE]
     wanted = {item.chunk_id for item in first if item.chunk_id}
-    chunks = {chunk.id: chunk for chunk in store.chunks(table, wanted)} if wanted else {}
+    chunks = {chunk.id: chunk for chunk in store.chunks.get(table, wanted)} if wanted else {}
     return {
         "key": secrets.token_hex(8),
         "fresh": fresh,
@@ -197,7 +197,7 @@ def _answer_view(answer: Answer) -> AnswerView:
 def _before(rater: str, item: ReviewItem, ratings: Iterable[Rating]) -> dict[str, Any]:
     """Return what this rater says of an item when the queue is opened: what a word that is taken back leaves."""
     for each in ratings:
-        if each.rater == rater and each.kind == "answer" and each.answer_id in {answer.id for answer in item.answers}:
+        if each.rater == rater and each.kind == "answer" and each.target_id in {answer.id for answer in item.answers}:
             said = {"value": each.value, "reason": each.reason, "comment": each.comment, "blind": each.blind}
             return {**said, "at": each.at.isoformat()}
     for each in reversed(_words(rater, item.query, item.chunk_id, ratings)):
@@ -228,9 +228,9 @@ def _store(visit: RequestContext, item: ItemView, value: Label) -> None:
 def _store_on_passage(visit: RequestContext, item: ItemView, value: Label, at: datetime) -> None:
     """Change the marks that this rater has put on the passage; where there are none, say it as one teaches."""
     store, passage = visit.house.serving.store, cast(Passage, item["passage"])
-    said = _words(visit.rater, item["query"], passage["chunk"], store.ratings(visit.rater))
-    marked = [each.answer_id for each in said if each.kind == "source"]
-    for answer in store.answers(marked):
+    said = _words(visit.rater, item["query"], passage["chunk"], store.feedback.ratings(visit.rater))
+    marked = [each.target_id for each in said if each.kind == "source"]
+    for answer in store.feedback.answers(marked):
         (rank,) = (hit.rank for hit in answer.hits if hit.chunk.id == passage["chunk"])
         mark_source(store, rater=visit.rater, answer_id=answer.id, rank=rank, value=value, blind=False, at=at)
     if not marked or any(each.kind == "taught" for each in said):
@@ -242,6 +242,6 @@ def _store_on_passage(visit: RequestContext, item: ItemView, value: Label, at: d
 def _has_seen(rater: str, answer_id: str, store: Store) -> bool:
     """Return whether a rater may know who wrote an answer: a thumb or preference unveils both of a duel."""
     kinds = ("answer", "preference")
-    rated = {each.answer_id for each in store.ratings(rater) if each.kind in kinds}
-    unveiled = rated | {answer.duel for answer in store.answers(rated)}
-    return any(answer.duel in unveiled for answer in store.answers([answer_id]))
+    rated = {each.target_id for each in store.feedback.ratings(rater) if each.kind in kinds}
+    unveiled = rated | {answer.duel for answer in store.feedback.answers(rated)}
+    return any(answer.duel in unveiled for answer in store.feedback.answers([answer_id]))

@@ -122,7 +122,7 @@ def then_suggest(rate: Action) -> Action:
 
 def search(serving: QueryService, typed: str, answer_ids: Collection[str]) -> list[Passage]:
     """Return passages for what a person typed, those marked that one of these answers has shown."""
-    shown = {hit.chunk.id for answer in serving.store.answers(answer_ids) for hit in answer.hits}
+    shown = {hit.chunk.id for answer in serving.store.feedback.answers(answer_ids) for hit in answer.hits}
     found = search_passages(serving.store, [serving.served(arm) for arm in ARMS], typed)
     return [as_passage(chunk, shown) for chunk in found]
 
@@ -138,7 +138,7 @@ def store_passage(visit: RequestContext, query: str, payload: Mapping[str, Any])
             raise BadRating("there is no passage to take back: reload the page")
         chunk: Chunk | None = _as_it_was(mine)
     else:
-        chunk = next(iter(serving.store.chunks(serving.served("base").table, [chunk_id])), None)
+        chunk = next(iter(serving.store.chunks.get(serving.served("base").table, [chunk_id])), None)
     if chunk is None:
         raise BadRating(f"passage {chunk_id[:40]!r} is not in the documents any more: search again")
     store_taught(serving.store, rater=visit.rater, query=query, chunk=chunk, value=value)
@@ -147,7 +147,7 @@ def store_passage(visit: RequestContext, query: str, payload: Mapping[str, Any])
 def taught_by(visit: RequestContext, query: str) -> list[Passage]:
     """Return the passages that this rater has taught for a query, also one that has left the documents since."""
     serving, given = visit.house.serving, _taught(visit, query)
-    stored = serving.store.chunks(serving.served("base").table, [each.chunk_id for each in given]) if given else []
+    stored = serving.store.chunks.get(serving.served("base").table, [each.chunk_id for each in given]) if given else []
     there = {chunk.id: chunk for chunk in stored}
     return [as_passage(there.get(each.chunk_id) or _as_it_was(each), ()) for each in given]
 
@@ -191,23 +191,23 @@ async def _show(element: LiveElement, change: Mapping[str, Any]) -> None:
 
 def _props(visit: RequestContext, answer_ids: Sequence[str]) -> Props:
     query = _query(visit.house.serving, answer_ids)
-    mine = visit.house.serving.store.ratings(visit.rater)
-    good = any(each.kind == "answer" and each.value == 1 and each.answer_id in answer_ids for each in mine)
+    mine = visit.house.serving.store.feedback.ratings(visit.rater)
+    good = any(each.kind == "answer" and each.value == 1 and each.target_id in answer_ids for each in mine)
     taught = taught_by(visit, query)
     return {"answers": list(answer_ids), "query": query, "taught": taught, "good": good, "questions": []}
 
 
 def _query(serving: QueryService, answer_ids: Collection[str]) -> str:
     """Return the query to which these are the stored answers. Raises BadRating where none is stored."""
-    for answer in serving.store.answers(answer_ids):
+    for answer in serving.store.feedback.answers(answer_ids):
         return answer.query
     raise BadRating("neither answer is stored here: ask the question again, then show the passage")
 
 
 def _taught(visit: RequestContext, query: str) -> list[Rating]:
     target = TAUGHT + content_id(normalise_query(query))
-    mine = visit.house.serving.store.ratings(visit.rater)
-    return sorted((each for each in mine if each.answer_id == target and each.value == 1), key=lambda each: each.at)
+    mine = visit.house.serving.store.feedback.ratings(visit.rater)
+    return sorted((each for each in mine if each.target_id == target and each.value == 1), key=lambda each: each.at)
 
 
 def _as_it_was(rating: Rating) -> Chunk:

@@ -93,10 +93,10 @@ def read_scoreboard(serving: QueryService) -> Scoreboard:
     """Return the scoreboard, computed from the tables. 10,000 answers and ratings take about 1 s of a core."""
     store, corpus = serving.store, serving.corpus
     return make_scoreboard(
-        store.ratings(),
-        store.answers(),
-        store.outline(corpus.id),
-        store.solved_queries(),
+        store.feedback.ratings(),
+        store.feedback.answers(),
+        store.documents.outline(corpus.id),
+        store.feedback.solved_queries(),
         base=serving.served("base").model,
         tuned=serving.served("tuned").model,
     )

@@ -186,7 +186,7 @@ class TrainingPanel:
         by_ratings = [version for version in versions if version.kind == "ratings"]
         champion = registry.champion(corpus.folders_id)
         before = self._trained(by_ratings[-1]) if by_ratings else None
-        labels = store.labels()
+        labels = store.feedback.labels()
         seen = ratings_needed(count_rated(labels, _chunks_for(labels, store, corpus.id)), before)
         return {
             "rated": seen.rated,
@@ -227,7 +227,7 @@ def _written(path: Path) -> int:
 
 def _chunks_for(labels: Sequence[LabelledPair], store: Store, corpus_id: str) -> list[Chunk]:
     """Return the chunks in which to find those of the labels: their texts are read only where an id is gone."""
-    chunks = store.outline(corpus_id)
+    chunks = store.documents.outline(corpus_id)
     known = {chunk.id for chunk in chunks}
     gone = any(label.label and label.chunk_id not in known for label in labels)
     return corpus_chunks(store, corpus_id) if gone else chunks

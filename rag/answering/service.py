@@ -71,7 +71,7 @@ class QueryService:
         """Return chunk id -> rank of an arm's n nearest chunks to a query, by its embeddings alone."""
         served = self.served(arm)
         (vector,) = served.embedder.embed_queries([query])
-        return {hit.chunk.id: hit.rank for hit in self.store.search(served.table, vector, n)}
+        return {hit.chunk.id: hit.rank for hit in self.store.chunks.search(served.table, vector, n)}
 
     def refresh(self) -> bool:
         """Follow the registry: load what was promoted or rolled back; return whether an arm's model changed."""
@@ -83,7 +83,7 @@ class QueryService:
         The filter is no part of the query, which is stored and trains.
         """
         query, only = split_filter(check_query(text))
-        if reason := explain_empty(only, self.store.document_dates(self.corpus.id)) if only else "":
+        if reason := explain_empty(only, self.store.documents.dates(self.corpus.id)) if only else "":
             raise BadQuery(reason)
         return check_query(query), only
 
@@ -111,7 +111,7 @@ class QueryService:
     async def _keep(self, event: Done) -> Event:
         """Store an answer; one that cannot be stored is shown as failed, since nobody could rate it."""
         try:
-            await asyncio.to_thread(self.store.put_answer, event.answer)
+            await asyncio.to_thread(self.store.feedback.put_answer, event.answer)
         except StoreFailed as error:
             message = f"this answer could not be stored, so it cannot be rated: {error}"
             return Failed(event.arm, message, event.answer.hits, event.answer.text)

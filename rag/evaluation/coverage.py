@@ -104,7 +104,7 @@ def _abstained(answers: Iterable[Answer]) -> AbstractSet[str]:
 def _voted_down(answers: Iterable[Answer], ratings: Iterable[Rating]) -> AbstractSet[str]:
     query_of = {target: answer.query for answer in answers for target in (answer.id, answer.duel)}
     down = {
-        query_of.get(rating.answer_id, "")
+        query_of.get(rating.target_id, "")
         for rating in ratings
         if (rating.kind == "answer" and rating.value == -1)
         or (rating.kind == "preference" and rating.choice == "both bad")

@@ -215,9 +215,9 @@ def agreements(ratings: Iterable[Rating], duels: Iterable[Duel], answers: Iterab
     texts = {answer.id: (answer.query, answer.text) for answer in answers}
     inside = sorted((rating for rating in ratings if rating.value), key=lambda rating: rating.at)
     thumbs = [
-        Judgement(_key(*texts[rating.answer_id]), rating.rater, str(rating.value))
+        Judgement(_key(*texts[rating.target_id]), rating.rater, str(rating.value))
         for rating in inside
-        if rating.kind == "answer" and rating.answer_id in texts
+        if rating.kind == "answer" and rating.target_id in texts
     ]
     passages = [
         Judgement(_key(rating.query, rating.chunk_id), rating.rater, str(rating.value))

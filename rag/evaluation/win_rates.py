@@ -62,7 +62,7 @@ def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outco
     duel_of = {answer.id: duel for duel, arms in telling.items() for answer in arms.values()}
     said: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
-        duel = rating.answer_id if rating.kind == "preference" else duel_of.get(rating.answer_id, "")
+        duel = rating.target_id if rating.kind == "preference" else duel_of.get(rating.target_id, "")
         if rating.kind in DECIDING and duel in telling and (word := _unbiased(rating)):
             said.setdefault((duel, rating.rater), []).append(word)
     found = [_outcome(duel, rater, telling[duel], mine) for (duel, rater), mine in said.items()]
@@ -100,7 +100,7 @@ def _outcome(duel: str, rater: str, arms: Mapping[Arm, Answer], ratings: Sequenc
     for rating in ratings:
         if rating.kind == "preference" and rating.choice:
             return Outcome(duel, rater, rating.choice, model, rating.at)
-    thumbs = {rating.answer_id: rating for rating in ratings if rating.kind == "answer" and rating.value}
+    thumbs = {rating.target_id: rating for rating in ratings if rating.kind == "answer" and rating.value}
     if len(thumbs) < len(arms):
         return None
     base, tuned = (thumbs[arms[arm].id].value for arm in ARMS)

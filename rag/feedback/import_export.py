@@ -65,7 +65,7 @@ def import_labels(path: Path, store: Store, documents: Sequence[Document]) -> Re
     The same file twice leaves the same rows. Raises BadLabels with file, line and what to mend.
     """
     read = read_labels(path, documents)
-    store.put_labels(read.labels)
+    store.feedback.put_labels(read.labels)
     return read
 
 
@@ -101,7 +101,9 @@ def export_labels(path: Path, store: Store, documents: Sequence[Document]) -> Ex
         raise BadLabels(
             f"{path}: ends in {path.suffix!r}: name a file that ends in {JSONL}, or a folder with no ending"
         )
-    labels = sorted((label for label in store.labels() if label.label and not _is_guess(label)), key=_what_counts_last)
+    labels = sorted(
+        (label for label in store.feedback.labels() if label.label and not _is_guess(label)), key=_what_counts_last
+    )
     if not labels:
         raise BadLabels("there are no labels to export: rate answers, or import some")
     chunks = _chunks(documents)

@@ -116,12 +116,12 @@ def repair(store: Store) -> int:
 
     A crash between the two writes of a rating leaves it without its pairs; training starts with this.
     """
-    ratings = store.ratings()
-    answers = {answer.id: answer for answer in store.answers(rating.answer_id for rating in ratings)}
-    implied = [label for rating in ratings for label in derive_labels(rating, answers.get(rating.answer_id))]
-    stored = {label.id: _what_it_says(label) for label in store.labels()}
+    ratings = store.feedback.ratings()
+    answers = {answer.id: answer for answer in store.feedback.answers(rating.target_id for rating in ratings)}
+    implied = [label for rating in ratings for label in derive_labels(rating, answers.get(rating.target_id))]
+    stored = {label.id: _what_it_says(label) for label in store.feedback.labels()}
     lacking = [label for label in implied if stored.get(label.id) != _what_it_says(label)]
-    store.put_labels(lacking)
+    store.feedback.put_labels(lacking)
     return len(lacking)
 
 
@@ -154,7 +154,7 @@ def to_teach(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> list[s
     down: dict[str, tuple[datetime, str]] = {}
     solved: set[str] = set()
     for rating in ratings:
-        answer = answers.get(rating.answer_id)
+        answer = answers.get(rating.target_id)
         query = rating.query or (answer.query if answer else "")
         key = normalise_query(query)
         if any(label.label == 1 for label in derive_labels(rating, answer)):
@@ -169,7 +169,7 @@ def to_teach(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> list[s
 def _stored_answer(store: Store, answer_id: str, value: Label) -> Answer:
     if value not in VALUES:
         raise BadRating(f"{value!r} is no rating: give 1, -1, or 0 to withdraw")
-    answer = store.get_answer(answer_id)
+    answer = store.feedback.answer(answer_id)
     if answer is None:
         raise BadRating(f"answer {answer_id!r} is not stored here: ask the question again, then rate")
     return answer
@@ -181,9 +181,9 @@ def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Ratin
     A mind that is changed after the reveal takes nothing back of what was said blind; who withdraws it, does.
     """
     if rating.kind in DECIDING and not rating.blind and (rating.value or rating.choice):
-        rating = replace(rating, first=_said_blind(store.rating(rating.id)))
-    store.put_ratings([rating])
-    store.put_labels(labels)
+        rating = replace(rating, first=_said_blind(store.feedback.rating(rating.id)))
+    store.feedback.put_ratings([rating])
+    store.feedback.put_labels(labels)
     return rating
 
 
@@ -242,7 +242,7 @@ def _row(rating: Rating, answer: Answer, hit: Hit, label: Label, cited: bool, we
 def _taught(rating: Rating) -> LabelledPair:
     return LabelledPair(
         rater=rating.rater,
-        answer_id=rating.answer_id,
+        answer_id=rating.target_id,
         query=rating.query,
         chunk_id=rating.chunk_id,
         text=rating.text,

@@ -56,7 +56,7 @@ def judgements_by_chunk(ratings: Iterable[Rating], answers: Mapping[str, Answer]
     found: dict[tuple[str, str], dict[str, Rating]] = {}
     for rating in sorted(ratings, key=lambda each: (each.at, each.id)):
         if rating.kind in ("source", "taught") and rating.value:
-            asked = rating.query or (answers[rating.answer_id].query if rating.answer_id in answers else "")
+            asked = rating.query or (answers[rating.target_id].query if rating.target_id in answers else "")
             query = spelt.setdefault(normalise_query(asked), asked)
             found.setdefault((query, rating.chunk_id), {})[rating.rater] = rating
     return {key: said for key, said in found.items() if key[0]}
@@ -64,7 +64,7 @@ def judgements_by_chunk(ratings: Iterable[Rating], answers: Mapping[str, Answer]
 
 def _unanswered(ratings: Sequence[Rating], answers: Sequence[Answer], here: Sequence[Answer]) -> list[ReviewItem]:
     """Return the queries whose answers were voted down, and for which nobody knows a right chunk."""
-    down = {rating.answer_id for rating in ratings if rating.kind == "answer" and rating.value == -1}
+    down = {rating.target_id for rating in ratings if rating.kind == "answer" and rating.value == -1}
     asked: dict[str, list[Answer]] = {}
     for answer in _latest(here):
         if answer.id in down:
@@ -77,7 +77,7 @@ def _split_answers(rater: str, ratings: Sequence[Rating], here: Sequence[Answer]
     votes: dict[str, dict[str, Rating]] = {}
     for rating in ratings:
         if rating.kind == "answer" and rating.value:
-            votes.setdefault(rating.answer_id, {})[rating.rater] = rating
+            votes.setdefault(rating.target_id, {})[rating.rater] = rating
     return [
         ReviewItem("conflict", answer.query, (answer,))
         for answer in _latest(here)
@@ -105,7 +105,7 @@ def _unconfirmed(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Co
 
 def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewItem]:
     """Return the answers of which nobody has said anything; of two that are the same in one duel the first."""
-    given = {rating.answer_id for rating in ratings if rating.kind in ("answer", "preference") and rating.value}
+    given = {rating.target_id for rating in ratings if rating.kind in ("answer", "preference") and rating.value}
     seen = {(answer.duel, answer.text) for answer in here if answer.id in given}
     found = []
     for answer in _latest(here):

@@ -79,7 +79,7 @@ def unrated(answers: Iterable[Answer], rated: Collection[str]) -> list[str]:
 def rated_queries(answers: Iterable[Answer], ratings: Iterable[Rating]) -> set[str]:
     """Return the normalised queries of which anybody has said anything: of an answer, a chunk, or a duel."""
     given = [rating for rating in ratings if rating.value]
-    targets = {rating.answer_id for rating in given}
+    targets = {rating.target_id for rating in given}
     by_name = {normalise_query(rating.query) for rating in given if rating.query}
     return by_name | {normalise_query(each.query) for each in answers if targets & {each.id, each.duel}}
 
@@ -113,12 +113,12 @@ def _bring_up_to_date(compared: _Compared, serving: QueryService, served: Sequen
 def _candidates(serving: QueryService) -> tuple[list[str], set[str]]:
     """Return the questions to choose from, the best worded ones first, and which of them are headings."""
     store = serving.store
-    chunk_ids = store.chunk_ids(serving.served("base").table)
-    answers = store.answers()
-    rated = rated_queries(answers, store.ratings())
+    chunk_ids = store.chunks.ids(serving.served("base").table)
+    answers = store.feedback.answers()
+    rated = rated_queries(answers, store.feedback.ratings())
     past = unrated((each for each in answers if any(hit.chunk.id in chunk_ids for hit in each.hits)), rated)
     closed = rated | {normalise_query(answer.query) for answer in answers}
-    synthetic = store.synthetic()
+    synthetic = store.feedback.synthetic()
     made = [query for query in readable(synthetic, chunk_ids) if normalise_query(query) not in closed]
     asked = [query for query in [*past[:MOST_PAST], *made] if len(query) <= MOST_CHARS][:MOST]
     return asked, {pair.query for pair in synthetic if pair.origin == "heading"}
@@ -129,7 +129,7 @@ def _disagreements(serving: QueryService, arms: Sequence[ServedModel], queries: 
     if not queries:
         return []
     rankings = [
-        serving.store.search_ids(served.table, served.embedder.embed_queries(queries), serving.settings.k)
+        serving.store.chunks.search_ids(served.table, served.embedder.embed_queries(queries), serving.settings.k)
         for served in arms
     ]
     return [disagreement(ids, others) for ids, others in zip(*rankings, strict=True)]

@@ -54,7 +54,7 @@ class Indexer:
         """Give tables that have grown large an index, and say of each what it got. Searches go on meanwhile."""
         for name, reference in dict.fromkeys(arm_models(self._settings, self._corpus.folders_id).values()):
             embedder = self._embedder(reference)
-            table = self._store.chunk_table(self._corpus.id, embedder.fingerprint)
+            table = self._store.chunks.table_name(self._corpus.id, embedder.fingerprint)
             if made := update_vector_index(self._store, table, embedder):
                 yield f"search ({name}): {made}"
 
@@ -66,7 +66,7 @@ class Indexer:
         outcomes = read_files(
             settings,
             corpus,
-            store.document_hashes(corpus.id),
+            store.documents.hashes(corpus.id),
             make_chunker(settings, embedders[settings.start_model], embedders.values()),
             lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
         )

@@ -60,10 +60,10 @@ class Maintenance:
 
     def _lacks(self, table: str) -> str:
         """Return what a table lacks, compared anew only when documents or table were written."""
-        key = (table, *self._store.versions(table))
+        key = (table, *self._store.chunks.versions(table))
         if key not in self._told:
             self._told = {known: told for known, told in self._told.items() if known[0] != table}
-            self._told[key] = self._store.diff_table(self._corpus_id, table).told
+            self._told[key] = self._store.chunks.diff(self._corpus_id, table).told
         return self._told[key]
 
     def _forever(self) -> None:

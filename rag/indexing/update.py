@@ -150,8 +150,8 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
     A source that could not be read this time keeps nothing in the index: answering from a text that nobody can open
     would cite what is not there. Where no file at all could be read nothing is deleted: raises NoDocuments.
     """
-    store.name_chunks(corpus.id)
-    known = store.document_hashes(corpus.id)
+    store.documents.add_chunk_ids(corpus.id)
+    known = store.documents.hashes(corpus.id)
     report = IndexReport()
     read: list[Document] = []
     chars = 0
@@ -167,10 +167,10 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
                 case Skipped():
                     report.skipped.append(outcome)
             if len(read) >= MOST_UNWRITTEN or chars > HELD_CHARS:
-                store.put_documents(corpus.id, read)
+                store.documents.put(corpus.id, read)
                 read, chars = [], 0
     finally:  # what was read is kept, also where reading is broken off
-        store.put_documents(corpus.id, read)
+        store.documents.put(corpus.id, read)
     if report.skipped and not (report.added or report.changed or report.unchanged):
         first = report.skipped[0]
         raise NoDocuments(
@@ -178,13 +178,13 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
         )
     kept = {*report.added, *report.changed, *report.unchanged}
     report.deleted = sorted(set(known) - kept)
-    store.delete_documents(corpus.id, report.deleted)
+    store.documents.delete(corpus.id, report.deleted)
     return report
 
 
 def corpus_chunks(store: Store, corpus_id: str) -> list[Chunk]:
     """Return all chunks of a corpus, sliced from the stored documents: for training, which holds them anyway."""
-    return [chunk for document in store.documents(corpus_id) for chunk in chunks_of(document)]
+    return [chunk for document in store.documents.read(corpus_id) for chunk in chunks_of(document)]
 
 
 def update_vectors(
@@ -194,24 +194,24 @@ def update_vectors(
 
     Embeds only the chunks that the table lacks. `progress` is told (done, total) after each step.
     """
-    table = store.chunk_table(corpus_id, embedder.fingerprint)
-    if not store.has_table(table):
-        store.put_chunks(table, [], embedder.embed_documents([]))
-    gap = store.diff_table(corpus_id, table)
+    table = store.chunks.table_name(corpus_id, embedder.fingerprint)
+    if not store.chunks.exists(table):
+        store.chunks.put(table, [], embedder.embed_documents([]))
+    gap = store.chunks.diff(corpus_id, table)
     progress(0, len(gap.missing))
     for missing, moved in _in_steps(store, corpus_id, gap):
         texts = [chunk.embedded for chunk in missing]
         vectors = embedder.embed_documents(texts, lambda n: progress(n, len(gap.missing)))
-        store.put_chunks(table, missing, vectors)
+        store.chunks.put(table, missing, vectors)
         _refresh_places(store, table, moved)
-    store.delete_chunks(table, gap.surplus)
-    store.index_words(table)
+    store.chunks.delete(table, gap.surplus)
+    store.chunks.build_text_index(table)
     return table
 
 
 def is_up_to_date(store: Store, corpus_id: str, table: str) -> bool:
     """Return whether a vector table holds exactly the chunks of its corpus, each in its place."""
-    return store.has_table(table) and not store.diff_table(corpus_id, table)
+    return store.chunks.exists(table) and not store.chunks.diff(corpus_id, table)
 
 
 def update_vector_index(store: Store, table: str, embedder: Embedder) -> VectorIndexInfo | None:
@@ -219,13 +219,13 @@ def update_vector_index(store: Store, table: str, embedder: Embedder) -> VectorI
 
     Takes minutes for a large table. Where another process is at it, it is left to that one.
     """
-    if not store.nearest_is_due(table):
+    if not store.chunks.vector_index_is_due(table):
         return None
     try:
         with FileLock(store.folder / f"{table}.lock", timeout=0):
-            queries = embedder.embed_queries(store.nearest_sample(table))
-            made = store.index_nearest(table, queries)
-            store.index_words(table)  # folding new rows in has folded them into the index of words, too
+            queries = embedder.embed_queries(store.chunks.sample_queries(table))
+            made = store.chunks.build_vector_index(table, queries)
+            store.chunks.build_text_index(table)  # folding new rows in has folded them into the index of words, too
             return made
     except Timeout:
         return None
@@ -236,7 +236,7 @@ def _in_steps(store: Store, corpus_id: str, gap: TableDiff) -> Iterator[tuple[li
     missing: list[Chunk] = []
     moved: list[Chunk] = []
     for sources in _in_groups(gap.sources):
-        for document in store.documents_of(corpus_id, sources):
+        for document in store.documents.read_sources(corpus_id, sources):
             for chunk in chunks_of(document):
                 if chunk.id in gap.missing:
                     missing.append(chunk)
@@ -266,4 +266,4 @@ def _in_groups(lengths: Mapping[str, int]) -> Iterator[list[str]]:
 def _refresh_places(store: Store, table: str, moved: list[Chunk]) -> None:
     """Give chunks that were there already their new offsets, page and heading; their vectors stay."""
     if moved:
-        store.put_chunks(table, moved, store.vectors(table, [chunk.id for chunk in moved]))
+        store.chunks.put(table, moved, store.chunks.vectors(table, [chunk.id for chunk in moved]))

@@ -38,7 +38,8 @@ from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder, unadapted
 from rag.records import ARMS, Document, chunks_of
 from rag.settings import Settings
-from rag.store.store import Store, Vectors
+from rag.store.chunk_store import Vectors
+from rag.store.store import Store
 
 PATIENCE = 30.0  # seconds that a file waits for another process which indexes; people are looking at it
 NAME_BYTES = 200  # most file systems take 255; the copy beside it has a longer name
@@ -105,31 +106,31 @@ class Uploads:
         Raises UnknownDocument for any other, and StoreFailed.
         """
         self._repair()
-        document = next(iter(self._store.documents(self._corpus.id, source)), None)
+        document = next(iter(self._store.documents.read(self._corpus.id, source)), None)
         if not source.startswith(UPLOADS):
             raise UnknownDocument(f"{source[:80]!r} lies in the documents folder: remove it there, and index again")
         if document is None:
             raise UnknownDocument(f"{source[:80]!r} is not among the documents (any more): reload the page")
         with self._changing():
             self._file(source).unlink(missing_ok=True)
-            self._store.delete_documents(self._corpus.id, [source])
-            for table in self._store.chunk_tables(self._corpus.id):  # also where a former model's vectors lie
-                self._store.delete_chunks(table, [chunk.id for chunk in chunks_of(document)])
+            self._store.documents.delete(self._corpus.id, [source])
+            for table in self._store.chunks.table_names(self._corpus.id):  # also where a former model's vectors lie
+                self._store.chunks.delete(table, [chunk.id for chunk in chunks_of(document)])
         self.index_words()
 
     def documents(self) -> list[ListedDocument]:
         """Return all documents of the corpus, what was dropped into the chat first, then by source."""
-        listed = [self._listed(*each) for each in self._store.sizes(self._corpus.id)]
+        listed = [self._listed(*each) for each in self._store.documents.sizes(self._corpus.id)]
         return sorted(listed, key=lambda each: (not each.uploaded, each.source))
 
     def index_words(self) -> None:
         """Bring the indexes of words level with what was taken in. A second of work at 50,000 chunks, so once."""
         for table in self._tables():
-            self._store.index_words(table)
+            self._store.chunks.build_text_index(table)
 
     def _add(self, document: Document, part: Path, tell: Tell) -> Taken:
         """Embed a document, then change folder and tables. The only step that may not be cut off comes last."""
-        before = next(iter(self._store.documents(self._corpus.id, document.source)), None)
+        before = next(iter(self._store.documents.read(self._corpus.id, document.source)), None)
         if before and before.hash == document.hash and self._file(document.source).exists():
             return Unchanged(document.source)
         chunks, old = chunks_of(document), chunks_of(before) if before else []
@@ -138,10 +139,10 @@ class Uploads:
         with self._changing():
             vectors = self._embed(texts, vectors, tell)  # where one was promoted meanwhile
             part.replace(self._file(document.source))
-            self._store.put_documents(self._corpus.id, [document])
+            self._store.documents.put(self._corpus.id, [document])
             for table, rows in vectors.items():
-                self._store.put_chunks(table, chunks, rows)
-                self._store.delete_chunks(table, {chunk.id for chunk in old} - {chunk.id for chunk in chunks})
+                self._store.chunks.put(table, chunks, rows)
+                self._store.chunks.delete(table, {chunk.id for chunk in old} - {chunk.id for chunk in chunks})
         return UploadResult(document.source, len(chunks), before is not None)
 
     def _embed(self, texts: list[str], done: dict[str, Vectors], tell: Tell) -> dict[str, Vectors]:
@@ -229,7 +230,7 @@ class Uploads:
         if not (self.folder / MARK).exists():
             return
         with self._changing():
-            known = self._store.document_hashes(self._corpus.id)
+            known = self._store.documents.hashes(self._corpus.id)
             files = read_files(self._settings, self._corpus, known, self._cutting())
             with suppress(NoDocuments):  # a folder was emptied, or nothing can be read now: rows are kept
                 update_documents(self._store, self._corpus, files)

@@ -94,19 +94,21 @@ class Arms:
 
     def _has_come(self) -> bool:
         """Return whether the table that was lacking is there by now, and whole: `rag index` fills it step by step."""
-        if not self._awaited or not self._store.has_table(self._awaited):
+        if not self._awaited or not self._store.chunks.exists(self._awaited):
             return False
-        return len(self._store.chunk_ids(self._awaited)) >= self._store.count_chunks(self.corpus.id)
+        return len(self._store.chunks.ids(self._awaited)) >= self._store.documents.count_chunks(self.corpus.id)
 
     def _serve(self, arm: Arm, model: str, reference: str, precision: Precision, loaded: list[Embedder]) -> ServedModel:
         """Return an arm's Served; a model that is loaded already is not loaded twice."""
         same = (each for each in loaded if each.reference == reference and each.precision in (precision, None))
         embedder = next(same, None) or load_embedder(reference, self._settings, precision)
-        table = self._store.chunk_table(self.corpus.id, embedder.fingerprint)
-        if not self._store.has_table(table):
+        table = self._store.chunks.table_name(self.corpus.id, embedder.fingerprint)
+        if not self._store.chunks.exists(table):
             self._awaited = table
             raise NotIndexed(f"arm {arm}: {model} has no index of these documents: run `python -m rag index`")
         if self._settings.explore or self._settings.search == "hybrid":
-            self._store.index_words(table)  # a table of an earlier release has none; 10,000 chunks take 0.2 s
+            self._store.chunks.build_text_index(
+                table
+            )  # a table of an earlier release has none; 10,000 chunks take 0.2 s
         below = self._registry.abstain_below(self.corpus.id, embedder.query_fingerprint)
         return ServedModel(arm, model, embedder, table, below)

@@ -28,10 +28,10 @@ def search_passages(store: Store, arms: Iterable[ServedModel], query: str, n: in
     dense, lexical = [], list[Hit]()
     for table, print_ in sorted(retrievers):
         (vector,) = retrievers[table, print_].embedder.embed_queries([query])
-        dense.append(store.search(table, vector, DEPTH))
+        dense.append(store.chunks.search(table, vector, DEPTH))
         if not lexical:  # the words of every arm's table are the same
-            store.index_words(table)
-            lexical = store.search_text(table, query, vector, DEPTH)
+            store.chunks.build_text_index(table)
+            lexical = store.chunks.search_text(table, query, vector, DEPTH)
     return fuse_retrievers([dense, [lexical]], n)
 
 

@@ -77,15 +77,15 @@ def retrieve(
     Whatever the order goes by, a hit's score is the cosine.
     """
     (vector,) = served.embedder.embed_queries([query])
-    dense = store.search(served.table, vector, way.depth, only)
+    dense = store.chunks.search(served.table, vector, way.depth, only)
     # k are enough to explore: even if words find all that dense ranks first, `explore` of k candidates are others
     n_words = max(way.k, DEPTH) if way.search == "hybrid" else way.k
-    lexical = store.search_text(served.table, query, vector, n_words, only) if way.asks_words else []
+    lexical = store.chunks.search_text(served.table, query, vector, n_words, only) if way.asks_words else []
     best = hybrid(dense, lexical, way.k) if way.search == "hybrid" else [(hit, hit.score) for hit in dense]
     if way.reranker:
         best = rerank(way.reranker, query, best[: max(way.k, RERANKED)])
     if way.mmr < 1 and best:
-        vectors = store.vectors(served.table, [hit.chunk.id for hit, _ in best])
+        vectors = store.chunks.vectors(served.table, [hit.chunk.id for hit, _ in best])
         best = [best[row] for row in mmr([worth for _, worth in best], vectors, way.k, way.mmr)]
     return with_explore([hit for hit, _ in best], lexical, way.k, way.explore)
 

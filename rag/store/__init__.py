@@ -2,7 +2,10 @@
 
 schema          pyarrow schema of every table, and records <-> rows
 lance           open, read, upsert, delete and compact LanceDB tables
-store           documents, chunks, answers and ratings, as records
+store           Store: the documents, chunks and feedback of one home folder
+document_store  documents of each corpus: text, spans and chunk ids
+chunk_store     chunks with vectors: dense and keyword search, vector and text index
+feedback_store  answers, ratings, labels and synthetic pairs
 filters         in:, type: and since: filters of a query
 vector_index    choose the vector index: brute force, then IVF or HNSW where measured recall@10 >= 0.99
 text_index      the BM25 full-text index

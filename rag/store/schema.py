@@ -21,6 +21,7 @@ from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, Span
 DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
 TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
 CHUNKS = "chunks"
+TARGET_COLUMN = "answer_id"  # of table `ratings`: Rating.target_id under its first name, so that older homes open
 Row = Mapping[str, Any]
 
 ADDING_TRIES, ADDING_PAUSE = 20, 0.05  # LanceDB adds no column while another process writes, and does not wait itself
@@ -233,15 +234,21 @@ def _read_hits(structs: pa.StructArray) -> list[Hit]:
     return hits
 
 
-def keyed_row(record: Rating | LabelledPair | SyntheticPair) -> Row:
+def keyed_row(record: LabelledPair | SyntheticPair) -> Row:
     """Return the row of a record whose key is derived from its content."""
     return {**asdict(record), "id": record.id}
+
+
+def rating_row(rating: Rating) -> Row:
+    """Return the row of a rating; its target's id is in column `answer_id`, as in the first release."""
+    row = {**asdict(rating), "id": rating.id}
+    return {**row, TARGET_COLUMN: row.pop("target_id")}
 
 
 def read_rating(row: Row) -> Rating:
     """Return the rating of a row; a column that came later is empty in older rows."""
     known: dict[str, Any] = {name: "" if value is None else value for name, value in _without_id(row).items()}
-    return Rating(**known)
+    return Rating(target_id=known.pop(TARGET_COLUMN), **known)
 
 
 def read_label(row: Row) -> LabelledPair:

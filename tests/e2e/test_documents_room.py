@@ -53,7 +53,7 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
     wait_until_done(page)
     (corpus,) = (room.home / "uploads").iterdir()
     assert [path.name for path in corpus.iterdir()] == ["bats.md"]
-    asked = [answer for answer in room.store.answers() if "pipistrelle" in answer.query]
+    asked = [answer for answer in room.store.feedback.answers() if "pipistrelle" in answer.query]
     assert len(asked) == 2
     assert "uploads/bats.md" in {hit.chunk.source for answer in asked for hit in answer.hits}
 
@@ -75,7 +75,7 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
 
 
 def test_files_alone_ask_nothing_and_stop_ends_them(page: Page, room: RoomChat, files: Path) -> None:
-    answers = len(room.store.answers())
+    answers = len(room.store.feedback.answers())
     drop(page, files / "long.txt")
     dropped = page.get_by_role("region", name="Dropped files")
     expect(dropped.get_by_role("progressbar")).to_be_visible()
@@ -85,4 +85,4 @@ def test_files_alone_ask_nothing_and_stop_ends_them(page: Page, room: RoomChat, 
     assert not [path for path in (room.home / "uploads").rglob("*") if path.is_file()]
     ask(page, "When do bees swarm?")
     wait_until_done(page)
-    assert len(room.store.answers()) == answers + 2
+    assert len(room.store.feedback.answers()) == answers + 2

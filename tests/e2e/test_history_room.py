@@ -74,7 +74,7 @@ def test_a_chat_is_found_by_a_word_of_an_answer_and_is_live_again(page: Page, ro
     expect(side(page, "B").locator(".tt-passage").first).to_be_visible()
     thumb(page, "B", "bad").click()
     expect(thumb(page, "B", "bad")).to_have_attribute("aria-pressed", "true")
-    assert -1 in {rating.value for rating in room.store.ratings()}
+    assert -1 in {rating.value for rating in room.store.feedback.ratings()}
 
 
 def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page: Page, room: RoomChat) -> None:
@@ -83,13 +83,13 @@ def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page
     wait_until_done(other)
     thumb(page, "A", "good").click()
     expect(thumb(other, "A", "good")).to_have_attribute("aria-pressed", "true")
-    ratings = len(room.store.ratings())
+    ratings = len(room.store.feedback.ratings())
     delete(page, listed(page).first)
     for tab in (page, other):
         expect(tab).to_have_url(f"{room.url}/")
         expect(side(tab, "A")).to_have_count(0)
         expect(listed(tab)).to_have_count(0)
-    assert len(room.store.ratings()) == ratings
+    assert len(room.store.feedback.ratings()) == ratings
     ask(other, "And when do they rest?")
     wait_until_done(other)
     page.goto(gone)

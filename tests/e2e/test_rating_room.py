@@ -164,7 +164,7 @@ def test_a_citation_previews_its_passage_and_opens_it_in_its_document(page: Page
     link.click()
     passage = page.locator(".tt-source mark")
     expect(passage).to_be_in_viewport()
-    stored = {hit.chunk.text for answer in room.store.answers() for hit in answer.hits if hit.rank == 1}
+    stored = {hit.chunk.text for answer in room.store.feedback.answers() for hit in answer.hits if hit.rank == 1}
     assert passage.evaluate("node => node.textContent") in stored
     whole = page.locator(".tt-source-text").evaluate("node => node.textContent")
     source = page.locator(".tt-source-where").inner_text().split(" > ")[0]
@@ -283,14 +283,14 @@ def mark(page: Page, letter: str, rank: int, word: str) -> Any:
 
 def said(room: RoomChat, query: str) -> list[Rating]:
     """Return the ratings of a query's answers and duel."""
-    answers = [answer for answer in room.store.answers() if answer.query == query]
+    answers = [answer for answer in room.store.feedback.answers() if answer.query == query]
     targets = {answer.id for answer in answers} | {answer.duel for answer in answers}
-    return [rating for rating in room.store.ratings() if rating.answer_id in targets]
+    return [rating for rating in room.store.feedback.ratings() if rating.target_id in targets]
 
 
 def asked(room: RoomChat) -> list[str]:
     """Return the queries of all stored answers, the oldest first."""
-    return [answer.query for answer in sorted(room.store.answers(), key=lambda answer: answer.at)]
+    return [answer.query for answer in sorted(room.store.feedback.answers(), key=lambda answer: answer.at)]
 
 
 def post(page: Page, session: str, name: str, payload: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def test_a_passage_opens_as_the_plain_text_it_is(page: Page, room: RoomChat) -> 
     side(page, "A").locator(".tt-passage[data-rank='1'] .tt-open").click()
     shown = side(page, "A").locator(".tt-passage[data-rank='1'] .tt-fulltext")
     expect(shown).to_be_visible()
-    stored = {hit.chunk.text for answer in room.store.answers() for hit in answer.hits if hit.rank == 1}
+    stored = {hit.chunk.text for answer in room.store.feedback.answers() for hit in answer.hits if hit.rank == 1}
     assert shown.evaluate("node => node.textContent") in stored
 
 
@@ -84,7 +84,7 @@ def test_the_sides_of_a_card_are_those_that_are_stored(page: Page, room: RoomCha
     wait_until_done(page)
     thumb(page, "A", "good").click()
     expect(page.locator(".tt-model").first).to_be_visible()
-    duel = [answer for answer in room.store.answers() if answer.query == "Which acid helps against mites?"]
+    duel = [answer for answer in room.store.feedback.answers() if answer.query == "Which acid helps against mites?"]
     shown = {letter: side(page, letter).locator(".tt-name").inner_text() for letter in "AB"}
     assert {answer.side: answer.arm for answer in duel} == shown
 
@@ -120,8 +120,8 @@ def test_only_the_vote_before_the_reveal_is_blind(page: Page, room: RoomChat) ->
     expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
     thumb(page, "B", "bad").click()
     expect(thumb(page, "B", "bad")).to_have_attribute("aria-pressed", "true")
-    ids = {answer.id for answer in room.store.answers() if answer.query == "When is compost turned?"}
-    blind = {rating.value: rating.blind for rating in room.store.ratings() if rating.answer_id in ids}
+    ids = {answer.id for answer in room.store.feedback.answers() if answer.query == "When is compost turned?"}
+    blind = {rating.value: rating.blind for rating in room.store.feedback.ratings() if rating.target_id in ids}
     assert blind == {1: True, -1: False}
 
 
@@ -211,7 +211,7 @@ def test_an_answer_that_ends_while_the_connection_is_lost_is_there_when_it_is_ba
     lost.set()
     sockets[-1].close()
     gate.opened.set()
-    while sum(answer.query == QUESTION and "after it" in answer.text for answer in room.store.answers()) < 2:
+    while sum(answer.query == QUESTION and "after it" in answer.text for answer in room.store.feedback.answers()) < 2:
         page.wait_for_timeout(100)  # the answers end without the page
     assert "and after it" not in side(page, "A").inner_text()
     back.set()
@@ -391,7 +391,7 @@ def test_what_only_our_page_or_server_may_do_is_refused(
 def test_a_vote_on_a_strangers_answer_is_refused_in_words(page: Page, room: RoomChat, browser: Browser) -> None:
     ask(page, "Is it the queen that leaves?")
     wait_until_done(page)
-    (answer, *_) = [a for a in room.store.answers() if a.query == "Is it the queen that leaves?"]
+    (answer, *_) = [a for a in room.store.feedback.answers() if a.query == "Is it the queen that leaves?"]
     stranger = browser.new_context()
     theirs = open_page(stranger, room.url)
     ask(theirs, QUESTION)
@@ -448,8 +448,8 @@ def test_dark_is_dark_and_light_is_light(page: Page) -> None:
 
 def votes(room: RoomChat, query: str) -> list[int]:
     """Return the stored ratings of a query's answers, withdrawn ones as 0."""
-    ids = {answer.id for answer in room.store.answers() if answer.query == query}
-    return [rating.value for rating in room.store.ratings() if rating.answer_id in ids]
+    ids = {answer.id for answer in room.store.feedback.answers() if answer.query == query}
+    return [rating.value for rating in room.store.feedback.ratings() if rating.target_id in ids]
 
 
 def post_vote(page: Page, session: str, payload: dict[str, Any]) -> str:

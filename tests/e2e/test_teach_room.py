@@ -18,14 +18,14 @@ def taught(room: RoomChat, query: str) -> list[tuple[str, int]]:
     """Return passage and value of what is stored as taught for a query."""
     return [
         (rating.text, rating.value)
-        for rating in room.store.ratings()
+        for rating in room.store.feedback.ratings()
         if rating.kind == "taught" and normalise_query(rating.query) == normalise_query(query)
     ]
 
 
 def shown(room: RoomChat, query: str) -> set[str]:
     """Return the passages that either side showed for a query."""
-    return {hit.chunk.text for answer in room.store.answers() if answer.query == query for hit in answer.hits}
+    return {hit.chunk.text for answer in room.store.feedback.answers() if answer.query == query for hit in answer.hits}
 
 
 def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_taken_back(
@@ -80,7 +80,9 @@ def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page
     assert question != "How is paint stored?"
     chips.first.click()
     wait_until_done(page, cards=2)
-    assert [answer.query for answer in sorted(room.store.answers(), key=lambda each: each.at)[-2:]] == [question] * 2
+    assert [answer.query for answer in sorted(room.store.feedback.answers(), key=lambda each: each.at)[-2:]] == [
+        question
+    ] * 2
 
 
 def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Page, room: RoomChat) -> None:
@@ -89,7 +91,7 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     wait_until_done(page)
     thumb(page, "A", "bad").click()
     expect(thumb(page, "A", "bad")).to_have_attribute("aria-pressed", "true")
-    hit = next(answer for answer in room.store.answers() if answer.query == bad).hits[0]
+    hit = next(answer for answer in room.store.feedback.answers() if answer.query == bad).hits[0]
     teach(room.store, rater="another rater", query="Which rope rots?", chunk=hit.chunk)
 
     ask(page, "/review")

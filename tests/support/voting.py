@@ -13,5 +13,7 @@ def vote(folder: Path, rater: str) -> None:
     """Rate ten answers as this rater, and as one that both voters are."""
     store = open_store(folder)
     for n in range(10):
-        store.put_ratings([Rating(rater, f"answer-{n}", 1, True, NOON), Rating("both", f"answer-{n}", 1, True, NOON)])
+        store.feedback.put_ratings(
+            [Rating(rater, f"answer-{n}", 1, True, NOON), Rating("both", f"answer-{n}", 1, True, NOON)]
+        )
     store.close()

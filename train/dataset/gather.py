@@ -86,7 +86,7 @@ def gather_ratings(
     `written` are the pairs of questions that an LLM wrote. What is replayed weighs less as ratings come in.
     """
     repair(store)
-    labels = store.labels()
+    labels = store.feedback.labels()
     rank_of = witness(store, settings, corpus_id, labels)
     made = make_pairs(labels, chunks, alike, lambda placed: credit(placed, rank_of))
     require_enough(made.pairs, len(made.retired))
@@ -114,7 +114,7 @@ def witness(store: Store, settings: Settings, corpus_id: str, labels: Sequence[L
         base = load_embedder(settings.base_model, settings)
         table, nowhere = update_vectors(store, corpus_id, base), np.zeros(base.dim, np.float32)
         for key, query in queries.items():
-            for hit in store.search_text(table, query, nowhere, DEPTH):
+            for hit in store.chunks.search_text(table, query, nowhere, DEPTH):
                 ranks[key, hit.chunk.id] = hit.rank
     return lambda query, chunk_id: ranks.get((normalise_query(query), chunk_id), DEPTH)
 
@@ -133,7 +133,7 @@ def gather_synthetic(
     made = SyntheticSources(asked)
     if _queries(asked) < MIN_QUERIES:
         made = SyntheticSources(asked, from_headings(chunks), from_definitions(chunks), from_clozes(chunks))
-    store.put_synthetic([*made.asked, *made.headings, *made.definitions, *made.clozes])
+    store.feedback.put_synthetic([*made.asked, *made.headings, *made.definitions, *made.clozes])
     best = [*made.asked, *made.headings]
     rest = [*made.definitions, *made.clozes]
     judging, extra = (best, rest) if _queries(best) >= MIN_QUERIES else ([*best, *rest], [])

@@ -45,8 +45,8 @@ def _found_by_any(settings: Settings, store: Store, corpus: Corpus) -> Found:
         hits = set()
         for embedder, table in searched:
             (vector,) = embedder.embed_queries([query])
-            hits |= {hit.chunk.id for hit in store.search(table, vector, ROUND_TRIP_K)}
-            hits |= {hit.chunk.id for hit in store.search_text(table, query, vector, ROUND_TRIP_K)}
+            hits |= {hit.chunk.id for hit in store.chunks.search(table, vector, ROUND_TRIP_K)}
+            hits |= {hit.chunk.id for hit in store.chunks.search_text(table, query, vector, ROUND_TRIP_K)}
         return hits
 
     return found

@@ -32,7 +32,7 @@ def voted_unanswerable(ratings: Iterable[Rating], answers: Mapping[str, Answer],
     heard: dict[str, set[str]] = {}
     not_there: dict[str, set[str]] = {}
     for rating in ratings:
-        answer = answers.get(rating.answer_id)
+        answer = answers.get(rating.target_id)
         if answer and rating.kind == "answer" and rating.value:
             key = normalise_query(answer.query)
             spelt.setdefault(key, answer.query)
@@ -55,8 +55,8 @@ def unanswerable_queries(
     """
     known = {normalise_query(query) for query in answered}
     written = [each.question for each in questions if not each.source and normalise_query(each.question) not in known]
-    ratings = store.ratings()
-    answers = {answer.id: answer for answer in store.answers(rating.answer_id for rating in ratings)}
+    ratings = store.feedback.ratings()
+    answers = {answer.id: answer for answer in store.feedback.answers(rating.target_id for rating in ratings)}
     found = {WRITTEN: written, VOTED: voted_unanswerable(ratings, answers, [*answered, *written])}
     if sum(map(len, found.values())) < ENOUGH_KNOWN:
         found[FOREIGN] = _foreign(settings)

@@ -82,7 +82,7 @@ def serving(
 
 def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
     """Return the vectors that a table holds of these chunks, in their order."""
-    stored, vectors = store.read_chunks(table)
+    stored, vectors = store.chunks.read(table)
     rows = {chunk.id: row for row, chunk in enumerate(stored)}
     ordered: Vectors = vectors[[rows[chunk.id] for chunk in chunks]]
     return ordered

@@ -62,9 +62,9 @@ def apply(
 
 def keep_vectors(store: Store, corpus_id: str, embedder: Embedder, chunks: Sequence[Chunk], vectors: Vectors) -> None:
     """Write the table of a new model from the vectors that it was judged by: nothing is embedded twice."""
-    table = store.chunk_table(corpus_id, embedder.fingerprint)
-    if not store.has_table(table):  # an adapter's is there: it is its model's
-        store.put_chunks(table, chunks, vectors)
+    table = store.chunks.table_name(corpus_id, embedder.fingerprint)
+    if not store.chunks.exists(table):  # an adapter's is there: it is its model's
+        store.chunks.put(table, chunks, vectors)
 
 
 def load_arms(settings: Settings, tuned: str, precision: Precision) -> dict[str, Embedder]:

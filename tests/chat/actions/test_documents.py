@@ -143,7 +143,7 @@ async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: Query
     assert here.house.saved[-1]["props"] == here.tab.got[-1]
     await UploadQueue().take(here.visit, handed[:1])
     assert here.states() == ["unchanged"]
-    found = serving.store.search_text(serving.served("base").table, "seed", birds_vector(serving), 5)
+    found = serving.store.chunks.search_text(serving.served("base").table, "seed", birds_vector(serving), 5)
     assert [hit.chunk.source for hit in found] == ["uploads/birds.md"]
 
 

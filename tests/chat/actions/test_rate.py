@@ -35,12 +35,12 @@ def visit(settings: Settings) -> Iterator[RequestContext]:
     serving = open_service(settings)
     visit = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
     served = serving.served("base")
-    hits = serving.store.search(served.table, served.embedder.embed_queries(["x"])[0], 2)
+    hits = serving.store.chunks.search(served.table, served.embedder.embed_queries(["x"])[0], 2)
     live = LiveCard(discard, "t1", "m1")
     arms: tuple[Arm, Arm] = ("base", "tuned")
     for arm in arms:
         answer = make_answer(hits, cited=(1,), arm=arm, id=f"of {arm}")
-        serving.store.put_answer(answer)
+        serving.store.feedback.put_answer(answer)
         live.card.take(answer.side, Done(arm, answer))
     visit.room.elements.append(live)
     yield visit
@@ -53,8 +53,8 @@ def card(visit: RequestContext) -> Card:
 
 def stored(visit: RequestContext) -> list[tuple[str, str, int, str, bool]]:
     """Return (kind, target, value, choice, blind) of each rating."""
-    ratings = visit.house.serving.store.ratings()
-    return sorted((each.kind, each.answer_id, each.value, each.choice, each.blind) for each in ratings)
+    ratings = visit.house.serving.store.feedback.ratings()
+    return sorted((each.kind, each.target_id, each.value, each.choice, each.blind) for each in ratings)
 
 
 async def test_a_preference_is_stored_by_arm_blind_and_unveils_the_card(visit: RequestContext) -> None:
@@ -80,10 +80,10 @@ async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(visit: Req
 
 async def test_a_reason_and_a_comment_go_with_a_thumb_down_and_with_no_other(visit: RequestContext) -> None:
     await vote(visit, {"answer": "of base", "value": -1, "reason": "made up", "comment": " no such cat "})
-    (rating,) = visit.house.serving.store.ratings()
+    (rating,) = visit.house.serving.store.feedback.ratings()
     assert (rating.reason, rating.comment) == ("made up", "no such cat")
     await vote(visit, {"answer": "of base", "value": 1, "reason": "made up", "comment": "no such cat"})
-    (rating,) = visit.house.serving.store.ratings()
+    (rating,) = visit.house.serving.store.feedback.ratings()
     assert (rating.value, rating.reason, rating.comment) == (1, "", "")
 
 
@@ -92,10 +92,10 @@ async def test_a_reason_and_a_comment_that_are_said_one_by_one_are_both_kept(vis
     await vote(visit, down)
     await vote(visit, {**down, "comment": "too slow"})
     await vote(visit, {**down, "reason": "incomplete"})
-    (rating,) = visit.house.serving.store.ratings()
+    (rating,) = visit.house.serving.store.feedback.ratings()
     assert (rating.reason, rating.comment) == ("incomplete", "too slow")
     await vote(visit, {**down, "reason": "", "comment": ""})  # taken back
-    (rating,) = visit.house.serving.store.ratings()
+    (rating,) = visit.house.serving.store.feedback.ratings()
     assert (rating.value, rating.reason, rating.comment) == (-1, "", "")
 
 
@@ -111,8 +111,8 @@ async def test_what_is_withdrawn_stays_as_nothing_and_nothing_cannot_be_withdraw
 
 async def test_a_card_of_one_answer_takes_a_thumb_and_no_preference(visit: RequestContext) -> None:
     live = LiveCard(discard, "t1", "m2")
-    alone = make_answer(visit.house.serving.store.answers()[0].hits, id="alone")
-    visit.house.serving.store.put_answer(alone)
+    alone = make_answer(visit.house.serving.store.feedback.answers()[0].hits, id="alone")
+    visit.house.serving.store.feedback.put_answer(alone)
     live.card.take("A", Done("base", alone))
     visit.room.elements.append(live)
     with pytest.raises(BadRating, match="one answer is missing"):
@@ -151,7 +151,7 @@ async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(visit:
     await vote(visit, {"answer": "of base", "value": -1, "reason": "incomplete", "comment": "half"})
     await choose(visit, {"answer": "of base", "choice": "B"})
     again = Card(kept)
-    restore(visit.house.serving, again, visit.house.serving.store.ratings("ann"))
+    restore(visit.house.serving, again, visit.house.serving.store.feedback.ratings("ann"))
     assert again.props == card(visit).props
 
 
@@ -159,5 +159,5 @@ async def test_another_raters_ratings_are_not_shown(visit: RequestContext) -> No
     kept = json.loads(json.dumps(card(visit).props))
     await vote(visit, {"answer": "of base", "value": 1})
     again = Card(json.loads(json.dumps(kept)))
-    restore(visit.house.serving, again, visit.house.serving.store.ratings("bob"))
+    restore(visit.house.serving, again, visit.house.serving.store.feedback.ratings("bob"))
     assert again.props == kept

@@ -43,14 +43,14 @@ def visit(settings: Settings) -> Iterator[RequestContext]:
 def chunks(visit: RequestContext) -> list[Chunk]:
     serving = visit.house.serving
     table = serving.served("base").table
-    return sorted(serving.store.chunks(table, serving.store.chunk_ids(table)), key=lambda chunk: chunk.text)
+    return sorted(serving.store.chunks.get(table, serving.store.chunks.ids(table)), key=lambda chunk: chunk.text)
 
 
 def put_answer(visit: RequestContext, id: str = "a1", query: str = "why?", hour: int = 0, **changes: Any) -> Answer:
     hits = [Hit(chunk, rank, 0.123456) for rank, chunk in enumerate(chunks(visit)[:2], start=1)]
     answer = replace(make_answer(hits, cited=(1,), query=query, id=id), duel=f"duel of {id}", **changes)
     answer = replace(answer, at=NOON + timedelta(hours=hour), text=f"{id}. {answer.text}")
-    visit.house.serving.store.put_answer(answer)
+    visit.house.serving.store.feedback.put_answer(answer)
     return answer
 
 
@@ -71,14 +71,14 @@ async def say(visit: RequestContext, item: dict[str, Any], value: object) -> Non
 
 
 def stored(visit: RequestContext, rater: str = "ann") -> list[Rating]:
-    return [rating for rating in visit.house.serving.store.ratings() if rating.rater == rater]
+    return [rating for rating in visit.house.serving.store.feedback.ratings() if rating.rater == rater]
 
 
 async def test_an_unrated_answer_is_rated_in_the_queue_and_the_second_word_is_not_blind(visit: RequestContext) -> None:
     put_answer(visit)
     (item,) = await opened(visit)
     await say(visit, item, 1)
-    assert [(each.answer_id, each.value, each.blind) for each in stored(visit)] == [("a1", 1, True)]
+    assert [(each.target_id, each.value, each.blind) for each in stored(visit)] == [("a1", 1, True)]
     assert items(visit)[0]["said"] == 1
     await say(visit, item, -1)
     assert [(each.value, each.blind) for each in stored(visit)] == [(-1, False)]
@@ -109,9 +109,9 @@ async def test_a_taught_passage_is_confirmed_or_refused_by_another_rater(visit: 
     assert [(each.kind, each.query, each.chunk_id, each.value) for each in stored(visit)] == [
         ("taught", "when?", chunk.id, 1)
     ]
-    assert {label.label for label in store.labels() if label.chunk_id == chunk.id} == {1}
+    assert {label.label for label in store.feedback.labels() if label.chunk_id == chunk.id} == {1}
     await say(visit, item, -1)
-    assert {label.rater: label.label for label in store.labels()} == {"bob": 1, "ann": -1}
+    assert {label.rater: label.label for label in store.feedback.labels()} == {"bob": 1, "ann": -1}
     await say(visit, item, 0)
     assert [each.value for each in stored(visit)] == [0]
 
@@ -211,7 +211,7 @@ async def test_what_was_said_can_be_taken_back_after_a_reload(visit: RequestCont
     assert [(each["query"], each["said"]) for each in items(visit)] == [("first?", 1), ("second?", None)]
     assert live.props["left"]["unrated"] == 2  # the page takes off what was said
     await say(visit, items(visit)[0], 0)
-    assert [(rating.answer_id, rating.value) for rating in visit.house.serving.store.ratings()] == [("a1", 0)]
+    assert [(rating.target_id, rating.value) for rating in visit.house.serving.store.feedback.ratings()] == [("a1", 0)]
     assert [each["query"] for each in await opened(visit)] == ["second?", "first?"]
 
 

@@ -40,7 +40,7 @@ def put_card(visit: RequestContext, *answers: Answer) -> LiveCard:
     live = LiveCard(discard, "t1", "m1")
     for answer in answers:
         live.card.take(answer.side, Done(answer.arm, answer))
-        visit.house.serving.store.put_answer(answer)
+        visit.house.serving.store.feedback.put_answer(answer)
     visit.room.elements.append(live)
     return live
 
@@ -57,7 +57,7 @@ def visiting(settings: Settings) -> Iterator[RequestContext]:
     index(settings)
     serving = open_service(settings)
     visit = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
-    hits = serving.store.search(
+    hits = serving.store.chunks.search(
         serving.served("base").table, serving.served("base").embedder.embed_queries(["x"])[0], 1
     )
     put_card(visit, *(make_answer(hits, cited=(1,), query=QUERY, arm=arm, id=f"of {arm}") for arm in ("base", "tuned")))
@@ -73,7 +73,7 @@ async def put_offer(visit: RequestContext) -> LiveElement:
 
 def stored(visit: RequestContext) -> list[tuple[str, str, int]]:
     """Return (query, chunk id, value) of what is taught."""
-    ratings = visit.house.serving.store.ratings()
+    ratings = visit.house.serving.store.feedback.ratings()
     return [(each.query, each.chunk_id, each.value) for each in ratings if each.kind == "taught"]
 
 
@@ -85,7 +85,7 @@ async def passages(visit: RequestContext, query: str = "bone") -> list[Mapping[s
 async def test_the_search_finds_what_was_not_shown_and_marks_what_was(visit: RequestContext) -> None:
     found = await passages(visit)
     assert any("bone" in each["text"] for each in found)
-    (answer,) = visit.house.serving.store.answers(["of base"])
+    (answer,) = visit.house.serving.store.feedback.answers(["of base"])
     assert {each["chunk"] for each in found if each["shown"]} == {hit.chunk.id for hit in answer.hits}
     assert any(not each["shown"] for each in found)
 
@@ -102,7 +102,7 @@ async def test_what_is_stored_is_the_cards_query_not_what_was_typed(visit: Reque
     await teach(visit, {"answer": "of tuned", "query": "bone", "chunk": chunk, "value": 1})
     assert stored(visit) == [(QUERY, chunk, 1)]
     assert [each["chunk"] for each in offer.props["taught"]] == [chunk]
-    (label,) = visit.house.serving.store.labels()
+    (label,) = visit.house.serving.store.feedback.labels()
     assert (label.origin, label.label, label.query) == ("taught", 1, QUERY)
 
 
@@ -130,7 +130,7 @@ async def test_a_passage_that_has_left_the_documents_can_still_be_taken_back(vis
     chunk = (await passages(visit))[0]["chunk"]
     await teach(visit, {"answer": "of base", "chunk": chunk, "value": 1})
     serving = visit.house.serving
-    serving.store.delete_chunks(serving.served("base").table, [chunk])
+    serving.store.chunks.delete(serving.served("base").table, [chunk])
     assert (await revive(visit, offer.props))["taught"][0]["title"] == teaching.GONE
     await teach(visit, {"answer": "of base", "chunk": chunk, "value": 0})
     assert stored(visit) == [(QUERY, chunk, 0)]
@@ -202,8 +202,8 @@ async def test_a_rating_brings_no_question_where_both_arms_have_the_same_weights
 
 def put_question(visit: RequestContext) -> None:
     serving = visit.house.serving
-    (chunk_id, *_) = serving.store.chunk_ids(serving.served("base").table)
-    serving.store.put_synthetic([SyntheticPair("what is code 7", chunk_id, "t", "questions")])
+    (chunk_id, *_) = serving.store.chunks.ids(serving.served("base").table)
+    serving.store.feedback.put_synthetic([SyntheticPair("what is code 7", chunk_id, "t", "questions")])
 
 
 async def rate_and_wait(visit: RequestContext) -> None:

@@ -184,8 +184,8 @@ def test_a_long_name_is_cut_at_its_start_where_files_of_a_folder_are_alike() -> 
 def test_the_page_is_served_from_the_tables_and_its_script_from_here(house: AppState, client: TestClient) -> None:
     store = house.serving.store
     for answer in duel(0):
-        store.put_answer(answer)
-    store.put_ratings([preference(0, "tuned")])
+        store.feedback.put_answer(answer)
+    store.feedback.put_ratings([preference(0, "tuned")])
     answer = client.get("/scoreboard")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "private, no-store"
@@ -219,7 +219,7 @@ async def test_the_board_is_computed_again_only_after_a_write(house: AppState) -
     boards = ScoreboardCache(house.serving)
     first, second = await asyncio.gather(boards.now(), boards.now())
     assert first is second
-    await asyncio.to_thread(house.serving.store.put_answer, duel(0)[0])
+    await asyncio.to_thread(house.serving.store.feedback.put_answer, duel(0)[0])
     third = await boards.now()
     assert third is not first
     assert third.coverage.queries == 1
@@ -235,7 +235,7 @@ async def test_a_known_passage_takes_a_question_off_the_list(house: AppState) ->
 
     store = house.serving.store
     answer = duel(0)[0]
-    store.put_answer(answer)
+    store.feedback.put_answer(answer)
     rate_answer(store, rater="ann", answer_id=answer.id, value=-1, blind=True)
     assert (await ScoreboardCache(house.serving).now()).coverage.voted_down == ("What 0?",)
     teach(store, rater="bob", query="what 0", chunk=chunk("one"))

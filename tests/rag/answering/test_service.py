@@ -40,8 +40,8 @@ async def test_an_answer_can_be_rated_the_moment_it_is_done(settings: Settings) 
         async for event in events:
             if isinstance(event, Done):
                 rate_answer(serving.store, rater="ann", answer_id=event.answer.id, value=1, blind=True)
-    assert len(serving.store.ratings()) == 2
-    assert {answer.arm for answer in serving.store.answers()} == {"base", "tuned"}
+    assert len(serving.store.feedback.ratings()) == 2
+    assert {answer.arm for answer in serving.store.feedback.answers()} == {"base", "tuned"}
     serving.close()
 
 
@@ -81,7 +81,7 @@ async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Set
     assert {arm: answer.abstained for arm, answer in told.items()} == {"base": True, "tuned": False}
     assert told["base"].text == DONT_KNOW
     assert (len(told["base"].hits), told["base"].cited) == (len(told["tuned"].hits), ())
-    assert serving.store.get_answer(told["base"].id) is not None  # so it can be rated, and its passages marked
+    assert serving.store.feedback.answer(told["base"].id) is not None  # so it can be rated, and its passages marked
 
 
 async def test_no_cosine_declines_where_the_nearest_passage_may_not_be_shown(settings: Settings) -> None:

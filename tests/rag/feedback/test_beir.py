@@ -121,7 +121,7 @@ def test_what_is_written_loads_as_beir_loads_it(tmp_path: Path) -> None:
 def test_an_export_has_all_chunks_texts_that_are_gone_and_one_score_for_each_query_and_passage(tmp_path: Path) -> None:
     store = open_store(tmp_path / "lancedb")
     cited, uncited = {"origin": "rating", "cited": True}, {"origin": "rating", "cited": False}
-    store.put_labels(
+    store.feedback.put_labels(
         [
             make_label(TEXTS[0], 1),  # a mark beats two thumbs on answers
             *(make_label(TEXTS[0], -1, rater=rater, **cited) for rater in ("bob", "eve")),

@@ -52,7 +52,7 @@ def meant(labels: Sequence[LabelledPair], chunks: Sequence[Chunk] = CHUNKS) -> l
 )
 def test_a_text_finds_its_chunk_whatever_blanks_and_size_it_has(tmp_path: Path, store: Store, text: str) -> None:
     read = import_labels(write(tmp_path / "labels.jsonl", CAT | {"text": text}), store, DOCUMENTS)
-    assert (read.found, read.unmatched, meant(store.labels())) == (1, (), [CHUNKS[0].id])
+    assert (read.found, read.unmatched, meant(store.feedback.labels())) == (1, (), [CHUNKS[0].id])
 
 
 def test_a_text_that_is_nowhere_is_listed_and_waits_until_the_documents_hold_it(tmp_path: Path, store: Store) -> None:
@@ -62,13 +62,13 @@ def test_a_text_that_is_nowhere_is_listed_and_waits_until_the_documents_hold_it(
     assert str(line) == "line 2: 'what does a cat drink?': waits, for none of these documents holds 'Fish swim.'"
     assert (len(read.labels), read.found, line.waits) == (2, 0, True)
     later = chunks_of(make_document(*TEXTS, "Fish swim."))
-    assert (meant(store.labels()), meant(store.labels(), later)) == ([None] * 2, [later[3].id] * 2)
+    assert (meant(store.feedback.labels()), meant(store.feedback.labels(), later)) == ([None] * 2, [later[3].id] * 2)
 
 
 def test_a_place_means_the_text_that_stands_there(tmp_path: Path, store: Store) -> None:
     place = {"query": "what does a cat drink?", "document": "a.md", "start": 4, "end": 48, "label": 1}
     read = import_labels(write(tmp_path / "l.jsonl", place), store, DOCUMENTS)
-    (label,) = store.labels()
+    (label,) = store.feedback.labels()
     assert (label.text, read.found, read.unmatched) == (TEXTS[0][4:48], 1, ())
     assert meant([label]) == [CHUNKS[0].id]
 
@@ -111,7 +111,7 @@ def test_what_is_no_place_in_a_document_is_listed_and_not_stored(
     place = {"query": "where?", "document": "a.md", "start": 0, "end": 20, "label": 1}
     read = import_labels(write(tmp_path / "l.jsonl", CAT, place | change), store, DOCUMENTS)
     assert [str(line) for line in read.unmatched] == [f"line 2: 'where?': {why}"]
-    assert [label.query for label in store.labels()] == [CAT["query"]]
+    assert [label.query for label in store.feedback.labels()] == [CAT["query"]]
     assert (read.found, read.unmatched[0].waits) == (1, False)
 
 
@@ -124,23 +124,23 @@ def test_where_a_line_has_a_text_and_a_place_the_text_counts(tmp_path: Path) -> 
 def test_the_same_file_twice_leaves_the_same_rows(tmp_path: Path, store: Store) -> None:
     file = write(tmp_path / "l.jsonl", CAT, CAT | {"query": "what is warm?"}, CAT | {"rater": "bob", "label": -1})
     import_labels(file, store, DOCUMENTS)
-    first = sorted(store.labels(), key=lambda label: label.id)
+    first = sorted(store.feedback.labels(), key=lambda label: label.id)
     import_labels(file, store, DOCUMENTS)
-    assert sorted(store.labels(), key=lambda label: label.id) == first
+    assert sorted(store.feedback.labels(), key=lambda label: label.id) == first
     assert sorted((label.rater, label.label) for label in first) == [("bob", -1), ("import", 1), ("import", 1)]
 
 
 def test_of_two_lines_on_the_same_thing_the_last_counts_and_that_is_told(tmp_path: Path, store: Store) -> None:
     file = write(tmp_path / "l.jsonl", CAT, CAT | {"query": "What does a cat  drink", "label": -1})
     read = import_labels(file, store, DOCUMENTS)
-    assert ([label.label for label in store.labels()], len(read.labels), read.repeated) == ([-1], 1, 1)
+    assert ([label.label for label in store.feedback.labels()], len(read.labels), read.repeated) == ([-1], 1, 1)
 
 
 def test_rater_and_time_are_taken_where_given(tmp_path: Path, store: Store) -> None:
     other = {"rater": "bob", "at": "2026-01-02T13:00:00+01:00"}
     file = write(tmp_path / "l.jsonl", CAT | other, CAT | {"rater": None, "at": None, "query": "q"})
     import_labels(file, store, DOCUMENTS)
-    bob, nobody = sorted(store.labels(), key=lambda label: label.rater)
+    bob, nobody = sorted(store.feedback.labels(), key=lambda label: label.rater)
     assert (bob.rater, bob.at.isoformat(), bob.origin) == ("bob", "2026-01-02T12:00:00+00:00", "import")
     assert (nobody.rater, nobody.at.year) == ("import", 1970)
 
@@ -172,7 +172,7 @@ def test_a_bad_line_is_named_and_nothing_is_imported(tmp_path: Path, store: Stor
         import_labels(write(tmp_path / "l.jsonl", CAT, line), store, DOCUMENTS)
     assert str(caught.value).startswith(f"{tmp_path / 'l.jsonl'} line 2: ")
     assert str(caught.value).endswith("mend the line and import again")
-    assert store.labels() == []
+    assert store.feedback.labels() == []
 
 
 def test_a_missing_an_empty_and_a_binary_file_are_said(tmp_path: Path, store: Store) -> None:
@@ -185,7 +185,7 @@ def test_a_missing_an_empty_and_a_binary_file_are_said(tmp_path: Path, store: St
 
 def test_an_export_names_the_text_the_place_of_today_and_who_said_it(tmp_path: Path, store: Store) -> None:
     gone = make_label("A page that is gone.", -1, at=NOON + timedelta(1), rater="bob", origin="taught", weight=2.5)
-    store.put_labels([make_label(TEXTS[1]), gone, make_label(TEXTS[2], 0)])
+    store.feedback.put_labels([make_label(TEXTS[1]), gone, make_label(TEXTS[2], 0)])
     report = export_labels(tmp_path / "out.jsonl", store, DOCUMENTS)
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     noon = NOON.isoformat()
@@ -200,7 +200,7 @@ def test_an_export_names_the_text_the_place_of_today_and_who_said_it(tmp_path: P
 
 def test_what_was_said_of_the_passage_itself_outlives_a_thumb_that_came_later(tmp_path: Path, store: Store) -> None:
     thumb = make_label(label=1, origin="rating", answer_id="another", at=NOON + timedelta(1))
-    store.put_labels([make_label(label=-1), thumb])
+    store.feedback.put_labels([make_label(label=-1), thumb])
     export_labels(tmp_path / "out.jsonl", store, DOCUMENTS)
     assert [label.label for label in read_labels(tmp_path / "out.jsonl", DOCUMENTS).labels] == [-1]
 
@@ -210,7 +210,7 @@ def test_a_guess_is_not_exported_for_it_would_come_back_as_a_judgement(tmp_path:
     cited = make_label(TEXTS[0], origin="rating", cited=True, answer_id="a1")
     unused = make_label(TEXTS[1], label=-1, origin="rating", cited=False, answer_id="a1")
     blamed = make_label(TEXTS[2], label=-1, origin="rating", cited=True, answer_id="a2")
-    store.put_labels([cited, unused, blamed])
+    store.feedback.put_labels([cited, unused, blamed])
     export_labels(tmp_path / name, store, DOCUMENTS)
     read = read_labels(tmp_path / name, DOCUMENTS).labels
     assert {each.text for each in read} == {cited.text, blamed.text}
@@ -220,7 +220,7 @@ def test_a_guess_is_not_exported_for_it_would_come_back_as_a_judgement(tmp_path:
 def test_nothing_is_overwritten_and_a_failed_export_leaves_nothing(tmp_path: Path, store: Store, name: str) -> None:
     with pytest.raises(BadLabels, match="no labels to export"):
         export_labels(tmp_path / name, store, DOCUMENTS)
-    store.put_labels([make_label()])
+    store.feedback.put_labels([make_label()])
     export_labels(tmp_path / name, store, DOCUMENTS)
     with pytest.raises(BadLabels, match="nothing is overwritten"):
         export_labels(tmp_path / name, store, DOCUMENTS)
@@ -264,10 +264,10 @@ def test_an_export_read_into_a_fresh_home_says_the_same_of_the_same_chunks(
 
     gone = make_label("A page that is gone.", query="what is gone?")
     rows = [make_label(TEXTS[0]), make_label(TEXTS[1], -1), make_label(TEXTS[2], query="Was heißt\u2028kurz?"), gone]
-    store.put_labels(rows)
+    store.feedback.put_labels(rows)
     export_labels(tmp_path / name, store, DOCUMENTS)
     fresh = open_store(tmp_path / "fresh")
     read = import_labels(tmp_path / name, fresh, DOCUMENTS)
-    assert said(fresh.labels()) == said(rows)
-    assert (len(fresh.labels()), [line.query for line in read.unmatched]) == (4, ["what is gone?"])
+    assert said(fresh.feedback.labels()) == said(rows)
+    assert (len(fresh.feedback.labels()), [line.query for line in read.unmatched]) == (4, ["what is gone?"])
     fresh.close()

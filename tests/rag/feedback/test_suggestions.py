@@ -30,14 +30,14 @@ def serving(settings: Settings, other_tiny_model: Path) -> QueryService:
 
 
 def put_questions(serving: QueryService, *queries: str) -> None:
-    chunk_id = min(serving.store.chunk_ids(serving.served("base").table))
-    serving.store.put_synthetic([SyntheticPair(query, chunk_id, "text", "questions") for query in queries])
+    chunk_id = min(serving.store.chunks.ids(serving.served("base").table))
+    serving.store.feedback.put_synthetic([SyntheticPair(query, chunk_id, "text", "questions") for query in queries])
 
 
 def shown(serving: QueryService, query: str) -> list[list[str]]:
     arms = [serving.served(arm) for arm in ARMS]
     vectors = [arm.embedder.embed_queries([query])[0] for arm in arms]
-    found = [serving.store.search(arm.table, vector, 3) for arm, vector in zip(arms, vectors, strict=True)]
+    found = [serving.store.chunks.search(arm.table, vector, 3) for arm, vector in zip(arms, vectors, strict=True)]
     return [[hit.chunk.id for hit in hits] for hits in found]
 
 
@@ -63,9 +63,9 @@ def test_the_question_that_divides_the_arms_the_most_comes_first(serving: QueryS
 
 def test_a_heading_comes_after_whatever_people_would_ask(serving: QueryService) -> None:
     put_questions(serving, "what is err-07", "who keeps one bone")
-    (chunk_id, *_) = serving.store.chunk_ids(serving.served("base").table)
+    (chunk_id, *_) = serving.store.chunks.ids(serving.served("base").table)
     headings = [f"Code ERR-{n:02}" for n in range(9)]
-    serving.store.put_synthetic([SyntheticPair(query, chunk_id, "text", "heading") for query in headings])
+    serving.store.feedback.put_synthetic([SyntheticPair(query, chunk_id, "text", "heading") for query in headings])
     apart = [disagreement(*shown(serving, query)) for query in (*headings, "what is err-07", "who keeps one bone")]
     assert min(apart[-2:]) < max(apart[:-2])  # by disagreement alone a heading would come before one of them
     suggested = suggest(serving, 20)
@@ -87,10 +87,10 @@ def test_a_question_leaves_when_it_is_rated_and_what_was_compared_is_not_compare
     calls: list[list[str]] = []
     embed = asked.embed_queries
     asked.embed_queries = lambda texts: calls.append(texts) or embed(texts)  # type: ignore[method-assign, func-returns-value]
-    (chunk,) = serving.store.chunks(serving.served("base").table, [min(shown(serving, before[0])[0])])
+    (chunk,) = serving.store.chunks.get(serving.served("base").table, [min(shown(serving, before[0])[0])])
     calls.clear()
     answer = make_answer([replace(hit, chunk=chunk) for hit in make_hits("x")], cited=(1,), query=before[0])
-    serving.store.put_answer(answer)
+    serving.store.feedback.put_answer(answer)
     rate_answer(serving.store, rater="ann", answer_id=answer.id, value=1, blind=True)
     assert suggest(serving, 3) == before[1:]
     put_questions(serving, "does the dog sleep")
@@ -137,6 +137,6 @@ def test_a_passage_taught_for_a_question_is_a_rating_of_it(serving: QueryService
     put_questions(serving, "what is err-07", "who keeps one bone", "how warm is the night")
     first, *others = suggest(serving, 3)
     chunk_id = shown(serving, first)[0][0]
-    (chunk,) = serving.store.chunks(serving.served("base").table, [chunk_id])
+    (chunk,) = serving.store.chunks.get(serving.served("base").table, [chunk_id])
     teach(serving.store, rater="ann", query=first, chunk=chunk)
     assert suggest(serving, 3) == others

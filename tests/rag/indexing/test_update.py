@@ -18,6 +18,7 @@ from rag.ingest import documents, parse_cache, stat_cache
 from rag.models import embedder
 from rag.settings import Settings
 from rag.store import schema
+from rag.store.document_store import DocumentStore
 from rag.store.store import Store, open_store
 
 
@@ -47,7 +48,7 @@ def model(settings: Settings) -> Counting:
 
 
 def sources(settings: Settings, store: Store, table: str) -> set[str]:
-    return {chunk.source for chunk in store.read_chunks(table)[0]}
+    return {chunk.source for chunk in store.chunks.read(table)[0]}
 
 
 def test_the_first_run_indexes_all_and_the_second_says_unchanged(settings: Settings, model: Counting) -> None:
@@ -67,7 +68,7 @@ def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted(settings: Set
     report = index(settings)
     assert (report.changed, report.deleted, report.added) == (["cats.md"], ["dogs.md"], ["birds.md"])
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    table = store.chunk_table(corpus.id, model.fingerprint)
+    table = store.chunks.table_name(corpus.id, model.fingerprint)
     assert sources(settings, store, table) == {"cats.md", "birds.md"}
     assert is_up_to_date(store, corpus.id, table)
 
@@ -75,11 +76,11 @@ def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted(settings: Set
 def test_a_chunk_that_moved_keeps_its_vector_and_gets_its_new_place(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    before, vectors = store.read_chunks(store.chunk_table(corpus.id, model.fingerprint))
+    before, vectors = store.chunks.read(store.chunks.table_name(corpus.id, model.fingerprint))
     dogs = settings.docs[0] / "dogs.md"
     dogs.write_text("# Red\n\nWater is red.\n\n" + dogs.read_text())
     index(settings)
-    after, moved = store.read_chunks(store.chunk_table(corpus.id, model.fingerprint))
+    after, moved = store.chunks.read(store.chunks.table_name(corpus.id, model.fingerprint))
     old = next(row for row, chunk in enumerate(before) if "bone" in chunk.text)
     new = next(row for row, chunk in enumerate(after) if "bone" in chunk.text)
     assert before[old].id == after[new].id
@@ -90,9 +91,9 @@ def test_a_chunk_that_moved_keeps_its_vector_and_gets_its_new_place(settings: Se
 def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    table = store.chunk_table(corpus.id, model.fingerprint)
+    table = store.chunks.table_name(corpus.id, model.fingerprint)
     chunks = corpus_chunks(store, corpus.id)
-    store.delete_chunks(table, [chunks[0].id])
+    store.chunks.delete(table, [chunks[0].id])
     assert not is_up_to_date(store, corpus.id, table)
     update_vectors(store, corpus.id, model)
     assert model.embedded == 1
@@ -102,10 +103,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, model: 
 def test_the_index_of_words_is_made_anew_only_after_a_change(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    table = store.chunk_table(corpus.id, model.fingerprint)
+    table = store.chunks.table_name(corpus.id, model.fingerprint)
 
     def made() -> str:
-        (words,) = store._open(table).list_indices()
+        (words,) = store.tables.open(table).list_indices()
         assert words.num_unindexed_rows == 0
         return str(words.index_uuid)
 
@@ -119,7 +120,7 @@ def test_the_index_of_words_is_made_anew_only_after_a_change(settings: Settings,
 
 def test_two_models_have_two_tables(settings: Settings, other_tiny_model: Path) -> None:
     index(settings.model_copy(update={"base_model": str(other_tiny_model)}))
-    tables = [name for name in open_store(settings.lancedb)._names() if name.startswith("chunks__")]
+    tables = [name for name in open_store(settings.lancedb).tables.names() if name.startswith("chunks__")]
     assert len(tables) == 2
 
 
@@ -135,7 +136,7 @@ def test_a_chunk_is_never_longer_than_either_model_reads(settings: Settings) -> 
 def test_a_chunk_is_a_slice_of_the_stored_text(settings: Settings) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    texts = {document.id: document.text for document in store.documents(corpus.id)}
+    texts = {document.id: document.text for document in store.documents.read(corpus.id)}
     for chunk in corpus_chunks(store, corpus.id):
         assert texts[chunk.document_id][chunk.start : chunk.end] == chunk.text
 
@@ -146,7 +147,7 @@ def test_a_folder_in_which_nothing_can_be_read_leaves_the_index_as_it_was(settin
         file.write_bytes(b"\x00binary")
     with pytest.raises(NoDocuments, match=r"none of the 2 files can be read, the first, 'cats.md'"):
         index(settings)
-    assert len(open_store(settings.lancedb).documents(load_corpus(settings).id)) == 2
+    assert len(open_store(settings.lancedb).documents.read(load_corpus(settings).id)) == 2
 
 
 def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> None:
@@ -155,7 +156,7 @@ def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> Non
         file.unlink()
     with pytest.raises(NoDocuments):
         index(settings)
-    assert len(open_store(settings.lancedb).documents(load_corpus(settings).id)) == 2
+    assert len(open_store(settings.lancedb).documents.read(load_corpus(settings).id)) == 2
 
 
 def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(settings: Settings) -> None:
@@ -167,7 +168,7 @@ def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(s
         file.unlink()
     with pytest.raises(NoDocuments, match=r"the index has documents of it \(2\): mount it"):
         index(settings)
-    kept = open_store(settings.lancedb).document_hashes(load_corpus(settings).id)
+    kept = open_store(settings.lancedb).documents.hashes(load_corpus(settings).id)
     assert sorted(kept) == ["cats.md", "dogs.md", "uploads/birds.md"]
 
 
@@ -217,17 +218,17 @@ def test_one_new_file_costs_its_own_text_and_vectors(
     index(settings)
     (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    known = store.document_hashes(corpus.id)
+    known = store.documents.hashes(corpus.id)
     outcomes = update.read_files(settings, corpus, known, (model.count_tokens, 32))
     update.update_documents(store, corpus, outcomes)
     read: list[str] = []
-    documents_of = Store.documents_of
+    read_sources = DocumentStore.read_sources
 
-    def reading(self: Store, corpus: str, sources: list[str]) -> object:
+    def reading(self: DocumentStore, corpus: str, sources: list[str]) -> object:
         read.extend(sources)
-        return documents_of(self, corpus, sources)
+        return read_sources(self, corpus, sources)
 
-    monkeypatch.setattr(Store, "documents_of", reading)
+    monkeypatch.setattr(DocumentStore, "read_sources", reading)
     update_vectors(store, corpus.id, model)
     assert (read, model.embedded) == (["birds.md"], 1)
 
@@ -251,11 +252,11 @@ def test_embedding_that_is_broken_off_goes_on_with_what_is_left(
     monkeypatch.setattr(update, "STEP", 1)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     other = embedder.load_embedder(str(other_tiny_model), settings)
-    table = store.chunk_table(corpus.id, other.fingerprint)
-    total = store.count_chunks(corpus.id)
+    table = store.chunks.table_name(corpus.id, other.fingerprint)
+    total = store.documents.count_chunks(corpus.id)
     with pytest.raises(KeyboardInterrupt):
         update_vectors(store, corpus.id, Broken(other))
-    assert (len(store.chunk_ids(table)), store.diff_table(corpus.id, table).told) == (
+    assert (len(store.chunks.ids(table)), store.chunks.diff(corpus.id, table).told) == (
         2,
         f"lacks {total - 2} of {total} passages",
     )
@@ -274,7 +275,7 @@ def test_reading_that_is_broken_off_keeps_what_was_read(settings: Settings, mode
 
     with pytest.raises(KeyboardInterrupt):
         update.update_documents(store, corpus, outcomes())
-    assert list(store.document_hashes(corpus.id)) == ["cats.md"]
+    assert list(store.documents.hashes(corpus.id)) == ["cats.md"]
     assert index(settings).added == ["dogs.md"]
 
 
@@ -288,17 +289,17 @@ def test_another_model_is_embedded_from_stored_text_and_the_old_table_stays(
 
     monkeypatch.setattr(documents, "_document", parse)
     store = open_store(settings.lancedb)
-    (old,) = [name for name in store._names() if name.startswith(schema.CHUNKS)]
-    before, vectors = store.read_chunks(old)
+    (old,) = [name for name in store.tables.names() if name.startswith(schema.CHUNKS)]
+    before, vectors = store.chunks.read(old)
     # the tuned arm's model: the base model counts tokens, so another one of those is another corpus
     corpus = load_corpus(settings)
     table = update_vectors(store, corpus.id, embedder.load_embedder(str(other_tiny_model), settings))
     assert table != old
     assert is_up_to_date(store, corpus.id, table)
-    after, same = store.read_chunks(old)
+    after, same = store.chunks.read(old)
     assert before == after
     np.testing.assert_array_equal(vectors, same)
-    assert not np.allclose(store.read_chunks(table)[1], vectors)  # of one dimension, and never in one table
+    assert not np.allclose(store.chunks.read(table)[1], vectors)  # of one dimension, and never in one table
 
 
 def test_an_arm_whose_table_lacks_passages_says_so(settings: Settings) -> None:
@@ -306,7 +307,7 @@ def test_an_arm_whose_table_lacks_passages_says_so(settings: Settings) -> None:
     serving = open_service(settings)
     assert not [note for note in serving.notes() if "lacks" in note]
     table = serving.served("tuned").table
-    serving.store.delete_chunks(table, sorted(serving.store.chunk_ids(table))[:1])
+    serving.store.chunks.delete(table, sorted(serving.store.chunks.ids(table))[:1])
     assert "The tuned arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
     serving.upkeep.start()  # from now on the background looks, and notes only tell what it saw
     serving.upkeep.look()
@@ -322,14 +323,14 @@ def test_two_index_runs_at_once_leave_one_level_index(settings: Settings, model:
         reports = list(runs.map(index, [settings, settings]))
     assert sorted(len(report.added) for report in reports) == [0, 2]
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, model.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, model.fingerprint))
 
 
 def test_a_home_of_an_earlier_release_has_its_chunks_named(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    store._open(schema.DOCUMENTS).drop_columns(["chunks"])
-    table = store.chunk_table(corpus.id, model.fingerprint)
+    store.tables.open(schema.DOCUMENTS).drop_columns(["chunks"])
+    table = store.chunks.table_name(corpus.id, model.fingerprint)
     assert is_up_to_date(store, corpus.id, table)
     assert index(settings).is_unchanged
     assert store._nameless(corpus.id) == []
@@ -349,7 +350,7 @@ def test_another_base_model_cuts_anew_what_was_parsed_before(
     assert "birds.html" in index(other).added  # of another corpus, since another tokenizer may cut otherwise
     assert len(parsings) == 1
     store = open_store(settings.lancedb)
-    one, two = (store.documents(load_corpus(each).id, "birds.html") for each in (settings, other))
+    one, two = (store.documents.read(load_corpus(each).id, "birds.html") for each in (settings, other))
     assert one == two
     assert one
     for kept in (settings.cache / "parsed").iterdir():
@@ -363,11 +364,11 @@ def test_a_chunk_under_another_heading_is_embedded_anew(settings: Settings, mode
     cats = settings.docs[0] / "cats.md"
     cats.write_text(cats.read_text().replace("## Food", "## Meals\n\nAt noon.\n\n### Fish"))
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    known = store.document_hashes(corpus.id)
+    known = store.documents.hashes(corpus.id)
     update.update_documents(store, corpus, update.read_files(settings, corpus, known, (model.count_tokens, 32)))
     table = update_vectors(store, corpus.id, model)
     chunks = corpus_chunks(store, corpus.id)
-    vectors = store.vectors(table, [chunk.id for chunk in chunks])
+    vectors = store.chunks.vectors(table, [chunk.id for chunk in chunks])
     expected = model.inner.embed_documents([chunk.embedded for chunk in chunks])
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
@@ -377,24 +378,24 @@ def test_documents_are_written_and_read_many_at_once_but_never_more_than_memory_
 ) -> None:
     for n in range(12):
         (settings.docs[0] / f"n{n:02}.md").write_text(f"Note {n}. " + "x" * (5 * n))
-    calls: dict[str, list[int]] = {"put_documents": [], "documents_of": []}
+    calls: dict[str, list[int]] = {"put": [], "read_sources": []}
     for name, seen_sizes in calls.items():
-        act = getattr(Store, name)
+        act = getattr(DocumentStore, name)
 
         def counted(
-            self: Store, corpus: str, given: list[object], act: object = act, sizes: object = seen_sizes
+            self: DocumentStore, corpus: str, given: list[object], act: object = act, sizes: object = seen_sizes
         ) -> object:
             sizes.append(len(given))  # type: ignore[attr-defined]
             return act(self, corpus, given)  # type: ignore[operator]
 
-        monkeypatch.setattr(Store, name, counted)
+        monkeypatch.setattr(DocumentStore, name, counted)
     index(settings)
-    assert calls == {"put_documents": [14], "documents_of": [14]}
+    assert calls == {"put": [14], "read_sources": [14]}
     monkeypatch.setattr(update, "IN_LIST", 5)
     monkeypatch.setattr(update, "HELD_CHARS", 100)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    sources = {source for source, _, _ in store.sizes(corpus.id)}
-    lengths = {source: len(store.documents(corpus.id, source)[0].text) for source in sorted(sources)}
+    sources = {source for source, _, _ in store.documents.sizes(corpus.id)}
+    lengths = {source: len(store.documents.read(corpus.id, source)[0].text) for source in sorted(sources)}
     groups = list(update._in_groups(lengths))
     assert [source for group in groups for source in group] == sorted(sources)
     assert all(len(group) <= 5 for group in groups)

@@ -51,7 +51,7 @@ class House:
         self.intake = Uploads(settings, self.store, self.arms)
 
     def sources(self) -> list[str]:
-        return list(self.store.document_hashes(self.corpus.id))
+        return list(self.store.documents.hashes(self.corpus.id))
 
     def files(self) -> list[str]:
         return sorted(path.name for path in self.intake.folder.iterdir())
@@ -88,7 +88,7 @@ def test_a_file_is_found_by_both_arms_in_the_next_question(house: House, give: G
     for arm in ARMS:
         hits = retrieve(house.store, house.arms.current(arm), "birds seed", SearchOptions())
         assert "uploads/birds.md" in [hit.chunk.source for hit in hits]
-    words = house.store.search_text(house.arms.current("base").table, "seed", retrieve_nothing(house), 5)
+    words = house.store.chunks.search_text(house.arms.current("base").table, "seed", retrieve_nothing(house), 5)
     assert [hit.chunk.source for hit in words] == ["uploads/birds.md"]
     assert house.is_level()
     assert house.files() == ["birds.md"]
@@ -105,7 +105,7 @@ def test_a_file_is_cut_and_named_as_an_index_run_would_do_it(house: House, give:
     assert format_report(report) == "index: unchanged, 3 documents"
     assert corpus_chunks(house.store, house.corpus.id) == before
     house.intake._file("uploads/birds.md").touch()
-    house.store.delete_documents(house.corpus.id, ["uploads/birds.md"])
+    house.store.documents.delete(house.corpus.id, ["uploads/birds.md"])
     assert index(house.settings).added == ["uploads/birds.md"]
     assert corpus_chunks(house.store, house.corpus.id) == before
 
@@ -251,13 +251,13 @@ def test_a_documents_folder_with_a_folder_called_uploads_keeps_its_own_sources(h
 def test_what_is_removed_is_gone_from_folder_and_tables(house: House, give: Give) -> None:
     before = house.sources()
     house.intake.take("birds.md", give(BIRDS))
-    former = house.store.chunk_table(house.corpus.id, "0123456789abcdef")  # of a model that served once
+    former = house.store.chunks.table_name(house.corpus.id, "0123456789abcdef")  # of a model that served once
     chunks = [chunk for chunk in corpus_chunks(house.store, house.corpus.id) if chunk.title == "Birds"]
-    house.store.put_chunks(former, chunks, np.ones((len(chunks), 2), np.float32))
-    assert house.store.chunk_ids(former)
+    house.store.chunks.put(former, chunks, np.ones((len(chunks), 2), np.float32))
+    assert house.store.chunks.ids(former)
     house.intake.remove("uploads/birds.md")
     assert house.sources() == before
-    assert not house.store.chunk_ids(former)
+    assert not house.store.chunks.ids(former)
     assert house.files() == []
     assert house.is_level()
     hits = retrieve(house.store, house.arms.current("base"), "birds seed", SearchOptions(k=9))
@@ -338,7 +338,7 @@ def test_whoever_stops_an_upload_while_it_is_embedded_leaves_nothing(house: Hous
     assert (house.sources(), house.files()) == (before, [])
 
 
-@pytest.mark.parametrize("method", ["put_documents", "put_chunks", "delete_chunks"])
+@pytest.mark.parametrize("method", ["documents.put", "chunks.put", "chunks.delete"])
 def test_an_upload_that_was_cut_off_is_whole_after_the_next_one(
     house: House, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,7 +350,7 @@ def test_an_upload_that_was_cut_off_is_whole_after_the_next_one(
     assert house.is_level()
 
 
-@pytest.mark.parametrize("method", ["delete_documents", "delete_chunks"])
+@pytest.mark.parametrize("method", ["documents.delete", "chunks.delete"])
 def test_a_removal_that_was_cut_off_is_whole_after_the_next_index_run(
     house: House, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,7 +368,8 @@ def cut_off(house: House, monkeypatch: pytest.MonkeyPatch, method: str, act: Cal
         raise Cut
 
     with monkeypatch.context() as patch:
-        patch.setattr(house.store, method, end)
+        part, name = method.split(".")
+        patch.setattr(getattr(house.store, part), name, end)
         with pytest.raises(Cut):
             act()
 

@@ -41,7 +41,7 @@ def test_each_change_is_a_line_and_the_index_is_level_after_it(settings: Setting
     assert [line for line in told(lines) if line != bad] == ["changed cats.md", "added birds.md", "deleted dogs.md"]
     with_tables = open_store(settings.lancedb)
     corpus = load_corpus(settings)
-    (table,) = [name for name in with_tables._names() if name.startswith("chunks__")]
+    (table,) = [name for name in with_tables.tables.names() if name.startswith("chunks__")]
     assert is_up_to_date(with_tables, corpus.id, table)
 
 

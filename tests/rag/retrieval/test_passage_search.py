@@ -41,7 +41,7 @@ def test_a_passage_that_both_arms_miss_is_found_by_its_word(corpus: tuple[Store,
         found = [chunk.text for chunk in search_passages(store, arms, query)]
         assert any(code in text for text in found[:7])
         vectors = [(arm.table, arm.embedder.embed_queries([query])[0]) for arm in arms]
-        shown = [hit.chunk.text for table, vector in vectors for hit in store.search(table, vector, 5)]
+        shown = [hit.chunk.text for table, vector in vectors for hit in store.chunks.search(table, vector, 5)]
         missed += not any(code in text for text in shown)
     assert missed
 
@@ -62,7 +62,7 @@ def test_it_looks_well_beyond_what_a_question_shows(corpus: tuple[Store, list[Se
 def test_a_missing_index_of_words_is_made(corpus: tuple[Store, list[ServedModel]]) -> None:
     store, arms = corpus
     for table in {arm.table for arm in arms}:
-        store._open(table).drop_index("text_idx")
+        store.tables.open(table).drop_index("text_idx")
     assert any("ERR-40" in chunk.text for chunk in search_passages(store, arms, "err-40")[:7])
 
 

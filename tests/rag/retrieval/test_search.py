@@ -185,7 +185,9 @@ def test_whatever_the_order_goes_by_what_words_rank_first_is_among_the_hits_of_b
         served = arms.current(arm)
         for word in words[::7]:
             hits = retrieve(store, served, f"what is {word}?", way)
-            (first,) = store.search_text(served.table, f"what is {word}?", np.zeros(served.embedder.dim, np.float32), 1)
+            (first,) = store.chunks.search_text(
+                served.table, f"what is {word}?", np.zeros(served.embedder.dim, np.float32), 1
+            )
             assert first.chunk.id in {hit.chunk.id for hit in hits}
             assert [hit.rank for hit in hits] == [1, 2, 3]
             assert len({hit.chunk.id for hit in hits}) == 3
@@ -201,7 +203,7 @@ def test_a_hybrid_finds_first_what_the_words_rank_first_and_the_score_stays_the_
         hits = retrieve(store, served, word, SearchOptions(3, 0, "hybrid"))
         assert hits[0].chunk.source == f"{word}.md"
         (vector,) = served.embedder.embed_queries([word])
-        cosines = {hit.chunk.id: hit.score for hit in store.search(served.table, vector, 100)}
+        cosines = {hit.chunk.id: hit.score for hit in store.chunks.search(served.table, vector, 100)}
         assert [hit.score for hit in hits] == pytest.approx([cosines[hit.chunk.id] for hit in hits], abs=1e-5)
         origins |= {hit.origin for hit in hits}
     assert origins == {"dense", "words"}
@@ -270,7 +272,7 @@ def test_a_table_of_an_earlier_release_gets_its_index_of_words_when_it_is_served
     settings: Settings, arms: Arms
 ) -> None:
     store = open_store(settings.lancedb)
-    store._open(arms.current("base").table).drop_index("text_idx")
+    store.tables.open(arms.current("base").table).drop_index("text_idx")
     served = Arms(settings, store, load_corpus(settings)).current("base")
     assert len(retrieve(store, served, "bone", SearchOptions(2))) == 2
 
@@ -331,8 +333,8 @@ def test_a_champion_without_a_table_of_its_own_is_never_searched_with_anothers(
     assert "no index of these documents" in arms.trouble
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     learnt = load_embedder(str(settings.models / version.name), settings)
-    table = store.chunk_table(corpus.id, learnt.fingerprint)
-    store.put_chunks(table, [], learnt.embed_documents([]))
+    table = store.chunks.table_name(corpus.id, learnt.fingerprint)
+    store.chunks.put(table, [], learnt.embed_documents([]))
     assert not arms.refresh()  # `rag index` has begun
     update_vectors(store, corpus.id, learnt)
     assert arms.refresh()  # what it did is followed without a restart

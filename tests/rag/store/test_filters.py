@@ -125,7 +125,7 @@ def test_both_searches_look_at_the_very_documents_that_a_filter_allows(
     store = open_store(tmp_path)
     fill(store, SOURCES)
     vector = np.array([1, 0], np.float32)
-    for hits in (store.search("t", vector, 9, only), store.search_text("t", "growth", vector, 9, only)):
+    for hits in (store.chunks.search("t", vector, 9, only), store.chunks.search_text("t", "growth", vector, 9, only)):
         assert sorted(hit.chunk.source for hit in hits) == sorted(allowed)
         assert [hit.rank for hit in hits] == list(range(1, len(allowed) + 1))
 
@@ -135,16 +135,16 @@ def fill(store: Store, sources: list[str], dates: list[str] = DATES) -> None:
         replace(make_chunk(f"growth {n}", source), date=date)
         for n, (source, date) in enumerate(zip(sources, dates, strict=True))
     ]
-    store.put_chunks("t", chunks, np.tile(np.array([1, 0], np.float32), (len(chunks), 1)))
-    store.index_words("t")
+    store.chunks.put("t", chunks, np.tile(np.array([1, 0], np.float32), (len(chunks), 1)))
+    store.chunks.build_text_index("t")
 
 
 def test_the_nearest_that_are_allowed_are_found_and_not_those_among_the_nearest(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     angles = np.linspace(0, 1.5, 60)
     chunks = [make_chunk(f"text {n}", f"{'far' if n > 40 else 'near'}/{n}.md") for n in range(60)]
-    store.put_chunks("t", chunks, np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
-    hits = store.search("t", np.array([1, 0], np.float32), 3, DocumentFilter(("far",)))
+    store.chunks.put("t", chunks, np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32))
+    hits = store.chunks.search("t", np.array([1, 0], np.float32), 3, DocumentFilter(("far",)))
     assert [hit.chunk.source for hit in hits] == ["far/41.md", "far/42.md", "far/43.md"]
 
 
@@ -197,7 +197,7 @@ def test_a_letter_with_an_accent_is_found_as_one_character_and_as_two(tmp_path: 
     store = open_store(tmp_path)
     fill(store, sources, [""] * 4)
     vector = np.array([1, 0], np.float32)
-    for hits in (store.search("t", vector, 9, only), store.search_text("t", "growth", vector, 9, only)):
+    for hits in (store.chunks.search("t", vector, 9, only), store.chunks.search_text("t", "growth", vector, 9, only)):
         assert sorted(hit.chunk.source for hit in hits) == sorted(inside)
 
 

@@ -36,7 +36,7 @@ def fill(file: Path) -> None:
 def test_what_was_acknowledged_is_there_and_voting_goes_on_once_there_is_room(small_disk: Path) -> None:
     store = open_store(small_disk / "lancedb")
     for number in range(3):
-        store.put_answer(make_answer(make_hits("one", "two"), cited=(1,), id=f"answer-{number}"))
+        store.feedback.put_answer(make_answer(make_hits("one", "two"), cited=(1,), id=f"answer-{number}"))
     filler = small_disk / "filler"
     fill(filler)
     acknowledged, refused = set(), []
@@ -48,11 +48,11 @@ def test_what_was_acknowledged_is_there_and_voting_goes_on_once_there_is_room(sm
             refused.append(str(error))
     assert refused
     assert all("the disk is full; what was stored is safe" in line and "\n" not in line for line in refused)
-    assert acknowledged <= {rating.answer_id for rating in store.ratings()}
+    assert acknowledged <= {rating.target_id for rating in store.feedback.ratings()}
     filler.unlink()
     for number in range(3):
         rate_answer(store, rater="ann", answer_id=f"answer-{number}", value=1, blind=True)
     repair(store)
-    assert len(store.ratings()) == 3
-    assert sum(label.label == 1 for label in store.labels()) == 3
+    assert len(store.feedback.ratings()) == 3
+    assert sum(label.label == 1 for label in store.feedback.labels()) == 3
     store.close()

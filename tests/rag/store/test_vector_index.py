@@ -13,8 +13,9 @@ import pytest
 
 from fakes import make_chunk
 from rag.store import index_metadata, vector_index
+from rag.store.chunk_store import Vectors
 from rag.store.filters import DocumentFilter
-from rag.store.store import Store, Vectors, open_store
+from rag.store.store import Store, open_store
 from rag.store.vector_index import VectorIndexInfo
 
 DIM, LARGE = 16, 1_200
@@ -38,15 +39,15 @@ def vectors(n: int, seed: int = 0) -> Vectors:
 def fill(store: Store, first: int, last: int, seed: int = 0) -> None:
     chunks = [make_chunk(f"passage number {n} of some words that say nothing more than this", f"{n % 7}.md")
               for n in range(first, last)]  # fmt: skip
-    store.put_chunks("t", chunks, vectors(last - first, seed))
+    store.chunks.put("t", chunks, vectors(last - first, seed))
 
 
 def found(store: Store, queries: Vectors, k: int = 10) -> list[list[str]]:
-    return [[hit.chunk.id for hit in store.search("t", query, k)] for query in queries]
+    return [[hit.chunk.id for hit in store.chunks.search("t", query, k)] for query in queries]
 
 
 def exact(store: Store, queries: Vectors) -> list[list[str]]:
-    return store.search_ids("t", queries, 10)
+    return store.chunks.search_ids("t", queries, 10)
 
 
 def shared(some: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> float:
@@ -55,40 +56,40 @@ def shared(some: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> fl
 
 def test_a_small_table_is_compared_with_whole(store: Store) -> None:
     fill(store, 0, 400)
-    assert not store.nearest_is_due("t")
-    assert store.index_nearest("t", vectors(50, 1)) is None
+    assert not store.chunks.vector_index_is_due("t")
+    assert store.chunks.build_vector_index("t", vectors(50, 1)) is None
     assert found(store, vectors(20, 2)) == exact(store, vectors(20, 2))
 
 
 def test_a_large_table_gets_an_index_that_finds_what_exact_search_finds(store: Store) -> None:
     fill(store, 0, LARGE)
-    assert store.nearest_is_due("t")
-    made = store.index_nearest("t", vectors(100, 1))
-    assert made == store.nearest("t")
+    assert store.chunks.vector_index_is_due("t")
+    made = store.chunks.build_vector_index("t", vectors(100, 1))
+    assert made == store.chunks.vector_index("t")
     assert (made.kind, made.rows, made.queries, made.recall >= 0.99) == ("IVF_FLAT", LARGE, 100, True)
-    assert not store.nearest_is_due("t")
+    assert not store.chunks.vector_index_is_due("t")
     queries = vectors(100, 2)
     assert shared(found(store, queries), exact(store, queries)) >= 0.98
-    scores = [hit.score for hit in store.search("t", queries[0], 10)]
+    scores = [hit.score for hit in store.chunks.search("t", queries[0], 10)]
     assert scores == sorted(scores, reverse=True)
 
 
 def test_an_index_that_was_not_measured_is_not_asked(store: Store) -> None:
     fill(store, 0, LARGE)
-    made = store.index_nearest("t", vectors(50, 1))
+    made = store.chunks.build_vector_index("t", vectors(50, 1))
     assert made is not None
-    table, queries = store._open("t"), vectors(50, 2)
+    table, queries = store.tables.open("t"), vectors(50, 2)
     index_metadata.write(table, "nearest", {**index_metadata.read(table, "nearest"), "probes": 1})
     assert shared(found(store, queries), exact(store, queries)) < 1  # this is what asking it badly costs
     index_metadata.forget(table, "nearest")
-    assert store.nearest("t") is None
+    assert store.chunks.vector_index("t") is None
     assert found(store, queries) == exact(store, queries)
 
 
 def test_where_partitions_lose_too_much_a_graph_is_made(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_index, "PROBES", (1,))
     fill(store, 0, LARGE)
-    made = store.index_nearest("t", vectors(100, 1))
+    made = store.chunks.build_vector_index("t", vectors(100, 1))
     assert made is not None
     assert (made.kind, made.ef, made.recall >= 0.99) == ("HNSW_SQ", 128, True)
     queries = vectors(50, 2)
@@ -100,38 +101,38 @@ def test_where_no_index_is_good_enough_there_is_none_and_it_is_said(
 ) -> None:
     monkeypatch.setattr(vector_index, "ENOUGH", 1.1)
     fill(store, 0, LARGE)
-    made = store.index_nearest("t", vectors(50, 1))
+    made = store.chunks.build_vector_index("t", vectors(50, 1))
     assert str(made).startswith("exact search: an index found only ")
-    assert store._open("t").list_indices() == []
+    assert store.tables.open("t").list_indices() == []
     assert found(store, vectors(20, 2)) == exact(store, vectors(20, 2))
-    assert not store.nearest_is_due("t")  # until it has twice the rows
+    assert not store.chunks.vector_index_is_due("t")  # until it has twice the rows
     fill(store, LARGE, 2 * LARGE, seed=3)
-    assert store.nearest_is_due("t")
+    assert store.chunks.vector_index_is_due("t")
 
 
 def test_new_rows_are_found_at_once_and_folded_in_when_they_are_many(store: Store) -> None:
     fill(store, 0, LARGE)
-    first = store.index_nearest("t", vectors(100, 1))
+    first = store.chunks.build_vector_index("t", vectors(100, 1))
     fill(store, LARGE, LARGE + 20, seed=3)
-    assert not store.nearest_is_due("t")
+    assert not store.chunks.vector_index_is_due("t")
     new = vectors(20, 3)
     assert [ids[0] for ids in found(store, new)] == [ids[0] for ids in exact(store, new)]
     fill(store, LARGE + 20, LARGE + 100, seed=4)
-    assert store.nearest_is_due("t")
-    folded = store.index_nearest("t", vectors(100, 1))
+    assert store.chunks.vector_index_is_due("t")
+    folded = store.chunks.build_vector_index("t", vectors(100, 1))
     assert first is not None
     assert folded is not None
     assert (folded.rows, folded.uuid != first.uuid, folded.recall >= 0.99) == (LARGE, True, True)
-    assert store._open("t").index_stats("vector_idx").num_unindexed_rows == 0
-    assert not store.nearest_is_due("t")
+    assert store.tables.open("t").index_stats("vector_idx").num_unindexed_rows == 0
+    assert not store.chunks.vector_index_is_due("t")
 
 
 def test_a_table_of_twice_the_rows_is_partitioned_anew(store: Store) -> None:
     fill(store, 0, 600)
-    store.index_nearest("t", vectors(100, 1))
+    store.chunks.build_vector_index("t", vectors(100, 1))
     fill(store, 600, LARGE, seed=3)
-    assert store.nearest_is_due("t")
-    made = store.index_nearest("t", vectors(100, 1))
+    assert store.chunks.vector_index_is_due("t")
+    made = store.chunks.build_vector_index("t", vectors(100, 1))
     assert made is not None
     assert made.rows == LARGE
 
@@ -144,14 +145,14 @@ def test_rows_that_are_written_and_deleted_while_the_index_is_made_are_neither_l
     def write() -> None:
         for n in range(8):
             fill(store, LARGE + n, LARGE + n + 1, seed=100 + n)
-            store.delete_chunks("t", gone[5 * n : 5 * n + 5])
+            store.chunks.delete("t", gone[5 * n : 5 * n + 5])
 
     with ThreadPoolExecutor(1) as beside_it:
         writing = beside_it.submit(write)
-        made = store.index_nearest("t", vectors(100, 1))
+        made = store.chunks.build_vector_index("t", vectors(100, 1))
         writing.result()
     assert made is not None
-    assert len(store.chunk_ids("t")) == LARGE + 8 - 40
+    assert len(store.chunks.ids("t")) == LARGE + 8 - 40
     new = np.concatenate([vectors(1, 100 + n) for n in range(8)])
     assert [ids[0] for ids in found(store, new)] == [ids[0] for ids in exact(store, new)]
     assert not {*gone} & {chunk_id for ids in found(store, vectors(100, 5)) for chunk_id in ids}
@@ -159,18 +160,18 @@ def test_rows_that_are_written_and_deleted_while_the_index_is_made_are_neither_l
 
 def test_a_search_with_a_filter_is_exact(store: Store) -> None:
     fill(store, 0, LARGE)
-    store.index_nearest("t", vectors(100, 1))
+    store.chunks.build_vector_index("t", vectors(100, 1))
     (query,) = vectors(1, 2)
-    hits = store.search("t", query, 10, DocumentFilter(folders=("3.md",)))
-    stored, rows = store.read_chunks("t")
+    hits = store.chunks.search("t", query, 10, DocumentFilter(folders=("3.md",)))
+    stored, rows = store.chunks.read("t")
     nearest_first = sorted(zip(rows @ query, stored, strict=True), key=lambda pair: -pair[0])
     assert [hit.chunk.id for hit in hits] == [c.id for _, c in nearest_first if c.source == "3.md"][:10]
 
 
 def test_queries_to_measure_with_are_eight_words_in_a_row_of_a_passage(store: Store) -> None:
     fill(store, 0, 300)
-    queries = store.nearest_sample("t")
-    texts = [chunk.text for chunk in store.read_chunks("t")[0]]
+    queries = store.chunks.sample_queries("t")
+    texts = [chunk.text for chunk in store.chunks.read("t")[0]]
     assert len(queries) == vector_index.SAMPLE
     assert {len(query.split()) for query in queries} == {8}
     assert all(any(query in text for text in texts) for query in queries)
@@ -188,8 +189,8 @@ def test_where_no_blanks_part_words_a_query_is_forty_characters_of_a_passage(tex
 
 def test_facts_of_another_version_mean_exact_search(store: Store) -> None:
     fill(store, 0, 100)
-    index_metadata.write(store._open("t"), "nearest", {"kind": "IVF_FLAT", "what": "is this"})
-    assert store.nearest("t") is None
+    index_metadata.write(store.tables.open("t"), "nearest", {"kind": "IVF_FLAT", "what": "is this"})
+    assert store.chunks.vector_index("t") is None
 
 
 def test_it_says_of_itself_what_was_measured() -> None:

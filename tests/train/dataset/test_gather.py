@@ -49,7 +49,7 @@ def test_what_a_file_lists_without_a_section_and_what_raters_miss_has_no_answer(
     settings: Settings, store: Store
 ) -> None:
     questions = [Question("Who pays?"), Question("What does the cat drink?", "cats.md"), Question("what do cats EAT?")]
-    store.put_answer(make_answer(query="Why so?"))
+    store.feedback.put_answer(make_answer(query="Why so?"))
     rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True, reason="not in the documents")
     found = unanswerable_queries(settings, store, questions, ["What do cats eat?"])
     assert (found[WRITTEN], found[VOTED]) == (["Who pays?"], ["Why so?"])
@@ -97,7 +97,7 @@ def test_ratings_of_which_none_can_judge_are_refused_before_anything_is_trained(
             labels.append(
                 LabelledPair("ann", f"a{nth}", f"zzz q{nth}", chunk.id, chunk.text, 1, NOON, "rating", cited=True)
             )
-        store.put_labels(labels)
+        store.feedback.put_labels(labels)
         with pytest.raises(NotEnoughFeedback, match="none of the rated queries can judge a model"):
             make_plan(settings, store, TrainingOptions())
         assert not make_plan(settings, store, TrainingOptions(promote=True)).trial.qrels.relevant
@@ -117,7 +117,7 @@ def test_while_few_questions_are_written_headings_are_general_queries_as_well(
         corpus = load_corpus(settings).id
         chunks = corpus_chunks(store, corpus)
         some = {chunk.source: chunk for chunk in chunks if chunk.heading.startswith("House")}.values()
-        store.put_labels(
+        store.feedback.put_labels(
             LabelledPair("ann", f"a{n}", f"where is {n}?", chunk.id, chunk.text, 1, NOON, "mark")
             for n, chunk in enumerate(some)
         )

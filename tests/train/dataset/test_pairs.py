@@ -384,12 +384,12 @@ def test_a_chunk_that_was_consulted_counts_as_looked_at() -> None:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = open_store(tmp_path)
-    store.put_answer(replace(make_answer(HITS, query="q"), text=f"{TEXTS['apples']} [1]", cited=(1,)))
+    store.feedback.put_answer(replace(make_answer(HITS, query="q"), text=f"{TEXTS['apples']} [1]", cited=(1,)))
     return store
 
 
 def positives(store: Store) -> set[str]:
-    return {pair.positive_id for pair in make_pairs(store.labels(), CHUNKS, alike).pairs}
+    return {pair.positive_id for pair in make_pairs(store.feedback.labels(), CHUNKS, alike).pairs}
 
 
 def test_a_vote_that_is_withdrawn_takes_its_pairs_with_it(store: Store) -> None:
@@ -408,7 +408,7 @@ def test_a_vote_that_is_withdrawn_takes_its_pairs_with_it(store: Store) -> None:
 def test_a_forgotten_rater_takes_his_pairs_with_him(store: Store) -> None:
     rate_answer(store, rater="ann", answer_id="answer-1", value=1, blind=True)
     teach(store, rater="bob", query="q", chunk=CHUNKS[2])
-    store.delete_rater("ann")
+    store.feedback.delete_rater("ann")
     assert positives(store) == {"plums"}
 
 

@@ -177,7 +177,7 @@ def test_what_serves_enters_with_the_vectors_of_its_table_brought_level(
         "start": START_WEIGHTS,
     }
     assert roles["base"].embedder is roles["start"].embedder  # one model, loaded once
-    assert store.has_table(store.chunk_table(corpus.id, roles["champion"].embedder.fingerprint))
+    assert store.chunks.exists(store.chunks.table_name(corpus.id, roles["champion"].embedder.fingerprint))
     texts = [chunk.embedded for chunk in chunks]
     for each in roles.values():
         np.testing.assert_allclose(each.vectors, each.embedder.embed_documents(texts), atol=1e-6)

@@ -160,6 +160,6 @@ def test_a_table_that_lags_behind_the_documents_is_brought_level_first(settings:
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     chunks = corpus_chunks(store, corpus.id)
     embedder = load_embedder(settings.start_model, settings)
-    store.delete_chunks(store.chunk_table(corpus.id, embedder.fingerprint), [chunks[0].id])
+    store.chunks.delete(store.chunks.table_name(corpus.id, embedder.fingerprint), [chunks[0].id])
     contender = serving("served", embedder, Qrels({"q": frozenset()}), chunks, store, corpus.id)
     np.testing.assert_allclose(contender.chunks, embedder.embed_documents([c.embedded for c in chunks]), atol=1e-5)

@@ -243,7 +243,7 @@ def test_a_promoted_version_has_its_whole_table_and_serves(indexed) -> None:
     assert [(move.name, move.by, move.reason) for move in registry.moves(corpus.folders_id)] == [
         ("v1", "gate", champion.summary)
     ]
-    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
 
 
 def test_documents_that_came_while_it_was_trained_are_in_its_table_too(indexed) -> None:
@@ -251,12 +251,12 @@ def test_documents_that_came_while_it_was_trained_are_in_its_table_too(indexed) 
     chunks = corpus_chunks(store, corpus.id)[1:]
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
-    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
 
 
 def test_the_champions_table_survives_a_promotion(indexed) -> None:
     settings, store, corpus, embedder = indexed
-    before = store.chunk_table(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
+    before = store.chunks.table_name(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
     chunks = corpus_chunks(store, corpus.id)
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
     apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
@@ -270,7 +270,7 @@ def test_a_kept_version_is_recorded_and_serves_nobody(indexed) -> None:
     apply(version(corpus, embedder, "keep"), registry, store, corpus.id, embedder, chunks, vectors)
     assert [each.verdict for each in registry.versions()] == ["keep"]
     assert registry.champion(corpus.folders_id) is None
-    assert not store.has_table(store.chunk_table(corpus.id, embedder.fingerprint))
+    assert not store.chunks.exists(store.chunks.table_name(corpus.id, embedder.fingerprint))
 
 
 def test_a_kept_version_can_be_promoted_by_hand_and_rolled_back(indexed) -> None:
@@ -282,7 +282,7 @@ def test_a_kept_version_can_be_promoted_by_hand_and_rolled_back(indexed) -> None
     assert (move.name, move.by, move.reason) == ("v1", "hand", "by hand; the gate said keep")
     champion = registry.champion(corpus.folders_id)
     assert champion is not None
-    assert is_up_to_date(store, corpus.id, store.chunk_table(corpus.id, embedder.fingerprint))
+    assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
     assert roll_back(settings, store, corpus, quiet) == START_WEIGHTS
     assert registry.champion(corpus.folders_id) is None
 
@@ -291,8 +291,8 @@ def test_a_rollback_completes_the_older_table_first(indexed) -> None:
     settings, store, corpus, embedder = indexed
     Registry(settings.models).add(version(corpus, embedder))
     promote_by_hand(settings, store, corpus, "v1", quiet)
-    older = store.chunk_table(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
-    store.delete_chunks(older, list(store.chunk_ids(older))[:1])
+    older = store.chunks.table_name(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
+    store.chunks.delete(older, list(store.chunks.ids(older))[:1])
     roll_back(settings, store, corpus, quiet)
     assert is_up_to_date(store, corpus.id, older)
 
@@ -315,8 +315,8 @@ def test_the_start_weights_can_be_promoted_by_hand_and_that_is_logged_and_rolled
     registry = Registry(settings.models)
     registry.add(version(corpus, embedder))
     promote_by_hand(settings, store, corpus, "v1", quiet)
-    older = store.chunk_table(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
-    store.delete_chunks(older, list(store.chunk_ids(older))[:1])
+    older = store.chunks.table_name(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
+    store.chunks.delete(older, list(store.chunks.ids(older))[:1])
     assert promote_by_hand(settings, store, corpus, START_WEIGHTS, quiet) == START_WEIGHTS
     assert registry.champion(corpus.folders_id) is None
     assert is_up_to_date(store, corpus.id, older)

@@ -258,8 +258,8 @@ def test_base_is_complete_in_the_new_precision_before_anything_is_swapped(
     store, corpus, registry = open_store(settings.lancedb), load_corpus(settings), Registry(settings.models)
     version = add_version(settings, other_tiny_model)
     base = load_embedder(settings.base_model, settings, "int8")
-    table = store.chunk_table(corpus.id, base.fingerprint)
-    assert not store.has_table(table)
+    table = store.chunks.table_name(corpus.id, base.fingerprint)
+    assert not store.chunks.exists(table)
     levels: list[bool] = []
     swap = Registry.promote
 

@@ -1,0 +1,158 @@
+"""Store and search chunks with their vectors: one table per corpus and embedding model.
+
+Dense search is by cosine, exact or through a measured vector index (`vector_index`); keyword search is BM25
+(`text_index`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from lancedb import col
+from numpy.typing import NDArray
+
+from rag.records import Chunk, Hit
+from rag.store import schema, text_index, vector_index
+from rag.store.document_store import DocumentStore
+from rag.store.filters import EVERYWHERE, DocumentFilter
+from rag.store.lance import LanceTables
+from rag.store.table_diff import HELD, WANTED, TableDiff, diff_table
+from rag.store.text_index import where
+from rag.store.vector_index import VectorIndexInfo
+
+WRITE_ROWS = 2_000  # rows per upsert: bounds memory, and an interrupted indexing keeps the finished ones
+
+Vectors = NDArray[np.float32]
+
+
+class ChunkStore:
+    """The chunk tables of every corpus and model, by table name (`table_name`). Vectors are unit vectors, float32."""
+
+    def __init__(self, tables: LanceTables, documents: DocumentStore) -> None:
+        self._tables, self._documents = tables, documents
+
+    def table_name(self, corpus: str, fingerprint: str) -> str:
+        """Return the name of the table of a corpus embedded by the model of this fingerprint."""
+        return f"{schema.CHUNKS}__{corpus}__{fingerprint}"
+
+    def table_names(self, corpus: str) -> list[str]:
+        """Return the names of all chunk tables of a corpus, whether they serve or not."""
+        return [name for name in self._tables.names() if name.startswith(self.table_name(corpus, ""))]
+
+    def exists(self, table: str) -> bool:
+        """Return whether there is a table of this name. Raises StoreFailed where it is damaged."""
+        return self._tables.exists(table)
+
+    def ids(self, table: str) -> set[str]:
+        """Return the ids of a table's chunks; empty where there is no such table."""
+        found = self._tables.arrow(table, columns=["id"])
+        return set() if found is None else set(found["id"].to_pylist())
+
+    def diff(self, corpus: str, table: str) -> TableDiff:
+        """Return how a table differs from the documents of its corpus. Reads no text and no vector."""
+        held = self._tables.arrow(table, columns=list(HELD))  # first: a document added now is missing, not surplus
+        documents = self._documents.columns(corpus, WANTED)
+        return diff_table(documents, schema.no_chunks(HELD) if held is None else held)
+
+    def versions(self, table: str) -> tuple[int, int]:
+        """Return the versions of the documents table and of this one: each write changes it. Takes a millisecond."""
+        return self._tables.version(schema.DOCUMENTS), self._tables.version(table)
+
+    def put(self, table: str, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+        """Write chunks with their vectors, shape (n, dim). Creates the table if need be, also for no chunk at all."""
+        chunk_schema = schema.chunk_schema(vectors.shape[1])
+        self._tables.write(table, lambda: self._tables.open(table, chunk_schema))
+        for start in range(0, len(chunks), WRITE_ROWS):
+            part = slice(start, start + WRITE_ROWS)
+            rows = [
+                {**schema.chunk_row(chunk), "vector": vector}
+                for chunk, vector in zip(chunks[part], vectors[part], strict=True)
+            ]
+            self._tables.upsert(table, rows, chunk_schema)
+
+    def delete(self, table: str, ids: Iterable[str]) -> None:
+        """Delete these chunks from a table."""
+        self._tables.delete(table, list(ids))
+
+    def read(self, table: str) -> tuple[list[Chunk], Vectors]:
+        """Return all chunks of a table, sorted by id, and their vectors, shape (n, dim)."""
+        rows = sorted(self._tables.rows(table), key=lambda row: str(row["id"]))
+        vectors = np.array([row["vector"] for row in rows], dtype=np.float32)
+        return [schema.read_chunk(row) for row in rows], vectors
+
+    def get(self, table: str, ids: Iterable[str]) -> list[Chunk]:
+        """Return the chunks of these ids (IN_LIST at most) that a table has, in no order."""
+        columns = list(schema.CHUNK_COLUMNS)
+        return [schema.read_chunk(row) for row in self._tables.rows(table, col("id").isin(sorted(set(ids))), columns)]
+
+    def vectors(self, table: str, ids: Sequence[str]) -> Vectors:
+        """Return the vectors of these chunks (IN_LIST at most), in this order. Raises KeyError for an unknown id."""
+        rows = self._tables.rows(table, col("id").isin(sorted(set(ids))), ["id", "vector"])
+        known = {row["id"]: row["vector"] for row in rows}
+        return np.array([known[chunk_id] for chunk_id in ids], dtype=np.float32)
+
+    def search(self, table: str, vector: Vectors, k: int, only: DocumentFilter = EVERYWHERE) -> list[Hit]:
+        """Return the k chunks nearest to a unit vector by cosine, best first, ties by id."""
+        columns = [*schema.CHUNK_COLUMNS, "_distance"]
+
+        def query() -> list[schema.Row]:
+            opened = self._tables.open(table)
+            found = opened.search(vector).distance_type("cosine").select(columns).limit(k)
+            narrowed = vector_index.with_index(found, vector_index.read_info(opened), filtered=bool(only))
+            return list(where(narrowed, only).to_list())
+
+        rows = sorted(self._tables.run(query), key=lambda row: (row["_distance"], row["id"]))
+        return [Hit(schema.read_chunk(row), rank, 1.0 - row["_distance"]) for rank, row in enumerate(rows, start=1)]
+
+    def search_ids(self, table: str, vectors: Vectors, k: int) -> list[list[str]]:
+        """Return for each vector, shape (n, dim), the ids of its k nearest, exactly; 200 at once take as long as 4."""
+
+        def query() -> list[schema.Row]:
+            found = self._tables.open(table).search(vectors)
+            found = found.distance_type("cosine").select(["id", "_distance"]).limit(k)
+            return list(vector_index.with_index(found, None).to_list())
+
+        found: list[list[str]] = [[] for _ in vectors]
+        rows = self._tables.run(query) if len(vectors) else []
+        for row in sorted(rows, key=lambda row: (row["_distance"], row["id"])):
+            found[row.get("query_index", 0)].append(row["id"])
+        return found
+
+    def search_text(
+        self, table: str, query: str, vector: Vectors, n: int, only: DocumentFilter = EVERYWHERE
+    ) -> list[Hit]:
+        """Return at most n chunks that share a word with the query, best first by BM25. Needs `build_text_index`.
+
+        `vector` is the query's: each hit's score is the cosine, as in `search`.
+        """
+        columns = [*schema.CHUNK_COLUMNS, "vector"]
+        rows = self._tables.run(lambda: text_index.search_bm25(self._tables.open(table), query, columns, n, only))
+        scores = [float(np.asarray(row["vector"], dtype=np.float32) @ vector) for row in rows]
+        return [
+            Hit(schema.read_chunk(row), rank, score, "explore")
+            for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
+        ]
+
+    def build_text_index(self, table: str) -> None:
+        """Build the BM25 index that `search_text` reads, unless no row was written since it was built."""
+        self._tables.write(table, lambda: text_index.build_text_index(self._tables.open(table)))
+
+    def vector_index(self, table: str) -> VectorIndexInfo | None:
+        """Return the vector index that `search` uses, None where it searches exactly."""
+        return self._tables.run(lambda: vector_index.read_info(self._tables.open(table)))
+
+    def vector_index_is_due(self, table: str) -> bool:
+        """Return whether a table has become too large for how it is searched. Takes a millisecond."""
+        return self._tables.run(lambda: vector_index.is_due(self._tables.open(table)))
+
+    def sample_queries(self, table: str) -> list[str]:
+        """Return queries to measure a vector index with, taken from the table's own texts."""
+        return self._tables.run(lambda: vector_index.sample_queries(self._tables.open(table)))
+
+    def build_vector_index(self, table: str, queries: Vectors) -> VectorIndexInfo | None:
+        """Build the vector index that a table's size calls for, measured with these queries; return the current one.
+
+        Runs in the caller's thread, possibly for minutes: searches and writes continue meanwhile.
+        """
+        return self._tables.run(lambda: vector_index.build_if_due(self._tables.open(table), queries))

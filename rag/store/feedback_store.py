@@ -1,0 +1,78 @@
+"""Store and read answers, ratings, labels (`training_pairs`) and synthetic pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lancedb import col, lit
+
+from rag.records import Answer, LabelledPair, Rating, SyntheticPair
+from rag.store import schema
+from rag.store.lance import IN_LIST, LanceTables
+
+
+class FeedbackStore:
+    """Answers, what raters said of them, and the labels derived from that."""
+
+    def __init__(self, tables: LanceTables) -> None:
+        self._tables = tables
+
+    def put_answer(self, answer: Answer) -> None:
+        """Write a finished answer."""
+        self._tables.upsert(schema.ANSWERS, [schema.answer_row(answer)])
+
+    def answer(self, answer_id: str) -> Answer | None:
+        """Return one answer, or None where there is none of this id."""
+        return next(iter(self.answers([answer_id])), None)
+
+    def answers(self, ids: Iterable[str] | None = None) -> list[Answer]:
+        """Return the answers of these ids, or all."""
+        wanted = sorted(set(ids or ()))
+        parts = [col("id").isin(wanted[start : start + IN_LIST]) for start in range(0, len(wanted), IN_LIST)]
+        found = [self._tables.arrow(schema.ANSWERS, part) for part in ([None] if ids is None else parts)]
+        return [answer for table in found if table is not None for answer in schema.read_answers(table)]
+
+    def put_ratings(self, ratings: Sequence[Rating]) -> None:
+        """Write ratings in one atomic step; a rater's previous rating of the same target is replaced."""
+        self._tables.upsert(schema.RATINGS, [schema.rating_row(rating) for rating in ratings])
+
+    def rating(self, rating_id: str) -> Rating | None:
+        """Return one rating, or None where there is none of this id."""
+        rows = self._tables.rows(schema.RATINGS, col("id") == lit(rating_id))
+        return schema.read_rating(rows[0]) if rows else None
+
+    def ratings(self, rater: str = "") -> list[Rating]:
+        """Return the ratings of a rater, or all, withdrawn ones (value 0) included."""
+        where = col("rater") == lit(rater) if rater else None
+        return [schema.read_rating(row) for row in self._tables.rows(schema.RATINGS, where)]
+
+    def put_labels(self, labels: Sequence[LabelledPair]) -> None:
+        """Write rows of `training_pairs`; a rater's previous label of the same chunk and answer is replaced."""
+        self._tables.upsert(schema.TRAINING_PAIRS, [schema.keyed_row(label) for label in labels])
+
+    def labels(self) -> list[LabelledPair]:
+        """Return all rows of `training_pairs`."""
+        return [schema.read_label(row) for row in self._tables.rows(schema.TRAINING_PAIRS)]
+
+    def solved_queries(self) -> set[str]:
+        """Return the queries that have a positive label."""
+        rows = self._tables.rows(schema.TRAINING_PAIRS, col("label") == lit(1), ["query"])
+        return {row["query"] for row in rows}
+
+    def put_synthetic(self, pairs: Sequence[SyntheticPair]) -> None:
+        """Write rows of `synthetic_pairs`."""
+        self._tables.upsert(schema.SYNTHETIC_PAIRS, [schema.keyed_row(pair) for pair in pairs])
+
+    def synthetic(self) -> list[SyntheticPair]:
+        """Return all rows of `synthetic_pairs`."""
+        return [schema.read_synthetic(row) for row in self._tables.rows(schema.SYNTHETIC_PAIRS)]
+
+    def delete_rater(self, rater: str) -> tuple[int, int]:
+        """Delete a rater's ratings, then the labels derived from them; return how many of each.
+
+        In this order, since labels are derived from ratings: if interrupted in between, a second call finishes it.
+        """
+        return (
+            self._tables.delete_rater(schema.RATINGS, rater),
+            self._tables.delete_rater(schema.TRAINING_PAIRS, rater),
+        )
