@@ -249,7 +249,7 @@ def clean_name(name: str) -> str:
     clean = UNUSABLE.sub(" ", visible).strip(" .")
     stem, _, ending = clean.rpartition(".")
     if not stem.strip() or f".{ending.lower()}" not in LOADERS:
-        raise Unreadable("files of this kind are not read: save it as PDF, Markdown or text")
+        raise Unreadable("this file format is not supported: save it as PDF, Markdown or text")
     if len(clean.encode()) > NAME_BYTES:
         kept = stem.encode()[: NAME_BYTES - len(ending) - 10].decode("utf-8", "ignore").rstrip()
         return f"{kept}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}.{ending}"

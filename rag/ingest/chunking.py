@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
-from rag.loaders.blocks import ITEM, LINE, SENTENCE, WORD, Kind, Section, _trim, split
+from rag.loaders.blocks import ITEM, LINE, SENTENCE, WORD, Kind, Section, split, trim
 
 CHUNKER_VERSION = "3"  # change it whenever the same file would give other text, chunks or vectors: it names the corpus
 MAX_CHARS_PER_TOKEN = (
@@ -113,7 +113,7 @@ def _finer(text: str, piece: Piece) -> list[Piece]:
         if len(parts) > 1:
             return [_with(piece, start, end) for start, end in parts]
     middle = (piece.start + piece.end) // 2
-    halves = [_trim(text, piece.start, middle), _trim(text, middle, piece.end)]
+    halves = [trim(text, piece.start, middle), trim(text, middle, piece.end)]
     return [_with(piece, *half) for half in halves if half]
 
 

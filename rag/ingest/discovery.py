@@ -11,11 +11,11 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from rag.errors import NoDocuments
-from rag.loaders import LOADERS, NAMED
+from rag.loaders import DOCUMENT_SUFFIXES, LOADERS
 
 ARCHIVES, LISTS = (".zip",), (".url", ".urls")
 FOUND = frozenset((*LOADERS, *ARCHIVES, *LISTS))
-SUFFIXES = f"{' '.join((*NAMED, *ARCHIVES, *LISTS))}, and source code"
+SUFFIXES = f"{' '.join((*DOCUMENT_SUFFIXES, *ARCHIVES, *LISTS))}, and source code"
 UPLOADS = "uploads/"  # what the sources of files that were dropped into the chat begin with, and those of no others
 NEVER_ENTERED = frozenset({"node_modules", "__pycache__"})  # beside hidden folders and virtual environments
 

@@ -1,18 +1,18 @@
-"""File formats -> text: Markdown, HTML, PDF, Office, EPUB, code. One loader per kind of file; none touches a disk.
+"""File formats -> text: Markdown, HTML, PDF, Office, EPUB, code. One loader per format; none reads a disk.
 
-LOADERS           suffix -> loader, the one registry: bytes in, `LoadedText` out, `Unreadable` for what cannot be used
+LOADERS           suffix -> loader, the only registry: bytes in, `LoadedText` out, raises `Unreadable`
 blocks            sections and blocks of a text: where a chunk may be cut
-builder           an `LoadedText` assembled block by block; decoding, titles, dates
+builder           assembles a `LoadedText` block by block; tables as lines, decoding, titles, dates
 markdown          Markdown and its YAML front matter
-html              web pages, by trafilatura and lxml
-pdf               PDF text, page by page, by PDFium
+html              the main text of a web page, with trafilatura and lxml
+pdf               PDF text page by page, with PDFium
 text              plain text and source code
-docx_epub         Word files and e-books, by way of XHTML
-xhtml             XHTML -> blocks, for docx_epub and pptx
-office_math       Office formulas -> LaTeX
-pptx              slides
+docx_epub         Word files and EPUB books, converted to XHTML first
+xhtml             lenient XHTML parsing and the text of an element, for docx_epub
+office_math       formulas in Word and PowerPoint files -> one line of text such as a/b or x^2
+pptx              PowerPoint slides, with tables and speaker notes
 spreadsheet       Excel workbooks and CSV
-safe_zip          zip containers, within limits of size and number
+safe_zip          zip files, within limits on size and number of parts
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rag.loaders.spreadsheet import load_csv, load_xlsx
 from rag.loaders.text import SUFFIXES as CODE_SUFFIXES
 from rag.loaders.text import load_code, load_text
 
-OUTDATED = {  # they are documents as well, so people must be told that they are not read
+OUTDATED = {  # document formats without a loader: reported as skipped, with the format to save them in
     **dict.fromkeys((".doc", ".odt", ".rtf", ".pages"), ".docx"),
     **dict.fromkeys((".ppt", ".odp"), ".pptx"),
     **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), ".xlsx"),
@@ -40,7 +40,7 @@ OUTDATED = {  # they are documents as well, so people must be told that they are
 
 
 def _refuse(better: str, data: bytes) -> LoadedText:
-    raise Unreadable(f"files of this kind are not read: save it as {better}")
+    raise Unreadable(f"this file format is not supported: save it as {better}")
 
 
 LOADERS: Mapping[str, Callable[[bytes], LoadedText]] = {
@@ -56,4 +56,4 @@ LOADERS: Mapping[str, Callable[[bytes], LoadedText]] = {
     **dict.fromkeys(CODE_SUFFIXES, load_code),
     **{old: partial(_refuse, better) for old, better in OUTDATED.items()},
 }
-NAMED = tuple(suffix for suffix in LOADERS if suffix not in (*CODE_SUFFIXES, *OUTDATED))  # in a list for people
+DOCUMENT_SUFFIXES = tuple(suffix for suffix in LOADERS if suffix not in (*CODE_SUFFIXES, *OUTDATED))

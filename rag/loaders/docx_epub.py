@@ -1,7 +1,7 @@
-"""Word files and e-books -> text. Both become HTML in which everything counts, unlike a web page's.
+"""Read Word files and EPUB books: both become XHTML, of which all text is kept, unlike that of a web page.
 
-mammoth makes HTML of a Word file and keeps what readers of its raw paragraphs lose: text in content controls, boxes,
-footnotes and tracked insertions. An e-book is a zip of HTML chapters, in the order its package file gives.
+mammoth converts Word to HTML and keeps what a reader of the raw paragraphs loses: text in content controls, text boxes,
+footnotes and tracked insertions. An EPUB is a zip of XHTML chapters in the order of its package file.
 """
 
 from __future__ import annotations
@@ -20,61 +20,66 @@ from rag.loaders.office_math import word_math_to_text
 from rag.loaders.safe_zip import office_date, open_zip, read_part, repack
 from rag.loaders.xhtml import BLOCKS, SILENT, Element, parse_xml, tag_of, text_of
 
-MAX_WORD_BYTES = 40_000_000  # of XML: some 5,000 pages; mammoth takes 25 times as much memory
-MAX_BOOK_BYTES = 500_000_000  # pictures included, which are not unpacked
+MAX_WORD_BYTES = 40_000_000  # of XML: some 5,000 pages; mammoth needs 25 times as much memory
+MAX_BOOK_BYTES = 500_000_000  # including pictures, which are not unpacked
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 LISTS = frozenset(("ul", "ol"))
-BACK_LINKS = "↑↩\ufe0e "  # mammoth's and pandoc's, behind each note
+BACK_LINKS = "↑↩\ufe0e "  # added by mammoth and pandoc after each note
 CODE_STYLES = ("Source Code", "HTML Preformatted", "Preformatted Text", "Code", "Code Block", "macro")
 STYLES = "\n".join(
     ["p[style-name='Title'] => h1:fresh", *(rf"p[style-name='{name}'] => pre:separator('\n')" for name in CODE_STYLES)]
 )
-NOTE = re.compile(r"(?:footnote|endnote)-|fn:?\d")  # what the id of a note begins with
-MOST_SPANNED = 1_000  # rows or columns; more is forged
-BREAK = "\0"  # where <br> stood: no text holds this
+NOTE = re.compile(r"(?:footnote|endnote)-|fn:?\d")  # how the id of a note begins
+MAX_SPAN = 1_000  # rows or columns that a cell spans; more is forged
+BREAK = "\0"  # stands for <br>: no text contains a NUL
 CONTAINER, RIGHTS = "META-INF/container.xml", "META-INF/encryption.xml"
 
 
 def load_docx(data: bytes) -> LoadedText:
-    """Read a Word file: headings by its styles, lists, tables, notes. Raises Unreadable."""
-    import mammoth  # takes a moment, and many folders hold no Word file
+    """Read a Word file: headings by style, lists, tables, notes, formulas. Raises Unreadable."""
+    import mammoth  # slow to import, and many folders hold no Word file
 
     clean = repack(data, MAX_WORD_BYTES, change=word_math_to_text)
     no_pictures = mammoth.images.img_element(lambda image: {})
     try:
         html = mammoth.convert_to_html(clean, convert_image=no_pictures, style_map=STYLES).value
-    except Exception as error:  # a damaged file may break it anywhere
-        raise Unreadable(f"it is no Word file, or damaged ({type(error).__name__}): save it anew as .docx") from error
-    draft = DocumentBuilder()
-    write_html(draft, html)
-    return replace(draft.extract(draft.first_heading), date=day(office_date(clean)))
+    except Exception as error:  # a damaged file may fail anywhere in mammoth
+        raise Unreadable(
+            f"it is not a Word file, or it is damaged ({type(error).__name__}): save it again as .docx"
+        ) from error
+    builder = DocumentBuilder()
+    write_html(builder, html)
+    return replace(builder.build(builder.first_heading), date=day(office_date(clean)))
 
 
 def load_epub(data: bytes) -> LoadedText:
-    """Read an e-book's chapters in their order. A damaged chapter costs itself, not the book. Raises Unreadable."""
-    draft, lost = DocumentBuilder(), list[str]()
+    """Read the chapters of an e-book in order. A damaged chapter is left out and noted in `lost`.
+
+    Raises Unreadable for a book that is no EPUB or is copy-protected.
+    """
+    builder, lost = DocumentBuilder(), list[str]()
     with open_zip(data, MAX_BOOK_BYTES) as book:
         package = _package(book)
         tree = _parse(decode(read_part(book, package)))
         chapters = list(_chapters(tree, dirname(package)))
         if RIGHTS in book.NameToInfo:
-            _refuse_locked(book, chapters)
+            _refuse_encrypted(book, chapters)
         for chapter in chapters:
             try:
-                write_html(draft, decode(read_part(book, chapter)))
+                write_html(builder, decode(read_part(book, chapter)))
             except Unreadable as error:
                 lost.append(f"{chapter!r}, {error}")
     title = next((text_of(element) for element in tree.iter() if tag_of(element) == "title"), "")
-    told = f"{len(lost)} of its {len(chapters)} chapters cannot be read, the first: {lost[0]}" if lost else ""
-    return replace(draft.extract(one_line(title) or draft.first_heading), lost=told, date=_date(tree))
+    note = f"{len(lost)} of its {len(chapters)} chapters cannot be read, the first: {lost[0]}" if lost else ""
+    return replace(builder.build(one_line(title) or builder.first_heading), lost=note, date=_date(tree))
 
 
-def write_html(draft: DocumentBuilder, html: str) -> None:
-    """Write all text of an HTML body into a draft."""
+def write_html(builder: DocumentBuilder, html: str) -> None:
+    """Write all text of an HTML body into a builder. Raises Unreadable."""
     root = _parse(html if "<body" in html[:5000] or "<html" in html[:5000] else f"<body>{html}</body>")
     items = (each for each in root.iter() if tag_of(each) == "li")
     notes = {f"#{each.get('id')}": each for each in items if NOTE.match(each.get("id") or "")}
-    writer = _Writer(draft, notes)
+    writer = _Writer(builder, notes)
     try:
         writer.walk(root)
     except RecursionError:
@@ -83,15 +88,15 @@ def write_html(draft: DocumentBuilder, html: str) -> None:
 
 
 class _Writer:
-    """Walks a page. Text in a line is gathered until a block begins or ends.
+    """Walks an XHTML tree; inline text is collected until a block begins or ends.
 
-    A note follows the block that points to it: at the end of the document it would stand under a heading of others.
+    A note is written after the block that links to it: at the end of the document it would be under another heading.
     """
 
-    def __init__(self, draft: DocumentBuilder, notes: dict[str, Element]) -> None:
-        self._draft, self._notes = draft, notes
+    def __init__(self, builder: DocumentBuilder, notes: dict[str, Element]) -> None:
+        self._builder, self._notes = builder, notes
         self._line: list[str] = []
-        self._pointers: list[Element] = []
+        self._note_links: list[Element] = []
 
     def walk(self, element: Element) -> None:
         self._line.append(element.text or "")
@@ -102,41 +107,41 @@ class _Writer:
     def flush(self) -> None:
         text = _tidy("".join(self._line))
         self._line = []
-        self._draft.add(text)
-        self._write_notes(self._pointers)
-        self._pointers = []
+        self._builder.add(text)
+        self._write_notes(self._note_links)
+        self._note_links = []
 
     def _write_notes(self, links: Iterable[Element]) -> None:
         for link in links:
             note = self._notes.get(link.get("href") or "")
             if note is not None and (text := text_of(note).rstrip(BACK_LINKS)):
-                self._draft.add(f"{text_of(link)} {text}")
-                note.clear()  # what is left of the notes, to which nothing points, stays in its place
+                self._builder.add(f"{text_of(link)} {text}")
+                note.clear()  # notes that nothing links to stay where they are
 
     def _visit(self, child: Element, tag: str) -> None:
         if tag == "br":
             self._line.append(BREAK)
         elif tag in HEADINGS:
             self.flush()
-            self._draft.heading(HEADINGS[tag], text_of(child))
+            self._builder.heading(HEADINGS[tag], text_of(child))
         elif tag in LISTS:
             self.flush()
-            self._draft.add("\n".join(_items(child, 0)), "list")
+            self._builder.add("\n".join(_items(child, 0)), "list")
             self._write_notes(_links(child))
         elif tag == "table":
             self.flush()
-            self._draft.table(_grid(child), marked=_has_headers(child))
+            self._builder.table(_grid(child), has_header=_has_header(child))
             self._write_notes(_links(child))
         elif tag == "pre":
             self.flush()
-            self._draft.add(_verbatim(child).strip("\n"), "code")
+            self._builder.add(_verbatim(child).strip("\n"), "code")
         elif tag in BLOCKS:
             self.flush()
             self.walk(child)
             self.flush()
         elif tag and tag not in SILENT:
             if tag == "a":
-                self._pointers.append(child)
+                self._note_links.append(child)
             self.walk(child)
 
 
@@ -145,7 +150,7 @@ def _links(element: Element) -> Iterator[Element]:
 
 
 def _verbatim(element: Element) -> str:
-    """Return the text of a code block with all its blanks and lines."""
+    """Return the text of a code block with all its spaces and line breaks."""
     for each in element.iter():
         if tag_of(each) == "br":
             each.tail = "\n" + (each.tail or "")
@@ -153,7 +158,7 @@ def _verbatim(element: Element) -> str:
 
 
 def _items(parent: Element, depth: int) -> Iterator[str]:
-    """Yield the lines of a list, those of lists within it indented."""
+    """Yield the lines of a list, nested lists indented."""
     for number, item in enumerate((child for child in parent if tag_of(child)), 1):
         mark = f"{number}." if tag_of(parent) == "ol" else "-"
         lists = [child for child in item.iter() if tag_of(child) in LISTS]
@@ -166,9 +171,9 @@ def _items(parent: Element, depth: int) -> Iterator[str]:
 
 
 def _grid(table: Element) -> list[list[str]]:
-    """Return a table's texts by row and column. What spans several rows stands in each: without it a row says less."""
+    """Return a table's texts by row and column. A cell that spans several rows is repeated in each of them."""
     grid: list[list[str]] = []
-    hanging: dict[int, tuple[str, int]] = {}  # by column, for how many rows yet
+    hanging: dict[int, tuple[str, int]] = {}  # column -> (text, rows it still spans)
     for cells in map(deque, _rows(table)):
         row: list[str] = []
         above, hanging = hanging, {}
@@ -186,8 +191,8 @@ def _grid(table: Element) -> list[list[str]]:
     return grid
 
 
-def _has_headers(table: Element) -> bool:
-    """Return whether the first row is marked as one of headers: by its cells, all of them, or by what it stands in."""
+def _has_header(table: Element) -> bool:
+    """Return whether the first row is marked as a header: all its cells are <th>, or it is in a <thead>."""
     cells = next(_rows(table), [])
     return bool(cells) and (
         all(tag_of(cell) == "th" for cell in cells) or tag_of(cells[0].getparent().getparent()) == "thead"
@@ -195,19 +200,19 @@ def _has_headers(table: Element) -> bool:
 
 
 def _span(cell: Element, name: str) -> int:
-    told = cell.get(name) or ""
-    return min(int(told), MOST_SPANNED) if told.isascii() and told.isdigit() else 1
+    value = cell.get(name) or ""
+    return min(int(value), MAX_SPAN) if value.isascii() and value.isdigit() else 1
 
 
 def _rows(table: Element) -> Iterator[list[Element]]:
-    """Yield the cells of a table's rows; a table within a cell is text of this cell."""
+    """Yield the cells of each row; a nested table is text of its cell."""
     for row in table.iter():
         if tag_of(row) == "tr" and next(above for above in row.iterancestors() if tag_of(above) == "table") is table:
             yield [cell for cell in row if tag_of(cell) in ("td", "th")]
 
 
 def _tidy(text: str) -> str:
-    """Return gathered text with its line breaks where <br> stood and single blanks elsewhere."""
+    """Return collected text with line breaks only for <br> and single spaces elsewhere."""
     return "\n".join(line for part in text.split(BREAK) if (line := " ".join(part.split())))
 
 
@@ -216,25 +221,25 @@ def _parse(text: str) -> Element:
 
 
 def _package(book: ZipFile) -> str:
-    """Return the name of the file that says what the book consists of."""
+    """Return the name of the package file, which lists the parts of the book."""
     for element in _parse(decode(read_part(book, CONTAINER))).iter():
         if tag_of(element) == "rootfile" and element.get("full-path"):
             return str(element.get("full-path"))
-    raise Unreadable("it is no e-book: it names no package file")
+    raise Unreadable("it is not an EPUB book: it names no package file")
 
 
 def _date(package: Element) -> str:
-    """Return the day of the last change that a package file tells, or of publication."""
-    told = [
+    """Return the day of the last change, else of publication, in a package file; "" if it has neither."""
+    dates = [
         (element.get("property") != "dcterms:modified", day(element.text or ""))
         for element in package.iter()
         if tag_of(element) == "date" or element.get("property") == "dcterms:modified"
     ]
-    return next((found for _, found in sorted(told) if found), "")
+    return next((found for _, found in sorted(dates) if found), "")
 
 
 def _chapters(package: Element, folder: str) -> Iterator[str]:
-    """Yield the names of the chapters in reading order; the table of contents is none."""
+    """Yield the names of the chapters in reading order, without the table of contents."""
     items = {element.get("id"): element for element in package.iter() if tag_of(element) == "item"}
     for reference in (element.get("idref") for element in package.iter() if tag_of(element) == "itemref"):
         item = items.get(reference)
@@ -242,9 +247,9 @@ def _chapters(package: Element, folder: str) -> Iterator[str]:
             yield normpath(join(folder, unquote(item.get("href").partition("#")[0])))
 
 
-def _refuse_locked(book: ZipFile, chapters: list[str]) -> None:
-    """Raise Unreadable where chapters are encrypted; publishers scramble fonts in the same way, which harms nobody."""
+def _refuse_encrypted(book: ZipFile, chapters: list[str]) -> None:
+    """Raise Unreadable if chapters are encrypted. Publishers obfuscate fonts the same way, which does not matter."""
     tree = _parse(decode(read_part(book, RIGHTS)))
-    locked = {unquote(element.get("URI") or "") for element in tree.iter() if tag_of(element) == "cipherreference"}
-    if locked & set(chapters):
-        raise Unreadable("its chapters are encrypted by copy protection: only the shop's own reader opens it")
+    encrypted = {unquote(element.get("URI") or "") for element in tree.iter() if tag_of(element) == "cipherreference"}
+    if encrypted & set(chapters):
+        raise Unreadable("its chapters are encrypted by copy protection: only the seller's reader can open it")

@@ -1,7 +1,7 @@
-"""Formulas in office files -> runs of text within their XML, in one line: a fraction as a/b, an exponent as x^2.
+"""Replace formulas in Word and PowerPoint XML by one line of text: a fraction as a/b, an exponent as x^2.
 
-What reads these files leaves formulas out without a word, and "The energy is E=mc^2" became "The energy is". On a slide
-even the whole box around one was left out: it stands in an <mc:AlternateContent>, beside a picture for old programs.
+Why: mammoth and python-pptx drop formulas silently, so "The energy is E=mc^2" became "The energy is". python-pptx even
+drops the whole text box around a formula, because it is in an <mc:AlternateContent> with a picture for old programs.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 from lxml import etree
 
 WORD, SLIDE = b'<w:r><w:t xml:space="preserve">%s</w:t></w:r>', b"<a:r><a:t>%s</a:t></a:r>"
-# No pattern looks beyond the next opening of its kind: forged files would else take for ever.
-AROUND = re.compile(
+# No pattern matches past the next opening tag of its kind, or a crafted file would take quadratic time.
+WRAPPER = re.compile(
     rb"</?(?:m:oMathPara|a14:m)(?:\s[^<>]*)?>|<m:oMathParaPr>(?:(?!<m:oMathParaPr>).)*?</m:oMathParaPr>", re.DOTALL
 )
 FORMULA = re.compile(rb"<m:oMath(?:\s[^<>]*)?>((?:(?!<m:oMath[\s>]).)*?)</m:oMath>", re.DOTALL)
@@ -24,37 +24,40 @@ COMPATIBILITY = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
 
 
 def word_math_to_text(xml: bytes) -> bytes:
-    """Return a part of a Word file with its formulas as text."""
+    """Return an XML part of a Word file with its formulas as text runs."""
     return _as_runs(xml, WORD)
 
 
 def slide_math_to_text(xml: bytes) -> bytes:
-    """Return a part of a PowerPoint file with its formulas as text, and of alternatives what today's programs show."""
-    return _as_runs(_chosen(xml) if b"AlternateContent" in xml else xml, SLIDE)
+    """Return an XML part of a PowerPoint file with formulas as text runs, each AlternateContent as its first choice."""
+    return _as_runs(_first_choice(xml) if b"AlternateContent" in xml else xml, SLIDE)
 
 
 def _as_runs(xml: bytes, run: bytes) -> bytes:
+    """Return the XML with each formula as one run; `run` is the template of a run."""
     if b"<m:oMath" not in xml:
         return xml
-    return FORMULA.sub(lambda found: run % _line(found[1]), AROUND.sub(b"", xml))
+    return FORMULA.sub(lambda found: run % _line(found[1]), WRAPPER.sub(b"", xml))
 
 
 def _line(formula: bytes) -> bytes:
+    """Return the text of a formula with /, ^, _ and √ where its structure has them."""
     line = mark = b""
     for part in PART.finditer(formula):
         if part[1]:
             mark = MARKS.get(part[1], b"")
-        elif sign := part[2] or part[3]:  # the latter is that of a sum or an integral
+        elif sign := part[2] or part[3]:  # part[3] is the sign of a sum or an integral
             line += mark + sign
             mark = b""
     return line
 
 
-def _chosen(xml: bytes) -> bytes:
+def _first_choice(xml: bytes) -> bytes:
+    """Return the XML with each mc:AlternateContent replaced by the content of its mc:Choice."""
     root = etree.fromstring(xml, etree.XMLParser(recover=True, resolve_entities=False, no_network=True))
-    for both in list(root.iter(f"{COMPATIBILITY}AlternateContent") if root is not None else ()):
-        choice = both.find(f"{COMPATIBILITY}Choice")
+    for alternatives in list(root.iter(f"{COMPATIBILITY}AlternateContent") if root is not None else ()):
+        choice = alternatives.find(f"{COMPATIBILITY}Choice")
         for element in list(choice if choice is not None else ()):
-            both.addprevious(element)
-        both.getparent().remove(both)
+            alternatives.addprevious(element)
+        alternatives.getparent().remove(alternatives)
     return xml if root is None else bytes(etree.tostring(root))

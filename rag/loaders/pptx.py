@@ -1,4 +1,4 @@
-"""Slides -> text: one section for each slide, with its tables and with what the speaker notes say."""
+"""Read PowerPoint slides: one section per slide, with its tables and speaker notes."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from rag.loaders.office_math import slide_math_to_text
 from rag.loaders.safe_zip import office_date, repack
 
 MAX_BYTES = 100_000_000  # of XML; a slide has 10,000
-Shape = Any  # python-pptx tells a shape's kind by questions, not by types
+Shape = Any  # python-pptx has no type per kind of shape, only properties to ask
 
 
 def load_pptx(data: bytes) -> LoadedText:
     """Read a PowerPoint file. Raises Unreadable."""
-    from pptx import Presentation  # takes a moment, and many folders hold no slides
+    from pptx import Presentation  # slow to import, and many folders hold no slides
 
     clean = repack(data, MAX_BYTES, change=slide_math_to_text)
-    draft = DocumentBuilder()
+    builder = DocumentBuilder()
     try:
         presentation = Presentation(clean)
         for number, slide in enumerate(presentation.slides, 1):
-            _write_slide(draft, number, slide)
+            _write_slide(builder, number, slide)
         title = good_title(presentation.core_properties.title) or _first_title(presentation)
-    except Exception as error:  # a damaged file may break it anywhere
+    except Exception as error:  # a damaged file may fail anywhere in python-pptx
         raise Unreadable(
-            f"it is no PowerPoint file, or damaged ({type(error).__name__}): save it anew as .pptx"
+            f"it is not a PowerPoint file, or it is damaged ({type(error).__name__}): save it again as .pptx"
         ) from error
-    return replace(draft.extract(title), date=day(office_date(clean)))
+    return replace(builder.build(title), date=day(office_date(clean)))
 
 
-def _write_slide(draft: DocumentBuilder, number: int, slide: Any) -> None:  # noqa: ANN401
+def _write_slide(builder: DocumentBuilder, number: int, slide: Any) -> None:  # noqa: ANN401
     title, name = slide.shapes.title, _title(slide)
-    draft.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
+    builder.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
     for shape in _shapes(slide.shapes):
         if title is not None and shape.shape_id == title.shape_id:
             continue
         if getattr(shape, "has_table", False) and shape.has_table:
-            draft.table([[cell.text for cell in row.cells] for row in shape.table.rows])
+            builder.table([[cell.text for cell in row.cells] for row in shape.table.rows])
         elif shape.has_text_frame:
-            _write_text(draft, shape.text_frame.paragraphs)
+            _write_text(builder, shape.text_frame.paragraphs)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         notes = slide.notes_slide.notes_text_frame.text.strip()
-        draft.add(f"Notes: {notes}" if notes else "")
+        builder.add(f"Notes: {notes}" if notes else "")
 
 
 def _title(slide: Any) -> str:  # noqa: ANN401
@@ -54,11 +54,12 @@ def _title(slide: Any) -> str:  # noqa: ANN401
 
 
 def _first_title(presentation: Any) -> str:  # noqa: ANN401
+    """Return the first slide title that is not empty."""
     return one_line(next(filter(None, map(_title, presentation.slides)), ""))
 
 
 def _shapes(shapes: Any) -> Iterator[Shape]:  # noqa: ANN401
-    """Yield shapes in their order, those of a group in its place."""
+    """Yield shapes in order, groups flattened in place."""
     for shape in shapes:
         if hasattr(shape, "shapes"):
             yield from _shapes(shape.shapes)
@@ -66,11 +67,11 @@ def _shapes(shapes: Any) -> Iterator[Shape]:  # noqa: ANN401
             yield shape
 
 
-def _write_text(draft: DocumentBuilder, paragraphs: Any) -> None:  # noqa: ANN401
-    """Write a box: several paragraphs on a slide are a list, whatever they look like."""
+def _write_text(builder: DocumentBuilder, paragraphs: Any) -> None:  # noqa: ANN401
+    """Write a text box: several paragraphs on a slide become a list, however they are styled."""
     lines = [(paragraph.level, " ".join(paragraph.text.split())) for paragraph in paragraphs]
     lines = [(level, text) for level, text in lines if text]
     if len(lines) == 1:
-        draft.add(lines[0][1])
+        builder.add(lines[0][1])
     else:
-        draft.add("\n".join(f"{'  ' * level}- {text}" for level, text in lines), "list")
+        builder.add("\n".join(f"{'  ' * level}- {text}" for level, text in lines), "list")

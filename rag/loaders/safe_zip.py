@@ -1,7 +1,7 @@
-"""Zip files from anywhere -> their parts, within bounds: office files are zips, as e-books and archives are.
+"""Open untrusted zip files within limits on size and number of parts: office files, e-books and archives.
 
-A few kilobytes can unpack to terabytes, so the sizes that a zip declares are added up first, and no more than these is
-read of any part: Python's zipfile stops there.
+Why: a few kilobytes can unpack to terabytes. The declared sizes are added up first, and Python's zipfile never reads
+more of a part than its declared size.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from zipfile import ZIP_STORED, BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from rag.errors import Unreadable
 
-ENCRYPTED = 1  # bit of a part's flags
+ENCRYPTED = 1  # bit in the flags of a part
 CORE = "docProps/core.xml"
 CHANGED = [re.compile(rf"<dcterms:{kind}\b[^>]*>([^<]+)<") for kind in ("modified", "created")]
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what Office puts around a document with a password, and old formats are
-MAX_PARTS = 10_000  # a workbook or a book has some hundreds
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the container of password-protected and of old Office files
+MAX_PARTS = 10_000  # a workbook or a book has a few hundred
 DOCTYPES = tuple(
     f"<!{word}".encode(code) for word in ("DOCTYPE", "ENTITY") for code in ("utf-8", "utf-16-le", "utf-16-be")
 )
 XML = (".xml", ".rels", ".vml")
-BROKEN = (  # what zipfile and what it unpacks with raise on damaged bytes
+BROKEN = (  # raised by zipfile and its decompressors on damaged bytes
     BadZipFile,
     LargeZipFile,
     zlib.error,
@@ -42,38 +42,38 @@ BROKEN = (  # what zipfile and what it unpacks with raise on damaged bytes
 
 
 def open_zip(data: bytes, max_bytes: int) -> ZipFile:
-    """Return an opened zip whose parts are few and together have at most `max_bytes`. Raises Unreadable."""
+    """Open a zip of at most MAX_PARTS parts and `max_bytes` unpacked. Raises Unreadable."""
     if data.startswith(OLE):
-        raise Unreadable("it is encrypted, or in an old format: save a copy without a password, in today's format")
+        raise Unreadable("it is encrypted, or in an old format: save a copy without a password, in the current format")
     try:
         opened = ZipFile(BytesIO(data))
     except BROKEN:
-        raise Unreadable("it is damaged: open it in its own program and save it anew") from None
+        raise Unreadable("it is damaged: open it in its own program and save it again") from None
     parts = opened.infolist()
     if len(parts) > MAX_PARTS:
-        raise Unreadable(f"it has {len(parts):,} parts, the most is {MAX_PARTS:,}: unpack or split it")
+        raise Unreadable(f"it has {len(parts):,} parts, the limit is {MAX_PARTS:,}: unpack or split it")
     size = sum(part.file_size for part in parts)
     if size > max_bytes:
-        shown = f"{size / 1e6:,.0f} MB, the most is {max_bytes / 1e6:,.0f}"
-        raise Unreadable(f"it is too large: it unpacks to {shown}; split it")
+        sizes = f"{size / 1e6:,.0f} MB, the limit is {max_bytes / 1e6:,.0f}"
+        raise Unreadable(f"it is too large: it unpacks to {sizes}; split it")
     return opened
 
 
 def read_part(opened: ZipFile, part: str | ZipInfo) -> bytes:
-    """Return one part's bytes, or raise Unreadable."""
+    """Return the bytes of one part. Raises Unreadable if it is missing, encrypted or damaged."""
     info = opened.NameToInfo.get(part) if isinstance(part, str) else part
     if info is None:
-        raise Unreadable(f"it is damaged: {part!r} is missing in it")
+        raise Unreadable(f"it is damaged: its part {part!r} is missing")
     if info.flag_bits & ENCRYPTED:
         raise Unreadable("it is encrypted: save a copy without a password")
     try:
         return opened.read(info)
     except BROKEN:
-        raise Unreadable(f"it is damaged: {info.filename!r} in it cannot be unpacked") from None
+        raise Unreadable(f"it is damaged: its part {info.filename!r} cannot be unpacked") from None
 
 
 def office_date(data: BytesIO) -> str:
-    """Return when an office file says that it was last changed, as it says it; nothing where it does not."""
+    """Return the date of the last change, else of creation, as an office file states it; "" if it does not."""
     with ZipFile(data) as opened:
         core = opened.read(CORE).decode("utf-8", "replace") if CORE in opened.NameToInfo else ""
     return next((found[1] for found in (kind.search(core) for kind in CHANGED) if found), "")
@@ -82,17 +82,17 @@ def office_date(data: BytesIO) -> str:
 def repack(
     data: bytes, max_bytes: int, kinds: Collection[str] = XML, change: Callable[[bytes], bytes] = bytes
 ) -> BytesIO:
-    """Return an office file with its XML as it is and all other parts empty: pictures and fonts are not looked into.
+    """Return an office file with only its XML parts; all other parts, such as pictures and fonts, are emptied.
 
-    `change` is applied to each part. XML that declares entities is refused: the office formats forbid it, and a few of
-    them unfold to gigabytes.
+    `kinds` are the suffixes of the parts to keep, `change` is applied to each part. XML that declares entities is
+    refused: the office formats forbid it, and a few entities can expand to gigabytes. Raises Unreadable.
     """
     clean = BytesIO()
     with open_zip(data, max_bytes) as opened, ZipFile(clean, "w", ZIP_STORED) as packed:
         for name, info in opened.NameToInfo.items():
             content = read_part(opened, info) if name.lower().endswith(tuple(kinds)) else b""
             if any(doctype in content for doctype in DOCTYPES):
-                raise Unreadable(f"{name!r} in it declares XML entities, which no office program does")
+                raise Unreadable(f"its part {name!r} declares XML entities, which no office program does")
             packed.writestr(name, change(content))
     clean.seek(0)
     return clean

@@ -1,7 +1,7 @@
-"""Spreadsheets and CSV -> text: one section for each sheet, and every row carries the names of its columns.
+"""Read Excel workbooks and CSV: one section per sheet, and every row carries the names of its columns.
 
-Read by openpyxl row by row: slower than its rival in Rust, but it cannot take the process with it. There, a workbook of
-5 KB with one cell in the last corner asked for 500 GB and aborted.
+Why openpyxl, row by row: it is slower than calamine in Rust, but it cannot crash the process. There, a workbook of 5 KB
+with a single cell in the last row and column requested 500 GB and aborted.
 """
 
 from __future__ import annotations
@@ -31,93 +31,97 @@ from rag.loaders.builder import (
 from rag.loaders.safe_zip import office_date, repack
 
 MAX_BYTES = 200_000_000  # of XML, read as a stream
-MAX_CELLS = 2_000_000  # gaps included; above that it is data, not a document
-LAST_ROW = 1_048_576  # Excel's; a forged number must not count to the end of the world
-CURRENCY = re.compile(r"\[\$([^\]-]+)|([€£¥]|(?<!\[)\$)")  # in a number's format; [$-407] is a language
-QUOTED = re.compile(r'"[^"]*"|\\.')  # what a number's format says beside the number, and does not compute
-UNCOUNTED = re.compile(  # a formula whose value nobody stored; an empty text is a value
+MAX_CELLS = 2_000_000  # empty ones included; a larger file is data, not a document
+LAST_ROW = 1_048_576  # Excel's limit; a forged row number must not be counted up to
+CURRENCY = re.compile(r"\[\$([^\]-]+)|([€£¥]|(?<!\[)\$)")  # in a number format; [$-407] is a language
+QUOTED = re.compile(r'"[^"]*"|\\.')  # literal text in a number format, which does not affect the value
+UNCOMPUTED = re.compile(  # a formula without a stored value; an empty text is a value
     rb'<c\b(?![^>]*\bt="str")[^>]*>\s*<f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
 )
 DELIMITERS = ",;\t|"
-LOOKED_AT = 20  # rows that show how a file is delimited
+SNIFFED_ROWS = 20  # rows read to detect the delimiter
 
-warnings.filterwarnings("ignore", module="openpyxl")  # it tells of styles and checks that it does not know
+warnings.filterwarnings("ignore", module="openpyxl")  # it warns of styles and validations that it does not support
 
 
 def load_xlsx(data: bytes) -> LoadedText:
-    """Read a workbook: what its cells show, formulas by the values stored with them. Raises Unreadable."""
-    from openpyxl import load_workbook  # takes a moment, and many folders hold no workbook
+    """Read a workbook as its cells show it; formulas by their stored values, hidden sheets left out.
 
-    uncounted = 0
+    Raises Unreadable.
+    """
+    from openpyxl import load_workbook  # slow to import, and many folders hold no workbook
+
+    uncomputed = 0
 
     def count(xml: bytes) -> bytes:
-        nonlocal uncounted
-        uncounted += len(UNCOUNTED.findall(xml))
+        nonlocal uncomputed
+        uncomputed += len(UNCOMPUTED.findall(xml))
         return xml
 
     clean = repack(data, MAX_BYTES, change=count)
-    draft, budget = DocumentBuilder(), _Budget()
+    builder, budget = DocumentBuilder(), _Budget()
     try:
         book = load_workbook(clean, read_only=True, data_only=True, keep_links=False)
         for sheet in book.worksheets:
             if sheet.sheet_state == "visible":
-                sheet.reset_dimensions()  # what a sheet says of its size is often wrong
-                draft.heading(1, sheet.title)
+                sheet.reset_dimensions()  # the size that a sheet states is often wrong
+                builder.heading(1, sheet.title)
                 rows = sheet.iter_rows(max_row=LAST_ROW)
-                _write(draft, ([_shown(cell) for cell in budget.pay(row)] for row in rows))
+                _write(builder, ([_display(cell) for cell in budget.spend(row)] for row in rows))
     except Unreadable:
         raise
-    except Exception as error:  # a damaged file may break it anywhere
-        raise Unreadable(f"it is no Excel file, or damaged ({type(error).__name__}): save it anew as .xlsx") from error
-    told = (
-        f"{uncounted} formulas in it have no stored value: save it anew in a spreadsheet program" if uncounted else ""
-    )
-    return replace(draft.extract(good_title(book.properties.title or "")), date=day(office_date(clean)), lost=told)
+    except Exception as error:  # a damaged file may fail anywhere in openpyxl
+        raise Unreadable(
+            f"it is not an Excel file, or it is damaged ({type(error).__name__}): save it again as .xlsx"
+        ) from error
+    lost = f"{uncomputed} of its formulas have no stored value: save it again in a spreadsheet program"
+    title, date = good_title(book.properties.title or ""), day(office_date(clean))
+    return replace(builder.build(title), date=date, lost=lost if uncomputed else "")
 
 
 def load_csv(data: bytes) -> LoadedText:
-    """Read a file of separated values, whichever of the usual marks separates them. Raises Unreadable."""
+    """Read a CSV file; the delimiter (comma, semicolon, tab or bar) is detected. Raises Unreadable."""
     text = normalise(decode(data))
-    draft, budget = DocumentBuilder(), _Budget()
+    builder, budget = DocumentBuilder(), _Budget()
     try:
-        _write(draft, map(budget.pay, csv.reader(StringIO(text), delimiter=_delimiter(text))))
+        _write(builder, map(budget.spend, csv.reader(StringIO(text), delimiter=_delimiter(text))))
     except csv.Error as error:
-        raise Unreadable(f"its rows cannot be told apart ({error}): close its quotation marks") from None
-    return draft.extract()
+        raise Unreadable(f"it cannot be split into rows ({error}): close its quotation marks") from None
+    return builder.build()
 
 
 class _Budget:
-    """Counts cells, so that no file fills the memory."""
+    """Counts cells, so that no file fills the memory: raises Unreadable above MAX_CELLS."""
 
     def __init__(self) -> None:
         self._left = MAX_CELLS
 
-    def pay(self, row: Any) -> Any:  # noqa: ANN401  # values of any kind in, the same out
+    def spend(self, row: Any) -> Any:  # noqa: ANN401  # values of any kind in, the same out
         self._left -= len(row)
         if self._left < 0:
-            raise Unreadable(f"it has more than {MAX_CELLS:,} cells: save the part that matters in a file of its own")
+            raise Unreadable(f"it has more than {MAX_CELLS:,} cells: save the part that matters as a separate file")
         return row
 
 
-def _write(draft: DocumentBuilder, rows: Iterable[Row]) -> None:
-    """Write the tables of a sheet, which blank rows set apart. One that names no columns goes on with those before."""
+def _write(builder: DocumentBuilder, rows: Iterable[Row]) -> None:
+    """Write the tables of a sheet, which blank rows separate. A table without a header reuses the previous one."""
     header: Row | None = None
     for region in _regions(rows):
         titled = False
         while len(region) > 1 and _filled(region[0]) == 1 < _filled(region[1]):
-            draft.add(" ".join(region.pop(0)))  # a title above the table
+            builder.add(" ".join(region.pop(0)))  # a title above the table
             titled = True
-        if is_header(region) and (header is None or titled or _is_another(header, region)):
+        if is_header(region) and (header is None or titled or _has_own_header(header, region)):
             header, region = region[0], region[1:]
         elif header is not None and max(map(len, region)) > len(header):
             header = None
-        draft.add("\n".join(table_lines(region, header or ())), "table")
+        builder.add("\n".join(table_lines(region, header or ())), "table")
 
 
-def _is_another(header: Row, region: list[Row]) -> bool:
-    """Return whether rows below a blank one have headers of their own, and do not go on with texts below the known.
+def _has_own_header(header: Row, region: list[Row]) -> bool:
+    """Return whether the rows after a blank one begin with a new header and do not continue the table above.
 
-    They have where a name stands in its column again, the table is wider or narrower, or texts stand above numbers.
+    They do if a name of `header` is repeated in its column, if the width differs, or if texts stand above numbers.
     """
     first, *others = region
     named = [column for column, cell in enumerate(first) if cell and not is_number(cell)]
@@ -130,7 +134,7 @@ def _is_another(header: Row, region: list[Row]) -> bool:
 
 
 def _regions(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Yield the runs of rows that have something in them, without empty columns at the right."""
+    """Yield the runs of rows that are not blank, without empty cells at the right."""
     region: list[Row] = []
     for row in rows:
         cells = list(row)
@@ -149,8 +153,8 @@ def _filled(row: Row) -> int:
     return sum(1 for cell in row if cell.strip())
 
 
-def _shown(cell: Any) -> str:  # noqa: ANN401  # openpyxl ships no types
-    """Return a cell's value as people read it: 0.125 may be shown as 12.5%, and 3 as 3 €."""
+def _display(cell: Any) -> str:  # noqa: ANN401  # openpyxl ships no types
+    """Return a cell's value as the sheet displays it: 0.125 may be 12.5%, and 3 may be 3 €."""
     value = cell.value
     if value is None:
         return ""
@@ -173,7 +177,7 @@ def _plain(value: object) -> str:
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
     if isinstance(value, float):
-        return f"{value:.15g}"  # as many digits as Excel knows: 3.3, not 3.3000000000000003
+        return f"{value:.15g}"  # the digits that Excel keeps: 3.3, not 3.3000000000000003
     if isinstance(value, timedelta):
         minutes, seconds = divmod(abs(round(value.total_seconds())), 60)
         sign = "-" if value < timedelta() else ""
@@ -182,8 +186,8 @@ def _plain(value: object) -> str:
 
 
 def _delimiter(text: str) -> str:
-    """Return the mark that cuts the first rows into the same number of columns most often, and into most of them."""
-    head = "".join(line for _, line in zip(range(LOOKED_AT), StringIO(text), strict=False))
+    """Return the delimiter that gives the first rows the same number of columns most often; of equals, most columns."""
+    head = "".join(line for _, line in zip(range(SNIFFED_ROWS), StringIO(text), strict=False))
 
     def fit(mark: str) -> tuple[float, int]:
         widths = [len(row) for row in csv.reader(StringIO(head), delimiter=mark) if row]

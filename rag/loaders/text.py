@@ -1,6 +1,7 @@
-"""Source code -> text that is cut at blank lines, where people put the seams of a program.
+"""Read plain text and source code.
 
-No parser: one for each language would cost a hundred megabytes, and a chunk of 128 tokens holds a dozen lines anyway.
+Why no parser for code: one per language would take a hundred megabytes, and a chunk of 128 tokens holds only a dozen
+lines. Code is cut at blank lines, where authors separate the parts of a program.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ SUFFIXES = re.findall(
     """.py .js .mjs .ts .jsx .tsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .swift .rb .php .pl .lua .r .jl
     .sh .bash .ps1 .sql .css .scss .vue .yaml .yml .toml .ini .tf .proto""",
 )
-MINIFIED = 500  # characters a line has on average; people write 30 to 40
-
-
-def load_code(data: bytes) -> LoadedText:
-    """Read source code as it stands. Raises Unreadable for what a program made of it."""
-    text = normalise(decode(data))
-    if len(text) > MINIFIED * (text.count("\n") + 1):
-        raise Unreadable(f"it is no code for people: its lines have more than {MINIFIED} characters on average")
-    blocks = tuple(Block(start, end, "code") for start, end in split(text, 0, len(text), PARAGRAPH))
-    return LoadedText(text, (Section(blocks),))
+MINIFIED = 500  # characters per line on average; hand-written code has 30 to 40
 
 
 def load_text(data: bytes) -> LoadedText:
-    """Read plain text: paragraphs, no headings."""
+    """Read plain text as paragraphs, without headings. Raises Unreadable for binary data."""
     text = normalise(decode(data))
     return LoadedText(text, (Section(paragraphs(text, 0, len(text))),))
+
+
+def load_code(data: bytes) -> LoadedText:
+    """Read source code unchanged, as blocks between blank lines. Raises Unreadable for minified or generated code."""
+    text = normalise(decode(data))
+    if len(text) > MINIFIED * (text.count("\n") + 1):
+        raise Unreadable(f"it looks generated or minified: its lines have more than {MINIFIED} characters on average")
+    blocks = tuple(Block(start, end, "code") for start, end in split(text, 0, len(text), PARAGRAPH))
+    return LoadedText(text, (Section(blocks),))

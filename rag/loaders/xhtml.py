@@ -1,4 +1,4 @@
-"""XHTML as it is found in e-books, and as mammoth makes it: parsed leniently, and an element's text. Pure."""
+"""Parse XHTML leniently, as found in e-books and as mammoth writes it, and return the text of an element."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ BLOCKS = frozenset(
 )
 SILENT = frozenset(("annotation", "head", "img", "nav", "script", "style", "svg", "template"))
 ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{0,31});")
-KEPT = frozenset(("amp", "lt", "gt", "quot", "apos"))  # XML knows these five
+XML_ENTITIES = frozenset(("amp", "lt", "gt", "quot", "apos"))  # predefined in XML
 DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 
 Element = Any  # lxml ships no types
 
 
 def parse_xml(text: str) -> Element:
-    """Parse XHTML as leniently as XML can be; entities of its own are neither declared nor fetched nor unfolded.
+    """Parse XHTML, recovering from errors. Entities that the document declares are neither expanded nor fetched.
 
-    Raises Unreadable. The text has no NUL, as `rag.loaders.builder.normalise` gives it.
+    `text` must not contain NULs (see `rag.loaders.builder.normalise`). Raises Unreadable.
     """
-    text = DECLARATION.sub("", ENTITY.sub(_letter, text))
+    text = DECLARATION.sub("", ENTITY.sub(_character, text))
     parser = etree.XMLParser(
         encoding="utf-8",
         recover=True,
-        huge_tree=True,  # without it, long or deeply nested text is cut off, and nothing says so
+        huge_tree=True,  # without it, long or deeply nested text is cut off silently
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -49,7 +49,7 @@ def parse_xml(text: str) -> Element:
 
 
 def text_of(element: Element, without: list[Element] | None = None) -> str:
-    """Return an element's text in one line; what stands in blocks of their own is set apart."""
+    """Return an element's text on one line, with a space between blocks. Elements in `without` are skipped."""
     parts: list[str] = []
 
     def gather(node: Element) -> None:
@@ -57,20 +57,20 @@ def text_of(element: Element, without: list[Element] | None = None) -> str:
             return
         parts.append(node.text or "")
         for child in node:
-            apart = " " if tag_of(child) in BLOCKS or tag_of(child) in ("br", "td", "th", "li") else ""
-            parts.append(apart)
+            space = " " if tag_of(child) in BLOCKS or tag_of(child) in ("br", "td", "th", "li") else ""
+            parts.append(space)
             gather(child)
-            parts.append(apart + (child.tail or ""))
+            parts.append(space + (child.tail or ""))
 
     gather(element)
     return " ".join("".join(parts).split())
 
 
 def tag_of(element: Element) -> str:
-    """Return an element's name without its namespace; nothing for a comment or an instruction."""
+    """Return an element's name in lower case without its namespace; "" for a comment or a processing instruction."""
     return element.tag.rpartition("}")[2].lower() if isinstance(element.tag, str) else ""
 
 
-def _letter(match: re.Match[str]) -> str:
-    """Return what an entity of HTML stands for; one that nobody knows stays as it is written."""
-    return match[0] if match[1] in KEPT else html5.get(match[1] + ";", f"&amp;{match[1]};")
+def _character(match: re.Match[str]) -> str:
+    """Return the character of an HTML entity; an unknown one stays as written."""
+    return match[0] if match[1] in XML_ENTITIES else html5.get(match[1] + ";", f"&amp;{match[1]};")

@@ -136,8 +136,8 @@ async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: Query
     assert here.states() == ["added", "refused", "refused", "added"]
     birds, rubbish, letter, fish = here.tab.got[-1]["files"]
     assert (birds["name"], birds["passages"]) == ("uploads/birds.md", 1)
-    assert rubbish["reason"] == "the PDF is broken: open it in a viewer and save it anew"
-    assert letter["reason"].startswith("files of this kind are not read")
+    assert rubbish["reason"] == "the PDF is broken: open it in a viewer and save it again"
+    assert letter["reason"].startswith("this file format is not supported")
     assert fish["name"] == "uploads/fish.txt"
     assert here.tab.got[-1]["over"]
     assert here.house.saved[-1]["props"] == here.tab.got[-1]

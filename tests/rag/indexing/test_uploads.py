@@ -137,7 +137,7 @@ def test_other_bytes_under_the_same_name_replace_the_file_and_its_chunks(house: 
         ("program.txt", b"MZ\0\0\1\2", "it is not text"),
         ("empty.md", b"", "it is empty"),
         ("blank.md", b"  \n \n", "it has no text"),
-        ("program.exe", b"MZ", "files of this kind are not read"),
+        ("program.exe", b"MZ", "this file format is not supported"),
     ],
 )
 def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
@@ -215,7 +215,7 @@ def test_a_browsers_name_becomes_the_name_of_a_file_in_one_folder(name: str, cle
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/", ".md", "..md", "notes", "notes.exe", "notes.md.exe", "\0", "a/"])
 def test_a_name_that_is_no_documents_is_refused(name: str) -> None:
-    with pytest.raises(Unreadable, match="files of this kind are not read"):
+    with pytest.raises(Unreadable, match="this file format is not supported"):
         clean_name(name)
 
 

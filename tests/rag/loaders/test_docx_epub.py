@@ -1,4 +1,4 @@
-"""Word files and e-books: all of their text, under its headings; or one reason why not."""
+"""Word files and EPUB books: all of their text under its headings, or the reason why they cannot be read."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ WORD = make_docx(
 )
 
 
-def outline(extract: LoadedText) -> list[tuple[str, list[str]]]:
+def outline(loaded: LoadedText) -> list[tuple[str, list[str]]]:
     """Return (heading path, kinds of blocks) of each section."""
-    return [(section.heading, [block.kind for block in section.blocks]) for section in extract.sections]
+    return [(section.heading, [block.kind for block in section.blocks]) for section in loaded.sections]
 
 
 def html(text: str) -> str:
-    draft = DocumentBuilder()
-    write_html(draft, text)
-    return draft.extract().text.strip()
+    builder = DocumentBuilder()
+    write_html(builder, text)
+    return builder.build().text.strip()
 
 
 def test_a_word_file_keeps_headings_lists_and_tables() -> None:
-    extract = load_docx(WORD)
-    assert outline(extract) == [
+    loaded = load_docx(WORD)
+    assert outline(loaded) == [
         ("Cats", ["heading", "prose"]),
         ("Cats > Food", ["heading", "list", "table", "prose"]),
     ]
-    assert extract.title == "Cats"
-    assert extract.text.startswith("# Cats\n\nCats sleep.\n\n## Food\n\n- fish\n- mice\n\n| Name | Age | City |\n")
+    assert loaded.title == "Cats"
+    assert loaded.text.startswith("# Cats\n\nCats sleep.\n\n## Food\n\n- fish\n- mice\n\n| Name | Age | City |\n")
 
 
 @pytest.mark.parametrize(
@@ -52,58 +52,58 @@ def test_a_word_file_keeps_headings_lists_and_tables() -> None:
         ("<w:r><w:t>ein \u00e4 &amp; &lt;b&gt;</w:t></w:r>", "ein ä & <b>"),
     ],
 )
-def test_what_readers_of_raw_paragraphs_lose_is_kept(xml: str, kept: str) -> None:
+def test_text_outside_raw_paragraphs_is_kept(xml: str, kept: str) -> None:
     data = edit_zip(make_docx("before", "END"), "word/document.xml", "<w:r><w:t>END</w:t></w:r>", xml)
     assert load_docx(data).text.strip() == f"before\n\n{kept}".strip()
 
 
-def test_a_document_that_unfolds_is_refused() -> None:
+def test_a_document_that_declares_entities_is_refused() -> None:
     bomb = edit_zip(WORD, "word/document.xml", "<w:document ", "<!DOCTYPE x [<!ENTITY a 'b'>]><w:document ")
     with pytest.raises(Unreadable, match="declares XML entities"):
         load_docx(bomb)
 
 
 @pytest.mark.parametrize("data", [b"PK\x03\x04", b"", make_zip({"a.txt": "b"}), WORD[:2000], make_epub("<p>a</p>")])
-def test_what_is_no_word_file_says_so(data: bytes) -> None:
-    with pytest.raises(Unreadable, match=r"save it anew"):
+def test_a_file_that_is_no_word_file_is_refused(data: bytes) -> None:
+    with pytest.raises(Unreadable, match=r"save it again"):
         load_docx(data)
 
 
-def test_a_word_file_with_a_password_says_so() -> None:
+def test_a_word_file_with_a_password_is_refused() -> None:
     with pytest.raises(Unreadable, match="encrypted"):
         load_docx(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
 
 
-def test_an_e_book_is_read_in_its_own_order_without_its_contents() -> None:
+def test_a_book_is_read_in_reading_order_without_its_table_of_contents() -> None:
     book = make_epub("<h1>One</h1><p>Cats&nbsp;sleep &mdash; long.</p>", "<h1>Two</h1><p>Dogs bark.</p>", title="Pets")
-    extract = load_epub(book)
-    assert extract.text == "# One\n\nCats sleep — long.\n\n# Two\n\nDogs bark.\n\n"
-    assert [section.heading for section in extract.sections] == ["One", "Two"]
-    assert extract.title == "Pets"
+    loaded = load_epub(book)
+    assert loaded.text == "# One\n\nCats sleep — long.\n\n# Two\n\nDogs bark.\n\n"
+    assert [section.heading for section in loaded.sections] == ["One", "Two"]
+    assert loaded.title == "Pets"
 
 
-def test_a_chapter_that_is_missing_costs_only_itself_and_is_told() -> None:
+def test_a_missing_chapter_is_left_out_and_noted() -> None:
     book = edit_zip(make_epub("<p>One.</p>", "<p>Two.</p>"), "OEBPS/book.opf", "text/c2.xhtml", "text/gone.xhtml")
-    extract = load_epub(book)
-    assert extract.text == "Two.\n\n"
-    assert extract.lost.startswith(
+    loaded = load_epub(book)
+    assert loaded.text == "Two.\n\n"
+    assert loaded.lost.startswith(
         "1 of its 2 chapters cannot be read, the first: 'OEBPS/text/gone.xhtml', it is damaged"
     )
 
 
-def rights(*locked: str) -> dict[str, str]:
-    references = "".join(f'<CipherReference URI="{uri}"/>' for uri in locked)
+def rights(*encrypted: str) -> dict[str, str]:
+    references = "".join(f'<CipherReference URI="{uri}"/>' for uri in encrypted)
     return {"META-INF/encryption.xml": f"<encryption>{references}</encryption>"}
 
 
-def test_copy_protection_is_told_and_scrambled_fonts_are_none() -> None:
+def test_copy_protected_chapters_are_refused_and_obfuscated_fonts_are_not() -> None:
     with pytest.raises(Unreadable, match="copy protection"):
         load_epub(make_epub("<p>a</p>", extra=rights("OEBPS/text/c1.xhtml")))
     assert load_epub(make_epub("<p>a</p>", extra=rights("OEBPS/font.otf"))).text == "a\n\n"
 
 
 @pytest.mark.parametrize("data", [b"PK", make_zip({"a.txt": "b"}), make_zip({"META-INF/container.xml": "<a/>"})])
-def test_what_is_no_e_book_says_so(data: bytes) -> None:
+def test_a_file_that_is_no_book_is_refused(data: bytes) -> None:
     with pytest.raises(Unreadable):
         load_epub(data)
 
@@ -125,11 +125,11 @@ def test_what_is_no_e_book_says_so(data: bytes) -> None:
          "| a | b |\n| --- | --- |\n| c | d |"),
     ],
 )  # fmt: skip
-def test_every_text_of_a_page_is_kept_in_its_order(markup: str, text: str) -> None:
+def test_all_text_of_a_page_is_kept_in_order(markup: str, text: str) -> None:
     assert html(markup) == text
 
 
-def test_entities_of_a_page_are_not_unfolded_and_no_file_is_read() -> None:
+def test_declared_entities_are_not_expanded_and_no_file_is_read() -> None:
     doctype = '<!DOCTYPE a [<!ENTITY b "bomb"><!ENTITY c SYSTEM "file:///etc/passwd">]>'
     assert html(f"{doctype}<html><body><p>x &b;&c; y</p></body></html>") == "x &b;&c; y"
 
@@ -152,7 +152,7 @@ def test_a_damaged_file_is_read_or_refused_with_a_reason(data: st.DataObject) ->
         load(bytes(broken)).text.encode()
 
 
-def test_a_note_follows_the_block_that_points_to_it() -> None:
+def test_a_note_follows_the_block_that_links_to_it() -> None:
     point = '<sup><a href="#footnote-1">[1]</a></sup>'
     notes = (
         '<ol><li id="footnote-1"><p>Some bark. <a href="#r">↑</a></p></li><li id="footnote-2"><p>Alone.</p></li></ol>'
@@ -185,28 +185,28 @@ ROWS = "".join(f"<tr><td>{n}</td><td>what it is</td><td>7</td></tr>" for n in ra
 @pytest.mark.parametrize(
     "head", ["<tr><th>1</th><th>2</th><th>3</th></tr>", "<thead><tr><td>1</td><td>2</td><td>3</td></tr></thead>"]
 )
-def test_a_row_that_a_page_marks_as_headers_is_one(head: str) -> None:
+def test_a_row_marked_as_header_in_html_is_one(head: str) -> None:
     assert html(f"<table>{head}{ROWS}</table>").splitlines()[5] == "1: 5 | 2: what it is | 3: 7"
 
 
-def test_a_first_cell_that_is_marked_is_the_name_of_its_row() -> None:
+def test_a_single_th_in_the_first_row_makes_no_header() -> None:
     rows = ROWS.replace("<td>", "<th>", 1).replace("</td>", "</th>", 1)
     assert html(f"<table>{rows}</table>").splitlines()[0] == "0 | what it is | 7"
 
 
-def test_a_row_that_word_marks_as_headers_is_one() -> None:
+def test_a_row_marked_as_header_in_word_is_one() -> None:
     rows = [["2021", "2022", "2023"], *[[str(n), "17", "20"] for n in range(40)]]
     row = "<w:tr>"
     data = edit_zip(make_docx(rows), "word/document.xml", row, f"{row}<w:trPr><w:tblHeader/></w:trPr>")
     assert load_docx(data).text.splitlines()[7] == "2021: 7 | 2022: 17 | 2023: 20"
 
 
-def test_a_long_heading_of_word_is_read_to_its_end() -> None:
+def test_a_long_heading_in_word_is_kept_in_full() -> None:
     clause = " ".join(f"word{n}" for n in range(100))
     assert load_docx(make_docx(f"## {clause}", "text")).text == f"## {clause}\n\ntext\n\n"
 
 
-def test_code_keeps_its_lines_and_blanks() -> None:
+def test_code_keeps_its_line_breaks_and_indentation() -> None:
     assert html("<pre>if a:<br/>    b<br/></pre>") == "if a:\n    b"
     code = docx.Document()
     code.styles.add_style("Source Code", WD_STYLE_TYPE.PARAGRAPH)
@@ -214,11 +214,11 @@ def test_code_keeps_its_lines_and_blanks() -> None:
         code.add_paragraph(line, style="Source Code")
     data = BytesIO()
     code.save(data)
-    extract = load_docx(data.getvalue())
-    assert (extract.text.strip(), outline(extract)) == ("if a:\n    b", [("", ["code"])])
+    loaded = load_docx(data.getvalue())
+    assert (loaded.text.strip(), outline(loaded)) == ("if a:\n    b", [("", ["code"])])
 
 
-def test_a_formula_is_text() -> None:
+def test_a_formula_becomes_text() -> None:
     run = "<m:r><m:t>{}</m:t></m:r>"
     half = f"<m:f><m:num>{run.format(1)}</m:num><m:den>{run.format('x&lt;2')}</m:den></m:f>"
     xml = f"<m:oMathPara xmlns:m='http://schemas.openxmlformats.org/officeDocument/2006/math'><m:oMath>{half}</m:oMath></m:oMathPara>"

@@ -1,4 +1,4 @@
-"""What each kind of file becomes: its text, its headings or pages, its title; or one reason why not."""
+"""The text, headings or pages, title and date of each file format, or the reason why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -30,61 +30,59 @@ def eat():
 </code></pre><ul><li>fish</li><li>mice</li></ul></main><footer>Imprint</footer></body></html>"""
 
 
-def outline(extract: LoadedText) -> list[tuple[str, str]]:
+def outline(loaded: LoadedText) -> list[tuple[str, str]]:
     """Return (heading path, text) of each section."""
     return [
-        (section.heading, extract.text[section.blocks[0].start : section.blocks[-1].end].strip())
-        for section in extract.sections
+        (section.heading, loaded.text[section.blocks[0].start : section.blocks[-1].end].strip())
+        for section in loaded.sections
         if section.blocks
     ]
 
 
-def test_markdown_falls_into_sections_with_their_heading_paths() -> None:
-    extract = load_markdown(
-        b"intro\n\n# Guide\n\na\n\n## Install\n\nb\n\n### On *Linux* with `pip`\nc\n\n## Run\n\nd\n"
-    )
-    assert outline(extract) == [
+def test_markdown_is_split_into_sections_with_heading_paths() -> None:
+    loaded = load_markdown(b"intro\n\n# Guide\n\na\n\n## Install\n\nb\n\n### On *Linux* with `pip`\nc\n\n## Run\n\nd\n")
+    assert outline(loaded) == [
         ("", "intro"),
         ("Guide", "# Guide\n\na"),
         ("Guide > Install", "## Install\n\nb"),
         ("Guide > Install > On Linux with pip", "### On *Linux* with `pip`\nc"),
         ("Guide > Run", "## Run\n\nd"),
     ]
-    assert extract.title == "Guide"
+    assert loaded.title == "Guide"
 
 
 def test_a_hash_in_code_is_no_heading_and_an_underlined_line_is_one() -> None:
-    extract = load_markdown(b"Guide\n=====\n\n```sh\n# comment\n```\n\n    # indented\n\n\\# escaped\n")
-    assert [heading for heading, _ in outline(extract)] == ["Guide"]
+    loaded = load_markdown(b"Guide\n=====\n\n```sh\n# comment\n```\n\n    # indented\n\n\\# escaped\n")
+    assert [heading for heading, _ in outline(loaded)] == ["Guide"]
 
 
 def test_link_definitions_are_kept() -> None:
-    extract = load_markdown(b"[x]: here.html\n\n# A\n\nsee [x]\n\n[y]: where.html\n")
-    assert outline(extract) == [("", "[x]: here.html"), ("A", "# A\n\nsee [x]\n\n[y]: where.html")]
+    loaded = load_markdown(b"[x]: here.html\n\n# A\n\nsee [x]\n\n[y]: where.html\n")
+    assert outline(loaded) == [("", "[x]: here.html"), ("A", "# A\n\nsee [x]\n\n[y]: where.html")]
 
 
 def test_plain_text_has_paragraphs_and_no_headings() -> None:
-    extract = load_text(b"# one\r\nmore\r\n\r\n\r\ntwo\r\n")
-    assert extract.text == "# one\nmore\n\n\ntwo\n"
-    assert [extract.text[block.start : block.end] for block in extract.sections[0].blocks] == ["# one\nmore", "two"]
-    assert extract.title == ""
+    loaded = load_text(b"# one\r\nmore\r\n\r\n\r\ntwo\r\n")
+    assert loaded.text == "# one\nmore\n\n\ntwo\n"
+    assert [loaded.text[block.start : block.end] for block in loaded.sections[0].blocks] == ["# one\nmore", "two"]
+    assert loaded.title == ""
 
 
 def test_a_page_gives_its_main_text_with_headings_and_without_navigation() -> None:
-    extract = load_html(PAGE.encode())
-    assert [heading for heading, _ in outline(extract)] == ["All about cats", "All about cats > Food"]
-    assert "Imprint" not in extract.text
-    assert "About us" not in extract.text
-    assert "- fish\n- mice" in extract.text
+    loaded = load_html(PAGE.encode())
+    assert [heading for heading, _ in outline(loaded)] == ["All about cats", "All about cats > Food"]
+    assert "Imprint" not in loaded.text
+    assert "About us" not in loaded.text
+    assert "- fish\n- mice" in loaded.text
 
 
-def test_the_text_of_a_page_has_no_escapes_but_its_code_is_as_it_was() -> None:
+def test_the_text_of_a_page_has_no_escapes_and_its_code_is_unchanged() -> None:
     text = load_html(PAGE.encode()).text
     assert "see `cat_sleep()` and cat_nap, 2 * 3 * 4." in text
     assert '# not a heading\ndef eat():\n    fish = "\\_o_/"' in text
 
 
-def test_a_page_is_named_by_its_first_heading_else_by_its_title() -> None:
+def test_the_title_of_a_page_is_its_first_h1_else_its_title_element() -> None:
     assert load_html(PAGE.encode()).title == "All about cats"
     assert load_html(PAGE.replace("h1>", "h3>").encode()).title == "Cats - a site"
 
@@ -93,7 +91,7 @@ def test_a_fragment_of_html_is_read() -> None:
     assert load_html(b"<p>Cats sleep most of the day.</p>").text == "Cats sleep most of the day."
 
 
-def test_a_page_whose_text_a_script_makes_says_so() -> None:
+def test_a_page_rendered_by_a_script_is_refused() -> None:
     with pytest.raises(Unreadable, match="no main text was found"):
         load_html(
             b"<html><head><title>App</title></head><body><div id='app'></div><script>draw()</script></body></html>"
@@ -101,48 +99,48 @@ def test_a_page_whose_text_a_script_makes_says_so() -> None:
 
 
 def test_each_page_of_a_pdf_is_a_section() -> None:
-    extract = load_pdf(make_pdf("Cats sleep.\nThey eat.", "", "Dogs bark.", title="Pets"))
-    found = [(section.page, extract.text[b.start : b.end]) for section in extract.sections for b in section.blocks]
+    loaded = load_pdf(make_pdf("Cats sleep.\nThey eat.", "", "Dogs bark.", title="Pets"))
+    found = [(section.page, loaded.text[b.start : b.end]) for section in loaded.sections for b in section.blocks]
     assert found == [(1, "Cats sleep.\nThey eat."), (3, "Dogs bark.")]
-    assert extract.title == "Pets"
+    assert loaded.title == "Pets"
 
 
 @pytest.mark.parametrize("title", ["", "untitled", "Microsoft Word - cats.doc", "thesis.tex"])
-def test_a_title_that_a_program_left_in_a_pdf_is_none(title: str) -> None:
+def test_a_programs_default_title_in_a_pdf_is_ignored(title: str) -> None:
     assert load_pdf(make_pdf("Cats sleep.", title=title)).title == ""
 
 
-def test_a_damaged_page_costs_only_itself_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    extract = load_pdf(make_pdf("Cats sleep.", "Dogs bark.").replace(b"/Type /Page /Parent", b"/Type /Nope /Parent", 1))
-    assert extract.text.strip() == "Dogs bark."
-    assert [section.page for section in extract.sections if section.blocks] == [2]
+def test_a_damaged_page_is_left_out_and_noted(caplog: pytest.LogCaptureFixture) -> None:
+    loaded = load_pdf(make_pdf("Cats sleep.", "Dogs bark.").replace(b"/Type /Page /Parent", b"/Type /Nope /Parent", 1))
+    assert loaded.text.strip() == "Dogs bark."
+    assert [section.page for section in loaded.sections if section.blocks] == [2]
     assert "page 1 of a PDF is damaged" in caplog.text
-    assert extract.lost == (
-        "1 of its 2 pages are damaged and left out (the first is 1): open it in a viewer and save it anew"
+    assert loaded.lost == (
+        "1 of its 2 pages are damaged and left out (the first is 1): open it in a viewer and save it again"
     )
 
 
-def test_a_title_that_cannot_be_decoded_costs_only_itself() -> None:
-    extract = load_pdf(make_pdf("Cats sleep.", title="XX").replace(b"(XX)", b"<FEFFD8000041>"))
-    assert (extract.title, extract.text.strip()) == ("", "Cats sleep.")
+def test_a_title_that_cannot_be_decoded_is_ignored() -> None:
+    loaded = load_pdf(make_pdf("Cats sleep.", title="XX").replace(b"(XX)", b"<FEFFD8000041>"))
+    assert (loaded.title, loaded.text.strip()) == ("", "Cats sleep.")
 
 
 def test_a_word_broken_at_a_line_end_of_a_pdf_is_whole_again() -> None:
     assert "information is" in load_pdf(make_pdf("Here the infor-\nmation is broken over two lines.")).text
 
 
-def test_an_encrypted_pdf_says_so() -> None:
+def test_an_encrypted_pdf_is_refused() -> None:
     with pytest.raises(Unreadable, match="the PDF is encrypted"):
         load_pdf(ENCRYPTED.read_bytes())
 
 
 @pytest.mark.parametrize("data", [b"%PDF-1.7\nno more", b"plain text", make_pdf("Cats")[:60]])
-def test_a_broken_pdf_says_so(data: bytes) -> None:
+def test_a_broken_pdf_is_refused(data: bytes) -> None:
     with pytest.raises(Unreadable, match="the PDF is broken"):
         load_pdf(data)
 
 
-def test_a_scanned_pdf_says_that_it_has_no_text() -> None:
+def test_a_scanned_pdf_is_refused_as_having_no_text() -> None:
     pdf, data = pypdfium2.PdfDocument.new(), BytesIO()
     pdf.new_page(200, 200)
     pdf.save(data)
@@ -150,12 +148,12 @@ def test_a_scanned_pdf_says_that_it_has_no_text() -> None:
         load_pdf(data.getvalue())
 
 
-def test_a_pdf_of_which_most_pages_are_scanned_says_how_many() -> None:
+def test_a_pdf_with_mostly_scanned_pages_notes_how_many() -> None:
     assert load_pdf(make_pdf("Cats sleep.", "", "")).lost.startswith("2 of its 3 pages have no text")
     assert load_pdf(make_pdf("Cats sleep.", "")).lost == ""
 
 
-def test_a_single_page_of_a_pdf_that_is_a_picture_is_told() -> None:
+def test_a_single_scanned_page_of_a_pdf_is_noted() -> None:
     pdf, data = pypdfium2.PdfDocument(make_pdf("Cats sleep.", "", "", "Dogs bark.", "They run.")), BytesIO()
     page, picture = pdf[2], pypdfium2.PdfImage.new(pdf)
     picture.set_bitmap(pypdfium2.PdfBitmap.new_native(1, 1, pypdfium2.raw.FPDFBitmap_BGR))
@@ -179,7 +177,7 @@ def test_other_legacy_encodings_are_recognised() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", bytes(range(1, 256)) * 20, b"\xff\xfe\x00"])
-def test_binary_that_poses_as_text_is_refused(data: bytes) -> None:
+def test_binary_data_with_a_text_suffix_is_refused(data: bytes) -> None:
     with pytest.raises(Unreadable, match="it is not text"):
         load_markdown(data)
 
@@ -213,14 +211,14 @@ def test_a_damaged_pdf_is_read_or_refused_with_a_reason(data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("suffix", OUTDATED)
-def test_a_document_of_a_kind_that_is_not_read_says_what_to_save_it_as(suffix: str) -> None:
-    with pytest.raises(Unreadable, match=rf"not read: save it as \.{OUTDATED[suffix][1:]}$"):
+def test_an_unsupported_format_names_the_format_to_save_it_in(suffix: str) -> None:
+    with pytest.raises(Unreadable, match=rf"not supported: save it as \.{OUTDATED[suffix][1:]}$"):
         LOADERS[suffix](b"anything")
     assert OUTDATED[suffix] in LOADERS
 
 
 def with_macros(data: bytes, kind: str) -> bytes:
-    """Return an office file as it is typed where it may hold macros."""
+    """Return an office file with the content type of its macro-enabled variant."""
     with ZipFile(BytesIO(data)) as opened:
         types = opened.read("[Content_Types].xml").decode()
     (plain,) = re.findall(r'"(application/vnd\.openxmlformats-[^"]*\.main\+xml)"', types)
@@ -241,7 +239,7 @@ def with_macros(data: bytes, kind: str) -> bytes:
         ),
     ],
 )
-def test_files_of_a_kindred_kind_are_read_as_well(suffix: str, data: bytes, text: str) -> None:
+def test_variants_of_a_format_are_read(suffix: str, data: bytes, text: str) -> None:
     assert LOADERS[suffix](data).text == text
 
 
@@ -285,13 +283,13 @@ def dated(meta: str) -> bytes:
         (".csv", b"a,b\n1,2", ""),
     ],
 )
-def test_a_file_has_the_date_that_it_says_it_was_last_changed_on(suffix: str, data: bytes, date: str) -> None:
+def test_the_date_of_a_file_is_the_one_it_states(suffix: str, data: bytes, date: str) -> None:
     assert LOADERS[suffix](data).date == date
 
 
-def test_slides_and_sheets_have_a_date_of_their_own() -> None:
+def test_slides_and_workbooks_state_a_date() -> None:
     slides = make_pptx(("A", "b", ""))
-    assert LOADERS[".pptx"](slides).date == ""  # the day of the template tells nothing
+    assert LOADERS[".pptx"](slides).date == ""  # the date of the template is ignored
     changed = edit_zip(
         slides, "docProps/core.xml", "2013-01-27T09:15:58Z</dcterms:m", "2026-05-31T08:00:00Z</dcterms:m"
     )

@@ -1,4 +1,4 @@
-"""What stands between two rules at the top of a Markdown file: names and values for a program, or text."""
+"""Lines between two rules at the top of a Markdown file: front matter, or text."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import pytest
 from rag.loaders.markdown import load_markdown
 
 
-def test_front_matter_is_no_text_but_its_title_counts() -> None:
-    extract = load_markdown(b'---\ntitle: "The cats"\nlayout: page\n---\n# Heading\n\ntext\n')
-    assert (extract.title, extract.text) == ("The cats", "# Heading\n\ntext\n")
+def test_front_matter_gives_the_title_and_is_not_part_of_the_text() -> None:
+    loaded = load_markdown(b'---\ntitle: "The cats"\nlayout: page\n---\n# Heading\n\ntext\n')
+    assert (loaded.title, loaded.text) == ("The cats", "# Heading\n\ntext\n")
 
 
-def test_a_rule_at_the_start_is_no_front_matter() -> None:
-    assert "kept" in load_markdown(b"---\n\nkept, for no second line of dashes follows\n").text
+def test_a_single_rule_at_the_start_begins_no_front_matter() -> None:
+    assert "kept" in load_markdown(b"---\n\nkept, because no second rule follows\n").text
 
 
 @pytest.mark.parametrize(
     "lines", ["]: x\n" * 5_000, "[" * 15_000 + "\n", "word " * 1_000_000 + "\n", "a: &a [*a]\n" * 99]
 )
-def test_no_text_between_two_rules_takes_long(lines: str) -> None:
+def test_hostile_front_matter_is_read_quickly(lines: str) -> None:
     assert load_markdown(f"---\n{lines}---\nEnd.\n".encode()).text.endswith("End.\n")
 
 
@@ -27,7 +27,7 @@ def test_no_text_between_two_rules_takes_long(lines: str) -> None:
     "lines",
     ["text\n" * 9, "# Heading\n- item\n", "title: A\nand text that goes on\n", "https://a.example: x\nb\n"],
 )
-def test_text_between_two_rules_is_text(lines: str) -> None:
+def test_text_between_two_rules_is_kept(lines: str) -> None:
     assert load_markdown(f"---\n{lines}---\nEnd.\n".encode()).text == f"---\n{lines}---\nEnd.\n"
 
 
@@ -45,7 +45,7 @@ def test_text_between_two_rules_is_text(lines: str) -> None:
         "title: A\nsubtitle: B: of colons\n",
     ],
 )
-def test_front_matter_is_yaml_with_keys_or_nearly(lines: str) -> None:
+def test_front_matter_is_a_yaml_mapping_or_looks_like_one(lines: str) -> None:
     for end in ("---", "..."):
-        extract = load_markdown(f"---\n{lines}{end}\nEnd.\n".encode())
-        assert (extract.title, extract.text) == ("A", "End.\n")
+        loaded = load_markdown(f"---\n{lines}{end}\nEnd.\n".encode())
+        assert (loaded.title, loaded.text) == ("A", "End.\n")

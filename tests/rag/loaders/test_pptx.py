@@ -1,4 +1,4 @@
-"""Slides: a section for each, with what the speaker says; or one reason why not."""
+"""Slides: one section each with the speaker notes, or the reason why a file cannot be read."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from rag.loaders.pptx import load_pptx
 
 
 def test_each_slide_is_a_section_with_its_notes() -> None:
-    extract = load_pptx(make_pptx(("Cats", "They sleep.\nThey eat.", "Ask who has one."), ("", "One line", "")))
-    assert extract.text == (
+    loaded = load_pptx(make_pptx(("Cats", "They sleep.\nThey eat.", "Ask who has one."), ("", "One line", "")))
+    assert loaded.text == (
         "# Slide 1: Cats\n\n- They sleep.\n- They eat.\n\nNotes: Ask who has one.\n\n# Slide 2\n\nOne line\n\n"
     )
-    assert [section.heading for section in extract.sections] == ["Slide 1: Cats", "Slide 2"]
+    assert [section.heading for section in loaded.sections] == ["Slide 1: Cats", "Slide 2"]
 
 
-def test_a_long_title_of_a_slide_is_read_to_its_end() -> None:
+def test_a_long_slide_title_is_kept_in_full() -> None:
     title = " ".join(f"word{n}" for n in range(60))
-    extract = load_pptx(make_pptx((title, "One line", "")))
-    assert extract.text == f"# Slide 1: {title}\n\nOne line\n\n"
-    assert extract.title == title[:200]
+    loaded = load_pptx(make_pptx((title, "One line", "")))
+    assert loaded.text == f"# Slide 1: {title}\n\nOne line\n\n"
+    assert loaded.title == title[:200]
 
 
 @pytest.mark.parametrize(("stored", "title"), [("Pets", "Pets"), ("PowerPoint Presentation", "Cats"), ("", "Cats")])
-def test_slides_are_named_by_their_properties_else_by_the_first_title(stored: str, title: str) -> None:
+def test_the_title_is_that_of_the_properties_else_of_the_first_slide(stored: str, title: str) -> None:
     assert load_pptx(make_pptx(("Cats", "a", ""), title=stored)).title == title
 
 
-def test_tables_and_groups_are_read_in_their_place() -> None:
+def test_tables_and_groups_are_read_in_order() -> None:
     presentation, data = pptx.Presentation(), BytesIO()
     shapes = presentation.slides.add_slide(presentation.slide_layouts[6]).shapes
     table = shapes.add_table(2, 3, 0, 0, Inches(1), Inches(1)).table
@@ -49,8 +49,8 @@ def test_tables_and_groups_are_read_in_their_place() -> None:
 
 
 @pytest.mark.parametrize("data", [b"PK", make_docx("a"), make_pptx(("a", "b", ""))[:5000]])
-def test_what_are_no_slides_says_so(data: bytes) -> None:
-    with pytest.raises(Unreadable, match="save it anew"):
+def test_a_file_that_is_no_powerpoint_file_is_refused(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="save it again"):
         load_pptx(data)
 
 
@@ -62,7 +62,7 @@ FORMULA = """<a14:m><m:oMathPara xmlns:m="http://schemas.openxmlformats.org/offi
 </m:oMathPara></a14:m>"""
 
 
-def test_a_box_with_a_formula_is_read_and_its_formula_too() -> None:
+def test_a_text_box_with_a_formula_is_read_with_the_formula() -> None:
     data = make_pptx(("Energy", "It is PLACE always.", ""))
     part = "ppt/slides/slide1.xml"
     with ZipFile(BytesIO(data)) as opened:

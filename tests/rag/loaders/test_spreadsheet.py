@@ -1,4 +1,4 @@
-"""Workbooks and CSV: every row says what its values are; no file takes the memory or for ever."""
+"""Workbooks and CSV: every row names its values; no file exhausts memory or time."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def lines(data: bytes) -> list[str]:
     return load_csv(data).text.strip().splitlines()
 
 
-def test_each_sheet_is_a_section_and_a_small_one_a_table() -> None:
-    extract = load_xlsx(make_xlsx(People=PEOPLE, Dogs=[["Rex"]]))
-    assert extract.text == (
+def test_each_sheet_is_a_section_and_a_small_one_a_markdown_table() -> None:
+    loaded = load_xlsx(make_xlsx(People=PEOPLE, Dogs=[["Rex"]]))
+    assert loaded.text == (
         "# People\n\n| Name | Age | City |\n| --- | --- | --- |\n| Ann | 3 | Rome |\n| Bob | 4.5 | Oslo |\n\n"
         "# Dogs\n\nRex\n\n"
     )
-    assert [section.heading for section in extract.sections] == ["People", "Dogs"]
+    assert [section.heading for section in loaded.sections] == ["People", "Dogs"]
 
 
-def test_each_row_of_a_long_sheet_carries_its_headers_into_its_chunk() -> None:
-    extract = load_xlsx(make_xlsx(People=MANY))
-    chunks = chunk_text(extract.text, extract.sections, lambda texts: [len(text.split()) + 2 for text in texts], 30)
-    texts = [extract.text[start:end] for start, end, _ in chunks]
+def test_each_row_of_a_long_sheet_has_its_column_names_in_its_chunk() -> None:
+    loaded = load_xlsx(make_xlsx(People=MANY))
+    chunks = chunk_text(loaded.text, loaded.sections, lambda texts: [len(text.split()) + 2 for text in texts], 30)
+    texts = [loaded.text[start:end] for start, end, _ in chunks]
     assert len(texts) > 30
     assert all(line.startswith(("Name: Ann ", "# People")) for text in texts for line in text.splitlines() if line)
-    assert "Name: Ann 7 | Age: 7 | City: Rome" in extract.text.splitlines()
+    assert "Name: Ann 7 | Age: 7 | City: Rome" in loaded.text.splitlines()
 
 
 def test_values_are_written_as_people_write_them() -> None:
@@ -47,7 +47,7 @@ def test_values_are_written_as_people_write_them() -> None:
     assert text == "# A\n\n3 | 0.1 | 2026-01-02 | 2026-01-02 03:04:00 | True | two lines | 1e+20\n\n"
 
 
-def test_a_title_above_a_table_is_text_and_a_table_below_goes_on_with_its_headers() -> None:
+def test_a_title_above_a_table_is_text_and_a_table_below_reuses_its_header() -> None:
     rows = [["Sales of the year"], ["Name", "Age", "City"], *MANY[1:], [], ["Zoe", 9, "Bonn"]]
     text = load_xlsx(make_xlsx(A=rows)).text.splitlines()
     assert text[2] == "Sales of the year"
@@ -55,7 +55,7 @@ def test_a_title_above_a_table_is_text_and_a_table_below_goes_on_with_its_header
     assert text[-4:-1] == ["| Name | Age | City |", "| --- | --- | --- |", "| Zoe | 9 | Bonn |"]
 
 
-def test_rows_of_text_below_a_blank_one_go_on_under_the_known_headers() -> None:
+def test_rows_of_text_after_a_blank_row_reuse_the_header() -> None:
     more = [[f"Cid{n}", f"Oslo{n}", "smith"] for n in range(20)]
     rows = [["name", "city", "job"], *([f"Ann{n}", f"Rome{n}", "cook"] for n in range(20)), [], *more]
     data = "\n".join(",".join(row) for row in rows).encode()
@@ -64,29 +64,29 @@ def test_rows_of_text_below_a_blank_one_go_on_under_the_known_headers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "row", "told"),
+    ("header", "row", "expected"),
     [
         (["thing", "colour", "price"], ["ink", "blue", "3"], "thing: ink | colour: blue | price: 3"),  # above numbers
         (["thing", "colour"], ["ink", "blue"], "thing: ink | colour: blue"),  # of another width
         (["name", "city", "job"], ["Bob", "Oslo", "smith"], "name: Bob | city: Oslo | job: smith"),  # the same again
     ],
 )
-def test_a_table_below_a_blank_row_may_have_headers_of_its_own(header: list[str], row: list[str], told: str) -> None:
+def test_a_table_after_a_blank_row_may_have_its_own_header(header: list[str], row: list[str], expected: str) -> None:
     rows = [["name", "city", "job"], *[["Ann", "Rome", "cook"]] * 20, [], header, *[row] * 40]
-    assert lines("\n".join(",".join(row) for row in rows).encode())[-40:] == [told] * 40
+    assert lines("\n".join(",".join(row) for row in rows).encode())[-40:] == [expected] * 40
 
 
-def test_years_are_names_of_columns() -> None:
+def test_years_are_column_names() -> None:
     rows = [["Region", 2021, 2022], *([f"North {n}", n, n + 1] for n in range(40))]
     assert "Region: North 7 | 2021: 7 | 2022: 8" in load_xlsx(make_xlsx(A=rows)).text.splitlines()
 
 
-def test_rows_without_headers_stand_for_themselves() -> None:
+def test_rows_without_a_header_have_no_names() -> None:
     rows = [[n, f"{n}.5", "Rome and all of its seven hills"] for n in range(30)]
     assert "7 | 7.5 | Rome and all of its seven hills" in load_xlsx(make_xlsx(A=rows)).text.splitlines()
 
 
-def test_a_cell_in_the_last_corner_takes_no_memory() -> None:
+def test_a_cell_in_the_last_row_and_column_takes_no_memory() -> None:
     data = edit_zip(make_xlsx(A=[["Cats"], ["END"]]), "xl/worksheets/sheet1.xml", 'r="A2"', 'r="XFD1048576"')
     assert "Cats" in load_xlsx(data).text
 
@@ -108,19 +108,19 @@ def test_a_hidden_sheet_is_not_read() -> None:
 
 
 @pytest.mark.parametrize("data", [b"PK", make_docx("a"), make_xlsx(A=PEOPLE)[:3000]])
-def test_what_is_no_workbook_says_so(data: bytes) -> None:
-    with pytest.raises(Unreadable, match="save it anew"):
+def test_a_file_that_is_no_workbook_is_refused(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="save it again"):
         load_xlsx(data)
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
-def test_any_usual_mark_separates_values(mark: str) -> None:
+def test_any_usual_delimiter_is_detected(mark: str) -> None:
     rows = [["Name", "Said", "Age"], *(["Ann", "well, yes; no", str(n)] for n in range(30))]
     data = "\r\n".join(mark.join(f'"{cell}"' for cell in row) for row in rows).encode()
     assert lines(data)[4] == "Name: Ann | Said: well, yes; no | Age: 4"
 
 
-def test_gaps_and_rows_of_other_lengths_lose_nothing() -> None:
+def test_empty_cells_and_rows_of_other_lengths_lose_nothing() -> None:
     filler = "".join(f"Ann,{n},somewhere in the country\n" for n in range(30))
     assert lines(f"Name,Age,City\nBob,,Rome\nZoe,5,Bonn,more\n{filler}".encode())[:2] == [
         "Name: Bob | City: Rome",
@@ -128,12 +128,12 @@ def test_gaps_and_rows_of_other_lengths_lose_nothing() -> None:
     ]
 
 
-def test_a_quotation_mark_that_is_never_closed_says_so() -> None:
+def test_a_quotation_mark_that_is_never_closed_is_refused() -> None:
     with pytest.raises(Unreadable, match="close its quotation marks"):
         load_csv(b'a,b\n"' + b"x," * 100_000)
 
 
-def test_a_sheet_that_is_data_rather_than_a_document_says_so() -> None:
+def test_a_sheet_with_too_many_cells_is_refused() -> None:
     with pytest.raises(Unreadable, match="2,000,000 cells"):
         load_csv(b"," * 1_000 + b"\n" + (b"," * 999 + b"\n") * (MAX_CELLS // 1_000))
 
@@ -155,12 +155,12 @@ def test_a_number_is_shown_with_its_percent_or_its_currency() -> None:
     assert load_xlsx(data.getvalue()).text == "# Sheet\n\n12.5% | 3 € | 4.5 £ | 6 | 3.3\n\n"
 
 
-def test_a_duration_is_told_in_hours() -> None:
+def test_a_duration_is_written_in_hours_and_minutes() -> None:
     row = [timedelta(hours=26, minutes=5), timedelta(seconds=61)]
     assert "26:05 | 0:01:01" in load_xlsx(make_xlsx(A=[row])).text
 
 
-def test_formulas_without_a_stored_value_are_told() -> None:
-    extract = load_xlsx(make_xlsx(A=[["Price", "Tax"], [3, "=A2*0.2"], [4, "=A3*0.2"]]))
-    assert extract.lost.startswith("2 formulas in it have no stored value: ")
+def test_formulas_without_a_stored_value_are_noted() -> None:
+    loaded = load_xlsx(make_xlsx(A=[["Price", "Tax"], [3, "=A2*0.2"], [4, "=A3*0.2"]]))
+    assert loaded.lost.startswith("2 of its formulas have no stored value: ")
     assert load_xlsx(make_xlsx(A=PEOPLE)).lost == ""
