@@ -31,7 +31,7 @@ from chat.training.panel import TrainingPanel
 from chat.training.report_files import reports_route
 from chat.web.index_page import serve_page
 from chat.web.rater_cookie import load_secret
-from chat.web.security import SecurityMiddleware
+from chat.web.security import SecurityMiddleware, allowed_hosts
 from chat.web.signin import auth_mode, install
 from rag.answering.service import open_service
 from rag.records import ARMS
@@ -237,7 +237,7 @@ warming: list[asyncio.Task[list[str]]] = []  # what compares the retrievers, so 
 install(door, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
     serve_page(router, door.way)
-    app.add_middleware(SecurityMiddleware)
+    app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings))
     redirect_other_raters(sio, house.history)
     app.router.routes.insert(0, APIRoute("/project/translations", words))
     app.router.routes.insert(0, reports_route(settings.runs))

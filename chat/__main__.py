@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from chat.web.rater_cookie import cookie_tag, load_secret
+from chat.web.security import allowed_hosts
 from chat.web.signin import AuthMode, auth_mode
 from rag.errors import BadSetting, StoreFailed, ThumbtuneError
 from rag.indexing.indexer import format_report, index
@@ -31,6 +32,7 @@ def main() -> int:
     try:
         settings = load_settings()
         door = auth_mode(settings)
+        allowed_hosts(settings)  # what is no name is told now, not after the documents are indexed
         check_port(settings.host, settings.port)
         check_home(settings.home)
         prepare(settings)

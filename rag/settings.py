@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     )
     host: str = Field("localhost", description="address the chat listens on")
     port: int = Field(8000, ge=1, le=65535, description="port the chat listens on")
+    hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="names the chat is served under beside localhost, separated by commas; others are refused"
+    )
+    public_url: str = Field(
+        "", validation_alias=AliasChoices("CHAINLIT_URL"), description="address that people type, behind a proxy"
+    )
 
     # who may come in: everybody who reaches the page, or what one of these three says
     passwords: Path | None = Field(None, description="file of lines name:hash; people sign in by name and password")
@@ -97,7 +103,7 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("oauth_allow", "trusted_proxies", "trainers", mode="before")
+    @field_validator("hosts", "oauth_allow", "trusted_proxies", "trainers", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:  # noqa: ANN401  # pydantic hands over whatever was given
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

@@ -1,20 +1,40 @@
-"""What the chat's web server says and refuses: security headers, pages of other sites, routes that we do not use.
+"""Security headers, and what the chat's web server refuses: other Hosts, other Origins, routes that we do not use.
 
 Documents and model answers are other people's text. The content policy keeps whatever they hold from loading or
 sending anything: no image, script, font or connection goes to another host.
+
+Why Host and Origin are both checked: a name that an attacker owns can be re-pointed at this machine (DNS rebinding),
+and then every header but Host says "same origin". A page of another port brings the cookie along and names itself in
+Origin only: browsers send Sec-Fetch-* neither with a websocket nor to plain http other than localhost.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import NamedTuple
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from rag.errors import BadSetting
+from rag.settings import Settings
+
 UPLOAD = "/project/file"  # where files are dropped; what lies below it is one of them
 MOST_BYTES = 110_000_000  # of an upload: a document may have 100 MB, and Chainlit takes a request whole, whatever it is
-HOST = re.compile(r"[\w.\-\[\]:]+")
+HOST = re.compile(r"[\w.\-\[\]:]+")  # what may stand in the content policy
+NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+PLACE = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?")
+ORIGIN = re.compile(r"(https?)://([^\s/?#@]+)")
+PORTS = {"http": 80, "https": 443}
+LOCALHOST = "localhost"
+SOCKET = "/ws/socket.io"  # its polling transport reads by GET; without the id in the first answer nobody can go on
+READS = ("GET", "HEAD")  # whose answer the browser shows to no page of another origin
+FORBIDDEN, TOO_LARGE, MISDIRECTED = 403, 413, 421
+MOST_TOLD = 100  # foreign origins that the log names, each once: a page that is refused tries again for hours
 CLOSED = re.compile(
     # Chainlit's own routes that would let a browser write what only the server may say: a card's props (PUT and
     # DELETE element), Chainlit's own feedback table, sharing, tool servers.
@@ -28,26 +48,116 @@ FOREIGN = {  # a dropped file may be anybody's web page: opened at our address, 
 }
 PDF = "/document.pdf"  # chat.actions.passages
 VIEWED = {"content-security-policy": "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}  # the viewer's
+PROXY = "let the reverse proxy pass on Host with its port, or set CHAINLIT_URL to the address that people type"
+log = logging.getLogger("thumbtune")
+
+
+class Origin(NamedTuple):
+    """Scheme, name and port of an address, in lower case."""
+
+    scheme: str
+    name: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Under which names the chat is served, on whichever port, beside localhost and the addresses 127.* and [::1]."""
+
+    names: frozenset[str] = frozenset()
+    any_address: bool = False  # an IP address cannot be rebound
+    public: Origin | None = None  # where a proxy asks us by another name than people type
+
+    def serves(self, host: str) -> bool:
+        """Return whether a Host header names this chat."""
+        name = _name(host)
+        if name == LOCALHOST or name in self.names:
+            return True
+        return _is_address(name) and (self.any_address or is_loopback(name))
+
+    def has_page(self, origin: str, host: str, scheme: str) -> bool:
+        """Return whether an Origin header names a page of the chat, which is asked for by this Host and scheme.
+
+        Behind a proxy that ends TLS without X-Forwarded-Proto the scheme is http here and https in Origin: so only a
+        page over http is refused where we know of TLS. X-Forwarded-Host is not read: nothing says who sent it.
+        """
+        page = read_origin(origin.lower())
+        if page is None:  # "null", as a sandboxed frame or a page in a file sends
+            return False
+        if page == self.public:
+            return True
+        downgraded = scheme in ("https", "wss") and page.scheme == "http"
+        return not downgraded and page == _read_place(page.scheme, host.lower())
+
+
+def allowed_hosts(settings: Settings) -> Hosts:
+    """Return the names that the settings allow. Raises BadSetting for what is no name, or no address of a page."""
+    public = read_origin(_origin_of(settings.public_url.lower())) if settings.public_url else None
+    if settings.public_url and public is None:
+        raise BadSetting(f"CHAINLIT_URL={settings.public_url!r}: give the whole address, as https://chat.example.org")
+    for name in settings.hosts:
+        if not (NAME.fullmatch(name.lower()) or _is_address(name)):
+            raise BadSetting(f"THUMBTUNE_HOSTS: {name!r} is no host name: give it as chat.example.org, without a port")
+    own = () if is_loopback(settings.host) else (settings.host,)
+    names = {_bracketed(name.lower()) for name in (*settings.hosts, *own)} | ({public.name} if public else set())
+    return Hosts(frozenset(names), any_address=not is_loopback(settings.host), public=public)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a name or address can be reached from this machine alone."""
+    try:
+        return host == LOCALHOST or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def read_origin(text: str) -> Origin | None:
+    """Return what an Origin header in lower case says, or None for "null" and what is no web page."""
+    found = ORIGIN.fullmatch(text)
+    return _read_place(found[1], found[2]) if found else None
+
+
+def _origin_of(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3])
+
+
+def _read_place(scheme: str, place: str) -> Origin | None:
+    """Return the origin of a name with or without a port, as in a Host header."""
+    found = PLACE.fullmatch(place)
+    return Origin(scheme, found[1], int(found[2] or PORTS[scheme])) if found else None
+
+
+def _name(host: str) -> str:
+    found = PLACE.fullmatch(host.lower())
+    return found[1] if found else ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        return bool(ip_address(name.strip("[]")))
+    except ValueError:
+        return False
+
+
+def _bracketed(name: str) -> str:
+    return f"[{name}]" if ":" in name and not name.startswith("[") else name
 
 
 class SecurityMiddleware:
-    """ASGI middleware: refuses what `CLOSED` lists, what other sites ask for and too large files; adds the headers."""
+    """ASGI middleware: refuses other Hosts and Origins, what `CLOSED` lists and too large files; adds the headers."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self.app, self.hosts = app, hosts
+        self._told: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 403; a refused websocket is closed before it opens."""
+        """Pass the request on, or answer 403, 413 or 421; a refused websocket is closed before it opens."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if _from_another_site(scope, headers) or CLOSED.fullmatch(f"{scope.get('method')} {scope['path'].rstrip('/')}"):
-            await refuse(scope, receive, send)
-            return
-        if _too_large(scope, headers):
-            most = f"A file may have {MOST_BYTES // 10**6 - 10} MB."
-            await JSONResponse({"detail": most}, status_code=413)(scope, receive, send)
+        if refused := self._refused(scope, headers):
+            await refuse(scope, receive, send, *refused)
             return
         extra = security_headers(headers.get("host", ""))
         if scope["path"].startswith(f"{UPLOAD}/"):
@@ -64,6 +174,38 @@ class SecurityMiddleware:
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+    def _refused(self, scope: Scope, headers: Headers) -> tuple[str, int] | None:
+        """Return why a request is refused and the status to answer with, or None."""
+        if reason := self._wrong_host(headers):
+            return reason, MISDIRECTED
+        if reason := self._wrong_origin(scope, headers):
+            return reason, FORBIDDEN
+        if _from_another_site(scope, headers) or CLOSED.fullmatch(f"{scope.get('method')} {scope['path'].rstrip('/')}"):
+            return "thumbtune does not allow this.", FORBIDDEN
+        if _too_large(scope, headers):
+            return f"A file may have {MOST_BYTES // 10**6 - 10} MB.", TOO_LARGE
+        return None
+
+    def _wrong_host(self, headers: Headers) -> str:
+        """Return why the Host is refused, or nothing. Browsers always send one; a probe over HTTP/1.0 does not."""
+        said = headers.getlist("host")
+        if not said or (len(said) == 1 and self.hosts.serves(said[0])):
+            return ""
+        name = _name(said[0]) or said[0]
+        return f"No chat is served as {name!r}. If this is its name, set THUMBTUNE_HOSTS={name} and start it again."
+
+    def _wrong_origin(self, scope: Scope, headers: Headers) -> str:
+        """Return why the Origin is refused, or nothing. What is no browser sends none."""
+        reads = scope["type"] == "http" and scope["method"] in READS and SOCKET not in scope["path"]
+        host, scheme = headers.get("host", ""), scope.get("scheme", "http")
+        foreign = [origin for origin in headers.getlist("origin") if not self.hosts.has_page(origin, host, scheme)]
+        if reads or not foreign:
+            return ""
+        if foreign[0] not in self._told and len(self._told) < MOST_TOLD:
+            self._told.add(foreign[0])
+            log.warning("refused a page of %r to %r; if it is the chat's own, %s", foreign[0][:200], host[:200], PROXY)
+        return f"This page is of another origin than the chat. If it is the chat's own, {PROXY}."
 
 
 def security_headers(host: str) -> dict[str, str]:
@@ -114,9 +256,9 @@ def _secure_cookies(headers: MutableHeaders) -> None:
         headers.append("set-cookie", cookie if "; secure" in cookie.lower() else f"{cookie}; Secure")
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, reason: str = "thumbtune does not allow this.") -> None:
-    """Answer 403 with the reason; close a websocket before it opens."""
+async def refuse(scope: Scope, receive: Receive, send: Send, reason: str, status: int = FORBIDDEN) -> None:
+    """Answer with the status and the reason; close a websocket before it opens."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
         return
-    await JSONResponse({"detail": reason}, status_code=403)(scope, receive, send)
+    await JSONResponse({"detail": reason}, status_code=status)(scope, receive, send)

@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chat.passwords import Passwords, read_passwords
 from chat.web.rater_cookie import RaterCookie, RaterCookieMiddleware
-from chat.web.security import refuse
+from chat.web.security import is_loopback, refuse
 from rag.errors import BadSetting
 from rag.settings import Settings
 
@@ -120,19 +120,12 @@ def _proxies(settings: Settings) -> tuple[IPv4Network | IPv6Network, ...]:
         listed = tuple(ip_network(address) for address in settings.trusted_proxies)
     except ValueError as error:
         raise BadSetting(f"THUMBTUNE_TRUSTED_PROXIES: {error}: give addresses or networks, as 10.0.0.7") from None
-    if not listed and not _is_here(settings.host):
+    if not listed and not is_loopback(settings.host):
         raise BadSetting(
             f"THUMBTUNE_TRUSTED_HEADER with THUMBTUNE_HOST={settings.host!r}: anybody could send the header; "
             "set THUMBTUNE_TRUSTED_PROXIES to the proxy's address, or THUMBTUNE_HOST=localhost"
         )
     return listed or LOOPBACK
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class ProxyAuthMiddleware:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from driver import BROWSERS, DESKTOP, FLAGS, Chat, RoomChat, Seen, Writer, find_browser, open_page, running_chat
+from driver import BROWSERS, DESKTOP, FLAGS, TEAM, Chat, RoomChat, Seen, Writer, find_browser, open_page, running_chat
 from fakes import endpoint
 
 FAILED = pytest.StashKey[bool]()
@@ -108,6 +108,7 @@ def room_chat(
             THUMBTUNE_LLM="openai:scripted",
             THUMBTUNE_LLM_RETRIES="0",
             THUMBTUNE_DEVICE="cpu",
+            THUMBTUNE_HOSTS=TEAM,
         )
         yield RoomChat(**vars(chat), writer=writer)
 

@@ -51,6 +51,16 @@ def test_several_documents_folders_and_a_tilde(monkeypatch: pytest.MonkeyPatch) 
     assert load_settings().docs == (Path("/home/ann/papers"), Path("/srv/notes"))
 
 
+def test_names_of_the_chat_are_a_list_and_its_public_address_is_the_one_that_chainlit_reads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("THUMBTUNE_HOSTS", "chat.example.org, box.lan")
+    monkeypatch.setenv("CHAINLIT_URL", "https://chat.example.org")
+    settings = load_settings()
+    assert settings.hosts == ("chat.example.org", "box.lan")
+    assert settings.public_url == "https://chat.example.org"
+
+
 def test_a_single_hit_leaves_no_place_to_explore_and_says_how_to_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THUMBTUNE_K", "1")
     with pytest.raises(BadSetting, match=r"^THUMBTUNE_EXPLORE=1: must be below THUMBTUNE_K=1, .* \(0: none\)"):

@@ -1,8 +1,10 @@
-"""Headers that keep foreign scripts out, and the doors of Chainlit that nobody needs stay shut."""
+"""Headers that keep foreign scripts out; other Hosts, other Origins and routes that nobody needs are refused."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from starlette.applications import Starlette
@@ -13,7 +15,9 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from chat.web.security import SecurityMiddleware, security_headers
+from chat.web.security import Hosts, SecurityMiddleware, allowed_hosts, security_headers
+from rag.errors import BadSetting
+from rag.settings import load_settings
 
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 
@@ -30,9 +34,21 @@ async def socket(websocket: WebSocket) -> None:
 
 @pytest.fixture
 def client() -> TestClient:
-    app = Starlette(routes=[WebSocketRoute("/ws", socket), Route("/{path:path}", anything, methods=METHODS)])
-    app.add_middleware(SecurityMiddleware)
-    return TestClient(app)
+    return browser_at("http://localhost:8000", Hosts())
+
+
+def browser_at(url: str, hosts: Hosts) -> TestClient:
+    """Return what asks for a chat at this address, which is served under these names."""
+    sockets = [WebSocketRoute(path, socket) for path in ("/ws", "/ws/socket.io/")]
+    app = Starlette(routes=[*sockets, Route("/{path:path}", anything, methods=[*METHODS, "OPTIONS"])])
+    app.add_middleware(SecurityMiddleware, hosts=hosts)
+    return TestClient(app, base_url=url)
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Hosts]:
+    monkeypatch.chdir(tmp_path)  # away from a developer's .env
+    return lambda **values: allowed_hosts(load_settings(**values))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +118,7 @@ def answered(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> int:
         raise AssertionError("nothing was to be read")
 
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "scheme": "http"}
-    asyncio.run(SecurityMiddleware(pass_on)(scope, receive, send))
+    asyncio.run(SecurityMiddleware(pass_on, Hosts())(scope, receive, send))
     return seen[0]
 
 
@@ -114,13 +130,158 @@ def test_a_dropped_file_is_never_opened_as_a_page_of_ours(client: TestClient) ->
 
 
 def test_a_socket_that_another_site_opens_is_refused(client: TestClient) -> None:
-    with client.websocket_connect("/ws", headers={"Sec-Fetch-Site": "same-origin"}) as ours:
-        assert ours.receive_text() == "passed"
-    with (
-        pytest.raises(WebSocketDisconnect),
-        client.websocket_connect("/ws", headers={"Sec-Fetch-Site": "cross-site"}),
-    ):
-        pass
+    assert opens(client, **{"Sec-Fetch-Site": "same-origin"})
+    assert not opens(client, **{"Sec-Fetch-Site": "cross-site"})
+
+
+# --- Host ----------------------------------------------------------------------------------------------------------
+
+
+def opens(client: TestClient, path: str = "/ws", **headers: str) -> bool:
+    """Return whether a websocket is accepted."""
+    try:
+        with client.websocket_connect(str(client.base_url).replace("http", "ws", 1) + path, headers=headers) as ours:
+            return ours.receive_text() == "passed"
+    except WebSocketDisconnect:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("url", "values", "served"),
+    [
+        ("http://localhost:8000", {}, True),
+        ("http://LOCALHOST", {}, True),
+        ("http://127.0.0.1:9", {}, True),  # a tunnel's port, or Docker's
+        ("http://[::1]:8000", {}, True),
+        ("http://evil.test:8000", {}, False),
+        ("http://localhost.evil.test", {}, False),
+        ("http://192.168.1.5:8000", {}, False),
+        ("http://chat.example.org", {"hosts": "chat.example.org, other"}, True),
+        ("http://other:8000", {"hosts": "chat.example.org, other"}, True),
+        ("http://a.chat.example.org", {"hosts": "chat.example.org"}, False),
+        ("http://192.168.1.5:8000", {"hosts": "192.168.1.5"}, True),
+        ("http://[fe80::1]:8000", {"hosts": "fe80::1"}, True),
+        ("http://chat.example.org", {"CHAINLIT_URL": "https://Chat.example.org/"}, True),
+        ("http://192.168.1.5:8000", {"host": "0.0.0.0"}, True),  # an address cannot be rebound
+        ("http://[fe80::1]:8000", {"host": "::"}, True),
+        ("http://localhost:8000", {"host": "0.0.0.0"}, True),
+        ("http://evil.test:8000", {"host": "0.0.0.0"}, False),
+        ("http://box.lan:8000", {"host": "box.lan"}, True),
+    ],
+)
+def test_a_chat_is_served_under_its_own_names_only(
+    hosts: Callable[..., Hosts], url: str, values: dict[str, str], served: bool
+) -> None:
+    client = browser_at(url, hosts(**values))
+    assert (client.get("/").status_code, opens(client)) == ((200, True) if served else (421, False))
+    assert client.get("/health").status_code == (200 if served else 421)
+
+
+def test_a_refused_name_is_told_with_the_setting_that_lets_it_in(client: TestClient) -> None:
+    told = client.get("/", headers={"Host": "evil.test:8000"}).json()["detail"]
+    assert told.startswith("No chat is served as 'evil.test'. If this is its name, set THUMBTUNE_HOSTS=evil.test and")
+
+
+def test_two_names_in_one_request_are_refused_and_none_is_a_probe() -> None:
+    assert answered("GET", "/health", []) == 200
+    assert answered("GET", "/health", [(b"host", b"localhost")]) == 200
+    assert answered("GET", "/health", [(b"host", b"localhost"), (b"host", b"evil.test")]) == 421
+
+
+@pytest.mark.parametrize("name", ["https://chat.example.org", "chat.example.org:8443", "*", "a b"])
+def test_a_setting_that_is_no_name_is_told(hosts: Callable[..., Hosts], name: str) -> None:
+    with pytest.raises(BadSetting, match=r"THUMBTUNE_HOSTS: .* is no host name: give it as chat\.example\.org"):
+        hosts(hosts=name)
+
+
+def test_a_public_address_without_its_scheme_is_told(hosts: Callable[..., Hosts]) -> None:
+    with pytest.raises(BadSetting, match=r"CHAINLIT_URL='chat\.example\.org': give the whole address"):
+        hosts(CHAINLIT_URL="chat.example.org")
+
+
+# --- Origin --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("origin", "ours"),
+    [
+        ("http://localhost:8000", True),
+        ("HTTP://LocalHost:8000", True),
+        ("http://localhost:8190", False),  # another program of this machine
+        ("http://localhost", False),
+        ("http://127.0.0.1:8000", False),
+        ("http://evil.test:8000", False),
+        ("http://localhost:8000.evil.test", False),
+        ("http://evil.test#localhost:8000", False),
+        ("http://evil@localhost:8000", False),
+        ("chrome-extension://localhost:8000", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_only_a_page_of_the_chat_opens_its_websocket_or_changes_anything(
+    client: TestClient, origin: str, ours: bool
+) -> None:
+    sent = {"Origin": origin}
+    expected = 200 if ours else 403
+    assert opens(client, **sent) == ours
+    assert opens(client, "/ws/socket.io/", **sent) == ours
+    for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+        assert client.request(method, "/project/thread", headers=sent).status_code == expected
+    for transport in ("GET", "POST"):
+        assert client.request(transport, "/ws/socket.io/", headers=sent).status_code == expected
+    assert client.get("/", headers=sent).status_code == 200
+
+
+def test_what_is_no_browser_sends_no_origin_and_works_on(client: TestClient) -> None:
+    assert opens(client)
+    assert client.post("/project/action").text == client.get("/ws/socket.io/").text == "passed"
+
+
+def test_a_second_origin_in_one_request_is_refused(client: TestClient) -> None:
+    both = [("Origin", "http://localhost:8000"), ("Origin", "http://evil.test")]
+    assert client.post("/project/action", headers=both).status_code == 403  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "origin", "ours"),
+    [
+        ("https://chat.example.org", "https://chat.example.org", True),  # the proxy says X-Forwarded-Proto
+        ("https://chat.example.org", "http://chat.example.org", False),
+        ("http://chat.example.org", "https://chat.example.org", True),  # it ends TLS and says nothing
+        ("http://chat.example.org:8443", "https://chat.example.org:8443", True),
+        ("http://chat.example.org", "https://chat.example.org:8443", False),  # it has passed on Host without the port
+        ("http://chat.example.org", "https://other.example.org", False),
+    ],
+)
+def test_behind_a_proxy_the_page_that_people_see_is_ours(asked: str, origin: str, ours: bool) -> None:
+    client = browser_at(asked, Hosts(frozenset({"chat.example.org"})))
+    assert opens(client, Origin=origin) == ours
+    assert client.post("/project/action", headers={"Origin": origin}).status_code == (200 if ours else 403)
+
+
+def test_a_proxy_that_asks_by_another_name_needs_the_public_address(
+    hosts: Callable[..., Hosts], caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = {"Origin": "https://chat.example.org:8443", "X-Forwarded-Host": "chat.example.org:8443"}
+    refused = [browser_at("http://localhost:8000", hosts()).post("/login", headers=sent) for _ in range(3)]
+    assert [answer.status_code for answer in refused] == [403] * 3
+    assert "set CHAINLIT_URL to the address that people type" in refused[0].json()["detail"]
+    assert "refused a page of 'https://chat.example.org:8443' to 'localhost:8000'" in caplog.text
+    served = browser_at("http://localhost:8000", hosts(CHAINLIT_URL="https://chat.example.org:8443"))
+    assert served.post("/login", headers=sent).status_code == 200
+    assert served.post("/login", headers={"Origin": "https://chat.example.org"}).status_code == 403
+
+
+def test_a_page_that_is_refused_again_and_again_is_logged_once(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        opens(client, Origin="http://localhost:8190")
+    assert len(caplog.records) == 1
+
+
+# --- headers -------------------------------------------------------------------------------------------------------
 
 
 def test_every_response_has_a_policy_that_names_no_other_host(client: TestClient) -> None:

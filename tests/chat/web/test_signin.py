@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from chat.passwords import main as passwords_main
 from chat.passwords import make_line, read_passwords
-from chat.web.security import SecurityMiddleware
+from chat.web.security import Hosts, SecurityMiddleware
 from chat.web.signin import AuthMode, auth_mode, check_providers, install, token_cookie, with_cookies
 from rag.errors import BadSetting
 from rag.settings import Settings, load_settings
@@ -62,7 +62,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestClien
         app = FastAPI()
         app.include_router(router)
         install(door, SECRET, app)
-        app.add_middleware(SecurityMiddleware)
+        app.add_middleware(SecurityMiddleware, hosts=Hosts(frozenset({"chat.example"})))
         return TestClient(app, client=client, base_url=base_url)
 
     yield open_browser
