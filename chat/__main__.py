@@ -17,7 +17,7 @@ from pathlib import Path
 
 from chat.web.rater_cookie import cookie_tag, load_secret
 from chat.web.security import allowed_hosts
-from chat.web.signin import AuthMode, auth_mode
+from chat.web.signin import AuthMode, auth_mode, open_to_all
 from rag.errors import BadSetting, StoreFailed, ThumbtuneError
 from rag.indexing.indexer import format_report, index
 from rag.settings import ROOT, Settings, load_settings
@@ -33,6 +33,8 @@ def main() -> int:
         settings = load_settings()
         door = auth_mode(settings)
         allowed_hosts(settings)  # what is no name is told now, not after the documents are indexed
+        if warning := open_to_all(settings, door):
+            print(warning, flush=True)
         check_port(settings.host, settings.port)
         check_home(settings.home)
         prepare(settings)

@@ -82,7 +82,8 @@ class Settings(BaseSettings):
         "", validation_alias=AliasChoices("CHAINLIT_URL"), description="address that people type, behind a proxy"
     )
 
-    # who may come in: everybody who reaches the page, or what one of these three says
+    # who may come in: everybody who reaches the page, or what one of the next three says
+    open: bool = Field(False, description="yes: also on a network everybody may come in, without any sign-in")
     passwords: Path | None = Field(None, description="file of lines name:hash; people sign in by name and password")
     oauth_allow: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="who may sign in by OAuth: names or @domains, separated by commas; * for everybody"

@@ -61,6 +61,26 @@ def test_a_setting_that_cannot_work_is_one_line_and_exit_2(tmp_path: Path) -> No
     assert "THUMBTUNE_PORT" in line
 
 
+def test_a_network_without_sign_in_is_one_line_and_exit_2(tmp_path: Path) -> None:
+    done = run_chat(tmp_path, THUMBTUNE_HOST="0.0.0.0", THUMBTUNE_PORT=str(free_port()))
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: THUMBTUNE_HOST='0.0.0.0' without sign-in: everyone who can reach it could read")
+    assert "THUMBTUNE_OPEN=yes" in line
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_network_that_is_open_on_purpose_is_warned_of_before_anything_else(tmp_path: Path) -> None:
+    port, nowhere = str(free_port()), str(tmp_path / "nowhere")  # so it ends here, after the warning
+    done = run_chat(
+        tmp_path, THUMBTUNE_HOST="0.0.0.0", THUMBTUNE_PORT=port, THUMBTUNE_OPEN="yes", THUMBTUNE_DOCS=nowhere
+    )
+    (warning,) = done.stdout.splitlines()
+    told = f"Warning: no sign-in on 0.0.0.0:{port}: everyone who can reach it can read the documents."
+    assert warning == told
+    assert nowhere in done.stderr
+
+
 def test_a_host_name_that_is_none_is_one_line_and_exit_2(tmp_path: Path) -> None:
     done = run_chat(tmp_path, THUMBTUNE_HOSTS="https://chat.example.org", THUMBTUNE_PORT=str(free_port()))
     assert done.returncode == 2

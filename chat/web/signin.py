@@ -2,7 +2,7 @@
 
 | way | named by | a rater is called |
 |---|---|---|
-| cookie | nothing: the default | rater-<random number> |
+| cookie | nothing: the default, on a network THUMBTUNE_OPEN | rater-<random number> |
 | password | THUMBTUNE_PASSWORDS | the name in the file |
 | oauth | THUMBTUNE_OAUTH_ALLOW, and OAUTH_* of Chainlit | github:<name there> |
 | header | THUMBTUNE_TRUSTED_HEADER | what the proxy says |
@@ -105,7 +105,20 @@ def auth_mode(settings: Settings) -> AuthMode:
         return AuthMode("oauth", allowed=tuple(rule.casefold() for rule in settings.oauth_allow))
     if settings.trusted_header:
         return AuthMode("header", header=_header(settings.trusted_header), proxies=_proxies(settings))
+    if not is_loopback(settings.host) and not settings.open:
+        raise BadSetting(
+            f"THUMBTUNE_HOST={settings.host!r} without sign-in: everyone who can reach it could read the documents; "
+            "set THUMBTUNE_PASSWORDS, THUMBTUNE_OAUTH_ALLOW or THUMBTUNE_TRUSTED_HEADER, or THUMBTUNE_OPEN=yes to "
+            "allow it"
+        )
     return AuthMode("cookie")
+
+
+def open_to_all(settings: Settings, door: AuthMode) -> str:
+    """Return one line to print where nobody needs to sign in and other machines can reach the chat, else nothing."""
+    if door.way != "cookie" or is_loopback(settings.host):
+        return ""
+    return f"Warning: no sign-in on {settings.host}:{settings.port}: everyone who can reach it can read the documents."
 
 
 def _header(name: str) -> str:

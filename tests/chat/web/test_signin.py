@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from chat.passwords import main as passwords_main
 from chat.passwords import make_line, read_passwords
 from chat.web.security import Hosts, SecurityMiddleware
-from chat.web.signin import AuthMode, auth_mode, check_providers, install, token_cookie, with_cookies
+from chat.web.signin import AuthMode, auth_mode, check_providers, install, open_to_all, token_cookie, with_cookies
 from rag.errors import BadSetting
 from rag.settings import Settings, load_settings
 
@@ -114,6 +114,31 @@ def test_a_list_of_proxies_lets_the_chat_listen_everywhere(settings: Callable[..
     assert [door.is_proxy((address, 1)) for address in ("10.0.0.7", "10.1.2.3", "::ffff:10.0.0.7")] == [True] * 3
     assert [door.is_proxy((address, 1)) for address in ("10.0.0.8", "127.0.0.1", "::1", "testclient")] == [False] * 4
     assert not door.is_proxy(None)
+
+
+NETWORKS = ("0.0.0.0", "::", "192.168.1.5", "chat.example", "127.0.0.1.example")
+
+
+@pytest.mark.parametrize("host", NETWORKS)
+def test_on_a_network_nobody_comes_in_without_sign_in_unless_the_settings_say_so(
+    settings: Callable[..., Settings], host: str
+) -> None:
+    with pytest.raises(BadSetting, match=rf"THUMBTUNE_HOST='{host}' without sign-in.*THUMBTUNE_OPEN=yes to allow it"):
+        auth_mode(settings(host=host))
+    allowed = settings(host=host, open="yes")
+    assert auth_mode(allowed) == AuthMode("cookie")
+    assert "everyone who can reach it can read the documents" in open_to_all(allowed, auth_mode(allowed))
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "::1"])
+def test_on_this_machine_alone_nobody_is_warned(settings: Callable[..., Settings], host: str) -> None:
+    assert open_to_all(settings(host=host), auth_mode(settings(host=host))) == ""
+
+
+def test_where_people_sign_in_a_network_is_fine(settings: Callable[..., Settings], file: Path) -> None:
+    for values in ({"passwords": file}, {"oauth_allow": "anna"}):
+        signed = settings(host="0.0.0.0", **values)
+        assert open_to_all(signed, auth_mode(signed)) == ""
 
 
 def test_a_token_of_one_way_is_worth_nothing_in_another_and_none_outlives_a_change(lines: str, file: Path) -> None:
