@@ -43,7 +43,7 @@ LONGEST_ANSWER = 130  # characters: a phrase, so that it lies in one chunk
 # What a page says of a number, for each number that has a name in the code.
 NUMBERS = [
     ("concepts/embeddings.md", f"at most {WITHIN} below full precision"),
-    ("concepts/embeddings.md", f"at most {MOST_JUDGING} of the queries that judge"),
+    ("concepts/embeddings.md", f"at most {MOST_JUDGING} of the evaluation queries"),
     ("how-to/train.md", f"Below {MIN_QUERIES} rated queries with a positive"),
     ("how-to/rate-well.md", f"below {MIN_QUERIES} rated queries with a positive"),
     ("decisions/0004-minimum-of-50-rated-queries.md", f"refuses below {MIN_QUERIES} rated queries with a positive"),
