@@ -1,36 +1,36 @@
-"""How much of a chunk's headings a model reads before its text: so much that enough room is left for the text."""
+"""Truncate the heading path that models read before a chunk's text, so that enough tokens are left for the text."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-PATH = " > "  # between the headings of a chunk's path
-HEADING_TOKENS = 48  # about so many at most, of what a model reads of a chunk; then outer headings are left out
-EASY = re.compile(r"[A-Z]?[a-z]{1,7}|[A-Za-z]")  # words that tokenizers have whole or in two parts
+PATH_SEPARATOR = " > "  # separates the headings of a path
+HEADING_TOKENS = 48  # of a chunk's token limit, approximately; outer headings are left out first
+COMMON_WORD = re.compile(r"[A-Z]?[a-z]{1,7}|[A-Za-z]")  # words of one or two tokens
 
 
 @lru_cache(maxsize=1_000)  # the chunks of a section share their headings
-def headings_read(path: str) -> str:
-    """Return what is read of a heading path: of a long one the inner headings, of a long heading its beginning."""
-    room = HEADING_TOKENS - 1  # the colon is one
-    while (tokens := _tokens(path)) > room:
-        path = path.partition(PATH)[2] if PATH in path else path[: int(len(path) * room / tokens)]
+def truncate_headings(path: str) -> str:
+    """Return a heading path of at most HEADING_TOKENS: a long path without outer headings, a long heading cut off."""
+    budget = HEADING_TOKENS - 1  # one for the colon
+    while (tokens := _estimate_tokens(path)) > budget:
+        path = path.partition(PATH_SEPARATOR)[2] if PATH_SEPARATOR in path else path[: int(len(path) * budget / tokens)]
     return path
 
 
-def _tokens(path: str) -> float:
-    """Return about how many tokens headings take, rather too many: the tokenizer is not at hand (decision 22).
+def _estimate_tokens(path: str) -> float:
+    """Return a high estimate of the number of tokens, without the tokenizer (decision 22).
 
-    A letter of a short word is a third of a token, of a long or a foreign word half of one, of code two thirds. All
-    else is a whole one: digits, marks, other scripts. A sign of Korean is up to three letters, and as many tokens.
+    A letter counts as 1/3 token in a short word, 1/2 in a long or foreign word and 2/3 in code. All other characters
+    (digits, punctuation, other scripts) count as one, and a Korean syllable, which is up to three letters, as three.
     """
-    tokens = 2.0 * sum("가" <= sign <= "힣" for sign in path)
+    tokens = 2.0 * sum("가" <= character <= "힣" for character in path)
     for word in path.split():
         bare = word.strip(".,:;?!()\"'")
-        if EASY.fullmatch(bare):
+        if COMMON_WORD.fullmatch(bare):
             tokens += len(word) - len(bare) + max(1, len(bare) / 3)
         else:
-            letters = sum(sign.isascii() and sign.isalpha() for sign in word)
+            letters = sum(character.isascii() and character.isalpha() for character in word)
             tokens += len(word) - letters + letters * (1 / 2 if bare.isalpha() else 2 / 3)
     return tokens

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, get_args
 
-from rag.heading_path import PATH, headings_read
+from rag.heading_path import PATH_SEPARATOR, truncate_headings
 
 Arm = Literal["base", "tuned"]
 Side = Literal["A", "B"]
@@ -81,12 +81,12 @@ class Chunk:
     @property
     def section(self) -> str:
         """Return its heading path below the document's title."""
-        return self.heading.removeprefix(self.title).removeprefix(PATH)
+        return self.heading.removeprefix(self.title).removeprefix(PATH_SEPARATOR)
 
     @property
     def embedded(self) -> str:
         """Return what a model reads of it: its heading path, then its text, which may not say what it is about."""
-        path = headings_read(self.heading)
+        path = truncate_headings(self.heading)
         return f"{path}: {self.text}" if path else self.text
 
 

@@ -1,8 +1,8 @@
-"""Bring the tables up to date; watch; uploads; maintenance.
+"""Bring the tables up to date with the files: index runs, watch mode, uploads, background maintenance.
 
-update       update the documents table and one vector table per model, only where something changed
-indexer      run the update for both arms, with progress; used by the command line and the chat
-watch        index --watch: follow the documents folders
-uploads      add an uploaded file to the corpus, and remove it
-maintenance  background work of a running chat: vector indexes, and arms that lack documents
+update       update the documents table and one vector table per model, incrementally
+indexer      run the update for both arms, with progress bars; used by the command line and the chat
+watch        index --watch: re-index when files in the documents folders change
+uploads      add an uploaded file to the corpus that is served, and remove it
+maintenance  background thread of a running chat: vector indexes, notes on arms that lack documents
 """

@@ -1,4 +1,4 @@
-"""What a question needs to be answered at all: the documents indexed for both arms. Wired here for both roofs."""
+"""Run the index update for both arms, with progress bars; used by the command line and the chat."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from rag.store.store import Store, open_store
 
 
 def index(settings: Settings) -> IndexReport:
-    """Bring documents and both arms' tables level with the files, with a progress bar for each step that has work."""
+    """Update the documents and both arms' tables from the files. Raises NoDocuments, BadModel and StoreFailed."""
     with Indexer(settings) as indexer:
         return indexer.run()
 
 
 class Indexer:
-    """Index runs, one after the other: what is loaded for the first serves the later ones. Use it within `with`."""
+    """Runs index updates, one after the other, with the same loaded models. Use it as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -46,12 +46,12 @@ class Indexer:
         self._store.close()
 
     def run(self) -> IndexReport:
-        """Bring documents and both arms' tables level with the files, as the only one who does."""
+        """Update the documents and both arms' tables from the files, under the lock of `changing_documents`."""
         with changing_documents(self._store):
             return self._run(self._store)
 
     def speed_up(self) -> Iterator[str]:
-        """Give tables that have grown large an index, and say of each what it got. Searches go on meanwhile."""
+        """Build vector indexes for tables that have become large; yield a line for each. Searches go on meanwhile."""
         for name, reference in dict.fromkeys(arm_models(self._settings, self._corpus.folders_id).values()):
             embedder = self._embedder(reference)
             table = self._store.chunks.table_name(self._corpus.id, embedder.fingerprint)
@@ -77,7 +77,7 @@ class Indexer:
         return report
 
     def _embedder(self, reference: str) -> Embedder:
-        """Return a model as it serves now: what is promoted while a watch goes on may serve in another precision."""
+        """Return a model in the precision it serves in now, which a promotion during a watch may change."""
         precision = arm_precision(self._settings, self._corpus.folders_id)
         known = self._embedders.get(reference)
         if known is None or known.precision not in (precision, None):
@@ -86,7 +86,7 @@ class Indexer:
 
 
 def format_report(report: IndexReport) -> str:
-    """Return what an index run came to, in words: one line, and one more for each file that was skipped."""
+    """Return a summary of an index run: one line, and one more for each skipped file."""
     parts = {"added": report.added, "changed": report.changed, "deleted": report.deleted, "unchanged": report.unchanged}
     line = ", ".join(f"{len(sources)} {what}" for what, sources in parts.items() if sources)
     if report.is_unchanged:

@@ -1,7 +1,7 @@
-"""What a running chat sees to by itself: large tables get their index, and an arm that lacks documents says so.
+"""Background maintenance of a running chat: build vector indexes of large tables, note arms that lack documents.
 
-The idea a reader would miss: both arms may be searched in different ways for a while, one by its index and one exactly.
-That is fair, since an index serves only once it was measured to find what exact search finds.
+Why this stays fair: for a while one arm may be searched by its index and the other exactly. An index is used only after
+it was measured to find what exact search finds.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from rag.models.arms import Arms
 from rag.records import ARMS
 from rag.store.store import Store
 
-EVERY = 60.0  # seconds between two looks, of a millisecond each; uploads and promotions make tables grow
+INTERVAL = 60.0  # seconds between two checks of a millisecond each; uploads and promotions make tables grow
 log = logging.getLogger(__name__)
 
 
 class Maintenance:
-    """The upkeep of the tables that serve."""
+    """Checks the tables that serve the arms, once or in a background thread."""
 
     def __init__(self, store: Store, arms: Arms, corpus_id: str) -> None:
         self._store, self._arms, self._corpus_id = store, arms, corpus_id
-        self._told: dict[tuple[str, int, int], str] = {}
-        self._lacking: dict[str, str] | None = None  # by table, as the background saw it last
-        self.trouble = ""  # why a table that is due an index has none, for the user to read
+        self._summaries: dict[tuple[str, int, int], str] = {}  # by table and the versions compared
+        self._lacking: dict[str, str] | None = None  # by table, at the last check of the background thread
+        self.index_error = ""  # message for the user: why a large table has no vector index
 
     def start(self) -> None:
-        """Look after the tables from now on, in the background, as long as the process lives."""
+        """Start checking in a background thread, as long as the process lives."""
         self._lacking = {}
-        threading.Thread(target=self._forever, name="upkeep", daemon=True).start()
+        threading.Thread(target=self._check_forever, name="maintenance", daemon=True).start()
 
-    def look(self) -> None:
-        """See what each table that serves lacks, and give it the index for its size: minutes where one is due."""
-        self.trouble = ""
+    def check(self) -> None:
+        """Compare each serving table with the documents and build a vector index if one is due, which takes minutes."""
+        self.index_error = ""
         for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
             try:
                 if self._lacking is not None:
@@ -43,15 +43,15 @@ class Maintenance:
                 if made := update_vector_index(self._store, table, embedder):
                     log.warning("search: %s", made)
             except ThumbtuneError as error:
-                self.trouble = f"Search is exact and slow: its index could not be made: {error}"
-                log.error("%s", self.trouble)
+                self.index_error = f"Search is exact and slow, because its index could not be built: {error}"
+                log.error("%s", self.index_error)
 
     def notes(self) -> list[str]:
-        """Return for each arm whose table does not cover the documents what it lacks.
+        """Return notes for the user on each arm whose table does not cover the documents.
 
-        A million chunks take five seconds to compare, so a chat is told what the background saw, a minute ago at most.
+        Comparing a million chunks takes five seconds, so a chat gets the result of the last background check.
         """
-        notes = [self.trouble] if self.trouble else []
+        notes = [self.index_error] if self.index_error else []
         for arm in ARMS:
             table = self._arms.current(arm).table
             if lacks := self._lacks(table) if self._lacking is None else self._lacking.get(table, ""):
@@ -59,15 +59,15 @@ class Maintenance:
         return notes
 
     def _lacks(self, table: str) -> str:
-        """Return what a table lacks, compared anew only when documents or table were written."""
+        """Return a summary of what a table lacks, computed again only after documents or table were written."""
         key = (table, *self._store.chunks.versions(table))
-        if key not in self._told:
-            self._told = {known: told for known, told in self._told.items() if known[0] != table}
-            self._told[key] = self._store.chunks.diff(self._corpus_id, table).told
-        return self._told[key]
+        if key not in self._summaries:
+            self._summaries = {known: text for known, text in self._summaries.items() if known[0] != table}
+            self._summaries[key] = self._store.chunks.diff(self._corpus_id, table).told
+        return self._summaries[key]
 
-    def _forever(self) -> None:
-        rest = threading.Event()
+    def _check_forever(self) -> None:
+        pause = threading.Event()
         while True:
-            self.look()
-            rest.wait(EVERY)
+            self.check()
+            pause.wait(INTERVAL)

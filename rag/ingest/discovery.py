@@ -1,7 +1,7 @@
-"""Documents folders -> the files in them, each under the name that people are shown.
+"""Find the files of the documents folders, each under the source name that is shown to users.
 
-What is hidden, a link that goes in circles, or another program's own folder is left out; what cannot be listed is not:
-reading it says why.
+Hidden files, links in a cycle and folders of tools are left out. A folder that cannot be listed is returned like a
+file, so that reading it reports why.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from rag.errors import NoDocuments
 from rag.loaders import DOCUMENT_SUFFIXES, LOADERS
 
-ARCHIVES, LISTS = (".zip",), (".url", ".urls")
-FOUND = frozenset((*LOADERS, *ARCHIVES, *LISTS))
-SUFFIXES = f"{' '.join((*DOCUMENT_SUFFIXES, *ARCHIVES, *LISTS))}, and source code"
-UPLOADS = "uploads/"  # what the sources of files that were dropped into the chat begin with, and those of no others
-NEVER_ENTERED = frozenset({"node_modules", "__pycache__"})  # beside hidden folders and virtual environments
+ARCHIVES, URL_LISTS = (".zip",), (".url", ".urls")
+INDEXED_SUFFIXES = frozenset((*LOADERS, *ARCHIVES, *URL_LISTS))
+SUFFIXES_SHOWN = f"{' '.join((*DOCUMENT_SUFFIXES, *ARCHIVES, *URL_LISTS))}, and source code"
+UPLOADS = "uploads/"  # prefix of the sources of uploaded files, and of no others
+SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})  # in addition to hidden folders and virtual environments
 
-Found = tuple[str, Path]
+SourceFile = tuple[str, Path]  # (source, path)
 
 
 def find_files(
@@ -28,14 +28,14 @@ def find_files(
     without: Collection[Path] = (),
     uploads: Path | None = None,
     known: Collection[str] = (),
-) -> list[Found]:
-    """Return (source, path) of every file with a known suffix, sorted by source. A folder may be a single file, too.
+) -> list[SourceFile]:
+    """Return (source, path) of every file with a known suffix, sorted by source. A "folder" may be a single file.
 
-    The source is what people are shown: the path inside its folder; with several folders, after the folder's name.
-    Hidden files and folders, virtual environments, node_modules, __pycache__ and the folders in `without` (the state
-    folder) are left out below a folder, not when named themselves. A file that is reached twice counts once. What was
-    uploaded lies in a folder of its own, which may be missing. Raises NoDocuments for another folder that is missing,
-    for one that was emptied (`known` are the sources that are indexed), and where no file is found at all.
+    The source is the name shown to users: the path inside its folder, prefixed by the folder's name if there are
+    several. Hidden files and folders, virtual environments, node_modules, __pycache__ and the folders in `without` (the
+    home folder) are left out below a folder, but not if they are named themselves. A file that is reached twice counts
+    once. The folder `uploads` may be missing. Raises NoDocuments if another folder is missing, if one has been emptied
+    (`known` are the indexed sources), and if no file is found at all.
     """
     excluded = {os.path.realpath(folder) for folder in without}
     found: dict[str, Path] = {}
@@ -45,38 +45,38 @@ def find_files(
         labelled.append((UPLOADS, uploads))
     for label, folder in labelled:
         here = list(_walk(folder, excluded))
-        if label != UPLOADS and all(os.path.isdir(path) for path, _, _ in here):  # noqa: PTH112  # as in _may_enter
-            _refuse_emptied(label, folder, known)
+        if label != UPLOADS and all(os.path.isdir(path) for path, _, _ in here):  # noqa: PTH112  # as in _should_enter
+            _check_not_emptied(label, folder, known)
         for path, real, inside in here:
             if real not in reached:
                 reached.add(real)
                 found[_source(label, inside)] = path
     if not found:
         raise NoDocuments(
-            f"nothing to index in {_shown(folders)}: put documents there ({SUFFIXES}), or name other folders"
+            f"nothing to index in {_shown(folders)}: put documents there ({SUFFIXES_SHOWN}), or name other folders"
         )
     return sorted(found.items())
 
 
 def locate(source: str, folders: Sequence[Path], uploads: Path) -> Path | None:
-    """Return the file that is shown under this source, None where none is: what find_files says, of one file."""
+    """Return the path of a source as find_files would name it, None if there is no such file."""
     for label, folder in [*zip(_labels(folders), folders, strict=True), (UPLOADS, uploads)]:
         inside = source.removeprefix("./").removeprefix(label).lstrip("/")
         path = folder if folder.is_file() else folder / inside
-        if ".." in PurePosixPath(inside).parts or not os.path.isfile(path):  # noqa: PTH113  # as in _may_enter
+        if ".." in PurePosixPath(inside).parts or not os.path.isfile(path):  # noqa: PTH113  # as in _should_enter
             continue
         if _source(label, _inside(folder, path)) == source:
             return path
     return None
 
 
-def _refuse_emptied(label: str, folder: Path, known: Collection[str]) -> None:
-    """Raise NoDocuments where documents are indexed from a folder that holds no file: its disk may not be mounted."""
+def _check_not_emptied(label: str, folder: Path, known: Collection[str]) -> None:
+    """Raise NoDocuments if an empty folder has documents in the index: its disk may not be mounted."""
     prefix = _source(label, ".").removesuffix(".")
     lost = sum(source.startswith(prefix) and not source.startswith(UPLOADS) for source in known)
     if lost:
         raise NoDocuments(
-            f"nothing to index in {_shown([folder])}, and the index has documents of it ({lost}): "
+            f"nothing to index in {_shown([folder])}, but the index has documents of it ({lost}): "
             "mount it, put a document there, or remove it from THUMBTUNE_DOCS"
         )
 
@@ -86,7 +86,7 @@ def _shown(folders: Sequence[Path]) -> str:
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
-    """Return what each folder's sources begin with: nothing for one folder, else enough of its path to differ."""
+    """Return the prefix of each folder's sources: none for a single folder, else enough of the path to be unique."""
     parts = [folder.absolute().parts for folder in folders]
     if len(parts) == 1:
         return ["" if folders[0].is_dir() else parts[0][-1]]
@@ -98,9 +98,9 @@ def _labels(folders: Sequence[Path]) -> list[str]:
 
 
 def _source(label: str, inside: str) -> str:
-    """Return the name shown for a file; bytes of a file name that are not UTF-8 are shown as \\xe9 and the like.
+    """Return the source of a file; bytes of its name that are not UTF-8 are escaped as \\xe9 and the like.
 
-    A documents folder may hold a folder of the name that uploads have: its sources begin with "./".
+    A folder in the documents folder may itself be called "uploads": its sources begin with "./".
     """
     if label == UPLOADS:
         name = UPLOADS + inside
@@ -111,51 +111,52 @@ def _source(label: str, inside: str) -> str:
 
 
 def _inside(folder: Path, path: Path) -> str:
-    """Return the path inside a folder; "" for the folder, or the single file, itself."""
+    """Return the path inside a folder, "" for the folder or single file itself."""
     return path.relative_to(folder).as_posix() if path != folder else ""
 
 
 def _walk(folder: Path, excluded: set[str]) -> Iterator[tuple[Path, str, str]]:
-    """Yield the files of a folder that have a known suffix, and folders that cannot be listed: reading says why.
+    """Yield (path, real path, path inside) of the files with a known suffix, and of folders that cannot be listed.
 
-    Each comes with where it really is, and with its path inside the folder: asked once for each folder below, which for
-    50,000 files takes half the time.
+    The real path is resolved once per folder, which halves the time for 50,000 files.
     """
     if not os.path.lexists(folder):
         raise NoDocuments(f"there is no {os.fspath(folder)!r}: create this folder with documents, or name another")
     if not folder.is_dir():
-        if suffix_of(folder) not in FOUND:
-            raise NoDocuments(f"{os.fspath(folder)!r} is neither a folder nor a document ({SUFFIXES}): name another")
+        if suffix_of(folder) not in INDEXED_SUFFIXES:
+            raise NoDocuments(
+                f"{os.fspath(folder)!r} is neither a folder nor a document ({SUFFIXES_SHOWN}): name another"
+            )
         yield folder, os.path.realpath(folder), ""
         return
     unlisted: list[Path] = []
     entered = {os.path.realpath(folder)}
 
-    def note(error: OSError) -> None:
+    def note_unlisted(error: OSError) -> None:
         unlisted.append(Path(error.filename))
 
-    for parent, folders, files in os.walk(folder, onerror=note, followlinks=True):
-        folders[:] = sorted(name for name in folders if _may_enter(Path(parent, name), excluded, entered))
+    for parent, folders, files in os.walk(folder, onerror=note_unlisted, followlinks=True):
+        folders[:] = sorted(name for name in folders if _should_enter(Path(parent, name), excluded, entered))
         here, inside = os.path.realpath(parent), _inside(folder, Path(parent))
         for name in sorted(files):
             path = Path(parent, name)
-            if not name.startswith(".") and suffix_of(path) in FOUND:
-                is_link = os.path.islink(path)  # noqa: PTH114  # as in _may_enter
+            if not name.startswith(".") and suffix_of(path) in INDEXED_SUFFIXES:
+                is_link = os.path.islink(path)  # noqa: PTH114  # as in _should_enter
                 real = os.path.realpath(path) if is_link else f"{here.rstrip('/')}/{name}"
                 yield path, real, f"{inside}/{name}".lstrip("/")
     for path in unlisted:
         yield path, os.path.realpath(path), _inside(folder, path)
 
 
-def _may_enter(folder: Path, excluded: set[str], entered: set[str]) -> bool:
-    """Tell whether a folder is to be searched, and remember it: a link back up is not followed again."""
+def _should_enter(folder: Path, excluded: set[str], entered: set[str]) -> bool:
+    """Return whether to search a folder, and add it to `entered`: a link back up is not followed again."""
     real = os.path.realpath(folder)
-    if folder.name.startswith(".") or folder.name in NEVER_ENTERED or real in excluded or real in entered:
+    if folder.name.startswith(".") or folder.name in SKIPPED_FOLDERS or real in excluded or real in entered:
         return False
     entered.add(real)
-    return not os.path.exists(folder / "pyvenv.cfg")  # noqa: PTH110  # Path.exists raises where it may not be entered
+    return not os.path.exists(folder / "pyvenv.cfg")  # noqa: PTH110  # Path.exists raises without permission to enter
 
 
 def suffix_of(path: Path) -> str:
-    """Return what tells a file's kind, such as ".pdf"."""
+    """Return the suffix in lower case, such as ".pdf"."""
     return path.suffix.lower()

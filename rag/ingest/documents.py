@@ -1,7 +1,7 @@
-"""Files -> documents, cut into chunks with stable ids. A file that cannot be used costs itself, never the others.
+"""Read files into documents cut into chunks with stable ids. A file that fails is skipped; the others are still read.
 
-rag.ingest.discovery finds the files, rag.loaders reads each kind, rag.ingest.chunking splits the text.
-A file may hold several documents: an archive its files, a list the pages of its addresses. Each has its own outcome.
+rag.ingest.discovery finds the files, rag.loaders reads each format, rag.ingest.chunking splits the text. A file may
+hold several documents: an archive its files, a list of URLs its pages. Each has its own outcome.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from pathlib import Path, PurePosixPath
 from rag.errors import Unreadable
 from rag.ingest.archives import unpack
 from rag.ingest.chunking import CHUNKER_VERSION, CountTokens, chunk_text
-from rag.ingest.discovery import ARCHIVES, LISTS, UPLOADS, Found, find_files, suffix_of
-from rag.ingest.stat_cache import changed_on
-from rag.ingest.table_columns import with_columns
-from rag.ingest.web_pages import Fetch, addresses
+from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, SourceFile, find_files, suffix_of
+from rag.ingest.stat_cache import modified_on
+from rag.ingest.table_columns import headings_with_columns
+from rag.ingest.web_pages import Fetch, parse_addresses
 from rag.loaders import LOADERS
 from rag.loaders.builder import LoadedText
 from rag.records import Document, Span, content_id
 
-MAX_FILE_BYTES = 100_000_000  # a book has one million; what is larger is data or a dump, and would fill the memory
-Extracting = Callable[[str, bytes], LoadedText]
+MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory
+Load = Callable[[str, bytes], LoadedText]  # (suffix, bytes) -> text
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is not indexed, and why; or what part of one that is."""
+    """A file that is not indexed and the reason, or the part of an indexed file that could not be read."""
 
     source: str
     reason: str
@@ -38,7 +38,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """A file whose bytes are those that were indexed before."""
+    """A file whose bytes are already indexed."""
 
     source: str
 
@@ -48,19 +48,19 @@ Outcome = Document | Skipped | Unchanged
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Documents and how they are cut. `id` names the tables: it changes with folders, chunking and tokenizer."""
+    """The documents folders and how they are chunked. `id`, a hash of both and of the tokenizer, names the tables."""
 
     id: str
     folders: tuple[Path, ...]
 
     @property
     def folders_id(self) -> str:
-        """Return the hash of the folders alone: what a champion belongs to."""
+        """Return the hash of the folders alone: champions are registered under it."""
         return content_id(*map(os.fspath, self.folders))
 
 
 def corpus_of(folders: Sequence[Path], chunk_tokens: int, tokenizer_id: str) -> Corpus:
-    """Return the corpus that these folders are when cut into chunks of so many tokens of this tokenizer."""
+    """Return the corpus of these folders, cut into chunks of `chunk_tokens` tokens of this tokenizer."""
     resolved = tuple(Path(os.path.realpath(folder)) for folder in folders)
     parts = (*map(os.fspath, resolved), str(chunk_tokens), tokenizer_id, CHUNKER_VERSION)
     return Corpus(content_id(*parts), resolved)
@@ -72,24 +72,24 @@ def ingest(
     known: Mapping[str, str],
     count_tokens: CountTokens,
     chunk_tokens: int,
-    progress: Callable[[list[Found]], Iterable[Found]] = iter,
+    progress: Callable[[list[SourceFile]], Iterable[SourceFile]] = iter,
     without: Collection[Path] = (),
     uploads: Path | None = None,
     fetch: Fetch | None = None,
-    extract: Extracting | None = None,
+    load: Load | None = None,
 ) -> Iterator[Outcome]:
     """Yield one outcome per document, in the order of find_files; the caller may stop at any time.
 
-    `known` maps a source to the hash of the bytes that are stored: such a file is Unchanged and not parsed. `progress`
-    wraps the list of files, as tqdm does. `fetch` gets the pages of listed addresses; without it lists are skipped.
-    `extract` parses, as the loaders do.
-    Raises NoDocuments as find_files does.
+    `known` maps a source to the hash of its indexed bytes: a file with the same hash is Unchanged and not parsed.
+    `progress` wraps the list of files, as tqdm does. `fetch` gets the pages of listed URLs; without it lists are
+    skipped. `load` replaces the loaders, for example by a cache of them. Raises NoDocuments as find_files does.
     """
     done: set[str] = set()
-    for found, path in progress(find_files(folders, without=without, uploads=uploads, known=known)):
-        changed = "" if suffix_of(path) in LISTS else changed_on(path)
-        for source, suffix, content in _documents_in(found, path, None if found.startswith(UPLOADS) else fetch):
-            if source in done:  # an address that stands in two lists
+    for file_source, path in progress(find_files(folders, without=without, uploads=uploads, known=known)):
+        modified = "" if suffix_of(path) in URL_LISTS else modified_on(path)
+        allowed = None if file_source.startswith(UPLOADS) else fetch
+        for source, suffix, content in _documents_in(file_source, path, allowed):
+            if source in done:  # a URL that is in two lists
                 continue
             done.add(source)
             try:
@@ -98,7 +98,7 @@ def ingest(
                 if known.get(source) == _hash(content):
                     yield Unchanged(source)
                 else:
-                    document, lost = _document(source, suffix, content, changed, count_tokens, chunk_tokens, extract)
+                    document, lost = _document(source, suffix, content, modified, count_tokens, chunk_tokens, load)
                     yield document
                     if lost:
                         yield Skipped(source, lost)
@@ -107,19 +107,19 @@ def ingest(
 
 
 def read_document(source: str, path: Path, *, count_tokens: CountTokens, chunk_tokens: int) -> tuple[Document, str]:
-    """Read one file, and say what part of it could not be read; or raise Unreadable with the reason."""
-    return _document(source, suffix_of(path), _read(path), changed_on(path), count_tokens, chunk_tokens)
+    """Return the document of one file and a note on what of it could not be read. Raises Unreadable with the reason."""
+    return _document(source, suffix_of(path), _read(path), modified_on(path), count_tokens, chunk_tokens)
 
 
 def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, bytes | Unreadable]]:
-    """Yield (source, suffix, bytes or why there are none) of each document that a file holds: itself, mostly."""
+    """Yield (source, suffix, bytes or error) of each document in a file, which is usually the file itself."""
     suffix = suffix_of(path)
     try:
         data = _read(path)
         if suffix in ARCHIVES:
-            for inside, content in unpack(data, LOADERS, (*ARCHIVES, *LISTS), MAX_FILE_BYTES):
+            for inside, content in unpack(data, LOADERS, (*ARCHIVES, *URL_LISTS), MAX_FILE_BYTES):
                 yield f"{source}/{inside}", PurePosixPath(inside).suffix.lower(), content
-        elif suffix in LISTS:
+        elif suffix in URL_LISTS:
             yield from _pages(source, data, fetch)
         else:
             yield source, suffix, data
@@ -128,12 +128,12 @@ def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tupl
 
 
 def _pages(source: str, data: bytes, fetch: Fetch | None) -> Iterator[tuple[str, str, bytes | Unreadable]]:
-    """Yield the pages of a list; a page's source is its address."""
-    listed = list(addresses(data))
+    """Yield (source, suffix, bytes or error) of each page of a list; the source of a page is its address."""
+    listed = list(parse_addresses(data))
     if not listed:
         raise Unreadable("it lists no address: write one a line, beginning with http:// or https://")
     if fetch is None:
-        raise Unreadable("lists of addresses are followed only where they lie in the documents folder")
+        raise Unreadable("lists of addresses are read only in the documents folder")
     for address in listed:
         try:
             yield address, *fetch(address)
@@ -142,7 +142,7 @@ def _pages(source: str, data: bytes, fetch: Fetch | None) -> Iterator[tuple[str,
 
 
 def _read(path: Path) -> bytes:
-    """Return a file's bytes, or raise Unreadable. What is no regular file or too large is never opened."""
+    """Return a file's bytes. Raises Unreadable; a file that is not regular or too large is never opened."""
     try:
         _check_kind_and_size(path)
         data = path.read_bytes()
@@ -159,12 +159,12 @@ def _read(path: Path) -> bytes:
 def _check_kind_and_size(path: Path) -> None:
     status = path.stat()
     if stat.S_ISDIR(status.st_mode):
-        os.scandir(path).close()  # only a folder that could not be listed comes here: raise its OSError again
+        os.scandir(path).close()  # only a folder that could not be listed gets here: raise its OSError again
     if not stat.S_ISREG(status.st_mode):
-        raise Unreadable("it is not a regular file")  # a FIFO would block for ever
+        raise Unreadable("it is not a regular file")  # a FIFO would block forever
     if status.st_size > MAX_FILE_BYTES:
         size, most = (f"{number / 1e6:.0f} MB" for number in (status.st_size, MAX_FILE_BYTES))
-        raise Unreadable(f"it is too large: {size}, and a document may have {most}; split it")
+        raise Unreadable(f"it is too large: {size}, the limit for a document is {most}; split it")
 
 
 def _hash(data: bytes) -> str:
@@ -175,18 +175,18 @@ def _document(
     source: str,
     suffix: str,
     data: bytes,
-    changed: str,
+    modified: str,
     count_tokens: CountTokens,
     chunk_tokens: int,
-    extracting: Extracting | None = None,
+    load: Load | None = None,
 ) -> tuple[Document, str]:
-    """Return a file's document, and what of the file is not in it."""
-    extract = extracting(suffix, data) if extracting else LOADERS[suffix](data)
-    chunks = chunk_text(extract.text, extract.sections, count_tokens, chunk_tokens)
+    """Return the document of a file and a note on what of the file is not in it."""
+    loaded = load(suffix, data) if load else LOADERS[suffix](data)
+    chunks = chunk_text(loaded.text, loaded.sections, count_tokens, chunk_tokens)
     if not chunks:
         raise Unreadable("it has no text")
-    named = zip(with_columns(extract.text, chunks), chunks, strict=True)
-    spans = tuple(Span(start, end, heading, section.page) for heading, (start, end, section) in named)
-    title = extract.title or " ".join(PurePosixPath(source).stem.split())
-    date = extract.date or changed
-    return Document(content_id(source), source, title, _hash(data), extract.text, spans, date), extract.lost
+    headed = zip(headings_with_columns(loaded.text, chunks), chunks, strict=True)
+    spans = tuple(Span(start, end, heading, section.page) for heading, (start, end, section) in headed)
+    title = loaded.title or " ".join(PurePosixPath(source).stem.split())
+    date = loaded.date or modified
+    return Document(content_id(source), source, title, _hash(data), loaded.text, spans, date), loaded.lost

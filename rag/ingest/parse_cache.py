@@ -1,7 +1,7 @@
-"""What files were parsed into, kept by the hash of their bytes: another model cuts them anew, and parses nothing again.
+"""Cache of parsed files by the hash of their bytes: re-chunking for another model parses nothing again.
 
-Parsing takes a tenth of the time that embedding takes, but for slides and PDFs of many pages that is minutes. Kinds
-whose text is the file itself are not kept: reading them costs nothing.
+Why: parsing takes a tenth of the time of embedding, which is minutes for slides and long PDFs. Formats whose text is
+the file itself are not cached: reading them costs nothing.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from rag.loaders.blocks import Block, Section
 from rag.loaders.builder import LoadedText
 
 COSTLY = frozenset({".pdf", ".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".epub", ".html", ".htm", ".xhtml"})
-UNUSED_SECONDS = 180 * 24 * 3600.0  # kept as long after it was last used
+UNUSED_SECONDS = 180 * 24 * 3600.0  # an entry is removed this long after its last use
 
 
 class ParseCache:
-    """The extracts of one folder. It may be deleted at any time."""
+    """The cache in one folder, which may be deleted at any time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def extract(self, suffix: str, data: bytes) -> LoadedText:
-        """Return what a file of this kind says, parsed now or before. Raises Unreadable as the loaders do."""
+    def load(self, suffix: str, data: bytes) -> LoadedText:
+        """Return the text of a file, from the cache or parsed now. Raises Unreadable as the loaders do."""
         if suffix not in COSTLY:
             return LOADERS[suffix](data)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}-{CHUNKER_VERSION}{suffix}.json.gz"
-        kept = _read(path)
-        if kept:
-            return kept
-        extract = LOADERS[suffix](data)
-        with suppress(OSError):  # then it is parsed again, and that is all
+        cached = _read(path)
+        if cached:
+            return cached
+        loaded = LOADERS[suffix](data)
+        with suppress(OSError):  # the file is parsed again next time
             self._folder.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(f".{os.getpid()}")
-            draft.write_bytes(gzip.compress(json.dumps(asdict(extract)).encode(), compresslevel=1))
-            draft.replace(path)
-        return extract
+            temporary = path.with_suffix(f".{os.getpid()}")
+            temporary.write_bytes(gzip.compress(json.dumps(asdict(loaded)).encode(), compresslevel=1))
+            temporary.replace(path)
+        return loaded
 
-    def tidy(self) -> None:
-        """Remove what was not used for half a year."""
+    def remove_unused(self) -> None:
+        """Remove entries that were not used for half a year."""
         with suppress(OSError):
             for path in self._folder.iterdir():
                 if path.stat().st_mtime < time.time() - UNUSED_SECONDS:
@@ -57,7 +57,7 @@ class ParseCache:
 
 
 def _read(path: Path) -> LoadedText | None:
-    """Return what is kept, None where nothing is, or nothing that can be read: damaged, or of another version."""
+    """Return a cache entry; None if there is none, or if it is damaged or of another version."""
     try:
         row: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
         os.utime(path)

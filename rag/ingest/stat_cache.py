@@ -1,8 +1,7 @@
-"""Which files are, byte for byte, those that were read last time: told by the file system, without opening them.
+"""Cache of file size, mtime, ctime and inode: unchanged files are recognised without opening them.
 
-The idea a reader would miss: a file that was changed a moment ago is never taken for seen. Clocks of file systems tick
-in milliseconds, or in two seconds, so two writes may bear one time; and the time of a file's content can be set by
-hand, so the time at which its entry changed counts as well.
+Why: a file that changed moments ago is never taken for unchanged. File system clocks tick in milliseconds, some in two
+seconds, so two writes may have the same time. The mtime can be set by hand, so the ctime counts as well.
 """
 
 from __future__ import annotations
@@ -14,50 +13,59 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-SETTLED = 3.0  # seconds that must lie between a file's last change and its being seen
-Print = list[int]
+MIN_AGE = 3.0  # seconds between a file's last change and the moment from which it may be cached
+StatKey = list[int]  # size, mtime, ctime, inode, device
 
 
 class StatCache:
-    """What files looked like when their bytes were known to have a hash. Kept in one file; losing it costs reading."""
+    """What os.stat returned when a file had a known hash. Stored as one JSON file; losing it only costs reading."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known = _load(path)
-        self._now: dict[str, tuple[str, Print]] = {}
+        self._current: dict[str, tuple[str, StatKey]] = {}
 
-    def is_same(self, source: str, path: Path, digest: str | None) -> bool:
-        """Return whether a file is the one that was seen with this hash. Remembers how it looks now."""
-        looks = _looks(path)
-        if looks is None:
+    def is_unchanged(self, source: str, path: Path, digest: str | None) -> bool:
+        """Return whether a file is the one that had this hash; `digest` None means that it is not indexed."""
+        key = _stat_key(path)
+        if key is None:
             return False
         known = self._known.get(source)
-        self._now[source] = ("", looks)
-        if digest is None or known != [digest, looks]:
+        self._current[source] = ("", key)
+        if digest is None or known != [digest, key]:
             return False
-        self._now[source] = (digest, looks)
+        self._current[source] = (digest, key)
         return True
 
-    def keep(self, hashes: Mapping[str, str]) -> None:
-        """Remember the files whose hash is known now, as they looked before they were read."""
-        settled = (time.time() - SETTLED) * 1e9
-        kept = {
-            source: [digest or hashes[source], looks]
-            for source, (digest, looks) in self._now.items()
-            if (digest or source in hashes) and max(looks[1:3]) < settled
+    def save(self, hashes: Mapping[str, str]) -> None:
+        """Store the files whose hash is known (source -> hash), with their stat from before they were read."""
+        newest = (time.time() - MIN_AGE) * 1e9
+        entries = {
+            source: [digest or hashes[source], key]
+            for source, (digest, key) in self._current.items()
+            if (digest or source in hashes) and max(key[1:3]) < newest
         }
-        if kept == self._known:
+        if entries == self._known:
             return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            draft = self._path.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(kept), "utf-8")
-            draft.replace(self._path)
+            temporary = self._path.with_suffix(f".{os.getpid()}")
+            temporary.write_text(json.dumps(entries), "utf-8")
+            temporary.replace(self._path)
         except OSError:
-            return  # the next run reads every file again, and that is all
+            return  # the next run reads every file again
+
+
+def modified_on(path: Path) -> str:
+    """Return the day on which a file was last modified, as 2026-05-31; "" if the file is gone."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
+    except (OSError, OverflowError, ValueError):
+        return ""
 
 
 def _load(path: Path) -> dict[str, list[object]]:
+    """Return the stored entries, none if the file is missing or damaged."""
     try:
         known = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -65,17 +73,9 @@ def _load(path: Path) -> dict[str, list[object]]:
     return known if isinstance(known, dict) else {}
 
 
-def _looks(path: Path) -> Print | None:
+def _stat_key(path: Path) -> StatKey | None:
     try:
         status = path.stat()
     except OSError:
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
-
-
-def changed_on(path: Path) -> str:
-    """Return the day on which a file was last changed; nothing where it is gone, which reading it says."""
-    try:
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
-    except (OSError, OverflowError, ValueError):
-        return ""

@@ -163,7 +163,7 @@ def decode(data: bytes) -> str:
     """
     encoding = next((encoding for bom, encoding in BOMS if data.startswith(bom)), "utf-8")
     if encoding == "utf-8" and b"\0" in data:
-        raise Unreadable("it is not text: it contains NUL bytes, so it is a binary file")
+        raise Unreadable("it is not text: it has NUL bytes, like a binary file")
     try:
         return data.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError:
@@ -232,7 +232,7 @@ def _decode_by_guess(data: bytes) -> str:
     guesses = charset_normalizer.from_bytes(data)
     best = guesses.best()
     if best is None:
-        raise Unreadable("it is not text: its bytes fit no known encoding; save it as UTF-8")
+        raise Unreadable("it is not text: no known encoding fits its bytes; save it as UTF-8")
     western = next((guess for guess in guesses if "cp1252" in guess.could_be_from_charset), best)
     near = western.chaos <= best.chaos and western.coherence >= best.coherence - NEAR_TIE
     return str(western if near else best)

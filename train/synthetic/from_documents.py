@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from rag.answering.extractive import BULLET, UNITS
 from rag.errors import BadLabels
-from rag.heading_path import PATH
+from rag.heading_path import PATH_SEPARATOR
 from rag.ingest.table_columns import COLUMNS
 from rag.loaders.blocks import split
 from rag.records import Chunk, SyntheticPair, normalise_query
@@ -98,7 +98,7 @@ def from_headings(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Synthe
         key = (chunk.source, chunk.heading)
         rest = _without_heading(chunk)
         if chunk.heading and COLUMNS not in chunk.heading and key not in pairs and len(rest.split()) >= REST_WORDS:
-            pairs[key] = SyntheticPair(chunk.heading.replace(PATH, ": "), chunk.id, rest, "heading")
+            pairs[key] = SyntheticPair(chunk.heading.replace(PATH_SEPARATOR, ": "), chunk.id, rest, "heading")
     return sorted(pairs.values(), key=lambda pair: pair.id)[:most]
 
 
@@ -146,7 +146,7 @@ def _read_line(line: str, where: str) -> Question:
 def _holding(question: Question, document: Sequence[Chunk]) -> list[Chunk]:
     """Return the section's chunks that hold the answer's words, or of several that hold some the one with the most."""
     wanted = _plain(question.section or "")
-    section = [chunk for chunk in document if not wanted or wanted in map(_plain, chunk.heading.split(PATH))]
+    section = [chunk for chunk in document if not wanted or wanted in map(_plain, chunk.heading.split(PATH_SEPARATOR))]
     answer = _plain(question.answer)
     if not answer or len(section) < 2:
         return section
@@ -157,7 +157,7 @@ def _holding(question: Question, document: Sequence[Chunk]) -> list[Chunk]:
 
 def _without_heading(chunk: Chunk) -> str:
     """Return a chunk's text without the lines that only repeat its headings."""
-    headings = {_plain(heading) for heading in chunk.heading.split(PATH)}
+    headings = {_plain(heading) for heading in chunk.heading.split(PATH_SEPARATOR)}
     return "\n".join(line for line in chunk.text.splitlines() if _plain(line) not in headings).strip()
 
 

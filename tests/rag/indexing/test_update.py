@@ -1,4 +1,4 @@
-"""An index run does what is not done yet, no more, and leaves every table level with the documents."""
+"""An index run does only what is missing and leaves every table up to date with the documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rag.store.store import Store, open_store
 
 
 class Counting:
-    """A real embedder that counts what it is given."""
+    """A real embedder that counts the texts it embeds."""
 
     def __init__(self, inner: embedder.Embedder) -> None:
         self.inner, self.embedded = inner, 0
@@ -51,7 +51,7 @@ def sources(settings: Settings, store: Store, table: str) -> set[str]:
     return {chunk.source for chunk in store.chunks.read(table)[0]}
 
 
-def test_the_first_run_indexes_all_and_the_second_says_unchanged(settings: Settings, model: Counting) -> None:
+def test_the_first_run_indexes_all_and_the_second_finds_nothing_changed(settings: Settings, model: Counting) -> None:
     assert sorted(index(settings).added) == ["cats.md", "dogs.md"]
     assert index(settings).is_unchanged
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
@@ -60,7 +60,7 @@ def test_the_first_run_indexes_all_and_the_second_says_unchanged(settings: Setti
     assert is_up_to_date(store, corpus.id, table)
 
 
-def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted(settings: Settings, model: Counting) -> None:
+def test_only_changed_documents_are_embedded_and_missing_ones_deleted(settings: Settings, model: Counting) -> None:
     index(settings)
     (settings.docs[0] / "cats.md").write_text("# Cats\n\nThe cat drinks cold milk.\n\n## Food\n\nCats eat fish.\n")
     (settings.docs[0] / "dogs.md").unlink()
@@ -73,7 +73,7 @@ def test_only_what_changed_is_embedded_and_what_is_gone_is_deleted(settings: Set
     assert is_up_to_date(store, corpus.id, table)
 
 
-def test_a_chunk_that_moved_keeps_its_vector_and_gets_its_new_place(settings: Settings, model: Counting) -> None:
+def test_a_moved_chunk_keeps_its_vector_and_gets_its_new_offsets(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     before, vectors = store.chunks.read(store.chunks.table_name(corpus.id, model.fingerprint))
@@ -88,7 +88,7 @@ def test_a_chunk_that_moved_keeps_its_vector_and_gets_its_new_place(settings: Se
     np.testing.assert_array_equal(vectors[old], moved[new])
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, model: Counting) -> None:
+def test_an_interrupted_run_continues_where_it_stopped(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     table = store.chunks.table_name(corpus.id, model.fingerprint)
@@ -100,7 +100,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(settings: Settings, model: 
     assert is_up_to_date(store, corpus.id, table)
 
 
-def test_the_index_of_words_is_made_anew_only_after_a_change(settings: Settings, model: Counting) -> None:
+def test_the_full_text_index_is_rebuilt_only_after_a_change(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     table = store.chunks.table_name(corpus.id, model.fingerprint)
@@ -141,7 +141,7 @@ def test_a_chunk_is_a_slice_of_the_stored_text(settings: Settings) -> None:
         assert texts[chunk.document_id][chunk.start : chunk.end] == chunk.text
 
 
-def test_a_folder_in_which_nothing_can_be_read_leaves_the_index_as_it_was(settings: Settings) -> None:
+def test_a_folder_with_only_unreadable_files_leaves_the_index_unchanged(settings: Settings) -> None:
     index(settings)
     for file in settings.docs[0].iterdir():
         file.write_bytes(b"\x00binary")
@@ -150,7 +150,7 @@ def test_a_folder_in_which_nothing_can_be_read_leaves_the_index_as_it_was(settin
     assert len(open_store(settings.lancedb).documents.read(load_corpus(settings).id)) == 2
 
 
-def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> None:
+def test_an_emptied_folder_leaves_the_index_unchanged(settings: Settings) -> None:
     index(settings)
     for file in settings.docs[0].iterdir():
         file.unlink()
@@ -159,7 +159,7 @@ def test_an_emptied_folder_leaves_the_index_as_it_was(settings: Settings) -> Non
     assert len(open_store(settings.lancedb).documents.read(load_corpus(settings).id)) == 2
 
 
-def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(settings: Settings) -> None:
+def test_an_emptied_folder_leaves_the_index_unchanged_even_with_uploads(settings: Settings) -> None:
     uploads = update.uploads_folder(settings, load_corpus(settings))
     uploads.mkdir(parents=True)
     (uploads / "birds.md").write_text("Birds eat seed.")
@@ -174,7 +174,7 @@ def test_an_emptied_folder_beside_what_was_uploaded_leaves_the_index_as_it_was(s
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the names of the files that are opened from now on, where all are taken for settled."""
+    """Return the list of files that are opened from now on; files of any age may be cached."""
     names: list[str] = []
     read = documents._read
 
@@ -183,11 +183,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return read(path)
 
     monkeypatch.setattr(documents, "_read", reading)
-    monkeypatch.setattr(stat_cache, "SETTLED", -60.0)
+    monkeypatch.setattr(stat_cache, "MIN_AGE", -60.0)
     return names
 
 
-def test_a_file_that_looks_as_before_is_not_opened(settings: Settings, opened: list[str]) -> None:
+def test_a_file_with_the_same_stat_is_not_opened(settings: Settings, opened: list[str]) -> None:
     index(settings)
     assert sorted(opened) == ["cats.md", "dogs.md"]
     opened.clear()
@@ -196,23 +196,23 @@ def test_a_file_that_looks_as_before_is_not_opened(settings: Settings, opened: l
     assert (opened, report.added, sorted(report.unchanged)) == (["birds.md"], ["birds.md"], ["cats.md", "dogs.md"])
 
 
-def test_a_file_of_the_same_size_with_other_letters_is_read_again(settings: Settings, opened: list[str]) -> None:
+def test_a_changed_file_of_the_same_size_is_read_again(settings: Settings, opened: list[str]) -> None:
     index(settings)
     dogs = settings.docs[0] / "dogs.md"
     dogs.write_text(dogs.read_text().replace("bone", "milk"))
     assert index(settings).changed == ["dogs.md"]
 
 
-def test_a_file_that_was_written_a_moment_ago_is_read_again(settings: Settings, opened: list[str],
+def test_a_file_written_moments_ago_is_read_again(settings: Settings, opened: list[str],
                                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr(stat_cache, "SETTLED", 60.0)
+    monkeypatch.setattr(stat_cache, "MIN_AGE", 60.0)
     index(settings)
     opened.clear()
     assert index(settings).is_unchanged
     assert sorted(opened) == ["cats.md", "dogs.md"]
 
 
-def test_one_new_file_costs_its_own_text_and_vectors(
+def test_a_new_file_costs_only_its_own_text_and_vectors(
     settings: Settings, model: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(settings)
@@ -234,7 +234,7 @@ def test_one_new_file_costs_its_own_text_and_vectors(
 
 
 class Broken(Counting):
-    """An embedder that is broken off at its third step."""
+    """An embedder that is interrupted at its third step."""
 
     steps = 0
 
@@ -245,7 +245,7 @@ class Broken(Counting):
         return super().embed_documents(texts, progress)
 
 
-def test_embedding_that_is_broken_off_goes_on_with_what_is_left(
+def test_interrupted_embedding_continues_with_the_missing_chunks(
     settings: Settings, model: Counting, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(settings)
@@ -266,7 +266,7 @@ def test_embedding_that_is_broken_off_goes_on_with_what_is_left(
     assert is_up_to_date(store, corpus.id, table)
 
 
-def test_reading_that_is_broken_off_keeps_what_was_read(settings: Settings, model: Counting) -> None:
+def test_interrupted_reading_keeps_what_was_read(settings: Settings, model: Counting) -> None:
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
 
     def outcomes() -> Iterator[documents.Outcome]:
@@ -299,26 +299,26 @@ def test_another_model_is_embedded_from_stored_text_and_the_old_table_stays(
     after, same = store.chunks.read(old)
     assert before == after
     np.testing.assert_array_equal(vectors, same)
-    assert not np.allclose(store.chunks.read(table)[1], vectors)  # of one dimension, and never in one table
+    assert not np.allclose(store.chunks.read(table)[1], vectors)  # the same dimension, but separate tables
 
 
-def test_an_arm_whose_table_lacks_passages_says_so(settings: Settings) -> None:
+def test_an_arm_whose_table_lacks_passages_has_a_note(settings: Settings) -> None:
     index(settings)
     serving = open_service(settings)
     assert not [note for note in serving.notes() if "lacks" in note]
     table = serving.served("tuned").table
     serving.store.chunks.delete(table, sorted(serving.store.chunks.ids(table))[:1])
     assert "The tuned arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
-    serving.upkeep.start()  # from now on the background looks, and notes only tell what it saw
-    serving.upkeep.look()
+    serving.upkeep.start()  # from now on notes are those of the last background check
+    serving.upkeep.check()
     assert "The base arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
     index(settings)
-    serving.upkeep.look()
+    serving.upkeep.check()
     assert not [note for note in serving.notes() if "lacks" in note]
     serving.close()
 
 
-def test_two_index_runs_at_once_leave_one_level_index(settings: Settings, model: Counting) -> None:
+def test_two_simultaneous_index_runs_leave_one_complete_index(settings: Settings, model: Counting) -> None:
     with ThreadPoolExecutor(2) as runs:
         reports = list(runs.map(index, [settings, settings]))
     assert sorted(len(report.added) for report in reports) == [0, 2]
@@ -326,7 +326,7 @@ def test_two_index_runs_at_once_leave_one_level_index(settings: Settings, model:
     assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, model.fingerprint))
 
 
-def test_a_home_of_an_earlier_release_has_its_chunks_named(settings: Settings, model: Counting) -> None:
+def test_chunk_ids_are_added_to_a_home_of_an_earlier_release(settings: Settings, model: Counting) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     store.tables.open(schema.DOCUMENTS).drop_columns(["chunks"])
@@ -337,7 +337,7 @@ def test_a_home_of_an_earlier_release_has_its_chunks_named(settings: Settings, m
     assert is_up_to_date(store, corpus.id, table)
 
 
-def test_another_base_model_cuts_anew_what_was_parsed_before(
+def test_another_base_model_chunks_again_without_parsing_again(
     settings: Settings, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = "<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden every day.</p></article></body></html>"
@@ -347,7 +347,7 @@ def test_another_base_model_cuts_anew_what_was_parsed_before(
     monkeypatch.setitem(parse_cache.LOADERS, ".html", lambda data: parsings.append(data) or load(data))
     index(settings)
     other = settings.model_copy(update={"base_model": str(other_tiny_model)})
-    assert "birds.html" in index(other).added  # of another corpus, since another tokenizer may cut otherwise
+    assert "birds.html" in index(other).added  # another corpus, since another tokenizer may chunk differently
     assert len(parsings) == 1
     store = open_store(settings.lancedb)
     one, two = (store.documents.read(load_corpus(each).id, "birds.html") for each in (settings, other))
@@ -359,7 +359,7 @@ def test_another_base_model_cuts_anew_what_was_parsed_before(
     assert len(parsings) == 2
 
 
-def test_a_chunk_under_another_heading_is_embedded_anew(settings: Settings, model: Counting) -> None:
+def test_a_chunk_under_another_heading_is_embedded_again(settings: Settings, model: Counting) -> None:
     index(settings)
     cats = settings.docs[0] / "cats.md"
     cats.write_text(cats.read_text().replace("## Food", "## Meals\n\nAt noon.\n\n### Fish"))
@@ -373,17 +373,17 @@ def test_a_chunk_under_another_heading_is_embedded_anew(settings: Settings, mode
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
 
 
-def test_documents_are_written_and_read_many_at_once_but_never_more_than_memory_takes(
+def test_documents_are_written_and_read_in_groups_of_limited_size(
     settings: Settings, model: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(12):
         (settings.docs[0] / f"n{n:02}.md").write_text(f"Note {n}. " + "x" * (5 * n))
     calls: dict[str, list[int]] = {"put": [], "read_sources": []}
-    for name, seen_sizes in calls.items():
+    for name, recorded in calls.items():
         act = getattr(DocumentStore, name)
 
         def counted(
-            self: DocumentStore, corpus: str, given: list[object], act: object = act, sizes: object = seen_sizes
+            self: DocumentStore, corpus: str, given: list[object], act: object = act, sizes: object = recorded
         ) -> object:
             sizes.append(len(given))  # type: ignore[attr-defined]
             return act(self, corpus, given)  # type: ignore[operator]
@@ -396,7 +396,7 @@ def test_documents_are_written_and_read_many_at_once_but_never_more_than_memory_
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     sources = {source for source, _, _ in store.documents.sizes(corpus.id)}
     lengths = {source: len(store.documents.read(corpus.id, source)[0].text) for source in sorted(sources)}
-    groups = list(update._in_groups(lengths))
+    groups = list(update._groups(lengths))
     assert [source for group in groups for source in group] == sorted(sources)
     assert all(len(group) <= 5 for group in groups)
     assert all(len(group) == 1 or sum(map(lengths.__getitem__, group)) <= 100 for group in groups)

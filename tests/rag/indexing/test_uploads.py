@@ -1,4 +1,4 @@
-"""Files go into a corpus that is being served, and out of it; whoever is cut off leaves nothing that stays half."""
+"""Uploads are added to and removed from a corpus that is being served; an interrupted change is repaired."""
 
 from __future__ import annotations
 
@@ -36,40 +36,40 @@ BIRDS = "# Birds\n\nBirds eat seed in the cold garden.\n"
 Give = Callable[..., Path]
 
 
-class Cut(Exception):
-    """What ends a process in the middle."""
+class Interrupted(Exception):
+    """Stands for the end of the process."""
 
 
-class House:
-    """A corpus that is served by two models, and the way into it."""
+class App:
+    """A corpus that is served by two models, and its uploads."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.store: Store = open_store(settings.lancedb)
         self.corpus = load_corpus(settings)
         self.arms = Arms(settings, self.store, self.corpus)
-        self.intake = Uploads(settings, self.store, self.arms)
+        self.uploads = Uploads(settings, self.store, self.arms)
 
     def sources(self) -> list[str]:
         return list(self.store.documents.hashes(self.corpus.id))
 
     def files(self) -> list[str]:
-        return sorted(path.name for path in self.intake.folder.iterdir())
+        return sorted(path.name for path in self.uploads.folder.iterdir())
 
     def is_up_to_date(self) -> bool:
         return all(is_up_to_date(self.store, self.corpus.id, self.arms.current(arm).table) for arm in ARMS)
 
 
 @pytest.fixture
-def house(settings: Settings, other_tiny_model: Path) -> House:
+def app(settings: Settings, other_tiny_model: Path) -> App:
     two_models = settings.model_copy(update={"base_model": str(other_tiny_model)})
     index(two_models)
-    return House(two_models)
+    return App(two_models)
 
 
 @pytest.fixture
 def give(tmp_path: Path) -> Give:
-    """Return a function that lays a file where Chainlit does: under a name that says nothing."""
+    """Return a function that writes a file as Chainlit does: under a meaningless name."""
 
     def write(content: str | bytes) -> Path:
         path = tmp_path / "0b1c-uuid.bin"
@@ -79,55 +79,55 @@ def give(tmp_path: Path) -> Give:
     return write
 
 
-# in
+# adding
 
 
-def test_a_file_is_found_by_both_arms_in_the_next_question(house: House, give: Give) -> None:
-    assert house.intake.take("birds.md", give(BIRDS)) == UploadResult("uploads/birds.md", chunks=1, replaced=False)
-    house.intake.index_words()
+def test_both_arms_find_an_uploaded_file_with_the_next_query(app: App, give: Give) -> None:
+    assert app.uploads.take("birds.md", give(BIRDS)) == UploadResult("uploads/birds.md", chunks=1, replaced=False)
+    app.uploads.index_words()
     for arm in ARMS:
-        hits = retrieve(house.store, house.arms.current(arm), "birds seed", SearchOptions())
+        hits = retrieve(app.store, app.arms.current(arm), "birds seed", SearchOptions())
         assert "uploads/birds.md" in [hit.chunk.source for hit in hits]
-    words = house.store.chunks.search_text(house.arms.current("base").table, "seed", retrieve_nothing(house), 5)
+    words = app.store.chunks.search_text(app.arms.current("base").table, "seed", retrieve_nothing(app), 5)
     assert [hit.chunk.source for hit in words] == ["uploads/birds.md"]
-    assert house.is_level()
-    assert house.files() == ["birds.md"]
+    assert app.is_up_to_date()
+    assert app.files() == ["birds.md"]
 
 
-def retrieve_nothing(house: House):  # type: ignore[no-untyped-def]
-    return house.arms.current("base").embedder.embed_queries(["x"])[0]
+def retrieve_nothing(app: App):  # type: ignore[no-untyped-def]
+    return app.arms.current("base").embedder.embed_queries(["x"])[0]
 
 
-def test_a_file_is_cut_and_named_as_an_index_run_would_do_it(house: House, give: Give) -> None:
-    house.intake.take("birds.md", give(BIRDS + "\n\n" + "the bird finds water in the river " * 40))
-    before = corpus_chunks(house.store, house.corpus.id)
-    report = index(house.settings)
+def test_an_upload_is_chunked_and_named_as_by_an_index_run(app: App, give: Give) -> None:
+    app.uploads.take("birds.md", give(BIRDS + "\n\n" + "the bird finds water in the river " * 40))
+    before = corpus_chunks(app.store, app.corpus.id)
+    report = index(app.settings)
     assert format_report(report) == "index: unchanged, 3 documents"
-    assert corpus_chunks(house.store, house.corpus.id) == before
-    house.intake._file("uploads/birds.md").touch()
-    house.store.documents.delete(house.corpus.id, ["uploads/birds.md"])
-    assert index(house.settings).added == ["uploads/birds.md"]
-    assert corpus_chunks(house.store, house.corpus.id) == before
+    assert corpus_chunks(app.store, app.corpus.id) == before
+    app.uploads._file("uploads/birds.md").touch()
+    app.store.documents.delete(app.corpus.id, ["uploads/birds.md"])
+    assert index(app.settings).added == ["uploads/birds.md"]
+    assert corpus_chunks(app.store, app.corpus.id) == before
 
 
-def test_the_same_bytes_again_are_nothing_to_do(house: House, give: Give) -> None:
-    house.intake.take("birds.md", give(BIRDS))
-    assert house.intake.take("birds.md", give(BIRDS), tell=never) == Unchanged("uploads/birds.md")
+def test_the_same_bytes_again_are_unchanged(app: App, give: Give) -> None:
+    app.uploads.take("birds.md", give(BIRDS))
+    assert app.uploads.take("birds.md", give(BIRDS), tell=never) == Unchanged("uploads/birds.md")
 
 
 def never(done: int, total: int) -> None:
     raise AssertionError("nothing was to be embedded")
 
 
-def test_other_bytes_under_the_same_name_replace_the_file_and_its_chunks(house: House, give: Give) -> None:
-    house.intake.take("birds.md", give(BIRDS))
-    taken = house.intake.take("Birds.md", give("# Birds\n\nBirds drink water.\n"))
+def test_other_bytes_under_the_same_name_replace_the_file_and_its_chunks(app: App, give: Give) -> None:
+    app.uploads.take("birds.md", give(BIRDS))
+    taken = app.uploads.take("Birds.md", give("# Birds\n\nBirds drink water.\n"))
     assert taken == UploadResult("uploads/birds.md", chunks=1, replaced=True)
-    texts = [chunk.text for chunk in corpus_chunks(house.store, house.corpus.id) if chunk.title == "Birds"]
+    texts = [chunk.text for chunk in corpus_chunks(app.store, app.corpus.id) if chunk.title == "Birds"]
     assert len(texts) == 1
     assert "drink water" in texts[0]
-    assert house.is_level()
-    assert house.files() == ["birds.md"]
+    assert app.is_up_to_date()
+    assert app.files() == ["birds.md"]
 
 
 @pytest.mark.parametrize(
@@ -140,51 +140,51 @@ def test_other_bytes_under_the_same_name_replace_the_file_and_its_chunks(house: 
         ("program.exe", b"MZ", "this file format is not supported"),
     ],
 )
-def test_a_file_that_cannot_be_used_changes_nothing_and_says_why(
-    house: House, give: Give, name: str, content: bytes, reason: str
+def test_an_unusable_file_changes_nothing_and_is_skipped_with_the_reason(
+    app: App, give: Give, name: str, content: bytes, reason: str
 ) -> None:
-    before = house.sources()
-    taken = house.intake.take(name, give(content))
+    before = app.sources()
+    taken = app.uploads.take(name, give(content))
     assert isinstance(taken, Skipped)
     assert taken.source == name
     assert reason in taken.reason
-    assert house.sources() == before
-    assert not house.intake.folder.exists() or house.files() == []
+    assert app.sources() == before
+    assert not app.uploads.folder.exists() or app.files() == []
 
 
-def test_a_file_that_is_too_large_is_not_even_read(house: House, give: Give) -> None:
+def test_a_file_that_is_too_large_is_not_read(app: App, give: Give) -> None:
     path = give("")
     with path.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)  # a hole: takes no space
-    taken = house.intake.take("large.txt", path)
+    taken = app.uploads.take("large.txt", path)
     assert isinstance(taken, Skipped)
     assert "it is too large" in taken.reason
 
 
-def test_a_pdf_keeps_its_pages(house: House, tmp_path: Path) -> None:
+def test_a_pdf_keeps_its_pages(app: App, tmp_path: Path) -> None:
     path = tmp_path / "0b1c.bin"
     path.write_bytes(make_pdf("The bird eats seed.", "The fish drinks cold water."))
-    house.intake.take("two pages.pdf", path)
-    chunks = [chunk for chunk in corpus_chunks(house.store, house.corpus.id) if chunk.source.startswith("uploads/")]
+    app.uploads.take("two pages.pdf", path)
+    chunks = [chunk for chunk in corpus_chunks(app.store, app.corpus.id) if chunk.source.startswith("uploads/")]
     assert [(chunk.source, chunk.page) for chunk in chunks] == [
         ("uploads/two pages.pdf", 1),
         ("uploads/two pages.pdf", 2),
     ]
 
 
-def test_what_could_not_be_read_of_a_file_is_told(house: House, give: Give) -> None:
+def test_an_upload_notes_what_could_not_be_read(app: App, give: Give) -> None:
     book = make_epub("<p>The fish swims in the river.</p>", "<p>The bird eats seed.</p>")
-    taken = house.intake.take("book.epub", give(edit_zip(book, "OEBPS/book.opf", "text/c2.xhtml", "text/gone.xhtml")))
+    taken = app.uploads.take("book.epub", give(edit_zip(book, "OEBPS/book.opf", "text/c2.xhtml", "text/gone.xhtml")))
     assert isinstance(taken, UploadResult)
     assert taken.lost.startswith("1 of its 2 chapters cannot be read")
 
 
-def test_progress_goes_up_to_all_chunks_of_both_models(house: House, give: Give) -> None:
-    seen: list[tuple[int, int]] = []
-    taken = house.intake.take("birds.md", give(BIRDS), tell=lambda done, total: seen.append((done, total)))
+def test_progress_counts_the_chunks_of_both_models(app: App, give: Give) -> None:
+    calls: list[tuple[int, int]] = []
+    taken = app.uploads.take("birds.md", give(BIRDS), tell=lambda done, total: calls.append((done, total)))
     assert isinstance(taken, UploadResult)
-    assert seen[0] == (0, 2 * taken.chunks)
-    assert seen[-1] == (2 * taken.chunks, 2 * taken.chunks)
+    assert calls[0] == (0, 2 * taken.chunks)
+    assert calls[-1] == (2 * taken.chunks, 2 * taken.chunks)
 
 
 # names
@@ -209,17 +209,17 @@ def test_progress_goes_up_to_all_chunks_of_both_models(house: House, give: Give)
         ("U\u0308bung.md", "Übung.md"),
     ],
 )
-def test_a_browsers_name_becomes_the_name_of_a_file_in_one_folder(name: str, clean: str) -> None:
+def test_a_browsers_file_name_becomes_a_safe_name(name: str, clean: str) -> None:
     assert clean_name(name) == clean
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/", ".md", "..md", "notes", "notes.exe", "notes.md.exe", "\0", "a/"])
-def test_a_name_that_is_no_documents_is_refused(name: str) -> None:
+def test_a_name_without_a_supported_suffix_is_refused(name: str) -> None:
     with pytest.raises(Unreadable, match="this file format is not supported"):
         clean_name(name)
 
 
-def test_two_long_names_stay_two_that_a_disk_can_hold(tmp_path: Path) -> None:
+def test_different_long_names_stay_different_when_shortened(tmp_path: Path) -> None:
     names = [clean_name("猫" * 300 + end + ".md") for end in ("one", "two")]
     assert len(set(names)) == 2
     for name in names:
@@ -228,53 +228,53 @@ def test_two_long_names_stay_two_that_a_disk_can_hold(tmp_path: Path) -> None:
         (tmp_path / name).touch()
 
 
-def test_a_hostile_name_writes_in_the_uploads_folder_only(house: House, give: Give, tmp_path: Path) -> None:
+def test_a_hostile_name_writes_only_into_the_uploads_folder(app: App, give: Give, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*.md"))
-    house.intake.take("../../../evil.md", give(BIRDS))
-    assert set(tmp_path.rglob("*.md")) - before == {house.intake.folder / "evil.md"}
+    app.uploads.take("../../../evil.md", give(BIRDS))
+    assert set(tmp_path.rglob("*.md")) - before == {app.uploads.folder / "evil.md"}
 
 
-def test_a_documents_folder_with_a_folder_called_uploads_keeps_its_own_sources(house: House, give: Give) -> None:
-    own = house.settings.docs[0] / "uploads"
+def test_a_folder_called_uploads_in_the_documents_folder_keeps_its_own_sources(app: App, give: Give) -> None:
+    own = app.settings.docs[0] / "uploads"
     own.mkdir()
     (own / "birds.md").write_text("# Own\n\nBirds of the documents folder.\n")
-    house.intake.take("birds.md", give(BIRDS))
-    index(house.settings)
-    assert {"uploads/birds.md", "./uploads/birds.md"} <= set(house.sources())
-    with pytest.raises(UnknownDocument, match="lies in the documents folder"):
-        house.intake.remove("./uploads/birds.md")
+    app.uploads.take("birds.md", give(BIRDS))
+    index(app.settings)
+    assert {"uploads/birds.md", "./uploads/birds.md"} <= set(app.sources())
+    with pytest.raises(UnknownDocument, match="is in the documents folder"):
+        app.uploads.remove("./uploads/birds.md")
 
 
-# out
+# removing
 
 
-def test_what_is_removed_is_gone_from_folder_and_tables(house: House, give: Give) -> None:
-    before = house.sources()
-    house.intake.take("birds.md", give(BIRDS))
-    former = house.store.chunks.table_name(house.corpus.id, "0123456789abcdef")  # of a model that served once
-    chunks = [chunk for chunk in corpus_chunks(house.store, house.corpus.id) if chunk.title == "Birds"]
-    house.store.chunks.put(former, chunks, np.ones((len(chunks), 2), np.float32))
-    assert house.store.chunks.ids(former)
-    house.intake.remove("uploads/birds.md")
-    assert house.sources() == before
-    assert not house.store.chunks.ids(former)
-    assert house.files() == []
-    assert house.is_level()
-    hits = retrieve(house.store, house.arms.current("base"), "birds seed", SearchOptions(k=9))
+def test_a_removed_upload_is_gone_from_folder_and_tables(app: App, give: Give) -> None:
+    before = app.sources()
+    app.uploads.take("birds.md", give(BIRDS))
+    former = app.store.chunks.table_name(app.corpus.id, "0123456789abcdef")  # of a former model
+    chunks = [chunk for chunk in corpus_chunks(app.store, app.corpus.id) if chunk.title == "Birds"]
+    app.store.chunks.put(former, chunks, np.ones((len(chunks), 2), np.float32))
+    assert app.store.chunks.ids(former)
+    app.uploads.remove("uploads/birds.md")
+    assert app.sources() == before
+    assert not app.store.chunks.ids(former)
+    assert app.files() == []
+    assert app.is_up_to_date()
+    hits = retrieve(app.store, app.arms.current("base"), "birds seed", SearchOptions(k=9))
     assert {hit.chunk.source for hit in hits} == {"cats.md", "dogs.md"}
-    assert index(house.settings).is_unchanged
+    assert index(app.settings).is_unchanged
 
 
 @pytest.mark.parametrize("source", ["cats.md", "uploads/gone.md", "uploads/../../cats.md", "/etc/passwd", ""])
-def test_only_what_was_dropped_into_the_chat_can_be_removed(house: House, source: str) -> None:
+def test_only_uploads_can_be_removed(app: App, source: str) -> None:
     with pytest.raises(UnknownDocument):
-        house.intake.remove(source)
-    assert house.sources() == ["cats.md", "dogs.md"]
+        app.uploads.remove(source)
+    assert app.sources() == ["cats.md", "dogs.md"]
 
 
-def test_documents_are_listed_with_what_may_be_removed_first(house: House, give: Give) -> None:
-    house.intake.take("zebra.md", give(BIRDS))
-    first, *others = house.intake.documents()
+def test_documents_are_listed_with_uploads_first(app: App, give: Give) -> None:
+    app.uploads.take("zebra.md", give(BIRDS))
+    first, *others = app.uploads.documents()
     assert (first.source, first.title, first.chunks, first.uploaded) == ("uploads/zebra.md", "Birds", 1, True)
     assert first.added
     assert timedelta(0) <= datetime.now(UTC) - first.added < timedelta(minutes=1)
@@ -284,28 +284,28 @@ def test_documents_are_listed_with_what_may_be_removed_first(house: House, give:
     ]
 
 
-# beside others, and cut off
+# together with other processes, and interrupted
 
 
-def test_an_index_run_keeps_uploads_and_embeds_nothing_twice(house: House, give: Give) -> None:
-    house.intake.take("birds.md", give(BIRDS))
-    (house.settings.docs[0] / "dogs.md").unlink()
-    report = index(house.settings)
+def test_an_index_run_keeps_uploads_and_embeds_nothing_twice(app: App, give: Give) -> None:
+    app.uploads.take("birds.md", give(BIRDS))
+    (app.settings.docs[0] / "dogs.md").unlink()
+    report = index(app.settings)
     assert (report.added, report.changed, report.deleted) == ([], [], ["dogs.md"])
-    assert "uploads/birds.md" in house.sources()
-    assert index(house.settings).is_unchanged
+    assert "uploads/birds.md" in app.sources()
+    assert index(app.settings).is_unchanged
 
 
-def test_uploads_of_other_documents_are_not_these(house: House, give: Give, tmp_path: Path) -> None:
-    house.intake.take("birds.md", give(BIRDS))
+def test_uploads_belong_to_their_documents_folders(app: App, give: Give, tmp_path: Path) -> None:
+    app.uploads.take("birds.md", give(BIRDS))
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.md").write_text("The river is blue.")
-    settings = house.settings.model_copy(update={"docs": (other,)})
+    settings = app.settings.model_copy(update={"docs": (other,)})
     assert index(settings).added == ["a.md"]
 
 
-def test_a_documents_folder_that_was_always_empty_is_enough_where_something_was_uploaded(settings: Settings) -> None:
+def test_an_always_empty_documents_folder_is_fine_if_there_are_uploads(settings: Settings) -> None:
     for file in settings.docs[0].iterdir():
         file.unlink()
     uploads = uploads_folder(settings, load_corpus(settings))
@@ -315,100 +315,94 @@ def test_a_documents_folder_that_was_always_empty_is_enough_where_something_was_
     assert index(settings).is_unchanged
 
 
-def test_an_upload_that_was_cut_off_deletes_nothing_of_a_folder_that_was_emptied_since(
-    house: House, give: Give
-) -> None:
-    before = house.sources()
-    house.intake.take("birds.md", give(BIRDS))
-    (house.intake.folder / MARK).touch()
-    for file in house.settings.docs[0].iterdir():
+def test_the_repair_of_an_interrupted_upload_deletes_nothing_of_an_emptied_folder(app: App, give: Give) -> None:
+    before = app.sources()
+    app.uploads.take("birds.md", give(BIRDS))
+    (app.uploads.folder / MARK).touch()
+    for file in app.settings.docs[0].iterdir():
         file.unlink()
-    house.intake.take("birds.md", give(BIRDS))
-    assert sorted(house.sources()) == sorted([*before, "uploads/birds.md"])
-    assert house.is_level()
+    app.uploads.take("birds.md", give(BIRDS))
+    assert sorted(app.sources()) == sorted([*before, "uploads/birds.md"])
+    assert app.is_up_to_date()
 
 
-def test_whoever_stops_an_upload_while_it_is_embedded_leaves_nothing(house: House, give: Give) -> None:
+def test_an_upload_stopped_while_embedding_leaves_nothing(app: App, give: Give) -> None:
     def cut(done: int, total: int) -> None:
-        raise Cut
+        raise Interrupted
 
-    before = house.sources()
-    with pytest.raises(Cut):
-        house.intake.take("birds.md", give(BIRDS), tell=cut)
-    assert (house.sources(), house.files()) == (before, [])
+    before = app.sources()
+    with pytest.raises(Interrupted):
+        app.uploads.take("birds.md", give(BIRDS), tell=cut)
+    assert (app.sources(), app.files()) == (before, [])
 
 
 @pytest.mark.parametrize("method", ["documents.put", "chunks.put", "chunks.delete"])
-def test_an_upload_that_was_cut_off_is_whole_after_the_next_one(
-    house: House, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_upload_is_completed_by_the_next_one(
+    app: App, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut_off(house, monkeypatch, method, lambda: house.intake.take("birds.md", give(BIRDS)))
-    assert MARK in house.files()
-    House(house.settings).intake.take("fish.md", give("The fish eats seed."))
-    assert house.files() == ["birds.md", "fish.md"]
-    assert {"uploads/birds.md", "uploads/fish.md"} <= set(house.sources())
-    assert house.is_level()
+    interrupt(app, monkeypatch, method, lambda: app.uploads.take("birds.md", give(BIRDS)))
+    assert MARK in app.files()
+    App(app.settings).uploads.take("fish.md", give("The fish eats seed."))
+    assert app.files() == ["birds.md", "fish.md"]
+    assert {"uploads/birds.md", "uploads/fish.md"} <= set(app.sources())
+    assert app.is_up_to_date()
 
 
 @pytest.mark.parametrize("method", ["documents.delete", "chunks.delete"])
-def test_a_removal_that_was_cut_off_is_whole_after_the_next_index_run(
-    house: House, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_removal_is_completed_by_the_next_index_run(
+    app: App, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    house.intake.take("birds.md", give(BIRDS))
-    cut_off(house, monkeypatch, method, lambda: house.intake.remove("uploads/birds.md"))
-    index(house.settings)
-    assert house.sources() == ["cats.md", "dogs.md"]
-    assert house.is_level()
+    app.uploads.take("birds.md", give(BIRDS))
+    interrupt(app, monkeypatch, method, lambda: app.uploads.remove("uploads/birds.md"))
+    index(app.settings)
+    assert app.sources() == ["cats.md", "dogs.md"]
+    assert app.is_up_to_date()
 
 
-def cut_off(house: House, monkeypatch: pytest.MonkeyPatch, method: str, act: Callable[[], object]) -> None:
-    """Let a write fail as it does when the process ends there."""
+def interrupt(app: App, monkeypatch: pytest.MonkeyPatch, method: str, act: Callable[[], object]) -> None:
+    """Let a write fail as if the process ended there."""
 
     def end(*args: object) -> None:
-        raise Cut
+        raise Interrupted
 
     with monkeypatch.context() as patch:
         part, name = method.split(".")
-        patch.setattr(getattr(house.store, part), name, end)
-        with pytest.raises(Cut):
+        patch.setattr(getattr(app.store, part), name, end)
+        with pytest.raises(Interrupted):
             act()
 
 
-def test_a_file_waits_for_another_process_that_indexes_and_says_so_in_the_end(
-    house: House, give: Give, monkeypatch: pytest.MonkeyPatch
+def test_an_upload_waits_for_another_process_that_indexes_and_then_fails(
+    app: App, give: Give, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.indexing.uploads.PATIENCE", 0.01)
-    with changing_documents(open_store(house.settings.lancedb)), pytest.raises(StoreFailed, match="another process"):
-        house.intake.take("birds.md", give(BIRDS))
-    assert "uploads/birds.md" not in house.sources()
-    assert isinstance(house.intake.take("birds.md", give(BIRDS)), UploadResult)
+    monkeypatch.setattr("rag.indexing.uploads.MAX_WAIT", 0.01)
+    with changing_documents(open_store(app.settings.lancedb)), pytest.raises(StoreFailed, match="another process"):
+        app.uploads.take("birds.md", give(BIRDS))
+    assert "uploads/birds.md" not in app.sources()
+    assert isinstance(app.uploads.take("birds.md", give(BIRDS)), UploadResult)
 
 
-def test_a_file_goes_to_the_model_that_was_promoted_while_it_was_embedded(
-    house: House, give: Give, tiny_model: Path
-) -> None:
-    registry = Registry(house.settings.models)
-    promoted = house.settings.models / "v1"
+def test_an_upload_is_embedded_for_a_model_promoted_meanwhile(app: App, give: Give, tiny_model: Path) -> None:
+    registry = Registry(app.settings.models)
+    promoted = app.settings.models / "v1"
 
     def promote(done: int, total: int) -> None:
         if promoted.exists():
             return
-        load_tiny(house, promoted)
-        version = Version(
-            "v1", house.corpus.folders_id, "f", "start", "ratings", "promote", "VERDICT", datetime.now(UTC)
-        )
+        load_tiny(app, promoted)
+        version = Version("v1", app.corpus.folders_id, "f", "start", "ratings", "promote", "VERDICT", datetime.now(UTC))
         registry.add(version)
-        registry.promote(house.corpus.folders_id, "v1")
+        registry.promote(app.corpus.folders_id, "v1")
 
-    house.intake.take("birds.md", give(BIRDS), tell=promote)
-    assert house.arms.current("tuned").model == "v1"
-    assert house.is_level()
+    app.uploads.take("birds.md", give(BIRDS), tell=promote)
+    assert app.arms.current("tuned").model == "v1"
+    assert app.is_up_to_date()
 
 
-def load_tiny(house: House, folder: Path) -> None:
-    """Make a version whose weights are new, and its table of what is there so far."""
+def load_tiny(app: App, folder: Path) -> None:
+    """Create a version with new weights, and its table of the current documents."""
     from tiny import build_tiny_model
 
     folder.mkdir(parents=True)
     build_tiny_model(folder, seed=7)
-    update_vectors(house.store, house.corpus.id, load_embedder(str(folder), house.settings))
+    update_vectors(app.store, app.corpus.id, load_embedder(str(folder), app.settings))

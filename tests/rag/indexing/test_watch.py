@@ -1,4 +1,4 @@
-"""Following a folder: an event makes an ordinary index run, which says in a line what changed."""
+"""Watch mode: an event starts an ordinary index run, which prints a line per change."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import watchfiles
 from rag.errors import NoDocuments
 from rag.indexing import watch as watching
 from rag.indexing.update import is_up_to_date, load_corpus
-from rag.indexing.watch import concerns, watch
+from rag.indexing.watch import may_be_document, watch
 from rag.settings import Settings
 from rag.store.store import open_store
 
 
-def told(lines: list[str]) -> list[str]:
-    """Return the lines after those of the start, without their time of day."""
-    start = next(number for number, line in enumerate(lines) if line.startswith("following"))
+def changes(lines: list[str]) -> list[str]:
+    """Return the lines after "watching ...", without the time of day."""
+    start = next(number for number, line in enumerate(lines) if line.startswith("watching"))
     return [line.split(" ", 1)[1] for line in lines[start + 1 :]]
 
 
-def test_each_change_is_a_line_and_the_index_is_level_after_it(settings: Settings) -> None:
+def test_each_change_is_a_line_and_the_index_is_up_to_date_after_it(settings: Settings) -> None:
     docs, lines = settings.docs[0], []
 
     def events() -> Iterator[None]:
@@ -37,15 +37,15 @@ def test_each_change_is_a_line_and_the_index_is_level_after_it(settings: Setting
         yield  # nothing happened
 
     watch(settings, lines.append, events())
-    bad = next(line for line in told(lines) if line.startswith("skipped bad.md: "))
-    assert [line for line in told(lines) if line != bad] == ["changed cats.md", "added birds.md", "deleted dogs.md"]
+    bad = next(line for line in changes(lines) if line.startswith("skipped bad.md: "))
+    assert [line for line in changes(lines) if line != bad] == ["changed cats.md", "added birds.md", "deleted dogs.md"]
     with_tables = open_store(settings.lancedb)
     corpus = load_corpus(settings)
     (table,) = [name for name in with_tables.tables.names() if name.startswith("chunks__")]
     assert is_up_to_date(with_tables, corpus.id, table)
 
 
-def test_a_folder_that_was_emptied_is_said_and_followed_on(settings: Settings) -> None:
+def test_an_emptied_folder_is_reported_and_still_watched(settings: Settings) -> None:
     docs, lines = settings.docs[0], []
     kept = {path: path.read_text() for path in docs.iterdir()}
 
@@ -59,12 +59,12 @@ def test_a_folder_that_was_emptied_is_said_and_followed_on(settings: Settings) -
         yield
 
     watch(settings, lines.append, events())
-    first, *rest = told(lines)
-    assert first.startswith("nothing is changed: nothing to index in")
+    first, *rest = changes(lines)
+    assert first.startswith("nothing was changed: nothing to index in")
     assert rest == ["added birds.md"]
 
 
-def test_a_folder_that_is_not_there_is_refused_at_once(settings: Settings, tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused_at_the_start(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(NoDocuments, match="there is no"):
         watch(settings.model_copy(update={"docs": (tmp_path / "none",)}), print, iter(()))
 
@@ -83,23 +83,23 @@ def test_a_folder_that_is_not_there_is_refused_at_once(settings: Settings, tmp_p
         ("docs/data/lancedb/a.txt", False),
     ],
 )
-def test_only_what_may_be_a_document_wakes_it(tmp_path: Path, path: str, is_one: bool) -> None:
+def test_only_changes_that_may_be_documents_start_a_run(tmp_path: Path, path: str, is_one: bool) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "picture.png").touch()
-    assert concerns([tmp_path / "docs"], tmp_path / "docs" / "data", None, str(tmp_path / path)) is is_one
+    assert may_be_document([tmp_path / "docs"], tmp_path / "docs" / "data", None, str(tmp_path / path)) is is_one
 
 
-def test_a_folder_that_lies_in_the_home_and_is_named_itself_is_followed(tmp_path: Path) -> None:
+def test_a_documents_folder_inside_the_home_is_watched(tmp_path: Path) -> None:
     home = tmp_path / "data"
     folders = [tmp_path, home / "papers"]
-    assert concerns(folders, home, None, str(home / "papers" / "a.md"))
-    assert concerns(folders[1:], home, None, str(home / "papers" / "a.md"))
-    assert not concerns(folders, home, None, str(home / "papers" / ".a.md"))
-    assert not concerns(folders, home, None, str(home / "cache" / "a.md"))
-    assert concerns(folders, home, None, str(tmp_path / "b.md"))
+    assert may_be_document(folders, home, None, str(home / "papers" / "a.md"))
+    assert may_be_document(folders[1:], home, None, str(home / "papers" / "a.md"))
+    assert not may_be_document(folders, home, None, str(home / "papers" / ".a.md"))
+    assert not may_be_document(folders, home, None, str(home / "cache" / "a.md"))
+    assert may_be_document(folders, home, None, str(tmp_path / "b.md"))
 
 
-def test_the_system_tells_of_a_file_that_is_written(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_written_file_is_noticed_by_the_system(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, lines = threading.Event(), []
     real = watchfiles.watch
     monkeypatch.setattr(watching, "DEBOUNCE_MS", 50)
@@ -107,7 +107,7 @@ def test_the_system_tells_of_a_file_that_is_written(settings: Settings, monkeypa
 
     def tell(line: str) -> None:
         lines.append(line)
-        if line.startswith("following"):  # the system is asked right after this line: write until it has been heard
+        if line.startswith("watching"):  # the watcher starts after this line: write until it has noticed
             threading.Thread(target=write, daemon=True).start()
         if "birds.md" in line:
             stop.set()

@@ -1,4 +1,4 @@
-"""Chunks: nothing lost, exact offsets, never too long, cut where a reader would cut."""
+"""Chunks: no text lost, exact offsets, never too long, cut at natural boundaries."""
 
 from __future__ import annotations
 
@@ -23,20 +23,18 @@ def words(texts: list[str]) -> list[int]:
 
 
 def letters(texts: list[str]) -> list[int]:
-    """Count what lies between two pieces, too: the chunk has more tokens than its pieces have together."""
+    """Count the gaps between pieces, too: a chunk has more tokens than its pieces together."""
     return [len(text) + SPECIAL for text in texts]
 
 
-def unruly(texts: list[str]) -> list[int]:
+def superadditive(texts: list[str]) -> list[int]:
     """Count far more for a joined text than for its pieces."""
     return [len(text.split()) ** 2 // 8 + len(text) // 7 for text in texts]
 
 
 def chunk_texts(markdown: str, limit: int, count_tokens: CountTokens = words) -> list[str]:
-    extract = load_markdown(markdown.encode())
-    return [
-        extract.text[start:end] for start, end, _ in chunk_text(extract.text, extract.sections, count_tokens, limit)
-    ]
+    loaded = load_markdown(markdown.encode())
+    return [loaded.text[start:end] for start, end, _ in chunk_text(loaded.text, loaded.sections, count_tokens, limit)]
 
 
 def numbered(count: int, prefix: str = "w") -> str:
@@ -54,55 +52,53 @@ table = st.lists(line, min_size=1, max_size=4).map(
 )
 wild = st.text(max_size=120)
 markdown = st.lists(st.one_of(line, heading, fence, bullets, table, wild), max_size=14).map("\n\n".join)
-counts = st.sampled_from([words, letters, unruly])
+counts = st.sampled_from([words, letters, superadditive])
 limits = st.integers(16, 60)
 
 
-def extracts(load: Callable[[bytes], LoadedText]) -> st.SearchStrategy[LoadedText]:
+def loaded_by(load: Callable[[bytes], LoadedText]) -> st.SearchStrategy[LoadedText]:
     return markdown.filter(lambda text: "\0" not in text).map(lambda text: load(text.encode()))
 
 
-documents = st.one_of(extracts(load_markdown), extracts(load_text))
+documents = st.one_of(loaded_by(load_markdown), loaded_by(load_text))
 
 
 @given(documents, counts, limits)
-def test_no_text_is_lost_and_chunks_lie_in_order_and_apart(extract: LoadedText, count: CountTokens, limit: int) -> None:
-    chunks = chunk_text(extract.text, extract.sections, count, limit)
+def test_chunks_cover_all_text_in_order_without_overlap(loaded: LoadedText, count: CountTokens, limit: int) -> None:
+    chunks = chunk_text(loaded.text, loaded.sections, count, limit)
     done, between = 0, []
     for start, end, _ in chunks:
-        assert done <= start < end <= len(extract.text)
-        between.append(extract.text[done:start])
+        assert done <= start < end <= len(loaded.text)
+        between.append(loaded.text[done:start])
         done = end
-    assert "".join([*between, extract.text[done:]]).strip() == ""
+    assert "".join([*between, loaded.text[done:]]).strip() == ""
 
 
 @given(documents, counts, limits)
-def test_no_chunk_is_longer_than_the_limit_but_one_letter(extract: LoadedText, count: CountTokens, limit: int) -> None:
-    for start, end, _ in chunk_text(extract.text, extract.sections, count, limit):
-        assert count([extract.text[start:end]])[0] <= limit or end - start == 1
+def test_no_chunk_but_a_single_character_exceeds_the_limit(loaded: LoadedText, count: CountTokens, limit: int) -> None:
+    for start, end, _ in chunk_text(loaded.text, loaded.sections, count, limit):
+        assert count([loaded.text[start:end]])[0] <= limit or end - start == 1
 
 
 @given(documents, counts, limits)
-def test_the_same_text_is_cut_the_same_way(extract: LoadedText, count: CountTokens, limit: int) -> None:
-    assert chunk_text(extract.text, extract.sections, count, limit) == chunk_text(
-        extract.text, extract.sections, count, limit
+def test_chunking_is_deterministic(loaded: LoadedText, count: CountTokens, limit: int) -> None:
+    assert chunk_text(loaded.text, loaded.sections, count, limit) == chunk_text(
+        loaded.text, loaded.sections, count, limit
     )
 
 
-@given(extracts(load_markdown), st.sampled_from([words, unruly]), limits)
-def test_no_chunk_is_a_bare_heading_when_its_section_has_text(
-    extract: LoadedText, count: CountTokens, limit: int
-) -> None:
-    for start, end, section in chunk_text(extract.text, extract.sections, count, limit):
+@given(loaded_by(load_markdown), st.sampled_from([words, superadditive]), limits)
+def test_no_chunk_is_only_a_heading_if_its_section_has_text(loaded: LoadedText, count: CountTokens, limit: int) -> None:
+    for start, end, section in chunk_text(loaded.text, loaded.sections, count, limit):
         headings = [block for block in section.blocks if block.kind == "heading"]
         body = [block for block in section.blocks if block.kind != "heading"]
-        short = count([extract.text[block.start : block.end] for block in headings])
+        short = count([loaded.text[block.start : block.end] for block in headings])
         if body and sum(short) <= limit // 2:
             assert any(start < block.end and block.start < end for block in body)
 
 
 @given(st.lists(st.integers(1, 80), min_size=2, max_size=6), st.data())
-def test_an_edit_in_one_section_leaves_the_ids_of_the_others_alone(sizes: list[int], data: st.DataObject) -> None:
+def test_an_edit_in_one_section_keeps_the_ids_of_the_others(sizes: list[int], data: st.DataObject) -> None:
     edited = data.draw(st.integers(0, len(sizes) - 1))
     texts = [f"## S{n}\n\n{numbered(size, f's{n}w')}" for n, size in enumerate(sizes)]
     before = ids_by_heading("\n\n".join(texts))
@@ -115,13 +111,12 @@ def test_an_edit_in_one_section_leaves_the_ids_of_the_others_alone(sizes: list[i
 
 
 def ids_by_heading(text: str) -> dict[str, list[str]]:
-    extract = load_markdown(text.encode())
+    loaded = load_markdown(text.encode())
     spans = tuple(
-        Span(start, end, section.heading)
-        for start, end, section in chunk_text(extract.text, extract.sections, words, 20)
+        Span(start, end, section.heading) for start, end, section in chunk_text(loaded.text, loaded.sections, words, 20)
     )
     ids: dict[str, list[str]] = {}
-    for chunk in chunks_of(Document("d", "d.md", "d", "h", extract.text, spans)):
+    for chunk in chunks_of(Document("d", "d.md", "d", "h", loaded.text, spans)):
         ids.setdefault(chunk.heading, []).append(chunk.id)
     return ids
 
@@ -130,7 +125,7 @@ def test_a_text_that_fits_is_one_chunk() -> None:
     assert chunk_texts("# Cats\n\nCats sleep.\n\nThey eat.", 20) == ["# Cats\n\nCats sleep.\n\nThey eat."]
 
 
-def test_chunks_never_reach_over_a_heading() -> None:
+def test_no_chunk_crosses_a_heading() -> None:
     assert chunk_texts("# A\n\none\n\n## B\n\ntwo", 100) == ["# A\n\none", "## B\n\ntwo"]
 
 
@@ -140,12 +135,12 @@ def test_chunks_are_filled_up_to_the_limit() -> None:
     assert [len(text.split()) for text in chunk_texts(" ".join(sentences), 14)] == [12, 12, 6]
 
 
-def test_a_paragraph_is_not_torn_when_the_chunk_before_it_is_half_full() -> None:
+def test_a_paragraph_is_not_split_if_the_chunk_before_it_is_half_full() -> None:
     first, second = numbered(6, "a"), "b0 b1 b2. B3 b4 b5."
     assert chunk_texts(f"{first}\n\n{second}", 12) == [first, second]
 
 
-def test_a_paragraph_is_torn_at_a_sentence_when_the_chunk_before_it_is_nearly_empty() -> None:
+def test_a_paragraph_is_split_at_a_sentence_if_the_chunk_before_it_is_nearly_empty() -> None:
     assert chunk_texts("a0\n\nB0 b1 b2 b3. B4 b5 b6 b7.", 10) == ["a0\n\nB0 b1 b2 b3.", "B4 b5 b6 b7."]
 
 
@@ -154,7 +149,7 @@ def test_a_paragraph_is_torn_at_a_sentence_when_the_chunk_before_it_is_nearly_em
     ["```\nc0 c1\n\nc2 c3\nc4\n```", "- c0 c1\n- c2\n- c3 c4", "| a | b |\n|---|---|\n| c | d |"],
     ids=["code", "list", "table"],
 )
-def test_code_lists_and_tables_are_not_torn_where_they_fit_into_a_chunk(block: str) -> None:
+def test_code_lists_and_tables_that_fit_into_a_chunk_are_not_split(block: str) -> None:
     size = len(block.split())
     assert chunk_texts(f"{numbered(size // 2, 'a')}\n\n{block}", size + SPECIAL) == [numbered(size // 2, "a"), block]
 
@@ -174,20 +169,20 @@ def test_a_long_sentence_is_cut_between_words_and_a_long_word_inside() -> None:
     assert chunk_texts("abcdefgh", 6, letters) == ["abcd", "efgh"]
 
 
-def test_a_word_without_end_is_cut_although_the_tokenizer_calls_it_one_token() -> None:
+def test_an_endless_word_is_cut_although_the_tokenizer_counts_it_as_one_token() -> None:
     chunks = chunk_texts("a" * 10_000, 18)
     assert "".join(chunks) == "a" * 10_000
     assert max(map(len, chunks)) <= 16 * 16
 
 
-def test_the_text_under_a_heading_is_cut_rather_than_the_heading_left_alone() -> None:
+def test_the_text_under_a_heading_is_split_rather_than_leaving_the_heading_alone() -> None:
     assert chunk_texts(f"# Title one\n\n{numbered(10)}", 12) == [
         f"# Title one\n\n{numbered(7)}",
         "w7 w8 w9",
     ]
 
 
-def test_a_heading_is_not_left_alone_for_the_sake_of_whole_code() -> None:
+def test_a_heading_is_not_left_alone_to_keep_code_whole() -> None:
     code = "```\nc0 c1 c2 c3 c4\nc5 c6 c7 c8 c9\n```"
     assert chunk_texts(f"# H0 h1 h2 h3\n\n{code}", 14) == [
         "# H0 h1 h2 h3\n\n```\nc0 c1 c2 c3 c4",
@@ -196,9 +191,9 @@ def test_a_heading_is_not_left_alone_for_the_sake_of_whole_code() -> None:
 
 
 def test_a_heading_with_nothing_under_it_joins_the_next_section() -> None:
-    extract = load_markdown(b"# Guide\n\n## Install\n\nRun make.\n\n## Last\n")
+    loaded = load_markdown(b"# Guide\n\n## Install\n\nRun make.\n\n## Last\n")
     chunks = [
-        (extract.text[a:b], section.heading) for a, b, section in chunk_text(extract.text, extract.sections, words, 50)
+        (loaded.text[a:b], section.heading) for a, b, section in chunk_text(loaded.text, loaded.sections, words, 50)
     ]
     assert chunks == [("# Guide\n\n## Install\n\nRun make.", "Guide > Install"), ("## Last", "Guide > Last")]
 
@@ -226,5 +221,5 @@ def test_a_document_takes_few_tokenizer_calls() -> None:
         ("これは猫。犬もいる！「はい。」終", ["これは猫。", "犬もいる！", "「はい。」", "終"]),
     ],
 )
-def test_sentences_end_where_a_reader_ends_them(text: str, sentences: list[str] | None) -> None:
+def test_sentences_end_at_real_sentence_ends(text: str, sentences: list[str] | None) -> None:
     assert [text[start:end] for start, end in split(text, 0, len(text), SENTENCE)] == (sentences or [text])

@@ -1,4 +1,4 @@
-"""What holds for any document, cut by a real tokenizer: nothing lost, offsets exact, never too long, ids stable."""
+"""Properties of chunks with a real tokenizer: no text lost, exact offsets, never too long, stable ids."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ section = st.builds(lambda name, body: f"## {name}\n\n{body}", st.sampled_from(W
 
 @pytest.fixture(scope="module")
 def count(tiny_model: Path) -> CountTokens:
-    """Return how the tiny model counts, its special tokens among them."""
+    """Return the tiny model's token counter, special tokens included."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model, local_files_only=True)
     return lambda texts: [len(tokenizer(text, truncation=False, verbose=False)["input_ids"]) for text in texts]
 
 
-def chunked(extract: LoadedText, count: CountTokens) -> tuple[Document, list[Chunk]]:
+def chunked(loaded: LoadedText, count: CountTokens) -> tuple[Document, list[Chunk]]:
     spans = tuple(
         Span(start, end, section.heading, section.page)
-        for start, end, section in chunk_text(extract.text, extract.sections, count, LIMIT)
+        for start, end, section in chunk_text(loaded.text, loaded.sections, count, LIMIT)
     )
-    document = Document("d", "d.md", "d", "hash", extract.text, spans)
+    document = Document("d", "d.md", "d", "hash", loaded.text, spans)
     return document, chunks_of(document)
 
 
 @quick
 @given(text=markdown, load=st.sampled_from([load_markdown, load_text]))
-def test_every_letter_of_a_document_is_in_one_chunk_at_the_offsets_it_names(
+def test_every_character_of_a_document_is_in_one_chunk_at_its_offsets(
     count: CountTokens, text: str, load: object
 ) -> None:
     document, chunks = chunked(load(text.encode()), count)  # type: ignore[operator]
@@ -64,14 +64,14 @@ def test_every_letter_of_a_document_is_in_one_chunk_at_the_offsets_it_names(
 
 @quick
 @given(text=markdown)
-def test_no_chunk_is_longer_than_the_model_is_given(count: CountTokens, text: str) -> None:
+def test_no_chunk_exceeds_the_token_limit(count: CountTokens, text: str) -> None:
     _, chunks = chunked(load_markdown(text.encode()), count)
     assert all(count([chunk.text])[0] <= LIMIT or len(chunk.text) == 1 for chunk in chunks)
 
 
 @quick
 @given(sections=st.lists(section, min_size=2, max_size=6, unique_by=lambda text: text.splitlines()[0]), data=st.data())
-def test_an_edit_leaves_the_chunks_of_the_other_sections_their_ids(
+def test_an_edit_keeps_the_chunk_ids_of_other_sections(
     count: CountTokens, sections: list[str], data: st.DataObject
 ) -> None:
     edited = data.draw(st.integers(0, len(sections) - 1))

@@ -1,4 +1,4 @@
-"""Which files of documents folders are found, and under which name."""
+"""Discovery: which files of the documents folders are found, and their source names."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def sources(*folders: Path) -> list[str]:
     return [source for source, _ in find_files(folders)]
 
 
-def test_unknown_kinds_and_hidden_files_are_left_out(tmp_path: Path) -> None:
+def test_unknown_suffixes_and_hidden_files_are_left_out(tmp_path: Path) -> None:
     for name in ("a.md", "questions.jsonl", "b.gif", ".hidden.md", "README", "md"):
         write(tmp_path / name)
     assert sources(tmp_path) == ["a.md"]
 
 
-def test_hidden_folders_and_those_of_tools_are_not_entered(tmp_path: Path) -> None:
+def test_hidden_folders_and_folders_of_tools_are_not_searched(tmp_path: Path) -> None:
     for folder in (".venv", ".git", "node_modules", "web/node_modules", "__pycache__", "docs"):
         write(tmp_path / folder / "a.md")
     write(tmp_path / "my env" / "lib" / "a.md")
@@ -37,7 +37,7 @@ def test_hidden_folders_and_those_of_tools_are_not_entered(tmp_path: Path) -> No
     assert sources(tmp_path) == ["docs/a.md"]
 
 
-def test_the_state_folder_is_left_out_below_a_folder_but_not_when_named_itself(tmp_path: Path) -> None:
+def test_the_home_folder_is_left_out_below_a_folder_but_not_if_named_itself(tmp_path: Path) -> None:
     write(tmp_path / "data" / "runs" / "v1" / "report.md")
     write(tmp_path / "a.md")
     home = tmp_path / "data"
@@ -49,14 +49,14 @@ def test_a_hidden_folder_that_is_named_itself_is_read(tmp_path: Path) -> None:
     assert sources(write(tmp_path / ".notes" / "a.md").parent) == ["a.md"]
 
 
-def test_a_folder_that_is_called_like_a_file_is_a_folder(tmp_path: Path) -> None:
+def test_a_folder_with_a_file_suffix_is_a_folder(tmp_path: Path) -> None:
     write(tmp_path / "old.md" / "a.md")
     assert sources(tmp_path) == ["old.md/a.md"]
 
 
 def test_loops_of_links_end_and_a_file_reached_twice_counts_once(tmp_path: Path) -> None:
     write(tmp_path / "sub" / "a.md")
-    for name in ("up", "up too"):  # two of them: followed blindly, they would take for ever
+    for name in ("up", "up too"):  # two of them: followed blindly, they would never end
         (tmp_path / "sub" / name).symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "sub" / "b.md").symlink_to(tmp_path / "sub" / "a.md")
     assert sources(tmp_path) == ["sub/a.md"]
@@ -72,18 +72,18 @@ def test_linked_folders_and_files_elsewhere_are_found(tmp_path: Path) -> None:
     assert sources(tmp_path / "docs") == ["b.md", "far/a.md"]
 
 
-def test_a_single_file_is_named_by_its_name(tmp_path: Path) -> None:
+def test_the_source_of_a_single_file_is_its_name(tmp_path: Path) -> None:
     assert sources(write(tmp_path / "a.md")) == ["a.md"]
 
 
-def test_several_folders_are_told_apart_by_as_much_of_their_path_as_it_takes(tmp_path: Path) -> None:
+def test_sources_of_several_folders_begin_with_enough_of_the_path_to_be_unique(tmp_path: Path) -> None:
     for folder in ("one/docs", "two/docs", "notes"):
         write(tmp_path / folder / "a.md")
     assert sources(tmp_path / "one/docs", tmp_path / "notes") == ["docs/a.md", "notes/a.md"]
     assert sources(tmp_path / "one/docs", tmp_path / "two/docs") == ["one/docs/a.md", "two/docs/a.md"]
 
 
-def test_an_empty_folder_says_what_to_put_there(tmp_path: Path) -> None:
+def test_the_error_for_an_empty_folder_lists_the_suffixes(tmp_path: Path) -> None:
     with pytest.raises(NoDocuments, match=r"\.md \.markdown \.txt .*\.html .*\.pdf"):
         find_files([tmp_path])
 
@@ -94,14 +94,14 @@ def test_one_missing_folder_of_several_is_an_error_and_not_a_deletion(tmp_path: 
         find_files([tmp_path / "here", tmp_path / "gone"])
 
 
-def test_a_single_file_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+def test_a_single_file_with_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NoDocuments, match=r"a\.gif' is neither a folder nor a document"):
         find_files([write(tmp_path / "a.gif")])
 
 
 @pytest.fixture
 def forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder that may be neither listed nor entered, for root as well."""
+    """Return a folder that may be neither listed nor entered, even by root."""
     folder = tmp_path / "docs" / "lost+found"
     write(folder / "a.md")
 
@@ -120,28 +120,28 @@ def forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_folder_that_may_not_be_entered_is_found_as_itself_so_that_reading_it_says_why(forbidden: Path) -> None:
+def test_a_folder_without_permission_is_returned_so_that_reading_it_reports_why(forbidden: Path) -> None:
     docs = forbidden.parent
     write(docs / "b.md")
     assert find_files([docs]) == [("b.md", docs / "b.md"), ("lost+found", forbidden)]
 
 
-def test_a_folder_that_had_documents_and_holds_none_is_an_error_whatever_lies_elsewhere(tmp_path: Path) -> None:
+def test_an_emptied_folder_is_an_error_even_if_other_folders_have_files(tmp_path: Path) -> None:
     docs, notes, uploads = tmp_path / "docs", tmp_path / "notes", tmp_path / "home" / "uploads"
     docs.mkdir()
     write(notes / "a.md")
     write(uploads / "b.md")
     known = {"a.md", "deep/c.md", "uploads/b.md"}
-    next_step = r"docs', and the index has documents of it \(2\): mount it, put a document there, or remove it"
+    next_step = r"docs', but the index has documents of it \(2\): mount it, put a document there, or remove it"
     with pytest.raises(NoDocuments, match=next_step):
         find_files([docs], uploads=uploads, known=known)
-    with pytest.raises(NoDocuments, match=r"docs', and the index has documents of it \(1\)"):
+    with pytest.raises(NoDocuments, match=r"docs', but the index has documents of it \(1\)"):
         find_files([docs, notes], uploads=uploads, known={"docs/a.md", "notes/a.md", "uploads/b.md"})
     assert len(find_files([docs], uploads=uploads, known={"uploads/b.md"})) == 1
     assert len(find_files([docs, notes], uploads=uploads, known={"docsier/a.md", "notes/a.md", "uploads/b.md"})) == 2
 
 
-def test_a_folder_whose_name_is_that_of_uploads_is_told_apart_from_them(tmp_path: Path) -> None:
+def test_a_documents_folder_called_uploads_is_distinct_from_the_uploads(tmp_path: Path) -> None:
     docs, notes = tmp_path / "uploads", tmp_path / "notes"
     docs.mkdir()
     write(notes / "a.md")
@@ -151,6 +151,6 @@ def test_a_folder_whose_name_is_that_of_uploads_is_told_apart_from_them(tmp_path
         find_files([docs, notes], known={"./uploads/b.md"})
 
 
-def test_a_folder_with_nothing_in_it_but_what_cannot_be_listed_is_empty(forbidden: Path, tmp_path: Path) -> None:
+def test_a_folder_with_only_an_unlistable_folder_counts_as_empty(forbidden: Path, tmp_path: Path) -> None:
     with pytest.raises(NoDocuments, match=r"documents of it \(1\)"):
         find_files([forbidden.parent], known={"a.md"})

@@ -1,4 +1,4 @@
-"""Files become documents, under names and ids that stay; one bad file costs only itself."""
+"""Files become documents with stable names and ids; a bad file is skipped and the others are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from pdfs import ENCRYPTED, make_pdf
 from rag.errors import NoDocuments, Unreadable
-from rag.ingest.discovery import Found
+from rag.ingest.discovery import SourceFile
 from rag.ingest.documents import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, corpus_of, ingest, read_document
 from rag.records import Document, chunks_of, content_id
 
@@ -37,7 +37,7 @@ def outcomes(*folders: Path, known: dict[str, str] | None = None) -> list[Outcom
 
 
 def reason(path: Path) -> str:
-    """Return why a file is skipped; a good file beside it is indexed all the same."""
+    """Return why a file is skipped; check that a good file in the same folder is indexed."""
     write(path.parent / "zz good.md")
     skipped, good = outcomes(path.parent)
     assert isinstance(good, Document)
@@ -45,7 +45,7 @@ def reason(path: Path) -> str:
     return skipped.reason
 
 
-def test_a_folder_of_every_kind_becomes_documents(tmp_path: Path) -> None:
+def test_files_of_several_formats_become_documents(tmp_path: Path) -> None:
     write(tmp_path / "a.md")
     write(tmp_path / "sub" / "b.TXT", "Dogs bark.")
     write(tmp_path / "c.html", "<html><body><article><h1>Birds</h1><p>Birds sing.</p></article></body></html>")
@@ -67,7 +67,7 @@ def test_a_folder_of_every_kind_becomes_documents(tmp_path: Path) -> None:
     ]
 
 
-def test_a_document_is_named_by_its_source_and_its_bytes(tmp_path: Path) -> None:
+def test_a_documents_id_is_of_its_source_and_its_hash_of_its_bytes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.md")
     document, _ = read_document("x/a.md", path, count_tokens=words, chunk_tokens=32)
     assert document.id == content_id("x/a.md")
@@ -87,20 +87,20 @@ def test_a_file_whose_bytes_changed_is_read_again(tmp_path: Path) -> None:
     assert isinstance(document, Document)
 
 
-def test_outcomes_come_one_by_one_so_that_the_caller_may_stop(tmp_path: Path) -> None:
+def test_outcomes_are_yielded_one_by_one_so_that_the_caller_may_stop(tmp_path: Path) -> None:
     write(tmp_path / "a.md")
     write(tmp_path / "b.md")
-    seen: list[str] = []
+    started: list[str] = []
 
-    def progress(files: list[Found]) -> Iterator[Found]:
+    def progress(files: list[SourceFile]) -> Iterator[SourceFile]:
         assert len(files) == 2
         for file in files:
-            seen.append(file[0])
+            started.append(file[0])
             yield file
 
     stream = ingest([tmp_path], known={}, count_tokens=words, chunk_tokens=32, progress=progress)
     assert isinstance(next(stream), Document)
-    assert seen == ["a.md"]
+    assert started == ["a.md"]
 
 
 @pytest.mark.parametrize("name", ['it\'s "quoted".md', "two\nlines.md", "tab\tand $HOME; rm.md", "日本 é.md", "%20.md"])
@@ -122,18 +122,18 @@ def test_a_file_name_that_is_no_utf8_gets_a_source_that_is(tmp_path: Path) -> No
     assert (document.source, document.title) == ("caf\\xe9.md", "caf\\xe9")
 
 
-# what is missing
+# missing folders
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: write(p / "a.gif")])
-def test_a_folder_that_is_missing_or_has_nothing_to_read_is_named(tmp_path: Path, make: object) -> None:
+def test_the_error_names_a_folder_that_is_missing_or_has_no_documents(tmp_path: Path, make: object) -> None:
     folder = tmp_path / "my docs"
     make(folder)  # type: ignore[operator]
     with pytest.raises(NoDocuments, match="my docs"):
         outcomes(folder)
 
 
-# what cannot be used: each is skipped with a reason, and the file beside it is indexed
+# unusable files: each is skipped with a reason, and the others are indexed
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_bad_file_is_skipped_with_its_reason(tmp_path: Path, name: str, conten
     assert reason(tmp_path / name).startswith(why)
 
 
-def test_a_file_that_is_mostly_scanned_is_indexed_and_told(tmp_path: Path) -> None:
+def test_a_mostly_scanned_file_is_indexed_with_a_note(tmp_path: Path) -> None:
     write(tmp_path / "a.pdf", make_pdf("Cats sleep.", "", ""))
     document, skipped = outcomes(tmp_path)
     assert isinstance(document, Document)
@@ -171,7 +171,7 @@ def test_a_file_that_is_too_large_is_not_read_at_all(tmp_path: Path) -> None:
     os.truncate(path, 2 * MAX_FILE_BYTES)
     tracemalloc.start()
     try:
-        assert reason(path) == "it is too large: 200 MB, and a document may have 100 MB; split it"
+        assert reason(path) == "it is too large: 200 MB, the limit for a document is 100 MB; split it"
         assert tracemalloc.get_traced_memory()[1] < MAX_FILE_BYTES / 10
     finally:
         tracemalloc.stop()
@@ -182,7 +182,7 @@ def test_a_fifo_does_not_block(tmp_path: Path) -> None:
     assert reason(tmp_path / "a.md") == "it is not a regular file"
 
 
-def test_a_link_to_nothing_says_where_it_points(tmp_path: Path) -> None:
+def test_the_reason_for_a_broken_link_names_its_target(tmp_path: Path) -> None:
     (tmp_path / "a.md").symlink_to("nowhere.md")
     assert reason(tmp_path / "a.md") == "it is a link to 'nowhere.md', which is gone"
 
@@ -193,20 +193,20 @@ def test_a_link_to_itself_is_skipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not PROC_MEM.exists(), reason="needs Linux's /proc")
-def test_a_file_that_breaks_off_while_it_is_read_is_skipped(tmp_path: Path) -> None:
+def test_a_file_that_fails_while_it_is_read_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "a.md").symlink_to(PROC_MEM)
     assert reason(tmp_path / "a.md").startswith("it cannot be opened: ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_permissions_forbid_is_skipped(tmp_path: Path) -> None:
+def test_files_without_permission_are_skipped(tmp_path: Path) -> None:
     write(tmp_path / "a.md").chmod(0)
     write(tmp_path / "b" / "a.md").parent.chmod(0)
     write(tmp_path / "c.md")
     assert [type(outcome) for outcome in outcomes(tmp_path)] == [Skipped, Skipped, Document]
 
 
-def test_a_folder_that_may_not_be_entered_is_skipped_with_its_reason_for_root_as_well(
+def test_a_folder_without_permission_is_skipped_with_a_reason_even_for_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write(tmp_path / "a.md")
@@ -229,7 +229,7 @@ def test_a_file_that_vanishes_after_it_was_found_is_skipped(tmp_path: Path) -> N
     write(tmp_path / "a.md")
     write(tmp_path / "b.md")
 
-    def vanish(files: list[Found]) -> Iterable[Found]:
+    def vanish(files: list[SourceFile]) -> Iterable[SourceFile]:
         (tmp_path / "a.md").unlink()
         return files
 
@@ -237,7 +237,7 @@ def test_a_file_that_vanishes_after_it_was_found_is_skipped(tmp_path: Path) -> N
     assert [getattr(outcome, "reason", None) for outcome in stream] == ["it is gone", None]
 
 
-def test_reading_one_file_tells_the_reason_as_an_error(tmp_path: Path) -> None:
+def test_read_document_raises_the_reason(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="it is gone"):
         read_document("a.md", tmp_path / "a.md", count_tokens=words, chunk_tokens=32)
 
@@ -245,7 +245,7 @@ def test_reading_one_file_tells_the_reason_as_an_error(tmp_path: Path) -> None:
 # the corpus
 
 
-def test_a_corpus_is_the_same_for_the_same_folders_however_they_are_written(tmp_path: Path) -> None:
+def test_the_corpus_id_does_not_depend_on_how_a_folder_is_written(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     assert (
         corpus_of([tmp_path / "x" / ".."], 128, "t")
@@ -254,7 +254,7 @@ def test_a_corpus_is_the_same_for_the_same_folders_however_they_are_written(tmp_
     )
 
 
-def test_another_way_of_cutting_is_another_corpus_of_the_same_folders(tmp_path: Path) -> None:
+def test_other_chunking_gives_another_corpus_of_the_same_folders(tmp_path: Path) -> None:
     corpora: list[Corpus] = [corpus_of([tmp_path], *cutting) for cutting in ((128, "t"), (64, "t"), (128, "u"))]
     assert len({corpus.id for corpus in corpora}) == 3
     assert len({corpus.folders_id for corpus in corpora}) == 1

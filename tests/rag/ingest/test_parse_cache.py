@@ -1,4 +1,4 @@
-"""What was parsed is kept; what is kept and cannot be read is parsed anew."""
+"""The parse cache: a file is parsed once; a damaged entry is parsed again."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ GOOD = {"text": "x", "sections": [], "title": "", "lost": "", "date": ""}
 
 @pytest.fixture
 def parsings(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Return what is parsed from now on."""
-    seen: list[bytes] = []
+    """Return the list of files that are parsed from now on."""
+    parsed: list[bytes] = []
     load = parse_cache.LOADERS[".html"]
-    monkeypatch.setitem(parse_cache.LOADERS, ".html", lambda data: seen.append(data) or load(data))
-    return seen
+    monkeypatch.setitem(parse_cache.LOADERS, ".html", lambda data: parsed.append(data) or load(data))
+    return parsed
 
 
-def damaged(kept: bytes) -> bytes:
-    """Return a compressed file whose blocks are of no known type: its first byte after the head says so."""
-    return kept[:10] + b"\xff" * 8 + kept[18:]
+def damaged(cached: bytes) -> bytes:
+    """Return a gzip file whose deflate block has an invalid type: the first byte after the header is damaged."""
+    return cached[:10] + b"\xff" * 8 + cached[18:]
 
 
-def test_what_one_loader_reads_is_kept_or_not_whatever_the_name_ends_in() -> None:
+def test_all_suffixes_of_one_loader_are_cached_or_none() -> None:
     costly = {parse_cache.LOADERS[suffix] for suffix in parse_cache.COSTLY}
     assert {suffix for suffix, load in parse_cache.LOADERS.items() if load in costly} == parse_cache.COSTLY
 
 
 def test_a_file_is_parsed_once(tmp_path: Path, parsings: list[bytes]) -> None:
-    first = ParseCache(tmp_path).extract(".html", PAGE)
-    assert ParseCache(tmp_path).extract(".html", PAGE) == first
+    first = ParseCache(tmp_path).load(".html", PAGE)
+    assert ParseCache(tmp_path).load(".html", PAGE) == first
     assert len(parsings) == 1
 
 
@@ -45,18 +45,18 @@ def test_a_file_is_parsed_once(tmp_path: Path, parsings: list[bytes]) -> None:
     [[], None, "text", {}, {**GOOD, "sections": None}, {**GOOD, "sections": [{"blocks": [{"what": 1}]}]}],
     ids=str,
 )
-def test_what_is_kept_in_another_shape_is_parsed_anew(tmp_path: Path, parsings: list[bytes], row: object) -> None:
-    first = ParseCache(tmp_path).extract(".html", PAGE)
-    (kept,) = tmp_path.iterdir()
-    kept.write_bytes(gzip.compress(json.dumps(row).encode()))
-    assert [ParseCache(tmp_path).extract(".html", PAGE) for _ in range(2)] == [first, first]
-    assert len(parsings) == 2  # and kept again
+def test_an_entry_of_another_shape_is_parsed_again(tmp_path: Path, parsings: list[bytes], row: object) -> None:
+    first = ParseCache(tmp_path).load(".html", PAGE)
+    (cached,) = tmp_path.iterdir()
+    cached.write_bytes(gzip.compress(json.dumps(row).encode()))
+    assert [ParseCache(tmp_path).load(".html", PAGE) for _ in range(2)] == [first, first]
+    assert len(parsings) == 2  # and cached again
 
 
-@pytest.mark.parametrize("damage", [damaged, lambda kept: kept[:-9], lambda kept: b"", lambda kept: b"no gzip"])
-def test_a_damaged_file_is_parsed_anew(tmp_path: Path, parsings: list[bytes], damage: object) -> None:
-    first = ParseCache(tmp_path).extract(".html", PAGE)
-    (kept,) = tmp_path.iterdir()
-    kept.write_bytes(damage(kept.read_bytes()))  # type: ignore[operator]
-    assert [ParseCache(tmp_path).extract(".html", PAGE) for _ in range(2)] == [first, first]
+@pytest.mark.parametrize("damage", [damaged, lambda cached: cached[:-9], lambda cached: b"", lambda cached: b"no gzip"])
+def test_a_damaged_entry_is_parsed_again(tmp_path: Path, parsings: list[bytes], damage: object) -> None:
+    first = ParseCache(tmp_path).load(".html", PAGE)
+    (cached,) = tmp_path.iterdir()
+    cached.write_bytes(damage(cached.read_bytes()))  # type: ignore[operator]
+    assert [ParseCache(tmp_path).load(".html", PAGE) for _ in range(2)] == [first, first]
     assert len(parsings) == 2

@@ -1,4 +1,4 @@
-"""Lists of addresses: a page is asked for once a week; without a network its copy serves, or the reason is told."""
+"""Lists of URLs: a page is fetched once a week; without a network its copy is used, or the reason is reported."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from pdfs import make_pdf
 from rag.errors import NoDocuments, Unreadable
 from rag.ingest.discovery import UPLOADS
 from rag.ingest.documents import Outcome, Skipped, Unchanged, ingest
-from rag.ingest.web_pages import WEEK, PageFetcher, _leads_inside, addresses
+from rag.ingest.web_pages import WEEK, PageFetcher, _leads_to_private_network, parse_addresses
 from rag.records import Document
 
-Answers = Mapping[str, tuple[int, str, bytes]]  # path -> status, content type (or where it sends on), body
+Answers = Mapping[str, tuple[int, str, bytes]]  # path -> status, content type (or redirect target), body
 PAGE = (
     200,
     "text/html; charset=utf-8",
@@ -28,7 +28,7 @@ PAGE = (
 
 @contextmanager
 def site(answers: Answers) -> Iterator[tuple[str, list[str]]]:
-    """Serve these answers; yields the address and the paths that were asked for."""
+    """Serve these answers; yield the server's address and the list of requested paths."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -74,11 +74,11 @@ def pages(tmp_path: Path, later: float = 0.0) -> PageFetcher:
         ("file:///etc/passwd\nftp://a.org\njavascript:alert(1)", []),
     ],
 )  # fmt: skip
-def test_a_list_has_an_address_a_line_or_is_a_bookmark(text: str, found: list[str]) -> None:
-    assert list(addresses(text.encode())) == found
+def test_a_list_has_one_url_per_line_or_is_a_bookmark(text: str, found: list[str]) -> None:
+    assert list(parse_addresses(text.encode())) == found
 
 
-def test_a_page_is_a_document_named_by_its_address(tmp_path: Path) -> None:
+def test_the_source_of_a_page_is_its_address(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()
     answers = {"/cats": PAGE, "/old": (302, "/cats", b""), "/dogs": (200, "application/pdf", make_pdf("Dogs bark."))}
@@ -92,11 +92,11 @@ def test_a_page_is_a_document_named_by_its_address(tmp_path: Path) -> None:
     assert isinstance(old, Document)
     assert (cats.source, cats.title, cats.text) == (f"{url}/cats", "Cats", "# Cats\n\nCats sleep.")
     assert (dogs.text.strip(), dogs.spans[0].page) == ("Dogs bark.", 1)
-    assert none == Skipped(f"{url}/none", "its server says 404 Not Found: check the address")
+    assert none == Skipped(f"{url}/none", "its server replied 404 Not Found: check the address")
     assert old.text == cats.text
 
 
-def test_a_page_is_asked_for_once_a_week_and_its_copy_serves_without_a_network(
+def test_a_page_is_fetched_once_a_week_and_its_copy_is_used_without_a_network(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with site({"/cats": PAGE}) as (url, asked):
@@ -123,21 +123,21 @@ def test_a_page_that_did_not_change_is_not_parsed_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        ((200, "image/png", b"x"), "it is image/png, which is not read"),
+        ((200, "image/png", b"x"), "its content type, image/png, is not supported"),
         ((200, "text/plain", b""), "it is empty"),
         ((200, "text/plain", b"x" * 1_000_001), "it is too large"),
-        ((500, "text/plain", b"x"), "its server says 500"),
+        ((500, "text/plain", b"x"), "its server replied 500"),
         ((302, "file:///etc/passwd", b""), "which was not listed"),
-        ((302, "/page", b""), "sends on more than 5 times"),
+        ((302, "/page", b""), "redirects more than 5 times"),
     ],
 )
-def test_a_page_that_cannot_be_used_says_why(tmp_path: Path, answer: tuple[int, str, bytes], why: str) -> None:
+def test_an_unusable_page_is_refused_with_the_reason(tmp_path: Path, answer: tuple[int, str, bytes], why: str) -> None:
     with site({"/page": answer}) as (url, _), pytest.raises(Unreadable, match=why):
         pages(tmp_path)(f"{url}/page")
     assert not (tmp_path / "pages").exists()
 
 
-def test_a_host_that_cannot_be_reached_is_tried_once_in_a_run(tmp_path: Path) -> None:
+def test_an_unreachable_host_is_tried_once_per_run(tmp_path: Path) -> None:
     fetch = pages(tmp_path)
     for page in ("a", "b"):
         with pytest.raises(Unreadable, match="is there a network"):
@@ -145,15 +145,15 @@ def test_a_host_that_cannot_be_reached_is_tried_once_in_a_run(tmp_path: Path) ->
     assert len(fetch._unreachable) == 1
 
 
-def test_an_open_page_may_not_send_on_to_what_only_this_machine_reaches() -> None:
-    assert _leads_inside("https://8.8.8.8/", "http://127.0.0.1/admin")
-    assert _leads_inside("https://8.8.8.8/", "http://169.254.169.254/latest")
-    assert _leads_inside("https://8.8.8.8/", "http://[::1]/")
-    assert not _leads_inside("http://127.0.0.1/", "http://127.0.0.1/b")
-    assert not _leads_inside("https://8.8.8.8/", "https://1.1.1.1/")
+def test_a_public_page_may_not_redirect_to_a_private_address() -> None:
+    assert _leads_to_private_network("https://8.8.8.8/", "http://127.0.0.1/admin")
+    assert _leads_to_private_network("https://8.8.8.8/", "http://169.254.169.254/latest")
+    assert _leads_to_private_network("https://8.8.8.8/", "http://[::1]/")
+    assert not _leads_to_private_network("http://127.0.0.1/", "http://127.0.0.1/b")
+    assert not _leads_to_private_network("https://8.8.8.8/", "https://1.1.1.1/")
 
 
-def test_lists_are_followed_only_where_the_caller_fetches_and_never_from_the_chat(tmp_path: Path) -> None:
+def test_an_uploaded_list_is_not_fetched(tmp_path: Path) -> None:
     docs, uploads = tmp_path / "docs", tmp_path / "uploads"
     docs.mkdir()
     uploads.mkdir()
@@ -169,12 +169,10 @@ def test_lists_are_followed_only_where_the_caller_fetches_and_never_from_the_cha
         ingest([docs], known={}, count_tokens=lambda t: [3] * len(t), chunk_tokens=32, uploads=uploads, fetch=fetch)
     )
     assert fetched == []
-    assert found[1] == Skipped(
-        UPLOADS + "b.urls", "lists of addresses are followed only where they lie in the documents folder"
-    )
+    assert found[1] == Skipped(UPLOADS + "b.urls", "lists of addresses are read only in the documents folder")
 
 
-def test_an_empty_list_says_what_to_write(tmp_path: Path) -> None:
+def test_the_reason_for_an_empty_list_says_what_to_write(tmp_path: Path) -> None:
     (tmp_path / "a.urls").write_text("nothing")
     (skipped,) = outcomes(tmp_path, pages(tmp_path))
     assert isinstance(skipped, Skipped)
