@@ -189,7 +189,7 @@ async def starters(user: cl.User | None) -> list[cl.Starter]:
 
 def footer() -> str:
     """Return the line under the chat: who writes the answers, and how their passages are found."""
-    writer, how = house.serving.answerer, f"Passages: {house.serving.way.told()}."
+    writer, how = house.serving.answerer, f"Passages: {house.serving.way.summary()}."
     if writer == EXTRACTIVE:
         return f"Answers: extractive, sentences quoted from your documents (no LLM is configured). {how}"
     return f"Answers: {writer}, from the passages below each answer. {how} Check what matters."

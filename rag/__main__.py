@@ -100,7 +100,7 @@ async def _ask_both(question: str) -> None:
     serving = open_service(load_settings())
     query, only = serving.scope(question)
     print(f"Answers: {serving.answerer}")
-    print(f"Passages: {' '.join(filter(None, [f'{serving.way.told()}.', only.told()]))}")
+    print(f"Passages: {' '.join(filter(None, [f'{serving.way.summary()}.', only.told()]))}")
     for note in serving.notes():
         print(f"Note: {note}")
     sides = dict(zip(ARMS, SIDES, strict=True))

@@ -50,7 +50,7 @@ def test_a_filter_in_the_question_holds_for_both_arms_and_what_is_on_is_printed(
 ) -> None:
     run(capsys, "index")
     _, out, _ = run(capsys, "ask", "Does the cat drink warm milk at night? in:dogs.md")
-    assert "Passages: 5, by meaning, the last one open to words. Only documents in dogs.md.\n" in out
+    assert "Passages: 5, by meaning, the last one may be a keyword match. Only documents in dogs.md.\n" in out
     assert out.count(" dogs.md") == 3
     assert "cats.md" not in out
     status, _, err = run(capsys, "ask", "Does the cat drink? type:pdf")

@@ -1,7 +1,7 @@
-"""Dense, hybrid, MMR, rerank, filters, passage search.
+"""Dense and hybrid search, MMR, reranking, passage search.
 
-search          query x arm -> ranked hits
-fusion          rank fusion and MMR
+search          retrieve the ranked hits of one arm for a query
+fusion          reciprocal rank fusion and maximal marginal relevance
 rerank          cross-encoder reranking, shared by both arms
-passage_search  search both arms and BM25 at once, for a person who looks for a passage
+passage_search  search both arms and BM25 together, for a person who looks for a passage
 """

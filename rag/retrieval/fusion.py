@@ -1,7 +1,7 @@
-"""Several rankings -> one; one ranking -> one that does not say the same thing twice. Pure.
+"""Reciprocal rank fusion of several rankings, and maximal marginal relevance against near-duplicates.
 
-The idea a reader would miss: fusing reads ranks and never scores. BM25 has no upper end, a cosine's scale is its
-model's own, and after training it is another one; a sum of scores would weigh the two voices anew with each model.
+Why ranks and not scores: BM25 has no upper bound, and each model has its own cosine scale, which training changes. A
+sum of scores would weight the two rankings differently with each model.
 """
 
 from __future__ import annotations
@@ -13,45 +13,46 @@ from numpy.typing import NDArray
 
 from rag.records import Hit
 
-SMOOTHING = 2  # with the usual 60 a chunk that words alone rank first may stand behind 49 others that both rankings
-# know; with 2 it is the seventh at worst, and the third of the words alone the fifteenth. Found more, too: docs/log.md
+# With the usual 60, a chunk that only BM25 ranks first may come after 49 others that are in both rankings. With 2 it is
+# the seventh at worst, and the third of BM25 alone the fifteenth. Measured recall is better, too: docs/log.md
+SMOOTHING = 2
 Vectors = NDArray[np.float32]
 
 
 def fuse(lists: Iterable[tuple[float, Sequence[Hit]]]) -> dict[str, float]:
-    """Return chunk id -> fused score, the best first, ties by id; each list comes with what its voice counts.
+    """Return chunk id -> fused score, best first, ties by id; `lists` are (weight, hits).
 
     Reciprocal rank fusion (Cormack, Clarke and Büttcher 2009): a list adds weight / (SMOOTHING + rank) to each of its
-    chunks. The less SMOOTHING, the more a first place counts against two middling ones.
+    chunks. The smaller SMOOTHING, the more a first rank counts compared with two medium ones.
     """
     scores: dict[str, float] = {}
     for weight, hits in lists:
         for hit in hits:
             scores[hit.chunk.id] = scores.get(hit.chunk.id, 0.0) + weight / (SMOOTHING + hit.rank)
-    best = sorted(scores, key=lambda chunk_id: (-round(scores[chunk_id], 12), chunk_id))  # sums round in any order
+    best = sorted(scores, key=lambda chunk_id: (-round(scores[chunk_id], 12), chunk_id))  # sums depend on the order
     return {chunk_id: scores[chunk_id] for chunk_id in best}
 
 
 def mmr(relevance: Sequence[float], vectors: Vectors, n: int, trade: float) -> list[int]:
-    """Return the rows of the n to show, by maximal marginal relevance (Carbonell and Goldstein 1998).
+    """Return at most n rows by maximal marginal relevance (Carbonell and Goldstein 1998).
 
-    Each place goes to the row of the greatest trade * relevance - (1 - trade) * likeness to the nearest row chosen
-    before. `vectors` are unit, shape (len(relevance), dim), and likeness is their cosine. Both are brought to 0..1
-    first: some models have all cosines above 0.7, and a model that was trained has others than before.
+    Each place goes to the row with the greatest trade * relevance - (1 - trade) * similarity to the nearest row chosen
+    before. `vectors` have unit length and shape (len(relevance), dim); similarity is their cosine. Both are scaled to
+    0..1 first: some models have all cosines above 0.7, and training changes the scale.
     """
-    left, chosen = list(range(len(relevance))), list[int]()
-    worth = trade * _scaled(np.asarray(relevance, np.float64), max(relevance, default=0.0))
-    likeness = _scaled(np.asarray(vectors @ vectors.T, np.float64), 1.0)
-    nearest = np.zeros(len(left))
-    while left and len(chosen) < n:
-        best = max(left, key=lambda row: (worth[row] - (1 - trade) * nearest[row], -row))
-        left.remove(best)
+    remaining, chosen = list(range(len(relevance))), list[int]()
+    gain = trade * _scaled(np.asarray(relevance, np.float64), max(relevance, default=0.0))
+    similarity = _scaled(np.asarray(vectors @ vectors.T, np.float64), 1.0)
+    nearest = np.zeros(len(remaining))
+    while remaining and len(chosen) < n:
+        best = max(remaining, key=lambda row: (gain[row] - (1 - trade) * nearest[row], -row))
+        remaining.remove(best)
         chosen.append(best)
-        nearest = np.maximum(nearest, likeness[best])
+        nearest = np.maximum(nearest, similarity[best])
     return chosen
 
 
 def _scaled(values: NDArray[np.float64], most: float) -> NDArray[np.float64]:
-    """Return values so that the least is 0 and `most` is 1; all 1 where there is nothing between."""
+    """Return values scaled so that the minimum is 0 and `most` is 1; all 1 if they are equal."""
     least = values.min(initial=most)
     return (values - least) / (most - least) if most > least else np.ones_like(values)

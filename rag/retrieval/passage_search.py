@@ -1,9 +1,8 @@
-"""A person looks for a passage -> what to read, from all retrievers at once and from far beyond what was shown.
+"""Search passages for a person: both arms and BM25 fused into one ranking, deeper than an answer's hits.
 
-The idea a reader would miss: the arms together are one voice and the words are the other. Were each list a voice of its
-own, two arms that miss the same chunk would outvote the words that find it, and that chunk is what people look for.
-Both arms count alike, so the order is the same whichever of them found what: a rater who has not rated yet learns
-nothing about the sides.
+Why two groups: both arms together weigh as much as BM25. If each list counted alone, two arms that miss the same chunk
+would outvote the keyword search that finds it, and that chunk is what people look for. Both arms weigh the same, so the
+order does not depend on which arm found what, and a rater who has not rated yet learns nothing about the sides.
 """
 
 from __future__ import annotations
@@ -15,31 +14,31 @@ from rag.records import Chunk, Hit
 from rag.retrieval.fusion import fuse
 from rag.store.store import Store
 
-DEPTH = 50  # of each list; a question shows 5, and a chunk that stands lower everywhere is found by other words
+DEPTH = 50  # hits of each list; an answer uses 5, and a chunk ranked lower everywhere needs another query
 SHOWN = 20  # more than anybody reads
 
 
 def search_passages(store: Store, arms: Iterable[ServedModel], query: str, n: int = SHOWN) -> list[Chunk]:
-    """Return at most n chunks for what a person typed, best first: words and every arm's embeddings, fused.
+    """Return at most n chunks for a query, best first: BM25 and every arm's embeddings, fused.
 
-    Makes the index of words where it is missing or behind. Raises StoreFailed, or BadModel from a remote embedder.
+    Builds the full-text index if it is missing or out of date. Raises StoreFailed, or BadModel from a remote embedder.
     """
-    retrievers = {(each.table, each.embedder.query_fingerprint): each for each in arms}  # the same weights speak once
+    retrievers = {(each.table, each.embedder.query_fingerprint): each for each in arms}  # equal weights count once
     dense, lexical = [], list[Hit]()
-    for table, print_ in sorted(retrievers):
-        (vector,) = retrievers[table, print_].embedder.embed_queries([query])
+    for table, fingerprint in sorted(retrievers):
+        (vector,) = retrievers[table, fingerprint].embedder.embed_queries([query])
         dense.append(store.chunks.search(table, vector, DEPTH))
-        if not lexical:  # the words of every arm's table are the same
+        if not lexical:  # the texts of every arm's table are the same
             store.chunks.build_text_index(table)
             lexical = store.chunks.search_text(table, query, vector, DEPTH)
     return fuse_retrievers([dense, [lexical]], n)
 
 
-def fuse_retrievers(voices: Sequence[Sequence[Sequence[Hit]]], n: int) -> list[Chunk]:
+def fuse_retrievers(groups: Sequence[Sequence[Sequence[Hit]]], n: int) -> list[Chunk]:
     """Return the n best chunks by reciprocal rank fusion, ties by id.
 
-    Each voice says as much as any other; the lists of one voice share what it says.
+    All groups weigh the same; the lists of a group share its weight.
     """
-    chunks = {hit.chunk.id: hit.chunk for lists in voices for hits in lists for hit in hits}
-    best = fuse([(1 / len(lists), hits) for lists in voices for hits in lists])
+    chunks = {hit.chunk.id: hit.chunk for lists in groups for hits in lists for hit in hits}
+    best = fuse([(1 / len(lists), hits) for lists in groups for hits in lists])
     return [chunks[chunk_id] for chunk_id in list(best)[:n]]

@@ -1,7 +1,7 @@
-"""A cross-encoder -> the candidates in its order. Both arms' candidates go through the same one.
+"""Load a cross-encoder as a reranker; both arms use the same one.
 
-The idea a reader would miss: any folder of a BERT loads as a cross-encoder. Where its last layer is not in the file it
-is drawn at random, with a warning in a log, and ranks at random; so a model without that layer is refused here.
+Why the check: any BERT loads as a cross-encoder. If its last layer is missing in the file, it is initialised at random
+with only a warning in a log, and ranks at random. Such a model is refused here.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from rag.models.precision import pick_device
 from rag.models.weights import BUILTIN, model_folder
 from rag.settings import Settings
 
-RERANKED = 20  # candidates read for each arm; docs/log.md has what they cost
-BATCH = 32
+RERANKED = 20  # candidates scored per arm; for the cost see docs/log.md
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Reranker:
-    """What people read as its name, and (query, texts) -> how well each text answers, higher is better."""
+    """The displayed name, and `score`: (query, texts) -> relevance of each text, higher is better."""
 
     name: str
     score: Callable[[str, list[str]], list[float]]
@@ -30,7 +30,7 @@ class Reranker:
 def load_reranker(reference: str, settings: Settings) -> Reranker:
     """Load a cross-encoder: a folder, or a hub name such as `cross-encoder/ms-marco-MiniLM-L6-v2`. Raises BadModel.
 
-    Takes seconds. What lies in the hub's cache is used without asking the hub.
+    Takes seconds. A model in the hub's cache is used without asking the hub.
     """
     if reference == BUILTIN:
         raise BadModel(f"THUMBTUNE_RERANK={reference}: the built-in model embeds, it does not rerank: name a folder")
@@ -47,20 +47,22 @@ def load_reranker(reference: str, settings: Settings) -> Reranker:
 
     def score(query: str, texts: list[str]) -> list[float]:
         pairs = [(query, text) for text in texts]
-        return [float(value) for value in model.predict(pairs, batch_size=BATCH, show_progress_bar=False)]
+        return [float(value) for value in model.predict(pairs, batch_size=BATCH_SIZE, show_progress_bar=False)]
 
     return Reranker(Path(reference).name, score)
 
 
 def _require_last_layer(reference: str, folder: Path) -> None:
+    """Raise BadModel if weights are missing in the file, or if the model has not exactly one output."""
     from transformers import AutoModelForSequenceClassification
 
     model, loaded = AutoModelForSequenceClassification.from_pretrained(
         str(folder), local_files_only=True, output_loading_info=True
     )
-    lacks = f"its file lacks {', '.join(sorted(loaded['missing_keys'])[:2])}" if loaded["missing_keys"] else ""
-    if lacks or model.config.num_labels != 1:
-        why = lacks or f"it has {model.config.num_labels} outputs instead of one"
+    problem = f"its file lacks {', '.join(sorted(loaded['missing_keys'])[:2])}" if loaded["missing_keys"] else ""
+    if not problem and model.config.num_labels != 1:
+        problem = f"it has {model.config.num_labels} outputs instead of one"
+    if problem:
         raise BadModel(
-            f"{reference}: no reranker, {why}: name a cross-encoder, as `cross-encoder/ms-marco-MiniLM-L6-v2`"
+            f"{reference}: not a reranker, {problem}: name a cross-encoder such as cross-encoder/ms-marco-MiniLM-L6-v2"
         )

@@ -333,7 +333,7 @@ def test_chunk_ids_are_added_to_a_home_of_an_earlier_release(settings: Settings,
     table = store.chunks.table_name(corpus.id, model.fingerprint)
     assert is_up_to_date(store, corpus.id, table)
     assert index(settings).is_unchanged
-    assert store._nameless(corpus.id) == []
+    assert store.documents._without_chunk_ids(corpus.id) == []
     assert is_up_to_date(store, corpus.id, table)
 
 

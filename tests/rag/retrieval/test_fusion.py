@@ -1,4 +1,4 @@
-"""Two rankings become one by ranks alone, and a ranking is spread so that it does not repeat itself."""
+"""Rank fusion uses ranks only; MMR demotes near-duplicates."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def test_a_chunk_scores_one_over_smoothing_plus_rank_in_each_list() -> None:
     assert list(fused) == [b, a, c]  # found by both, then by rank
 
 
-def test_a_lists_weight_is_what_its_voice_counts() -> None:
+def test_a_list_counts_by_its_weight() -> None:
     a, b = ids("a", "b")
     assert list(fuse([(1.0, make_hits("a")), (0.5, make_hits("b"))])) == [a, b]
     assert list(fuse([(0.5, make_hits("a")), (1.0, make_hits("b"))])) == [b, a]
 
 
-def test_equally_good_chunks_come_by_id_whatever_the_order_of_the_lists() -> None:
+def test_ties_are_ordered_by_id_whatever_the_order_of_the_lists() -> None:
     one, other = make_hits("a"), make_hits("b")
     assert list(fuse([(1.0, one), (1.0, other)])) == list(fuse([(1.0, other), (1.0, one)])) == sorted(ids("a", "b"))
 
 
 @given(st.permutations("abcdef"), st.permutations("abcdefgh"))
-def test_of_two_chunks_the_one_that_no_list_ranks_lower_is_never_behind(one: list[str], other: list[str]) -> None:
+def test_a_chunk_ranked_higher_in_both_lists_stays_higher(one: list[str], other: list[str]) -> None:
     place = {chunk_id: n for n, chunk_id in enumerate(fuse([(1.0, make_hits(*one)), (1.0, make_hits(*other))]))}
     named = dict(zip("abcdefgh", ids(*"abcdefgh"), strict=True))
     for a in one:
@@ -45,7 +45,7 @@ def test_of_two_chunks_the_one_that_no_list_ranks_lower_is_never_behind(one: lis
                 assert place[named[a]] < place[named[b]]
 
 
-def test_a_near_duplicate_gives_way_to_something_new() -> None:
+def test_mmr_prefers_a_new_chunk_to_a_near_duplicate() -> None:
     # rows 0 and 1 say the same, row 2 is new; scaled relevance 1, 0.9 and 0
     vectors = np.array([[1, 0], [1, 0], [0, 1]], np.float32)
     relevance = [0.90, 0.89, 0.80]
@@ -54,20 +54,20 @@ def test_a_near_duplicate_gives_way_to_something_new() -> None:
     assert mmr(relevance, vectors, 2, 0.5) == [0, 2]  # 0.5 * 0.9 - 0.5 = -0.05 against 0
 
 
-def test_what_is_near_to_any_hit_shown_is_near_not_only_to_the_last() -> None:
+def test_mmr_compares_with_all_chosen_hits_and_not_only_the_last() -> None:
     vectors = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     assert mmr([3.0, 2.9, 2.8], vectors, 3, 0.3) == [0, 1, 2]
     more = np.vstack([vectors, [[-1, 0]]]).astype(np.float32)
     assert mmr([3.0, 2.9, 2.8, 2.0], more, 3, 0.3) == [0, 3, 1]
 
 
-def test_a_model_whose_cosines_are_all_high_spreads_as_one_whose_are_not() -> None:
-    narrow = np.array([[1, 0], [1, 0], [0.8, 0.6]], np.float32)  # as the rows of the first test, all at 0.8 or more
+def test_mmr_does_not_depend_on_the_models_cosine_scale() -> None:
+    narrow = np.array([[1, 0], [1, 0], [0.8, 0.6]], np.float32)  # as above, all cosines at least 0.8
     assert mmr([0.90, 0.89, 0.80], narrow, 2, 0.6) == [0, 1]
     assert mmr([0.90, 0.89, 0.80], narrow, 2, 0.5) == [0, 2]
 
 
-def test_equal_or_no_candidates_are_spread_too() -> None:
+def test_mmr_of_equal_or_no_candidates() -> None:
     assert mmr([0.5, 0.5], np.eye(2, dtype=np.float32), 2, 0.5) == [0, 1]
     assert mmr([], np.zeros((0, 2), np.float32), 3, 0.5) == []
 

@@ -1,4 +1,4 @@
-"""A cross-encoder reorders both arms' candidates; a model that would order them by chance is refused."""
+"""A cross-encoder scores the candidates; a model that would rank at random is refused."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def test_a_local_cross_encoder_scores_each_text_for_the_query(
     assert reranker.name == "tiny-reranker"
     assert len(set(scores)) == len(TEXTS)
     alone = [reranker.score("what drinks the cat", [text])[0] for text in TEXTS]
-    assert scores == pytest.approx(alone, abs=1e-5)  # each pair stands alone
+    assert scores == pytest.approx(alone, abs=1e-5)  # independent of the other texts
     assert scores != reranker.score("where is the bone", TEXTS)
 
 
 def test_a_model_without_a_trained_last_layer_is_refused(settings: Settings, tiny_model: Path) -> None:
-    with pytest.raises(BadModel, match=r"no reranker, its file lacks .*: name a cross-encoder"):
+    with pytest.raises(BadModel, match=r"not a reranker, its file lacks .*: name a cross-encoder"):
         load_reranker(str(tiny_model), settings)
 
 
@@ -52,7 +52,7 @@ def test_a_classifier_of_several_classes_is_no_reranker(settings: Settings, tiny
         load_reranker(str(folder), settings)
 
 
-def test_a_layer_that_is_named_but_not_in_the_file_is_refused(
+def test_a_last_layer_that_is_missing_in_the_file_is_refused(
     settings: Settings, tiny_model: Path, tmp_path: Path
 ) -> None:
     from safetensors.torch import load_file, save_file
@@ -72,7 +72,7 @@ def test_a_layer_that_is_named_but_not_in_the_file_is_refused(
         ("cross-encoder/none-such", "not in the cache, and the hub did not give it"),
     ],
 )
-def test_what_cannot_be_loaded_is_said_in_one_line(settings: Settings, reference: str, reason: str) -> None:
+def test_a_model_that_cannot_be_loaded_is_reported_on_one_line(settings: Settings, reference: str, reason: str) -> None:
     with pytest.raises(BadModel, match=reason) as error:
         load_reranker(reference, settings)
     assert "\n" not in str(error.value)

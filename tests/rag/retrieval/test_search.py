@@ -1,4 +1,4 @@
-"""An arm searches only the table of its own model, and follows the registry without losing what serves."""
+"""Search options, explore slots and hybrid search; each arm searches its own model's table and follows the registry."""
 
 from __future__ import annotations
 
@@ -60,29 +60,29 @@ def lexical(*texts: str) -> list[Hit]:
     return [replace(hit, origin="explore") for hit in make_hits(*texts)]
 
 
-def told(hits: list[Hit]) -> list[tuple[int, str, str]]:
+def summary(hits: list[Hit]) -> list[tuple[int, str, str]]:
     return [(hit.rank, hit.chunk.text, hit.origin) for hit in hits]
 
 
 DENSE = make_hits("one", "two", "three", "four")
 
 
-def test_the_last_place_goes_to_the_best_chunk_that_only_words_found() -> None:
+def test_the_last_place_goes_to_the_best_chunk_that_only_bm25_found() -> None:
     hits = with_explore(DENSE[:3], lexical("new", "newer"), 3, 1)
-    assert told(hits) == [(1, "one", "dense"), (2, "two", "dense"), (3, "new", "explore")]
-    assert told(with_explore(DENSE, lexical("new", "newer"), 4, 2))[2:] == [
+    assert summary(hits) == [(1, "one", "dense"), (2, "two", "dense"), (3, "new", "explore")]
+    assert summary(with_explore(DENSE, lexical("new", "newer"), 4, 2))[2:] == [
         (3, "new", "explore"),
         (4, "newer", "explore"),
     ]
 
 
-def test_what_dense_has_in_its_own_places_takes_no_place_of_words() -> None:
-    assert told(with_explore(DENSE[:3], lexical("two", "one", "new"), 3, 1))[2] == (3, "new", "explore")
+def test_a_lexical_hit_among_the_first_dense_hits_takes_no_explore_slot() -> None:
+    assert summary(with_explore(DENSE[:3], lexical("two", "one", "new"), 3, 1))[2] == (3, "new", "explore")
 
 
-def test_a_chunk_that_dense_would_have_shown_anyway_stays_a_dense_hit_at_its_rank() -> None:
+def test_a_chunk_that_dense_search_shows_anyway_stays_a_dense_hit_at_its_rank() -> None:
     assert with_explore(DENSE[:3], lexical("three", "new"), 3, 1) == list(DENSE[:3])
-    assert told(with_explore(DENSE, lexical("four", "new"), 4, 2)) == [
+    assert summary(with_explore(DENSE, lexical("four", "new"), 4, 2)) == [
         (1, "one", "dense"),
         (2, "two", "dense"),
         (3, "three", "dense"),
@@ -90,7 +90,7 @@ def test_a_chunk_that_dense_would_have_shown_anyway_stays_a_dense_hit_at_its_ran
     ]
 
 
-def test_without_a_word_in_common_or_without_exploring_all_places_are_dense() -> None:
+def test_without_lexical_hits_or_explore_slots_all_hits_are_dense() -> None:
     assert with_explore(DENSE, [], 4, 1) == list(DENSE)
     assert with_explore(DENSE, lexical("new"), 4, 0) == list(DENSE)
 
@@ -112,9 +112,7 @@ def test_dense_hits_keep_their_rank_and_explored_ones_come_last(
     assert len(own) <= len(hits) <= k
 
 
-def test_a_rare_word_finds_its_chunk_in_both_arms_whatever_their_models_think(
-    settings: Settings, other_tiny_model: Path
-) -> None:
+def test_a_rare_word_finds_its_chunk_in_both_arms(settings: Settings, other_tiny_model: Path) -> None:
     codes = [f"ERR-{n:02}" for n in range(20)]
     (settings.docs[0] / "codes.md").write_text("\n\n".join(f"# Code {code}\n\nThe cat eats fish." for code in codes))
     settings = settings.model_copy(update={"base_model": str(other_tiny_model)})
@@ -131,11 +129,11 @@ def test_a_rare_word_finds_its_chunk_in_both_arms_whatever_their_models_think(
     assert explored
 
 
-def test_a_hybrid_fuses_both_rankings_and_marks_what_the_embeddings_would_not_have_shown() -> None:
+def test_hybrid_search_fuses_both_rankings_and_marks_what_dense_search_would_not_show() -> None:
     # 1 / (2 + rank) each: two 1/4 + 1/3, four 1/6 + 1/4, one 1/3, three 1/5, new 1/5
     best = hybrid(DENSE, [replace(hit, rank=rank) for rank, hit in enumerate(lexical("two", "four", "new"), 1)], 2)
     hits = [hit for hit, _ in best]
-    assert told(hits)[:3] == [(1, "two", "dense"), (2, "four", "words"), (3, "one", "dense")]
+    assert summary(hits)[:3] == [(1, "two", "dense"), (2, "four", "words"), (3, "one", "dense")]
     assert {hit.chunk.text: hit.origin for hit in hits} == {
         "one": "dense",
         "two": "dense",
@@ -143,11 +141,11 @@ def test_a_hybrid_fuses_both_rankings_and_marks_what_the_embeddings_would_not_ha
         "four": "words",
         "new": "words",
     }
-    assert hits[0].score == DENSE[1].score  # a cosine, whatever the order goes by
+    assert hits[0].score == DENSE[1].score  # the cosine, whatever ranked it
     assert [round(score, 4) for _, score in best[:3]] == [round(1 / 4 + 1 / 3, 4), round(1 / 6 + 1 / 4, 4), 0.3333]
 
 
-def test_a_reranker_decides_the_order_and_of_equals_the_former_one_stands() -> None:
+def test_a_reranker_decides_the_order_and_ties_keep_theirs() -> None:
     longest = Reranker("longest", lambda query, texts: [float(len(text)) for text in texts])
     best = rerank(longest, "q", [(hit, hit.score) for hit in DENSE])
     assert [(hit.chunk.text, score) for hit, score in best] == [("three", 5), ("four", 4), ("one", 3), ("two", 3)]
@@ -156,7 +154,7 @@ def test_a_reranker_decides_the_order_and_of_equals_the_former_one_stands() -> N
 
 @pytest.fixture
 def codes(settings: Settings, other_tiny_model: Path) -> tuple[Store, Arms, list[str]]:
-    """Return documents of which each has a word of its own, in two arms of different random weights."""
+    """Return documents that each have a unique word, and two arms with different random weights."""
     words = [f"err-{n:02}" for n in range(60)]
     for word in words:
         (settings.docs[0] / f"{word}.md").write_text(f"# Code\n\nThe cat eats fish. {word}")
@@ -167,7 +165,7 @@ def codes(settings: Settings, other_tiny_model: Path) -> tuple[Store, Arms, list
 
 
 backwards = Reranker("backwards", lambda query, texts: [-float("err" in text) for text in texts])
-WAYS = [
+ALL_OPTIONS = [
     SearchOptions(3),
     SearchOptions(3, 1, "hybrid"),
     SearchOptions(3, 1, "dense", 0.5),
@@ -176,15 +174,15 @@ WAYS = [
 ]
 
 
-@pytest.mark.parametrize("way", WAYS, ids=SearchOptions.told)
-def test_whatever_the_order_goes_by_what_words_rank_first_is_among_the_hits_of_both_arms(
-    codes: tuple[Store, Arms, list[str]], way: SearchOptions
+@pytest.mark.parametrize("options", ALL_OPTIONS, ids=SearchOptions.summary)
+def test_bm25s_first_chunk_is_among_the_hits_of_both_arms_with_all_options(
+    codes: tuple[Store, Arms, list[str]], options: SearchOptions
 ) -> None:
     store, arms, words = codes
     for arm in ARMS:
         served = arms.current(arm)
         for word in words[::7]:
-            hits = retrieve(store, served, f"what is {word}?", way)
+            hits = retrieve(store, served, f"what is {word}?", options)
             (first,) = store.chunks.search_text(
                 served.table, f"what is {word}?", np.zeros(served.embedder.dim, np.float32), 1
             )
@@ -193,7 +191,7 @@ def test_whatever_the_order_goes_by_what_words_rank_first_is_among_the_hits_of_b
             assert len({hit.chunk.id for hit in hits}) == 3
 
 
-def test_a_hybrid_finds_first_what_the_words_rank_first_and_the_score_stays_the_cosine(
+def test_hybrid_search_ranks_a_rare_words_chunk_first_and_the_score_is_the_cosine(
     codes: tuple[Store, Arms, list[str]],
 ) -> None:
     store, arms, words = codes
@@ -234,27 +232,29 @@ def test_near_duplicates_are_not_shown_together(settings: Settings) -> None:
     assert apart[0].chunk.text == alike[0].chunk.text
 
 
-def test_a_filter_holds_for_every_way(codes: tuple[Store, Arms, list[str]]) -> None:
+def test_a_filter_holds_with_all_options(codes: tuple[Store, Arms, list[str]]) -> None:
     store, arms, _ = codes
-    for way in WAYS:
+    for options in ALL_OPTIONS:
         for arm in ARMS:
             hits = retrieve(
-                store, arms.current(arm), "err-07 err-08 cat", way, DocumentFilter(("dogs.md", "err-08.md"))
+                store, arms.current(arm), "err-07 err-08 cat", options, DocumentFilter(("dogs.md", "err-08.md"))
             )
             assert {hit.chunk.source for hit in hits} == {"dogs.md", "err-08.md"}
 
 
-def test_what_is_on_is_said_in_words() -> None:
-    assert SearchOptions().told() == "5, by meaning, the last one open to words"
-    assert SearchOptions(4, 2).told() == "4, by meaning, the last 2 open to words"
-    assert SearchOptions(5, 0).told() == "5, by meaning"
-    assert SearchOptions(5, 0, "hybrid").told() == "5, by meaning and by words"
-    assert SearchOptions(5, 1, "hybrid").told() == "5, by meaning and by words, the last one open to words"
+def test_the_summary_names_what_is_switched_on() -> None:
+    assert SearchOptions().summary() == "5, by meaning, the last one may be a keyword match"
+    assert SearchOptions(4, 2).summary() == "4, by meaning, the last 2 may be keyword matches"
+    assert SearchOptions(5, 0).summary() == "5, by meaning"
+    assert SearchOptions(5, 0, "hybrid").summary() == "5, by meaning and by keywords"
+    assert (
+        SearchOptions(5, 1, "hybrid").summary() == "5, by meaning and by keywords, the last one may be a keyword match"
+    )
     full = SearchOptions(5, 0, "dense", 0.7, backwards)
-    assert full.told() == "5, by meaning, reordered by backwards, near-duplicates apart (MMR 0.7)"
+    assert full.summary() == "5, by meaning, reordered by backwards, near-duplicates demoted (MMR 0.7)"
 
 
-def test_the_settings_are_the_way(settings: Settings) -> None:
+def test_the_options_are_those_of_the_settings(settings: Settings) -> None:
     assert build_options(settings) == SearchOptions()
     given = {"k": 7, "explore": 0, "search": "hybrid", "mmr": 0.5}
     assert build_options(settings.model_copy(update=given)) == SearchOptions(7, 0, "hybrid", 0.5)
@@ -262,15 +262,12 @@ def test_the_settings_are_the_way(settings: Settings) -> None:
         build_options(settings.model_copy(update={"rerank": "./nowhere"}))
 
 
-def test_only_what_reorders_asks_for_more_than_it_shows() -> None:
-    assert [
-        way.depth for way in (SearchOptions(), SearchOptions(9), SearchOptions(mmr=0.5), SearchOptions(search="hybrid"))
-    ] == [5, 9, DEPTH, DEPTH]
+def test_only_options_that_reorder_retrieve_more_than_k() -> None:
+    all_options = [SearchOptions(), SearchOptions(9), SearchOptions(mmr=0.5), SearchOptions(search="hybrid")]
+    assert [options.depth for options in all_options] == [5, 9, DEPTH, DEPTH]
 
 
-def test_a_table_of_an_earlier_release_gets_its_index_of_words_when_it_is_served(
-    settings: Settings, arms: Arms
-) -> None:
+def test_a_table_of_an_earlier_release_gets_a_full_text_index_when_it_is_served(settings: Settings, arms: Arms) -> None:
     store = open_store(settings.lancedb)
     store.tables.open(arms.current("base").table).drop_index("text_idx")
     served = Arms(settings, store, load_corpus(settings)).current("base")
@@ -282,7 +279,7 @@ def test_before_any_promotion_both_arms_share_one_loaded_model(arms: Arms) -> No
     assert arms.current("tuned").embedder is arms.current("base").embedder
 
 
-def test_documents_that_were_never_indexed_are_said_with_the_next_step(settings: Settings) -> None:
+def test_the_error_for_documents_that_were_never_indexed_names_the_next_step(settings: Settings) -> None:
     with pytest.raises(NotIndexed, match="python -m rag index"):
         Arms(settings, open_store(settings.lancedb), load_corpus(settings))
 
@@ -296,18 +293,14 @@ def test_a_promotion_and_a_rollback_are_followed(settings: Settings, arms: Arms,
     assert arms.refresh()
     assert arms.current("tuned").model == version.name
     assert arms.current("tuned").table != held.table
-    assert retrieve(
-        open_store(settings.lancedb), held, "cat", SearchOptions(1, 0)
-    )  # a question in flight goes on with what it had
+    assert retrieve(open_store(settings.lancedb), held, "cat", SearchOptions(1, 0))  # a running query keeps its model
     registry.rollback(folders)
     assert arms.refresh()
     assert arms.current("tuned").model == START_WEIGHTS
     assert not arms.refresh()
 
 
-def test_a_champion_brings_the_threshold_of_its_own_ranking(
-    settings: Settings, arms: Arms, other_tiny_model: Path
-) -> None:
+def test_a_champion_has_its_own_abstention_threshold(settings: Settings, arms: Arms, other_tiny_model: Path) -> None:
     version, corpus = add_version(settings, other_tiny_model), load_corpus(settings)
     registry, start = Registry(settings.models), arms.current("tuned").embedder.query_fingerprint
     learnt = load_embedder(str(other_tiny_model), settings).query_fingerprint
@@ -323,9 +316,7 @@ def test_a_champion_brings_the_threshold_of_its_own_ranking(
     assert arms.current("tuned").abstain_below == 0.3
 
 
-def test_a_champion_without_a_table_of_its_own_is_never_searched_with_anothers(
-    settings: Settings, arms: Arms, other_tiny_model: Path
-) -> None:
+def test_a_champion_without_a_table_does_not_serve(settings: Settings, arms: Arms, other_tiny_model: Path) -> None:
     version = add_version(settings, other_tiny_model, indexed=False)
     Registry(settings.models).promote(load_corpus(settings).folders_id, version.name)
     assert not arms.refresh()
@@ -337,11 +328,11 @@ def test_a_champion_without_a_table_of_its_own_is_never_searched_with_anothers(
     store.chunks.put(table, [], learnt.embed_documents([]))
     assert not arms.refresh()  # `rag index` has begun
     update_vectors(store, corpus.id, learnt)
-    assert arms.refresh()  # what it did is followed without a restart
+    assert arms.refresh()  # noticed without a restart
     assert (arms.current("tuned").model, arms.trouble) == (version.name, "")
 
 
-def test_a_champion_whose_weights_are_gone_leaves_the_former_one_serving(
+def test_a_champion_whose_weights_are_missing_does_not_replace_the_former_one(
     settings: Settings, arms: Arms, other_tiny_model: Path
 ) -> None:
     version = add_version(settings, other_tiny_model)
@@ -352,7 +343,7 @@ def test_a_champion_whose_weights_are_gone_leaves_the_former_one_serving(
     assert "no such model folder" in arms.trouble
 
 
-def test_other_documents_do_not_get_this_ones_champion(settings: Settings, arms: Arms, other_tiny_model: Path) -> None:
+def test_a_champion_of_other_documents_is_not_used(settings: Settings, arms: Arms, other_tiny_model: Path) -> None:
     version = add_version(settings, other_tiny_model)
     Registry(settings.models).promote("other documents", replace(version).name)
     arms.refresh()
