@@ -43,7 +43,7 @@ def short(name: str) -> str:
 
 
 def _ladder(board: Scoreboard) -> Figure:
-    fought = [rung for rung in board.ladder.rungs if rung.chance and rung.model != board.ladder.reference]
+    fought = [rung for rung in board.ranking.models if rung.chance and rung.model != board.ranking.reference]
     rows = [(f"{short(rung.model)} · n={rung.won + rung.lost}", rung.chance) for rung in fought if rung.chance]
     return _intervals(rows, "chance to beat base", TUNED)
 
@@ -162,7 +162,7 @@ def _coverage(board: Scoreboard) -> Figure:
     parts = {
         "cited": (TUNED, [each.cited for each in documents]),
         "shown, never cited": (TIE, [each.shown - each.cited for each in documents]),
-        "never shown": (BASE, [each.unseen for each in documents]),
+        "never shown": (BASE, [each.never_shown for each in documents]),
     }
     rows = list(range(len(documents)))
     bars = [

@@ -109,17 +109,17 @@ def _big(rate: WinRate, who: str) -> Html:
 
 
 def _versions(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
-    ladder, title = board.ladder, "Every version against base"
+    ranking, title = board.ranking, "Every version against base"
     if not board.versions:
         return section("ladder", title, note("No version has fought yet."))
     rows = []
-    for rung in ladder.rungs:
+    for rung in ranking.models:
         rate = board.versions.get(rung.model)
         ties = (rate.ties, rate.both_bad) if rate else ("", "")
-        is_base = rung.model == ladder.reference
+        is_base = rung.model == ranking.reference
         chance = "base" if is_base else percent(rung.chance) if rung.chance else "not linked"
         rows.append([rung.model, rung.won + rung.lost, chance, rung.won, rung.lost, *ties])
-    ranked = {rung.model for rung in ladder.rungs}
+    ranked = {rung.model for rung in ranking.models}
     for model, rate in board.versions.items():
         if model not in ranked:
             rows.append([model, 0, "no winner yet", 0, 0, rate.ties, rate.both_bad])
@@ -128,7 +128,7 @@ def _versions(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
         "ladder",
         title,
         paragraph(
-            f"Strengths by Bradley and Terry, as the chance to beat base ({ladder.reference}), with 95% intervals. "
+            f"Strengths by Bradley and Terry, as the chance to beat base ({ranking.reference}), with 95% intervals. "
             "Each version fights base only; two versions are compared through it. Ties and both bad move nothing."
         ),
         chart("ladder", "Chance of each version to beat base", figures),
@@ -138,12 +138,12 @@ def _versions(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
 
 
 def _never_met(board: Scoreboard) -> str:
-    strangers = board.ladder.strangers
-    if not strangers:
+    unmatched = board.ranking.unmatched
+    if not unmatched:
         return "Every pair of models has met."
-    named = ", ".join(f"{one} and {other}" for one, other in strangers[:LISTED])
-    more = f", and {len(strangers) - LISTED} more" if len(strangers) > LISTED else ""
-    return f"{len(strangers)} pairs never met: {named}{more}."
+    named = ", ".join(f"{one} and {other}" for one, other in unmatched[:LISTED])
+    more = f", and {len(unmatched) - LISTED} more" if len(unmatched) > LISTED else ""
+    return f"{len(unmatched)} pairs never met: {named}{more}."
 
 
 def _trend(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
@@ -210,11 +210,11 @@ def _coverage(board: Scoreboard, figures: Mapping[str, Figure]) -> Html:
     found, title = board.coverage, "What the documents answer"
     if not found.queries:
         return section("coverage", title, note(f"Nothing has been asked yet of these {found.chunks:,} passages."))
-    unseen = found.unseen / found.chunks if found.chunks else 0.0
+    never_shown = found.never_shown / found.chunks if found.chunks else 0.0
     rows = [[each.source, each.chunks, each.shown, each.cited] for each in found.documents[:GROUPS]]
     parts = [
         paragraph(
-            f"{found.unseen:,} of {found.chunks:,} passages ({unseen:.0%}) were never shown for any of "
+            f"{found.never_shown:,} of {found.chunks:,} passages ({never_shown:.0%}) were never shown for any of "
             f"{found.queries:,} questions, and {len(found.uncited)} of {len(found.documents)} documents were never "
             "cited. Either nobody asks for them, or they are not found: ask something that only they answer."
         ),

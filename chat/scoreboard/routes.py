@@ -63,7 +63,7 @@ def summary(board: Scoreboard) -> str:
     lines.append(f"{sizes.decided} of {sizes.duels} duels decided blind, by {sizes.raters} raters.")
     found = board.coverage
     lines.append(
-        f"{found.unseen} of {found.chunks} passages were never shown; "
+        f"{found.never_shown} of {found.chunks} passages were never shown; "
         f"{len(found.abstained) + len(found.voted_down)} of {found.queries} questions have no answer."
     )
     return "\n\n".join([*lines, f"[Open the scoreboard]({PAGE})"])

@@ -1,10 +1,10 @@
-"""Metrics, confidence intervals, win rates, Bradley-Terry, scoreboard numbers.
+"""Evaluation: retrieval metrics, confidence intervals, win rates, Bradley-Terry, scoreboard numbers.
 
-metrics        hit_rate@k, mrr@k, ndcg@k
-intervals      paired bootstrap, Wilson intervals, how many more queries would decide
-win_rates      blind duels: how often raters preferred tuned to base
+metrics        hit_rate@k, mrr@k and ndcg@k per query; unjudged hits
+intervals      paired bootstrap, Wilson intervals, number of queries needed for significance
+win_rates      blind duels: how often raters preferred the tuned arm
 bradley_terry  model strengths from duel results
 agreement      Krippendorff's alpha between raters
-coverage       which documents the questions reach
+coverage       which documents the queries reach, and which queries have no answer
 scoreboard     all numbers of the scoreboard
 """

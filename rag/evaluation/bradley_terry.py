@@ -1,9 +1,10 @@
-"""How strong each model is, from who beat whom: the model of Bradley and Terry (1952).
+"""Rank model versions by Bradley-Terry strengths (1952) from duel results.
 
-Each model has a strength, and one beats the other with the chance expit(difference of strengths). The idea a reader
-would miss: versions hardly ever meet each other, since each fights base, so they are compared through what both fought.
-Where no chain of duels leads to the reference, nothing is said. Ties are left out: in Davidson's extension (1970) they
-say how close two models are, and the chances of the duels that have a winner are the same with and without them.
+Each model has a strength, and one beats another with probability expit(difference of strengths).
+
+Why: versions rarely meet each other, since each duels with base, so they are compared through common opponents. A model
+that no chain of duels links to the reference gets no strength. Ties are left out: in Davidson's extension (1970) they
+measure how close two models are, and the win probabilities of decided duels are the same with and without them.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.evaluation.intervals import Interval
-from rag.evaluation.metrics import NORMAL_95
+from rag.evaluation.intervals import NORMAL_95, Interval
 
-HALF = 0.5  # of a duel, given to both of each pair that met: who won all so far is not infinitely strong (Haldane 1956)
+PRIOR = 0.5  # duels added to each side of a pair that met, or a model that won all is infinitely strong (Haldane 1956)
 Wins = Mapping[tuple[str, str], int]  # (winner, loser) -> how often
 Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Matchup:
-    """Two models that met, and how often each of them won."""
+    """Two models that met, and how often `one` won and lost."""
 
     one: str
     other: str
@@ -35,7 +35,7 @@ class Matchup:
 
 @dataclass(frozen=True, slots=True)
 class RankedModel:
-    """A model and its chance to beat the reference; None where no chain of duels with a winner leads there."""
+    """A model and its probability to beat the reference; None if no chain of decided duels links them."""
 
     model: str
     won: int
@@ -45,41 +45,42 @@ class RankedModel:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The models, the strongest first, who met whom, and which pairs never did."""
+    """The models, strongest first, the pairs that met, and the pairs that never did."""
 
     reference: str
-    rungs: tuple[RankedModel, ...]
-    meetings: tuple[Matchup, ...]
-    strangers: tuple[tuple[str, str], ...]
+    models: tuple[RankedModel, ...]
+    matchups: tuple[Matchup, ...]
+    unmatched: tuple[tuple[str, str], ...]
 
 
 def rank_models(wins: Wins, reference: str) -> Ranking:
-    """Return the ladder of all models that won or lost a duel. Strengths are told as the chance to beat `reference`."""
-    others = sorted({model for pair in wins for model in pair} - {reference}, key=_in_order)
+    """Return the ranking of all models with a decided duel, by their probability to beat `reference`."""
+    others = sorted({model for pair in wins for model in pair} - {reference}, key=_version_order)
     models = [reference, *others]
     linked = _linked(wins, reference)
     known = [model for model in models if model in linked]
     chances = dict(zip(known, _chances(_matrix(wins, known)), strict=True))
-    rungs = [RankedModel(model, *_balance(wins, model), chances.get(model)) for model in models]
+    ranked = [RankedModel(model, *_balance(wins, model), chances.get(model)) for model in models]
     met = [pair for pair in combinations(models, 2) if pair in wins or pair[::-1] in wins]
     return Ranking(
         reference,
-        tuple(sorted(rungs, key=lambda rung: -rung.chance.mean if rung.chance else 1.0)),
+        tuple(sorted(ranked, key=lambda each: -each.chance.mean if each.chance else 1.0)),
         tuple(Matchup(one, other, wins.get((one, other), 0), wins.get((other, one), 0)) for one, other in met),
         tuple(pair for pair in combinations(models, 2) if pair not in met),
     )
 
 
 def fit(won: Matrix) -> tuple[Matrix, Matrix]:
-    """Return strengths and their covariance by maximum likelihood; `won[i, j]` says how often i beat j.
+    """Return the maximum likelihood strengths, shape (models,), and their covariance, shape (models, models).
 
-    The first model's strength is 0 and certain. Every model must be linked to it by duels. The likelihood is concave,
-    so Newton's method within a trust region finds its only peak; the curvature there gives the covariance.
+    `won[i, j]` is how often i beat j. The first model is the reference: its strength is 0 with variance 0. Every model
+    must be linked to it by duels. The log-likelihood is concave, so a trust-region Newton method finds its only
+    maximum; the inverse Hessian there is the covariance.
     """
     from scipy.optimize import minimize
-    from scipy.special import expit  # takes a second to import: see rag.evaluation.metrics
+    from scipy.special import expit  # takes a second to import, as in rag.evaluation.intervals
 
-    credited = won + HALF * ((won + won.T) > 0)
+    credited = won + PRIOR * ((won + won.T) > 0)
     n = credited + credited.T
 
     def differences(free: Matrix) -> Matrix:
@@ -89,27 +90,28 @@ def fit(won: Matrix) -> tuple[Matrix, Matrix]:
     def loss(free: Matrix) -> float:
         return float((credited * np.logaddexp(0, -differences(free))).sum())
 
-    def slope(free: Matrix) -> Matrix:
+    def gradient(free: Matrix) -> Matrix:
         return np.asarray((n * expit(differences(free)) - credited).sum(axis=1)[1:])
 
-    def curve(free: Matrix) -> Matrix:
+    def hessian(free: Matrix) -> Matrix:
         chance = expit(differences(free))
         weight = n * chance * (1 - chance)
         return np.asarray((np.diag(weight.sum(axis=1)) - weight)[1:, 1:])
 
-    found = minimize(loss, np.zeros(len(won) - 1), jac=slope, hess=curve, method="trust-exact", options={"gtol": 1e-9})
+    start = np.zeros(len(won) - 1)
+    result = minimize(loss, start, jac=gradient, hess=hessian, method="trust-exact", options={"gtol": 1e-9})
     covariance = np.zeros(won.shape)
-    covariance[1:, 1:] = np.linalg.inv(curve(found.x))
-    return np.concatenate([[0.0], found.x]), covariance
+    covariance[1:, 1:] = np.linalg.inv(hessian(result.x))
+    return np.concatenate([[0.0], result.x]), covariance
 
 
 def _chances(won: Matrix) -> list[Interval]:
-    """Return each model's chance to beat the first one, with the 95% interval that is even in strengths."""
+    """Return each model's probability to beat the first one; the 95% interval is symmetric in the strengths."""
     if len(won) < 2:
         return [Interval(0.5, 0.5, 0.5)] * len(won)
     strengths, covariance = fit(won)
-    reach = NORMAL_95 * np.sqrt(np.diag(covariance))
-    ends = 1 / (1 + np.exp(-np.stack([strengths, strengths - reach, strengths + reach], axis=1)))
+    margin = NORMAL_95 * np.sqrt(np.diag(covariance))
+    ends = 1 / (1 + np.exp(-np.stack([strengths, strengths - margin, strengths + margin], axis=1)))
     return [Interval(float(mean), float(low), float(high)) for mean, low, high in ends]
 
 
@@ -118,7 +120,7 @@ def _matrix(wins: Wins, models: list[str]) -> Matrix:
 
 
 def _linked(pairs: Iterable[tuple[str, str]], start: str) -> set[str]:
-    """Return the models that a chain of pairs leads to."""
+    """Return the models that a chain of pairs links to `start`."""
     linked, pairs = {start}, list(pairs)
     while more := {model for pair in pairs if linked & set(pair) for model in pair} - linked:
         linked |= more
@@ -126,11 +128,12 @@ def _linked(pairs: Iterable[tuple[str, str]], start: str) -> set[str]:
 
 
 def _balance(wins: Wins, model: str) -> tuple[int, int]:
+    """Return how many duels a model won and lost."""
     won = sum(times for (winner, _), times in wins.items() if winner == model)
     return won, sum(times for (_, loser), times in wins.items() if loser == model)
 
 
-def _in_order(model: str) -> tuple[int, str]:
-    """Return the key by which v2 comes before v10, and names that are no versions come first."""
+def _version_order(model: str) -> tuple[int, str]:
+    """Return a sort key that puts v2 before v10, and names that are no versions first."""
     number = model[1:] if model[:1] == "v" else ""
     return (int(number) if number.isdecimal() else 0, model)

@@ -1,7 +1,7 @@
-"""What the questions reach of the documents, and what the documents leave unanswered.
+"""Coverage: which chunks of the documents answers have shown and cited, and which queries have no good answer.
 
-The idea a reader would miss: a passage that no question ever brought up is either not asked for or not found, and the
-count alone does not tell which. It says where to look.
+Why it is only a hint: a chunk that no query brought up is either not asked for or not found, and the count does not say
+which. It shows where to look.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rag.records import Answer, Chunk, Rating, normalise_query
 
 @dataclass(frozen=True, slots=True)
 class DocumentCoverage:
-    """A document of today: how many of its chunks some answer showed, and how many of these one cited."""
+    """A current document: how many chunks it has, how many some answer has shown, and how many one has cited."""
 
     source: str
     chunks: int
@@ -23,17 +23,17 @@ class DocumentCoverage:
     cited: int
 
     @property
-    def unseen(self) -> int:
+    def never_shown(self) -> int:
         """Return how many chunks no answer has ever shown."""
         return self.chunks - self.shown
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The documents of today, and the questions asked of them.
+    """The coverage of the current documents, and the number of distinct queries.
 
-    `abstained` are questions to which neither arm had an answer the last time, `voted_down` those with a thumb down or
-    both bad; in neither is a right passage known. Latest first, none in both.
+    `abstained` are queries that both arms declined the last time, `voted_down` those with a thumb down or "both bad".
+    Both lists have only queries without a known relevant chunk, latest first, and no query is in both.
     """
 
     documents: tuple[DocumentCoverage, ...]
@@ -47,9 +47,9 @@ class Coverage:
         return sum(document.chunks for document in self.documents)
 
     @property
-    def unseen(self) -> int:
-        """Return how many of them no answer has ever shown."""
-        return sum(document.unseen for document in self.documents)
+    def never_shown(self) -> int:
+        """Return how many of the chunks no answer has ever shown."""
+        return sum(document.never_shown for document in self.documents)
 
     @property
     def uncited(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Coverage:
 def measure_coverage(
     chunks: Iterable[Chunk], answers: Sequence[Answer], ratings: Iterable[Rating], solved: Iterable[str]
 ) -> Coverage:
-    """Return what the answers reached of these chunks; `solved` are the queries for which a right chunk is known."""
+    """Return the coverage of these chunks by the answers; `solved` are the queries with a known relevant chunk."""
     shown = {hit.chunk.id for answer in answers for hit in answer.hits}
     cited = {hit.chunk.id for answer in answers for hit in answer.hits if hit.rank in answer.cited}
     by_source: dict[str, list[str]] = {}
@@ -75,7 +75,7 @@ def measure_coverage(
     abstained = _abstained(answers) - known
     down = _voted_down(answers, ratings) - known - abstained
     return Coverage(
-        tuple(sorted(documents, key=lambda document: (-document.unseen, document.source))),
+        tuple(sorted(documents, key=lambda document: (-document.never_shown, document.source))),
         len(latest_first),
         tuple(query for key, query in latest_first.items() if key in abstained),
         tuple(query for key, query in latest_first.items() if key in down),
@@ -83,7 +83,7 @@ def measure_coverage(
 
 
 def _latest_first(answers: Iterable[Answer]) -> dict[str, str]:
-    """Return normalised query -> query as it was typed the last time."""
+    """Return normalised query -> query as last typed, latest first."""
     latest: dict[str, str] = {}
     for answer in sorted(answers, key=lambda each: each.at, reverse=True):
         latest.setdefault(normalise_query(answer.query), answer.query)
@@ -91,7 +91,7 @@ def _latest_first(answers: Iterable[Answer]) -> dict[str, str]:
 
 
 def _abstained(answers: Iterable[Answer]) -> AbstractSet[str]:
-    """Return the queries whose latest duel has no answer but that one does not know."""
+    """Return the queries of whose latest duel all answers abstained."""
     last: dict[str, list[Answer]] = {}
     for answer in sorted(answers, key=lambda each: each.at):
         duel = last.setdefault(normalise_query(answer.query), [])
@@ -102,6 +102,7 @@ def _abstained(answers: Iterable[Answer]) -> AbstractSet[str]:
 
 
 def _voted_down(answers: Iterable[Answer], ratings: Iterable[Rating]) -> AbstractSet[str]:
+    """Return the queries with a thumb down or a duel rated "both bad"."""
     query_of = {target: answer.query for answer in answers for target in (answer.id, answer.duel)}
     down = {
         query_of.get(rating.target_id, "")

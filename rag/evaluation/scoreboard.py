@@ -1,7 +1,7 @@
-"""What the scoreboard shows, from ratings, answers and chunks: who wins, where, since when, and what else moves raters.
+"""Compute the scoreboard from ratings, answers and chunks: win rates over time and by document, coverage, biases.
 
-The idea a reader would miss: each number counts the same duels, those that were decided blind and in which the arms
-showed different chunks (rag.evaluation.win_rates). Every group is shown with its size; small groups get no verdict.
+Why the numbers agree: all count the same duels, those decided blind in which the arms showed different chunks
+(rag.evaluation.win_rates). Every group comes with its size, and nothing is claimed of small groups.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from rag.evaluation.bradley_terry import Ranking, rank_models
 from rag.evaluation.coverage import Coverage, measure_coverage
 from rag.evaluation.intervals import Interval, share_interval
 from rag.evaluation.win_rates import Outcome, Winner, WinRate, count, differ, outcomes, win_rate
+from rag.heading_path import PATH_SEPARATOR
 from rag.records import ARMS, Answer, Arm, Chunk, Rating, normalise_query
 
-LEAST = 10  # duels; below it a group's interval is more than half a scale wide, and nothing is claimed of it
-GROUPS = 20  # the largest ones are told: of more, several look decided by luck alone
-DAYS = 35  # a longer history is told by week
-LEVELS = " > "  # between the headings of a chunk's path
+LEAST = 10  # duels; with fewer, a group's interval is wider than half the scale, and nothing is claimed of it
+GROUPS = 20  # the largest are shown: among more, several would look significant by chance
+DAYS = 35  # a longer history is grouped by week
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Duel:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much there is. `same` are duels in which both arms showed the same chunks: nobody can win those."""
+    """Counts of duels, ratings and raters. `same` counts duels in which both arms showed the same chunks."""
 
     duels: int
     same: int
@@ -45,7 +45,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A day, or a week by its Monday: its duels, all duels up to its end, and the versions that fought in it."""
+    """A day, or a week from Monday: its win rate, that of all duels up to its end, the versions in its duels."""
 
     start: date
     rate: WinRate
@@ -62,7 +62,7 @@ class Group:
 
     @property
     def is_small(self) -> bool:
-        """Return whether the group is too small to claim anything of it."""
+        """Return whether the group is too small for a claim."""
         return self.rate.n < LEAST
 
 
@@ -76,7 +76,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Bias:
-    """How often, of n duels, that side or answer won which a habit would favour. 0.5 is no habit."""
+    """How often, of n duels, the side or answer won that a bias would favour. A share of 0.5 means no bias."""
 
     won: int
     n: int
@@ -85,7 +85,7 @@ class Bias:
 
 @dataclass(frozen=True, slots=True)
 class Biases:
-    """What moves raters beside the passages. The last two are tuned's win rate where its answer is longer, or not."""
+    """Rater biases. The last two are tuned's win rate in duels in which its answer is the longer or the shorter one."""
 
     side_a: Bias
     longer: Bias
@@ -95,14 +95,14 @@ class Biases:
 
 @dataclass(frozen=True, slots=True)
 class Scoreboard:
-    """Everything on the scoreboard. `tuned` names what serves now; `current` is its win rate, `overall` that of all."""
+    """All numbers of the scoreboard. `tuned` is the serving version, `current` its win rate, `overall` that of all."""
 
     sizes: Sizes
     tuned: str
     current: WinRate
     overall: WinRate
     versions: Mapping[str, WinRate]
-    ladder: Ranking
+    ranking: Ranking
     trend: tuple[Period, ...]
     by_week: bool
     documents: Groups
@@ -121,9 +121,9 @@ def make_scoreboard(
     base: str,
     tuned: str,
 ) -> Scoreboard:
-    """Return the scoreboard. `chunks` are those of today's documents, `solved` queries with a known right chunk.
+    """Return the scoreboard. `chunks` are those of the current documents, `solved` queries with a known relevant chunk.
 
-    `base` and `tuned` name what serves the arms now: the one is what strengths are told against, the other comes first.
+    `base` and `tuned` name the models that serve the arms now; `base` is the reference of the strengths.
     """
     both = pair_up(answers)
     found = outcomes(ratings, answers)
@@ -147,7 +147,7 @@ def make_scoreboard(
 
 
 def pair_up(answers: Iterable[Answer]) -> dict[str, dict[Arm, Answer]]:
-    """Return duel -> its two answers, for the duels that have both."""
+    """Return duel -> both answers, for the duels that have both."""
     duels: dict[str, dict[Arm, Answer]] = {}
     for answer in answers:
         duels.setdefault(answer.duel, {})[answer.arm] = answer
@@ -155,51 +155,54 @@ def pair_up(answers: Iterable[Answer]) -> dict[str, dict[Arm, Answer]]:
 
 
 def ranking_of(duels: Sequence[Duel], base: str) -> Ranking:
-    """Return the ladder of all models that fought. Where `base` did not, another base model is the reference."""
+    """Return the ranking of all models. If `base` has no duels, the most frequent base model is the reference."""
     wins = Counter((winner.model, loser.model) for winner, loser in decided(duels))
-    fought = Counter(duel.arms["base"].model for duel in duels)
-    reference = base if base in fought or not fought else fought.most_common(1)[0][0]
+    bases = Counter(duel.arms["base"].model for duel in duels)
+    reference = base if base in bases or not bases else bases.most_common(1)[0][0]
     return rank_models(wins, reference)
 
 
 def trend(found: Sequence[Outcome], *, by_week: bool) -> tuple[Period, ...]:
-    """Return the periods in which duels were decided, oldest first, each with all that came before it."""
+    """Return the periods with decided duels, oldest first, each with the cumulative win rate."""
     periods: dict[date, list[Outcome]] = {}
     for outcome in found:
         periods.setdefault(_start(outcome.at, by_week), []).append(outcome)
-    told, before = [], list[Winner]()
+    result, before = [], list[Winner]()
     for start, inside in sorted(periods.items()):
         winners = [outcome.winner for outcome in inside]
         before += winners
-        told.append(Period(start, count(winners), count(before), tuple(sorted({each.model for each in inside}))))
-    return tuple(told)
+        models = tuple(sorted({each.model for each in inside}))
+        result.append(Period(start, count(winners), count(before), models))
+    return tuple(result)
 
 
 def group(duels: Iterable[Duel], name_of: Callable[[Chunk], str]) -> Groups:
-    """Return the win rate by group, the largest first. A duel counts for all that its two answers cited.
+    """Return the win rate by group, largest first. A duel counts in every group that one of its answers cited.
 
-    So the groups overlap, and who won decides nothing about where a duel counts.
+    So groups overlap, and the winner has no influence on where a duel counts.
     """
     winners: dict[str, list[Winner]] = {}
     for duel in duels:
         for name in {name_of(chunk) for answer in duel.arms.values() for chunk in _cited(answer)}:
             winners.setdefault(name, []).append(duel.outcome.winner)
     largest = sorted(winners.items(), key=lambda item: (-sum(winner in ARMS for winner in item[1]), item[0]))
-    return Groups(tuple(Group(name, count(said)) for name, said in largest[:GROUPS]), max(0, len(largest) - GROUPS))
+    return Groups(
+        tuple(Group(name, count(results)) for name, results in largest[:GROUPS]), max(0, len(largest) - GROUPS)
+    )
 
 
 def topics_of(chunks: Iterable[Chunk]) -> Callable[[Chunk], str]:
-    """Return what names a chunk's topic: its document, and the first level at which the document's headings differ.
+    """Return a function that names a chunk's topic: its document, and the first heading level that differs there.
 
-    That is the first level, unless everything stands under one title.
+    That is the first level, unless everything is under one title.
     """
     shared: dict[str, Sequence[str]] = {}
     for source, heading in {(chunk.source, chunk.heading) for chunk in chunks if chunk.heading}:
-        path = heading.split(LEVELS)
+        path = heading.split(PATH_SEPARATOR)
         shared[source] = _common(shared.get(source, path), path)
 
     def topic(chunk: Chunk) -> str:
-        path = chunk.heading.split(LEVELS) if chunk.heading else []
+        path = chunk.heading.split(PATH_SEPARATOR) if chunk.heading else []
         level = len(shared.get(chunk.source, []))
         return f"{chunk.source}: {path[level]}" if len(path) > level else chunk.source
 
@@ -207,21 +210,21 @@ def topics_of(chunks: Iterable[Chunk]) -> Callable[[Chunk], str]:
 
 
 def agreements(ratings: Iterable[Rating], duels: Iterable[Duel], answers: Iterable[Answer]) -> dict[str, Agreement]:
-    """Return by kind of judgement how far raters agree.
+    """Return the agreement between raters by kind of judgement: answers, passages and duels.
 
-    Each rater asks for himself, so that two never rate the same row: a target is the same question with the same
+    Raters ask their own questions, so two never rate the same row. The same target is the same query with the same
     answer, the same passage, or the same passages on both sides.
     """
     texts = {answer.id: (answer.query, answer.text) for answer in answers}
-    inside = sorted((rating for rating in ratings if rating.value), key=lambda rating: rating.at)
+    current = sorted((rating for rating in ratings if rating.value), key=lambda rating: rating.at)
     thumbs = [
         Judgement(_key(*texts[rating.target_id]), rating.rater, str(rating.value))
-        for rating in inside
+        for rating in current
         if rating.kind == "answer" and rating.target_id in texts
     ]
     passages = [
         Judgement(_key(rating.query, rating.chunk_id), rating.rater, str(rating.value))
-        for rating in inside
+        for rating in current
         if rating.kind in ("source", "taught") and rating.query
     ]
     winners = [Judgement(_passages(duel), duel.outcome.rater, duel.outcome.winner) for duel in duels]
@@ -229,22 +232,22 @@ def agreements(ratings: Iterable[Rating], duels: Iterable[Duel], answers: Iterab
 
 
 def biases(duels: Sequence[Duel]) -> Biases:
-    """Return how often side A won, how often the longer answer, and whether tuned wins by its length."""
+    """Return how often side A won, how often the longer answer won, and whether tuned wins by its length."""
     won = decided(duels)
-    apart = [(winner, loser) for winner, loser in won if len(winner.text) != len(loser.text)]
-    longer = [len(winner.text) > len(loser.text) for winner, loser in apart]
-    tuned_won = [winner.arm == "tuned" for winner, _ in apart]
+    unequal = [(winner, loser) for winner, loser in won if len(winner.text) != len(loser.text)]
+    longer = [len(winner.text) > len(loser.text) for winner, loser in unequal]
+    tuned_won = [winner.arm == "tuned" for winner, _ in unequal]
     tuned_longer = [is_longer == is_tuned for is_longer, is_tuned in zip(longer, tuned_won, strict=True)]
     return Biases(
-        _habit([winner.side == "A" for winner, _ in won]),
-        _habit(longer),
-        _habit([is_tuned for is_tuned, is_longer in zip(tuned_won, tuned_longer, strict=True) if is_longer]),
-        _habit([is_tuned for is_tuned, is_longer in zip(tuned_won, tuned_longer, strict=True) if not is_longer]),
+        _bias([winner.side == "A" for winner, _ in won]),
+        _bias(longer),
+        _bias([is_tuned for is_tuned, is_longer in zip(tuned_won, tuned_longer, strict=True) if is_longer]),
+        _bias([is_tuned for is_tuned, is_longer in zip(tuned_won, tuned_longer, strict=True) if not is_longer]),
     )
 
 
 def decided(duels: Iterable[Duel]) -> list[tuple[Answer, Answer]]:
-    """Return winner and loser of each duel that has a winner."""
+    """Return (winner, loser) of each duel with a winner."""
     won = [duel for duel in duels if duel.outcome.winner in ARMS]
     return [
         (duel.arms["tuned"], duel.arms["base"])
@@ -261,6 +264,7 @@ def _sizes(ratings: Iterable[Rating], both: Mapping[str, Mapping[Arm, Answer]], 
 
 
 def _start(moment: datetime, by_week: bool) -> date:
+    """Return the UTC day, or the Monday of its week."""
     day = moment.astimezone(UTC).date()
     return day - timedelta(days=day.weekday()) if by_week else day
 
@@ -270,7 +274,7 @@ def _cited(answer: Answer) -> list[Chunk]:
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> list[str]:
-    """Return how two paths begin alike."""
+    """Return the common beginning of two heading paths."""
     common = []
     for mine, theirs in zip(one, other, strict=False):
         if mine != theirs:
@@ -284,10 +288,10 @@ def _key(*parts: str) -> str:
 
 
 def _passages(duel: Duel) -> str:
-    """Return what two duels share that ask the same and were shown the same: ratings of them are of one target."""
+    """Return the target of a duel: the same for duels with the same query and the same passages in each arm."""
     shown = (" ".join(sorted(hit.chunk.id for hit in duel.arms[arm].hits)) for arm in ARMS)
     return _key(duel.arms["base"].query, *shown)
 
 
-def _habit(won: Sequence[bool]) -> Bias:
+def _bias(won: Sequence[bool]) -> Bias:
     return Bias(sum(won), len(won), share_interval(sum(won), len(won)))

@@ -1,7 +1,7 @@
-"""Who won the duels: what raters thought of tuned against base while they could not know which was which.
+"""Win rate of the tuned arm against base in blind duels.
 
-The idea a reader would miss: most ratings say nothing about that. A thumb after the reveal may be loyalty, a thumb on
-one side only may be politeness, and where both arms showed the same chunks there is nothing to prefer.
+Why most ratings do not count: a thumb after the reveal may be loyalty, a thumb on one side only may be politeness, and
+if both arms showed the same chunks there is nothing to prefer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Winner = Literal["base", "tuned", "tie", "both bad"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one rater decided one duel, blind. `model` is what the tuned arm served, `at` the time of the last rating."""
+    """How one rater decided one duel, blind. `model` is the tuned arm's version, `at` the time of the last rating."""
 
     duel: str
     rater: str
@@ -30,7 +30,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class WinRate:
-    """How often tuned won, of the duels that had a winner. Ties and both bad are told beside it, not counted in."""
+    """How often tuned won among the duels with a winner. Ties and "both bad" are reported but not included."""
 
     won: int
     lost: int
@@ -51,43 +51,43 @@ class WinRate:
 def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outcome]:
     """Return one outcome for each duel and rater that decided it blind, oldest first.
 
-    A preference decides. Without one the thumbs do, if both answers have one: up against down wins, equal is a tie. Of
-    a mind that was changed after the reveal, what it said before counts. A duel counts for nothing where an arm has no
-    answer or both showed the same chunks.
+    A preference decides. Without one the thumbs do, if both answers have one: up beats down, equal is a tie. If a
+    rating was changed after the reveal, the one before it counts. Duels in which an arm has no answer, or both showed
+    the same chunks, do not count.
     """
     duels: dict[str, dict[Arm, Answer]] = {}
     for answer in answers:
         duels.setdefault(answer.duel, {})[answer.arm] = answer
-    telling = {duel: arms for duel, arms in duels.items() if len(arms) == 2 and differ(*arms.values())}
-    duel_of = {answer.id: duel for duel, arms in telling.items() for answer in arms.values()}
-    said: dict[tuple[str, str], list[Rating]] = {}
+    valid = {duel: arms for duel, arms in duels.items() if len(arms) == 2 and differ(*arms.values())}
+    duel_of = {answer.id: duel for duel, arms in valid.items() for answer in arms.values()}
+    ratings_of: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
         duel = rating.target_id if rating.kind == "preference" else duel_of.get(rating.target_id, "")
-        if rating.kind in DECIDING and duel in telling and (word := _unbiased(rating)):
-            said.setdefault((duel, rating.rater), []).append(word)
-    found = [_outcome(duel, rater, telling[duel], mine) for (duel, rater), mine in said.items()]
+        if rating.kind in DECIDING and duel in valid and (blind := _before_reveal(rating)):
+            ratings_of.setdefault((duel, rating.rater), []).append(blind)
+    found = [_outcome(duel, rater, valid[duel], own) for (duel, rater), own in ratings_of.items()]
     return sorted((each for each in found if each), key=lambda each: (each.at, each.duel, each.rater))
 
 
 def win_rate(found: Iterable[Outcome], model: str, since: datetime | None = None) -> WinRate:
-    """Return how often a model won against base; `since` leaves out what was decided before that moment."""
+    """Return the win rate of a model against base, of the duels decided at `since` or later."""
     winners = [each.winner for each in found if each.model == model and (since is None or each.at >= since)]
     return count(winners)
 
 
 def count(winners: Sequence[Winner]) -> WinRate:
-    """Return the win rate that these duels come to."""
+    """Return the win rate of duels with these results."""
     won, lost = winners.count("tuned"), winners.count("base")
     return WinRate(won, lost, winners.count("tie"), winners.count("both bad"), share_interval(won, won + lost))
 
 
 def differ(one: Answer, other: Answer) -> bool:
-    """Return whether two answers were written from different chunks; their order alone decides nothing."""
+    """Return whether two answers were written from different chunks, whatever their order."""
     return {hit.chunk.id for hit in one.hits} != {hit.chunk.id for hit in other.hits}
 
 
-def _unbiased(rating: Rating) -> Rating | None:
-    """Return a rating as it stood before the reveal, None where it did not."""
+def _before_reveal(rating: Rating) -> Rating | None:
+    """Return a rating as it was before the reveal, None if there was none."""
     if rating.blind:
         return rating
     if rating.kind == "preference":
@@ -96,6 +96,7 @@ def _unbiased(rating: Rating) -> Rating | None:
 
 
 def _outcome(duel: str, rater: str, arms: Mapping[Arm, Answer], ratings: Sequence[Rating]) -> Outcome | None:
+    """Return the outcome of one rater's blind ratings, None if they decide nothing."""
     model = arms["tuned"].model
     for rating in ratings:
         if rating.kind == "preference" and rating.choice:

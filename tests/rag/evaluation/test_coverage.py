@@ -1,4 +1,4 @@
-"""What the questions reach of the documents, on three documents and a few answers."""
+"""Coverage of three documents by a few answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def answer(*chunks: Chunk, cited: tuple[int, ...] = (), query: str = "why?", arm
     return replace(made, arm=arm, duel=f"duel{n}", at=NOON + timedelta(hours=n))
 
 
-def test_a_chunk_is_shown_by_an_answer_that_found_it_and_cited_by_its_rank():
+def test_chunks_count_as_shown_if_they_are_hits_and_as_cited_by_their_rank():
     one, two, three, _ = CHUNKS
     found = measure_coverage(CHUNKS, [answer(one, two, cited=(2,)), answer(two, three, arm="tuned")], [], [])
     assert found.documents == (
@@ -26,15 +26,15 @@ def test_a_chunk_is_shown_by_an_answer_that_found_it_and_cited_by_its_rank():
         DocumentCoverage("a", 2, 2, 1),
         DocumentCoverage("b", 1, 1, 0),
     )
-    assert (found.chunks, found.unseen, found.uncited) == (4, 1, ("c", "b"))
+    assert (found.chunks, found.never_shown, found.uncited) == (4, 1, ("c", "b"))
 
 
-def test_a_chunk_that_is_no_longer_in_the_documents_counts_for_nothing():
+def test_a_chunk_that_is_no_longer_in_the_documents_does_not_count():
     found = measure_coverage(CHUNKS[:1], [answer(CHUNKS[3], cited=(1,))], [], [])
     assert found.documents == (DocumentCoverage("a", 1, 0, 0),)
 
 
-def test_a_question_has_no_answer_when_both_arms_abstained_the_last_time():
+def test_a_query_has_no_answer_if_both_arms_abstained_the_last_time():
     first = [replace(answer(query="Why?", arm=arm), abstained=True) for arm in ("base", "tuned")]
     assert measure_coverage([], first, [], []).abstained == ("Why?",)
     assert measure_coverage([], [first[0], replace(first[1], abstained=False)], [], []).abstained == ()
@@ -42,7 +42,7 @@ def test_a_question_has_no_answer_when_both_arms_abstained_the_last_time():
     assert measure_coverage([], [later, *first], [], []).abstained == ()
 
 
-def test_a_question_was_voted_down_by_a_thumb_or_as_both_bad():
+def test_a_query_is_voted_down_by_a_thumb_or_as_both_bad():
     answers = [answer(query="Thumb?", n=1), answer(query="Both?", n=2), answer(query="Fine?", n=3)]
     ratings = [
         Rating("ann", "base1", -1, True, NOON),
@@ -54,19 +54,19 @@ def test_a_question_was_voted_down_by_a_thumb_or_as_both_bad():
     assert found.queries == 3
 
 
-def test_a_question_with_a_known_passage_is_not_missing_one():
+def test_a_query_with_a_known_passage_is_in_neither_list():
     down = [Rating("ann", "base0", -1, True, NOON)]
     assert measure_coverage([], [answer(query="Why?")], down, ["why"]).voted_down == ()
     silent = replace(answer(query="Why?"), abstained=True)
     assert measure_coverage([], [silent], [], ["WHY"]).abstained == ()
 
 
-def test_a_question_stands_in_one_list_only():
+def test_a_query_is_in_one_list_only():
     silent = replace(answer(query="Why?"), abstained=True)
     found = measure_coverage([], [silent], [Rating("ann", "base0", -1, True, NOON)], [])
     assert (found.abstained, found.voted_down) == (("Why?",), ())
 
 
-def test_a_mark_on_a_source_votes_no_question_down():
+def test_a_mark_on_a_source_votes_no_query_down():
     mark = Rating("ann", "base0", -1, True, NOON, kind="source", chunk_id="c")
     assert measure_coverage([], [answer()], [mark], []).voted_down == ()

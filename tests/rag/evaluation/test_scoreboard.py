@@ -1,4 +1,4 @@
-"""The scoreboard's numbers, on a handful of duels that can be counted by hand."""
+"""The scoreboard's numbers for a few duels that can be counted by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def answer(
 def duel_answers(
     n: int, base: str = "one", tuned: str = "two", *, tuned_side: Side = "B", model: str = "v1"
 ) -> list[Answer]:
-    """Return the two answers of a duel, written from one chunk each; the chunks' names are their texts, too."""
+    """Return the two answers of a duel, each from one chunk, whose name is also its text."""
     base_side: Side = "A" if tuned_side == "B" else "B"
     return [
         answer(n, "base", base_side, chunk(base), text=base),
@@ -71,14 +71,14 @@ def test_an_empty_home_has_an_empty_board():
     assert not any(each.targets for each in found.agreements.values())
 
 
-def test_the_sizes_say_how_many_duels_nobody_could_win():
+def test_the_sizes_count_duels_that_no_one_can_win():
     answers = [*duel_answers(0), *duel_answers(1, "one", "one"), answer(2, "base", "A", chunk("one"))]
     ratings = [preference(0, "tuned"), preference(1, "tuned", "bob"), Rating("eve", "base0", 0, True, NOON)]
     sizes = board(ratings, answers).sizes
     assert (sizes.duels, sizes.same, sizes.decided, sizes.ratings, sizes.raters) == (2, 1, 1, 2, 2)
 
 
-def test_the_version_that_serves_is_told_apart_from_all_of_them():
+def test_the_serving_version_has_its_own_win_rate():
     answers = [*duel_answers(0), *duel_answers(1, model="v0"), *duel_answers(2), *duel_answers(3)]
     ratings = [preference(0, "tuned"), preference(1, "base"), preference(2, "tie"), preference(3, "both bad")]
     found = board(ratings, answers)
@@ -87,20 +87,20 @@ def test_the_version_that_serves_is_told_apart_from_all_of_them():
     assert {model: rate.n for model, rate in found.versions.items()} == {"v0": 1, "v1": 1}
 
 
-def test_the_ladder_knows_each_base_model_by_its_name():
+def test_the_ranking_names_each_base_model():
     answers = [*duel_answers(0), *duel_answers(1, model="v2")]
     answers[2] = replace(answers[2], model="other base")
-    ladder = ranking_of(duels_of([preference(0, "tuned"), preference(1, "tuned")], answers), "builtin")
-    assert {rung.model for rung in ladder.rungs} == {"builtin", "v1", "other base", "v2"}
-    assert [rung.model for rung in ladder.rungs if rung.chance is None] == ["other base", "v2"]
+    ranking = ranking_of(duels_of([preference(0, "tuned"), preference(1, "tuned")], answers), "builtin")
+    assert {each.model for each in ranking.models} == {"builtin", "v1", "other base", "v2"}
+    assert [each.model for each in ranking.models if each.chance is None] == ["other base", "v2"]
 
 
-def test_where_todays_base_never_fought_the_one_that_did_is_the_reference():
+def test_if_the_current_base_has_no_duels_another_base_is_the_reference():
     duels = duels_of([preference(0, "tuned")], duel_answers(0))
     assert ranking_of(duels, "brand new").reference == "builtin"
 
 
-def test_the_trend_counts_each_day_and_all_before_it():
+def test_the_trend_has_each_day_and_the_cumulative_win_rate():
     answers = [each for n in range(3) for each in duel_answers(n)]
     days = [NOON, NOON, NOON + timedelta(days=3)]
     ratings = [
@@ -113,7 +113,7 @@ def test_the_trend_counts_each_day_and_all_before_it():
     assert second.models == ("v1",)
 
 
-def test_a_long_history_is_told_by_the_mondays_of_its_weeks():
+def test_a_long_history_is_grouped_by_weeks_from_monday():
     answers = [each for n in range(3) for each in duel_answers(n)]
     days = [0, 2, 50]  # a Friday, the Sunday after it, and a Saturday
     ratings = [preference(n, "tuned", at=NOON + timedelta(days=day)) for n, day in enumerate(days)]
@@ -125,7 +125,7 @@ def test_a_long_history_is_told_by_the_mondays_of_its_weeks():
     ]
 
 
-def test_a_duel_counts_for_each_document_that_one_of_its_answers_cited():
+def test_a_duel_counts_in_each_document_that_one_of_its_answers_cited():
     answers = [
         answer(0, "base", "A", chunk("one", "a.md"), chunk("never cited", "z.md")),
         answer(0, "tuned", "B", chunk("two", "b.md")),
@@ -140,7 +140,7 @@ def test_a_duel_counts_for_each_document_that_one_of_its_answers_cited():
     ]
 
 
-def test_a_group_is_small_below_the_least_number_of_winners():
+def test_a_group_is_small_below_the_minimum_of_decided_duels():
     answers = [each for n in range(LEAST + 1) for each in duel_answers(n)]
     ratings = [preference(n, "tuned") for n in range(LEAST - 1)] + [preference(LEAST - 1, "tie")]
     (small,) = group(duels_of(ratings, answers), lambda each: each.source).shown
@@ -149,7 +149,7 @@ def test_a_group_is_small_below_the_least_number_of_winners():
     assert not enough.is_small
 
 
-def test_the_largest_groups_are_told_and_the_others_counted():
+def test_the_largest_groups_are_shown_and_the_others_counted():
     answers = [each for n in range(GROUPS + 3) for each in duel_answers(n, "base", f"chunk {n}")]
     ratings = [preference(n, "tuned") for n in range(GROUPS + 3)]
     found = group(duels_of(ratings, answers), lambda each: each.text)
@@ -200,7 +200,7 @@ def test_raters_are_compared_by_duels_with_the_same_passages_on_both_sides():
     assert (found.targets, found.raters, found.same) == (1, 2, 1.0)
 
 
-def test_side_a_and_the_longer_answer_are_counted_where_there_is_a_winner():
+def test_biases_count_duels_with_a_winner():
     answers = [
         *duel_answers(0, "long text", "short"),  # base on A
         *duel_answers(1, "long text", "short", tuned_side="A"),

@@ -1,4 +1,4 @@
-"""A duel is won blind, by whoever the rater preferred, or not at all."""
+"""Outcomes and win rates of blind duels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_blind_preference_decides(choice: Choice):
     assert winners([preference(choice), thumb(BASE, 1), thumb(TUNED, -1)]) == [choice]
 
 
-def test_without_a_preference_up_against_down_wins():
+def test_without_a_preference_a_thumb_up_beats_a_thumb_down():
     assert winners([thumb(BASE, -1), thumb(TUNED, 1)]) == ["tuned"]
     assert winners([thumb(BASE, 1), thumb(TUNED, -1)]) == ["base"]
 
@@ -44,17 +44,17 @@ def test_equal_thumbs_are_a_tie():
     assert winners([thumb(BASE, -1), thumb(TUNED, -1)]) == ["tie"]
 
 
-def test_a_thumb_on_one_side_only_counts_for_nothing():
+def test_a_thumb_on_one_side_only_does_not_count():
     assert winners([thumb(TUNED, 1)]) == []
     assert winners([thumb(TUNED, 1), thumb(BASE, 0)]) == []  # taken back
 
 
-def test_what_is_said_after_the_reveal_counts_for_nothing():
+def test_ratings_after_the_reveal_do_not_count():
     assert winners([preference("tuned", blind=False)]) == []
     assert winners([thumb(TUNED, 1), thumb(BASE, -1, blind=False)]) == []
 
 
-def test_of_a_mind_changed_after_the_reveal_the_first_word_counts():
+def test_of_a_rating_changed_after_the_reveal_the_first_counts():
     assert winners([replace(preference("tuned", blind=False), first="base")]) == ["base"]
     assert winners([thumb(TUNED, -1), replace(thumb(BASE, -1, blind=False), first="1")]) == ["base"]
 
@@ -63,12 +63,12 @@ def test_a_preference_taken_back_leaves_the_decision_to_the_thumbs():
     assert winners([preference(""), thumb(BASE, -1), thumb(TUNED, 1)]) == ["tuned"]
 
 
-def test_a_duel_in_which_both_showed_the_same_chunks_counts_for_nothing():
+def test_a_duel_in_which_both_arms_showed_the_same_chunks_does_not_count():
     same = replace(TUNED, hits=BASE.hits[::-1])
     assert winners([preference("tuned")], [BASE, same]) == []
 
 
-def test_a_duel_with_one_answer_missing_counts_for_nothing():
+def test_a_duel_with_one_answer_missing_does_not_count():
     assert winners([preference("tuned")], [TUNED]) == []
 
 
@@ -77,7 +77,7 @@ def test_a_mark_on_a_source_or_a_taught_passage_decides_no_duel():
     assert winners(marks) == []
 
 
-def test_each_rater_decides_for_himself():
+def test_each_rater_has_an_outcome():
     ratings = [preference("tuned"), preference("base", rater="bob"), thumb(BASE, 1, rater="eve")]
     assert [(each.rater, each.winner) for each in outcomes(ratings, [BASE, TUNED])] == [
         ("ann", "tuned"),
@@ -85,7 +85,7 @@ def test_each_rater_decides_for_himself():
     ]
 
 
-def test_an_outcome_names_what_the_tuned_arm_served_and_when_it_was_decided():
+def test_an_outcome_has_the_tuned_version_and_the_time_of_the_last_rating():
     later = NOON + timedelta(hours=1)
     ratings = [thumb(BASE, -1), replace(thumb(TUNED, 1), at=later)]
     assert outcomes(ratings, [TUNED, BASE]) == [Outcome("duel", "ann", "tuned", "v1", later)]
@@ -95,19 +95,19 @@ def outcome(n: int, winner: str, model: str = "v1") -> Outcome:
     return Outcome(f"duel {n}", "ann", winner, model, NOON + timedelta(hours=n))
 
 
-def test_ties_and_both_bad_are_told_and_not_counted():
+def test_ties_and_both_bad_are_reported_but_not_counted():
     found = [outcome(n, winner) for n, winner in enumerate(["tuned"] * 7 + ["base"] * 3 + ["tie", "tie", "both bad"])]
     rate = win_rate(found, "v1")
     assert (rate.n, rate.interval.mean) == (10, pytest.approx(0.7))
     assert str(rate) == "tuned won 7 of 10 duels (0.70 [0.40, 0.89]), 2 ties, 1 both bad"
 
 
-def test_only_duels_of_that_model_since_that_moment_count():
+def test_only_duels_of_the_model_since_the_moment_count():
     found = [outcome(0, "base"), outcome(2, "tuned"), outcome(3, "base", "v2")]
     assert win_rate(found, "v1").n == 2
     since = win_rate(found, "v1", NOON + timedelta(hours=1))
     assert (since.won, since.lost) == (1, 0)
 
 
-def test_no_duels_say_nothing():
+def test_without_duels_the_interval_is_the_whole_range():
     assert win_rate([], "v1").interval == Interval(0.5, 0.0, 1.0)
