@@ -1,41 +1,41 @@
-"""What can go wrong that a user can mend.
+"""Errors that a user can cause and fix.
 
     ThumbtuneError                 one line for the user; a command prints it and exits 2
-    ├── BadSetting                 a value in the environment, .env or on the command line
-    ├── NoDocuments                nothing to index: folder missing, empty, or nothing readable in it
+    ├── BadSetting                 an invalid value in the environment, .env or on the command line
+    ├── NoDocuments                nothing to index: folder missing, empty, or without a readable file
     ├── Unreadable                 one file that cannot be used: it is skipped with this reason
     ├── BadModel                   a model reference that does not load, or weights that are not what they claim
     ├── NotIndexed                 an arm has no complete table for this corpus and model
-    ├── BadQuery                   an empty query, or one too long
-    ├── AnswerFailed               the answerer broke off: endpoint down, cut stream, refused key
-    │   └── PromptRefused          the endpoint works, and will not answer this very prompt
-    ├── BadRating                  a rating that names an unknown answer or value, or a rater of whom there is none
-    ├── BadLabels                  a file of labels that does not parse, or cannot be written
-    ├── StoreFailed                LanceDB could not read or write: disk full, folder read-only, a damaged table
-    ├── UnknownDocument            removal of a document that was not dropped into the chat, or is gone by now
+    ├── BadQuery                   an empty or too long query, or a filter that matches no document
+    ├── AnswerFailed               the answer is incomplete: endpoint down, stream cut off, key refused
+    │   └── PromptRefused          the endpoint works but refuses this prompt
+    ├── BadRating                  a rating with an unknown answer, value or rater
+    ├── BadLabels                  a file of labels that cannot be parsed or written
+    ├── StoreFailed                LanceDB could not read or write: disk full, folder read-only, table damaged
+    ├── UnknownDocument            removal of a document that is no upload, or is already gone
     ├── NotEnoughFeedback          too few rated queries to train on
     ├── TrainingRefused            a training that the chat cannot start or stop, or not for this rater
-    └── UnknownVersion             promote or roll back to a version that is not there
+    └── UnknownVersion             promotion of, or rollback to, a version that does not exist
 
-Every message says what was wrong, with the value, and the next step. A programmer's mistake is not in this tree: it
+Every message says what was wrong, with the value, and the next step. A programmer's mistake is not in this tree and
 keeps its traceback.
 """
 
 
 class ThumbtuneError(Exception):
-    """Base of everything a user can cause and mend."""
+    """Base class of the errors that a user can cause and fix."""
 
 
 class BadSetting(ThumbtuneError):
-    """A setting has a value that cannot work."""
+    """A setting has an invalid value."""
 
 
 class NoDocuments(ThumbtuneError):
-    """The documents folder is missing, empty, or holds nothing that can be read."""
+    """The documents folder is missing, empty, or has no readable file."""
 
 
 class Unreadable(ThumbtuneError):
-    """A file is not usable as a document; the message says why."""
+    """A file cannot be used as a document; the message says why."""
 
 
 class BadModel(ThumbtuneError):
@@ -47,19 +47,19 @@ class NotIndexed(ThumbtuneError):
 
 
 class BadQuery(ThumbtuneError):
-    """The query is empty or too long."""
+    """The query is empty or too long, or its filter matches no document."""
 
 
 class AnswerFailed(ThumbtuneError):
-    """The answerer broke off before its answer was complete."""
+    """The answerer failed before its answer was complete."""
 
 
 class PromptRefused(AnswerFailed):
-    """The endpoint works, and will not answer this very prompt."""
+    """The endpoint works but refuses this prompt."""
 
 
 class BadRating(ThumbtuneError):
-    """A rating names an answer or a value that does not exist, or a rater has none."""
+    """A rating names an answer, value or rater that does not exist."""
 
 
 class BadLabels(ThumbtuneError):
@@ -71,7 +71,7 @@ class StoreFailed(ThumbtuneError):
 
 
 class UnknownDocument(ThumbtuneError):
-    """A document that is to be removed was not dropped into the chat, or is gone by now."""
+    """A document to be removed is not an upload, or is already gone."""
 
 
 class NotEnoughFeedback(ThumbtuneError):
@@ -79,13 +79,13 @@ class NotEnoughFeedback(ThumbtuneError):
 
 
 class TrainingRefused(ThumbtuneError):
-    """A training cannot be started or stopped from the chat, or this rater may not do it."""
+    """A training cannot be started or stopped from the chat, or not by this rater."""
 
 
 class UnknownVersion(ThumbtuneError):
-    """A model version that is not in the registry."""
+    """A model version is not in the registry."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, or its name where it says nothing."""
+    """Return the first line of an error's message, or the name of its class if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,8 +1,8 @@
-"""The training that is under way in a home, or was last: home/training.json, which its process writes and others read.
+"""Status file of the current or last training, home/training.json: written by its process, read by others.
 
-The idea a reader would miss: a process id alone names nobody, since ids are used again. So the file has the time at
-which the process started as well, and only where both fit is it the training, and may be signalled. Nothing has to tidy
-up after a training that was killed: its file says "running", and its process is not there.
+Why the start time: process ids are reused, so the file also has the start time of the process. Only a process that
+matches both is the training and may be signalled. A killed training needs no cleanup: its file says "running", but its
+process does not exist.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Any, Literal
 import psutil
 
 STATE_FILE = "training.json"
-LOCK_FILE = "training.lock"  # its process holds it; the system frees it with the process, however that ends
-SAME_START = 2.0  # seconds: clocks are set, and the time since boot is counted in hundredths
+LOCK_FILE = "training.lock"  # held by the training process; the system releases it however the process ends
+START_TOLERANCE = 2.0  # seconds: clocks are adjusted, and boot time has a resolution of 1/100 s
 
 State = Literal["running", "done", "stopped", "refused", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How far one piece of work is. `left_s` is None as long as nothing of it is done."""
+    """Progress of one stage. `left_s` is the estimated remaining time, None until something is done."""
 
     what: str
     done: int
@@ -36,10 +36,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What a training says of itself. `started` is its process's start, in seconds since 1970.
+    """Status of a training. `started` is the start of its process, in seconds since 1970.
 
-    `stages` are all that are planned, `passed` the seconds of those that are over; `lines` is what it printed last,
-    `told` why it ended, `version` what it made.
+    `stages` are all planned stages, `passed` maps finished ones to their seconds, `lines` are its last lines of output,
+    `told` is the message with which it ended, `version` the version it created.
     """
 
     command: str
@@ -57,37 +57,37 @@ class Training:
 
     @property
     def stage(self) -> str:
-        """Return the stage that is under way, "" where all that were planned are over."""
+        """Return the current stage, "" if all have finished."""
         return next((stage for stage in self.stages if stage not in self.passed), "")
 
     @property
     def is_running(self) -> bool:
-        """Return whether its process is still there and has not said that it ended."""
+        """Return whether the status is "running" and the process exists."""
         return self.state == "running" and is_process(self.pid, self.started)
 
     @property
     def who(self) -> str:
-        """Return in words which process it is."""
+        """Return a description of the process for messages."""
         return f"process {self.pid} since {self.since:%Y-%m-%d %H:%M} UTC: {self.command}"
 
 
 def this_process(command: str) -> Training:
-    """Return the training that the calling process is."""
+    """Return the status of the calling process as a training."""
     return Training(command, os.getpid(), psutil.Process().create_time(), datetime.now(UTC))
 
 
 def is_process(pid: int, started: float) -> bool:
-    """Return whether a process with this id runs that started at this time."""
+    """Return whether a process with this id and this start time is running."""
     try:
         process = psutil.Process(pid)
-        same = abs(float(process.create_time()) - started) < SAME_START
-        return same and bool(process.status() != psutil.STATUS_ZOMBIE)
+        same_start = abs(float(process.create_time()) - started) < START_TOLERANCE
+        return same_start and bool(process.status() != psutil.STATUS_ZOMBIE)
     except (psutil.Error, ValueError):
         return False
 
 
 def read_training(home: Path) -> Training | None:
-    """Return the training that is under way or was last; None where there was none, or its file cannot be read."""
+    """Return the status of the current or last training; None if there is none or its file cannot be read."""
     try:
         return _parse(json.loads((home / STATE_FILE).read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
@@ -95,10 +95,10 @@ def read_training(home: Path) -> Training | None:
 
 
 def write_training(home: Path, training: Training) -> None:
-    """Replace the file whole. Raises OSError."""
-    draft = home / f"{STATE_FILE}.{os.getpid()}"
-    draft.write_text(json.dumps(asdict(training), default=datetime.isoformat), "utf-8")
-    draft.replace(home / STATE_FILE)
+    """Write the status file atomically. Raises OSError."""
+    temporary = home / f"{STATE_FILE}.{os.getpid()}"
+    temporary.write_text(json.dumps(asdict(training), default=datetime.isoformat), "utf-8")
+    temporary.replace(home / STATE_FILE)
 
 
 def _parse(row: dict[str, Any]) -> Training:
