@@ -1,11 +1,11 @@
-"""Prompt, LLM or extractive answer, follow-ups, the duel of both arms.
+"""Answering: prompt, LLM or extractive answer, follow-up questions, the duel of both arms.
 
-prompt         hits -> numbered passages -> messages; an answer's text -> cited numbers
+prompt         build the prompt from the hits; parse the citations of an answer
 token_counter  count LLM tokens with tiktoken, or estimate high
-llm            the chat model behind an OpenAI-compatible endpoint, or the extractive answerer
+llm            chat model behind an OpenAI-compatible endpoint, retries, error messages; extractive answerer
 extractive     answer by quoting sentences of the hits; no LLM
-chain          the LCEL chain of one arm: retrieve | assign(answer)
+chain          LCEL chain of one arm: retrieve | assign(answer), with abstention below a cosine
 query_rewrite  rewrite a follow-up question to stand alone
-duel           one query -> both arms at once -> one stream of events
+duel           run both arms concurrently for one query, as one stream of events
 service        opens store, models and answerer once per process
 """

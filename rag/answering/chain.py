@@ -1,7 +1,6 @@
-"""The chain of an arm, built once: find | assign(answer).
+"""LCEL chain of one arm: retrieve | assign(answer).
 
-Only `find` differs between the arms, and below which cosine of its hits an arm does not answer: each model has a scale
-of its own.
+The arms differ only in `find` and in the cosine below which they abstain: each model has its own scale.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ Find = Callable[[str], list[Hit]]
 
 @dataclass(frozen=True, slots=True)
 class ArmChain:
-    """An arm ready for one question: its chain, and the names of the models behind it."""
+    """The chain of an arm for one query, and the names of its embedding model and answerer."""
 
     chain: Runnable[str, dict[str, Any]]
     model: str
@@ -33,33 +32,34 @@ class ArmChain:
 
 
 def build_chain(find: Find, answerer: Answerer, abstain_below: float | None = None) -> Runnable[str, dict[str, Any]]:
-    """Return query -> {query, hits, answer}. Streamed, it gives {query, hits} first and then {answer: token} each.
+    """Return the chain query -> {query, hits, answer}. Streamed, it yields {query, hits} and then {answer: token}s.
 
-    Where all hits have a cosine below `abstain_below`, the answer is DONT_KNOW and the answerer is not asked.
+    If all hits have a cosine below `abstain_below`, the answer is DONT_KNOW and the answerer is not called.
     """
 
-    def found(query: str) -> dict[str, Any]:
+    def with_hits(query: str) -> dict[str, Any]:
         return {"query": query, "hits": find(query)}
 
     if abstain_below is not None:
         answerer = with_abstention(answerer, abstain_below)
-    return RunnableLambda(found) | RunnablePassthrough.assign(answer=answerer | require_finish() | StrOutputParser())
+    answer = answerer | require_finish() | StrOutputParser()
+    return RunnableLambda(with_hits) | RunnablePassthrough.assign(answer=answer)
 
 
 def with_abstention(answerer: Answerer, below: float) -> Answerer:
-    """Return the answerer that says DONT_KNOW, as any abstention reads, where the best hit's cosine is below this."""
+    """Return an answerer that replies DONT_KNOW, like any abstention, if the best hit's cosine is below `below`."""
 
-    def is_far(given: dict[str, Any]) -> bool:
+    def is_below(given: dict[str, Any]) -> bool:
         return max((hit.score for hit in given["hits"]), default=below) < below
 
     def abstain(given: dict[str, Any]) -> AIMessageChunk:
         return AIMessageChunk(content=DONT_KNOW, response_metadata={"finish_reason": "stop"})
 
-    return RunnableBranch((is_far, RunnableLambda(abstain)), answerer)
+    return RunnableBranch((is_below, RunnableLambda(abstain)), answerer)
 
 
 def ask_chat_model(model: BaseChatModel, count_tokens: Callable[[str], int], max_tokens: int) -> Answerer:
-    """Return the answerer that shows the hits to a chat model as passages, within `max_tokens`."""
+    """Return an answerer that prompts a chat model with the hits as passages of together at most `max_tokens`."""
 
     def messages(given: dict[str, Any]) -> list[BaseMessage]:
         return build_messages(given["query"], given["hits"], secrets.token_hex(4), count_tokens, max_tokens)

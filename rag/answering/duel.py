@@ -1,7 +1,7 @@
-"""One query -> both arms at once -> one stream of events, neither arm able to stall, cut or hide the other.
+"""Run both arms concurrently for one query, as one stream of events; neither can delay or end the other.
 
-LangChain's RunnableParallel interleaves two streams as well, but an exception in one ends both, and what it leaves
-running goes on. So each arm is a task of its own that puts events into one queue, its failure among them.
+Why not RunnableParallel: it interleaves two streams as well, but an exception in one ends both, and unfinished work
+continues. Here each arm is a task that puts its events, including a failure, into one queue.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rag.answering.prompt import cited_numbers, is_abstention
 from rag.errors import BadModel, BadQuery, NotIndexed
 from rag.records import Answer, Arm, Hit, Side
 
-MAX_QUERY_CHARS = 4_000  # a page; an embedding model reads 1,000 to 2,000 of them, and nobody rates what it cut off
+MAX_QUERY_CHARS = 4_000  # about a page; embedding models read the first 1,000 to 2,000
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """An arm has found these hits."""
+    """An arm has retrieved its hits."""
 
     arm: Arm
     hits: tuple[Hit, ...]
@@ -34,7 +34,7 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An arm has written this much more."""
+    """An arm has written one more token."""
 
     arm: Arm
     text: str
@@ -50,7 +50,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An arm has broken off: why, in words for the user, and what it had by then."""
+    """An arm has failed: a message for the user, and its hits and text so far."""
 
     arm: Arm
     message: str
@@ -62,21 +62,22 @@ Event = Hits | Token | Done | Failed
 
 
 def check_query(query: str, max_chars: int = MAX_QUERY_CHARS) -> str:
-    """Return the query without blanks around it, or raise BadQuery for an empty or an overlong one."""
+    """Return the query stripped. Raises BadQuery if it is empty or has more than `max_chars` characters."""
     query = query.strip()
     if not query:
         raise BadQuery("The question is empty: type one and send it again.")
     if len(query) > max_chars:
-        raise BadQuery(f"The question has {len(query):,} characters, the most is {max_chars:,}: shorten it.")
+        raise BadQuery(f"The question has {len(query):,} characters, the limit is {max_chars:,}: shorten it.")
     return query
 
 
 async def run_duel(
     query: str, chains: Mapping[Arm, ArmChain], *, sides: Mapping[Arm, Side], duel_id: str, timeout: float
 ) -> AsyncGenerator[Event, None]:
-    """Ask every arm at once and yield what they report, each arm ending in exactly one Done or Failed.
+    """Run all arms concurrently and yield their events; each arm ends in exactly one Done or Failed.
 
-    `timeout` is in seconds for each arm. Closing the generator (contextlib.aclosing) cancels both and leaves no task.
+    `timeout` is in seconds per arm. Closing the generator (contextlib.aclosing) cancels both arms and leaves no task.
+    Raises BadQuery.
     """
     query = check_query(query)
     queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -96,22 +97,22 @@ async def run_duel(
         await asyncio.gather(*arms, return_exceptions=True)
 
 
-def _told(arm: Arm, error: Exception) -> str:
-    """Return what the user reads of an arm's failure. It must not tell which arm it is: the duel may be blind."""
+def _failure_message(arm: Arm, error: Exception) -> str:
+    """Return the message for the user on an arm's failure. It must not reveal the arm: the duel may be blind."""
     if isinstance(error, BadModel | NotIndexed):
         log.error("arm %s: %s", arm, error)
-        return "this retriever could not search: its embedding model or index failed; the terminal says which and why"
-    told = explain(error)
-    if told is None:
-        log.error("arm %s failed in a way nobody foresaw", arm, exc_info=error)
-        told = f"this arm failed with an internal error ({type(error).__name__}): the terminal shows its traceback"
-    return told
+        return "this retriever could not search: its embedding model or index failed; details are in the server log"
+    message = explain(error)
+    if message is None:
+        log.error("arm %s failed with an unexpected error", arm, exc_info=error)
+        message = f"this arm failed with an internal error ({type(error).__name__}): details are in the server log"
+    return message
 
 
 async def _run_arm(
     arm: Arm, side: Side, chain: ArmChain, query: str, duel_id: str, timeout: float, queue: asyncio.Queue[Event]
 ) -> None:
-    """Stream one arm into the queue. Whatever goes wrong in it becomes a Failed event."""
+    """Stream one arm into the queue; any error becomes a Failed event."""
     started = perf_counter()
     hits: tuple[Hit, ...] = ()
     text, first_token_s = "", 0.0
@@ -125,12 +126,12 @@ async def _run_arm(
                     first_token_s = first_token_s or perf_counter() - started
                     text += token
                     queue.put_nowait(Token(arm, token))
-    except Exception as error:  # noqa: BLE001  # the rim of an arm: nothing that breaks here may reach the other arm
-        queue.put_nowait(Failed(arm, _told(arm, error), hits, text))
+    except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
+        queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, text))
         return
     cited = cited_numbers(text, len(hits))
     answer = Answer(
-        id=secrets.token_hex(8),  # drawn, not derived: it must not tell the browser which arm it belongs to
+        id=secrets.token_hex(8),  # random, because it must not reveal the arm to the browser
         duel=duel_id,
         arm=arm,
         side=side,

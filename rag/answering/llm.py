@@ -1,7 +1,7 @@
-"""Settings -> the answerer: a chat model behind an OpenAI-compatible endpoint, or the built-in extractive one.
+"""Build the answerer: a chat model behind an OpenAI-compatible endpoint, or the built-in extractive one.
 
-Both are runnables from {query, hits} to a stream of message chunks whose last one carries a finish reason. The
-extractive one quotes: it writes nothing that does not stand in a passage, and needs no key, no hub and no GPU.
+Both are runnables from {query, hits} to a stream of message chunks, the last with a finish reason. The extractive one
+only quotes passages, and needs no key, no model hub and no GPU.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from rag.settings import EXTRACTIVE, Settings
 
 OPENAI = "openai:"
 WORDS = re.compile(r"\S+\s*|\s+")
-TRIES = 6  # of a prompt that nobody waits for; with waits that double, about a minute
-LONGEST_WAIT = 120.0  # seconds; a quota per minute has refilled by then, one per day is not worth sitting out
+TRIES = 6  # of a prompt in the background; about a minute, since the waits double
+MAX_WAIT = 120.0  # seconds; by then a quota per minute has refilled, and one per day is not waited for
 Answerer = Runnable[dict[str, Any], AIMessageChunk]
 Ask = Callable[[str], str]
 log = logging.getLogger(__name__)
 
 
 def build_chat_model(settings: Settings) -> ChatOpenAI:
-    """Return the chat model that `settings.answerer` names, with explicit time-out and retries. Opens no connection."""
+    """Return the chat model that `settings.answerer` names, with explicit timeout and retries. Opens no connection."""
     return ChatOpenAI(
         model=settings.answerer.removeprefix(OPENAI),
-        api_key=settings.openai_api_key or SecretStr("none-needed"),  # the client wants one; a local endpoint may not
+        api_key=settings.openai_api_key or SecretStr("none-needed"),  # the client requires one
         base_url=settings.openai_base_url,
         timeout=settings.llm_timeout,
         stream_chunk_timeout=settings.llm_timeout,
@@ -49,37 +49,37 @@ def build_chat_model(settings: Settings) -> ChatOpenAI:
 
 
 def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -> Ask:
-    """Return prompt -> the whole reply of the chat model, for work that nobody waits for.
+    """Return a function prompt -> whole reply of the chat model, for background work.
 
-    Where the endpoint is busy or gone it waits, as long as Retry-After says, and tries again. The call raises
-    PromptRefused for a prompt that the endpoint will not answer, and AnswerFailed where waiting does not help. Raises
-    BadSetting where the settings name no LLM.
+    If the endpoint is busy or unreachable it waits, as long as Retry-After says, and tries again. The function raises
+    PromptRefused for a prompt that the endpoint does not answer, and AnswerFailed if waiting does not help. Raises
+    BadSetting if the settings name no LLM.
     """
     if settings.answerer == EXTRACTIVE:
         raise BadSetting(
-            f"THUMBTUNE_LLM={EXTRACTIVE}: it cannot write; name an LLM, or set OPENAI_API_KEY or a base URL"
+            f"THUMBTUNE_LLM={EXTRACTIVE}: it cannot generate text; name an LLM, or set OPENAI_API_KEY or a base URL"
         )
-    model = build_chat_model(settings.model_copy(update={"llm_retries": 0}))  # or each try would be several
-    patiently = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_will_pass),
+    model = build_chat_model(settings.model_copy(update={"llm_retries": 0}))  # retries are done here
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_is_temporary),
         wait=_wait,
         stop=tenacity.stop_after_attempt(TRIES),
-        before_sleep=_tell_wait,
+        before_sleep=_log_wait,
         sleep=sleep,
         reraise=True,
     )
 
     def ask(prompt: str) -> str:
         try:
-            reply = patiently(model.invoke, prompt)
+            reply = retrying(model.invoke, prompt)
         except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
             raise PromptRefused(str(explain(error))) from None
         except openai.OpenAIError as error:
-            asked = _retry_after(error)
-            raise AnswerFailed(f"{explain(error)}" + (f", it asks to wait {asked:.0f} s" if asked else "")) from None
-        except (AttributeError, LookupError, TypeError, ValueError):  # what the client makes of a page that is no reply
-            told = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
-            raise AnswerFailed(told) from None
+            wait = _retry_after(error)
+            raise AnswerFailed(f"{explain(error)}" + (f", it asks to wait {wait:.0f} s" if wait else "")) from None
+        except (AttributeError, LookupError, TypeError, ValueError):  # the client's errors for a reply of another shape
+            message = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
+            raise AnswerFailed(message) from None
         if reply.response_metadata.get("finish_reason") == "content_filter":
             raise PromptRefused("the endpoint's content filter stopped the reply")
         return str(reply.text)
@@ -88,7 +88,7 @@ def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -
 
 
 def build_extractive(score: Score, dont_know: str) -> Answerer:
-    """Return the answerer without an LLM: it streams the sentences that `score` finds to answer, or `dont_know`."""
+    """Return the answerer without an LLM: it streams the best sentences by `score`, or `dont_know` if none is good."""
 
     async def extract(inputs: AsyncIterator[dict[str, Any]]) -> AsyncIterator[AIMessageChunk]:
         given: dict[str, Any] = {}
@@ -103,9 +103,9 @@ def build_extractive(score: Score, dont_know: str) -> Answerer:
 
 
 def require_finish() -> Runnable[AIMessageChunk, AIMessageChunk]:
-    """Return a step that passes chunks on and raises AnswerFailed where the stream ends without a finish reason.
+    """Return a step that passes chunks on and raises AnswerFailed if the stream ends without a finish reason.
 
-    A connection that is cut in mid-stream ends like a finished one; without this step half an answer looks whole.
+    A connection that is cut ends like a finished stream; without this step half an answer would look complete.
     """
 
     async def check(chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[AIMessageChunk]:
@@ -114,14 +114,14 @@ def require_finish() -> Runnable[AIMessageChunk, AIMessageChunk]:
             reason = chunk.response_metadata.get("finish_reason") or reason
             yield chunk
         if reason is None:
-            raise AnswerFailed("the answer broke off: the endpoint closed the stream before its end; ask again")
+            raise AnswerFailed("the answer is incomplete: the endpoint closed the stream before its end; ask again")
         if reason == "content_filter":
             raise AnswerFailed("the endpoint's content filter stopped the answer: ask in other words")
 
     return RunnableGenerator(check)
 
 
-# What can go wrong at an endpoint, most special first, and what to tell the user. No raw text: it may hold a key.
+# Errors of an endpoint, most specific first, with the message for the user. Never the raw text: it may contain a key.
 EXPLANATIONS: Sequence[tuple[type[BaseException], str]] = (
     (openai.AuthenticationError, "the endpoint refused the key: check OPENAI_API_KEY"),
     (openai.PermissionDeniedError, "the endpoint does not allow this: check the key's rights and the model's name"),
@@ -131,14 +131,14 @@ EXPLANATIONS: Sequence[tuple[type[BaseException], str]] = (
     (openai.APIConnectionError, "the endpoint cannot be reached or hung up: is it running? check OPENAI_BASE_URL"),
     (openai.BadRequestError, "the endpoint refused the request: a shorter THUMBTUNE_CONTEXT_TOKENS may help"),
     (openai.APIStatusError, "the endpoint failed: try again in a moment"),
-    (openai.APIError, "the endpoint reported an error in mid-answer: try again"),
+    (openai.APIError, "the endpoint reported an error in the middle of the answer: try again"),
     (json.JSONDecodeError, "the endpoint sent a broken stream: ask again"),
     (TimeoutError, "no complete answer in time: try again, or raise THUMBTUNE_LLM_TIMEOUT or THUMBTUNE_ANSWER_TIMEOUT"),
 )
 
 
 def explain(error: BaseException) -> str | None:
-    """Return one line that a user can act on for an answer's failure, or None for an error nobody foresaw."""
+    """Return a one-line message for the user on why an answer failed, or None for an unexpected error."""
     if isinstance(error, ThumbtuneError):
         return str(error)
     for kind, text in EXPLANATIONS:
@@ -148,31 +148,32 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def _will_pass(error: BaseException) -> bool:
-    """Return whether the same prompt may succeed later: not where money is spent, or a day's quota is used up."""
-    if getattr(error, "code", None) == "insufficient_quota" or (_retry_after(error) or 0) > LONGEST_WAIT:
+def _is_temporary(error: BaseException) -> bool:
+    """Return whether the same prompt may succeed later: not if the credit or a daily quota is used up."""
+    if getattr(error, "code", None) == "insufficient_quota" or (_retry_after(error) or 0) > MAX_WAIT:
         return False
     return isinstance(error, openai.APIConnectionError | openai.RateLimitError | openai.InternalServerError)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    """Return how long to wait: as the endpoint says, else ever longer, at random so that clients fall out of step."""
-    asked = _retry_after(_error_of(state))
-    return tenacity.wait_random_exponential(max=LONGEST_WAIT)(state) if asked is None else asked
+    """Return the seconds to wait: as the endpoint says, else exponential backoff with jitter."""
+    wait = _retry_after(_error_of(state))
+    return tenacity.wait_random_exponential(max=MAX_WAIT)(state) if wait is None else wait
 
 
-def _tell_wait(state: tenacity.RetryCallState) -> None:
+def _log_wait(state: tenacity.RetryCallState) -> None:
     seconds = state.next_action.sleep if state.next_action else 0.0
     log.warning("%s; next try in %.0f s", explain(_error_of(state)), seconds)
 
 
 def _error_of(state: tenacity.RetryCallState) -> BaseException:
+    """Return the error of the last try."""
     error = state.outcome.exception() if state.outcome else None
     return error or RuntimeError("a try without an outcome")
 
 
 def _retry_after(error: BaseException) -> float | None:
-    """Return the seconds that an error reply asks to wait (RFC 9110: a number or a date), or None."""
+    """Return the seconds in the Retry-After header of an error (RFC 9110: a number or a date), or None."""
     value = error.response.headers.get("retry-after") if isinstance(error, openai.APIStatusError) else None
     if value is None:
         return None

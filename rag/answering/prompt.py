@@ -1,7 +1,7 @@
-"""Hits -> numbered passages -> messages; an answer's text -> which passages it cites. Pure.
+"""Build the prompt from the hits as numbered passages, and parse which passages an answer cites.
 
-The idea a reader would miss: a passage's fence carries a code drawn for this one prompt. No document can hold it, so no
-text inside a document can close its passage, open another one, or pose as instructions.
+Why the code: each passage is fenced by tags with a random code drawn for this prompt. No document can contain it, so no
+text in a document can close its passage, open another one, or pose as instructions (prompt injection).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PASSAGE = '<passage-{code} n="{rank}" from="{place}">\n{text}\n</passage-{code}>
 CITATION = re.compile(r"\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [1], [1, 3], [2-4]; not a Markdown link
 NUMBERS = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 SENTENCE_OR_LINE = re.compile(rf"(?:{SENTENCE.pattern})(?!\[)|(\n+)")  # "It is so. [2]" is one sentence, not two
-WORD = re.compile(r"\w{3,}")  # shorter ones are grammar, in most languages
-SUPPORT = 0.3  # of a sentence's words that must stand in the passage it cites; a paraphrase keeps its names and terms
+WORD = re.compile(r"\w{3,}")  # shorter words are function words in most languages
+SUPPORT = 0.3  # share of a sentence's words in the cited passage; a paraphrase keeps names and terms
 
 
 def build_messages(
@@ -36,8 +36,8 @@ def build_messages(
 ) -> list[BaseMessage]:
     """Return the prompt for an LLM: instructions, then passages and question.
 
-    `code` is drawn anew for each prompt. Passages that would take more than `max_tokens` together are left out from
-    the last rank upwards; the first stays whatever it takes.
+    `code` is drawn at random for each prompt. Passages beyond a total of `max_tokens` are left out, last ranks first;
+    the first passage always stays.
     """
     passages: list[str] = []
     left = max_tokens
@@ -55,7 +55,7 @@ def build_messages(
 
 
 def cited_numbers(text: str, n_hits: int) -> tuple[int, ...]:
-    """Return the ranks that an answer cites, in the order of first mention; numbers of no hit are passed over."""
+    """Return the ranks that an answer cites, in order of first mention; numbers above `n_hits` are ignored."""
     cited: dict[int, None] = {}
     for citation in CITATION.finditer(text):
         for first, last in NUMBERS.findall(citation[1]):
@@ -64,31 +64,33 @@ def cited_numbers(text: str, n_hits: int) -> tuple[int, ...]:
 
 
 def supported_numbers(text: str, hits: Sequence[Hit]) -> tuple[int, ...]:
-    """Return the cited ranks whose passage holds a fair share of the words of a sentence that cites it.
+    """Return the cited ranks whose passage contains at least SUPPORT of the words of a sentence that cites it.
 
-    A number behind a sentence that shares nothing with its passage is a slip of the writer and must credit no chunk.
+    A citation whose sentence shares no words with the passage is a mistake of the LLM and must not credit the chunk.
     """
     texts = {hit.rank: _words(hit.chunk.text) for hit in hits}
-    drawn: dict[int, None] = {}
+    supported: dict[int, None] = {}
     for start, end in split(text, 0, len(text), SENTENCE_OR_LINE):
         words = _words(CITATION.sub(" ", text[start:end]))
         for rank in cited_numbers(text[start:end], len(hits)):
             if words and len(words & texts.get(rank, frozenset())) >= SUPPORT * len(words):
-                drawn[rank] = None
-    return tuple(drawn)
+                supported[rank] = None
+    return tuple(supported)
 
 
 def is_abstention(text: str, cited: Sequence[int]) -> bool:
-    """Return whether an answer says that it does not know: it opens like DONT_KNOW and cites nothing."""
+    """Return whether an answer is an abstention: it begins like DONT_KNOW and cites nothing."""
     opening = normalise_query(DONT_KNOW.partition(":")[0])
     return not cited and normalise_query(text.replace("don't", "do not").replace("don’t", "do not")).startswith(opening)
 
 
 def _words(text: str) -> frozenset[str]:
+    """Return the distinct words of three letters or more, casefolded."""
     return frozenset(WORD.findall(text.casefold()))
 
 
 def _passage(hit: Hit, code: str) -> str:
+    """Return a hit as a fenced passage with its rank and place."""
     chunk = hit.chunk
     place = " > ".join(filter(None, [chunk.title, chunk.heading, f"page {chunk.page}" if chunk.page else ""]))
     flat = " ".join(place.replace('"', "'").replace("<", "(").replace(">", "/").split())

@@ -1,4 +1,4 @@
-"""Everything that answering needs, opened once: both roofs, the chat and `python -m rag ask`, stand on it."""
+"""Query service of the chat and `python -m rag ask`: opens store, models and answerer once per process."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from rag.store.store import Store, open_store
 
 
 def open_service(settings: Settings) -> QueryService:
-    """Open tables, models and answerer. Takes seconds. Raises NotIndexed, BadModel or StoreFailed."""
+    """Open store, models and answerer. Takes seconds. Raises NotIndexed, BadModel or StoreFailed."""
     store = open_store(settings.lancedb)
     return QueryService(settings, store, Arms(settings, store, load_corpus(settings)))
 
 
 class QueryService:
-    """What answers questions now. One for a process; every method may be called from any thread."""
+    """Answers queries with both arms. One per process; methods may be called from any thread."""
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self.settings, self.store, self.arms = settings, store, arms
@@ -47,14 +47,14 @@ class QueryService:
         if self._counter and not self._counter.is_exact:
             self._counter.fetch()
         self._answerer = self._build_answerer()
-        self._standalone = build_rewriter(settings)
+        self._rewrite = build_rewriter(settings)
 
     def served(self, arm: Arm) -> ServedModel:
         """Return the model and table that serve an arm now."""
         return self.arms.current(arm)
 
     def notes(self) -> list[str]:
-        """Return what does not work as well as it could, in words for the user; empty where all is well."""
+        """Return notes for the user on degraded operation; empty if all is well."""
         notes = []
         if self.arms.trouble:
             notes.append(self.arms.trouble)
@@ -68,19 +68,19 @@ class QueryService:
         return notes
 
     def ranks(self, arm: Arm, query: str, n: int) -> dict[str, int]:
-        """Return chunk id -> rank of an arm's n nearest chunks to a query, by its embeddings alone."""
+        """Return chunk id -> rank of the n nearest chunks to a query, by dense search of one arm."""
         served = self.served(arm)
         (vector,) = served.embedder.embed_queries([query])
         return {hit.chunk.id: hit.rank for hit in self.store.chunks.search(served.table, vector, n)}
 
     def refresh(self) -> bool:
-        """Follow the registry: load what was promoted or rolled back; return whether an arm's model changed."""
+        """Load what was promoted or rolled back in the registry; return whether an arm's model changed."""
         return self.arms.refresh()
 
     def scope(self, text: str) -> tuple[str, DocumentFilter]:
-        """Return what was typed as the query and the documents that it is asked of. Raises BadQuery.
+        """Split typed text into the query and its document filter. Raises BadQuery.
 
-        The filter is no part of the query, which is stored and trains.
+        The filter is not part of the query, which is stored and used for training.
         """
         query, only = split_filter(check_query(text))
         if reason := explain_empty(only, self.store.documents.dates(self.corpus.id)) if only else "":
@@ -90,9 +90,9 @@ class QueryService:
     async def ask(
         self, query: str, *, sides: Mapping[Arm, Side], duel_id: str, only: DocumentFilter = EVERYWHERE
     ) -> AsyncGenerator[Event, None]:
-        """Yield a duel's events. Each answer is in table `answers` before its Done is yielded, so it can be rated.
+        """Yield the events of a duel. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
-        Use it within contextlib.aclosing: closing it cancels both arms. Raises BadQuery.
+        Use it with contextlib.aclosing: closing it cancels both arms. Raises BadQuery.
         """
         chains = {arm: self._chain(arm, only) for arm in ARMS}
         timeout = self.settings.answer_timeout
@@ -101,15 +101,15 @@ class QueryService:
                 yield await self._keep(event) if isinstance(event, Done) else event
 
     async def standalone(self, query: str, former: Sequence[Turn]) -> RewrittenQuery:
-        """Return the one query that both arms are asked for what was typed after former turns. Never raises."""
-        return await self._standalone(query, former)
+        """Return the standalone query for a question typed after former turns. Never raises."""
+        return await self._rewrite(query, former)
 
     def close(self) -> None:
-        """Wait for the writes under way."""
+        """Close the store after its running writes."""
         self.store.close()
 
     async def _keep(self, event: Done) -> Event:
-        """Store an answer; one that cannot be stored is shown as failed, since nobody could rate it."""
+        """Store an answer; one that cannot be stored becomes Failed, since it could not be rated."""
         try:
             await asyncio.to_thread(self.store.feedback.put_answer, event.answer)
         except StoreFailed as error:
@@ -118,9 +118,9 @@ class QueryService:
         return event
 
     def _chain(self, arm: Arm, only: DocumentFilter) -> ArmChain:
-        """Build an arm's chain around what serves it at this moment: two objects, no work."""
+        """Return an arm's chain with the model that serves it now; cheap, so it is built per query."""
         served = self.served(arm)
-        # the threshold was fitted on the best cosine of all chunks: where others are shown it would decline too much
+        # the threshold was fitted on the best cosine of all chunks: with other options it would abstain too often
         below = served.abstain_below if self.way.shows_nearest and not only else None
 
         def find(query: str) -> list[Hit]:
@@ -129,14 +129,15 @@ class QueryService:
         return ArmChain(build_chain(find, self._answerer, below), served.model, self.answerer)
 
     def _build_answerer(self) -> Answerer:
+        """Return the LLM, or the extractive answerer with the built-in embedding model as its scorer."""
         if self._counter:
             return ask_chat_model(build_chat_model(self.settings), self._counter, self.settings.context_tokens)
         base = self.served("base").embedder
-        judge = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
-        embed = cache_embeddings(judge.embed_documents)
+        scorer = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
+        embed = cache_embeddings(scorer.embed_documents)
 
         def score(query: str, texts: list[str]) -> list[float]:
-            (vector,) = judge.embed_queries([query])
+            (vector,) = scorer.embed_queries([query])
             return [float(value) for value in embed(texts) @ vector]
 
         return build_extractive(score, DONT_KNOW)

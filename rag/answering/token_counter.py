@@ -1,7 +1,7 @@
-"""How many tokens a text takes for an LLM: tiktoken where its file is at hand, else a cautious estimate.
+"""Count LLM tokens with tiktoken, or estimate high while its vocabulary file is not cached.
 
-The idea a reader would miss: tiktoken fetches its file on first use, without a time limit. Where the network swallows
-packets it would hang a question for ever, so the file is looked for first, and fetched by a thread that nobody awaits.
+Why: tiktoken downloads the file on first use without a timeout, which would block a question forever on a network that
+drops packets. So the file is looked for first, and downloaded in a background thread.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pathlib import Path
 from rag.settings import Settings
 
 ENCODING = "o200k_base"
-# tiktoken keeps the encoding under the sha1 of its address, and checks this sha256 (tiktoken_ext.openai_public)
+# tiktoken caches the file under the SHA-1 of its URL and checks this SHA-256 (tiktoken_ext.openai_public)
 CACHE_NAME = "fb374d419588a4632f3f557e76b4b70aebbca790"
 SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
-BYTES_PER_TOKEN = 3  # cautious: English has about 4, so an estimate rather shows the LLM too little than too much
+BYTES_PER_TOKEN = 3  # English has about 4, so the estimate is high and the prompt rather too short than too long
 CountTokens = Callable[[str], int]
 log = logging.getLogger(__name__)
 
 
 class TokenCounter:
-    """Counts a text's tokens. Exact once tiktoken's file has been found; estimated until then."""
+    """Counts the tokens of a text: exact once tiktoken's file is there, estimated until then."""
 
     def __init__(self, settings: Settings) -> None:
         self._cache = _cache_folder(settings)
@@ -34,7 +34,7 @@ class TokenCounter:
 
     @property
     def is_exact(self) -> bool:
-        """Return whether counts are tiktoken's."""
+        """Return whether tokens are counted and not estimated."""
         return self._count is not None
 
     def __call__(self, text: str) -> int:
@@ -43,7 +43,7 @@ class TokenCounter:
         return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
     def fetch(self) -> threading.Thread:
-        """Let a daemon thread fetch tiktoken's file, for those who have a network. Never waits, never raises."""
+        """Download tiktoken's file in a daemon thread and return the thread. Never blocks, never raises."""
         thread = threading.Thread(target=self._fetch, name="tiktoken", daemon=True)
         thread.start()
         return thread
@@ -54,10 +54,10 @@ class TokenCounter:
         try:
             self._count = self._load()
         except (OSError, ValueError, requests.RequestException) as error:
-            log.info("tiktoken's file could not be fetched (%s): tokens are estimated", type(error).__name__)
+            log.info("tiktoken's file could not be downloaded (%s): tokens are estimated", type(error).__name__)
 
     def _is_cached(self) -> bool:
-        """Return whether the file is there and whole: tiktoken would delete and fetch a damaged one."""
+        """Return whether the file is there and intact: tiktoken would delete and download a damaged one."""
         file = self._cache / CACHE_NAME
         return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == SHA256
 
@@ -70,7 +70,7 @@ class TokenCounter:
 
 
 def _cache_folder(settings: Settings) -> Path:
-    """Return where tiktoken's file is kept: in its own variable's folder, in its default one, or in our cache."""
+    """Return the folder of tiktoken's file: TIKTOKEN_CACHE_DIR, its default folder, or our cache."""
     if named := os.environ.get("TIKTOKEN_CACHE_DIR"):
         return Path(named)
     default = Path(tempfile.gettempdir()) / "data-gym-cache"

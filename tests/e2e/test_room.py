@@ -321,7 +321,7 @@ def test_a_vote_that_cannot_be_stored_says_so_and_is_stored_on_retry(page: Page,
 
 def test_a_question_of_100000_characters_gets_one_line(page: Page) -> None:
     ask(page, "why " * 25_000)
-    expect(page.get_by_text("The question has 99,999 characters, the most is 4,000: shorten it.")).to_be_visible()
+    expect(page.get_by_text("The question has 99,999 characters, the limit is 4,000: shorten it.")).to_be_visible()
     assert page.locator(".tt-card").count() == 0
     ask(page, QUESTION)
     wait_until_done(page)

@@ -1,4 +1,4 @@
-"""The chain streams hits first and then the answer, from an LLM as from the extractive answerer; cut streams fail."""
+"""The chain streams hits first and then the answer, from an LLM or extractive; incomplete streams fail."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_an_llm_streams_through_the_chain_and_sees_the_passages(settings: 
 async def test_a_stream_that_ends_without_a_finish_reason_is_an_error(settings: Settings) -> None:
     with (
         endpoint(stream("Half an", finish=None, done=False)) as (url, _),
-        pytest.raises(AnswerFailed, match="broke off"),
+        pytest.raises(AnswerFailed, match="is incomplete"),
     ):
         await collect(chain_to(settings, url))
 
@@ -74,24 +74,22 @@ async def test_a_filtered_answer_is_an_error(settings: Settings) -> None:
         (refuse(503), "the endpoint failed"),
     ],
 )
-async def test_what_an_endpoint_says_is_put_into_words_without_its_secrets(
-    settings: Settings, reply: Any, words: str
-) -> None:
+async def test_an_endpoints_error_is_explained_without_secrets(settings: Settings, reply: Any, words: str) -> None:
     with endpoint(reply) as (url, _), pytest.raises(Exception) as caught:  # noqa: PT011  # whatever the client raises
         await collect(chain_to(settings, url))
-    told = explain(caught.value)
-    assert told is not None
-    assert words in told
-    assert "sk-secret" not in told
+    message = explain(caught.value)
+    assert message is not None
+    assert words in message
+    assert "sk-secret" not in message
 
 
-async def test_an_endpoint_that_is_down_is_put_into_words(settings: Settings) -> None:
+async def test_an_endpoint_that_is_down_is_explained(settings: Settings) -> None:
     with pytest.raises(Exception) as caught:  # noqa: PT011
         await collect(chain_to(settings, "http://127.0.0.1:9/v1"))
     assert "is it running" in str(explain(caught.value))
 
 
-async def test_a_broken_stream_is_put_into_words(settings: Settings) -> None:
+async def test_a_broken_stream_is_explained(settings: Settings) -> None:
     def reply(handler: Any, body: Any) -> None:
         start_stream(handler)
         send_chunk(handler, {"delta": {"content": "Half"}, "finish_reason": None})
@@ -102,7 +100,7 @@ async def test_a_broken_stream_is_put_into_words(settings: Settings) -> None:
     assert "broken stream" in str(explain(caught.value))
 
 
-def test_what_nobody_foresaw_has_no_words() -> None:
+def test_an_unexpected_error_has_no_explanation() -> None:
     assert explain(ZeroDivisionError()) is None
 
 
@@ -111,39 +109,41 @@ async def test_the_extractive_answerer_quotes_with_citations() -> None:
     assert await collect(chain) == (list(HITS), "Cats drink milk. [1]")
 
 
-async def test_the_extractive_answerer_says_when_it_does_not_know() -> None:
+async def test_the_extractive_answerer_abstains_if_no_sentence_answers() -> None:
     chain = build_chain(lambda query: list(HITS), build_extractive(score, DONT_KNOW))
     assert (await collect(chain, "parrots"))[1] == DONT_KNOW
     nothing = build_chain(lambda query: [], build_extractive(score, DONT_KNOW))
     assert (await collect(nothing))[1] == DONT_KNOW
 
 
-async def test_where_no_hit_is_near_enough_the_answer_is_an_abstention_and_no_llm_is_asked(settings: Settings) -> None:
+async def test_below_the_threshold_the_answer_is_an_abstention_without_an_llm_call(
+    settings: Settings,
+) -> None:
     with endpoint(stream("Milk", " [1].")) as (url, requests):
         chain = chain_to(settings, url, abstain_below=0.91)  # the best hit has 0.9
         assert await collect(chain) == (list(HITS), DONT_KNOW)
         assert requests == []
 
 
-async def test_where_one_hit_is_near_enough_the_llm_streams_as_ever(settings: Settings) -> None:
+async def test_if_a_hit_reaches_the_threshold_the_llm_streams(settings: Settings) -> None:
     with endpoint(stream("Milk", " [1].")) as (url, _):
         chain = chain_to(settings, url, abstain_below=0.9)
         tokens = [step["answer"] async for step in chain.astream("milk") if step.get("answer")]
     assert tokens == ["Milk", " [1]."]
 
 
-async def test_it_is_the_best_hit_that_counts_wherever_it_stands() -> None:
+async def test_the_best_hit_counts_whatever_its_rank() -> None:
     reordered = [replace(hit, rank=rank) for rank, hit in enumerate(reversed(HITS), start=1)]
     chain = build_chain(lambda query: reordered, build_extractive(score, DONT_KNOW), 0.85)
     assert (await collect(chain))[1] != DONT_KNOW
 
 
-async def test_without_any_hit_the_answerer_speaks_whatever_the_threshold() -> None:
+async def test_without_hits_the_answerer_is_asked_whatever_the_threshold() -> None:
     chain = build_chain(lambda query: [], build_extractive(score, "nothing was found"), 0.5)
     assert (await collect(chain))[1] == "nothing was found"
 
 
-async def test_the_extractive_answer_comes_word_by_word() -> None:
+async def test_the_extractive_answer_is_streamed_word_by_word() -> None:
     chain = build_chain(lambda query: list(HITS), build_extractive(score, DONT_KNOW))
     tokens = [step["answer"] async for step in chain.astream("milk") if step.get("answer")]
     assert tokens == ["Cats ", "drink ", "milk. ", "[1]"]

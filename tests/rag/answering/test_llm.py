@@ -1,4 +1,4 @@
-"""An LLM's whole reply, for work that nobody waits for: busy endpoints are waited for, hopeless ones are not."""
+"""Whole replies of an LLM for background work: temporary errors are retried, permanent ones are not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from fakes import Reply, completion, endpoint, refuse
-from rag.answering.llm import LONGEST_WAIT, TRIES, Ask, build_ask
+from rag.answering.llm import MAX_WAIT, TRIES, Ask, build_ask
 from rag.errors import AnswerFailed, BadSetting, PromptRefused
 from rag.settings import Settings
 
@@ -48,7 +48,7 @@ def test_the_reply_is_the_whole_text_to_a_plain_prompt(settings: Settings, waits
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_busy_endpoint_is_asked_again_when_it_says_so(
+def test_a_busy_endpoint_is_asked_again_after_retry_after(
     settings: Settings, waits: list[float], status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with endpoint(busy("7", status), busy("0", status), completion("Yes.")) as (url, requests):
@@ -58,7 +58,7 @@ def test_a_busy_endpoint_is_asked_again_when_it_says_so(
     assert "sk-secret" not in caplog.text
 
 
-def test_a_date_to_wait_for_is_understood(settings: Settings, waits: list[float]) -> None:
+def test_a_date_in_retry_after_is_understood(settings: Settings, waits: list[float]) -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     with endpoint(busy(date), completion("Yes.")) as (url, _):
         assert ask_at(url, settings, waits)("Is it?") == "Yes."
@@ -66,7 +66,7 @@ def test_a_date_to_wait_for_is_understood(settings: Settings, waits: list[float]
 
 
 @pytest.mark.parametrize("retry_after", ["", "soon"])
-def test_without_a_hint_the_waits_grow_and_end(settings: Settings, waits: list[float], retry_after: str) -> None:
+def test_without_retry_after_the_waits_grow_and_end(settings: Settings, waits: list[float], retry_after: str) -> None:
     with (
         endpoint(busy(retry_after)) as (url, requests),
         pytest.raises(AnswerFailed, match=r"rate or spending limit.*\(HTTP 429\)$"),
@@ -76,25 +76,23 @@ def test_without_a_hint_the_waits_grow_and_end(settings: Settings, waits: list[f
     assert all(0 <= wait <= 2**n for n, wait in enumerate(waits))
 
 
-def test_a_wait_of_hours_is_not_sat_out_but_told(settings: Settings, waits: list[float]) -> None:
-    hours = str(int(LONGEST_WAIT) + 3_600)
+def test_a_wait_of_hours_is_reported_and_not_waited_for(settings: Settings, waits: list[float]) -> None:
+    hours = str(int(MAX_WAIT) + 3_600)
     with endpoint(busy(hours)) as (url, _), pytest.raises(AnswerFailed, match=f"it asks to wait {hours} s"):
         ask_at(url, settings, waits)("Is it?")
     assert waits == []
 
 
 @pytest.mark.parametrize(
-    ("reply", "told"),
+    ("reply", "message"),
     [
         (busy("7", code="insufficient_quota"), "spending limit"),
         (refuse(401), "OPENAI_API_KEY"),
         (refuse(404), "THUMBTUNE_LLM"),
     ],
 )
-def test_what_waiting_does_not_help_fails_at_once(
-    settings: Settings, waits: list[float], reply: Reply, told: str
-) -> None:
-    with endpoint(reply) as (url, requests), pytest.raises(AnswerFailed, match=told) as caught:
+def test_a_permanent_error_fails_at_once(settings: Settings, waits: list[float], reply: Reply, message: str) -> None:
+    with endpoint(reply) as (url, requests), pytest.raises(AnswerFailed, match=message) as caught:
         ask_at(url, settings, waits)("Is it?")
     assert (waits, len(requests)) == ([], 1)
     assert not isinstance(caught.value, PromptRefused)
@@ -102,15 +100,13 @@ def test_what_waiting_does_not_help_fails_at_once(
 
 
 @pytest.mark.parametrize("reply", [refuse(400), refuse(422), completion("Half", finish="content_filter")])
-def test_a_prompt_that_the_endpoint_will_not_answer_is_told_apart(
-    settings: Settings, waits: list[float], reply: Reply
-) -> None:
+def test_a_refused_prompt_has_its_own_error(settings: Settings, waits: list[float], reply: Reply) -> None:
     with endpoint(reply) as (url, requests), pytest.raises(PromptRefused):
         ask_at(url, settings, waits)("Is it?")
     assert len(requests) == 1
 
 
-def test_an_endpoint_that_is_down_is_tried_for_a_while(settings: Settings, waits: list[float]) -> None:
+def test_an_endpoint_that_is_down_is_retried(settings: Settings, waits: list[float]) -> None:
     with pytest.raises(AnswerFailed, match="is it running"):
         ask_at("http://127.0.0.1:9/v1", settings, waits)("Is it?")
     assert len(waits) == TRIES - 1
@@ -130,11 +126,11 @@ def pages() -> Iterator[Reply]:
 
 
 @pytest.mark.parametrize("reply", list(pages()))
-def test_a_reply_that_is_no_completion_is_told(settings: Settings, waits: list[float], reply: Reply) -> None:
+def test_a_reply_that_is_no_completion_is_an_error(settings: Settings, waits: list[float], reply: Reply) -> None:
     with endpoint(reply) as (url, _), pytest.raises(AnswerFailed, match="OPENAI_BASE_URL"):
         ask_at(url, settings, waits)("Is it?")
 
 
-def test_without_an_llm_there_is_nobody_to_ask(settings: Settings) -> None:
+def test_without_an_llm_build_ask_raises(settings: Settings) -> None:
     with pytest.raises(BadSetting, match="THUMBTUNE_LLM=extractive"):
         build_ask(settings)

@@ -1,4 +1,4 @@
-"""Passages cannot pose as anything else, citations are read as people write them, budgets hold."""
+"""Passages cannot escape their fence, citations are parsed in all notations, the token budget holds."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def test_a_title_cannot_break_out_of_its_attribute() -> None:
     assert "\n</passage-c0de><evil>" not in content
 
 
-def test_passages_over_the_budget_are_left_out_from_the_end() -> None:
+def test_passages_over_the_budget_are_left_out_last_ranks_first() -> None:
     content = prompt("one two three", "four five six", budget=8)
     assert "one two three" in content
     assert "four" not in content
 
 
-def test_the_first_passage_stays_whatever_it_takes() -> None:
+def test_the_first_passage_always_stays() -> None:
     assert "one two three" in prompt("one two three", budget=1)
 
 
@@ -55,7 +55,7 @@ def test_the_first_passage_stays_whatever_it_takes() -> None:
         ("None.", ()),
     ],
 )
-def test_citations_are_read_in_order_of_first_mention(text: str, cited: tuple[int, ...]) -> None:
+def test_citations_are_in_order_of_first_mention(text: str, cited: tuple[int, ...]) -> None:
     assert cited_numbers(text, 4) == cited
 
 
@@ -83,20 +83,20 @@ PASSAGES = make_hits(
         (DONT_KNOW, ()),
     ],
 )
-def test_a_citation_is_supported_where_its_sentence_shares_words_with_the_passage(
+def test_a_citation_is_supported_if_its_sentence_shares_words_with_the_passage(
     text: str, supported: tuple[int, ...]
 ) -> None:
     assert supported_numbers(text, PASSAGES) == supported
 
 
-def test_a_number_says_only_what_the_sentence_before_it_says() -> None:
+def test_a_citation_belongs_to_the_sentence_before_it() -> None:
     text = "The cat drinks warm milk at night. Dogs bury one bone in the garden each autumn. [2]"
     assert supported_numbers(text, PASSAGES) == (2,)
     assert supported_numbers(text.replace("[2]", "[1]"), PASSAGES) == ()
 
 
 @pytest.mark.parametrize("text", [DONT_KNOW, "I don't know. The passages are silent.", "i do not know"])
-def test_saying_so_is_an_abstention(text: str) -> None:
+def test_i_do_not_know_is_an_abstention(text: str) -> None:
     assert is_abstention(text, ())
 
 

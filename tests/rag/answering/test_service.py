@@ -1,4 +1,4 @@
-"""What both roofs stand on: answers are stored before they are done, and degraded modes are told."""
+"""The query service: answers are stored before they are done, and degraded operation is noted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def answers(
         return {event.arm: event async for event in events if isinstance(event, Done | Failed)}
 
 
-async def test_an_answer_can_be_rated_the_moment_it_is_done(settings: Settings) -> None:
+async def test_an_answer_can_be_rated_as_soon_as_it_is_done(settings: Settings) -> None:
     index(settings)
     serving = open_service(settings)
     async with aclosing(serving.ask("Does the cat drink milk?", sides=SIDES, duel_id="duel")) as events:
@@ -67,7 +67,7 @@ async def test_an_llm_answers_both_arms_from_the_same_prompt(settings: Settings)
     assert any("Tokens are estimated" in note for note in serving.notes())
 
 
-async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Settings, other_tiny_model: Path) -> None:
+async def test_each_arm_abstains_by_the_threshold_of_its_own_model(settings: Settings, other_tiny_model: Path) -> None:
     settings = settings.model_copy(update={"base_model": str(other_tiny_model)})
     index(settings)
     serving = open_service(settings)
@@ -75,16 +75,16 @@ async def test_each_arm_declines_by_the_threshold_of_its_own_model(settings: Set
     assert {type(event) for event in (await answers(serving)).values()} == {Done}
     assert not any(event.answer.abstained for event in (await answers(serving)).values() if isinstance(event, Done))
     Registry(settings.models).set_abstain_below(serving.corpus.id, {base: 1.01, tuned: -1.0})
-    serving.refresh()  # as the running chat does when the registry was written
+    serving.refresh()  # as a running chat does after the registry was written
     done = await answers(serving)
-    told = {arm: event.answer for arm, event in done.items() if isinstance(event, Done)}
-    assert {arm: answer.abstained for arm, answer in told.items()} == {"base": True, "tuned": False}
-    assert told["base"].text == DONT_KNOW
-    assert (len(told["base"].hits), told["base"].cited) == (len(told["tuned"].hits), ())
-    assert serving.store.feedback.answer(told["base"].id) is not None  # so it can be rated, and its passages marked
+    by_arm = {arm: event.answer for arm, event in done.items() if isinstance(event, Done)}
+    assert {arm: answer.abstained for arm, answer in by_arm.items()} == {"base": True, "tuned": False}
+    assert by_arm["base"].text == DONT_KNOW
+    assert (len(by_arm["base"].hits), by_arm["base"].cited) == (len(by_arm["tuned"].hits), ())
+    assert serving.store.feedback.answer(by_arm["base"].id) is not None  # so it can be rated, and its passages marked
 
 
-async def test_no_cosine_declines_where_the_nearest_passage_may_not_be_shown(settings: Settings) -> None:
+async def test_the_threshold_is_used_only_with_plain_dense_search(settings: Settings) -> None:
     index(settings)
     ranking = open_service(settings).served("base").embedder.query_fingerprint
     Registry(settings.models).set_abstain_below(load_corpus(settings).id, {ranking: 1.01})
@@ -103,7 +103,7 @@ async def test_no_cosine_declines_where_the_nearest_passage_may_not_be_shown(set
     assert abstained == {"default": {True}, "filtered": {False}, "hybrid": {False}, "spread": {False}}
 
 
-async def test_declining_by_the_cosine_looks_like_any_other_abstention(settings: Settings) -> None:
+async def test_an_abstention_by_the_threshold_looks_like_any_other(settings: Settings) -> None:
     index(settings)
     by_answerer = open_service(settings)
     cards = []
@@ -120,7 +120,7 @@ async def test_declining_by_the_cosine_looks_like_any_other_abstention(settings:
     assert {view["text"] for view in cards[0]} == {DONT_KNOW}
 
 
-async def test_an_endpoint_that_is_down_fails_both_arms_in_words(settings: Settings) -> None:
+async def test_an_endpoint_that_is_down_fails_both_arms_with_a_message(settings: Settings) -> None:
     index(settings)
     down = {"openai_base_url": "http://127.0.0.1:9/v1", "llm_retries": 0}
     done = await answers(open_service(settings.model_copy(update=down)))
@@ -139,12 +139,12 @@ async def test_an_answer_that_cannot_be_stored_is_shown_as_failed(settings: Sett
     assert "could not be stored" in done["base"].message  # type: ignore[union-attr]
 
 
-def test_equal_weights_in_both_arms_are_told(settings: Settings) -> None:
+def test_equal_weights_in_both_arms_are_noted(settings: Settings) -> None:
     index(settings)
     assert any("same weights" in note for note in open_service(settings).notes())
 
 
-def test_an_unindexed_home_says_what_to_do(settings: Settings) -> None:
+def test_the_error_for_a_home_without_index_names_the_next_step(settings: Settings) -> None:
     with pytest.raises(NotIndexed, match="python -m rag index"):
         open_service(settings)
 

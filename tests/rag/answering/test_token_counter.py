@@ -1,4 +1,4 @@
-"""Tokens are counted where tiktoken's file is at hand, and nothing ever waits for it where it is not."""
+"""Tokens are counted if tiktoken's file is cached, else estimated; nothing ever waits for the download."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("cache")
-def test_without_the_file_tokens_are_estimated_on_the_cautious_side(settings: Settings) -> None:
+def test_without_the_file_tokens_are_estimated_high(settings: Settings) -> None:
     counter = token_counter.TokenCounter(settings)
     assert not counter.is_exact
     assert counter("") == 0
@@ -28,13 +28,13 @@ def test_without_the_file_tokens_are_estimated_on_the_cautious_side(settings: Se
     assert counter("日本") == 2
 
 
-def test_a_damaged_file_is_not_trusted_and_not_deleted(settings: Settings, cache: Path) -> None:
+def test_a_damaged_file_is_neither_used_nor_deleted(settings: Settings, cache: Path) -> None:
     (cache / token_counter.CACHE_NAME).write_text("half a file")
     assert not token_counter.TokenCounter(settings).is_exact
     assert (cache / token_counter.CACHE_NAME).read_text() == "half a file"
 
 
-def test_the_name_and_hash_are_those_that_tiktoken_looks_for() -> None:
+def test_the_cache_name_and_hash_are_those_of_tiktoken() -> None:
     import inspect
 
     from tiktoken_ext import openai_public
@@ -45,7 +45,7 @@ def test_the_name_and_hash_are_those_that_tiktoken_looks_for() -> None:
     assert token_counter.SHA256 in source
 
 
-def test_with_the_file_tokens_are_counted_and_special_ones_are_plain_text(
+def test_with_the_file_tokens_are_counted_and_special_tokens_are_plain_text(
     settings: Settings, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = b"".join(base64.b64encode(bytes([byte])) + b" %d\n" % byte for byte in range(256))
@@ -61,9 +61,9 @@ def test_with_the_file_tokens_are_counted_and_special_ones_are_plain_text(
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_fetch_that_fails_leaves_the_estimate(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_failed_download_tokens_are_estimated(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tiktoken.registry.ENCODINGS", {})
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there: refused at once
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nothing listens there: refused at once
     counter = token_counter.TokenCounter(settings)
     counter.fetch().join()
     assert not counter.is_exact
