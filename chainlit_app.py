@@ -53,7 +53,7 @@ secret = load_secret(settings.secret)
 door = auth_mode(settings)
 os.environ["CHAINLIT_AUTH_SECRET"] = door.token_key(secret)
 house = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
-house.serving.upkeep.start()
+house.serving.maintenance.start()
 desk = TrainingPanel(house)
 reception = UploadQueue()
 accept_documents(settings)
@@ -189,7 +189,7 @@ async def starters(user: cl.User | None) -> list[cl.Starter]:
 
 def footer() -> str:
     """Return the line under the chat: who writes the answers, and how their passages are found."""
-    writer, how = house.serving.answerer, f"Passages: {house.serving.way.summary()}."
+    writer, how = house.serving.answerer, f"Passages: {house.serving.search_options.summary()}."
     if writer == EXTRACTIVE:
         return f"Answers: extractive, sentences quoted from your documents (no LLM is configured). {how}"
     return f"Answers: {writer}, from the passages below each answer. {how} Check what matters."

@@ -82,7 +82,7 @@ def _index(given: argparse.Namespace) -> None:
         return
     with Indexer(settings) as indexer:
         print(format_report(indexer.run()), flush=True)
-        for line in indexer.speed_up():
+        for line in indexer.build_vector_indexes():
             print(line, flush=True)
     if given.paths and settings.docs != load_settings().docs:
         print(f"To chat with these: make chat DOCS={os.pathsep.join(map(str, settings.docs))}")
@@ -98,9 +98,9 @@ async def _ask_both(question: str) -> None:
     from rag.answering.service import open_service
 
     serving = open_service(load_settings())
-    query, only = serving.scope(question)
+    query, only = serving.parse_query(question)
     print(f"Answers: {serving.answerer}")
-    print(f"Passages: {' '.join(filter(None, [f'{serving.way.summary()}.', only.told()]))}")
+    print(f"Passages: {' '.join(filter(None, [f'{serving.search_options.summary()}.', only.told()]))}")
     for note in serving.notes():
         print(f"Note: {note}")
     sides = dict(zip(ARMS, SIDES, strict=True))

@@ -62,7 +62,7 @@ async def duel(visit: RequestContext, asked: str, former: Sequence[LiveCard] = (
 
     `former` are the cards that the question may lean on; none where it is asked as it is.
     """
-    query, only = await asyncio.to_thread(visit.house.serving.scope, asked)
+    query, only = await asyncio.to_thread(visit.house.serving.parse_query, asked)
     message = await say("")
     live = LiveCard(visit.house.history.save_element, message.thread_id, message.id)
     live.card.searched_for(asked, hint=only.told())
@@ -93,7 +93,7 @@ async def search_for(
     if not former:
         return asked
     serving = visit.house.serving
-    found = await serving.standalone(asked, await asyncio.to_thread(turns_of, serving, former))
+    found = await serving.rewrite(asked, await asyncio.to_thread(turns_of, serving, former))
     hint = " ".join(filter(None, [only.told(), found.note]))
     live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
     await live.show()

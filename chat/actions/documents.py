@@ -28,7 +28,7 @@ from chainlit.emitter import ChainlitEmitter
 from chat.elements.live import LiveElement
 from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError, UnknownDocument
-from rag.indexing.uploads import ListedDocument, Taken, UploadResult, Uploads, shown
+from rag.indexing.uploads import ListedDocument, UploadOutcome, UploadResult, Uploads, display_name
 from rag.ingest.documents import Skipped, Unchanged
 from rag.loaders import LOADERS
 from rag.settings import Settings
@@ -107,7 +107,7 @@ class UploadQueue:
                     live.touch()
                     async with self._turn:
                         batch.queue(False)
-                        await _take_all(visit.house.serving.intake, batch, live)
+                        await _take_all(visit.house.serving.uploads, batch, live)
         finally:
             await _renew_lists(visit.house)
 
@@ -117,7 +117,7 @@ class UploadQueue:
 
     async def list_all(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return all documents, with what is shown of each."""
-        listed = await asyncio.to_thread(visit.house.serving.intake.documents)
+        listed = await asyncio.to_thread(visit.house.serving.uploads.documents)
         return {"documents": [_row(each) for each in listed]}
 
     async def remove(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class UploadQueue:
         if self._turn.locked():
             raise StoreFailed(TAKING)
         async with self._turn:
-            await asyncio.to_thread(visit.house.serving.intake.remove, source)
+            await asyncio.to_thread(visit.house.serving.uploads.remove, source)
         await _renew_lists(visit.house)
         return {}
 
@@ -157,7 +157,7 @@ async def _init_thread(self: ChainlitEmitter, interaction: str) -> None:
 
     Without a name Chainlit shows no Stop button, and an empty line in the list of threads.
     """
-    names = ", ".join(shown(file["name"]) for file in self.session.files.values())
+    names = ", ".join(display_name(file["name"]) for file in self.session.files.values())
     await _named_by_chainlit(self, interaction.strip() or names)
 
 
@@ -166,7 +166,7 @@ def make_batch(handed: Sequence[Handed]) -> Batch:
     return Batch(
         handed,
         [
-            {"name": shown(name), "state": "waiting", "done": 0, "total": 0, "passages": 0, "reason": ""}
+            {"name": display_name(name), "state": "waiting", "done": 0, "total": 0, "passages": 0, "reason": ""}
             for name, _ in handed
         ],
     )
@@ -194,7 +194,7 @@ async def _take_all(intake: Uploads, batch: Batch, live: LiveElement) -> None:
     finally:
         batch.close("failed", INTERNAL, NOT_TRIED)
         if any(view["state"] in TAKEN for view in batch.files):
-            await _to_its_end(intake.index_words)
+            await _to_its_end(intake.update_text_index)
 
 
 async def _take_one(intake: Uploads, view: FileView, name: str, path: Path, live: LiveElement) -> None:
@@ -209,7 +209,7 @@ async def _take_one(intake: Uploads, view: FileView, name: str, path: Path, live
 
     def take() -> None:
         view["state"] = "reading"
-        _conclude(view, intake.take(name, path, tell))
+        _conclude(view, intake.add(name, path, tell))
         loop.call_soon_threadsafe(live.touch)
 
     live.touch()
@@ -229,7 +229,7 @@ async def _to_its_end(work: Callable[[], None], stop: Callable[[], None] = lambd
         raise
 
 
-def _conclude(view: FileView, taken: Taken) -> None:
+def _conclude(view: FileView, taken: UploadOutcome) -> None:
     """Show what became of a file; it is named as answers will name it."""
     match taken:
         case UploadResult():

@@ -39,9 +39,9 @@ class QueryService:
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self.settings, self.store, self.arms = settings, store, arms
         self.corpus = arms.corpus
-        self.intake = Uploads(settings, store, arms)
-        self.upkeep = Maintenance(store, arms, self.corpus.id)
-        self.way = build_options(settings)
+        self.uploads = Uploads(settings, store, arms)
+        self.maintenance = Maintenance(store, arms, self.corpus.id)
+        self.search_options = build_options(settings)
         self.answerer = settings.answerer
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
         if self._counter and not self._counter.is_exact:
@@ -58,7 +58,7 @@ class QueryService:
         notes = []
         if self.arms.trouble:
             notes.append(self.arms.trouble)
-        notes += self.upkeep.notes()
+        notes += self.maintenance.notes()
         if self.served("base").embedder.query_fingerprint == self.served("tuned").embedder.query_fingerprint:
             notes.append(
                 "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."
@@ -77,7 +77,7 @@ class QueryService:
         """Load what was promoted or rolled back in the registry; return whether an arm's model changed."""
         return self.arms.refresh()
 
-    def scope(self, text: str) -> tuple[str, DocumentFilter]:
+    def parse_query(self, text: str) -> tuple[str, DocumentFilter]:
         """Split typed text into the query and its document filter. Raises BadQuery.
 
         The filter is not part of the query, which is stored and used for training.
@@ -100,7 +100,7 @@ class QueryService:
             async for event in events:
                 yield await self._keep(event) if isinstance(event, Done) else event
 
-    async def standalone(self, query: str, former: Sequence[Turn]) -> RewrittenQuery:
+    async def rewrite(self, query: str, former: Sequence[Turn]) -> RewrittenQuery:
         """Return the standalone query for a question typed after former turns. Never raises."""
         return await self._rewrite(query, former)
 
@@ -121,10 +121,10 @@ class QueryService:
         """Return an arm's chain with the model that serves it now; cheap, so it is built per query."""
         served = self.served(arm)
         # the threshold was fitted on the best cosine of all chunks: with other options it would abstain too often
-        below = served.abstain_below if self.way.shows_nearest and not only else None
+        below = served.abstain_below if self.search_options.is_plain_dense and not only else None
 
         def find(query: str) -> list[Hit]:
-            return retrieve(self.store, served, query, self.way, only)
+            return retrieve(self.store, served, query, self.search_options, only)
 
         return ArmChain(build_chain(find, self._answerer, below), served.model, self.answerer)
 

@@ -50,7 +50,7 @@ class Indexer:
         with changing_documents(self._store):
             return self._run(self._store)
 
-    def speed_up(self) -> Iterator[str]:
+    def build_vector_indexes(self) -> Iterator[str]:
         """Build vector indexes for tables that have become large; yield a line for each. Searches go on meanwhile."""
         for name, reference in dict.fromkeys(arm_models(self._settings, self._corpus.folders_id).values()):
             embedder = self._embedder(reference)

@@ -48,7 +48,7 @@ UNUSABLE = re.compile(r'[<>:"|?*\s]+')  # not allowed in file names by Windows, 
 SHOWN_NAME = 120  # characters shown of the name of a refused file
 MARK, PART = ".unfinished", ".part-"  # hidden files are never indexed
 STALE_SECONDS = 24 * 3600  # an older temporary copy was left by a process that died
-Tell = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class UploadResult:
     lost: str = ""
 
 
-Taken = UploadResult | Unchanged | Skipped
+UploadOutcome = UploadResult | Unchanged | Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class ListedDocument:
 
 
 class Uploads:
-    """Adds and removes files of one corpus. Methods may be called from any thread, take and remove one at a time."""
+    """Adds and removes files of one corpus. Methods may be called from any thread, add and remove one at a time."""
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self._settings, self._store, self._arms = settings, store, arms
@@ -84,11 +84,11 @@ class Uploads:
         self._start: Embedder | None = None
         self.folder = uploads_folder(settings, self._corpus)
 
-    def take(self, name: str, path: Path, tell: Tell = lambda done, total: None) -> Taken:
+    def add(self, name: str, path: Path, progress: Progress = lambda done, total: None) -> UploadOutcome:
         """Add the file at `path`, which the browser calls `name`.
 
-        `tell` gets (done, total) as chunks are embedded; an exception in it cancels the upload with nothing changed.
-        Call `index_words` after the last file. Raises StoreFailed and BadModel; an unusable file is Skipped.
+        `progress` gets (done, total) as chunks are embedded; an exception in it cancels the upload without a change.
+        Call `update_text_index` after the last file. Raises StoreFailed and BadModel; an unusable file is Skipped.
         """
         self._repair()
         try:
@@ -96,10 +96,10 @@ class Uploads:
             with self._copy(path, PurePath(source).suffix) as part:
                 count_tokens, chunk_tokens = self._chunker()
                 document, lost = read_document(source, part, count_tokens=count_tokens, chunk_tokens=chunk_tokens)
-                taken = self._add(document, part, tell)
-                return replace(taken, lost=lost) if isinstance(taken, UploadResult) else taken
+                outcome = self._index(document, part, progress)
+                return replace(outcome, lost=lost) if isinstance(outcome, UploadResult) else outcome
         except Unreadable as error:
-            return Skipped(shown(name), str(error))
+            return Skipped(display_name(name), str(error))
 
     def remove(self, source: str) -> None:
         """Remove an uploaded file. Its ratings stay: they hold the text that was rated.
@@ -117,28 +117,28 @@ class Uploads:
             self._store.documents.delete(self._corpus.id, [source])
             for table in self._store.chunks.table_names(self._corpus.id):  # including those of former models
                 self._store.chunks.delete(table, [chunk.id for chunk in chunks_of(document)])
-        self.index_words()
+        self.update_text_index()
 
     def documents(self) -> list[ListedDocument]:
         """Return all documents of the corpus, uploads first, then by source."""
         listed = [self._listed(*each) for each in self._store.documents.sizes(self._corpus.id)]
         return sorted(listed, key=lambda each: (not each.uploaded, each.source))
 
-    def index_words(self) -> None:
+    def update_text_index(self) -> None:
         """Update the full-text indexes after uploads; once for all files, since it takes a second at 50,000 chunks."""
         for table in self._tables():
             self._store.chunks.build_text_index(table)
 
-    def _add(self, document: Document, part: Path, tell: Tell) -> Taken:
+    def _index(self, document: Document, part: Path, progress: Progress) -> UploadOutcome:
         """Embed a document, then change folder and tables: the only step that must not be interrupted comes last."""
         former = next(iter(self._store.documents.read(self._corpus.id, document.source)), None)
         if former and former.hash == document.hash and self._file(document.source).exists():
             return Unchanged(document.source)
         chunks, old = chunks_of(document), chunks_of(former) if former else []
         texts = [chunk.embedded for chunk in chunks]
-        vectors = self._embed(texts, {}, tell)
+        vectors = self._embed(texts, {}, progress)
         with self._changing():
-            vectors = self._embed(texts, vectors, tell)  # for a model that was promoted meanwhile
+            vectors = self._embed(texts, vectors, progress)  # for a model that was promoted meanwhile
             part.replace(self._file(document.source))
             self._store.documents.put(self._corpus.id, [document])
             for table, rows in vectors.items():
@@ -146,20 +146,20 @@ class Uploads:
                 self._store.chunks.delete(table, {chunk.id for chunk in old} - {chunk.id for chunk in chunks})
         return UploadResult(document.source, len(chunks), former is not None)
 
-    def _embed(self, texts: list[str], done: dict[str, Vectors], tell: Tell) -> dict[str, Vectors]:
+    def _embed(self, texts: list[str], done: dict[str, Vectors], progress: Progress) -> dict[str, Vectors]:
         """Return table -> vectors for the models that serve now; those in `done` are not embedded again."""
         missing = {table: embedder for table, embedder in self._tables().items() if table not in done}
         embedded, total = 0, len(texts) * len(missing)
 
-        def progress(n: int) -> None:
+        def count(n: int) -> None:
             nonlocal embedded
             embedded += n
-            tell(embedded, total)
+            progress(embedded, total)
 
         vectors = dict(done)
         for table, embedder in missing.items():
-            tell(embedded, total)
-            vectors[table] = embedder.embed_documents(texts, progress)
+            progress(embedded, total)
+            vectors[table] = embedder.embed_documents(texts, count)
         return vectors
 
     def _tables(self) -> dict[str, Embedder]:
@@ -258,7 +258,7 @@ def clean_name(name: str) -> str:
     return clean
 
 
-def shown(name: str) -> str:
+def display_name(name: str) -> str:
     """Return a browser's file name on one line, without invisible characters, of at most SHOWN_NAME characters."""
     line = " ".join(_visible(name[: 4 * SHOWN_NAME]).split())
     return line if len(line) <= SHOWN_NAME else line[: SHOWN_NAME - 1] + "…"

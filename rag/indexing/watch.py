@@ -21,25 +21,25 @@ from rag.settings import Settings
 
 DEBOUNCE_MS = 1_000  # an editor saves in several steps, a folder is copied file by file
 
-Tell = Callable[[str], None]
+WriteLine = Callable[[str], None]
 Events = Iterable[object]
 
 
-def watch(settings: Settings, tell: Tell, events: Events | None = None) -> None:
-    """Index, then watch the folders until Ctrl-C, which raises KeyboardInterrupt; `tell` gets each line of output.
+def watch(settings: Settings, write_line: WriteLine, events: Events | None = None) -> None:
+    """Index, then watch the folders until Ctrl-C, which raises KeyboardInterrupt; `write_line` gets the output.
 
     Each of the `events` stands for one or more changes; by default they come from the operating system. Errors of the
     first run pass through.
     """
     events = _events(settings) if events is None else events
     with Indexer(settings) as indexer:
-        tell(format_report(indexer.run()))
-        for line in indexer.speed_up():
-            tell(line)
-        tell(f"watching {', '.join(map(str, settings.docs))}: press Ctrl-C to stop")
+        write_line(format_report(indexer.run()))
+        for line in indexer.build_vector_indexes():
+            write_line(line)
+        write_line(f"watching {', '.join(map(str, settings.docs))}: press Ctrl-C to stop")
         for _ in events:
             for line in reindex(indexer):
-                tell(f"{datetime.now().astimezone():%H:%M:%S} {line}")
+                write_line(f"{datetime.now().astimezone():%H:%M:%S} {line}")
 
 
 def reindex(indexer: Indexer) -> Iterable[str]:
@@ -50,7 +50,7 @@ def reindex(indexer: Indexer) -> Iterable[str]:
         yield f"nothing was changed: {error}"
         return
     yield from change_lines(report)
-    yield from indexer.speed_up()
+    yield from indexer.build_vector_indexes()
 
 
 def change_lines(report: IndexReport) -> Iterable[str]:

@@ -40,10 +40,10 @@ class SearchOptions:
     @property
     def depth(self) -> int:
         """Return how many candidates dense search returns."""
-        return self.k if self.shows_nearest else max(self.k, DEPTH)
+        return self.k if self.is_plain_dense else max(self.k, DEPTH)
 
     @property
-    def shows_nearest(self) -> bool:
+    def is_plain_dense(self) -> bool:
         """Return whether the chunk with the best cosine is always among the hits."""
         return self.search == "dense" and self.mmr == 1 and not self.reranker
 

@@ -24,7 +24,7 @@ from chat.session.context import INTERNAL, RequestContext, SessionState
 from rag.answering.service import QueryService, open_service
 from rag.errors import StoreFailed, UnknownDocument
 from rag.indexing.indexer import index
-from rag.indexing.uploads import Taken, UploadResult
+from rag.indexing.uploads import UploadOutcome, UploadResult
 from rag.ingest.documents import MAX_FILE_BYTES
 from rag.loaders import LOADERS
 from rag.settings import ROOT, Settings
@@ -52,7 +52,7 @@ class House:
     """What a process has once, as far as files are concerned."""
 
     def __init__(self, intake: Any) -> None:
-        self.serving = type("Serving", (), {"intake": intake})()
+        self.serving = type("Serving", (), {"uploads": intake})()
         self.elements: dict[str, LiveElement] = {}
         self.saved: list[ElementDict] = []
 
@@ -90,7 +90,7 @@ class Scripted:
         self.names: list[str] = []
         self.words_indexed = 0
 
-    def take(self, name: str, path: Path, tell: Any) -> Taken:
+    def add(self, name: str, path: Path, tell: Any) -> UploadOutcome:
         try:
             self.names.append(name)
             if self.troubles and (trouble := self.troubles.pop(0)):
@@ -102,7 +102,7 @@ class Scripted:
         finally:
             self.ended.set()
 
-    def index_words(self) -> None:
+    def update_text_index(self) -> None:
         self.words_indexed += 1
 
 
@@ -128,7 +128,7 @@ def write(folder: Path, **files: str) -> list[tuple[str, Path]]:
 
 
 async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: QueryService, tmp_path: Path) -> None:
-    here = Here(House(serving.intake))
+    here = Here(House(serving.uploads))
     handed = write(
         tmp_path, birds_md="# Birds\n\nBirds eat seed.", rubbish_pdf="none", x_exe="PK", fish_txt="Fish swim."
     )
@@ -252,7 +252,7 @@ async def test_what_was_going_in_when_the_chat_was_restarted_is_not_going_in_any
 
 
 async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving: QueryService, tmp_path: Path) -> None:
-    here, reception = Here(House(serving.intake)), UploadQueue()
+    here, reception = Here(House(serving.uploads)), UploadQueue()
     await reception.take(here.visit, write(tmp_path, birds_md="# Birds\n\nBirds eat seed."))
     first, *others = (await reception.list_all(here.visit, {}))["documents"]
     assert (first["source"], first["title"], first["passages"], first["uploaded"]) == (
@@ -268,7 +268,7 @@ async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving:
 
 
 async def test_every_list_on_a_screen_is_asked_for_anew_after_a_change(serving: QueryService, tmp_path: Path) -> None:
-    house, reception = House(serving.intake), UploadQueue()
+    house, reception = House(serving.uploads), UploadQueue()
     looking, dropping = Here(house), Here(house)
     await reception.show(looking.visit, "cats " * 99)
     assert looking.tab.got == [{"mode": "list", "search": ("cats " * 99)[:200], "stamp": 0}]
@@ -281,7 +281,7 @@ async def test_every_list_on_a_screen_is_asked_for_anew_after_a_change(serving: 
 @pytest.mark.parametrize("payload", [{}, {"source": None}, {"source": ["uploads/a.md"]}, {"source": "cats.md"}])
 async def test_a_removal_of_anything_else_is_refused(serving: QueryService, payload: dict[str, Any]) -> None:
     with pytest.raises(UnknownDocument):
-        await UploadQueue().remove(Here(House(serving.intake)).visit, payload)
+        await UploadQueue().remove(Here(House(serving.uploads)).visit, payload)
 
 
 def test_the_page_hands_over_what_can_be_read_up_to_the_size_that_is_read(

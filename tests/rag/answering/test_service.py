@@ -153,5 +153,5 @@ async def test_a_follow_up_is_rewritten_by_the_llm_that_answers(settings: Settin
     index(settings)
     with endpoint(completion("What does the cat drink at night?")) as (url, _):
         serving = open_service(settings.model_copy(update={"openai_base_url": url}))
-        asked = await serving.standalone("And at night?", [("What does the cat drink?", "Milk.")])
+        asked = await serving.rewrite("And at night?", [("What does the cat drink?", "Milk.")])
     assert (asked.query, asked.changed) == ("What does the cat drink at night?", True)

@@ -309,11 +309,11 @@ def test_an_arm_whose_table_lacks_passages_has_a_note(settings: Settings) -> Non
     table = serving.served("tuned").table
     serving.store.chunks.delete(table, sorted(serving.store.chunks.ids(table))[:1])
     assert "The tuned arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
-    serving.upkeep.start()  # from now on notes are those of the last background check
-    serving.upkeep.check()
+    serving.maintenance.start()  # from now on notes are those of the last background check
+    serving.maintenance.check()
     assert "The base arm's index lacks 1 of 3 passages: run `python -m rag index`." in serving.notes()
     index(settings)
-    serving.upkeep.check()
+    serving.maintenance.check()
     assert not [note for note in serving.notes() if "lacks" in note]
     serving.close()
 

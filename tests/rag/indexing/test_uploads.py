@@ -83,8 +83,8 @@ def give(tmp_path: Path) -> Give:
 
 
 def test_both_arms_find_an_uploaded_file_with_the_next_query(app: App, give: Give) -> None:
-    assert app.uploads.take("birds.md", give(BIRDS)) == UploadResult("uploads/birds.md", chunks=1, replaced=False)
-    app.uploads.index_words()
+    assert app.uploads.add("birds.md", give(BIRDS)) == UploadResult("uploads/birds.md", chunks=1, replaced=False)
+    app.uploads.update_text_index()
     for arm in ARMS:
         hits = retrieve(app.store, app.arms.current(arm), "birds seed", SearchOptions())
         assert "uploads/birds.md" in [hit.chunk.source for hit in hits]
@@ -99,7 +99,7 @@ def retrieve_nothing(app: App):  # type: ignore[no-untyped-def]
 
 
 def test_an_upload_is_chunked_and_named_as_by_an_index_run(app: App, give: Give) -> None:
-    app.uploads.take("birds.md", give(BIRDS + "\n\n" + "the bird finds water in the river " * 40))
+    app.uploads.add("birds.md", give(BIRDS + "\n\n" + "the bird finds water in the river " * 40))
     before = corpus_chunks(app.store, app.corpus.id)
     report = index(app.settings)
     assert format_report(report) == "index: unchanged, 3 documents"
@@ -111,8 +111,8 @@ def test_an_upload_is_chunked_and_named_as_by_an_index_run(app: App, give: Give)
 
 
 def test_the_same_bytes_again_are_unchanged(app: App, give: Give) -> None:
-    app.uploads.take("birds.md", give(BIRDS))
-    assert app.uploads.take("birds.md", give(BIRDS), tell=never) == Unchanged("uploads/birds.md")
+    app.uploads.add("birds.md", give(BIRDS))
+    assert app.uploads.add("birds.md", give(BIRDS), progress=never) == Unchanged("uploads/birds.md")
 
 
 def never(done: int, total: int) -> None:
@@ -120,9 +120,9 @@ def never(done: int, total: int) -> None:
 
 
 def test_other_bytes_under_the_same_name_replace_the_file_and_its_chunks(app: App, give: Give) -> None:
-    app.uploads.take("birds.md", give(BIRDS))
-    taken = app.uploads.take("Birds.md", give("# Birds\n\nBirds drink water.\n"))
-    assert taken == UploadResult("uploads/birds.md", chunks=1, replaced=True)
+    app.uploads.add("birds.md", give(BIRDS))
+    outcome = app.uploads.add("Birds.md", give("# Birds\n\nBirds drink water.\n"))
+    assert outcome == UploadResult("uploads/birds.md", chunks=1, replaced=True)
     texts = [chunk.text for chunk in corpus_chunks(app.store, app.corpus.id) if chunk.title == "Birds"]
     assert len(texts) == 1
     assert "drink water" in texts[0]
@@ -144,10 +144,10 @@ def test_an_unusable_file_changes_nothing_and_is_skipped_with_the_reason(
     app: App, give: Give, name: str, content: bytes, reason: str
 ) -> None:
     before = app.sources()
-    taken = app.uploads.take(name, give(content))
-    assert isinstance(taken, Skipped)
-    assert taken.source == name
-    assert reason in taken.reason
+    outcome = app.uploads.add(name, give(content))
+    assert isinstance(outcome, Skipped)
+    assert outcome.source == name
+    assert reason in outcome.reason
     assert app.sources() == before
     assert not app.uploads.folder.exists() or app.files() == []
 
@@ -156,15 +156,15 @@ def test_a_file_that_is_too_large_is_not_read(app: App, give: Give) -> None:
     path = give("")
     with path.open("wb") as file:
         file.truncate(MAX_FILE_BYTES + 1)  # a hole: takes no space
-    taken = app.uploads.take("large.txt", path)
-    assert isinstance(taken, Skipped)
-    assert "it is too large" in taken.reason
+    outcome = app.uploads.add("large.txt", path)
+    assert isinstance(outcome, Skipped)
+    assert "it is too large" in outcome.reason
 
 
 def test_a_pdf_keeps_its_pages(app: App, tmp_path: Path) -> None:
     path = tmp_path / "0b1c.bin"
     path.write_bytes(make_pdf("The bird eats seed.", "The fish drinks cold water."))
-    app.uploads.take("two pages.pdf", path)
+    app.uploads.add("two pages.pdf", path)
     chunks = [chunk for chunk in corpus_chunks(app.store, app.corpus.id) if chunk.source.startswith("uploads/")]
     assert [(chunk.source, chunk.page) for chunk in chunks] == [
         ("uploads/two pages.pdf", 1),
@@ -174,17 +174,17 @@ def test_a_pdf_keeps_its_pages(app: App, tmp_path: Path) -> None:
 
 def test_an_upload_notes_what_could_not_be_read(app: App, give: Give) -> None:
     book = make_epub("<p>The fish swims in the river.</p>", "<p>The bird eats seed.</p>")
-    taken = app.uploads.take("book.epub", give(edit_zip(book, "OEBPS/book.opf", "text/c2.xhtml", "text/gone.xhtml")))
-    assert isinstance(taken, UploadResult)
-    assert taken.lost.startswith("1 of its 2 chapters cannot be read")
+    outcome = app.uploads.add("book.epub", give(edit_zip(book, "OEBPS/book.opf", "text/c2.xhtml", "text/gone.xhtml")))
+    assert isinstance(outcome, UploadResult)
+    assert outcome.lost.startswith("1 of its 2 chapters cannot be read")
 
 
 def test_progress_counts_the_chunks_of_both_models(app: App, give: Give) -> None:
     calls: list[tuple[int, int]] = []
-    taken = app.uploads.take("birds.md", give(BIRDS), tell=lambda done, total: calls.append((done, total)))
-    assert isinstance(taken, UploadResult)
-    assert calls[0] == (0, 2 * taken.chunks)
-    assert calls[-1] == (2 * taken.chunks, 2 * taken.chunks)
+    outcome = app.uploads.add("birds.md", give(BIRDS), progress=lambda done, total: calls.append((done, total)))
+    assert isinstance(outcome, UploadResult)
+    assert calls[0] == (0, 2 * outcome.chunks)
+    assert calls[-1] == (2 * outcome.chunks, 2 * outcome.chunks)
 
 
 # names
@@ -230,7 +230,7 @@ def test_different_long_names_stay_different_when_shortened(tmp_path: Path) -> N
 
 def test_a_hostile_name_writes_only_into_the_uploads_folder(app: App, give: Give, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*.md"))
-    app.uploads.take("../../../evil.md", give(BIRDS))
+    app.uploads.add("../../../evil.md", give(BIRDS))
     assert set(tmp_path.rglob("*.md")) - before == {app.uploads.folder / "evil.md"}
 
 
@@ -238,7 +238,7 @@ def test_a_folder_called_uploads_in_the_documents_folder_keeps_its_own_sources(a
     own = app.settings.docs[0] / "uploads"
     own.mkdir()
     (own / "birds.md").write_text("# Own\n\nBirds of the documents folder.\n")
-    app.uploads.take("birds.md", give(BIRDS))
+    app.uploads.add("birds.md", give(BIRDS))
     index(app.settings)
     assert {"uploads/birds.md", "./uploads/birds.md"} <= set(app.sources())
     with pytest.raises(UnknownDocument, match="is in the documents folder"):
@@ -250,7 +250,7 @@ def test_a_folder_called_uploads_in_the_documents_folder_keeps_its_own_sources(a
 
 def test_a_removed_upload_is_gone_from_folder_and_tables(app: App, give: Give) -> None:
     before = app.sources()
-    app.uploads.take("birds.md", give(BIRDS))
+    app.uploads.add("birds.md", give(BIRDS))
     former = app.store.chunks.table_name(app.corpus.id, "0123456789abcdef")  # of a former model
     chunks = [chunk for chunk in corpus_chunks(app.store, app.corpus.id) if chunk.title == "Birds"]
     app.store.chunks.put(former, chunks, np.ones((len(chunks), 2), np.float32))
@@ -273,7 +273,7 @@ def test_only_uploads_can_be_removed(app: App, source: str) -> None:
 
 
 def test_documents_are_listed_with_uploads_first(app: App, give: Give) -> None:
-    app.uploads.take("zebra.md", give(BIRDS))
+    app.uploads.add("zebra.md", give(BIRDS))
     first, *others = app.uploads.documents()
     assert (first.source, first.title, first.chunks, first.uploaded) == ("uploads/zebra.md", "Birds", 1, True)
     assert first.added
@@ -288,7 +288,7 @@ def test_documents_are_listed_with_uploads_first(app: App, give: Give) -> None:
 
 
 def test_an_index_run_keeps_uploads_and_embeds_nothing_twice(app: App, give: Give) -> None:
-    app.uploads.take("birds.md", give(BIRDS))
+    app.uploads.add("birds.md", give(BIRDS))
     (app.settings.docs[0] / "dogs.md").unlink()
     report = index(app.settings)
     assert (report.added, report.changed, report.deleted) == ([], [], ["dogs.md"])
@@ -297,7 +297,7 @@ def test_an_index_run_keeps_uploads_and_embeds_nothing_twice(app: App, give: Giv
 
 
 def test_uploads_belong_to_their_documents_folders(app: App, give: Give, tmp_path: Path) -> None:
-    app.uploads.take("birds.md", give(BIRDS))
+    app.uploads.add("birds.md", give(BIRDS))
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.md").write_text("The river is blue.")
@@ -317,11 +317,11 @@ def test_an_always_empty_documents_folder_is_fine_if_there_are_uploads(settings:
 
 def test_the_repair_of_an_interrupted_upload_deletes_nothing_of_an_emptied_folder(app: App, give: Give) -> None:
     before = app.sources()
-    app.uploads.take("birds.md", give(BIRDS))
+    app.uploads.add("birds.md", give(BIRDS))
     (app.uploads.folder / MARK).touch()
     for file in app.settings.docs[0].iterdir():
         file.unlink()
-    app.uploads.take("birds.md", give(BIRDS))
+    app.uploads.add("birds.md", give(BIRDS))
     assert sorted(app.sources()) == sorted([*before, "uploads/birds.md"])
     assert app.is_up_to_date()
 
@@ -332,7 +332,7 @@ def test_an_upload_stopped_while_embedding_leaves_nothing(app: App, give: Give) 
 
     before = app.sources()
     with pytest.raises(Interrupted):
-        app.uploads.take("birds.md", give(BIRDS), tell=cut)
+        app.uploads.add("birds.md", give(BIRDS), progress=cut)
     assert (app.sources(), app.files()) == (before, [])
 
 
@@ -340,9 +340,9 @@ def test_an_upload_stopped_while_embedding_leaves_nothing(app: App, give: Give) 
 def test_an_interrupted_upload_is_completed_by_the_next_one(
     app: App, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    interrupt(app, monkeypatch, method, lambda: app.uploads.take("birds.md", give(BIRDS)))
+    interrupt(app, monkeypatch, method, lambda: app.uploads.add("birds.md", give(BIRDS)))
     assert MARK in app.files()
-    App(app.settings).uploads.take("fish.md", give("The fish eats seed."))
+    App(app.settings).uploads.add("fish.md", give("The fish eats seed."))
     assert app.files() == ["birds.md", "fish.md"]
     assert {"uploads/birds.md", "uploads/fish.md"} <= set(app.sources())
     assert app.is_up_to_date()
@@ -352,7 +352,7 @@ def test_an_interrupted_upload_is_completed_by_the_next_one(
 def test_an_interrupted_removal_is_completed_by_the_next_index_run(
     app: App, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app.uploads.take("birds.md", give(BIRDS))
+    app.uploads.add("birds.md", give(BIRDS))
     interrupt(app, monkeypatch, method, lambda: app.uploads.remove("uploads/birds.md"))
     index(app.settings)
     assert app.sources() == ["cats.md", "dogs.md"]
@@ -377,9 +377,9 @@ def test_an_upload_waits_for_another_process_that_indexes_and_then_fails(
 ) -> None:
     monkeypatch.setattr("rag.indexing.uploads.MAX_WAIT", 0.01)
     with changing_documents(open_store(app.settings.lancedb)), pytest.raises(StoreFailed, match="another process"):
-        app.uploads.take("birds.md", give(BIRDS))
+        app.uploads.add("birds.md", give(BIRDS))
     assert "uploads/birds.md" not in app.sources()
-    assert isinstance(app.uploads.take("birds.md", give(BIRDS)), UploadResult)
+    assert isinstance(app.uploads.add("birds.md", give(BIRDS)), UploadResult)
 
 
 def test_an_upload_is_embedded_for_a_model_promoted_meanwhile(app: App, give: Give, tiny_model: Path) -> None:
@@ -394,7 +394,7 @@ def test_an_upload_is_embedded_for_a_model_promoted_meanwhile(app: App, give: Gi
         registry.add(version)
         registry.promote(app.corpus.folders_id, "v1")
 
-    app.uploads.take("birds.md", give(BIRDS), tell=promote)
+    app.uploads.add("birds.md", give(BIRDS), progress=promote)
     assert app.arms.current("tuned").model == "v1"
     assert app.is_up_to_date()
 

@@ -105,7 +105,7 @@ def test_a_written_file_is_noticed_by_the_system(settings: Settings, monkeypatch
     monkeypatch.setattr(watching, "DEBOUNCE_MS", 50)
     monkeypatch.setattr(watchfiles, "watch", lambda *paths, **given: real(*paths, **given, stop_event=stop))
 
-    def tell(line: str) -> None:
+    def write_line(line: str) -> None:
         lines.append(line)
         if line.startswith("watching"):  # the watcher starts after this line: write until it has noticed
             threading.Thread(target=write, daemon=True).start()
@@ -118,5 +118,5 @@ def test_a_written_file_is_noticed_by_the_system(settings: Settings, monkeypatch
             number += 1
             (settings.docs[0] / "birds.md").write_text(f"Birds eat seed {number}.")
 
-    watch(settings, tell)
+    watch(settings, write_line)
     assert any(line.endswith(("added birds.md", "changed birds.md")) for line in lines)

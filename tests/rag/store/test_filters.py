@@ -172,11 +172,11 @@ def test_a_filter_that_leaves_nothing_says_what_there_is_instead() -> None:
 def test_a_question_is_scoped_before_it_is_asked(settings: Settings) -> None:
     index(settings)
     serving = open_service(settings)
-    assert serving.scope("What do they eat? in:cats.md") == ("What do they eat?", DocumentFilter(("cats.md",)))
+    assert serving.parse_query("What do they eat? in:cats.md") == ("What do they eat?", DocumentFilter(("cats.md",)))
     with pytest.raises(BadQuery, match="No document is of type 'pdf': the types are md"):
-        serving.scope("What do they eat? type:pdf")
+        serving.parse_query("What do they eat? type:pdf")
     with pytest.raises(BadQuery, match="empty"):
-        serving.scope("in:cats.md")
+        serving.parse_query("in:cats.md")
     serving.close()
 
 
