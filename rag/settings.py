@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     llm_timeout: float = Field(60.0, gt=0, description="seconds without a token after which an LLM's answer fails")
     llm_retries: int = Field(2, ge=0, le=10, description="tries after a refused connection or a 5xx, before any token")
     context_tokens: int = Field(3000, ge=200, description="most tokens of passages that an LLM is shown")
+    llm_max_tokens: int = Field(1024, ge=64, le=100_000, description="most tokens that an LLM may write of one reply")
     answer_timeout: float = Field(180.0, gt=0, description="seconds after which an arm is cut off, whatever it does")
 
     # the machine

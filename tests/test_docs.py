@@ -51,6 +51,7 @@ NUMBERS = [
     ("concepts/the-loop.md", f"About {1 - HELD_OUT_SHARE:.0%} of the rated queries train"),
     ("decisions/0003-held-out-by-hash.md", f"the lowest {HELD_OUT_SHARE:.0%} of the hash's range"),
     ("how-to/when-something-is-wrong.md", f"more than {MAX_QUERY_CHARS:,} characters"),
+    ("how-to/choose-an-llm.md", f"{Settings.model_fields['llm_max_tokens'].default} tokens by default"),
     ("how-to/when-something-is-wrong.md", f"more than {MAX_FILE_BYTES // 10**6} MB"),
     ("how-to/read-the-scoreboard.md", f"Groups with fewer than {LEAST} duels with a winner"),
     ("how-to/read-the-scoreboard.md", f"The {GROUPS} largest are shown"),

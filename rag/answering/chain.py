@@ -42,8 +42,7 @@ def build_chain(find: Find, answerer: Answerer, abstain_below: float | None = No
 
     if abstain_below is not None:
         answerer = with_abstention(answerer, abstain_below)
-    answer = answerer | require_finish() | StrOutputParser()
-    return RunnableLambda(with_hits) | RunnablePassthrough.assign(answer=answer)
+    return RunnableLambda(with_hits) | RunnablePassthrough.assign(answer=answerer | StrOutputParser())
 
 
 def with_abstention(answerer: Answerer, below: float) -> Answerer:
@@ -58,10 +57,15 @@ def with_abstention(answerer: Answerer, below: float) -> Answerer:
     return RunnableBranch((is_below, RunnableLambda(abstain)), answerer)
 
 
-def ask_chat_model(model: BaseChatModel, count_tokens: Callable[[str], int], max_tokens: int) -> Answerer:
-    """Return an answerer that prompts a chat model with the hits as passages of together at most `max_tokens`."""
+def ask_chat_model(
+    model: BaseChatModel, count_tokens: Callable[[str], int], context_tokens: int, max_tokens: int
+) -> Answerer:
+    """Return an answerer that prompts a chat model with the hits as passages of together at most `context_tokens`.
+
+    Its answer has at most `max_tokens`; one that is cut off there, or anywhere else, raises AnswerFailed.
+    """
 
     def messages(given: dict[str, Any]) -> list[BaseMessage]:
-        return build_messages(given["query"], given["hits"], secrets.token_hex(4), count_tokens, max_tokens)
+        return build_messages(given["query"], given["hits"], secrets.token_hex(4), count_tokens, context_tokens)
 
-    return RunnableLambda(messages) | model  # type: ignore[return-value]  # a chat model streams AIMessageChunk
+    return RunnableLambda(messages) | require_finish(model, max_tokens)

@@ -11,15 +11,19 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 import openai
 import tenacity
-from langchain_core.messages import AIMessageChunk
-from langchain_core.runnables import Runnable, RunnableGenerator
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from langchain_openai import ChatOpenAI
+from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import SecretStr
 
 from rag.answering.extractive import Score, quote
@@ -30,20 +34,29 @@ OPENAI = "openai:"
 WORDS = re.compile(r"\S+\s*|\s+")
 TRIES = 6  # of a prompt in the background; about a minute, since the waits double
 MAX_WAIT = 120.0  # seconds; by then a quota per minute has refilled, and one per day is not waited for
+MAX_CHARS_PER_TOKEN = 8  # English has four to five; an endpoint that writes more ignores max_tokens
+OF_OPENAI = (".openai.com", ".openai.azure.com")  # their newer models take max_completion_tokens only
 Answerer = Runnable[dict[str, Any], AIMessageChunk]
 Ask = Callable[[str], str]
 log = logging.getLogger(__name__)
 
 
-def build_chat_model(settings: Settings) -> ChatOpenAI:
-    """Return the chat model that `settings.answerer` names, with explicit timeout and retries. Opens no connection."""
-    return ChatOpenAI(
+def build_chat_model(settings: Settings) -> BaseChatOpenAI:
+    """Return the chat model of the settings, with explicit timeout, retries and length. Opens no connection.
+
+    The length goes to OpenAI as max_completion_tokens, which ChatOpenAI sends, and to all others as max_tokens, which
+    some of them know alone.
+    """
+    host = urlsplit(settings.openai_base_url or "https://api.openai.com").hostname or ""
+    kind: type[BaseChatOpenAI] = ChatOpenAI if host.endswith(OF_OPENAI) else BaseChatOpenAI
+    return kind(
         model=settings.answerer.removeprefix(OPENAI),
         api_key=settings.openai_api_key or SecretStr("none-needed"),  # the client requires one
         base_url=settings.openai_base_url,
         timeout=settings.llm_timeout,
         stream_chunk_timeout=settings.llm_timeout,
         max_retries=settings.llm_retries,
+        max_tokens=settings.llm_max_tokens,
         stream_usage=True,
     )
 
@@ -80,8 +93,11 @@ def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -
         except (AttributeError, LookupError, TypeError, ValueError):  # the client's errors for a reply of another shape
             message = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
             raise AnswerFailed(message) from None
-        if reply.response_metadata.get("finish_reason") == "content_filter":
+        reason = reply.response_metadata.get("finish_reason")
+        if reason == "content_filter":
             raise PromptRefused("the endpoint's content filter stopped the reply")
+        if reason == "length":
+            raise PromptRefused(f"the endpoint's reply was {cut_off(settings.llm_max_tokens)}")
         return str(reply.text)
 
     return ask
@@ -102,23 +118,37 @@ def build_extractive(score: Score, dont_know: str) -> Answerer:
     return RunnableGenerator(extract)
 
 
-def require_finish() -> Runnable[AIMessageChunk, AIMessageChunk]:
-    """Return a step that passes chunks on and raises AnswerFailed if the stream ends without a finish reason.
+def require_finish(model: BaseChatModel, max_tokens: int) -> Runnable[list[BaseMessage], AIMessageChunk]:
+    """Return a chat model as a step that raises AnswerFailed unless its stream ends as a complete answer.
 
-    A connection that is cut ends like a finished stream; without this step half an answer would look complete.
+    A connection that is cut ends like a finished stream; without this step half an answer would look complete. A stream
+    that goes on far beyond `max_tokens` is closed here: nothing else would end it before the timeout, and a step after
+    the model could not, since LangChain leaves the streams before a failing step open.
     """
+    most = max_tokens * MAX_CHARS_PER_TOKEN
 
-    async def check(chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[AIMessageChunk]:
-        reason = None
-        async for chunk in chunks:
-            reason = chunk.response_metadata.get("finish_reason") or reason
-            yield chunk
+    async def write(messages: list[BaseMessage]) -> AsyncIterator[AIMessageChunk]:
+        reason, size = None, 0
+        async with aclosing(cast(AsyncGenerator[AIMessageChunk, None], model.astream(messages))) as chunks:
+            async for chunk in chunks:
+                reason = chunk.response_metadata.get("finish_reason") or reason
+                size += max(1, len(chunk.text))  # an endless stream of empty chunks ends, too
+                if size > most:
+                    raise AnswerFailed(f"the answer was {cut_off(max_tokens)}; the endpoint ignores max_tokens")
+                yield chunk
         if reason is None:
             raise AnswerFailed("the answer is incomplete: the endpoint closed the stream before its end; ask again")
+        if reason == "length":
+            raise AnswerFailed(f"the answer was {cut_off(max_tokens)}")
         if reason == "content_filter":
             raise AnswerFailed("the endpoint's content filter stopped the answer: ask in other words")
 
-    return RunnableGenerator(check)
+    return RunnableLambda(write)
+
+
+def cut_off(max_tokens: int) -> str:
+    """Return how a reply ended that did not come to its end, and what to do."""
+    return f"cut off after {max_tokens:,} tokens: raise THUMBTUNE_LLM_MAX_TOKENS"
 
 
 # Errors of an endpoint, most specific first, with the message for the user. Never the raw text: it may contain a key.

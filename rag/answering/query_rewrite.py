@@ -27,6 +27,7 @@ from rag.settings import EXTRACTIVE, Settings
 TIMEOUT = 15.0  # seconds; the user is waiting, and after that the question is asked as typed
 TURNS = 3  # a follow-up refers to the last turn or two; more would mislead the LLM
 TURN_CHARS = 800  # of a turn's answers, about 200 tokens: the names are in the first sentences
+REPLY_TOKENS = 512  # a query has some 20; the rest is for a model that thinks first
 EXTRA_CHARS = 300  # that a rewritten query may be longer: names are inserted, not paragraphs
 NO_LLM = "This app has no LLM, so it does not see your earlier question: name the thing you mean."
 AS_TYPED = (
@@ -159,7 +160,8 @@ class _Rewriter:
     """Asks the LLM of the settings, at temperature 0 unless its endpoint has rejected that."""
 
     def __init__(self, settings: Settings, timeout: float) -> None:
-        self._model = build_chat_model(settings.model_copy(update={"llm_retries": 0}))
+        most = min(REPLY_TOKENS, settings.llm_max_tokens)
+        self._model = build_chat_model(settings.model_copy(update={"llm_retries": 0, "llm_max_tokens": most}))
         self._options: dict[str, float] = {"temperature": 0.0}
         self._timeout = timeout
 

@@ -131,7 +131,8 @@ class QueryService:
     def _build_answerer(self) -> Answerer:
         """Return the LLM, or the extractive answerer with the built-in embedding model as its scorer."""
         if self._counter:
-            return ask_chat_model(build_chat_model(self.settings), self._counter, self.settings.context_tokens)
+            context, most = self.settings.context_tokens, self.settings.llm_max_tokens
+            return ask_chat_model(build_chat_model(self.settings), self._counter, context, most)
         base = self.served("base").embedder
         scorer = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
         embed = cache_embeddings(scorer.embed_documents)

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
 
 from driver import PHONE, Gate, Received, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
-from fakes import endpoint, refuse, stream
+from fakes import Endless, endpoint, refuse, stream
 
 pytestmark = pytest.mark.e2e
 QUESTION = "When do bees swarm?"
@@ -270,6 +270,16 @@ def test_an_endpoint_that_dies_is_told_in_both_columns_and_the_page_lives_on(pag
     room.writer.reply = stream("Here again [1].")
     ask(page, QUESTION)
     wait_until_done(page)
+
+
+def test_answers_that_were_cut_off_are_told_and_cannot_be_rated(page: Page, room: RoomChat) -> None:
+    replies = iter([stream("Bees swarm [1]. And then", finish="length"), Endless("and on ")])
+    room.writer.reply = lambda handler, body: next(replies)(handler, body)
+    ask(page, "What does a reply without an end do?")
+    for letter in "AB":
+        expect(side(page, letter).get_by_role("alert")).to_contain_text("cut off after 1,024 tokens")
+    expect(page.get_by_label("is good")).to_have_count(0)
+    assert not [answer for answer in room.store.answers() if answer.query == "What does a reply without an end do?"]
 
 
 def test_one_retriever_that_fails_leaves_the_other_answer_whole_and_rateable(page: Page, room: RoomChat) -> None:

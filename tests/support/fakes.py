@@ -87,6 +87,23 @@ def stream(*tokens: str, finish: str | None = "stop", done: bool = True) -> Repl
     return reply
 
 
+class Endless:
+    """A reply that streams the same token until its reader hangs up, whatever max_tokens says."""
+
+    def __init__(self, token: str) -> None:
+        self.token, self.sent = token, 0
+        self.hung_up = threading.Event()
+
+    def __call__(self, handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        start_stream(handler)
+        try:
+            while True:
+                send_chunk(handler, {"delta": {"content": self.token}, "finish_reason": None})
+                self.sent += 1
+        except OSError:
+            self.hung_up.set()
+
+
 def refuse(status: int, message: str = "sk-secret-in-message") -> Reply:
     """Return a reply that is an HTTP error."""
 

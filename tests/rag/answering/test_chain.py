@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fakes import endpoint, make_hits, refuse, send_chunk, start_stream, stream
+from fakes import Endless, endpoint, make_hits, refuse, send_chunk, start_stream, stream
 from rag.answering.chain import ask_chat_model, build_chain
-from rag.answering.llm import build_chat_model, build_extractive, explain
+from rag.answering.llm import MAX_CHARS_PER_TOKEN, build_chat_model, build_extractive, explain
 from rag.answering.prompt import DONT_KNOW
 from rag.errors import AnswerFailed
 from rag.records import Hit
@@ -38,7 +39,7 @@ def chain_to(settings: Settings, url: str, abstain_below: float | None = None) -
     served = settings.model_copy(
         update={"openai_base_url": url, "llm": "openai:fake", "llm_retries": 0, "llm_timeout": 5}
     )
-    answerer = ask_chat_model(build_chat_model(served), words, 1_000)
+    answerer = ask_chat_model(build_chat_model(served), words, 1_000, served.llm_max_tokens)
     return build_chain(lambda query: list(HITS), answerer, abstain_below)
 
 
@@ -61,6 +62,41 @@ async def test_a_stream_that_ends_without_a_finish_reason_is_an_error(settings: 
 async def test_a_filtered_answer_is_an_error(settings: Settings) -> None:
     with endpoint(stream("Half", finish="content_filter")) as (url, _), pytest.raises(AnswerFailed, match="filter"):
         await collect(chain_to(settings, url))
+
+
+async def test_an_endpoint_is_told_how_much_to_write_at_most(settings: Settings) -> None:
+    with endpoint(stream("Milk", " [1].")) as (url, requests):
+        await collect(chain_to(settings.model_copy(update={"llm_max_tokens": 300}), url))
+    assert (requests[0]["max_tokens"], "max_completion_tokens" in requests[0]) == (300, False)
+
+
+@pytest.mark.parametrize("url", [None, "https://api.openai.com/v1", "https://mine.openai.azure.com/openai/v1"])
+def test_openai_is_told_by_the_name_that_all_its_models_know(settings: Settings, url: str | None) -> None:
+    model = build_chat_model(settings.model_copy(update={"openai_base_url": url, "llm": "openai:fake"}))
+    assert model._get_request_payload("Is it?")["max_completion_tokens"] == settings.llm_max_tokens
+
+
+async def test_an_answer_that_reached_its_length_is_no_whole_answer(settings: Settings) -> None:
+    with (
+        endpoint(stream("It is so [1]. And then", finish="length")) as (url, _),
+        pytest.raises(AnswerFailed, match="cut off after 1,024 tokens: raise THUMBTUNE_LLM_MAX_TOKENS"),
+    ):
+        await collect(chain_to(settings, url))
+
+
+@pytest.mark.parametrize("token", ["and on ", "", "x" * 5_000])
+async def test_an_endpoint_that_never_stops_is_hung_up_on(settings: Settings, token: str) -> None:
+    reply, short = Endless(token), settings.model_copy(update={"llm_max_tokens": 64})
+    read, told = 0, ""
+    with endpoint(reply) as (url, _):
+        try:
+            async for step in chain_to(short, url).astream("milk"):
+                read += len(step.get("answer", ""))
+        except AnswerFailed as error:
+            told = str(error)
+        assert await asyncio.to_thread(reply.hung_up.wait, 5)
+    assert "cut off after 64 tokens: raise THUMBTUNE_LLM_MAX_TOKENS; the endpoint ignores max_tokens" in told
+    assert read <= 64 * MAX_CHARS_PER_TOKEN
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,17 @@ def test_a_refused_prompt_has_its_own_error(settings: Settings, waits: list[floa
     assert len(requests) == 1
 
 
+def test_a_reply_has_a_length_and_one_that_reached_it_is_not_taken_for_whole(
+    settings: Settings, waits: list[float]
+) -> None:
+    with (
+        endpoint(completion('{"question": "Wh', finish="length")) as (url, requests),
+        pytest.raises(PromptRefused, match="cut off after 1,024 tokens: raise THUMBTUNE_LLM_MAX_TOKENS"),
+    ):
+        ask_at(url, settings, waits)("Is it?")
+    assert ([request["max_tokens"] for request in requests], waits) == ([1024], [])
+
+
 def test_an_endpoint_that_is_down_is_retried(settings: Settings, waits: list[float]) -> None:
     with pytest.raises(AnswerFailed, match="is it running"):
         ask_at("http://127.0.0.1:9/v1", settings, waits)("Is it?")

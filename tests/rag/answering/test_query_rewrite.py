@@ -49,7 +49,7 @@ async def test_a_follow_up_becomes_a_standalone_query(settings: Settings) -> Non
     with endpoint(completion(REWRITTEN)) as (url, requests):
         assert await build_rewriter(serve_at(settings, url))(TYPED, FORMER) == RewrittenQuery(REWRITTEN, changed=True)
     (request,) = requests
-    assert request["temperature"] == 0.0
+    assert (request["temperature"], request["max_tokens"]) == (0.0, REPLY_TOKENS)
     prompt = prompt_of(request)
     assert "Question: What does the cat drink?\nAnswer: The cat drinks warm milk." in prompt
     assert TYPED in prompt.splitlines()
