@@ -14,6 +14,7 @@ from rag.answering.prompt import DONT_KNOW
 from rag.answering.query_rewrite import (
     EXTRA_CHARS,
     NO_LLM,
+    REPLY_TOKENS,
     TURN_CHARS,
     TURNS,
     RewrittenQuery,
