@@ -100,7 +100,7 @@ async def _ask_both(question: str) -> None:
     serving = open_service(load_settings())
     query, only = serving.parse_query(question)
     print(f"Answers: {serving.answerer}")
-    print(f"Passages: {' '.join(filter(None, [f'{serving.search_options.summary()}.', only.told()]))}")
+    print(f"Passages: {' '.join(filter(None, [f'{serving.search_options.summary()}.', only.summary()]))}")
     for note in serving.notes():
         print(f"Note: {note}")
     sides = dict(zip(ARMS, SIDES, strict=True))
@@ -224,7 +224,7 @@ def _doctor(given: argparse.Namespace) -> None:
 
 def _state(store: Store, corpus_id: str, table: str) -> str:
     """Return in words whether a table covers its documents, and how it is searched."""
-    lacks = store.chunks.diff(corpus_id, table).told if store.chunks.exists(table) else "is not there"
+    lacks = store.chunks.diff(corpus_id, table).summary if store.chunks.exists(table) else "is not there"
     if lacks:
         return f"index incomplete: run `python -m rag index` (it {lacks})"
     return f"index complete, {store.chunks.vector_index(table) or 'exact search'}"

@@ -1,4 +1,4 @@
-"""What travels between the stages: frozen values, and ids that are hashes of what they name."""
+"""The records that stages exchange: frozen values, with content hashes as ids."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ID_LENGTH = 16  # hex digits, 64 bits: a million chunks collide with a chance of
 
 
 def content_id(*parts: str) -> str:
-    """Return a stable id: the start of the sha256 over the parts, each closed by a NUL so that no two lists collide."""
+    """Return a stable id: the first digits of the sha256 of the parts, each ended by NUL so that no lists collide."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
@@ -28,13 +28,13 @@ def content_id(*parts: str) -> str:
 
 
 def normalise_query(query: str) -> str:
-    """Return the form in which two spellings of a query are the same: NFKC, lower case, single spaces, no end mark."""
+    """Return a query in normal form, equal for its spellings: NFKC, lower case, single spaces, no end mark."""
     return " ".join(unicodedata.normalize("NFKC", query).casefold().split()).rstrip("?!. ")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a chunk lies in its document: text[start:end], its page (from 1, PDF only) and heading path."""
+    """The place of a chunk in its document: text[start:end], page (from 1, PDF only) and heading path."""
 
     start: int
     end: int
@@ -44,9 +44,9 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's text and how it was cut. `source` is the path shown to people, `hash` that of the file's bytes.
+    """A file's text and its chunks' spans. `source` is the displayed path, `hash` that of the file's bytes.
 
-    `date` is when it was last changed, as 2026-05-31: what it says itself, else what the disk says; "" where unknown.
+    `date` is the last change, as 2026-05-31: from the file's metadata, else from the disk; "" where unknown.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """Return what people know its document by."""
+        """Return the display name of its document: the title, else the source."""
         return self.title or self.source
 
     @property
@@ -85,7 +85,7 @@ class Chunk:
 
     @property
     def embedded(self) -> str:
-        """Return what a model reads of it: its heading path, then its text, which may not say what it is about."""
+        """Return the text that models embed: heading path and text, since the text alone may not name its subject."""
         path = truncate_headings(self.heading)
         return f"{path}: {self.text}" if path else self.text
 
@@ -93,13 +93,13 @@ class Chunk:
 def chunks_of(document: Document) -> list[Chunk]:
     """Return the chunks of a document, in order.
 
-    An id depends on source, text and how often that text came before, so an edit elsewhere leaves it alone.
+    An id depends on source, text and the number of earlier chunks with the same text: edits elsewhere do not change it.
     """
-    seen: dict[str, int] = {}
+    occurrences: dict[str, int] = {}
     chunks = []
     for span in document.spans:
         text = document.text[span.start : span.end]
-        nth = seen[text] = seen.get(text, -1) + 1
+        nth = occurrences[text] = occurrences.get(text, -1) + 1
         chunk_id = content_id(document.source, text, str(nth))
         chunks.append(
             Chunk(
@@ -120,10 +120,10 @@ def chunks_of(document: Document) -> list[Chunk]:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk found for a query: rank from 1, score as cosine similarity (-1 to 1), origin says what brought it there.
+    """A chunk found for a query: rank from 1, score as cosine similarity (-1 to 1), and the retriever as origin.
 
-    dense: the embeddings. words: hybrid search raised it by its words, the embeddings alone would not have shown it.
-    explore: the same, in a place that is kept for such chunks.
+    dense: the embeddings. words: keyword search, fused in hybrid search; the embeddings alone would not have shown it.
+    explore: keyword search, in a slot reserved for such chunks.
     """
 
     chunk: Chunk
@@ -157,12 +157,12 @@ Choice = Literal["", "base", "tuned", "tie", "both bad"]
 Reason = Literal["", "wrong source", "incomplete", "not in the documents", "made up"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 CHOICES: tuple[Choice, ...] = get_args(Choice)
-DECIDING: tuple[RatingKind, ...] = ("answer", "preference")  # they say who won a duel, if they were blind
+DECIDING: tuple[RatingKind, ...] = ("answer", "preference")  # kinds that decide a duel, if they were blind
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """What one rater said of one target: +1, -1, or 0 for withdrawn. Its id hashes rater and target: one row, ever.
+    """One rater's rating of one target: +1, -1, or 0 for withdrawn. Its id hashes rater and target: one row, ever.
 
     `target_id` is the id of what `kind` says: of an answer (`answer`, and `source` with `chunk_id`), of a duel
     (`preference`, with `choice`, the preferred arm), or of a query (`taught`, with `chunk_id`, `query` and `text`).
@@ -185,17 +185,17 @@ class Rating:
 
     @property
     def id(self) -> str:
-        """Return the key under which a changed rating replaces the former one."""
+        """Return the key: a changed rating replaces the previous one."""
         part = (self.chunk_id,) if self.chunk_id else ()
         return content_id(self.rater, self.kind, self.target_id, *part)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
-    """A row of `training_pairs`: what one rater's rating (or an imported label) says of one chunk for one query.
+    """A row of `training_pairs`: one rater's label, from a rating or an import, of one chunk for one query.
 
-    label 1 is a positive, -1 a negative, 0 says nothing (any more). `rank` from 1 and `score` as in the hit; None for
-    an import. The chunk's text travels along, so that a pair survives a re-index or a deleted file.
+    label 1 is a positive, -1 a negative, 0 neither, or withdrawn. `rank` from 1 and `score` as in the hit; None for an
+    import. The chunk's text is stored with it, so that a label survives a re-index or a deleted file.
     """
 
     rater: str
@@ -224,7 +224,7 @@ class LabelledPair:
 
 @dataclass(frozen=True, slots=True)
 class SyntheticPair:
-    """A query made for a chunk that nobody has rated: from its text alone, by an LLM, or from a file of questions."""
+    """A synthetic query for a chunk: made from its text, written by an LLM, or from a file of questions."""
 
     query: str
     chunk_id: str
@@ -241,9 +241,8 @@ class SyntheticPair:
 class Pair:
     """One training example, conflicts resolved. `negatives` are texts of chunks that do not answer the query.
 
-    `weight` says how often it is seen: 1 is once an epoch, 2 twice, 0.5 in every other one. Whether it `judges` is
-    decided by how its chunk came to be seen (train.dataset.credit). Raters are split on the `unsure` chunks: none
-    of them is taken for wrong.
+    `weight` is how often it is used: 1 is once an epoch, 2 twice, 0.5 in every other one. `judges` says whether it may
+    be in the test set (rag.feedback.credit.may_judge). Raters are split on the `unsure` chunks: none is a negative.
     """
 
     query: str
@@ -257,10 +256,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Qrels:
-    """Judged truth of the held-out queries: query -> ids of the chunks that answer it.
+    """Relevance judgements of the held-out queries: query -> ids of the chunks that answer it.
 
-    `judged` has for a query all chunks that somebody looked at, the relevant ones among them; a chunk outside of it is
-    not known to be wrong. Where it names no query, only the relevant ones were judged.
+    `judged` maps a query to all judged chunks, the relevant ones included; any other chunk is not known to be wrong. A
+    query that it lacks has only relevant chunks judged.
     """
 
     relevant: dict[str, frozenset[str]] = field(default_factory=dict)

@@ -14,14 +14,14 @@ PACKAGES = ("rag", "train", "chat")
 # From the lowest row up. Names on one row never import each other; inside a package imports must not form a cycle.
 LAYERS = [
     "rag.errors rag.heading_path",
-    "rag.settings rag.records rag.training_status",
+    "rag.settings rag.records rag.training_status rag.training_results",
     "rag.loaders",
     "rag.ingest rag.store rag.evaluation",
     "rag.models",
     "rag.retrieval rag.indexing",
     "rag.answering",
     "rag.feedback",
-    "train.recipe train.progress train.synthetic",
+    "train.context train.recipe train.progress train.synthetic",
     "train.dataset",
     "train.tuning",
     "train.judging",

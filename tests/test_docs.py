@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from chat.actions.review import PAGE
-from rag.answering.duel import MAX_QUERY_CHARS
+from rag.answering.service import MAX_QUERY_CHARS
 from rag.evaluation.scoreboard import DAYS, GROUPS, LEAST
 from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT
 from rag.feedback.suggestions import MOST

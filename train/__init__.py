@@ -7,6 +7,7 @@ judging           evaluation, abstention threshold, precision, the promotion gat
 reporting         report, plots, model card, metrics.json
 pipeline          one training, start to end
 session           state of one training: serving models, challenger and per-fold models
+context           settings, store, registry, corpus and chunks, as one value
 progress          stage, progress bars and time left, published for the chat
 recipe            epochs, batch size and learning rate from the number of pairs; label weights
 compare_versions  evaluate, compare, list and show versions

@@ -22,6 +22,7 @@ from rag.store.store import Store, open_store
 from rag.training_status import LOCK_FILE, read_training
 from train import progress
 from train.compare_versions import compare, measure_by_file, measure_held_out, measure_precision, show
+from train.context import open_context
 from train.dataset.generate_questions import generate_questions
 from train.dataset.plan import TrainingOptions, make_plan
 from train.judging.promotion import promote_by_hand, roll_back
@@ -100,7 +101,7 @@ def _train(given: argparse.Namespace) -> None:
         raise BadSetting("--fast fits an adapter: --epochs, --loss, --dims, --lora and --serve-dim do not apply")
     settings = load_settings()
     os.environ.setdefault("MPLCONFIGDIR", str(settings.cache / "matplotlib"))  # else plots leave files in ~
-    order = TrainingOptions(
+    options = TrainingOptions(
         kind="bootstrap" if given.bootstrap else "ratings",
         fast=given.fast,
         epochs=given.epochs,
@@ -117,33 +118,34 @@ def _train(given: argparse.Namespace) -> None:
             return
         with progress.publish_progress(settings.home if leads() else None, given.command):
             if given.questions and leads():
-                generate_questions(settings, store, dry_run=given.dry_run)
+                generate_questions(open_context(settings, store), dry_run=given.dry_run)
             try:
-                train(settings, store, order, given.dry_run)
+                train(settings, store, options, given.dry_run)
             except NotEnoughFeedback as error:
                 if not given.bootstrap:
                     raise
                 say(f"bootstrap: {error}")  # small folders are no fault: the chat works without a bootstrap
 
 
-def train(settings: Settings, store: Store, order: TrainingOptions, dry_run: bool) -> None:
+def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: bool) -> None:
     """Print what there is to go on; unless it is a dry run, learn from it, and print the verdict last."""
     serving(settings, None)  # refuses what neither arm could serve in, before hours are spent
     clock = StageReporter(say)
     progress.now().plan([GATHERING])
-    seen = make_plan(settings, store, order)
-    progress.now().plan([GATHERING] if dry_run else stages(len(seen.trial.splits)))
-    clock.done(GATHERING, seen.told())
+    context = open_context(settings, store)
+    plan = make_plan(context, options)
+    progress.now().plan([GATHERING] if dry_run else stages(len(plan.trial.splits)))
+    clock.done(GATHERING, plan.told())
     if dry_run:
         say("dry run: nothing was trained and nothing changed")
         return
     from train.pipeline import run_training  # torch takes seconds to import: not before there is enough to train on
 
-    learned = run_training(settings, store, order, seen, clock)
+    learned = run_training(context, options, plan, clock)
     if learned is None:
         return
     say(f"report: {learned.report}\n{learned.version.summary}")
-    if order.promote and learned.version.verdict == "keep":
+    if options.promote and learned.version.verdict == "keep":
         say(f"{learned.version.name} serves all the same: --promote")
     progress.now().end("done", version=learned.version.name)
 
@@ -189,7 +191,7 @@ def _promote(given: argparse.Namespace) -> None:
     with closing(open_store(settings.lancedb)) as store:
 
         def measured(reference: str) -> Precision | None:
-            choice = measure_precision(settings, store, reference)
+            choice = measure_precision(open_context(settings, store), reference)
             print(f"precision: {choice.why}")
             return choice.precision
 
@@ -226,13 +228,13 @@ def _show(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
-        print(measure_by_file(settings, store, given.version, given.qrels).table())
+        print(measure_by_file(open_context(settings, store), given.version, given.qrels).table())
 
 
 def _compare(given: argparse.Namespace) -> None:
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
-        measured = measure_held_out(settings, store, (given.version, given.other))
+        measured = measure_held_out(open_context(settings, store), (given.version, given.other))
     ours, theirs = (measured.scores[name] for name in (given.version, given.other))
     print(compare(given.version, given.other, ours, theirs, measured.told))
 

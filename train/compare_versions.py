@@ -1,7 +1,7 @@
-"""Versions on judged queries: `evaluate` measures by a file of labels, `compare` by the held-out queries of today.
+"""Evaluate, compare and show versions: `evaluate` on a file of labels, `compare` on the current held-out queries.
 
-The idea a reader would miss: a version may have learnt from the very queries it is measured by. From a file that is the
-user's affair, but it is said; the held-out queries of today taught no version.
+Why the two differ: a version may have been trained on queries of the file (leakage); that is the user's decision, and
+reported. No version was trained on a held-out query.
 """
 
 from __future__ import annotations
@@ -9,28 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rag.errors import BadLabels, NotEnoughFeedback
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, METRICS
 from rag.feedback.import_export import read_labels
-from rag.indexing.update import load_corpus
+from rag.feedback.pairs import make_pairs
 from rag.models.arms import arm_models
 from rag.models.embedder import load_embedder
-from rag.models.registry import START_WEIGHTS, Registry, Version
-from rag.records import Chunk, Qrels, normalise_query
+from rag.models.registry import START_WEIGHTS, Version
+from rag.records import Qrels, normalise_query
 from rag.settings import Settings
-from rag.store.store import Store
-from train.dataset.gather import gather_ratings, indexed_chunks
-from train.dataset.pairs import make_pairs
+from rag.training_results import METRICS_FILE, REPORT_FILE, TrainingMetrics, read_metrics
+from train.context import TrainingContext
+from train.dataset.gather import gather_ratings
 from train.dataset.split import alike, is_held_out, qrels_of
 from train.judging.evaluate import Scores, full, judge, serving
 from train.judging.promotion import MIN_HELD_OUT
 from train.judging.serving_precision import PrecisionChoice, choose_precision
 from train.progress import bar
 from train.recipe import matryoshka_dims
-from train.reporting.results import METRICS_FILE, PAGE, means, read_metrics
+from train.reporting.results import means
 from train.reporting.tables import aligned, difference_rows
 from train.tuning.version_folder import trained_pairs
 
@@ -52,75 +51,66 @@ class MeasuredVersions:
         return f"{self.told}\n\n{aligned(rows)}"
 
 
-def measure_by_file(settings: Settings, store: Store, name: str, path: Path) -> MeasuredVersions:
+def measure_by_file(context: TrainingContext, name: str, path: Path) -> MeasuredVersions:
     """Return base, champion and a version (none named: only these) on the queries of a file of labels.
 
     Raises BadLabels where the file has no positive on these documents, UnknownVersion.
     """
-    corpus = load_corpus(settings)
-    chunks = indexed_chunks(store, corpus.id)
-    read = read_labels(path, store.documents.read(corpus.id))
+    settings, chunks = context.settings, context.chunks
+    read = read_labels(path, context.store.documents.read(context.corpus.id))
     pairs = make_pairs(read.labels, chunks, alike).pairs
     if not pairs:
         raise BadLabels(
             f"{path}: none of its {len(read.labels)} labels is a positive on these documents: nothing to rank"
         )
     qrels = qrels_of(pairs, chunks)
-    models = _served(settings, corpus.folders_id)
+    models = _served(settings, context.corpus.folders_id)
     if name:
-        models["version"] = (name, _reference(settings, name))
+        models["version"] = (name, _reference(context, name))
     asked = {normalise_query(query) for query in qrels.relevant}
     learnt = {normalise_query(pair.query) for pair in trained_pairs(Path(models.get("version", models["champion"])[1]))}
     told = f"{len(qrels)} queries of {path}, {len(read.unmatched)} lines of it mean no passage here"
     if asked & learnt:
         told += f"; the version learnt from {len(asked & learnt)} of these queries, which flatters it"
-    return _measure(settings, store, models, qrels, chunks, told)
+    return _measure(context, models, qrels, told)
 
 
-def measure_held_out(settings: Settings, store: Store, names: Sequence[str]) -> MeasuredVersions:
-    """Return versions on the held-out queries of today. Raises NotEnoughFeedback where they are too few."""
-    qrels, chunks = _held_out(settings, store)
+def measure_held_out(context: TrainingContext, names: Sequence[str]) -> MeasuredVersions:
+    """Return versions on the current held-out queries. Raises NotEnoughFeedback where they are too few."""
+    qrels = _held_out(context)
     if len(qrels) < MIN_HELD_OUT:
         raise NotEnoughFeedback(
             f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare by: rate more, or measure "
             "both with `python -m train evaluate VERSION --qrels FILE`"
         )
-    models = {name: (name, _reference(settings, name)) for name in names}
-    return _measure(settings, store, models, qrels, chunks, f"{len(qrels)} held-out queries, which taught no version")
+    models = {name: (name, _reference(context, name)) for name in names}
+    return _measure(context, models, qrels, f"{len(qrels)} held-out queries, which taught no version")
 
 
-def measure_precision(settings: Settings, store: Store, reference: str) -> PrecisionChoice:
-    """Return in which precision both arms are to serve with this model, measured on the held-out queries of today."""
+def measure_precision(context: TrainingContext, reference: str) -> PrecisionChoice:
+    """Return in which precision both arms are to serve with this model, measured on the current held-out queries."""
+    settings, folders = context.settings, context.corpus.folders_id
     try:
-        qrels, chunks = _held_out(settings, store)
+        qrels = _held_out(context)
     except NotEnoughFeedback:
-        qrels, chunks = Qrels({}), []
-    registry, folders = Registry(settings.models), load_corpus(settings).folders_id
-    now = registry.precision(folders, registry.champion(folders), settings.base_model)
-    return choose_precision(settings, {"base": settings.base_model, "tuned": reference}, qrels, chunks, now)
+        qrels = Qrels({})
+    now = context.registry.precision(folders, context.champion, settings.base_model)
+    return choose_precision(settings, {"base": settings.base_model, "tuned": reference}, qrels, context.chunks, now)
 
 
-def _held_out(settings: Settings, store: Store) -> tuple[Qrels, list[Chunk]]:
-    corpus = load_corpus(settings)
-    chunks = indexed_chunks(store, corpus.id)
-    pairs = gather_ratings(store, settings, corpus.id, chunks).pairs
-    return qrels_of([pair for pair in pairs if pair.judges and is_held_out(pair.query)], chunks), chunks
+def _held_out(context: TrainingContext) -> Qrels:
+    pairs = gather_ratings(context).pairs
+    return qrels_of([pair for pair in pairs if pair.judges and is_held_out(pair.query)], context.chunks)
 
 
 def _measure(
-    settings: Settings,
-    store: Store,
-    models: Mapping[str, tuple[str, str]],
-    qrels: Qrels,
-    chunks: Sequence[Chunk],
-    told: str,
+    context: TrainingContext, models: Mapping[str, tuple[str, str]], qrels: Qrels, told: str
 ) -> MeasuredVersions:
-    corpus_id = load_corpus(settings).id
     scores: dict[str, Scores] = {}
     for role, (name, reference) in models.items():
-        embedder = load_embedder(reference, settings)
-        entered = serving(name, embedder, qrels, chunks, store, corpus_id, bar(f"embedding ({name})"))
-        scores |= judge({role: entered}, qrels, chunks, matryoshka_dims)
+        embedder = load_embedder(reference, context.settings)
+        entered = serving(context, name, embedder, qrels, bar(f"embedding ({name})"))
+        scores |= judge({role: entered}, qrels, context.chunks, matryoshka_dims)
     return MeasuredVersions(scores, {role: name for role, (name, _) in models.items()}, told)
 
 
@@ -129,10 +119,11 @@ def _served(settings: Settings, folders: str) -> dict[str, tuple[str, str]]:
     return {"base": arms["base"], "champion": arms["tuned"]}
 
 
-def _reference(settings: Settings, name: str) -> str:
-    """Return what loads a version; the start weights have a name, too."""
-    registry = Registry(settings.models)
-    return settings.start_model if name == START_WEIGHTS else str(registry.model_folder(registry.version(name)))
+def _reference(context: TrainingContext, name: str) -> str:
+    """Return the model reference of a version, or of the start weights, by name. Raises UnknownVersion."""
+    if name == START_WEIGHTS:
+        return context.settings.start_model
+    return str(context.registry.model_folder(context.registry.version(name)))
 
 
 def show(version: Version, run: Path, *, serves: bool) -> str:
@@ -145,10 +136,10 @@ def show(version: Version, run: Path, *, serves: bool) -> str:
     ]
     if metrics is None:
         return "\n".join([*lines, f"{run / METRICS_FILE} is gone, so there are no numbers to show"])
-    lines += [f"why: {metrics['reason']}", "", aligned(_means(metrics)), ""]
-    if declines := metrics.get("abstaining"):  # not in older reports
-        lines += [*(f"{role} {each['told']}" for role, each in declines.items()), ""]
-    lines.append(f"report: {run / PAGE}")
+    lines += [f"why: {metrics.reason}", "", aligned(_means(metrics)), ""]
+    if metrics.abstaining:  # not in older reports
+        lines += [*(f"{role} {told}" for role, told in metrics.abstaining.items()), ""]
+    lines.append(f"report: {run / REPORT_FILE}")
     return "\n".join(lines)
 
 
@@ -164,11 +155,11 @@ def compare(one: str, other: str, ours: Scores, theirs: Scores, told: str) -> st
     return "\n\n".join([*parts, _verdict(one, other, gain)])
 
 
-def _means(metrics: Mapping[str, Any]) -> list[list[str]]:
+def _means(metrics: TrainingMetrics) -> list[list[str]]:
     rows = [["", "model", "dimension", *METRICS]]
-    for role, by_dim in metrics["means"].items():
+    for role, by_dim in metrics.means.items():
         for dim, by_metric in by_dim.items():
-            rows.append([role, metrics["models"][role], dim, *(f"{by_metric[metric]:.3f}" for metric in METRICS)])
+            rows.append([role, metrics.models[role], str(dim), *(f"{by_metric[metric]:.3f}" for metric in METRICS)])
     return rows
 
 

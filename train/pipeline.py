@@ -1,7 +1,7 @@
-"""A training, top to bottom: mine, make, judge, decide, report, and serve what is better.
+"""Run one training: mine negatives, make the challenger, judge, decide, report, and promote a better version.
 
-Every training begins with the start model's weights, never with the champion's: what one version overfitted, and the
-chunks it saw, are not handed on. The champion mines the hard negatives, so that they are what fools it today.
+Why every training begins with the start weights, never with the champion's: overfitting and training chunks of one
+version are not passed on. The champion mines the hard negatives, so that they are what misleads it now.
 """
 
 from __future__ import annotations
@@ -13,21 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rag.errors import StoreFailed
-from rag.evaluation.metrics import GATE
-from rag.evaluation.win_rates import WinRate, outcomes, win_rate
 from rag.ingest.chunking import CHUNKER_VERSION
-from rag.models.embedder import Embedder, Vectors
+from rag.models.embedder import Vectors
 from rag.models.precision import serving
 from rag.models.registry import Registry, Version
-from rag.records import Chunk, Pair, Qrels, content_id
+from rag.records import Pair, content_id
 from rag.settings import Settings
-from rag.store.store import Store
+from train.context import TrainingContext
 from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.judging.contenders import Candidate, challenger_candidates, served_candidates
-from train.judging.evaluate import full, scores_of
-from train.judging.gate import Verdict, decide
+from train.judging.gate import Verdict
 from train.judging.promotion import apply, complete, keep_vectors, load_arms
-from train.judging.serving_precision import AFTER_BOOTSTRAP, PrecisionChoice, choose_precision
+from train.judging.serving_precision import PrecisionChoice
 from train.progress import MEETING, SETTLING, TUNING, StageReporter, bar, leads
 from train.reporting.model_card import model_card
 from train.reporting.report import write_report
@@ -41,7 +38,7 @@ CHECKPOINTS = "training"  # a folder in the cache: where a training goes on that
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """What a training came to. `vectors` are the challenger's, of all chunks in their order."""
+    """The outcome of a training. `vectors` are the challenger's, of all chunks in their order."""
 
     version: Version
     verdict: Verdict
@@ -51,48 +48,38 @@ class TrainingOutcome:
 
 
 def run_training(
-    settings: Settings, store: Store, order: TrainingOptions, seen: TrainingPlan, clock: StageReporter
+    context: TrainingContext, options: TrainingOptions, plan: TrainingPlan, clock: StageReporter
 ) -> TrainingOutcome | None:
-    """Mine, make, judge, decide, report, and let serve what is better. Raises StoreFailed where nothing can be kept.
+    """Mine, make, judge, decide, report, and let the version serve if it is better. Raises StoreFailed.
 
-    Returns None in the processes of torchrun that only helped to compute.
+    Returns None in the helper processes of torchrun.
     """
+    settings, registry = context.settings, context.registry
     lower_priority(settings.train_threads)
-    registry = Registry(settings.models)
-    crowned = registry.champion(seen.corpus.folders_id)
-    served = served_candidates(settings, store, seen.corpus, seen.chunks, clock.bar)
-    course = TrainingSession(settings, order, seen, served, crowned, clock)
-    pairs = course.pairs()
-    clock.done(MEETING, f"tuning {course.subject} on {len(pairs)} pairs")
+    session = TrainingSession(context, options, plan, served_candidates(context, clock.bar), context.champion, clock)
+    pairs = session.pairs()
+    clock.done(MEETING, f"tuning {session.subject} on {len(pairs)} pairs")
     with new_version(settings, registry) as name:
-        checkpoints = checkpoints_for(settings, order, pairs)
-        made = course.maker.make(pairs, name, checkpoints)
+        checkpoints = checkpoints_for(settings, options, pairs)
+        made = session.maker.make(pairs, name, checkpoints)
         clock.done(TUNING, f"tuned: {_told(made.facts)}")
-        challenger = challenger_candidates(made, name, seen.chunks, clock.bar)
-        runs = course.judge(challenger, pairs)
+        challenger = challenger_candidates(made, name, context.chunks, clock.bar)
+        runs = session.judge(challenger, pairs)
         if not leads():
             return None
-        scores = {role: scores_of(each, course.qrels) for role, each in runs.items()}
-        verdict = decide(
-            *(full(scores[role])[GATE] for role in ("challenger", "champion", "base")),
-            kind=seen.trial.kind,
-            general=course.general(challenger, pairs),
-            online=_online(store, registry, crowned),
-        )
-        if verdict.word == "promote" and registry.champion(seen.corpus.folders_id) != crowned:
-            verdict = replace(verdict, word="keep", reason="another version was promoted meanwhile: train again")
-        version = course.version(name, verdict, made)
+        verdict = session.verdict(challenger, pairs, runs)
+        version = session.version(name, verdict, made)
         made.save(settings.models / name)
-        abstaining = course.fit_threshold(challenger)
+        abstaining = session.fit_threshold(challenger)
         choice = None
-        if order.promote or verdict.word == "promote":
-            choice = _precision(settings, order, seen, course.qrels, name, crowned)
+        if options.promote or verdict.word == "promote":
+            choice = session.choose_precision(name)
             clock.say(f"both arms will serve in {serving(settings, choice.precision)}: {choice.why}")
-        facts = course.facts(version, verdict, made, runs, abstaining, choice)
-        report = write_report(settings.runs / name, facts)
-        (settings.models / name / CARD).write_text(model_card(facts), "utf-8")
-        registry.set_abstain_below(seen.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
-        _settle(settings, store, seen.corpus.id, challenger, seen.chunks, version, choice, order.promote)
+        results = session.results(version, verdict, made, runs, abstaining, choice)
+        report = write_report(settings.runs / name, results)
+        (settings.models / name / CARD).write_text(model_card(results), "utf-8")
+        registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
+        _settle(context, version, challenger, choice, by_hand=options.promote)
         clock.done(SETTLING)
     if checkpoints:  # those of another training wait for it
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -101,7 +88,7 @@ def run_training(
 
 @contextmanager
 def new_version(settings: Settings, registry: Registry) -> Iterator[str]:
-    """Give the next version's name; whatever stops the training before it is recorded takes its folders away."""
+    """Yield the next version's name; if the training stops before it is recorded, delete its folders."""
     name = registry.next_name()
     try:
         yield name
@@ -114,15 +101,15 @@ def new_version(settings: Settings, registry: Registry) -> Iterator[str]:
         raise
 
 
-def checkpoints_for(settings: Settings, order: TrainingOptions, pairs: Sequence[Pair]) -> Path | None:
-    """Return the folder in which this very training would have broken off; what other ones left there is deleted.
+def checkpoints_for(settings: Settings, options: TrainingOptions, pairs: Sequence[Pair]) -> Path | None:
+    """Return the checkpoint folder of exactly this training, for resuming it; those of other trainings are deleted.
 
-    None for what takes no longer than going on would: an adapter, and a bootstrap.
+    None for an adapter and a bootstrap: resuming would take as long.
     """
-    if order.fast or order.kind == "bootstrap":
+    if options.fast or options.kind == "bootstrap":
         return None
     said = [f"{pair}" for pair in pairs]
-    what = (CHUNKER_VERSION, settings.start_model, repr(replace(order, promote=False)))
+    what = (CHUNKER_VERSION, settings.start_model, repr(replace(options, promote=False)))
     place = settings.cache / CHECKPOINTS / content_id(*what, *said)
     for other in place.parent.glob("*"):
         if other != place:
@@ -130,57 +117,22 @@ def checkpoints_for(settings: Settings, order: TrainingOptions, pairs: Sequence[
     return place
 
 
-def _precision(
-    settings: Settings, order: TrainingOptions, seen: TrainingPlan, qrels: Qrels, name: str, crowned: Version | None
-) -> PrecisionChoice:
-    """Return the precision for a version that is to serve; nobody waits for that to be measured at a first start."""
-    if order.kind == "bootstrap":
-        return AFTER_BOOTSTRAP
-    roles = {"base": settings.base_model, "challenger": str(settings.models / name)}
-    now = Registry(settings.models).precision(seen.corpus.folders_id, crowned, settings.base_model)
-    return choose_precision(settings, roles, qrels, seen.chunks, now)
-
-
 def _settle(
-    settings: Settings,
-    store: Store,
-    corpus_id: str,
-    challenger: Candidate,
-    chunks: Sequence[Chunk],
-    version: Version,
-    choice: PrecisionChoice | None,
-    by_hand: bool,
+    context: TrainingContext, version: Version, challenger: Candidate, choice: PrecisionChoice | None, *, by_hand: bool
 ) -> None:
-    """Record a version; where it is to serve, complete both arms' tables in the precision that was chosen, and swap."""
-    arms: Mapping[str, Embedder] = {}
-    if choice:
-        keep_vectors(store, corpus_id, challenger.embedder, chunks, challenger.vectors)
-        arms = load_arms(settings, str(settings.models / version.name), serving(settings, choice.precision))
-        complete(store, corpus_id, arms, bar)
-    apply(
-        version,
-        Registry(settings.models),
-        store,
-        corpus_id,
-        challenger.embedder,
-        chunks,
-        challenger.vectors,
-        by_hand=by_hand,
-        arms=arms,
-        precision=choice.precision if choice else None,
-    )
-
-
-def _online(store: Store, registry: Registry, crowned: Version | None) -> WinRate | None:
-    """Return how the champion has done against base, blind, since it serves; None where nothing was promoted."""
-    if crowned is None:
-        return None
-    found = outcomes(store.feedback.ratings(), store.feedback.answers())
-    return win_rate(found, crowned.name, registry.promoted_at(crowned.folders))
+    """Record a version; where it is to serve, complete both arms' tables in the chosen precision, and swap."""
+    if choice is None:
+        apply(context, version, challenger, by_hand=by_hand)
+        return
+    settings = context.settings
+    keep_vectors(context, challenger)
+    arms = load_arms(settings, str(settings.models / version.name), serving(settings, choice.precision))
+    complete(context.store, context.corpus.id, arms, bar)
+    apply(context, version, challenger, by_hand=by_hand, arms=arms, precision=choice.precision)
 
 
 def _told(facts: Mapping[str, object]) -> str:
-    """Return in a few words how a model came about."""
+    """Return a summary of how a model was made."""
     seconds = facts.get("seconds")
     spent = f" in {seconds:.0f} s" if isinstance(seconds, float) else ""
     if "steps" in facts and "examples" in facts:

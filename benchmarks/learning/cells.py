@@ -32,6 +32,7 @@ from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.records import ARMS, SIDES, Answer, Label, content_id
 from rag.settings import Settings
 from rag.store.store import Store, open_store
+from train.context import open_context
 from train.dataset.plan import TrainingOptions, TrainingPlan, make_plan
 from train.judging.evaluate import ScoredCandidate, judge
 from train.pipeline import TrainingOutcome, run_training
@@ -132,19 +133,20 @@ class Cells:
         path.write_text("\n".join(map(json.dumps, lines)))
         import_labels(path, store, store.documents.read(load_corpus(settings).id))
 
-    def run_training(
-        self, settings: Settings, store: Store, order: TrainingOptions, seen: TrainingPlan | None = None
+    def learn(
+        self, settings: Settings, store: Store, options: TrainingOptions, plan: TrainingPlan | None = None
     ) -> dict[str, Any]:
         """Train as the product does, judge the challenger, and return both with what it took.
 
         Where the product would refuse to train, what it says is returned in its place.
         """
         cpu = time.process_time()
+        context = open_context(settings, store)
         try:
-            going_on = seen or make_plan(settings, store, order)
+            plan = plan or make_plan(context, options)
         except NotEnoughFeedback as error:
             return {"refused": str(error).partition(":")[0]}
-        learned = run_training(settings, store, order, going_on, StageReporter(lambda line: None))
+        learned = run_training(context, options, plan, StageReporter(lambda line: None))
         assert learned, "a cell is measured by one process"
         spent = time.process_time() - cpu
         return {**self.judged(learned.made.embedder, learned.vectors), **told_of(learned), "train_cpu_s": spent}

@@ -16,16 +16,16 @@ from benchmarks.learning.rules import RULES
 from benchmarks.learning.squad import Asked
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE
+from rag.feedback.credit import credit
+from rag.feedback.pairs import synthetic_to_pairs
 from rag.feedback.ratings import derive_labels
-from rag.indexing.update import load_corpus
 from rag.models.embedder import load_trainable, wrap
 from rag.models.precision import native
 from rag.records import Answer, Pair, Rating, content_id
 from rag.store.store import open_store
-from train.dataset.credit import credit
+from train.context import open_context
 from train.dataset.folds import EvaluationSplits
-from train.dataset.gather import TrainingData, witness
-from train.dataset.pairs import synthetic_to_pairs
+from train.dataset.gather import TrainingData, keyword_ranks
 from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.dataset.split import split
 from train.recipe import Recipe, matryoshka_dims
@@ -230,7 +230,7 @@ def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
     draw.shuffle(given)
     with cells.home() as (settings, store):
         labels = [label for rating, answer in given for label in derive_labels(rating, answer)]
-        rank_of = witness(store, settings, load_corpus(settings).id, labels)
+        rank_of = keyword_ranks(open_context(settings, store), labels)
         taught: set[str] = set()
         for rating, answer in given:
             heard = replace(rating, value=draw.choice((1, -1))) if kind == "noise" else rating
@@ -253,10 +253,9 @@ def _cold(cells: Cells, most: int) -> dict[str, Any]:
     with cells.home() as (settings, store):
         order = TrainingOptions(kind="bootstrap", cross_fit=False, epochs=1)
         pairs = [pair for some in made.values() for pair in some]
-        corpus = load_corpus(settings)
         gathered = TrainingData(pairs, [], told)
         trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks),))
-        cell = cells.learn(settings, store, order, TrainingPlan(corpus, cells.world.chunks, gathered, trial))
+        cell = cells.learn(settings, store, order, TrainingPlan(gathered, trial))
         return {**cell, "made": told}
 
 

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, cast
 
 import chainlit as cl
@@ -19,7 +20,7 @@ from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
 from chat.elements.live import LiveCard
 from chat.session.context import INTERNAL, RequestContext, as_command, say
-from rag.answering.duel import Done, Failed, check_query
+from rag.answering.duel import Done, Failed
 from rag.answering.query_rewrite import TURNS, Turn, answers_so_far
 from rag.answering.service import QueryService
 from rag.errors import BadQuery, ThumbtuneError
@@ -35,37 +36,51 @@ async def ask(visit: RequestContext, text: str) -> None:
         await say(BUSY)
         return
     visit.begin(asyncio.current_task())
-    await duel(visit, check_query(text), visit.room.cards[-TURNS:])
+    await duel(visit, await parse_question(visit, text), visit.room.cards[-TURNS:])
 
 
 async def reask(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Ask what a card says it searched for once more, or what was made of it by hand. Raises BadQuery."""
-    query = check_query(str(payload.get("query", "")))
+    question = await parse_question(visit, str(payload.get("query", "")))
     if visit.room.is_busy:
         raise BadQuery(BUSY)
-    visit.begin(asyncio.create_task(as_command(_asked_again(visit, query))))
+    visit.begin(asyncio.create_task(as_command(_asked_again(visit, question))))
     return {}
 
 
-async def _asked_again(visit: RequestContext, query: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A checked question: as typed, and as query and document filter."""
+
+    typed: str
+    query: str
+    only: DocumentFilter
+
+
+async def parse_question(visit: RequestContext, typed: str) -> Question:
+    """Return a typed question, checked. Raises BadQuery."""
+    return Question(typed.strip(), *await asyncio.to_thread(visit.house.serving.parse_query, typed))
+
+
+async def _asked_again(visit: RequestContext, question: Question) -> None:
     """Answer a query that nobody typed into the chat's own field: it stands in the thread all the same."""
-    await cl.Message(query, type="user_message", author="User").send()  # type: ignore[no-untyped-call]
+    await cl.Message(question.typed, type="user_message", author="User").send()  # type: ignore[no-untyped-call]
     await cl.context.emitter.task_start()  # type: ignore[no-untyped-call]  # the page shows its Stop button
     try:
-        await duel(visit, query)
+        await duel(visit, question)
     finally:
         await cl.context.emitter.task_end()  # type: ignore[no-untyped-call]
 
 
-async def duel(visit: RequestContext, asked: str, former: Sequence[LiveCard] = ()) -> None:
+async def duel(visit: RequestContext, question: Question, former: Sequence[LiveCard] = ()) -> None:
     """Stream both answers into one card, and leave the card complete whatever happens.
 
     `former` are the cards that the question may lean on; none where it is asked as it is.
     """
-    query, only = await asyncio.to_thread(visit.house.serving.parse_query, asked)
+    query, only = question.query, question.only
     message = await say("")
     live = LiveCard(visit.house.history.save_element, message.thread_id, message.id)
-    live.card.searched_for(asked, hint=only.told())
+    live.card.searched_for(question.typed, hint=only.summary())
     visit.put_on_table(live)
     await live.show()
     await live.keep()
@@ -94,7 +109,7 @@ async def search_for(
         return asked
     serving = visit.house.serving
     found = await serving.rewrite(asked, await asyncio.to_thread(turns_of, serving, former))
-    hint = " ".join(filter(None, [only.told(), found.note]))
+    hint = " ".join(filter(None, [only.summary(), found.note]))
     live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
     await live.show()
     return found.query

@@ -18,8 +18,7 @@ import chainlit as cl
 
 from chat.elements.live import LiveCard, LiveElement
 from chat.session.context import Action, RequestContext, in_background, read_value
-from rag.answering.duel import check_query
-from rag.answering.service import QueryService
+from rag.answering.service import QueryService, check_query
 from rag.errors import BadRating, ThumbtuneError
 from rag.feedback.ratings import TAUGHT
 from rag.feedback.ratings import teach as store_taught
@@ -121,9 +120,9 @@ def then_suggest(rate: Action) -> Action:
 
 
 def search(serving: QueryService, typed: str, answer_ids: Collection[str]) -> list[Passage]:
-    """Return passages for what a person typed, those marked that one of these answers has shown."""
+    """Return passages for what a person typed, those marked that one of these answers has shown. Raises BadQuery."""
     shown = {hit.chunk.id for answer in serving.store.feedback.answers(answer_ids) for hit in answer.hits}
-    found = search_passages(serving.store, [serving.served(arm) for arm in ARMS], typed)
+    found = search_passages(serving.store, [serving.served(arm) for arm in ARMS], check_query(typed))
     return [as_passage(chunk, shown) for chunk in found]
 
 
@@ -221,4 +220,4 @@ def _answer_ids(live: LiveCard) -> list[str]:
 
 def _typed(payload: Mapping[str, Any]) -> str:
     typed = payload.get("query")
-    return check_query(typed if isinstance(typed, str) else "")
+    return typed if isinstance(typed, str) else ""

@@ -19,13 +19,17 @@ from typing import Any
 from chat.elements.live import LiveElement
 from chat.session.context import AppState, RequestContext
 from chat.training.process import VERSION, TrainingProcess
-from chat.training.ratings_needed import TrainedVersion, count_rated, ratings_needed, read_trained
-from chat.training.report_files import PLOTS, REPORT, address, find
+from chat.training.ratings_needed import TrainedVersion, ratings_needed, read_trained
+from chat.training.report_files import PLOTS, address, find
 from rag.errors import TrainingRefused, UnknownVersion
+from rag.feedback.credit import KeywordRanks
+from rag.feedback.pairs import count_rated
+from rag.feedback.ratings import current_labels
 from rag.indexing.update import corpus_chunks
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Chunk, LabelledPair
 from rag.store.store import Store
+from rag.training_results import REPORT_FILE
 from rag.training_status import STATE_FILE, Training
 
 ELEMENT = "Training"  # public/elements/Training.jsx
@@ -46,6 +50,7 @@ class TrainingPanel:
         self._stopping = 0  # the process that was told to stop: that takes it a moment
         self._standing: tuple[object, ...] = ()  # what was so when that was read
         self._watcher: asyncio.Task[None] | None = None
+        self._ranks: KeywordRanks | None = None
 
     async def show(self, visit: RequestContext, text: str) -> None:
         """Show the element in a message of its own."""
@@ -181,24 +186,32 @@ class TrainingPanel:
     def _read(self) -> dict[str, Any]:
         """Return what the tables, the registry and the runs' folders say."""
         registry, corpus = Registry(self._settings.models), self._house.serving.corpus
-        store = self._house.serving.store
         versions = [version for version in registry.versions() if version.folders == corpus.folders_id]
         by_ratings = [version for version in versions if version.kind == "ratings"]
         champion = registry.champion(corpus.folders_id)
         before = self._trained(by_ratings[-1]) if by_ratings else None
-        labels = store.feedback.labels()
-        seen = ratings_needed(count_rated(labels, _chunks_for(labels, store, corpus.id)), before)
+        needed = ratings_needed(self._count_rated(), before)
         return {
-            "rated": seen.rated,
-            "fresh": seen.new,
-            "target": seen.target,
-            "enough": seen.enough,
-            "told": seen.told,
+            "rated": needed.rated,
+            "fresh": needed.new,
+            "target": needed.target,
+            "enough": needed.enough,
+            "told": needed.told,
             "since": before.version.name if before else "",
             "serves": champion.name if champion else START_WEIGHTS,
             "back": _previous(registry, corpus.folders_id),
             "last": self._verdict(self._trained(versions[-1])) if versions else None,
         }
+
+    def _count_rated(self) -> int:
+        """Return the number of rated queries that a training would count now."""
+        serving = self._house.serving
+        table = serving.served("base").table
+        if self._ranks is None or self._ranks.table != table:
+            self._ranks = KeywordRanks(serving.store, table)
+        labels = current_labels(serving.store)
+        chunks = _chunks_for(labels, serving.store, serving.corpus.id)
+        return count_rated(labels, chunks, self._ranks.of(labels))
 
     def _trained(self, version: Version) -> TrainedVersion:
         return read_trained(self._settings.runs, version)
@@ -211,11 +224,11 @@ class TrainingPanel:
             "kind": last.version.kind,
             "verdict": last.version.verdict,
             "summary": last.version.summary,
-            "reason": str(last.metrics.get("reason", "")),
+            "reason": last.metrics.reason if last.metrics else "",
             "at": _clock_time(last.version.created),
             "table": last.table(),
             "plots": plots,
-            "report": address(name, REPORT) if find(runs, name, REPORT) else "",
+            "report": address(name, REPORT_FILE) if find(runs, name, REPORT_FILE) else "",
         }
 
 

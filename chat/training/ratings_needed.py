@@ -1,33 +1,26 @@
-"""How far the raters are from the next verdict: what is rated, what is new, and how many more are likely to decide.
+"""Estimate how many rated questions are still needed: to start a training, and for a likely verdict.
 
-The idea a reader would miss: how many ratings a verdict takes depends on how large the gain is, and nobody knows that
-before a training has measured it. So the number comes from the last training, where there was one, and is called
-unknown where it is.
+Why the last training matters: how many ratings a verdict takes depends on the size of the gain, which nobody knows
+before a training has measured it. So the estimate comes from the last training, and is None where there was none.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rag.evaluation.metrics import MIN_QUERIES
-from rag.feedback.chunk_matching import ChunkMatcher
 from rag.models.registry import Version
-from rag.records import Chunk, LabelledPair, normalise_query
+from rag.training_results import ROLES, TrainingMetrics, read_metrics
 
-METRICS_FILE = "metrics.json"  # in a run's folder, by train.reporting.report
 SHOWN = ("hit_rate@1", "hit_rate@5", "mrr@10", "ndcg@10")
-ROLES = ("base", "champion", "challenger")
 
 
 @dataclass(frozen=True, slots=True)
 class RatingsNeeded:
-    """Rated queries with a right passage, how many of them are new, at how many a verdict is likely, and in words.
+    """Rated queries with a positive, how many of them are new, the number that makes a verdict likely, and a sentence.
 
-    `target` is None where nobody can know. `enough` says whether a training would start.
+    `target` is None where it is unknown. `enough` says whether a training would start.
     """
 
     rated: int
@@ -39,62 +32,32 @@ class RatingsNeeded:
 
 @dataclass(frozen=True, slots=True)
 class TrainedVersion:
-    """A version as its run's folder tells of it. `metrics` is empty where that folder is gone."""
+    """A version and the metrics of its training, None where its run folder is gone."""
 
     version: Version
-    metrics: Mapping[str, Any]
-
-    @property
-    def rated(self) -> int:
-        """Return on how many rated queries it could go."""
-        return int((self.metrics.get("labels") or {}).get("queries", 0))
-
-    @property
-    def more(self) -> int | None:
-        """Return how many more rated queries would have decided a keep; None where more of the same would not."""
-        more = (self.metrics.get("gate") or {}).get("more")
-        return more if isinstance(more, int) else None
+    metrics: TrainingMetrics | None
 
     def table(self) -> list[list[str]]:
-        """Return the metrics of base, champion and challenger at full dimension, under a head; empty: not known."""
-        means, names = self.metrics.get("means") or {}, self.metrics.get("models") or {}
-        if not all(means.get(role) for role in ROLES):
+        """Return the metrics of base, champion and challenger at full dimension, under a header row; empty: unknown."""
+        metrics = self.metrics
+        if metrics is None or not all(metrics.at_full_dimension(role) for role in ROLES):
             return []
         rows = [["", "model", *SHOWN]]
         for role in ROLES:
-            full = means[role][max(means[role], key=int)]
-            rows.append([role, str(names.get(role, "")), *(f"{full[metric]:.3f}" for metric in SHOWN)])
+            full = metrics.at_full_dimension(role)
+            rows.append([role, metrics.models.get(role, ""), *(f"{full[metric]:.3f}" for metric in SHOWN)])
         return rows
 
 
 def read_trained(runs: Path, version: Version) -> TrainedVersion:
-    """Return what a version's run tells."""
-    try:
-        metrics = json.loads((runs / version.name / METRICS_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        metrics = {}
-    return TrainedVersion(version, metrics if isinstance(metrics, dict) else {})
-
-
-def count_rated(labels: Iterable[LabelledPair], chunks: Sequence[Chunk]) -> int:
-    """Return for how many queries the raters know a right passage of these documents.
-
-    This is what training counts, but for the passages on which raters are split.
-    """
-    anchors = ChunkMatcher(chunks)
-    said: dict[tuple[str, str], float] = {}
-    for label in labels:
-        guessed = label.origin == "rating" and not label.cited
-        chunk_id = anchors.find(label.chunk_id, label.text) if label.label and not guessed else None
-        if chunk_id is not None:
-            key = normalise_query(label.query), chunk_id
-            said[key] = said.get(key, 0.0) + label.label * label.weight
-    return len({query for (query, _), lean in said.items() if lean > 0})
+    """Return a version with the metrics in its run folder."""
+    return TrainedVersion(version, read_metrics(runs / version.name))
 
 
 def ratings_needed(rated: int, last: TrainedVersion | None) -> RatingsNeeded:
-    """Return how far it is to the next verdict; `last` is the last training on ratings."""
-    then = last.rated if last else 0
+    """Return how many of `rated` queries are new and how many are needed; `last` is the last training on ratings."""
+    metrics = last.metrics if last else None
+    then = metrics.rated if metrics else 0
     new = max(0, rated - then)
     if rated < MIN_QUERIES:
         return RatingsNeeded(rated, new, MIN_QUERIES, False, _too_few(rated))
@@ -104,31 +67,31 @@ def ratings_needed(rated: int, last: TrainedVersion | None) -> RatingsNeeded:
             new,
             None,
             True,
-            f"Enough to train on ({MIN_QUERIES} are the least). How many more a verdict takes is not known before a "
-            "first training has measured the gain.",
+            f"Enough to train on (at least {MIN_QUERIES}). How many more a verdict takes is not known before a first "
+            "training has measured the gain.",
         )
     name = last.version.name
     if last.version.verdict == "promote":
         told = (
-            f"{name} was better beyond luck. What the next training gains, and so how many more questions its verdict "
-            "takes, is not known before; some dozens of new ones are worth a try."
+            f"{name} was significantly better. How many more rated questions the next verdict takes is not known "
+            "before its gain is measured; some dozens of new ones are worth a try."
         )
         return RatingsNeeded(rated, new, None, True, told)
-    if last.more is None:
+    if metrics is None:
+        return RatingsNeeded(rated, new, None, True, f"The report of {name} is gone: not known.")
+    if metrics.more is None:
         told = (
-            f"{name} was not better than what served: more of the same would not decide it. Rate other questions, on "
-            "other documents, or look into its report at what it lost."
+            f"{name} was not better than the model that served: more of the same would not decide it. Rate other "
+            "questions, on other documents, or see in its report which queries it lost."
         )
-        return RatingsNeeded(
-            rated, new, None, True, told if last.metrics else f"The report of {name} is gone: not known."
-        )
-    return _likely(rated, new, then + last.more, name)
+        return RatingsNeeded(rated, new, None, True, told)
+    return _likely(rated, new, then + metrics.more, name)
 
 
 def _too_few(rated: int) -> str:
     return (
-        f"{MIN_QUERIES - rated} more until a training can start: below {MIN_QUERIES} rated questions with a right "
-        "passage a gain is a lottery."
+        f"{MIN_QUERIES - rated} more until a training can start: with fewer than {MIN_QUERIES} rated questions that "
+        "have a right passage, a measured gain is mostly noise."
     )
 
 
@@ -137,8 +100,8 @@ def _likely(rated: int, new: int, target: int, name: str) -> RatingsNeeded:
     if missing:
         told = (
             f"About {missing} more rated questions make a verdict likely, if gain and spread stay as {name} had them: "
-            "its difference to what served may have been luck."
+            "its gain was not statistically significant."
         )
     else:
-        told = f"There are as many new ones as {name} was missing: a verdict is likely now."
+        told = f"You have the extra ratings that {name} needed: a training now is likely to decide."
     return RatingsNeeded(rated, new, target, True, told)

@@ -1,6 +1,6 @@
-"""The report and plots of a training, for the browser: /runs/VERSION/NAME, a few names and nothing else of the folder.
+"""Serve a training's report and plots at /runs/VERSION/NAME: a fixed set of files, to signed-in users.
 
-The idea a reader would miss: a report quotes what raters asked, so it is for those who may enter the chat.
+Why sign-in: a report quotes the raters' questions.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 
 from chat.training.process import VERSION
+from rag.training_results import CURVE_PLOT, QUALITY_PLOT, REPORT_FILE
 
-REPORT = "report.html"
-PLOTS = {  # by train.reporting.report
-    "quality-by-dimension.svg": "ndcg@10 and hit_rate@5 by dimension, for each model",
-    "learning-curve.svg": "ndcg@10 of each model over the versions",
+PLOTS = {  # name -> alternative text
+    QUALITY_PLOT: "ndcg@10 and hit_rate@5 by dimension, for each model",
+    CURVE_PLOT: "ndcg@10 of each model over the versions",
 }
-MEDIA = {REPORT: "text/html; charset=utf-8", **dict.fromkeys(PLOTS, "image/svg+xml")}
+MEDIA = {REPORT_FILE: "text/html; charset=utf-8", **dict.fromkeys(PLOTS, "image/svg+xml")}
 
 
 def address(version: str, name: str) -> str:
-    """Return where the browser finds a file of a run."""
+    """Return the URL path of a file of a run."""
     return f"/runs/{version}/{name}"
 
 
 def find(runs: Path, version: str, name: str) -> Path | None:
-    """Return a file of a run that may be sent, None where it is not there or not one of those."""
+    """Return the path of a served file of a run, None where it is missing or not among the served names."""
     if not VERSION.fullmatch(version) or name not in MEDIA:
         return None
     path = runs / version / name
@@ -37,7 +37,7 @@ def find(runs: Path, version: str, name: str) -> Path | None:
 
 
 def reports_route(runs: Path) -> APIRoute:
-    """Return the route that serves them."""
+    """Return the route that serves the report files."""
 
     async def serve(version: str, name: str, user: Any = Depends(get_current_user)) -> FileResponse:  # noqa: ANN401, B008
         path = find(runs, version, name)

@@ -17,10 +17,9 @@ from time import perf_counter
 from rag.answering.chain import ArmChain
 from rag.answering.llm import explain
 from rag.answering.prompt import cited_numbers, is_abstention
-from rag.errors import BadModel, BadQuery, NotIndexed
+from rag.errors import BadModel, NotIndexed
 from rag.records import Answer, Arm, Hit, Side
 
-MAX_QUERY_CHARS = 4_000  # about a page; embedding models read the first 1,000 to 2,000
 log = logging.getLogger(__name__)
 
 
@@ -61,25 +60,13 @@ class Failed:
 Event = Hits | Token | Done | Failed
 
 
-def check_query(query: str, max_chars: int = MAX_QUERY_CHARS) -> str:
-    """Return the query stripped. Raises BadQuery if it is empty or has more than `max_chars` characters."""
-    query = query.strip()
-    if not query:
-        raise BadQuery("The question is empty: type one and send it again.")
-    if len(query) > max_chars:
-        raise BadQuery(f"The question has {len(query):,} characters, the limit is {max_chars:,}: shorten it.")
-    return query
-
-
 async def run_duel(
     query: str, chains: Mapping[Arm, ArmChain], *, sides: Mapping[Arm, Side], duel_id: str, timeout: float
 ) -> AsyncGenerator[Event, None]:
     """Run all arms concurrently and yield their events; each arm ends in exactly one Done or Failed.
 
     `timeout` is in seconds per arm. Closing the generator (contextlib.aclosing) cancels both arms and leaves no task.
-    Raises BadQuery.
     """
-    query = check_query(query)
     queue: asyncio.Queue[Event] = asyncio.Queue()
     arms = [
         asyncio.create_task(_run_arm(arm, sides[arm], chain, query, duel_id, timeout, queue), name=f"arm-{arm}")

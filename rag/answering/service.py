@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
-from rag.answering.duel import Done, Event, Failed, check_query, run_duel
+from rag.answering.duel import Done, Event, Failed, run_duel
 from rag.answering.extractive import cache_embeddings
 from rag.answering.llm import Answerer, build_chat_model, build_extractive
 from rag.answering.prompt import DONT_KNOW
@@ -25,6 +25,9 @@ from rag.retrieval.search import build_options, retrieve
 from rag.settings import EXTRACTIVE, Settings
 from rag.store.filters import EVERYWHERE, DocumentFilter, explain_empty, split_filter
 from rag.store.store import Store, open_store
+
+MAX_QUERY_CHARS = 4_000  # about a page; embedding models read the first 1,000 to 2,000
+EMPTY = "The question is empty: type one and send it again."
 
 
 def open_service(settings: Settings) -> QueryService:
@@ -78,21 +81,24 @@ class QueryService:
         return self.arms.refresh()
 
     def parse_query(self, text: str) -> tuple[str, DocumentFilter]:
-        """Split typed text into the query and its document filter. Raises BadQuery.
+        """Return typed text as the checked query and its document filter. Raises BadQuery.
 
-        The filter is not part of the query, which is stored and used for training.
+        The only check of a question: `ask` takes a query from here. The filter is not part of the query, which is
+        stored and used for training.
         """
         query, only = split_filter(check_query(text))
         if reason := explain_empty(only, self.store.documents.dates(self.corpus.id)) if only else "":
             raise BadQuery(reason)
-        return check_query(query), only
+        if not query:
+            raise BadQuery(EMPTY)
+        return query, only
 
     async def ask(
         self, query: str, *, sides: Mapping[Arm, Side], duel_id: str, only: DocumentFilter = EVERYWHERE
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a duel. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
-        Use it with contextlib.aclosing: closing it cancels both arms. Raises BadQuery.
+        `query` and `only` are from `parse_query`. Use it with contextlib.aclosing: closing it cancels both arms.
         """
         chains = {arm: self._chain(arm, only) for arm in ARMS}
         timeout = self.settings.answer_timeout
@@ -142,3 +148,13 @@ class QueryService:
             return [float(value) for value in embed(texts) @ vector]
 
         return build_extractive(score, DONT_KNOW)
+
+
+def check_query(text: str) -> str:
+    """Return a typed text without surrounding whitespace. Raises BadQuery where it is empty or too long."""
+    query = text.strip()
+    if not query:
+        raise BadQuery(EMPTY)
+    if len(query) > MAX_QUERY_CHARS:
+        raise BadQuery(f"The question has {len(query):,} characters, the limit is {MAX_QUERY_CHARS:,}: shorten it.")
+    return query

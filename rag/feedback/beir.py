@@ -1,6 +1,6 @@
-"""Judgements as the BEIR benchmark lays them out in a folder: corpus.jsonl, queries.jsonl, qrels/*.tsv.
+"""Read and write labels as a BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv.
 
-Of a corpus only those passages are held that a judgement names: a million go by, the judged thousand stay.
+Of a corpus only the judged passages are kept in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A row of qrels: above 0 the passage answers the query, else somebody found that it does not."""
+    """A row of qrels: above 0 the passage answers the query, else it was judged not to."""
 
     query_id: str
     passage_id: str
@@ -45,7 +45,7 @@ class Score:
 
 
 def read_beir(folder: Path) -> list[LabelRecord]:
-    """Return the judgements of all splits. One without its query or passage says so in `lacks`. Raises BadLabels."""
+    """Return the labels of all splits. One without its query or passage has the reason in `lacks`. Raises BadLabels."""
     files = sorted((folder / QRELS).glob("*.tsv"))
     if not files:
         raise BadLabels(
@@ -59,7 +59,7 @@ def read_beir(folder: Path) -> list[LabelRecord]:
 
 
 def write_beir(folder: Path, passages: Iterable[Passage], queries: Mapping[str, str], scores: Iterable[Score]) -> None:
-    """Write a folder that BEIR's loaders read; `queries` maps id to text. Raises BadLabels where it cannot be made."""
+    """Write a folder that BEIR's loaders read; `queries` maps id to text. Raises BadLabels where that fails."""
     with write_atomically(folder) as draft:
         (draft / QRELS).mkdir(parents=True)
         write_objects(draft / CORPUS, ({"_id": p.id, "title": p.title, "text": p.text} for p in passages))
@@ -69,7 +69,7 @@ def write_beir(folder: Path, passages: Iterable[Passage], queries: Mapping[str, 
 
 
 def _read_scores(path: Path) -> Iterator[Score]:
-    """Yield the rows of a qrels file. Its first line is a header, unless it ends in a whole number as a row does."""
+    """Yield the rows of a qrels file. Its first line is a header, unless it ends in an integer as a row does."""
     for position, (number, line) in enumerate(numbered_lines(path)):
         cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) != 3:
@@ -84,7 +84,7 @@ def _read_scores(path: Path) -> Iterator[Score]:
 
 
 def _read_texts(path: Path, wanted: set[str]) -> dict[str, str]:
-    """Return id -> text of those rows of a corpus or of queries that are wanted."""
+    """Return id -> text of the wanted rows of a corpus or of queries."""
     texts: dict[str, str] = {}
     for number, given in read_objects(path):
         if "_id" not in given:

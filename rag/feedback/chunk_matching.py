@@ -1,4 +1,4 @@
-"""A text, and perhaps an id, from earlier or from elsewhere -> the chunk of today that it means."""
+"""Match a stored label to a chunk of the current index, by id or text."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from rag.records import Chunk
 
-MIN_ANCHOR = 40  # characters; a shorter text lies in other chunks by accident
+MIN_ANCHOR = 40  # characters; a shorter text is contained in other chunks by accident
 
 
 class ChunkMatcher:
-    """Finds the chunk of today that a label means. `texts` holds every chunk's text by id."""
+    """Finds the current chunk of a label. `texts` maps chunk id to text."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.texts = {chunk.id: chunk.text for chunk in chunks}
@@ -19,7 +19,7 @@ class ChunkMatcher:
         self._found: dict[str, str | None] = {}
 
     def find(self, chunk_id: str, text: str) -> str | None:
-        """Return the id of that chunk, or of the one whose text is this, holds this, or lies in this; else None."""
+        """Return the id of that chunk, or of one whose text equals, contains or is within this text; else None."""
         if chunk_id in self.texts:
             return chunk_id
         wanted = " ".join(text.split())
@@ -28,12 +28,12 @@ class ChunkMatcher:
         return self._found[wanted]
 
     def _around(self, wanted: str) -> str | None:
-        """Return the shortest chunk that holds the text: it says the least else."""
+        """Return the shortest chunk that contains the text: it has the least other text."""
         if len(wanted) < MIN_ANCHOR:
             return None
         return min(((len(text), i) for text, i in self._normal if wanted in text), default=(0, None))[1]
 
     def _inside(self, wanted: str) -> str | None:
-        """Return the longest chunk that lies in the text: it says the most of it."""
+        """Return the longest chunk that the text contains: it covers the most of it."""
         inside = [(len(text), i) for text, i in self._normal if len(text) >= MIN_ANCHOR and text in wanted]
         return max(inside, default=(0, None))[1]

@@ -1,10 +1,10 @@
-"""Labels as JSON Lines, one label a line, in and out.
+"""Read and write labels as JSON Lines, one label a line.
 
     {"query": "...", "text": "...", "label": 1, "rater": "ann", "at": "2026-11-23T10:00:00Z"}
     {"query": "...", "document": "handbook.md", "start": 120, "end": 310, "label": -1}
 
-A place means the text that stands there today, and is exchanged for it at once: offsets are worth nothing as soon as
-the document is edited, a text can be found again.
+A place (document, start, end) is replaced by the current text at that place: offsets become wrong as soon as the
+document is edited, a text can be found again.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ from rag.records import Chunk, Document, Label, LabelledPair
 LABELS: dict[int, Label] = {1: 1, 0: 0, -1: -1}  # 1.0 is the key 1, too
 
 
-def read_jsonl(path: Path, documents: Sequence[Document], anchors: ChunkMatcher) -> Iterator[LabelRecord]:
-    """Yield what each line says; one whose place is not in these documents says so in `lacks`. Raises BadLabels."""
+def read_jsonl(path: Path, documents: Sequence[Document], matcher: ChunkMatcher) -> Iterator[LabelRecord]:
+    """Yield the label of each line; one whose place is not in these documents has the reason in `lacks`.
+
+    Raises BadLabels.
+    """
     by_source = {document.source: document for document in documents}
     for number, given in read_objects(path):
         try:
-            yield _judgement(f"line {number}", given, by_source, anchors)
+            yield _judgement(f"line {number}", given, by_source, matcher)
         except (ValueError, OverflowError) as error:
             raise bad_line(path, number, str(error)) from error
 
 
 def _judgement(
-    where: str, given: Mapping[str, Any], documents: Mapping[str, Document], anchors: ChunkMatcher
+    where: str, given: Mapping[str, Any], documents: Mapping[str, Document], matcher: ChunkMatcher
 ) -> LabelRecord:
-    """Return what a line says, its text from the place it names where it has none. Raises ValueError."""
+    """Return the label of a line, with the text at its place where it has no text. Raises ValueError."""
     given = {name: value for name, value in given.items() if value is not None}
     if not given.keys() >= {"query", "label"} or not ("text" in given or given.keys() >= {"document", "start", "end"}):
         raise ValueError("needs an object with query, text and label, or with document, start and end in place of text")
@@ -54,7 +57,7 @@ def _judgement(
     source, start, end = _place(given)
     document = documents.get(source)
     lacks = _lacks(document, source, start, end)
-    text = _passage(document, start, end, anchors) if document and not lacks else ""
+    text = _passage(document, start, end, matcher) if document and not lacks else ""
     return LabelRecord(where, query, text, label, rater, at, lacks)
 
 
@@ -95,7 +98,7 @@ def _place(given: Mapping[str, Any]) -> tuple[str, int, int]:
 
 
 def _lacks(document: Document | None, source: str, start: int, end: int) -> str:
-    """Return why no passage stands at a place, or nothing where one does."""
+    """Return why there is no passage at a place, "" where there is one."""
     if document is None:
         return f"left out, for no document {source!r} is indexed"
     if end > len(document.text):
@@ -103,22 +106,22 @@ def _lacks(document: Document | None, source: str, start: int, end: int) -> str:
     return "" if document.text[start:end].strip() else f"left out, for {source!r} has only blanks from {start} to {end}"
 
 
-def _passage(document: Document, start: int, end: int, anchors: ChunkMatcher) -> str:
-    """Return the text that stands there, or of the chunk it lies in most, where it would not find that chunk alone.
+def _passage(document: Document, start: int, end: int, matcher: ChunkMatcher) -> str:
+    """Return the text at a place, or that of the chunk with the largest overlap where the text would not match it.
 
-    It would not where it is too short, lies across a cut, or stands elsewhere as well.
+    It would not where it is too short, spans two chunks, or occurs elsewhere as well.
     """
     text = document.text[start:end]
     holder = max(document.spans, key=lambda span: min(end, span.end) - max(start, span.start))
     chunk = document.text[holder.start : holder.end]
-    found = anchors.find("", text)
-    return text if found and anchors.texts[found] == chunk else chunk
+    found = matcher.find("", text)
+    return text if found and matcher.texts[found] == chunk else chunk
 
 
 def write_jsonl(path: Path, labels: Iterable[tuple[LabelledPair, Chunk | None]]) -> None:
-    """Write labels, each with the chunk of today that it means or None, as an import reads them. Raises BadLabels.
+    """Write labels, each with its current chunk or None, as an import reads them. Raises BadLabels.
 
-    `origin` and `weight` are told besides: an import takes every label as a judgement of weight 1.
+    `origin` and `weight` are written for readers only: an import takes every label as a judgement of weight 1.
     """
     with write_atomically(path) as draft:
         write_objects(draft, (_line(label, chunk) for label, chunk in labels))

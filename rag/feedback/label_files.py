@@ -1,4 +1,4 @@
-"""Files of labels, line by line: read with the number of each line, written whole or not at all.
+"""Read label files line by line, with line numbers; write them all or nothing.
 
 A line ends at "\\n" and nowhere else: `str.splitlines` would also cut at U+2028 and its like, which JSON allows in a
 text.
@@ -27,7 +27,7 @@ SHOWN = 60  # characters of a line, or of a text, in a message
 
 @dataclass(frozen=True, slots=True)
 class LabelRecord:
-    """What somebody elsewhere said of a passage for a query. `where` is its line; `lacks` why it has no text, if so."""
+    """A label of a passage for a query, as read from a file. `where` is its line; `lacks` says why it has no text."""
 
     where: str
     query: str
@@ -64,26 +64,26 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def bad_line(path: Path, number: int, why: str) -> BadLabels:
-    """Return the error of a line that cannot be used."""
-    return BadLabels(f"{path} line {number}: {why}; nothing was imported, mend the line and import again")
+    """Return the error for a line that cannot be used."""
+    return BadLabels(f"{path} line {number}: {why}; nothing was imported: fix the line and import again")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write lines to a file, each closed by "\\n"."""
+    """Write lines to a file, each ended by "\\n"."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
 def write_objects(path: Path, objects: Iterable[Mapping[str, object]]) -> None:
-    """Write objects as JSON Lines, letters as they are."""
+    """Write objects as JSON Lines, in UTF-8 without escapes."""
     write_lines(path, (json.dumps(given, ensure_ascii=False) for given in objects))
 
 
 @contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Give a draft beside `path`, file or folder, that takes its place when all is written, and else goes.
+    """Yield a draft path next to `path`, for a file or folder; rename it to `path` at the end, delete it on an error.
 
-    Raises BadLabels where something is at `path` already, or nothing can be written there.
+    Raises BadLabels where `path` exists already, or cannot be written.
     """
     if os.path.lexists(path):
         raise BadLabels(f"{path}: is there already, and nothing is overwritten: name another, or move it away")

@@ -1,10 +1,10 @@
-"""A rating -> table `ratings` -> rows of `training_pairs`.
+"""Store ratings and derive their labels (`training_pairs`).
 
-What a thumb credits: the chunks that an up-voted answer drew on are positives, and the best-ranked chunk that was shown
-and not used is its negative. Crediting every shown chunk was measured to make the model worse, crediting the used ones
-alone to teach little, because the model ranks those first already (docs/concepts/hard-negatives.md). One thumb is
-shared among the chunks that an answer drew on, since it does not say which of them earned it. A mark on a source and a
-taught passage say it outright.
+A thumb up makes positives of the chunks that the answer drew on, and a negative of the best-ranked chunk that was shown
+and not used. Why not every shown chunk: crediting all of them made the model worse, crediting only the used ones
+taught little, because the model ranks those first already (docs/concepts/hard-negatives.md). One thumb is shared among
+the chunks that an answer drew on, since it does not say which of them earned it. A mark on a source and a taught
+passage label their chunk directly.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ BLAMES_THE_WRITER: frozenset[Reason] = frozenset({"not in the documents", "made 
 FALL = 0.5  # of the credit from one used chunk to the next; of four, the first held the answer in 58% of cases, then
 # 19, 13 and 9 (docs/log.md): an answer opens with what answers best
 MARK_WEIGHT = 2.0  # somebody read that very passage: twice what an answer's thumb says of each chunk it cited
-TAUGHT_WEIGHT = 3.0  # somebody looked for it: it is right, and no retriever had shown it
-TAUGHT = "taught:"  # before a query's id, where a rating has its answer's id: each query has rows of its own
+TAUGHT_WEIGHT = 3.0  # somebody searched for it: it is right, and no retriever had shown it
+TAUGHT = "taught:"  # prefix of a query's id as target of a rating: no answer has such an id
 
 
 def rate_answer(
@@ -52,10 +52,10 @@ def rate_answer(
     comment: str = "",
     at: datetime | None = None,
 ) -> Rating:
-    """Store what a rater says of an answer (+1, -1, or 0 to withdraw) and what follows from it; return the rating.
+    """Store a rater's thumb on an answer (+1, -1, or 0 to withdraw) and its labels; return the rating.
 
-    When this returns, the rating is stored. Saying the same twice, or changing one's mind, leaves one row. Raises
-    BadRating for an unknown answer, value or reason, StoreFailed where nothing could be written.
+    When this returns, the rating is stored. A repeated or changed rating leaves one row. Raises BadRating for an
+    unknown answer, value or reason, StoreFailed where nothing could be written.
     """
     if reason not in REASONS:
         raise BadRating(f"{reason!r} is no reason: give one of {', '.join(filter(None, REASONS))}")
@@ -84,12 +84,12 @@ def mark_source(
 def teach(
     store: Store, *, rater: str, query: str, chunk: Chunk, value: Label = 1, at: datetime | None = None
 ) -> Rating:
-    """Store that a rater looked for the passage that answers a query, and found it in this chunk; 0 withdraws.
+    """Store that a rater searched for the passage that answers a query and chose this chunk; 0 withdraws.
 
     Raises BadRating for an empty query or an unknown value, StoreFailed where nothing could be written.
     """
     if value not in VALUES or not normalise_query(query):
-        raise BadRating(f"{value!r} for {query!r} teaches nothing: give a query and 1, or 0 to withdraw")
+        raise BadRating(f"{value!r} for {query!r} is no label: give a query and 1, or 0 to withdraw")
     target = TAUGHT + content_id(normalise_query(query))
     moment = at or datetime.now(UTC)
     rating = Rating(
@@ -101,7 +101,7 @@ def teach(
 def prefer(
     store: Store, *, rater: str, duel_id: str, choice: Choice, blind: bool, at: datetime | None = None
 ) -> Rating:
-    """Store which arm's answer a rater prefers in a duel; "" withdraws. It makes no pair: it says nothing of a chunk.
+    """Store which arm's answer a rater prefers in a duel; "" withdraws. It makes no label: it rates no chunk.
 
     Raises BadRating for an unknown choice, StoreFailed where nothing could be written.
     """
@@ -112,24 +112,26 @@ def prefer(
 
 
 def repair(store: Store) -> int:
-    """Derive all rows of `training_pairs` that ratings imply, write those that are missing or differ, return how many.
+    """Write the rows of `training_pairs` that ratings imply and that are missing or differ; return how many.
 
-    A crash between the two writes of a rating leaves it without its pairs; training starts with this.
+    A crash between the two writes of a rating leaves it without its labels; training starts with this.
     """
-    ratings = store.feedback.ratings()
-    answers = {answer.id: answer for answer in store.feedback.answers(rating.target_id for rating in ratings)}
-    implied = [label for rating in ratings for label in derive_labels(rating, answers.get(rating.target_id))]
-    stored = {label.id: _what_it_says(label) for label in store.feedback.labels()}
-    lacking = [label for label in implied if stored.get(label.id) != _what_it_says(label)]
+    lacking = _lacking(store, store.feedback.labels())
     store.feedback.put_labels(lacking)
     return len(lacking)
 
 
-def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
-    """Return the rows that a rating makes: one for each hit of a rated answer, one for a mark or a taught passage.
+def current_labels(store: Store) -> list[LabelledPair]:
+    """Return all labels as they are after `repair`, without writing any."""
+    stored = store.feedback.labels()
+    return list({label.id: label for label in (*stored, *_lacking(store, stored))}.values())
 
-    The rows of a target always have the same keys, so a changed rating overwrites all that the former one said. A
-    rating of an answer that is not stored makes none.
+
+def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
+    """Return the labels of a rating: one for each hit of a rated answer, one for a mark or a taught passage.
+
+    The labels of a target always have the same keys, so a changed rating overwrites all previous ones. A rating of an
+    answer that is not stored makes none.
     """
     if rating.kind == "taught":
         return [_taught(rating)]
@@ -147,9 +149,9 @@ def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
 
 
 def to_teach(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> list[str]:
-    """Return the queries whose answers were voted down and for which nobody knows a right chunk, latest first.
+    """Return the queries whose answers were voted down and that have no positive label, latest first.
 
-    They make no pair: it takes a person who looks for the passage that answers them.
+    They make no pair until a person finds the passage that answers them.
     """
     down: dict[str, tuple[datetime, str]] = {}
     solved: set[str] = set()
@@ -166,6 +168,15 @@ def to_teach(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> list[s
     ]
 
 
+def _lacking(store: Store, stored: Iterable[LabelledPair]) -> list[LabelledPair]:
+    """Return the labels that ratings imply and that are not among the stored ones, or differ from them."""
+    ratings = store.feedback.ratings()
+    answers = {answer.id: answer for answer in store.feedback.answers(rating.target_id for rating in ratings)}
+    implied = [label for rating in ratings for label in derive_labels(rating, answers.get(rating.target_id))]
+    known = {label.id: _content(label) for label in stored}
+    return [label for label in implied if known.get(label.id) != _content(label)]
+
+
 def _stored_answer(store: Store, answer_id: str, value: Label) -> Answer:
     if value not in VALUES:
         raise BadRating(f"{value!r} is no rating: give 1, -1, or 0 to withdraw")
@@ -176,37 +187,37 @@ def _stored_answer(store: Store, answer_id: str, value: Label) -> Answer:
 
 
 def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Rating:
-    """Write a rating, the truth, and then what follows from it.
+    """Write a rating, the source of truth, then its labels.
 
-    A mind that is changed after the reveal takes nothing back of what was said blind; who withdraws it, does.
+    A rating changed after the reveal keeps the blind one in `first`; withdrawing it removes that, too.
     """
     if rating.kind in DECIDING and not rating.blind and (rating.value or rating.choice):
-        rating = replace(rating, first=_said_blind(store.feedback.rating(rating.id)))
+        rating = replace(rating, first=_blind_rating(store.feedback.rating(rating.id)))
     store.feedback.put_ratings([rating])
     store.feedback.put_labels(labels)
     return rating
 
 
-def _said_blind(former: Rating | None) -> str:
-    """Return what a rating that is being replaced said before the reveal, "" where it said nothing then."""
-    if former is None or not former.blind:
-        return former.first if former else ""
-    return former.choice or (str(former.value) if former.value else "")
+def _blind_rating(previous: Rating | None) -> str:
+    """Return the choice or value that was given before the reveal, "" where there was none."""
+    if previous is None or not previous.blind:
+        return previous.first if previous else ""
+    return previous.choice or (str(previous.value) if previous.value else "")
 
 
-def _what_it_says(label: LabelledPair) -> tuple[Label, datetime, float]:
-    """Return what of a row may differ from what its rating implies; an earlier release weighed thumbs differently."""
+def _content(label: LabelledPair) -> tuple[Label, datetime, float]:
+    """Return the fields in which a stored label may differ; an earlier release weighed thumbs differently."""
     return label.label, label.at, round(label.weight, 4)  # the table keeps 7 digits
 
 
 def _shares(used: Sequence[int]) -> dict[int, float]:
-    """Return rank -> share of one thumb up, for the ranks that an answer drew on, in the order it did."""
+    """Return rank -> share of one thumb up, for the ranks that an answer drew on, in its order."""
     raw = [FALL**nth for nth in range(len(used))]
     return {rank: share / sum(raw) for rank, share in zip(used, raw, strict=True)}
 
 
 def _thumb_labels(rating: Rating, answer: Answer, used: Sequence[int]) -> dict[int, Label]:
-    """Return rank -> label for the hits of which a thumb says something."""
+    """Return rank -> label for the hits that a thumb credits or blames."""
     if rating.value == -1 and rating.reason in BLAMES_THE_WRITER:
         return {}
     labels: dict[int, Label] = dict.fromkeys(used, rating.value)

@@ -1,8 +1,8 @@
-"""Ratings and answers -> what a person should look at next, the most telling first.
+"""The review queue: answers and passages that need a rating, the most informative first.
 
-The idea a reader would miss: an item leaves a list when somebody has decided it, not when somebody has seen it. A split
-opinion counts as open only where as many say yes as say no, since that is where training drops the chunk; and it comes
-back to those who are split, each time the other side has spoken last.
+Why items stay: an item leaves the queue when it is decided, not when it was shown. A conflict is open only where as
+many raters say yes as no, since that is where training drops the chunk; and it comes back to those raters, each time
+the other side has rated last.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from rag.records import Answer, Rating, content_id, normalise_query
 Kind = Literal["teach", "conflict", "confirm", "unrated"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FAILED_SHOWN = 2  # bad answers shown of a question that needs a passage: one duel's
-Said = Mapping[str, Rating]  # rater -> what that rater says of one thing
+ByRater = Mapping[str, Rating]  # rater -> that rater's rating of one target
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewItem:
-    """One thing to do: find a passage for a query (`teach`), or say right or wrong of an answer or of a chunk."""
+    """One task: find a passage for a query (`teach`), or rate an answer or a chunk."""
 
     kind: Kind
     query: str
@@ -31,14 +31,14 @@ class ReviewItem:
 
     @property
     def id(self) -> str:
-        """Return what names the thing to judge, the same for every rater."""
+        """Return the id of the target, the same for every rater."""
         return content_id(self.kind, normalise_query(self.query), self.chunk_id, *(each.id for each in self.answers))
 
 
 def review_queue(
     rater: str, ratings: Sequence[Rating], answers: Sequence[Answer], chunk_ids: Collection[str]
 ) -> list[ReviewItem]:
-    """Return what this rater can decide of the chunks that are in the index, by kind as in KINDS, the latest first."""
+    """Return the items that this rater can decide, on indexed chunks, in the order of KINDS, latest first."""
     here = [each for each in answers if any(hit.chunk.id in chunk_ids for hit in each.hits)]
     said = judgements_by_chunk(ratings, {each.id: each for each in answers})
     return [
@@ -50,8 +50,8 @@ def review_queue(
     ]
 
 
-def judgements_by_chunk(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> dict[tuple[str, str], Said]:
-    """Return (query as it was first spelt, chunk id) -> what each rater said last of that chunk for that query."""
+def judgements_by_chunk(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> dict[tuple[str, str], ByRater]:
+    """Return (query in its first spelling, chunk id) -> each rater's last rating of that chunk for that query."""
     spelt: dict[str, str] = {}
     found: dict[tuple[str, str], dict[str, Rating]] = {}
     for rating in sorted(ratings, key=lambda each: (each.at, each.id)):
@@ -63,7 +63,7 @@ def judgements_by_chunk(ratings: Iterable[Rating], answers: Mapping[str, Answer]
 
 
 def _unanswered(ratings: Sequence[Rating], answers: Sequence[Answer], here: Sequence[Answer]) -> list[ReviewItem]:
-    """Return the queries whose answers were voted down, and for which nobody knows a right chunk."""
+    """Return the queries whose answers were voted down and that have no positive."""
     down = {rating.target_id for rating in ratings if rating.kind == "answer" and rating.value == -1}
     asked: dict[str, list[Answer]] = {}
     for answer in _latest(here):
@@ -85,7 +85,7 @@ def _split_answers(rater: str, ratings: Sequence[Rating], here: Sequence[Answer]
     ]
 
 
-def _split_chunks(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Collection[str]) -> list[ReviewItem]:
+def _split_chunks(rater: str, said: Mapping[tuple[str, str], ByRater], chunk_ids: Collection[str]) -> list[ReviewItem]:
     return [
         ReviewItem("conflict", query, chunk_id=chunk_id)
         for (query, chunk_id), words in list(said.items())[::-1]
@@ -93,8 +93,8 @@ def _split_chunks(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: C
     ]
 
 
-def _unconfirmed(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Collection[str]) -> list[ReviewItem]:
-    """Return the passages that one other rater has taught and of which nobody else has said anything."""
+def _unconfirmed(rater: str, said: Mapping[tuple[str, str], ByRater], chunk_ids: Collection[str]) -> list[ReviewItem]:
+    """Return the passages that one other rater has taught and nobody else has rated."""
     found = []
     for (query, chunk_id), words in list(said.items())[::-1]:
         (first, *others) = words.values()
@@ -104,7 +104,7 @@ def _unconfirmed(rater: str, said: Mapping[tuple[str, str], Said], chunk_ids: Co
 
 
 def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewItem]:
-    """Return the answers of which nobody has said anything; of two that are the same in one duel the first."""
+    """Return the unrated answers; of two equal ones in one duel the first."""
     given = {rating.target_id for rating in ratings if rating.kind in ("answer", "preference") and rating.value}
     seen = {(answer.duel, answer.text) for answer in here if answer.id in given}
     found = []
@@ -115,8 +115,8 @@ def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewIt
     return found
 
 
-def _is_open(rater: str, said: Said | None) -> bool:
-    """Return whether raters are split evenly, and this one has not spoken since the other side did."""
+def _is_open(rater: str, said: ByRater | None) -> bool:
+    """Return whether raters are split evenly, and this one has not rated since the other side did."""
     values = [rating.value for rating in (said or {}).values()]
     if not said or not values.count(1) or values.count(1) != values.count(-1):
         return False
@@ -125,7 +125,7 @@ def _is_open(rater: str, said: Said | None) -> bool:
 
 
 def _latest(answers: Iterable[Answer]) -> list[Answer]:
-    """Return answers, the latest duel first, side A before side B whichever was complete first: that would tell."""
+    """Return answers, the latest duel first, side A before B: the order of completion would reveal the arm."""
     given = sorted(answers, key=lambda answer: answer.at)
     ended = {answer.duel: answer.at for answer in given}
     by_side = sorted(given, key=lambda answer: answer.side)

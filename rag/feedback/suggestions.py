@@ -1,9 +1,8 @@
-"""Which question helps most: one that nobody has rated, and on which the two retrievers disagree.
+"""Suggest unrated questions on which the two arms disagree most (query by committee: Seung, Opper, Sompolinsky 1992).
 
-The idea a reader would miss: where both arms find the same chunks a rating decides nothing between them, and there are
-many such questions. People with five minutes get the others first (query by committee: Seung, Opper and Sompolinsky
-1992). The classic trap is that nonsense divides a committee best, so a question must be one that somebody could answer:
-a past one whose answer cited something, or one made from a chunk, and worded as people ask.
+Why disagreement: where both arms find the same chunks, a rating cannot tell them apart, and there are many such
+questions. Trap: nonsense divides a committee best, so a suggested question must be answerable: a past one whose answer
+cited something, or one made from a chunk and worded as people ask.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from rag.models.arms import ServedModel
 from rag.records import ARMS, Answer, Rating, SyntheticPair, normalise_query
 
 MOST = 200  # questions compared at a time: two seconds on one core with the built-in model, once for a pair of models
-MOST_PAST = 100  # of them, the latest; the rest are questions made from the documents
+MOST_PAST = 100  # of them past questions, the latest; the rest are made from the documents
 MOST_CHARS = 120  # a chip on a phone holds three lines
 KINDS = ("questions", "llm", "definition", "heading")  # best first; a cloze is a sentence of the text, and no question
 ASKS = re.compile(r"what (?:is|are|does) ", re.IGNORECASE)  # of the definitions: others are bare terms
@@ -27,7 +26,7 @@ ASKS = re.compile(r"what (?:is|are|does) ", re.IGNORECASE)  # of the definitions
 
 @dataclass
 class _Compared:
-    """What is known of one pair of models: query -> disagreement, and the questions to choose from at a stamp."""
+    """The cache for one pair of models: query -> disagreement, and the candidate questions at a stamp of the store."""
 
     pair: tuple[str, ...] = ()
     stamp: tuple[int, ...] = ()
@@ -41,11 +40,11 @@ _compared: WeakKeyDictionary[QueryService, _Compared] = WeakKeyDictionary()
 
 
 def suggest(serving: QueryService, n: int, without: Collection[str] = ()) -> list[str]:
-    """Return at most n unrated questions, the one first on which the arms disagree most; none where they never do.
+    """Return at most n unrated questions, those first on which the arms disagree most; none where they never do.
 
-    A heading is not what people ask, so headings come last. Questions `without` are left out. Takes seconds for a new
-    pair of models, so keep it off the event loop; what was compared once is remembered. Raises StoreFailed, or BadModel
-    from a remote embedder.
+    People do not ask in headings, so headings come last. Questions in `without` are left out. Takes seconds for a new
+    pair of models, so keep it off the event loop; results are cached. Raises StoreFailed, or BadModel from a remote
+    embedder.
     """
     served = [serving.served(arm) for arm in ARMS]
     if len({each.embedder.query_fingerprint for each in served}) == 1:
@@ -71,13 +70,13 @@ def disagreement(ids: Sequence[str], others: Sequence[str]) -> float:
 
 
 def unrated(answers: Iterable[Answer], rated: Collection[str]) -> list[str]:
-    """Return the queries that had an answer worth rating and are not among the rated ones, the latest first."""
+    """Return the queries that have an answer with a citation and are not rated, the latest first."""
     latest = sorted(answers, key=lambda answer: (answer.at, answer.id), reverse=True)
     return _distinct(each.query for each in latest if each.cited and normalise_query(each.query) not in rated)
 
 
 def rated_queries(answers: Iterable[Answer], ratings: Iterable[Rating]) -> set[str]:
-    """Return the normalised queries of which anybody has said anything: of an answer, a chunk, or a duel."""
+    """Return the normalised queries with a rating of an answer, a chunk, or a duel."""
     given = [rating for rating in ratings if rating.value]
     targets = {rating.target_id for rating in given}
     by_name = {normalise_query(rating.query) for rating in given if rating.query}
@@ -85,7 +84,7 @@ def rated_queries(answers: Iterable[Answer], ratings: Iterable[Rating]) -> set[s
 
 
 def readable(synthetic: Iterable[SyntheticPair], chunk_ids: Collection[str]) -> list[str]:
-    """Return the made queries that people would ask, of chunks that are in the index; the best worded ones first."""
+    """Return the synthetic queries of indexed chunks that people would ask; the best worded ones first."""
     fits = [
         pair
         for pair in synthetic
@@ -97,7 +96,7 @@ def readable(synthetic: Iterable[SyntheticPair], chunk_ids: Collection[str]) -> 
 
 
 def _bring_up_to_date(compared: _Compared, serving: QueryService, served: Sequence[ServedModel]) -> None:
-    """Compare what has come up since the last time; all of it where a model is another one."""
+    """Compare the questions added since the last time, or all of them where a model changed."""
     pair = tuple(each.embedder.query_fingerprint for each in served)
     if compared.pair != pair:
         compared.pair, compared.stamp, compared.known = pair, (), {}
@@ -125,7 +124,7 @@ def _candidates(serving: QueryService) -> tuple[list[str], set[str]]:
 
 
 def _disagreements(serving: QueryService, arms: Sequence[ServedModel], queries: list[str]) -> list[float]:
-    """Return for each query how far the two arms differ in what they would show, without what words add to both."""
+    """Return for each query how far the two arms' dense rankings differ."""
     if not queries:
         return []
     rankings = [

@@ -63,7 +63,7 @@ class Maintenance:
         key = (table, *self._store.chunks.versions(table))
         if key not in self._summaries:
             self._summaries = {known: text for known, text in self._summaries.items() if known[0] != table}
-            self._summaries[key] = self._store.chunks.diff(self._corpus_id, table).told
+            self._summaries[key] = self._store.chunks.diff(self._corpus_id, table).summary
         return self._summaries[key]
 
     def _check_forever(self) -> None:

@@ -2,7 +2,7 @@
 
 Why explore slots: a rating can only teach about what was shown, so a model that alone decides what is shown never
 learns what it misses. In both arms the last places may go to chunks that BM25 finds and the embeddings do not. This
-holds for all options: BM25's first chunk is always among the hits, and train.dataset.credit relies on it.
+holds for all options: BM25's first chunk is always among the hits, and rag.feedback.credit relies on it.
 
 A query uses its arm's `ServedModel` from start to end; a promotion applies to the next query.
 """

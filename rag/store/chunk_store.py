@@ -134,6 +134,11 @@ class ChunkStore:
             for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
         ]
 
+    def search_text_ids(self, table: str, query: str, n: int) -> list[str]:
+        """Return the ids of at most n chunks that share a word with the query, best first, as `search_text` does."""
+        rows = self._tables.run(lambda: text_index.search_bm25(self._tables.open(table), query, ["id"], n))
+        return [row["id"] for row in rows]
+
     def build_text_index(self, table: str) -> None:
         """Build the BM25 index that `search_text` reads, unless no row was written since it was built."""
         self._tables.write(table, lambda: text_index.build_text_index(self._tables.open(table)))

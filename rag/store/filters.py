@@ -1,7 +1,7 @@
-"""`in:reports type:pdf since:2026` at either end of a question -> which documents are searched for it. Pure.
+"""Parse document filters at either end of a question: `in:reports type:pdf since:2026`. Pure.
 
-The idea a reader would miss: the words of a filter are no part of the query. A query is what trains the models, and
-"in:reports" says where to look, not what is meant; so they are taken off before anything is embedded or stored.
+Why parsed off: queries train the models, and "in:reports" says where to search, not what is meant. So filters are
+removed before anything is embedded or stored.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from itertools import chain
 
 from rag.errors import BadQuery
 
-MOST_NAMED = 8  # folders or types that a message names; the rest is "..."
+MOST_NAMED = 8  # folders or types that a message names; "..." stands for the rest
 WORD = r'(in|type|since(?!:\d{1,3}\b|:\d{1,2}\D)|before(?!:\d{1,3}\b|:\d{1,2}\D)):(?:"([^"\n]+)"|([^\s"]+))'
 FIRST = re.compile(rf"\s*{WORD}(?:\s+|\Z)", re.IGNORECASE)
 LAST = re.compile(rf"(?:\s+|\A){WORD}\s*\Z", re.IGNORECASE)
 END_MARKS = "?!.,;"  # of the question, where a filter ends it: "What grew in:reports?"
-DAY = "0001-01-01"  # what a date is filled up with: since:2026 means since its first day
+DAY = "0001-01-01"  # completes a date: since:2026 means since its first day
 PLAIN = "put a blank behind the colon, to search for these words"
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentFilter:
-    """Which documents are searched: in one of these folders, of one of these types, and of these dates; empty: any.
+    """Restricts a search to documents in one of these folders, of one of these types, and within these dates.
 
-    All lower case, dates as in Document: from `since` on, and up to the day before `before`.
+    Empty fields restrict nothing. All lower case; dates as in Document, `since` inclusive, `before` exclusive.
     """
 
     folders: tuple[str, ...] = ()
@@ -37,17 +37,17 @@ class DocumentFilter:
     before: str = ""
 
     def __bool__(self) -> bool:
-        """Return whether anything is left out."""
+        """Return whether the filter restricts anything."""
         return bool(self.folders or self.types or self.since or self.before)
 
     def __str__(self) -> str:
-        """Return the filter as it is typed; parsed again it is the same."""
+        """Return the filter as it is typed; `split_filter` parses it back to the same."""
         dates = [f"since:{self.since}" if self.since else "", f"before:{self.before}" if self.before else ""]
         named = [*(f"in:{_quoted(x)}" for x in self.folders), *(f"type:{_quoted(x)}" for x in self.types)]
         return " ".join(filter(None, [*named, *dates]))
 
-    def told(self) -> str:
-        """Return in words what is searched, or nothing where all is."""
+    def summary(self) -> str:
+        """Return a sentence that says which documents are searched; "" where all are."""
         where = " or ".join(self.folders)
         kinds = " or ".join(self.types)
         parts = [f"in {where}" if where else "", f"of type {kinds}" if kinds else ""]
@@ -58,7 +58,7 @@ class DocumentFilter:
     def allows(self, source: str, changed: str = "") -> bool:
         """Return whether a document of this source and date is searched.
 
-        A folder may be any part of the path, or a file. A document of no known date is of no asked one.
+        A folder may be any part of the path, or a file. A document without a date matches no date filter.
         """
         path = f"/{source.lower()}/"
         inside = not self.folders or any(f"/{each}/" in path for each in spellings(self.folders))
@@ -70,18 +70,18 @@ EVERYWHERE = DocumentFilter()
 
 
 def spellings(names: Iterable[str]) -> list[str]:
-    """Return names with accents as one character with their letter, and as two: both look alike, and disks have both.
+    """Return names in Unicode forms NFC and NFD: both look alike, and disks have both.
 
-    A Mac writes file names in two, most keyboards type one; sources are stored as the disk has them.
+    macOS writes file names in NFD, most keyboards type NFC; sources are stored as they are on disk.
     """
     both = [(name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)) for name in names]
     return list(dict.fromkeys(chain.from_iterable(both)))
 
 
 def split_filter(text: str) -> tuple[str, DocumentFilter]:
-    """Return a question without the filters at its beginning and its end, and what they say. Raises BadQuery.
+    """Return a question without the filters at its beginning and end, and the filter. Raises BadQuery.
 
-    Several folders or types are alternatives, of several dates all hold. In the middle of a question nothing is a
+    Several folders or types are alternatives; several dates must all hold. In the middle of a question nothing is a
     filter: people ask about such words.
     """
     found: list[tuple[str, str]] = []
@@ -100,9 +100,9 @@ def split_filter(text: str) -> tuple[str, DocumentFilter]:
 
 
 def explain_empty(only: DocumentFilter, dates: Mapping[str, str]) -> str:
-    """Return why a filter leaves no document to search, with what there is instead; nothing where it leaves some.
+    """Return why a filter matches no document, with the existing folders, types or dates; "" where it matches some.
 
-    `dates` has each document's date by its source.
+    `dates` maps source to date.
     """
     sources = list(dates)
     if any(only.allows(source, changed) for source, changed in dates.items()):
@@ -116,11 +116,11 @@ def explain_empty(only: DocumentFilter, dates: Mapping[str, str]) -> str:
         if not any(DocumentFilter(types=(kind,)).allows(source) for source in sources):
             known = {source.rpartition(".")[2].lower() for source in sources if "." in source.rpartition("/")[2]}
             return f"No document is of type {kind!r}: the types are {_some(known)}. {hint}"
-    return f"{only.told().replace('Only documents', 'No document is', 1).rstrip('.')}. {_spread(dates, only)}{hint}"
+    return f"{only.summary().replace('Only documents', 'No document is', 1).rstrip('.')}. {_spread(dates, only)}{hint}"
 
 
 def _spread(dates: Mapping[str, str], only: DocumentFilter) -> str:
-    """Return from when the documents are, where a date was asked for."""
+    """Return the range of the documents' dates, where the filter has a date."""
     known = sorted(filter(None, dates.values()))
     if not (only.since or only.before):
         return ""

@@ -1,8 +1,7 @@
-"""What we know of a table's indexes: small JSON files in the table's own folder, so that they move and go with it.
+"""Index metadata as JSON files in the table's folder, so that they are moved and deleted with it.
 
-The idea a reader would miss: a fact holds for one index, which its uuid names. LanceDB replaces and folds indexes by
-itself, and a fact about the former one must not be taken for one about the present one. Files that it does not know it
-leaves alone, also when it tidies up.
+Why a uuid: metadata holds for one index. LanceDB replaces and compacts indexes on its own, and metadata of a previous
+index must not be taken for the current one's. LanceDB leaves unknown files alone, also when it cleans up.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ Facts = dict[str, Any]
 
 
 def read(table: Any, name: str) -> Facts | None:  # noqa: ANN401  # lancedb ships no types
-    """Return the facts of this name; None where there are none, or they cannot be read."""
+    """Return the metadata of this name; None where it is missing or cannot be read."""
     try:
         facts = json.loads(_path(table, name).read_text("utf-8"))
     except (OSError, ValueError):
@@ -26,7 +25,7 @@ def read(table: Any, name: str) -> Facts | None:  # noqa: ANN401  # lancedb ship
 
 
 def write(table: Any, name: str, facts: Facts) -> None:  # noqa: ANN401
-    """Replace the facts of this name, whole. Raises OSError."""
+    """Replace the metadata of this name atomically. Raises OSError."""
     path = _path(table, name)
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps(facts), "utf-8")
@@ -34,13 +33,13 @@ def write(table: Any, name: str, facts: Facts) -> None:  # noqa: ANN401
 
 
 def forget(table: Any, name: str) -> None:  # noqa: ANN401
-    """Remove the facts of this name."""
+    """Delete the metadata of this name."""
     with suppress(FileNotFoundError):
         _path(table, name).unlink()
 
 
 def content(table: Any) -> Facts:  # noqa: ANN401
-    """Return what changes with every write of rows and with nothing else: an index is a version, too."""
+    """Return a value that changes with every write of rows only; a table's version changes with an index, too."""
     newest = max(table.list_versions(), key=lambda version: int(version["version"]))
     return dict(newest["metadata"])
 

@@ -1,8 +1,8 @@
-"""The shape of every table, and how a record becomes a row and back. No other file knows a column's name.
+"""The pyarrow schema of every table, and records <-> rows. No other file knows a column's name.
 
 Each `id` is declared as primary key in its schema: without it two processes that upsert one new key leave two rows.
-Times are kept with their zone. A nested record (hit, chunk, span) is a struct with the record's own field names.
-A schema may gain columns, never lose or change one: a home made before gets them, empty, with its next write.
+Times have a time zone. A nested record (hit, chunk, span) is a struct with the record's own field names.
+A schema may gain columns, never lose or change one: an older home gets new ones, empty, with its next write.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHUNKS = "chunks"
 TARGET_COLUMN = "answer_id"  # of table `ratings`: Rating.target_id under its first name, so that older homes open
 Row = Mapping[str, Any]
 
-ADDING_TRIES, ADDING_PAUSE = 20, 0.05  # LanceDB adds no column while another process writes, and does not wait itself
+ADDING_TRIES, ADDING_PAUSE = 20, 0.05  # LanceDB adds no column while another process writes, and does not wait
 
 TIME = pa.timestamp("us", "UTC")
 ID = pa.field("id", pa.string(), nullable=False, metadata={"lance-schema:unenforced-primary-key": "true"})
@@ -45,7 +45,7 @@ CHUNK = _fields(
     start=pa.int64(),
     end=pa.int64(),
 )
-DATE = pa.field("date", pa.string())  # searched by, and no part of what an answer shows
+DATE = pa.field("date", pa.string())  # for filters; not stored with an answer's hits
 CHUNK_COLUMNS = ("id", *(field.name for field in CHUNK), "date")
 HIT = pa.struct(
     [
@@ -106,12 +106,12 @@ def to_arrow(rows: Iterable[Row], schema: pa.Schema) -> pa.Table:
 
 
 def add_missing_columns(table: Any, schema: pa.Schema) -> Any:  # noqa: ANN401  # lancedb ships no types
-    """Add what a table of an earlier version lacks of this schema, empty in all its rows, and return the table.
+    """Add the columns that a table of an earlier release lacks, empty in all its rows, and return the table.
 
-    Where another process writes to it, or adds the same, at that moment, it is tried again.
+    Retries where another process writes to the table, or adds the same columns, at that moment.
     """
     for left in reversed(range(ADDING_TRIES)):
-        names = table.schema.names  # asked of LanceDB anew each time, and before each write: once
+        names = table.schema.names  # each access asks LanceDB
         lacking = [field for field in schema if field.name not in names]
         if not lacking:
             break
@@ -127,7 +127,7 @@ def add_missing_columns(table: Any, schema: pa.Schema) -> Any:  # noqa: ANN401  
 def document_row(corpus: str, document: Document, row_id: str) -> Row:
     """Return the row of a document in a corpus."""
     row = {**asdict(document), "id": row_id, "corpus": corpus, "document_id": document.id}
-    ids = [chunk.id for chunk in chunks_of(document)]  # so that nobody has to read texts to know them
+    ids = [chunk.id for chunk in chunks_of(document)]  # so that readers need no texts
     return {**row, "spans": [asdict(span) for span in document.spans], "chunks": ids}
 
 
@@ -205,7 +205,7 @@ def answer_row(answer: Answer) -> Row:
 
 
 def read_answers(table: pa.Table) -> list[Answer]:
-    """Return the answers of a table, read by columns: a chunk that many of them show is made once.
+    """Return the answers of a table, read by columns: a chunk that many of them share is built once.
 
     10,000 answers take 0.4 to 0.7 s, row by row 0.9 to 1.5 s.
     """

@@ -1,8 +1,7 @@
-"""What a vector table lacks of its corpus, has too much, or has in another place: told by columns, without any text.
+"""Diff a vector table against the documents table: missing, stale and moved chunks, without reading text. Pure.
 
-The idea a reader would miss: documents carry the ids of their chunks. So a corpus of a million chunks is compared with
-a table by 16 bytes a chunk and its place, in 5 seconds and 0.8 GB at its most, and where nothing changed no text is
-read, cut or hashed. Pure: Arrow tables in, names out.
+Why by id: the documents table has the ids of the chunks. So a million chunks are compared with a vector table by 16
+bytes each and their place, in 5 seconds and at most 0.8 GB, and where nothing changed no text is read, cut or hashed.
 """
 
 from __future__ import annotations
@@ -15,17 +14,17 @@ import pyarrow.compute as pc
 
 PLACE = ("start", "end", "heading", "page")
 OF_DOCUMENT = ("title", "date")
-READ = ("heading",)  # by models, before the text: where it changes, the vector is that of another text
+READ = ("heading",)  # embedded with the text: where it changes, the vector is stale
 WANTED = ("source", *OF_DOCUMENT, "spans", "chunks")  # columns of a document
 HELD = ("id", *OF_DOCUMENT, *PLACE)  # columns of a chunk
 
 
 @dataclass(frozen=True, slots=True)
 class TableDiff:
-    """The ids of chunks whose vectors a table lacks, that lie elsewhere now, and that are no chunk any more.
+    """The ids of chunks that a table lacks, that moved within their document, and that no document has any more.
 
-    `sources` are the documents of the first two, each with the characters of its text, blanks at its end left out;
-    `total` is how many chunks the corpus has.
+    `sources` maps the documents of the first two to the length of their text without trailing blanks; `total` is the
+    number of chunks in the corpus.
     """
 
     missing: frozenset[str]
@@ -35,12 +34,12 @@ class TableDiff:
     total: int
 
     def __bool__(self) -> bool:
-        """Return whether anything is to be done."""
+        """Return whether the table differs."""
         return bool(self.missing or self.moved or self.surplus)
 
     @property
-    def told(self) -> str:
-        """Return in words what is wrong with the table, nothing where nothing is."""
+    def summary(self) -> str:
+        """Return how the table differs, as a clause; "" where it does not."""
         parts = {
             f"lacks {len(self.missing):,} of {self.total:,} passages": self.missing,
             f"has {len(self.surplus):,} that are in no document any more": self.surplus,
@@ -66,7 +65,7 @@ def diff_table(documents: pa.Table, chunks: pa.Table) -> TableDiff:
 
 
 def _wanted(documents: pa.Table) -> pa.Table:
-    """Return one row for each chunk: its id, source, place, and what it has of its document."""
+    """Return one row for each chunk: its id, source, place, and the columns of its document."""
     documents = documents.combine_chunks()
     spans, parent = pc.list_flatten(documents["spans"]), pc.list_parent_indices(documents["spans"])
     columns = {name: pc.struct_field(spans, name) for name in PLACE}

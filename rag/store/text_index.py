@@ -1,8 +1,8 @@
-"""The index of words on a table of chunks: made, kept level, asked. BM25, by LanceDB's own full-text index.
+"""Build and search the BM25 full-text index of a chunk table, with LanceDB's own index.
 
-The idea a reader would miss: it is made anew after every change. Lance folds rows in and out without correcting the
-counts that BM25 weighs by: after 100 of 2,000 chunks had been rewritten, 95 of 100 queries got another order than from
-a fresh index. Made anew, the tables of both arms agree to the last digit; 10,000 chunks take 0.2 s, 50,000 take 1 s.
+Why it is rebuilt after every change: Lance adds and removes rows without correcting the counts that BM25 weighs by:
+after 100 of 2,000 chunks had been rewritten, 95 of 100 queries got another order than from a fresh index. Rebuilt, the
+tables of both arms agree to the last digit; 10,000 chunks take 0.2 s, 50,000 take 1 s.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from rag.store import index_metadata
 from rag.store.filters import EVERYWHERE, DocumentFilter, spellings
 
 COLUMN = "text"
-PATH = "concat('/', lower(source), '/')"  # so that a part of it is one between two strokes
+PATH = "concat('/', lower(source), '/')"  # so that every part of it stands between two slashes
 FACTS = "words"
-# For any language: ICU finds words also where no blank parts them, and accents are folded. No stems and no stop words:
-# both need to know the language, and BM25 weighs a word that is everywhere with next to nothing anyway.
+# For any language: ICU finds words also where no blank separates them, and accents are folded. No stemming and no stop
+# words: both depend on the language, and BM25 gives a word that is everywhere next to no weight anyway.
 INDEX = FTS(base_tokenizer="icu/split", lower_case=True, ascii_folding=True, stem=False, remove_stop_words=False)
-TIES = 32  # rows beyond those asked for: of equally good ones the least id comes first, in whatever order they lie
-TRIES = 10  # to make an index while others make it, too: who loses has seen another's made, and looks again
+TIES = 32  # extra rows: of equal scores the smallest id comes first, whatever their order in the table
+TRIES = 10  # to build an index while other processes build it: the loser of a conflict checks again
 
 
 def build_text_index(table: Any) -> None:  # noqa: ANN401  # lancedb ships no types
-    """Make a table's index of words, unless no row was written since it was made. Others may read meanwhile."""
+    """Build a table's text index, unless no row was written since it was built. Others may read meanwhile."""
     for left in reversed(range(TRIES)):
         if is_up_to_date(table):
             return
@@ -42,12 +42,12 @@ def build_text_index(table: Any) -> None:  # noqa: ANN401  # lancedb ships no ty
 
 
 def is_up_to_date(table: Any) -> bool:  # noqa: ANN401
-    """Return whether the index of words is one that was made here, from the rows that the table has now.
+    """Return whether the text index was built here, from the current rows.
 
-    One that LanceDB has folded rows into, as it does when it compacts, has another uuid.
+    An index that LanceDB has updated itself, as it does in compaction, has another uuid.
     """
     index = _index(table)
-    if index is None or index.num_unindexed_rows:  # of two that are made at once, the one kept may lack rows
+    if index is None or index.num_unindexed_rows:  # of two that are built at once, the one kept may lack rows
         return False
     made = {"uuid": str(index.index_uuid), "content": index_metadata.content(table)}
     return index_metadata.read(table, FACTS) == made
@@ -64,9 +64,9 @@ def search_bm25(
     n: int,
     only: DocumentFilter = EVERYWHERE,
 ) -> list[dict[str, Any]]:
-    """Return at most n rows that share a word with the query, best first. Nothing in a query is an operator.
+    """Return at most n rows that share a word with the query, best first by BM25. A query has no operators.
 
-    How much a word weighs is counted over all rows, also where `only` some are searched.
+    A word's weight is counted over all rows, also where `only` restricts the search.
     """
     plain = query.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be handed to Rust
     found = table.search(plain, query_type="fts", fts_columns=COLUMN).select([*columns, "_score"]).limit(n + TIES)
@@ -74,7 +74,7 @@ def search_bm25(
 
 
 def where(search: Any, only: DocumentFilter) -> Any:  # noqa: ANN401
-    """Return a search restricted to the documents of a filter, before it ranks: as `DocumentFilter.allows` has it."""
+    """Return a search restricted to the documents of a filter before ranking, as `DocumentFilter.allows` does."""
     inside = [f"strpos({PATH}, {lit(f'/{each}/').to_sql()}) > 0" for each in spellings(only.folders)]
     kinds = [f"ends_with({PATH}, {lit(f'.{kind}/').to_sql()})" for kind in only.types]
     conditions = [f"({' OR '.join(each)})" for each in (inside, kinds) if each]

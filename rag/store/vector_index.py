@@ -1,12 +1,12 @@
-"""Which index a table of vectors gets, by measurement: none while comparing with all is quick, then one that is right.
+"""Choose the vector index of a table: brute force while small, then IVF or HNSW if measured recall@10 >= 0.99.
 
-An index is made beside the searches that go on, measured against exact search, and only then asked: what stands in
-`nearest.json` in the table's folder says how. Where that file is missing, search is exact, whatever index there is.
+An index is built while searches continue, measured against exact search, and only then used, as `nearest.json` in the
+table's folder says. Where that file is missing, search is exact, whatever index there is.
 
-The ideas a reader would miss. Recall is measured with queries, not with the table's own vectors: those lie amid their
-partitions, and promised 0.99 where real questions had 0.93. Eight words in a row, cut out of a chunk and embedded as a
-query, had the recall of real questions to within 0.01 (docs/log.md). And a partitioned index is good enough only while
-it reads few rows; where it must read many, a graph takes longer to make and less to ask.
+Why recall is measured with queries: the table's own vectors lie within their partitions, and promised 0.99 where real
+questions had 0.93. Eight words in a row, cut out of a chunk and embedded as a query, had the recall of real questions
+to within 0.01 (docs/log.md). Why two kinds: IVF is fast only while it reads few rows; where it must read many, HNSW
+takes longer to build and less to search.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from rag.store import index_metadata
 
 FACTS = "nearest"
 COLUMN = "vector"
-NAME = "vector_idx"  # what LanceDB calls the index of this column
+NAME = "vector_idx"  # LanceDB's name for the index of this column
 EXACT_UP_TO = 10_000  # rows: exact search takes about 9 ms there, an index 3.5; at 100,000 it takes 170 and 6
 ENOUGH = 0.99  # recall@10 that an index must have
 K = 10
-SAMPLE = 200  # queries; with 2,000 neighbours looked for, recall near 0.99 is known to within 0.005
+SAMPLE = 200  # queries; with 2,000 expected neighbours, recall near 0.99 is known to within 0.005
 QUERY_WORDS = 8
-QUERY_CHARS = 40  # as long as eight English words: cut where no blanks part words, as in Chinese, Japanese and Thai
-WORD_CHARS = 15  # a blank comes more often where blanks part words: every six characters in English, eight in German
+QUERY_CHARS = 40  # as long as eight English words: for text without blanks, as in Chinese, Japanese and Thai
+WORD_CHARS = 15  # text with fewer blanks counts as text without: English has one in six characters, German in eight
 PROBES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-MOST_ROWS = 70_000  # that a partitioned index may read for a query: 10 ms; a graph of a million takes over 20 minutes
-EFS = (128, 256, 512)  # candidates of the graph; they are compared again by their full vectors
+MOST_ROWS = 70_000  # that IVF may read for a query: 10 ms; an HNSW graph of a million takes over 20 minutes to build
+EFS = (128, 256, 512)  # candidates of HNSW; they are ranked again by their full vectors
 REFINE = 3
-FRESH = 2_000  # rows that may lie outside the index: they are compared one by one, in 2 ms
-GROWN = 2.0  # times as many rows: partitions are drawn anew, or an index that failed gets another chance
-TRIES = 10  # to add an index while others write
+FRESH = 2_000  # rows that may be outside the index: they are compared one by one, in 2 ms
+GROWN = 2.0  # times as many rows: partitions are rebuilt, or an index that failed gets another chance
+TRIES = 10  # to add an index while other processes write
 KEEP = timedelta(minutes=10)  # as rag.store.lance does
 
 Vectors = NDArray[np.float32]
@@ -49,9 +49,9 @@ Kind = Literal["exact", "IVF_FLAT", "HNSW_SQ"]
 
 @dataclass(frozen=True, slots=True)
 class VectorIndexInfo:
-    """How a table is searched. `recall` was measured with `queries` at `rows` rows; `uuid` names the index.
+    """How a table is searched. `recall` was measured with `queries` queries at `rows` rows; `uuid` is the index's.
 
-    kind "exact" is a table whose index was not good enough: `recall` says how good it was.
+    Kind "exact" means that no index was good enough: `recall` is the best one's.
     """
 
     kind: Kind
@@ -79,9 +79,9 @@ def read_info(table: Any) -> VectorIndexInfo | None:  # noqa: ANN401  # lancedb 
 
 
 def with_index(search: Any, nearest: VectorIndexInfo | None, *, filtered: bool = False) -> Any:  # noqa: ANN401
-    """Return a vector search that asks the index as it was measured, or all rows.
+    """Return a vector search that uses the index as it was measured, or compares with all rows.
 
-    One with a filter is always exact: of the nearest among 1% of the rows an index found 39 to 82%.
+    A filtered search is always exact: of the nearest among 1% of the rows an index found 39 to 82%.
     """
     if nearest is None or nearest.kind == "exact" or filtered:
         return search.bypass_vector_index()
@@ -99,7 +99,7 @@ def is_due(table: Any) -> bool:  # noqa: ANN401
 
 
 def sample_queries(table: Any) -> list[str]:  # noqa: ANN401
-    """Return queries to measure with: a few words in a row, cut out of chunks all over the table."""
+    """Return queries to measure with: a few words in a row, cut out of chunks from all over the table."""
     draw, rows = random.Random(0), table.count_rows()
     chosen = sorted(draw.sample(range(rows), min(rows, SAMPLE)))
     texts = table.take_offsets(chosen).select(["text"]).to_arrow()["text"].to_pylist() if chosen else []
@@ -107,7 +107,7 @@ def sample_queries(table: Any) -> list[str]:  # noqa: ANN401
 
 
 def build_if_due(table: Any, queries: Vectors) -> VectorIndexInfo | None:  # noqa: ANN401
-    """Give a table the index it is due, or fold its new rows into the one it has; return what serves now.
+    """Build the index that a table's size calls for, or add new rows to the one it has; return the current one.
 
     Takes seconds to minutes, while others search and write. `queries` are those of `sample_queries`, embedded.
     """
@@ -123,10 +123,10 @@ def build_if_due(table: Any, queries: Vectors) -> VectorIndexInfo | None:  # noq
 
 
 def _made(table: Any, queries: Vectors, rows: int) -> VectorIndexInfo:  # noqa: ANN401
-    """Make the first index that finds enough, partitions before graphs; where none does, keep none."""
+    """Build the first index with enough recall, IVF before HNSW; where none has it, keep none."""
     best: VectorIndexInfo | None = None
     for kind in ("IVF_FLAT", "HNSW_SQ"):
-        index_metadata.forget(table, FACTS)  # until it is measured, search is exact
+        index_metadata.forget(table, FACTS)  # search is exact until the index is measured
         _create(table, _config(kind, rows))
         found = _first_enough(table, queries, _settings(kind, rows))
         if found and found.recall >= ENOUGH:
@@ -147,7 +147,7 @@ def _config(kind: str, rows: int) -> Any:  # noqa: ANN401
 
 
 def _settings(kind: str, rows: int) -> Iterator[VectorIndexInfo]:
-    """Yield what may be asked of an index of this kind, the least first."""
+    """Yield the search settings of an index of this kind, the cheapest first."""
     if kind == "IVF_FLAT":
         for probes in PROBES:
             if probes < _partitions(rows) and probes * rows <= MOST_ROWS * _partitions(rows):
@@ -157,7 +157,7 @@ def _settings(kind: str, rows: int) -> Iterator[VectorIndexInfo]:
 
 
 def _first_enough(table: Any, queries: Vectors, settings: Iterator[VectorIndexInfo]) -> VectorIndexInfo | None:  # noqa: ANN401
-    """Return the least that finds enough, measured; else the most; None where there is nothing to ask."""
+    """Return the cheapest measured setting with enough recall, else the last one; None where there is no setting."""
     truth, found = _neighbours(table, queries, None), None
     for setting in settings:
         got = _neighbours(table, queries, setting)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Pair, normalise_query
 from rag.settings import Settings
+from rag.store.store import Store
+from train.context import TrainingContext
 from train.dataset.folds import EvaluationSplits, plan_splits
 from train.dataset.gather import TrainingData
 from train.dataset.hard_negatives import MARGIN
@@ -39,7 +42,7 @@ CHUNKS = [
 ]
 PAIRS = [Pair(f"where {n} is what this says?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
 TEXTS = {chunk.id: chunk.text for chunk in CHUNKS}
-ORDER = TrainingOptions(epochs=1)
+OPTIONS = TrainingOptions(epochs=1)
 NOWHERE = NearestScores(np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
 
 
@@ -79,26 +82,27 @@ def models(machine: Settings, other_tiny_model: Path) -> dict[str, Candidate]:
     return {"base": start, "start": start, "champion": enter("v1", str(other_tiny_model))}
 
 
-def prospect(gathered: TrainingData | None = None) -> TrainingPlan:
+def plan_of(gathered: TrainingData | None = None) -> TrainingPlan:
     gathered = gathered or TrainingData(PAIRS, [], "labels: told")
-    corpus = Corpus("corpus", (Path("/documents"),))
-    return TrainingPlan(corpus, CHUNKS, gathered, plan_splits(gathered.pairs, gathered.extra, CHUNKS))
+    return TrainingPlan(gathered, plan_splits(gathered.pairs, gathered.extra, CHUNKS))
 
 
-def course_of(
+def session_of(
     settings: Settings,
     served: dict[str, Candidate],
     *,
-    order: TrainingOptions = ORDER,
-    crowned: Version | None = None,
-    seen: TrainingPlan | None = None,
+    options: TrainingOptions = OPTIONS,
+    champion: Version | None = None,
+    plan: TrainingPlan | None = None,
 ) -> TrainingSession:
-    return TrainingSession(settings, order, seen or prospect(), served, crowned, StageReporter(lambda line: None))
+    corpus, unread = Corpus("corpus", (Path("/documents"),)), cast(Store, None)
+    context = TrainingContext(settings, unread, Registry(settings.models), corpus, CHUNKS)
+    return TrainingSession(context, options, plan or plan_of(), served, champion, StageReporter(lambda line: None))
 
 
-def made_by(course: TrainingSession, name: str = "v2") -> tuple[Challenger, Candidate, list[Pair]]:
-    pairs = course.pairs()
-    made = course.maker.make(pairs, name)
+def made_by(session: TrainingSession, name: str = "v2") -> tuple[Challenger, Candidate, list[Pair]]:
+    pairs = session.pairs()
+    made = session.maker.make(pairs, name)
     return made, challenger_candidates(made, name, CHUNKS, StageReporter(print).bar), pairs
 
 
@@ -106,8 +110,8 @@ def made_by(course: TrainingSession, name: str = "v2") -> tuple[Challenger, Cand
 
 
 def test_each_pair_gets_the_negative_that_fools_the_champion(settings: Settings, models) -> None:
-    mined = course_of(settings, models).pairs()
-    by_start = course_of(settings, {**models, "champion": models["start"]}).pairs()
+    mined = session_of(settings, models).pairs()
+    by_start = session_of(settings, {**models, "champion": models["start"]}).pairs()
     assert [pair.positive_id for pair in mined] == [pair.positive_id for pair in by_start]
     assert sum(one.negatives != other.negatives for one, other in zip(mined, by_start, strict=True)) > len(mined) / 4
     champion = models["champion"]
@@ -121,7 +125,7 @@ def test_each_pair_gets_the_negative_that_fools_the_champion(settings: Settings,
 
 def test_what_a_rater_found_wrong_is_the_negative(settings: Settings, models) -> None:
     rated = [replace(pair, negatives=(CHUNKS[0].text,)) for pair in PAIRS[1:]]
-    pairs = course_of(settings, models, seen=prospect(TrainingData(rated, [], "told"))).pairs()
+    pairs = session_of(settings, models, plan=plan_of(TrainingData(rated, [], "told"))).pairs()
     assert {pair.negatives for pair in pairs} == {(CHUNKS[0].text,)}
 
 
@@ -129,7 +133,7 @@ def test_what_a_rater_found_wrong_is_the_negative(settings: Settings, models) ->
     "order", [TrainingOptions(fast=True), TrainingOptions(kind="bootstrap")], ids=["fast", "bootstrap"]
 )
 def test_an_adapter_and_a_bootstrap_need_no_negative(settings: Settings, models, order: TrainingOptions) -> None:
-    assert not any(pair.negatives for pair in course_of(settings, models, order=order).pairs())
+    assert not any(pair.negatives for pair in session_of(settings, models, options=order).pairs())
 
 
 # --- what a fold's models learnt -----------------------------------------------------------------------------------
@@ -153,17 +157,17 @@ class Judged:
     made: Challenger
     of_folds: list[Challenger]
     runs: dict[str, Runs]
-    course: TrainingSession
+    session: TrainingSession
     challenger: Candidate
 
 
 @pytest.fixture(scope="module")
 def judged(machine: Settings, models: dict[str, Candidate]) -> Judged:
-    seen = prospect()
-    course = course_of(machine, {**models, "champion": models["start"]}, seen=seen)
-    made, challenger, pairs = made_by(course)
-    course.maker = noting = Noting(course.maker)
-    return Judged(seen.trial, made, noting.made, course.judge(challenger, pairs), course, challenger)
+    seen = plan_of()
+    session = session_of(machine, {**models, "champion": models["start"]}, plan=seen)
+    made, challenger, pairs = made_by(session)
+    session.maker = noting = Noting(session.maker)
+    return Judged(seen.trial, made, noting.made, session.judge(challenger, pairs), session, challenger)
 
 
 def test_no_model_learnt_what_its_split_judges(judged: Judged) -> None:
@@ -181,7 +185,7 @@ def test_every_rated_query_judges_every_role_once(judged: Judged) -> None:
 
 
 def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judged) -> None:
-    found = judged.course.abstaining(judged.challenger)
+    found = judged.session.abstaining(judged.challenger)
     assert set(found) == {"base", "champion", "challenger"}
     assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {len(PAIRS)}
     assert found["challenger"].fingerprint == judged.challenger.embedder.query_fingerprint
@@ -190,18 +194,18 @@ def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judge
 
 def test_questions_without_an_answer_meet_each_model_as_it_serves(settings: Settings, models) -> None:
     absent = ["who reads this?", "why not?"]
-    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", absent={WRITTEN: absent})))
-    course._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
-    found = course.abstaining(models["champion"])
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", absent={WRITTEN: absent})))
+    session._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
+    found = session.abstaining(models["champion"])
     assert {role: each.of[WRITTEN].n for role, each in found.items()} == dict.fromkeys(found, 2)
 
 
 def test_what_nobody_would_ask_sets_no_threshold(settings: Settings, models) -> None:
     unasked = frozenset(normalise_query(pair.query) for pair in PAIRS[1:])
-    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", unasked=unasked)))
-    _, challenger, pairs = made_by(course)
-    course.judge(challenger, pairs)
-    found = course.abstaining(challenger)
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", unasked=unasked)))
+    _, challenger, pairs = made_by(session)
+    session.judge(challenger, pairs)
+    found = session.abstaining(challenger)
     assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {1}
 
 
@@ -224,22 +228,22 @@ def crown(settings: Settings, made: Challenger, started_from: str = "") -> Versi
     return version
 
 
-def judged_with_note(course: TrainingSession) -> tuple[Mapping[str, Runs], str]:
+def judged_with_note(session: TrainingSession) -> tuple[Mapping[str, Runs], str]:
     """Return what each role ranked, and what the report tells of the champion."""
-    made, challenger, pairs = made_by(course)
-    runs = course.judge(challenger, pairs)
-    values = np.zeros(len(course.qrels))
+    made, challenger, pairs = made_by(session)
+    runs = session.judge(challenger, pairs)
+    values = np.zeros(len(session.qrels))
     verdict = decide(values, values, values, kind="cross-fitted")
-    return runs, course.facts(course.version("v2", verdict, made), verdict, made, runs, {}).notes[1]
+    return runs, session.results(session.version("v2", verdict, made), verdict, made, runs, {}).notes[1]
 
 
 def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models) -> None:
     """It learnt from chunks that are gone, so nothing of it leaks, and nothing is to be made anew."""
     gone = [Pair(f"old query {n}", f"gone {n}", f"{n} said something else", ("no",)) for n in range(10)]
-    made = replace(course_of(settings, models).maker.make(gone, "v1"), pairs=gone)
-    course = course_of(settings, models, crowned=crown(settings, made))
-    _, challenger, pairs = made_by(course)
-    champion = course.judge(challenger, pairs)["champion"][32].ranked
+    made = replace(session_of(settings, models).maker.make(gone, "v1"), pairs=gone)
+    session = session_of(settings, models, champion=crown(settings, made))
+    _, challenger, pairs = made_by(session)
+    champion = session.judge(challenger, pairs)["champion"][32].ranked
     query = PAIRS[0].query
     (vector,) = models["champion"].embedder.embed_queries([query])
     nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
@@ -250,46 +254,46 @@ def test_a_champion_that_began_as_another_model_is_judged_as_it_is_and_the_repor
     settings: Settings, models
 ) -> None:
     """Its recipe on today's start model would be another model, perhaps of another size."""
-    made, *_ = made_by(course_of(settings, models), "v1")
-    course = course_of(settings, models, crowned=crown(settings, made, "arctic"))
-    runs, note = judged_with_note(course)
+    made, *_ = made_by(session_of(settings, models), "v1")
+    session = session_of(settings, models, champion=crown(settings, made, "arctic"))
+    runs, note = judged_with_note(session)
     assert note.startswith("the champion v1 began as arctic, where trainings no longer begin")
-    for query in list(course.qrels.relevant)[:5]:
+    for query in list(session.qrels.relevant)[:5]:
         (vector,) = models["champion"].embedder.embed_queries([query])
         nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
         assert runs["champion"][32].ranked[query][0] == nearest
 
 
 def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings: Settings, models) -> None:
-    course = course_of(settings, models)
-    made, champion, _ = made_by(course, "v1")
+    session = session_of(settings, models)
+    made, champion, _ = made_by(session, "v1")
     version = crown(settings, made)
     saved = replace(champion, embedder=load_embedder(str(settings.models / "v1"), settings))
     fast = TrainingOptions(fast=True)
-    assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version).subject == (
+    assert session_of(settings, {**models, "champion": saved}, options=fast, champion=version).subject == (
         f"the queries of {START_WEIGHTS}"
     )
-    held_out = prospect()
+    held_out = plan_of()
     held_out = replace(held_out, trial=replace(held_out.trial, kind="held out"))
-    assert course_of(settings, {**models, "champion": saved}, order=fast, crowned=version, seen=held_out).subject == (
-        "the queries of v1"
-    )
+    assert session_of(
+        settings, {**models, "champion": saved}, options=fast, champion=version, plan=held_out
+    ).subject == ("the queries of v1")
 
 
 def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, models) -> None:
     query = next(query for n in range(99) if is_held_out(query := f"general {n}?"))
     some = [Pair(query, chunk.id, chunk.text) for chunk in CHUNKS]
-    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", some)))
-    found = course.general(models["start"], [])
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", some)))
+    found = session.general(models["start"], [])
     assert found is not None
     assert [values.tolist() for values in found] == [[1.0], [1.0]]  # whatever ten chunks come first
-    assert course.general(models["start"], PAIRS[:1]) is None  # one of its chunks was learnt
+    assert session.general(models["start"], PAIRS[:1]) is None  # one of its chunks was learnt
 
 
 def test_a_champion_of_an_earlier_release_is_told_to_be_judged_as_it_is(settings: Settings, models) -> None:
     version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
-    course = course_of(settings, models, crowned=version)
-    _, note = judged_with_note(course)
+    session = session_of(settings, models, champion=version)
+    _, note = judged_with_note(session)
     assert note.startswith("the champion v1 has no list of the pairs it learnt from")
 
 
@@ -297,24 +301,24 @@ def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_ques
     settings: Settings, models
 ) -> None:
     replayed = [replace(pair, weight=0.125) for pair in PAIRS]
-    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, replayed, "labels: told")))
-    course.maker = noting = Noting(course.maker)
-    _, challenger, pairs = made_by(course)
-    course.judge(challenger, pairs)
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, replayed, "labels: told")))
+    session.maker = noting = Noting(session.maker)
+    _, challenger, pairs = made_by(session)
+    session.judge(challenger, pairs)
     fold = noting.made[1].pairs
     assert {pair.weight for pair in fold[: len({pair.query for pair in fold})]} == {1.0}
 
 
 def test_general_queries_are_held_out_and_lead_to_no_chunk_that_was_learnt(settings: Settings, models) -> None:
     general = [Pair(f"general {n}?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
-    course = course_of(settings, models, seen=prospect(TrainingData(PAIRS, [], "told", general)))
-    made, challenger, pairs = made_by(course)
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", general)))
+    made, challenger, pairs = made_by(session)
     new = {pair.query for pair in general if is_held_out(pair.query)} - {
         each.query for each in general if each.positive_id in {pair.positive_id for pair in pairs}
     }
-    found = course.general(challenger, pairs)
+    found = session.general(challenger, pairs)
     assert found is not None
     assert found[0].size == found[1].size == len(new) > 0
     everything = [replace(pair, query="all of it") for pair in PAIRS]
-    assert course.general(challenger, everything) is None
+    assert session.general(challenger, everything) is None
     assert made.pairs == pairs

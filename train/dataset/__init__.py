@@ -1,8 +1,6 @@
 """Ratings -> pairs -> train/test split, hard negatives.
 
 gather              collect labels, chunks and questions from the tables
-credit              share a thumb among the cited chunks; which pairs may judge
-pairs               labels -> one opinion per query and chunk -> training pairs
 split               held-out queries, by a hash of the normalised query
 folds               cross-fitting: with few labels every rated query judges once
 plan                the training plan that --dry-run prints

@@ -8,35 +8,32 @@ from tqdm import tqdm
 
 from rag.answering.llm import build_ask
 from rag.answering.token_counter import TokenCounter
-from rag.indexing.update import load_corpus, update_vectors
-from rag.ingest.documents import Corpus
+from rag.indexing.update import update_vectors
 from rag.models.arms import arm_models
 from rag.models.embedder import load_embedder
 from rag.records import Chunk
-from rag.settings import Settings
-from rag.store.store import Store
-from train.dataset.gather import indexed_chunks
+from train.context import TrainingContext
 from train.synthetic.llm_questions import Found, QuestionJournal, plan_questions, write_questions
 from train.synthetic.question_filter import ROUND_TRIP_K
 
 
-def generate_questions(settings: Settings, store: Store, *, dry_run: bool) -> None:
+def generate_questions(context: TrainingContext, *, dry_run: bool) -> None:
     """Print what questions by the LLM take, and unless it is a dry run, have them written.
 
     Raises BadSetting where no LLM is set, AnswerFailed where the endpoint gives up; what was written is kept.
     """
-    corpus = load_corpus(settings)
-    chunks = indexed_chunks(store, corpus.id)
-    journal, ask = QuestionJournal(settings.home, corpus.id, settings.answerer), build_ask(settings)
+    settings, chunks = context.settings, context.chunks
+    journal, ask = QuestionJournal(settings.home, context.corpus.id, settings.answerer), build_ask(settings)
     plan = plan_questions(chunks, journal, TokenCounter(settings))
     print(plan.told())
     if not dry_run:
-        write_questions(plan, chunks, journal, ask, _found_by_any(settings, store, corpus), _shown)
+        write_questions(plan, chunks, journal, ask, _found_by_any(context), _shown)
         print(journal.told())
 
 
-def _found_by_any(settings: Settings, store: Store, corpus: Corpus) -> Found:
-    """Return query -> ids of the chunks that base, champion or the search by words has among its first."""
+def _found_by_any(context: TrainingContext) -> Found:
+    """Return query -> ids of the chunks that base, champion or keyword search ranks first (ROUND_TRIP_K each)."""
+    settings, store, corpus = context.settings, context.store, context.corpus
     references = {reference for _, reference in arm_models(settings, corpus.folders_id).values()}
     embedders = [load_embedder(reference, settings) for reference in sorted(references)]
     searched = [(embedder, update_vectors(store, corpus.id, embedder)) for embedder in embedders]

@@ -1,22 +1,18 @@
-"""What was asked for and what there is to go on: labels, the trial they allow, and what would be learnt from.
+"""Training plan: options, available labels, train/test splits. All that `--dry-run` shows.
 
-Nothing here costs more than seconds or writes anything that is not derived anew each time: `--dry-run` ends with it.
+It takes seconds, and writes only what is derived from other tables each time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rag.errors import NotEnoughFeedback
-from rag.indexing.update import load_corpus
-from rag.ingest.documents import Corpus
-from rag.records import Chunk, Pair, Qrels, content_id, normalise_query
-from rag.settings import Settings
-from rag.store.store import Store
+from rag.records import Pair, Qrels, content_id, normalise_query
+from train.context import TrainingContext
 from train.dataset.folds import EvaluationSplits, plan_splits
-from train.dataset.gather import TrainingData, gather_ratings, gather_synthetic, indexed_chunks
+from train.dataset.gather import TrainingData, gather_ratings, gather_synthetic
 from train.dataset.split import Split, split
 from train.recipe import LossName
 from train.synthetic.llm_questions import QuestionJournal
@@ -26,7 +22,7 @@ Kind = Literal["ratings", "bootstrap"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """What a user asked for. 0, and no dims, leave the choice to what was measured."""
+    """The options of a training. 0, and no dims, select the measured default."""
 
     kind: Kind = "ratings"
     fast: bool = False
@@ -42,10 +38,8 @@ class TrainingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """What a training would go on: the labels, and by what it would be judged."""
+    """The data that a training would use, and the splits that would judge it."""
 
-    corpus: Corpus
-    chunks: Sequence[Chunk]
     gathered: TrainingData
     trial: EvaluationSplits
 
@@ -66,25 +60,21 @@ class TrainingPlan:
         return f"{self.gathered.told}\n{told}; {rated} have a negative from a rater"
 
 
-def make_plan(settings: Settings, store: Store, order: TrainingOptions) -> TrainingPlan:
-    """Return what a training would go on. Raises NotIndexed, NotEnoughFeedback."""
-    corpus = load_corpus(settings)
-    chunks = indexed_chunks(store, corpus.id)
-    written = QuestionJournal(settings.home, corpus.id, settings.answerer).pairs(chunks)
-    if order.kind == "ratings":
-        gathered = gather_ratings(store, settings, corpus.id, chunks, written)
-    else:
-        gathered = gather_synthetic(store, settings, chunks, written)
-    if order.kind == "ratings" and order.cross_fit:
+def make_plan(context: TrainingContext, options: TrainingOptions) -> TrainingPlan:
+    """Return the data of a training and the splits that judge it. Raises NotEnoughFeedback."""
+    settings, chunks = context.settings, context.chunks
+    written = QuestionJournal(settings.home, context.corpus.id, settings.answerer).pairs(chunks)
+    gathered = gather_ratings(context, written) if options.kind == "ratings" else gather_synthetic(context, written)
+    if options.kind == "ratings" and options.cross_fit:
         trial = plan_splits(gathered.pairs, gathered.extra, chunks)
     else:  # a newcomer waits for the bootstrap: no fold is worth that
         trial = EvaluationSplits("held out", (split(gathered.pairs, gathered.extra, chunks),))
-    if not trial.qrels.relevant and not order.promote:
+    if not trial.qrels.relevant and not options.promote:
         raise NotEnoughFeedback(
             "none of the rated queries can judge a model: their passages were seen because a model ranked them. Import "
             "labels, or train with --promote and judge by eye"
         )
-    return TrainingPlan(corpus, chunks, gathered, trial)
+    return TrainingPlan(gathered, trial)
 
 
 def with_replay(part: Split) -> list[Pair]:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from rag.errors import NotEnoughFeedback
 from rag.evaluation.metrics import MIN_QUERIES
 from rag.feedback.chunk_matching import MIN_ANCHOR
+from rag.feedback.pairs import count_queries
 from rag.records import ID_LENGTH, Chunk, Pair, Qrels, content_id, normalise_query
 
 HELD_OUT_SHARE = 0.2  # with few queries all others judge as well (train.dataset.folds); past 500, 100 are enough
@@ -37,7 +38,7 @@ class Split:
 
 def require_enough(pairs: Iterable[Pair], lost: int = 0) -> None:
     """Raise NotEnoughFeedback where the pairs have fewer than MIN_QUERIES queries; `lost` labels made no pair."""
-    n = len({normalise_query(pair.query) for pair in pairs})
+    n = count_queries(pairs)
     if n < MIN_QUERIES:
         raise NotEnoughFeedback(
             f"{n} rated queries with a positive, need {MIN_QUERIES}: rate more answers, or import labels with "

@@ -11,13 +11,11 @@ from dataclasses import dataclass, replace
 
 from rag.feedback.chunk_matching import ChunkMatcher
 from rag.indexing.update import Embedded, update_vectors
-from rag.ingest.documents import Corpus
 from rag.models.arms import arm_models
 from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.models.registry import START_WEIGHTS
 from rag.records import Chunk, Pair, Qrels
-from rag.settings import Settings
-from rag.store.store import Store
+from train.context import TrainingContext
 from train.dataset.split import Split, without_leaks
 from train.judging.evaluate import ScoredCandidate, table_vectors
 from train.tuning.challenger import Challenger, ChallengerFactory
@@ -38,10 +36,9 @@ class Candidate:
         return ScoredCandidate(self.name, self.embedder.embed_queries(list(held_out.relevant)), self.vectors)
 
 
-def served_candidates(
-    settings: Settings, store: Store, corpus: Corpus, chunks: Sequence[Chunk], bar: Bar
-) -> dict[str, Candidate]:
-    """Return base, champion and start model; each is loaded once, and its table brought level with the documents."""
+def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate]:
+    """Return base, champion and start model; each is loaded once, and its table brought up to date."""
+    settings, store, corpus = context.settings, context.store, context.corpus
     arms = arm_models(settings, corpus.folders_id)
     models = {"base": arms["base"], "champion": arms["tuned"], "start": (START_WEIGHTS, settings.start_model)}
     embedders = {reference: load_embedder(reference, settings) for reference in {ref for _, ref in models.values()}}
@@ -50,7 +47,7 @@ def served_candidates(
         embedder = embedders[reference]
         if embedder.fingerprint not in vectors:
             vectors[embedder.fingerprint] = table_vectors(
-                store, update_vectors(store, corpus.id, embedder, bar(name)), chunks
+                store, update_vectors(store, corpus.id, embedder, bar(name)), context.chunks
             )
     return {
         role: Candidate(name, embedders[reference], vectors[embedders[reference].fingerprint])

@@ -19,6 +19,7 @@ from rag.indexing.update import Embedded, update_vectors
 from rag.models.embedder import Embedder, Vectors
 from rag.records import Chunk, Qrels
 from rag.store.store import Store
+from train.context import TrainingContext
 
 Scores = dict[int, dict[str, Values]]  # dimension -> metric -> a value per held-out query
 
@@ -67,16 +68,15 @@ class ServingDim:
 
 
 def serving(
+    context: TrainingContext,
     name: str,
     embedder: Embedder,
     held_out: Qrels,
-    chunks: Sequence[Chunk],
-    store: Store,
-    corpus_id: str,
     progress: Embedded = lambda done, total: None,
 ) -> ScoredCandidate:
-    """Return a model that serves, by the vectors of its table, which is first brought level with the documents."""
-    vectors = table_vectors(store, update_vectors(store, corpus_id, embedder, progress), chunks)
+    """Return a serving model, with the vectors of its table, which is brought up to date first."""
+    table = update_vectors(context.store, context.corpus.id, embedder, progress)
+    vectors = table_vectors(context.store, table, context.chunks)
     return ScoredCandidate(name, embedder.embed_queries(list(held_out.relevant)), vectors)
 
 

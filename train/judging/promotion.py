@@ -5,17 +5,18 @@ A keep is recorded too, and its weights stay, so that a person who knows more th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from rag.errors import UnknownVersion
 from rag.indexing.update import Embedded, changing_documents, update_vectors
 from rag.ingest.documents import Corpus
-from rag.models.embedder import Embedder, Vectors, load_embedder
+from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
 from rag.models.registry import START_WEIGHTS, Mover, Registry, Version
-from rag.records import Chunk
 from rag.settings import Settings
 from rag.store.store import Store
+from train.context import TrainingContext
+from train.judging.contenders import Candidate
 from train.tuning.version_folder import missing
 
 Bar = Callable[[str], Embedded]  # what is done -> a progress that shows it
@@ -31,40 +32,38 @@ MIN_REGRESSION = 20  # queries; on fewer the mean of a set moves by more than it
 
 
 def apply(
+    context: TrainingContext,
     version: Version,
-    registry: Registry,
-    store: Store,
-    corpus_id: str,
-    embedder: Embedder,
-    chunks: Sequence[Chunk],
-    vectors: Vectors,
+    challenger: Candidate,
+    *,
     by_hand: bool = False,
     arms: Mapping[str, Embedder] = NOTHING,
     precision: Precision | None = None,
 ) -> None:
-    """Record a version; if its verdict says so, write its table from the vectors it was judged by and let it serve.
+    """Record a version; if its verdict says promote, write its table from the vectors that judged it and let it serve.
 
     `by_hand` lets it serve whatever the verdict, and the log says so. `arms` are the models as they serve from then on,
-    in the `precision` that was measured. Documents that changed while it was trained are brought level before the swap.
-    The champion's table is left alone, so that a question in flight, and a rollback, still find it.
+    in the measured `precision`. Documents that changed during the training are embedded before the swap. The champion's
+    table stays, so that a running question, and a rollback, still find it.
     """
+    registry, store, corpus_id = context.registry, context.store, context.corpus.id
     if not (by_hand or version.verdict == "promote"):
         registry.add(version)
         return
-    keep_vectors(store, corpus_id, embedder, chunks, vectors)
+    keep_vectors(context, challenger)
     with changing_documents(store):  # a file that is dropped into the chat goes to what serves: before, or after
-        complete(store, corpus_id, {version.name: embedder, **arms})
+        complete(store, corpus_id, {version.name: challenger.embedder, **arms})
         registry.add(version)
         mover: Mover = "gate" if version.verdict == "promote" else "hand"
         base = arms["base"].reference if arms else ""
         registry.promote(version.folders, version.name, mover, version.summary, precision, base)
 
 
-def keep_vectors(store: Store, corpus_id: str, embedder: Embedder, chunks: Sequence[Chunk], vectors: Vectors) -> None:
+def keep_vectors(context: TrainingContext, challenger: Candidate) -> None:
     """Write the table of a new model from the vectors that it was judged by: nothing is embedded twice."""
-    table = store.chunks.table_name(corpus_id, embedder.fingerprint)
-    if not store.chunks.exists(table):  # an adapter's is there: it is its model's
-        store.chunks.put(table, chunks, vectors)
+    table = context.store.chunks.table_name(context.corpus.id, challenger.embedder.fingerprint)
+    if not context.store.chunks.exists(table):  # an adapter's exists: it is its model's
+        context.store.chunks.put(table, context.chunks, challenger.vectors)
 
 
 def load_arms(settings: Settings, tuned: str, precision: Precision) -> dict[str, Embedder]:

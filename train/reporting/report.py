@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rag.evaluation.metrics import GATE
+from rag.training_results import CURVE_PLOT, METRICS_FILE, QUALITY_PLOT, REPORT_FILE
 from train.dataset.folds import ENOUGH_HELD_OUT
 from train.judging.evaluate import full, serving_dim
 from train.judging.gate import Verdict
@@ -19,8 +20,6 @@ from train.reporting.markdown import bullets, plain, table, to_html
 from train.reporting.plots import as_file, learning_curve, quality_by_dimension
 from train.reporting.query_diff import Side, excerpt, format_query_diff
 from train.reporting.results import (
-    METRICS_FILE,
-    PAGE,
     JudgedOnlyScores,
     LabelSummary,
     TrainingResults,
@@ -32,8 +31,7 @@ from train.reporting.results import (
 )
 from train.reporting.tables import Rows, abstain_rows, difference_rows, judged_rows, metric_rows
 
-REPORT = "report.md"
-QUALITY, CURVE = "quality-by-dimension.svg", "learning-curve.svg"
+MARKDOWN_FILE = "report.md"
 RATERS_SHOWN = 10  # the busiest; in a large team the rest is a sum
 
 HELD_OUT = (
@@ -86,22 +84,22 @@ def write_report(folder: Path, facts: TrainingResults) -> Path:
     markdown = _page(facts, on_judged)
     files = {
         METRICS_FILE: json.dumps(metrics_of(facts, on_judged), indent=2),
-        REPORT: markdown,
-        PAGE: to_html(markdown, f"Training {facts.version.name}", plots),
+        MARKDOWN_FILE: markdown,
+        REPORT_FILE: to_html(markdown, f"Training {facts.version.name}", plots),
         **{name: as_file(svg) for name, svg in plots.items()},
     }
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    return folder / PAGE
+    return folder / REPORT_FILE
 
 
 def _plots(facts: TrainingResults) -> dict[str, str]:
-    plots = {QUALITY: quality_by_dimension({role: means(scores) for role, scores in facts.scores.items()})}
+    plots = {QUALITY_PLOT: quality_by_dimension({role: means(scores) for role, scores in facts.scores.items()})}
     points = [*facts.former, facts.point]
     if len(points) > 1:
         ndcg = {role: [point.ndcg[role] for point in points] for role in facts.names}
         names, labels = [point.version for point in points], [point.labels for point in points]
-        plots[CURVE] = learning_curve(names, labels, ndcg, [point.promoted for point in points])
+        plots[CURVE_PLOT] = learning_curve(names, labels, ndcg, [point.promoted for point in points])
     return plots
 
 
@@ -158,7 +156,7 @@ def _metrics(facts: TrainingResults) -> str:
         f"What serves has the largest of its dimensions (`--serve-dim` makes a smaller one); of the challenger's "
         f"{enough.dim} would be enough: {enough.reason}. {COST_TOLD}"
     )
-    plot = f"![{GATE} and hit_rate@5 by dimension, for each model]({QUALITY})"
+    plot = f"![{GATE} and hit_rate@5 by dimension, for each model]({QUALITY_PLOT})"
     return f"{plot}\n\n{_table(metric_rows(facts.names, facts.scores, facts.runs))}\n\n{served}"
 
 
@@ -207,7 +205,7 @@ def _curve(facts: TrainingResults) -> str:
         ndcg = [f"{point.ndcg[role]:.3f}" for role in facts.names]
         gate = "promote" if point.promoted else "keep"
         rows.append([point.version, str(point.labels), str(point.judging), *ndcg, gate])
-    return f"{CURVE_TOLD}\n\n![{GATE} of each model over the versions]({CURVE})\n\n{_table(rows)}"
+    return f"{CURVE_TOLD}\n\n![{GATE} of each model over the versions]({CURVE_PLOT})\n\n{_table(rows)}"
 
 
 def _contrast(facts: TrainingResults, *, best: bool) -> str:

@@ -6,7 +6,6 @@ settings, seed, libraries and hashes of the data, and it names no rater: `rag fo
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from collections import Counter
@@ -14,22 +13,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
 
 from rag.evaluation.metrics import GATE, condense, evaluate_run, unjudged_share
+from rag.feedback.pairs import MadePairs, count_queries, is_guess
 from rag.models.precision import pick_device
 from rag.models.registry import Version
 from rag.records import Chunk, LabelledPair, Pair, Qrels, content_id, normalise_query
 from rag.settings import Settings
+from rag.training_results import MetricsFile, read_metrics
 from train.dataset.folds import EvaluationSplits
-from train.dataset.pairs import MadePairs
 from train.dataset.split import Split
 from train.judging.abstention import AbstentionThreshold
 from train.judging.evaluate import Run, Runs, Scores, full, serving_dim
 from train.judging.gate import Verdict
 from train.judging.serving_precision import PrecisionChoice
 
-METRICS_FILE, PAGE = "metrics.json", "report.html"  # in a run's folder
 LIBRARIES = ("torch", "sentence-transformers", "transformers", "datasets", "peft", "lancedb", "numpy")
 UNJUDGED_AT = (5, 10)  # what an answer is written from, and what the metrics look at
 GONE_SHOWN = 5  # of the labels whose text is gone: enough to see which document it was
@@ -166,7 +164,7 @@ def data_of(corpus_id: str, chunks: Sequence[Chunk], trial: EvaluationSplits, pa
 def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> LabelSummary:
     """Return what the labels came to, in numbers."""
     given = list(labels)
-    outright = [label for label in given if label.label and (label.cited or label.origin != "rating")]
+    outright = [label for label in given if label.label and not is_guess(label)]
     said: dict[tuple[str, str], dict[str, set[int]]] = {}
     for label in outright:
         said.setdefault((normalise_query(label.query), label.chunk_id), {}).setdefault(label.rater, set()).add(
@@ -176,7 +174,7 @@ def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> LabelSummary:
     origins = Counter((label.origin, label.label) for label in outright)
     busy = Counter(label.rater for label in outright)
     return LabelSummary(
-        queries=len({normalise_query(pair.query) for pair in made.pairs}),
+        queries=count_queries(made.pairs),
         by_origin={origin: (origins[origin, 1], origins[origin, -1]) for origin in sorted({o for o, _ in origins})},
         guessed=sum(bool(label.label) for label in given) - len(outright),
         withdrawn=sum(label.label == 0 for label in given),
@@ -241,7 +239,7 @@ def unjudged(facts: TrainingResults) -> dict[str, dict[int, float]]:
     }
 
 
-def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> dict[str, object]:
+def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFile:
     """Return what metrics.json holds."""
     return {
         "version": facts.version.name,
@@ -277,20 +275,11 @@ def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> dict[str,
     }
 
 
-def read_metrics(run: Path) -> dict[str, Any] | None:
-    """Return a run's metrics.json, None where there is none that can be read."""
-    try:
-        metrics: dict[str, Any] = json.loads((run / METRICS_FILE).read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return metrics
-
-
 def former_points(runs: Path, versions: Sequence[Version], folders: str) -> list[LearningCurvePoint]:
     """Return the trainings on these documents so far, oldest first; those whose run folder is gone are left out."""
     own = [version.name for version in versions if version.folders == folders]
-    found = [metrics["point"] for name in own if (metrics := read_metrics(runs / name)) and "point" in metrics]
-    return [LearningCurvePoint(**point) for point in found]
+    found = [metrics.point for name in own if (metrics := read_metrics(runs / name))]
+    return [LearningCurvePoint(**point) for point in found if point]
 
 
 def _query_row(facts: TrainingResults, row: int, query: str) -> dict[str, object]:

@@ -21,17 +21,23 @@ from chat.session.context import AppState, RequestContext, SessionState
 from chat.session.thread_store import ThreadStore
 from chat.training.panel import ELEMENT, TrainingPanel, _chunks_for
 from chat.training.process import LOG_FILE, TrainingProcess
-from chat.training.ratings_needed import METRICS_FILE, TrainedVersion, count_rated, ratings_needed, read_trained
-from chat.training.report_files import REPORT, find
+from chat.training.ratings_needed import TrainedVersion, ratings_needed, read_trained
+from chat.training.report_files import find
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.evaluation.metrics import MIN_QUERIES
+from rag.feedback.credit import unranked
+from rag.feedback.pairs import count_rated
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, load_corpus
 from rag.models.registry import START_WEIGHTS, Registry, Version
-from rag.records import Chunk, LabelledPair
+from rag.records import Arm, Chunk, LabelledPair
 from rag.settings import ROOT, Settings
 from rag.store.store import open_store
+from rag.training_results import METRICS_FILE, REPORT_FILE, TrainingMetrics
 from rag.training_status import Training, read_training, write_training
+from train.context import open_context
+from train.dataset.gather import gather_ratings
+from train.reporting.results import labels_of
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PATIENCE = 30.0  # seconds; a busy machine takes long to start Python
@@ -41,14 +47,14 @@ import os, signal, sys
 from pathlib import Path
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 from rag.errors import NotEnoughFeedback
-from train.progress import told_to_others
+from train.progress import publish_progress
 home, words = Path(sys.argv[1]), sys.argv[2:]
 if words[:1] == ["promote"]:
     sys.exit(print(f"error: {words[1]}: no such version") or 2)
 if words[:1] == ["rollback"]:
     sys.exit(print("start weights serves now"))
 try:
-    with told_to_others(home, "python -m train " + " ".join(words)) as progress:
+    with publish_progress(home, "python -m train " + " ".join(words)) as progress:
         progress.plan(["gathering", "tuning"])
         progress.done("gathering")
         progress.line("labels: 60 pairs")
@@ -271,7 +277,7 @@ def version(name: str = "v2", verdict: str = "keep", kind: str = "ratings", fold
 
 
 def seen(rated: int, more: int | None, verdict: str = "keep") -> TrainedVersion:
-    return TrainedVersion(version(verdict=verdict), {"labels": {"queries": rated}, "gate": {"more": more}})
+    return TrainedVersion(version(verdict=verdict), TrainingMetrics("", rated, more, {}, {}, {}, None))
 
 
 def test_below_the_minimum_the_meter_runs_to_where_a_training_can_start() -> None:
@@ -290,7 +296,7 @@ def test_after_a_keep_the_meter_runs_to_what_the_last_verdict_was_missing() -> N
     now = ratings_needed(70, seen(60, more=45))
     assert (now.new, now.target) == (10, 105)
     assert now.told.startswith("About 35 more rated questions make a verdict likely")
-    assert ratings_needed(110, seen(60, more=45)).told.startswith("There are as many new ones as v2 was missing")
+    assert ratings_needed(110, seen(60, more=45)).told.startswith("You have the extra ratings that v2 needed")
 
 
 def test_more_of_the_same_is_not_promised_to_decide_where_it_would_not() -> None:
@@ -327,7 +333,7 @@ def test_a_query_counts_once_and_only_with_a_right_passage_of_these_documents() 
         label("Split", 1, value=-1, rater="bob"),
         label("Guessed", 1, value=-1, origin="rating"),
     ]
-    assert count_rated(labels, chunks) == 1
+    assert count_rated(labels, chunks, unranked) == 1
 
 
 def test_the_table_has_the_three_models_at_full_dimension(tmp_path: Path) -> None:
@@ -347,13 +353,19 @@ def test_the_table_has_the_three_models_at_full_dimension(tmp_path: Path) -> Non
 
 def test_only_the_report_and_its_plots_leave_a_runs_folder(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    for name in (REPORT, METRICS_FILE, "quality-by-dimension.svg"):
+    for name in (REPORT_FILE, METRICS_FILE, "quality-by-dimension.svg"):
         (runs / "v1").mkdir(parents=True, exist_ok=True)
         (runs / "v1" / name).touch()
-    (tmp_path / REPORT).touch()
-    assert find(runs, "v1", REPORT) == runs / "v1" / REPORT
+    (tmp_path / REPORT_FILE).touch()
+    assert find(runs, "v1", REPORT_FILE) == runs / "v1" / REPORT_FILE
     assert find(runs, "v1", "quality-by-dimension.svg") is not None
-    for place in (("v1", METRICS_FILE), ("v2", REPORT), ("..", REPORT), ("v1/..", REPORT), ("v1", "../../" + REPORT)):
+    for place in (
+        ("v1", METRICS_FILE),
+        ("v2", REPORT_FILE),
+        ("..", REPORT_FILE),
+        ("v1/..", REPORT_FILE),
+        ("v1", "../../" + REPORT_FILE),
+    ):
         assert find(runs, *place) is None
 
 
@@ -361,11 +373,13 @@ def test_only_the_report_and_its_plots_leave_a_runs_folder(tmp_path: Path) -> No
 
 
 class Serving:
-    """Stands where the chat's models are: the element needs the tables and the corpus only."""
+    """The part of the query service that the element needs: the store, the corpus, and the base model's table."""
 
     def __init__(self, given: Settings) -> None:
-        self.corpus = load_corpus(given)
-        self.store = SimpleNamespace(labels=lambda: [], outline=lambda corpus: [], documents=lambda corpus: [])
+        self.corpus, self.store = load_corpus(given), open_store(given.lancedb)
+
+    def served(self, arm: Arm) -> SimpleNamespace:
+        return SimpleNamespace(table=next(iter(self.store.chunks.table_names(self.corpus.id)), ""))
 
 
 def desk(bench: Bench, **settings: Any) -> tuple[TrainingPanel, RequestContext]:
@@ -463,4 +477,43 @@ def test_texts_of_documents_are_read_only_where_a_labelled_passage_is_gone(setti
     assert {each.text for each in _chunks_for([known], store, corpus.id)} == {""}
     assert first in _chunks_for([known, gone], store, corpus.id)
     for labels in ([known], [gone]):
-        assert count_rated(labels, _chunks_for(labels, store, corpus.id)) == 1
+        assert count_rated(labels, _chunks_for(labels, store, corpus.id), unranked) == 1
+
+
+def test_the_panel_counts_exactly_the_rated_queries_that_a_training_counts(settings: Settings) -> None:
+    index(settings)
+    serving = Serving(settings)
+    chunks = corpus_chunks(serving.store, serving.corpus.id)
+    night, food, dog = chunks
+
+    def given(query: str, on: Chunk, value: int, origin: str = "mark", rater: str = "ann", **more: Any) -> LabelledPair:
+        target = f"answer:{query}" if origin == "rating" else f"{origin}:{query}"
+        row = LabelledPair(rater, target, query, on.id, on.text, cast(Any, value), NOON, cast(Any, origin))
+        return replace(row, **more)
+
+    def thumb(query: str, on: Chunk, value: int = 1, share: float = 1.0, rater: str = "ann") -> LabelledPair:
+        return given(query, on, value, "rating", rater, weight=share, cited=True)
+
+    counted = [
+        *(given(f"Which one is number {n}?", dog, 1) for n in range(MIN_QUERIES)),
+        given("which one is NUMBER 1", night, 1),  # the same query
+        given("Imported?", food, 1, "import", chunk_id="of another system"),
+        thumb("bone in the garden?", dog, share=0.4),  # BM25 ranks it first
+        thumb("bone in the garden?", night, share=0.6),
+    ]
+    left_out = [
+        *(thumb("xyzzy", each, share=1 / 3) for each in chunks),  # no chunk of these earned the thumb
+        given("Tied?", night, 1),
+        given("Tied?", night, -1, rater="bob"),
+        *(thumb("Overruled?", night, rater=f"rater {n}") for n in range(3)),  # by a mark on the passage itself
+        given("Overruled?", night, -1, weight=2.0),
+        given("Guessed?", night, -1, "rating"),  # uncited
+        thumb("Withdrawn?", night, value=0),
+        given("Gone?", night, 1, chunk_id="gone", text="This text is in no document of this corpus, and never was."),
+    ]
+    serving.store.feedback.put_labels([*counted, *left_out])
+    house = AppState(settings, cast(Any, serving), ThreadStore(settings.chat_db))
+    gathered = gather_ratings(open_context(settings, serving.store))
+    assert gathered.made is not None
+    assert labels_of(gathered.labels, gathered.made).queries == MIN_QUERIES + 2
+    assert TrainingPanel(house)._read()["rated"] == MIN_QUERIES + 2

@@ -12,9 +12,9 @@ from langchain_core.runnables import RunnableGenerator
 
 from fakes import make_hits
 from rag.answering.chain import ArmChain
-from rag.answering.duel import MAX_QUERY_CHARS, Done, Event, Failed, Hits, Token, check_query, run_duel
+from rag.answering.duel import Done, Event, Failed, Hits, Token, run_duel
 from rag.answering.prompt import DONT_KNOW
-from rag.errors import AnswerFailed, BadModel, BadQuery, NotIndexed
+from rag.errors import AnswerFailed, BadModel, NotIndexed
 from rag.records import Arm
 
 HITS = list(make_hits("cats", "dogs"))
@@ -137,14 +137,3 @@ async def test_answer_ids_do_not_reveal_the_arm() -> None:
     first, second = await duel(arm("a"), arm("b")), await duel(arm("a"), arm("b"))
     ids: Callable[[list[Event]], set[str]] = lambda events: {e.answer.id for e in events if isinstance(e, Done)}  # noqa: E731
     assert len(ids(first) | ids(second)) == 4
-
-
-@pytest.mark.parametrize(("query", "message"), [("  \n", "is empty"), ("x" * 100_000, "100,000 characters")])
-async def test_an_empty_or_endless_question_is_refused(query: str, message: str) -> None:
-    with pytest.raises(BadQuery, match=message):
-        async for _ in run_duel(query, {"base": arm("x")}, sides=SIDES, duel_id="d", timeout=5):
-            pass
-
-
-def test_a_question_of_the_maximum_length_is_accepted() -> None:
-    assert check_query(" " + "x" * MAX_QUERY_CHARS) == "x" * MAX_QUERY_CHARS

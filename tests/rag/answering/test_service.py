@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ from chat.elements.card import Card
 from fakes import completion, endpoint, stream
 from rag.answering.duel import Done, Failed
 from rag.answering.prompt import DONT_KNOW
-from rag.answering.service import QueryService, open_service
-from rag.errors import NotIndexed
+from rag.answering.service import MAX_QUERY_CHARS, QueryService, check_query, open_service
+from rag.errors import BadQuery, NotIndexed
 from rag.feedback.ratings import rate_answer
 from rag.indexing.indexer import index
 from rag.indexing.update import load_corpus
@@ -155,3 +155,14 @@ async def test_a_follow_up_is_rewritten_by_the_llm_that_answers(settings: Settin
         serving = open_service(settings.model_copy(update={"openai_base_url": url}))
         asked = await serving.rewrite("And at night?", [("What does the cat drink?", "Milk.")])
     assert (asked.query, asked.changed) == ("What does the cat drink at night?", True)
+
+
+@pytest.mark.parametrize(("text", "message"), [("  \n", "is empty"), ("x" * 100_000, "100,000 characters")])
+def test_an_empty_or_endless_question_is_one_clear_line(settings: Settings, text: str, message: str) -> None:
+    index(settings)
+    with closing(open_service(settings)) as serving, pytest.raises(BadQuery, match=message):
+        serving.parse_query(text)
+
+
+def test_a_long_question_up_to_the_limit_is_taken() -> None:
+    assert check_query(" " + "x" * MAX_QUERY_CHARS) == "x" * MAX_QUERY_CHARS

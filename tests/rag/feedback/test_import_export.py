@@ -171,7 +171,7 @@ def test_a_bad_line_is_named_and_nothing_is_imported(tmp_path: Path, store: Stor
     with pytest.raises(BadLabels, match=message) as caught:
         import_labels(write(tmp_path / "l.jsonl", CAT, line), store, DOCUMENTS)
     assert str(caught.value).startswith(f"{tmp_path / 'l.jsonl'} line 2: ")
-    assert str(caught.value).endswith("mend the line and import again")
+    assert str(caught.value).endswith("fix the line and import again")
     assert store.feedback.labels() == []
 
 

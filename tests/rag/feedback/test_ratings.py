@@ -185,7 +185,7 @@ def test_an_unknown_answer_or_value_is_refused_and_nothing_is_written(store: Sto
         rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True, reason="too long")  # type: ignore[arg-type]
     with pytest.raises(BadRating, match="rank 4 is no source of this answer: it has 3"):
         mark_source(store, rater="ann", answer_id="answer-1", rank=4, value=1, blind=True)
-    with pytest.raises(BadRating, match="teaches nothing"):
+    with pytest.raises(BadRating, match="is no label"):
         teach(store, rater="ann", query=" ?", chunk=HITS[0].chunk)
     with pytest.raises(BadRating, match="'left' is no preference"):
         prefer(store, rater="ann", duel_id="duel", choice="left", blind=True)  # type: ignore[arg-type]
@@ -271,7 +271,7 @@ def test_queries_voted_down_without_a_positive_are_to_be_taught_latest_first() -
 
 def test_a_query_for_which_somebody_knows_a_right_chunk_is_solved() -> None:
     ratings = [down("answer-0", 8), down("answer-1", 9), down("answer-2", 10)]
-    up = replace(UP, rater="bob", answer_id="answer-0")
+    up = replace(UP, rater="bob", target_id="answer-0")
     marked = replace(UP, target_id="answer-1", kind="source", chunk_id=HITS[2].chunk.id, query="second?")
     taught = replace(UP, target_id="taught:x", kind="taught", chunk_id="c", query="THIRD", text="it")
     assert to_teach([*ratings, up, marked, taught], ANSWERS) == []

@@ -256,7 +256,7 @@ def test_interrupted_embedding_continues_with_the_missing_chunks(
     total = store.documents.count_chunks(corpus.id)
     with pytest.raises(KeyboardInterrupt):
         update_vectors(store, corpus.id, Broken(other))
-    assert (len(store.chunks.ids(table)), store.chunks.diff(corpus.id, table).told) == (
+    assert (len(store.chunks.ids(table)), store.chunks.diff(corpus.id, table).summary) == (
         2,
         f"lacks {total - 2} of {total} passages",
     )

@@ -181,10 +181,10 @@ def test_a_question_is_scoped_before_it_is_asked(settings: Settings) -> None:
 
 
 def test_what_is_searched_is_said_in_words() -> None:
-    assert EVERYWHERE.told() == ""
-    assert DocumentFilter(("reports", "old"), ("pdf",)).told() == "Only documents in reports or old, of type pdf."
+    assert EVERYWHERE.summary() == ""
+    assert DocumentFilter(("reports", "old"), ("pdf",)).summary() == "Only documents in reports or old, of type pdf."
     dated = DocumentFilter((), (), "2026-01-01", "2026-06-01")
-    assert dated.told() == "Only documents changed since 2026-01-01, changed before 2026-06-01."
+    assert dated.summary() == "Only documents changed since 2026-01-01, changed before 2026-06-01."
     assert split_filter(f"why so? {dated}") == ("why so?", dated)
 
 

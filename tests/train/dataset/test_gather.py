@@ -1,40 +1,41 @@
-"""What a training reads before it learns: who bears witness by words, and which questions have no answer."""
+"""What a training reads before it learns: BM25 ranks of cited chunks, and which questions have no answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fakes import NOON, make_answer
 from rag.errors import NotEnoughFeedback
+from rag.feedback.credit import DEPTH
 from rag.feedback.ratings import rate_answer
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, load_corpus
 from rag.records import LabelledPair, Pair, Qrels, normalise_query
 from rag.settings import ROOT, Settings
 from rag.store.store import Store, open_store
-from train.dataset.credit import DEPTH
-from train.dataset.gather import gather_ratings, gather_synthetic, witness
+from train.context import open_context
+from train.dataset.gather import gather_ratings, gather_synthetic, keyword_ranks
 from train.dataset.plan import TrainingOptions, make_plan, with_replay
 from train.dataset.split import Split
 from train.dataset.unanswerable import ENOUGH_KNOWN, FOREIGN, MOST_FOREIGN, VOTED, WRITTEN, unanswerable_queries
 from train.synthetic.from_documents import Question
 
 
-def test_words_bear_witness_also_where_the_base_model_has_no_table_yet(
+def test_chunks_are_ranked_by_bm25_also_where_the_base_model_has_no_table_yet(
     settings: Settings, other_tiny_model: Path
 ) -> None:
     index(settings)
     other = settings.model_copy(update={"base_model": str(other_tiny_model)})
     with closing(open_store(settings.lancedb)) as store:
-        corpus = load_corpus(settings).id
-        chunk = corpus_chunks(store, corpus)[0]
+        chunk = corpus_chunks(store, load_corpus(settings).id)[0]
         said = LabelledPair("ann", "a1", chunk.text, chunk.id, chunk.text, 1, NOON, "rating", cited=True)
-        rank_of = witness(store, other, corpus, [said])
+        rank_of = keyword_ranks(replace(open_context(settings, store), settings=other), [said])
     assert rank_of(chunk.text.upper(), chunk.id) == 1
     assert rank_of(chunk.text, "no chunk") == rank_of("what nobody asked", chunk.id) == DEPTH
 
@@ -77,7 +78,7 @@ def test_only_what_is_worded_as_people_ask_sets_a_threshold(settings: Settings) 
         (settings.docs[0] / f"{n}.md").write_text(f"# House {n}\n\n" + "The dog keeps one bone in the garden. " * 4)
     index(settings)
     with closing(open_store(settings.lancedb)) as store:
-        gathered = gather_synthetic(store, settings, corpus_chunks(store, load_corpus(settings).id))
+        gathered = gather_synthetic(open_context(settings, store))
     asked = {pair.query for pair in gathered.pairs if pair.query.startswith("What is said")}
     assert len(asked) == 3
     assert {normalise_query(pair.query) for pair in gathered.pairs} - {*map(normalise_query, asked)} == gathered.unasked
@@ -99,8 +100,8 @@ def test_ratings_of_which_none_can_judge_are_refused_before_anything_is_trained(
             )
         store.feedback.put_labels(labels)
         with pytest.raises(NotEnoughFeedback, match="none of the rated queries can judge a model"):
-            make_plan(settings, store, TrainingOptions())
-        assert not make_plan(settings, store, TrainingOptions(promote=True)).trial.qrels.relevant
+            make_plan(open_context(settings, store), TrainingOptions())
+        assert not make_plan(open_context(settings, store), TrainingOptions(promote=True)).trial.qrels.relevant
 
 
 def test_while_few_questions_are_written_headings_are_general_queries_as_well(
@@ -114,14 +115,13 @@ def test_while_few_questions_are_written_headings_are_general_queries_as_well(
     (settings.docs[0] / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     index(settings)
     with closing(open_store(settings.lancedb)) as store:
-        corpus = load_corpus(settings).id
-        chunks = corpus_chunks(store, corpus)
+        chunks = corpus_chunks(store, load_corpus(settings).id)
         some = {chunk.source: chunk for chunk in chunks if chunk.heading.startswith("House")}.values()
         store.feedback.put_labels(
             LabelledPair("ann", f"a{n}", f"where is {n}?", chunk.id, chunk.text, 1, NOON, "mark")
             for n, chunk in enumerate(some)
         )
-        general = {pair.query for pair in gather_ratings(store, settings, corpus, chunks).general}
+        general = {pair.query for pair in gather_ratings(open_context(settings, store)).general}
     assert {line["question"] for line in lines} < general
     assert {f"House {n}" for n in range(60)} <= general
 

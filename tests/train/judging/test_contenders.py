@@ -18,6 +18,7 @@ from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Pair, Qrels
 from rag.settings import Settings
 from rag.store.store import open_store
+from train.context import TrainingContext
 from train.dataset.split import Split
 from train.judging.contenders import (
     Candidate,
@@ -170,7 +171,7 @@ def test_what_serves_enters_with_the_vectors_of_its_table_brought_level(
     registry.add(Version("v1", corpus.folders_id, "f", settings.start_model, "ratings", "keep", "no line", NOON))
     registry.promote(corpus.folders_id, "v1")  # its table was never made
     chunks = corpus_chunks(store, corpus.id)[::-1]
-    roles = served_candidates(settings, store, corpus, chunks, bar)
+    roles = served_candidates(TrainingContext(settings, store, registry, corpus, chunks), bar)
     assert {role: each.name for role, each in roles.items()} == {
         "base": settings.base_model,
         "champion": "v1",

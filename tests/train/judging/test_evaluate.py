@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from rag.models.embedder import load_embedder
 from rag.records import Chunk, Qrels
 from rag.settings import Settings
 from rag.store.store import open_store
+from train.context import open_context
 from train.judging.contenders import challenger_candidates
 from train.judging.evaluate import POOL, ScoredCandidate, full, judge, scores_of, serving, serving_dim, trial_runs
 from train.tuning.challenger import Challenger
@@ -145,7 +147,7 @@ def test_a_model_that_serves_is_judged_by_its_table_and_a_newcomer_alike(setting
     chunks = corpus_chunks(store, corpus.id)[::-1]  # any order but the table's
     embedder = load_embedder(settings.start_model, settings)
     qrels = Qrels({"the cat drinks milk": frozenset({chunks[0].id})})
-    ours = serving("served", embedder, qrels, chunks, store, corpus.id)
+    ours = serving(replace(open_context(settings, store), chunks=chunks), "served", embedder, qrels)
     made = challenger_candidates(
         Challenger(embedder, [], {}, lambda folder: None), "new", chunks, lambda what: lambda done, total: None
     )
@@ -161,5 +163,5 @@ def test_a_table_that_lags_behind_the_documents_is_brought_level_first(settings:
     chunks = corpus_chunks(store, corpus.id)
     embedder = load_embedder(settings.start_model, settings)
     store.chunks.delete(store.chunks.table_name(corpus.id, embedder.fingerprint), [chunks[0].id])
-    contender = serving("served", embedder, Qrels({"q": frozenset()}), chunks, store, corpus.id)
+    contender = serving(open_context(settings, store), "served", embedder, Qrels({"q": frozenset()}))
     np.testing.assert_allclose(contender.chunks, embedder.embed_documents([c.embedded for c in chunks]), atol=1e-5)

@@ -20,10 +20,13 @@ from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.models.weights import ADAPTER, MATRIX
+from rag.records import Chunk
 from rag.settings import Settings
 from rag.store.store import Store, open_store
+from train.context import TrainingContext
 from train.dataset.folds import ENOUGH_HELD_OUT
 from train.dataset.split import HELD_OUT_SHARE
+from train.judging.contenders import Candidate
 from train.judging.gate import decide
 from train.judging.promotion import (
     CHAMPION_WINS,
@@ -232,11 +235,15 @@ def version(corpus: Corpus, embedder: Embedder, verdict: str = "promote") -> Ver
     )
 
 
+def context_of(settings: Settings, store: Store, corpus: Corpus, chunks: list[Chunk]) -> TrainingContext:
+    return TrainingContext(settings, store, Registry(settings.models), corpus, chunks)
+
+
 def test_a_promoted_version_has_its_whole_table_and_serves(indexed) -> None:
     settings, store, corpus, embedder = indexed
     registry, chunks = Registry(settings.models), corpus_chunks(store, corpus.id)
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
-    apply(version(corpus, embedder), registry, store, corpus.id, embedder, chunks, vectors)
+    apply(context_of(settings, store, corpus, chunks), version(corpus, embedder), Candidate("v1", embedder, vectors))
     champion = registry.champion(corpus.folders_id)
     assert champion is not None
     assert champion.name == "v1"
@@ -250,7 +257,7 @@ def test_documents_that_came_while_it_was_trained_are_in_its_table_too(indexed) 
     settings, store, corpus, embedder = indexed
     chunks = corpus_chunks(store, corpus.id)[1:]
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
-    apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
+    apply(context_of(settings, store, corpus, chunks), version(corpus, embedder), Candidate("v1", embedder, vectors))
     assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
 
 
@@ -259,7 +266,7 @@ def test_the_champions_table_survives_a_promotion(indexed) -> None:
     before = store.chunks.table_name(corpus.id, load_embedder(settings.start_model, settings).fingerprint)
     chunks = corpus_chunks(store, corpus.id)
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
-    apply(version(corpus, embedder), Registry(settings.models), store, corpus.id, embedder, chunks, vectors)
+    apply(context_of(settings, store, corpus, chunks), version(corpus, embedder), Candidate("v1", embedder, vectors))
     assert is_up_to_date(store, corpus.id, before)
 
 
@@ -267,7 +274,11 @@ def test_a_kept_version_is_recorded_and_serves_nobody(indexed) -> None:
     settings, store, corpus, embedder = indexed
     registry, chunks = Registry(settings.models), corpus_chunks(store, corpus.id)
     vectors = embedder.embed_documents([chunk.embedded for chunk in chunks])
-    apply(version(corpus, embedder, "keep"), registry, store, corpus.id, embedder, chunks, vectors)
+    apply(
+        context_of(settings, store, corpus, chunks),
+        version(corpus, embedder, "keep"),
+        Candidate("v1", embedder, vectors),
+    )
     assert [each.verdict for each in registry.versions()] == ["keep"]
     assert registry.champion(corpus.folders_id) is None
     assert not store.chunks.exists(store.chunks.table_name(corpus.id, embedder.fingerprint))

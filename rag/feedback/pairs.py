@@ -1,9 +1,9 @@
-"""Rows of `training_pairs` -> one opinion per query and chunk -> pairs to train on and to judge with.
+"""Aggregate labels (`training_pairs`) into one verdict per query and chunk, and into pairs to train and judge with.
 
-The idea a reader would miss: what people say is not equally sure, so it is heard in turn. A word on the very passage (a
-mark, a taught passage, an imported label) beats thumbs; thumbs beat the guess that an unused chunk is wrong. A label is
-believed only as far as the documents of today go: its chunk is found by id, or by its text where the documents were cut
-anew; where the text is gone, the label waits in its table, and is counted.
+Why in tiers: labels are not equally reliable. A judgement of the passage itself (mark, taught passage, imported label)
+overrides thumbs on answers; thumbs override the guess that an unused chunk is wrong. A label's chunk is found by id,
+or by its text where the documents were cut differently since; where the text is gone, the label is kept, and counted
+as retired.
 """
 
 from __future__ import annotations
@@ -12,24 +12,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rag.feedback.chunk_matching import ChunkMatcher
+from rag.feedback.credit import RankOf, credit
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 
 Alike = Callable[[str, str], bool]
-Credited = tuple[Sequence[LabelledPair], Sequence[LabelledPair]]  # what counts, and what is doubtful
+Credited = tuple[Sequence[LabelledPair], Sequence[LabelledPair]]  # the labels that count, and the doubtful ones
 Credit = Callable[[Sequence[LabelledPair]], Credited]
 
 GONE = "its text is no longer in these documents"
-TRUSTED = 0.9  # how often a rater whom nobody has been compared with is taken to be right
+TRUSTED = 0.9  # prior share of agreement, for a rater who was compared with nobody yet
 EVEN = 1e-9  # of summed trust; below it is rounding
-TRUST_FIRM = 10.0  # comparisons that this belief is worth; after as many of a rater's own, both count alike
+TRUST_FIRM = 10.0  # comparisons that the prior is worth; after as many of a rater's own, both count alike
 
 
 @dataclass(frozen=True, slots=True)
 class MadePairs:
-    """What the labels came to.
+    """Pairs made from labels.
 
-    `judged` has for a normalised query the chunks that somebody looked at, `retired` each label without a chunk of
-    today and why, `drawn` counts the chunks on which the raters are split, `trust` has each rater's weight (0 to 1).
+    `judged` maps a normalised query to the chunks that were judged for it; `retired` lists the labels that match no
+    current chunk, and why; `drawn` counts the chunks on which the raters are split; `trust` maps rater to weight, 0 to
+    1.
     """
 
     pairs: tuple[Pair, ...]
@@ -39,38 +41,61 @@ class MadePairs:
     trust: Mapping[str, float]
 
 
-def as_they_are(labels: Sequence[LabelledPair]) -> Credited:
-    """Return the labels, none of which is doubtful."""
+def uncredited(labels: Sequence[LabelledPair]) -> Credited:
+    """Return the labels as they are, none of them doubtful."""
     return labels, ()
 
 
+def is_guess(label: LabelledPair) -> bool:
+    """Return whether a label was only inferred from an answer that left the chunk unused: nobody judged the chunk."""
+    return label.origin == "rating" and label.label != 0 and not label.cited
+
+
+def count_queries(pairs: Iterable[Pair | SyntheticPair]) -> int:
+    """Return how many different queries the pairs have; spellings of one query count once."""
+    return len({normalise_query(pair.query) for pair in pairs})
+
+
+def count_rated(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], rank_of: RankOf) -> int:
+    """Return how many rated queries have a positive: exactly the number that a training on these labels counts.
+
+    The texts of the chunks may be empty where all labels are found by id: only negatives are compared by text.
+    """
+    return count_queries(rated_pairs(labels, chunks, lambda one, other: False, rank_of).pairs)
+
+
+def rated_pairs(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, rank_of: RankOf) -> MadePairs:
+    """Return the pairs that a training makes from ratings: `make_pairs`, with thumbs shared by BM25 rank (`credit`)."""
+    return make_pairs(labels, chunks, alike, lambda placed: credit(placed, rank_of))
+
+
 def make_pairs(
-    labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, credit: Credit = as_they_are
+    labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, credit: Credit = uncredited
 ) -> MadePairs:
     """Return a pair for each chunk that the raters found good for a query, with the chunks they found bad for it.
 
-    Raters are pooled by query: each has one voice per chunk, whatever the number of answers, and counts as far as
-    others agree with him. A draw drops the chunk. A query with negatives only makes no pair. A near copy of a positive
-    (`alike`) is never its negative. `credit` shares each thumb up anew among the chunks of today, once it is known how
-    far each rater is to be believed, and raters are compared by all that an answer drew on. Where a chunk's share is
-    doubtful the thumb makes no pair of it, but is heard against whoever finds it wrong. It does not speak against the
-    guess of another good answer that left the chunk unused: most such chunks are wrong, and they are the hard ones.
+    Raters are pooled by query: each has one vote per chunk, whatever the number of answers, weighted by agreement with
+    the other raters. A draw drops the chunk. A query with only negatives makes no pair. A near copy of a positive
+    (`alike`) is never its negative. `credit` shares each thumb up among the current chunks, after the raters' trust was
+    computed from all chunks that an answer drew on. A chunk with a doubtful share makes no pair, but its thumb counts
+    against raters who find it wrong. It does not count against the guess of another good answer that left the chunk
+    unused: most such chunks are wrong, and they are the hard ones.
     """
-    anchors = ChunkMatcher(chunks)
-    spoken = sorted(_spoken(labels), key=lambda label: (label.at, label.id))
-    found = [(label, anchors.find(label.chunk_id, label.text)) for label in spoken]
+    matcher = ChunkMatcher(chunks)
+    live = sorted(_not_withdrawn(labels), key=lambda label: (label.at, label.id))
+    found = [(label, matcher.find(label.chunk_id, label.text)) for label in live]
     placed = [replace(label, chunk_id=chunk_id) for label, chunk_id in found if chunk_id is not None]
     retired = tuple((label, GONE) for label, chunk_id in found if chunk_id is None and label.label)
     trust = agreement(placed)
     queries: dict[str, _Opinions] = {}
-    heard, doubtful = credit(placed)
-    for label in heard:
+    credited, doubtful = credit(placed)
+    for label in credited:
         queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(label)
     for label in doubtful:
         queries.setdefault(normalise_query(label.query), _Opinions(label.query)).doubt(label)
     verdicts = {key: opinions.verdicts(trust) for key, opinions in queries.items()}
     pairs = [
-        pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], anchors.texts, alike)
+        pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], matcher.texts, alike)
     ]
     judged = {key: opinions.judged(verdicts[key]) for key, opinions in queries.items()}
     drawn = sum(len(opinions.split(verdicts[key])) for key, opinions in queries.items())
@@ -78,18 +103,18 @@ def make_pairs(
 
 
 def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:
-    """Return how far each rater is to be believed: 0 where others mostly say the opposite, near 1 where they agree.
+    """Return rater -> trust: 0 where others mostly say the opposite, near 1 where they agree.
 
-    Two raters are compared where both judged the same chunks for the same query: a thumb is one opinion of all that an
-    answer drew on, what is said outright one of its chunk. With p the share of agreement, pulled towards TRUSTED while
-    comparisons are few, the weight is 2p - 1 (a coin says nothing), and never negative.
+    Two raters are compared where both judged the same chunks for the same query: a thumb is one judgement of all chunks
+    that an answer drew on, any other label one of its chunk. With p the share of agreement, shrunk towards TRUSTED
+    while comparisons are few, the trust is 2p - 1 (0 for a coin toss), and never negative.
     """
     said: dict[tuple[str, frozenset[str]], dict[str, int]] = {}
     heard: dict[tuple[str, str], tuple[str, set[str], int]] = {}
     raters = set()
     for label in labels:
         raters.add(label.rater)
-        if label.label and not _is_guess(label):
+        if label.label and not is_guess(label):
             target = label.answer_id if label.origin == "rating" else label.id
             query, ids, _ = heard.setdefault(
                 (label.rater, target), (normalise_query(label.query), set(), int(label.label))
@@ -109,38 +134,38 @@ def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:
 
 
 def synthetic_to_pairs(synthetic: Iterable[SyntheticPair], weight: float = 1.0) -> list[Pair]:
-    """Return the pairs of queries that nobody asked; their own text is kept, for a cloze lacks its sentence."""
+    """Return synthetic pairs as training pairs; each keeps its own text, since a cloze lacks its sentence."""
     return [Pair(pair.query, pair.chunk_id, pair.text, weight=weight) for pair in synthetic]
 
 
 @dataclass(frozen=True, slots=True)
 class _Opinions:
-    """A query as it was first spelt, and per chunk what was said of it outright, by thumbs, in doubt, and guessed."""
+    """A query in its first spelling, and per chunk its labels: direct ones, thumbs, doubtful ones, and guesses."""
 
     query: str
     outright: dict[str, list[LabelledPair]] = field(default_factory=dict)
     thumbs: dict[str, list[LabelledPair]] = field(default_factory=dict)
     doubts: dict[str, list[LabelledPair]] = field(default_factory=dict)
     guessed: dict[str, None] = field(default_factory=dict)
-    seen: dict[str, None] = field(default_factory=dict)
+    labelled: dict[str, None] = field(default_factory=dict)
 
     def add(self, label: LabelledPair) -> None:
-        self.seen[label.chunk_id] = None
-        if _is_guess(label):
+        self.labelled[label.chunk_id] = None
+        if is_guess(label):
             self.guessed[label.chunk_id] = None
         elif label.label:
             tier = self.thumbs if label.origin == "rating" else self.outright
             tier.setdefault(label.chunk_id, []).append(label)
 
     def doubt(self, label: LabelledPair) -> None:
-        """Note a thumb up of an answer that drew on this chunk, and on others that earned it rather."""
+        """Add a thumb up of an answer that drew on this chunk, and on others that are more likely to have earned it."""
         self.doubts.setdefault(label.chunk_id, []).append(label)
 
     def verdicts(self, trust: Mapping[str, float]) -> dict[str, float]:
-        """Return chunk -> what was said of it: above 0 its weight as a positive, below 0 bad, 0 for a draw.
+        """Return chunk -> verdict: above 0 its weight as a positive, below 0 bad, 0 for a draw.
 
-        Doubts make no verdict, and are heard where somebody finds the chunk wrong. Shares of thumbs add up, to one
-        thumb at the most; of what was said outright the strongest counts.
+        Doubtful labels make no verdict, but count where somebody finds the chunk wrong. Shares of thumbs add up, to one
+        thumb at most; of direct labels the strongest counts.
         """
         by_thumbs = {}
         for chunk_id, said in self.thumbs.items():
@@ -153,30 +178,25 @@ class _Opinions:
         return by_thumbs | outright
 
     def judged(self, verdicts: Mapping[str, float]) -> frozenset[str]:
-        """Return the chunks that somebody looked at, without those that are left in doubt: nobody knows of them."""
-        return frozenset(i for i in self.seen if i not in self.doubts or i in self.outright or verdicts.get(i))
+        """Return the chunks that have been judged, without those left in doubt."""
+        return frozenset(i for i in self.labelled if i not in self.doubts or i in self.outright or verdicts.get(i))
 
     def split(self, verdicts: Mapping[str, float]) -> list[str]:
         """Return the chunks on which raters are split."""
         return [i for i, value in verdicts.items() if not value and (i not in self.doubts or i in self.outright)]
 
 
-def _spoken(labels: Iterable[LabelledPair]) -> list[LabelledPair]:
-    """Return the labels of the answers and passages of which their rater says anything, any more."""
+def _not_withdrawn(labels: Iterable[LabelledPair]) -> list[LabelledPair]:
+    """Return the labels of those targets that their rater has not withdrawn."""
     given = list(labels)
     live = {(label.rater, label.answer_id) for label in given if label.label}
     return [label for label in given if (label.rater, label.answer_id) in live]
 
 
-def _is_guess(label: LabelledPair) -> bool:
-    """Return whether a label only follows from an answer that left the chunk unused."""
-    return label.origin == "rating" and label.label != 0 and not label.cited
-
-
 def _side(said: Sequence[LabelledPair], trust: Mapping[str, float], doubts: Sequence[LabelledPair] = ()) -> int:
-    """Return 1 or -1 for what most raters say of one chunk, each heard as far as he is trusted; 0 for a draw.
+    """Return 1 or -1 for the majority of raters on one chunk, each weighted by trust; 0 for a draw.
 
-    A rater's own word on a chunk counts whole, and in doubt by its share.
+    A rater's own label of a chunk counts fully, a doubtful one by its share.
     """
     voices: dict[str, float] = {}
     for label in said:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from rag.feedback.credit import DEPTH, RankOf, credit, may_judge
 from rag.records import Label, LabelledPair, Pair
-from train.dataset.credit import DEPTH, Witness, credit, may_judge
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -16,7 +16,7 @@ def label(chunk_id: str, value: Label = 1, *, weight: float = 1.0, origin: str =
     return LabelledPair("ann", "a1", "q", chunk_id, chunk_id, value, AT, origin, weight=weight, cited=cited)
 
 
-def ranks(**known: int) -> Witness:
+def ranks(**known: int) -> RankOf:
     return lambda query, chunk_id: known.get(chunk_id, DEPTH)
 
 

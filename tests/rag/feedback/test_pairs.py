@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from fakes import NOON, make_answer
+from rag.feedback.pairs import GONE, TRUSTED, Credited, MadePairs, agreement, make_pairs, synthetic_to_pairs
 from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT, derive_labels, mark_source, rate_answer, teach
 from rag.records import Chunk, Hit, Label, LabelledPair, Rating, Reason, SyntheticPair
 from rag.store.store import Store, open_store
-from train.dataset.pairs import GONE, TRUSTED, Credited, MadePairs, agreement, make_pairs, synthetic_to_pairs
 from train.dataset.split import alike
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -1,0 +1,105 @@
+"""Share each thumb up among the cited chunks, with the BM25 rank as independent evidence; decide which pairs may judge.
+
+Why BM25: a thumb up says that one of several chunks was right, not which. Keyword search is independent of the models,
+so a cited chunk that it also ranks first earned the thumb (docs/log.md). And raters only judge what is shown: a chunk
+that the champion ranked first was shown because of the champion, and judging by it favours the champion. What keyword
+search ranks first is shown whatever the models rank, so those pairs judge.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from rag.records import LabelledPair, Pair, normalise_query
+from rag.store.store import Store
+
+RankOf = Callable[[str, str], int]  # query, chunk id -> its BM25 rank, from 1; DEPTH where it is not ranked
+
+DEPTH = 20  # BM25 ranks that count; further down they say nothing
+STANDS_OUT = 0.5  # of a thumb: with less, another chunk is as likely to have earned it
+
+
+class KeywordRanks:
+    """BM25 ranks of chunks for rated queries. Remembered per query, as long as the documents stay the same."""
+
+    def __init__(self, store: Store, table: str) -> None:
+        self.table = table
+        self._store, self._lock = store, threading.Lock()
+        self._versions: tuple[int, int] | None = None
+        self._ranks: dict[str, dict[str, int]] = {}
+
+    def of(self, labels: Iterable[LabelledPair]) -> RankOf:
+        """Search for the queries that raters judged, and return the rank of a chunk for one of them."""
+        rated = judged_queries(labels)
+        with self._lock:
+            if rated:
+                self._search(rated)
+            ranks = {key: self._ranks[key] for key in rated}
+        return lambda query, chunk_id: ranks.get(normalise_query(query), {}).get(chunk_id, DEPTH)
+
+    def _search(self, queries: dict[str, str]) -> None:
+        versions = self._store.chunks.versions(self.table)
+        if versions != self._versions:
+            self._versions, self._ranks = versions, {}
+        for key in queries.keys() - self._ranks.keys():
+            ids = self._store.chunks.search_text_ids(self.table, queries[key], DEPTH)
+            self._ranks[key] = {chunk_id: rank for rank, chunk_id in enumerate(ids, start=1)}
+
+
+def judged_queries(labels: Iterable[LabelledPair]) -> dict[str, str]:
+    """Return normalised query -> query, of those for which raters judged an answer or a passage that was shown."""
+    return {normalise_query(x.query): x.query for x in labels if x.label and x.origin in ("rating", "mark")}
+
+
+def unranked(query: str, chunk_id: str) -> int:
+    """Return the rank of a chunk that keyword search does not find."""
+    return DEPTH
+
+
+def credit(labels: Sequence[LabelledPair], rank_of: RankOf) -> tuple[list[LabelledPair], list[LabelledPair]]:
+    """Return the labels with the shares of each thumb up weighted by BM25 rank, and apart from them the doubtful ones.
+
+    Doubtful are labels of chunks with less than half of a thumb: nobody knows whether these were right. Where documents
+    were cut differently since, two cited chunks may be one now; that one gets both shares.
+    """
+    ups: dict[tuple[str, str], list[LabelledPair]] = {}
+    for label in labels:
+        if _is_thumb_up(label):
+            ups.setdefault((label.rater, label.answer_id), []).append(label)
+    shares = {label_id: share for group in ups.values() for label_id, share in _shares(group, rank_of).items()}
+    credited: list[LabelledPair] = []
+    doubtful: list[LabelledPair] = []
+    for label in labels:
+        if not _is_thumb_up(label):
+            credited.append(label)
+        elif share := shares.pop(label.id, 0.0):  # once for two that are one
+            (credited if share >= STANDS_OUT else doubtful).append(replace(label, weight=share))
+    return credited, doubtful
+
+
+def may_judge(pairs: Iterable[Pair], labels: Iterable[LabelledPair], rank_of: RankOf, explore: int) -> list[Pair]:
+    """Return the pairs with `judges` set: False where raters only saw the chunk because a model ranked it.
+
+    `explore` is how many BM25 hits an answer shows. With none every pair judges, as there is nothing better.
+    """
+    sought = {normalise_query(x.query) for x in labels if x.label == 1 and x.origin in ("import", "taught")}
+
+    def was_shown_anyway(pair: Pair) -> bool:
+        key = normalise_query(pair.query)
+        return not explore or key in sought or rank_of(pair.query, pair.positive_id) <= explore
+
+    return [replace(pair, judges=was_shown_anyway(pair)) for pair in pairs]
+
+
+def _is_thumb_up(label: LabelledPair) -> bool:
+    return label.origin == "rating" and label.label == 1 and label.cited
+
+
+def _shares(group: Sequence[LabelledPair], rank_of: RankOf) -> dict[str, float]:
+    """Return label id -> share of the one thumb."""
+    raw: dict[str, float] = {}
+    for label in group:
+        raw[label.id] = raw.get(label.id, 0.0) + label.weight / rank_of(label.query, label.chunk_id)
+    return {label_id: value / sum(raw.values()) for label_id, value in raw.items()}
