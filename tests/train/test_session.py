@@ -185,7 +185,7 @@ def test_every_rated_query_judges_every_role_once(judged: Judged) -> None:
 
 
 def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judged) -> None:
-    found = judged.session.abstaining(judged.challenger)
+    found = judged.session.fit_threshold(judged.challenger)
     assert set(found) == {"base", "champion", "challenger"}
     assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {len(PAIRS)}
     assert found["challenger"].fingerprint == judged.challenger.embedder.query_fingerprint
@@ -196,7 +196,7 @@ def test_questions_without_an_answer_meet_each_model_as_it_serves(settings: Sett
     absent = ["who reads this?", "why not?"]
     session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", absent={WRITTEN: absent})))
     session._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
-    found = session.abstaining(models["champion"])
+    found = session.fit_threshold(models["champion"])
     assert {role: each.of[WRITTEN].n for role, each in found.items()} == dict.fromkeys(found, 2)
 
 
@@ -205,7 +205,7 @@ def test_what_nobody_would_ask_sets_no_threshold(settings: Settings, models) -> 
     session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", unasked=unasked)))
     _, challenger, pairs = made_by(session)
     session.judge(challenger, pairs)
-    found = session.abstaining(challenger)
+    found = session.fit_threshold(challenger)
     assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {1}
 
 
