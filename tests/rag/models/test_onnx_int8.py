@@ -170,3 +170,27 @@ def test_a_home_that_cannot_be_written_is_said(settings: Settings, tmp_path: Pat
     (tmp_path / "file").write_text("")
     with pytest.raises(BadModel, match=r"the int8 model cannot be written or read.*make room"):
         int8(settings.model_copy(update={"home": tmp_path / "file"}))
+
+
+def test_sums_of_int8_products_do_not_saturate(tmp_path: Path) -> None:
+    """The largest weights and activations: in 16 bits 255 * 127 + 255 * 127 would be cut to about half."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    from rag.models.onnx_int8 import _open
+
+    wide = np.full((64, 32), 127, np.int8)
+    graph = helper.make_graph(
+        [
+            helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+            helper.make_node("MatMulInteger", ["q", "w", "zero"], ["sums"]),
+            helper.make_node("Cast", ["sums"], ["cast"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["cast", "scale"], ["y"]),
+        ],
+        "saturation",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 32])],
+        [numpy_helper.from_array(wide, "w")],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "it.onnx")
+    (sums,) = _open(tmp_path / "it.onnx").run(None, {"x": np.ones((2, 64), np.float32)})
+    np.testing.assert_allclose(sums, np.full((2, 32), 64 * 127), rtol=1e-4)
