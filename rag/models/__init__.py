@@ -2,6 +2,8 @@
 
 embedder   load a model; embed queries and chunks
 weights    resolve a model reference to a folder of checked weights: built in, on disk, or from a hub
+onnx_embedder  embed with an exported encoder, without torch
+onnx_export    trace an encoder to ONNX, check it, and describe the rest of its pipeline
 onnx_int8  dynamic int8 quantization of the encoder with ONNX Runtime
 precision  fp32, bf16 or int8: what this machine supports
 registry   versions, one champion per set of documents folders; promote and roll back

@@ -10,15 +10,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import SecretStr
 
 from rag.errors import BadModel, first_line
+from rag.models.onnx_embedder import (
+    BATCH,
+    OnnxEncoder,
+    encoder_file,
+    in_batches,
+    int8_exports,
+    read_pipeline,
+    tokenizer_file,
+)
+from rag.models.onnx_embedder import Progress as Progress
+from rag.models.onnx_embedder import Vectors as Vectors
 from rag.models.precision import Precision, native, pick_device
 from rag.models.weights import is_adapter, model_folder, read_adapter
 from rag.records import content_id
@@ -29,14 +41,12 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 OPENAI = "openai:"
-BATCH = 32  # on a CPU larger batches are slower (measured); a GPU is not short of work with it at 128 tokens either
-GPU_BATCH = 256
+GPU_BATCH = 256  # a GPU is not short of work with it at 128 tokens
 OPENAI_BATCH = 128  # texts per request; the endpoint's own limit is 2,048
 OPENAI_MAX_TOKENS = 8191  # of OpenAI's embedding models; other endpoints cut at their own limit
 INT8 = "int8, second"  # changes with how rag.models.onnx_int8 makes it, and with that the tables change
 BYTES_PER_TOKEN = 3  # cautious, for models whose tokenizer is not at hand: real text has about 4
-Vectors = NDArray[np.float32]
-Progress = Callable[[int], None]
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -72,7 +82,8 @@ def load_embedder(reference: str, settings: Settings, precision: Precision | Non
     """Load a model for searching: `builtin`, a folder, a sentence-transformers name, or `openai:NAME`.
 
     A folder may hold an adapter (train.tuning.query_adapter) instead of weights: its model is loaded, too. Without a
-    precision it is the native one; an endpoint has its own.
+    precision it is the native one; an endpoint has its own. On a CPU a model is exported when it is first loaded
+    (rag.models.onnx_export), and from then on neither torch nor sentence-transformers is.
 
     Raises BadModel where it does not load, in one line with the next step.
     """
@@ -80,7 +91,10 @@ def load_embedder(reference: str, settings: Settings, precision: Precision | Non
         return _OpenAIEmbedder(reference, settings)
     if is_adapter(reference):
         return _load_adapted(reference, settings, precision)
-    return wrap(load_trainable(reference, settings), reference, settings, precision)
+    precision = precision or native(settings)
+    if pick_device(settings) != "cpu":
+        return wrap(load_trainable(reference, settings), reference, settings, precision)
+    return _open_export(reference, settings, precision) or _load_and_export(reference, settings, precision)
 
 
 def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
@@ -133,7 +147,7 @@ class _LocalEmbedder:
         if precision == "int8":
             from rag.models.onnx_int8 import with_int8_encoder
 
-            self._model = with_int8_encoder(self._model, self.fingerprint, settings.cache / "int8")
+            self._model = with_int8_encoder(self._model, self.fingerprint, int8_exports(settings.cache))
         self._device = str(model.device)
         self.dim = int(model.get_embedding_dimension() or 0)
         self.max_tokens = int(model.max_seq_length or OPENAI_MAX_TOKENS)
@@ -151,26 +165,49 @@ class _LocalEmbedder:
         return self._encode(self._model.encode_document, texts, progress)
 
     def _encode(self, encode: Callable[..., object], texts: list[str], progress: Progress | None) -> Vectors:
-        """Encode in length-sorted steps, so that a step pads little and progress can be told after each."""
         import torch
 
-        vectors = np.zeros((len(texts), self.dim), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda i: len(texts[i]), reverse=True)
         batch = GPU_BATCH if self._device.startswith("cuda") else BATCH
-        for start in range(0, len(order), batch):
-            rows = order[start : start + batch]
+
+        def step(some: list[str]) -> object:
             with torch.autocast(self._device.partition(":")[0], torch.bfloat16, enabled=self.precision == "bf16"):
-                step = encode(
-                    [texts[i] for i in rows],
+                return encode(
+                    some,
                     batch_size=batch,
                     normalize_embeddings=True,
                     convert_to_numpy=True,
                     show_progress_bar=False,
                 )
-            vectors[rows] = np.asarray(step, dtype=np.float32)
-            if progress:
-                progress(len(rows))
-        return vectors
+
+        return in_batches(texts, self.dim, batch, step, progress)
+
+
+class _ExportedEmbedder:
+    """A model that was exported, on this machine's CPU. It is loaded by torch only to embed chunks in bf16.
+
+    Queries are embedded in fp32 then: nearer to the exact vector than bf16 is, and searched among chunks in bf16.
+    """
+
+    def __init__(self, reference: str, settings: Settings, precision: Precision, encoder: OnnxEncoder) -> None:
+        pipeline = encoder.pipeline
+        self.reference = reference
+        self.precision: Precision | None = precision
+        self.query_fingerprint = pipeline.weights
+        self.fingerprint = _of_vectors(pipeline.weights, precision)
+        self.dim, self.max_tokens = pipeline.dim, pipeline.max_tokens
+        self.count_tokens, self.embed_queries = encoder.count_tokens, encoder.embed_queries
+        self._encoder, self._settings = encoder, settings
+        self._loading = threading.Lock()
+        self._loaded: Embedder | None = None
+
+    def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
+        if self.precision != "bf16" or not texts:
+            return self._encoder.embed_documents(texts, progress)
+        with self._loading:
+            if self._loaded is None:
+                model = load_trainable(self.reference, self._settings)
+                self._loaded = wrap(model, self.reference, self._settings, "bf16")
+        return self._loaded.embed_documents(texts, progress)
 
 
 class _OpenAIEmbedder:
@@ -232,6 +269,46 @@ class _AdaptedEmbedder:
 
     def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
         return self.model.embed_documents(texts, progress)
+
+
+def _open_export(reference: str, settings: Settings, precision: Precision) -> Embedder | None:
+    """Return the model as it was exported for a precision; None where it was not, or cannot be."""
+    cache = settings.cache
+    pipeline = read_pipeline(cache, model_folder(reference, settings))
+    if pipeline is None or pipeline.refused:
+        return None
+    files = tokenizer_file(cache, pipeline), _encoder_file(cache, pipeline.weights, precision)
+    if not all(path.exists() for path in files):
+        return None
+    return _ExportedEmbedder(reference, settings, precision, OnnxEncoder(pipeline, *files))
+
+
+def _load_and_export(reference: str, settings: Settings, precision: Precision) -> Embedder:
+    """Load a model by torch and export it for the next time; return the export, or the model where there is none."""
+    from rag.models.onnx_export import export
+
+    folder = model_folder(reference, settings)
+    model = load_trainable(reference, settings)
+    loaded = _LocalEmbedder(model, reference, settings, precision)
+    exact = loaded if precision == "int8" else _LocalEmbedder(model, reference, settings, "fp32")
+    known = read_pipeline(settings.cache, folder)
+    if known and known.refused:
+        return loaded
+    weights = loaded.query_fingerprint
+    try:
+        path = _encoder_file(settings.cache, weights, precision)
+        encoder = export(model, weights, exact.embed_documents, folder, settings.cache, path)
+    except OSError as error:
+        log.warning("%s is served by torch: its export cannot be written (%s): make room", reference, first_line(error))
+        return loaded
+    return _ExportedEmbedder(reference, settings, precision, encoder) if encoder else loaded
+
+
+def _encoder_file(cache: Path, weights: str, precision: Precision) -> Path:
+    """Return the file of an exported encoder: in int8, or in fp32, by which bf16 is served, too."""
+    if precision == "int8":
+        return int8_exports(cache) / f"{_of_vectors(weights, 'int8')}.onnx"
+    return encoder_file(cache, weights)
 
 
 def _load_adapted(reference: str, settings: Settings, precision: Precision | None) -> Embedder:

@@ -7,6 +7,8 @@ So a verdict never hangs on how int8 rounds, and a duel still compares nothing b
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +16,7 @@ from rag.errors import BadSetting
 from rag.settings import Settings
 
 Precision = Literal["fp32", "bf16", "int8"]
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, and either within WSL
 
 
 def native(settings: Settings) -> Precision:
@@ -40,9 +43,11 @@ def serving(settings: Settings, chosen: Precision | None) -> Precision:
 
 
 def pick_device(settings: Settings) -> str:
-    """Return the device to compute on: the one set, else a GPU where torch sees one, else the CPU."""
+    """Return the device to compute on: the one set, else a GPU where torch finds one, else the CPU."""
     if settings.device != "auto":
         return settings.device
+    if not _may_have_gpu():
+        return "cpu"
     import torch
 
     if torch.cuda.is_available():
@@ -50,11 +55,18 @@ def pick_device(settings: Settings) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def _may_have_gpu() -> bool:
+    """Return False where torch could find no GPU, so that nobody imports it to ask: half of what a question costs."""
+    if sys.platform != "linux":
+        return True
+    return any(Path(device).exists() for device in GPU_DEVICES) and "+cpu" not in version("torch")
+
+
 def bf16_pays(device: str) -> bool:
     """Return whether bfloat16 autocast is faster than float32: on recent GPUs, and on CPUs with instructions for it."""
-    import torch
-
     if device.startswith("cuda"):
+        import torch
+
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")
     if device != "cpu" or not cpuinfo.exists():

@@ -176,7 +176,7 @@ def test_sums_of_int8_products_do_not_saturate(tmp_path: Path) -> None:
     """The largest weights and activations: in 16 bits 255 * 127 + 255 * 127 would be cut to about half."""
     from onnx import TensorProto, helper, numpy_helper, save
 
-    from rag.models.onnx_int8 import _open
+    from rag.models.onnx_embedder import open_session
 
     wide = np.full((64, 32), 127, np.int8)
     graph = helper.make_graph(
@@ -192,5 +192,5 @@ def test_sums_of_int8_products_do_not_saturate(tmp_path: Path) -> None:
         [numpy_helper.from_array(wide, "w")],
     )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "it.onnx")
-    (sums,) = _open(tmp_path / "it.onnx").run(None, {"x": np.ones((2, 64), np.float32)})
+    (sums,) = open_session(tmp_path / "it.onnx").run(None, {"x": np.ones((2, 64), np.float32)})
     np.testing.assert_allclose(sums, np.full((2, 32), 64 * 127), rtol=1e-4)
