@@ -22,7 +22,7 @@ from chat.scoreboard.page import next_step, render, verdict
 from chat.scoreboard.routes import ScoreboardCache, routes, scoreboard_cache, summary
 from chat.session.context import AppState
 from chat.session.thread_store import ThreadStore
-from chat.web.security import SecurityMiddleware
+from chat.web.security import Hosts, SecurityMiddleware
 from fakes import NOON, make_answer, make_chunk
 from rag.answering.service import open_service
 from rag.evaluation.scoreboard import LEAST, Scoreboard, make_scoreboard
@@ -83,7 +83,7 @@ def house(settings: Settings) -> Iterator[AppState]:
 @pytest.fixture
 def client(house: AppState) -> TestClient:
     app = FastAPI(routes=[*routes(house)])
-    app.add_middleware(SecurityMiddleware)
+    app.add_middleware(SecurityMiddleware, hosts=Hosts(frozenset({"testserver"})))
     return TestClient(app, follow_redirects=False)
 
 
