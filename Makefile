@@ -1,15 +1,16 @@
 # The two that matter: `make chat` and `make test`. Both make .venv themselves, with plain venv and pip.
 .DEFAULT_GOAL := help
-.PHONY: help chat test check e2e bench bench-learning shots fix
+.PHONY: help chat test check e2e bench bench-learning shots docs fix
 PYTHON ?= python3
 BIN := .venv/bin
+LEAST_COVERAGE := 70  # percent of the lines that run in the tests' own processes; what e2e tests start is not counted
 DOCS ?=
 DATA ?= ../shared/data/covidqa/200423_covidQA.json
 export THUMBTUNE_DOCS := $(or $(DOCS),$(THUMBTUNE_DOCS))
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off --constraint constraints.txt
-# What pip says, as one line that tells how far it is; plain lines where nobody watches a terminal.
+# What pip prints, as one line that is updated in place; plain lines where no terminal is attached.
 PROGRESS = awk -v tty=$$([ -t 1 ] && echo 1) '/^ *(Collecting|Downloading|Installing)/ { \
 	n += /Collecting/; line = sprintf("%4d packages  %s", n, substr($$0, 1, 60)); \
 	if (tty) { printf "\r\033[K%s", line; fflush() } else if (n % 50 == 1 || /Installing/) print line } \
@@ -22,7 +23,7 @@ chat: .venv/installed  ## index the documents, train the first model, open the c
 	@$(BIN)/python -m chat
 
 test: check  ## lint, types and the whole suite, in a real browser where one is found
-	@$(BIN)/python -m pytest --numprocesses auto
+	@$(BIN)/python -m pytest --numprocesses auto --cov --cov-report= --cov-fail-under=$(LEAST_COVERAGE)
 
 check: .venv/installed-dev  ## lint and types
 	@$(BIN)/ruff check .
@@ -32,7 +33,7 @@ check: .venv/installed-dev  ## lint and types
 e2e: .venv/installed-dev  ## only the tests that drive the whole product
 	@$(BIN)/python -m pytest --numprocesses auto -m e2e
 
-bench: .venv/installed-dev  ## what the built-in answerer, the room and retrieval are worth and cost
+bench: .venv/installed-dev  ## quality and cost of the built-in answerer, the comparison card and retrieval
 	@$(BIN)/python -m benchmarks.answering.extractive
 	@$(BIN)/python -m benchmarks.browser.card
 	@$(BIN)/python -m benchmarks.retrieval
@@ -43,14 +44,22 @@ bench-learning: .venv/installed-dev  ## what learning gains, hours; QUICK=1 minu
 shots: .venv/installed-dev  ## screenshots of the main states into docs/images
 	@$(BIN)/python -m benchmarks.browser.shots
 
-fix: .venv/installed-dev  ## let ruff mend what it can
+docs: .venv/installed-docs  ## build the documentation site into site/; a broken link fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@! grep -rEo '<(link|script|img|iframe|source)[^>]*(src|href)="?(https?:)?//[^" >]*' --include='*.html' site || \
+		{ echo "the site must not load anything from another host"; exit 1; }
+	@echo "site/index.html"
+
+fix: .venv/installed-dev  ## let ruff fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-.venv/installed: pyproject.toml constraints.txt
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "needs Python 3.11 or newer with venv, $(PYTHON) is not: install python3 and python3-venv, or set PYTHON=..."; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what thumbtune needs into .venv (once, about 2 GB with torch)"
 	@$(PIP) --editable . | $(PROGRESS)
 	@touch $@
@@ -58,4 +67,9 @@ fix: .venv/installed-dev  ## let ruff mend what it can
 .venv/installed-dev: .venv/installed
 	@echo "Installing what the tests need into .venv (once)"
 	@$(PIP) --editable '.[dev]' | $(PROGRESS)
+	@touch $@
+
+.venv/installed-docs: constraints.txt | $(BIN)/python  # not the extra: the site needs neither torch nor the app
+	@echo "Installing what the documentation site needs into .venv (once)"
+	@$(PIP) mkdocs-material | $(PROGRESS)
 	@touch $@
