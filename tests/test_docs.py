@@ -37,7 +37,7 @@ PROGRAMS = ("rag", "train", "chat")
 QUESTIONS = [json.loads(line) for line in (DOCS / "questions.jsonl").read_text("utf-8").splitlines()]
 ANSWERABLE = [question for question in QUESTIONS if question["source"]]
 LEAST_ANSWERABLE, LEAST_UNANSWERABLE = 150, 45
-DEFAULTS_OF_THE_MACHINE = {"docs", "train_threads"}  # told in words
+DEFAULTS_OF_THE_MACHINE = {"docs", "train_threads"}  # described in words
 LONGEST_ANSWER = 130  # characters: a phrase, so that it lies in one chunk
 
 # What a page says of a number, for each number that has a name in the code.
@@ -57,7 +57,7 @@ NUMBERS = [
     ("how-to/read-the-scoreboard.md", f"The {GROUPS} largest are shown"),
     ("how-to/read-the-scoreboard.md", f"longer than {DAYS} days"),
     ("how-to/teach.md", f"it weighs {TAUGHT_WEIGHT:.0f}, where a mark on a passage weighs {MARK_WEIGHT:.0f}"),
-    ("how-to/teach.md", f"{DEPTH} passages each and a search by words for {DEPTH} more"),
+    ("how-to/teach.md", f"{DEPTH} passages each and a keyword search for {DEPTH} more"),
     ("how-to/teach.md", f"shows the best {SHOWN}"),
     ("how-to/teach.md", f"and {PAGE} are loaded at a time"),
     ("how-to/teach.md", f"At most {MOST} are compared"),
@@ -206,6 +206,11 @@ def test_readmes_tree_names_every_package() -> None:
 def test_every_internal_link_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
     assert not [link for link in links if "://" not in link and not (page.parent / link).exists()]
+
+
+def test_the_sites_menu_names_every_page_once() -> None:
+    menu = re.findall(r"^ +- (?:[\w-]+: )?([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE)
+    assert sorted(menu) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
 
 
 @pytest.mark.parametrize("folder", ["", *PROGRAMS, "benchmarks", "tests"])
