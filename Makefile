@@ -60,7 +60,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv .venv
 
 .venv/installed: pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing what thumbtune needs into .venv (once, about 2 GB with torch)"
+	@echo "Installing what thumbtune needs into .venv (once, 2 to 3 GB with torch)"
 	@$(PIP) --editable . | $(PROGRESS)
 	@touch $@
 
