@@ -10,7 +10,7 @@ import { sessionState, sideViewState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '8';
+const VERSION = '9';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'the chat did not take it. Reload the page, then try again.';
 const PREVIEW_CHARS = 320;
@@ -381,7 +381,9 @@ if (!window[KEY]) {
 
   const Why = ({ side, explain }) => {
     const [draft, setDraft] = useState(side.comment);
-    useEffect(() => setDraft(side.comment), [side.comment]);
+    useEffect(() => {
+      setDraft(side.comment);
+    }, [side.comment]);
     const keep = () => draft.trim() !== side.comment && explain({ comment: draft });
     return (
       <div className="tt-why" role="group" aria-label={`Why is answer ${side.side} bad?`}>

@@ -3,13 +3,15 @@
 import { createElement, useEffect, useRef } from 'react';
 import { ExternalLink } from 'lucide-react';
 
-const VERSION = '1';
+const VERSION = '2';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {
   const Source = ({ passage }) => {
     const mark = useRef(null);
-    useEffect(() => mark.current?.scrollIntoView({ block: 'center' }), [passage]);
+    useEffect(() => {
+      mark.current?.scrollIntoView({ block: 'center' }); // a Promise in newer browsers, so nothing an effect may return
+    }, [passage]);
     const where = [passage.source, passage.heading, passage.page ? `page ${passage.page}` : ''].filter(Boolean).join(' > ');
     return (
       <article className="tt-source" aria-label={`Passage in ${passage.title}`}>

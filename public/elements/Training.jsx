@@ -6,7 +6,7 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleDashed, ExternalLink, Loader2, Play, RotateCcw, Square, Trophy, Zap } from 'lucide-react';
 
-const VERSION = '6';
+const VERSION = '7';
 const KEY = `thumbtune-training-${VERSION}`;
 const LOST = 'The chat did not take it. Reload the page, then try again.';
 
@@ -110,7 +110,9 @@ if (!window[KEY]) {
 
   const Running = ({ busy, now, tell, sending }) => {
     const [ticks, setTicks] = useState(0);
-    useEffect(() => setTicks(0), [busy]);
+    useEffect(() => {
+      setTicks(0);
+    }, [busy]);
     useEffect(() => {
       const timer = setInterval(() => setTicks((seconds) => seconds + 1), 1000);
       return () => clearInterval(timer);

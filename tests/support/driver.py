@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, WebSocket, expect
+from playwright.sync_api import BrowserContext, Locator, Page, WebSocket, expect
 
 from fakes import Reply, completion, send_chunk, start_stream, stream
 from rag.settings import ROOT
@@ -243,3 +243,20 @@ def wait_until_done(page: Page, cards: int = 1) -> None:
     """Return when this many cards have both answers complete."""
     for letter in "AB":
         expect(page.get_by_label(f"Answer {letter} is good", exact=True)).to_have_count(cards)
+
+
+def panel(page: Page) -> Locator:
+    """Return the panel beside the chat, with a passage in its document."""
+    return page.locator("#side-view-content")
+
+
+def open_passage(page: Page, letter: str, nth: int = -1) -> None:
+    """Open the first citation of an answer; return when the panel shows its passage."""
+    side(page, letter, nth).locator(".tt-text a").first.click()
+    expect(panel(page).locator(".tt-source mark")).to_be_in_viewport()
+
+
+def close_panel(page: Page) -> None:
+    """Close the panel by its own button."""
+    page.locator("#side-view-title").get_by_role("button").click()
+    expect(panel(page)).to_have_count(0)
