@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from driver import BROWSERS, DESKTOP, FLAGS, TEAM, Chat, RoomChat, Seen, Writer, find_browser, open_page, running_chat
+from driver import (
+    BROWSERS,
+    DESKTOP,
+    FLAGS,
+    TEAM,
+    Chat,
+    RoomChat,
+    Seen,
+    Writer,
+    find_browser,
+    open_page,
+    running_chat,
+    unexpected,
+)
 from fakes import endpoint
 
 FAILED = pytest.StashKey[bool]()
@@ -75,7 +90,7 @@ def start_chat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 
 @pytest.fixture(scope="module")  # not the session: while it is open an event loop runs, and no async test can
-def browser() -> Iterator[Browser]:
+def chromium() -> Iterator[Browser]:
     """Return a real Chromium or Chrome. Without one the test is skipped; in CI it fails."""
     found = find_browser()
     if not found:
@@ -120,6 +135,11 @@ def room(room_chat: RoomChat) -> RoomChat:
     return room_chat
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare our mark."""
+    config.addinivalue_line("markers", "page_errors(*patterns): errors that the test provokes in its pages, each seen")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep whether a test failed, for the fixtures that tell what its pages looked like."""
@@ -130,16 +150,38 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 @pytest.fixture
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    """Return a browser profile of its own: nobody has been here before. What a failure looked like is printed."""
-    context = browser.new_context(viewport=DESKTOP)  # type: ignore[arg-type]
-    context.set_default_timeout(WAIT_MS)
+def new_context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., BrowserContext]]:
+    """Return a function that opens a browser profile of its own, where nobody has been before.
+
+    What a failure looked like is printed. An error of a script or of the console fails the test, unless it is one that
+    the test provokes, and says so: `@pytest.mark.page_errors("a pattern")`.
+    """
+    opened: list[Seen] = []
     expect.set_options(timeout=WAIT_MS)
-    seen = Seen(context)
-    yield context
+
+    def new(**options: Any) -> BrowserContext:  # Playwright's own
+        context = chromium.new_context(**{"viewport": DESKTOP, **options})
+        context.set_default_timeout(WAIT_MS)
+        opened.append(Seen(context))
+        return context
+
+    yield new
     if request.node.stash.get(FAILED, False):
-        print(seen.told())
-    context.close()
+        print(*(seen.told() for seen in opened), sep="\n")
+    for seen in opened:
+        seen.close()
+    errors = [error for seen in opened for error in seen.errors]
+    expected = [pattern for mark in request.node.iter_markers("page_errors") for pattern in mark.args]
+    wrong = unexpected(errors, expected)
+    assert not wrong, "errors in the page:\n" + "\n".join(wrong)
+    absent = [pattern for pattern in expected if not any(re.search(pattern, error) for error in errors)]
+    assert not absent, f"expected in the page, and never seen: {absent}"
+
+
+@pytest.fixture
+def context(new_context: Callable[..., BrowserContext]) -> BrowserContext:
+    """Return a browser profile of its own, the size of a desktop."""
+    return new_context()
 
 
 @pytest.fixture

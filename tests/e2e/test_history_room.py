@@ -5,11 +5,12 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from json import dumps
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from driver import THREAD, RoomChat, ask, open_page, side, thumb, wait_until_done
 from fakes import stream
@@ -106,11 +107,11 @@ def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page
 
 
 def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
-    page: Page, room: RoomChat, browser: Browser
+    page: Page, room: RoomChat, new_context: Callable[..., BrowserContext]
 ) -> None:
     mine = ask_anew(page, room, "When do they swarm?", "In late spring [1].")
     thread_id = THREAD.search(mine)[1]  # type: ignore[index]
-    stranger = browser.new_context()
+    stranger = new_context()
     theirs = open_page(stranger, room.url)
     expect(listed(theirs)).to_have_count(0)
     expect(theirs.get_by_text("No chats yet")).to_be_visible()
@@ -124,15 +125,16 @@ def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
     assert request(theirs, room, "DELETE", "/project/thread", {"threadId": str(uuid.uuid4())}) == HTTPStatus.NOT_FOUND
     theirs.goto(mine)
     expect(theirs.get_by_text("When do they swarm?")).to_have_count(0)
-    stranger.close()
     page.reload()
     wait_until_done(page)
     expect(listed(page).first).to_have_text("When do they swarm?")
 
 
-def test_the_address_of_another_raters_chat_leads_to_a_new_one(page: Page, room: RoomChat, browser: Browser) -> None:
+def test_the_address_of_another_raters_chat_leads_to_a_new_one(
+    page: Page, room: RoomChat, new_context: Callable[..., BrowserContext]
+) -> None:
     mine = ask_anew(page, room, "Is this mine?", "Mine alone [1].")
-    stranger = browser.new_context()
+    stranger = new_context()
     theirs = open_page(stranger, mine)
     expect(theirs).to_have_url(f"{room.url}/")
     ask(theirs, "May I ask here?")
@@ -140,7 +142,6 @@ def test_the_address_of_another_raters_chat_leads_to_a_new_one(page: Page, room:
     expect(theirs).to_have_url(THREAD)
     assert theirs.url != mine
     expect(theirs.get_by_text("Is this mine?")).to_have_count(0)
-    stranger.close()
 
 
 def test_the_page_asks_no_other_host_and_its_console_says_nothing_of_one(page: Page, room: RoomChat) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from driver import PHONE, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from fakes import stream
@@ -217,8 +218,8 @@ def test_what_a_browser_sends_of_preferences_and_marks_is_checked(page: Page, ro
     assert [rating.kind for rating in said(room, query)] == ["source"]
 
 
-def test_a_finger_finds_every_button(browser: Browser, room: RoomChat) -> None:
-    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+def test_a_finger_finds_every_button(new_context: Callable[..., BrowserContext], room: RoomChat) -> None:
+    phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = open_page(phone, room.url)
     ask_and_wait(page, "Can a finger rate?")
     thumb(page, "A", "bad").tap()
@@ -231,11 +232,10 @@ def test_a_finger_finds_every_button(browser: Browser, room: RoomChat) -> None:
     )
     assert small == []
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    phone.close()
 
 
-def test_a_reload_on_a_phone_shows_the_same_thread(browser: Browser, room: RoomChat) -> None:
-    phone = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)  # type: ignore[arg-type]
+def test_a_reload_on_a_phone_shows_the_same_thread(new_context: Callable[..., BrowserContext], room: RoomChat) -> None:
+    phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = open_page(phone, room.url)
     ask_and_wait(page, "Does a phone remember?")
     choice(page, "Tie").tap()
@@ -243,7 +243,6 @@ def test_a_reload_on_a_phone_shows_the_same_thread(browser: Browser, room: RoomC
     page.reload()
     wait_until_done(page)
     expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
-    phone.close()
 
 
 def test_a_word_that_looks_like_a_command_and_is_none_is_told(page: Page) -> None:
@@ -253,8 +252,8 @@ def test_a_word_that_looks_like_a_command_and_is_none_is_told(page: Page) -> Non
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, room: RoomChat, theme: str) -> None:
-    context = browser.new_context()
+def test_axe_finds_nothing_serious(new_context: Callable[..., BrowserContext], room: RoomChat, theme: str) -> None:
+    context = new_context()
     context.add_init_script(f"localStorage.setItem('vite-ui-theme', '{theme}')")
     page = open_page(context, room.url)
     ask_and_wait(page, "Can everybody read this?")
@@ -264,7 +263,6 @@ def test_axe_finds_nothing_serious(browser: Browser, room: RoomChat, theme: str)
     found = Axe().run(page).response["violations"]
     assert found  # moderate ones, of Chainlit's page: so it has looked
     assert [each["help"] for each in found if each["impact"] in ("serious", "critical")] == []
-    context.close()
 
 
 def ask_and_wait(page: Page, query: str) -> str:

@@ -7,10 +7,11 @@ import threading
 import urllib.error
 import urllib.request
 import uuid
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from driver import PHONE, Gate, Received, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from fakes import Endless, endpoint, refuse, stream
@@ -355,6 +356,7 @@ def test_no_text_of_an_answer_is_lost_and_none_of_it_runs(page: Page, room: Room
     assert page.evaluate("window.injected") is None
 
 
+@pytest.mark.page_errors(r"^console error: Loading the image 'http://127\.0\.0\.1:.*/pixel\.png.*img-src")
 def test_a_picture_from_elsewhere_is_not_fetched(page: Page, room: RoomChat) -> None:
     asked: list[str] = []
     page.on("requestfinished", lambda request: asked.append(request.url))
@@ -398,11 +400,13 @@ def test_what_only_our_page_or_server_may_do_is_refused(
     assert refused.value.code == 403
 
 
-def test_a_vote_on_a_strangers_answer_is_refused_in_words(page: Page, room: RoomChat, browser: Browser) -> None:
+def test_a_vote_on_a_strangers_answer_is_refused_in_words(
+    page: Page, room: RoomChat, new_context: Callable[..., BrowserContext]
+) -> None:
     ask(page, "Is it the queen that leaves?")
     wait_until_done(page)
     (answer, *_) = [a for a in room.store.feedback.answers() if a.query == "Is it the queen that leaves?"]
-    stranger = browser.new_context()
+    stranger = new_context()
     theirs = open_page(stranger, room.url)
     ask(theirs, QUESTION)
     wait_until_done(theirs)
@@ -417,11 +421,10 @@ def test_a_vote_on_a_strangers_answer_is_refused_in_words(page: Page, room: Room
     ]:
         assert reason in post_vote(theirs, session, payload)
     assert votes(room, "Is it the queen that leaves?") == []
-    stranger.close()
 
 
-def test_a_phone_needs_no_sideways_scrolling(browser: Browser, room: RoomChat) -> None:
-    phone = browser.new_context(viewport=PHONE, has_touch=True)  # type: ignore[arg-type]
+def test_a_phone_needs_no_sideways_scrolling(new_context: Callable[..., BrowserContext], room: RoomChat) -> None:
+    phone = new_context(viewport=PHONE, has_touch=True)
     room.writer.reply = stream("Donaudampfschifffahrtsgesellschaft" * 4, " [1]\n\n```\n", "x = 1; " * 30, "\n```\n")
     page = open_page(phone, room.url)
     ask(page, QUESTION)
@@ -438,7 +441,6 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, room: RoomChat) -
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     a, b = (side(page, letter).bounding_box() for letter in "AB")
     assert b["y"] >= a["y"] + a["height"]
-    phone.close()
 
 
 def test_the_footer_names_who_writes_the_answers(page: Page) -> None:
@@ -481,10 +483,9 @@ def brightness(page: Page, style: str) -> float:
 
 @pytest.mark.parametrize("system", ["dark", "light"])
 def test_the_first_page_is_as_dark_as_the_system(
-    browser: Browser, room: RoomChat, system: Literal["dark", "light"]
+    new_context: Callable[..., BrowserContext], room: RoomChat, system: Literal["dark", "light"]
 ) -> None:
-    context = browser.new_context(color_scheme=system)
+    context = new_context(color_scheme=system)
     page = open_page(context, room.url)
     expect(page.locator("#chat-input")).to_be_visible()
     expect(page.locator("html")).to_have_class(system)
-    context.close()

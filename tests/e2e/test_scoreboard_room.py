@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from driver import PHONE, RoomChat, ask, wait_until_done
 
@@ -35,10 +37,10 @@ def test_a_duel_that_was_decided_is_told_in_the_chat_and_drawn_on_the_page(
 
 
 def test_a_phone_in_the_dark_scrolls_down_only_and_the_chats_own_theme_wins(
-    page: Page, browser: Browser, room: RoomChat
+    page: Page, new_context: Callable[..., BrowserContext], room: RoomChat
 ) -> None:
     decide(page, "Where do bees go when they swarm?")
-    context = browser.new_context(viewport=PHONE, color_scheme="dark")  # type: ignore[arg-type]
+    context = new_context(viewport=PHONE, color_scheme="dark")
     page = context.new_page()
     page.goto(f"{room.url}/scoreboard")
     expect(page.locator(".chart.drawn .main-svg").first).to_be_visible()
@@ -51,9 +53,9 @@ def test_a_phone_in_the_dark_scrolls_down_only_and_the_chats_own_theme_wins(
     page.reload()
     expect(body).to_have_css("background-color", LIGHT)
     assert ink.evaluate("node => getComputedStyle(node).fill") != in_the_dark
-    context.close()
 
 
+@pytest.mark.page_errors(r"^console error: Failed to load resource: net::ERR_FAILED \(.*/plotly\.js")
 def test_without_its_script_the_page_says_so_and_its_tables_stay(context: BrowserContext, room: RoomChat) -> None:
     page = context.new_page()
     page.route("**/plotly.js*", lambda route: route.abort())
