@@ -21,6 +21,8 @@
     '#chat-submit': 'Send',
     '#stop-button': 'Stop',
     '#thread-options': 'Thread options',
+    '#side-view-title > button': 'Close',
+    '[data-sidebar="sidebar"][role="dialog"]': 'Threads',
     'button.border-input.bg-background': 'Scroll to the end',
   };
   const ROLES = { '#thread-options': 'button', '#upload-button': 'button', 'ul[data-sidebar="menu"] > div': 'listitem' };
@@ -74,12 +76,19 @@
       }),
     );
 
+  // On a phone the panel of a passage is a dialog, labelled by an id that Chainlit gives to nothing: its title gets it.
+  const entitle = () => {
+    const title = document.querySelector('[role="dialog"][aria-labelledby] #side-view-title');
+    if (title) title.id = title.closest('[role="dialog"]').getAttribute('aria-labelledby');
+  };
+
   const place = () => {
     const header = document.getElementById('header');
     const spacer = header && [...header.children].find((child) => child.tagName === 'DIV' && !child.className);
     if (spacer && !spacer.querySelector('.tt-bar')) spacer.append(bar());
     give('aria-label', NAMES);
     give('role', ROLES);
+    entitle();
   };
 
   document.addEventListener('keydown', (event) => {

@@ -6,7 +6,7 @@
 // and what is exported is an element of it. Change VERSION with every change of this file.
 import { createElement, useEffect, useMemo, useRef, useState } from 'react';
 import { useRecoilValue, useSetRecoilState } from 'recoil';
-import { sessionState, sideViewState } from '@chainlit/react-client';
+import { elementState, sessionState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
@@ -528,8 +528,12 @@ if (!window[KEY]) {
 
   // --- the panel beside the chat, drawn by Source.jsx -----------------------------------------------------------------
 
+  // The passage is put among the chat's elements, and Chainlit opens its panel for one that is new. Put into the panel
+  // alone it would be gone with the next thumb or word of an answer: whenever an element of the chat changes, Chainlit
+  // closes a panel that shows none of them.
+
   const useDocument = (desk) => {
-    const setPanel = useSetRecoilState(sideViewState);
+    const setElements = useSetRecoilState(elementState);
     return async (side, rank) => {
       const found = await desk.call('passage', { answer: side.answer, rank });
       if (found.error) {
@@ -538,7 +542,7 @@ if (!window[KEY]) {
       }
       const id = `tt-source-${side.answer}-${rank}`;
       const element = { id, type: 'custom', name: 'Source', display: 'side', forId: id, props: found };
-      setPanel({ title: found.title, elements: [element], key: id });
+      setElements((all) => [...all.filter((each) => each.name !== element.name), element]);
     };
   };
 

@@ -1,17 +1,40 @@
 // The panel beside the chat: a passage where it stands in its document, marked, with what is around it.
 // chat/actions/passages.py holds the same shape as `props`.
 import { createElement, useEffect, useRef } from 'react';
+import { useSetRecoilState } from 'recoil';
+import { sideViewState } from '@chainlit/react-client';
 import { ExternalLink } from 'lucide-react';
 
-const VERSION = '2';
+const VERSION = '3';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {
+  // Scrolls the panel and nothing else. scrollIntoView would scroll the page sideways, too, as the panel slides in from
+  // the right, and the first answer would be out of reach.
+  const centre = (node) => {
+    let box = node?.parentElement;
+    while (box && !(box.scrollHeight > box.clientHeight && /auto|scroll/.test(getComputedStyle(box).overflowY))) box = box.parentElement;
+    if (!box) return;
+    const above = node.getBoundingClientRect().top - box.getBoundingClientRect().top;
+    box.scrollTop += above - Math.max(0, (box.clientHeight - node.offsetHeight) / 2);
+  };
+
+  const isTyping = (node) => Boolean(node?.closest?.('input, textarea, [contenteditable=true]'));
+
   const Source = ({ passage }) => {
     const mark = useRef(null);
+    const setPanel = useSetRecoilState(sideViewState);
     useEffect(() => {
-      mark.current?.scrollIntoView({ block: 'center' }); // a Promise in newer browsers, so nothing an effect may return
+      centre(mark.current);
+      setPanel((now) => now && { ...now, title: passage.title }); // Chainlit names it after this file
     }, [passage]);
+    useEffect(() => {
+      const close = (event) => {
+        if (event.key === 'Escape' && !event.defaultPrevented && !isTyping(event.target)) setPanel(undefined);
+      };
+      document.addEventListener('keydown', close);
+      return () => document.removeEventListener('keydown', close);
+    }, []);
     const where = [passage.source, passage.heading, passage.page ? `page ${passage.page}` : ''].filter(Boolean).join(' > ');
     return (
       <article className="tt-source" aria-label={`Passage in ${passage.title}`}>

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import RoomChat, ask, close_panel, open_passage, thumb, wait_until_done
+from driver import PHONE, Gate, RoomChat, ask, close_panel, open_page, open_passage, panel, side, thumb, wait_until_done
 
 pytestmark = pytest.mark.e2e
+QUESTION = "When do bees swarm?"
 
 
 def press_a_thumb(page: Page) -> None:
@@ -27,9 +28,15 @@ def start_a_new_chat(page: Page) -> None:
     expect(page.locator(".tt-card")).to_have_count(0)
 
 
+def reload(page: Page) -> None:
+    page.reload()
+    wait_until_done(page)
+
+
 def go_back(page: Page) -> None:
     page.go_back()
     page.go_forward()
+    wait_until_done(page)
 
 
 def press(word: str, label: str) -> Callable[[Page], None]:
@@ -40,45 +47,101 @@ def press(word: str, label: str) -> Callable[[Page], None]:
     return act
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        close_panel,
-        lambda page: open_passage(page, "B"),
-        press_a_thumb,
-        ask_the_next_question,
-        start_a_new_chat,
-        lambda page: page.reload(),
-        go_back,
-        lambda page: page.keyboard.press("Escape"),
-        press("Review", "Review"),
-        press("Train", "Training"),
-        press("Documents", "Documents"),
-        lambda page: ask(page, "/scoreboard"),
-    ],
-    ids=[
-        "closed",
-        "another",
-        "thumb",
-        "next question",
-        "new chat",
-        "reload",
-        "back",
-        "escape",
-        "review",
-        "train",
-        "documents",
-        "scoreboard",
-    ],
-)
+BESIDE: dict[str, Callable[[Page], object]] = {
+    "the panel closed": close_panel,
+    "the panel closed by Escape": lambda page: page.keyboard.press("Escape"),
+    "another passage opened": lambda page: open_passage(page, "B"),
+    "a thumb pressed": press_a_thumb,
+    "the next question asked": ask_the_next_question,
+    "a new chat started": start_a_new_chat,
+    "the page reloaded": reload,
+    "back and forth": go_back,
+    "Review opened": press("Review", "Review"),
+    "Train opened": press("Train", "Training"),
+    "Documents opened": press("Documents", "Documents"),
+    "the scoreboard asked for": lambda page: ask(page, "/scoreboard"),
+}
+
+
+@pytest.mark.parametrize("act", BESIDE.values(), ids=BESIDE)
 def test_whatever_is_done_beside_an_open_passage_the_chat_goes_on(
-    page: Page, room: RoomChat, act: Callable[[Page], None]
+    page: Page, room: RoomChat, act: Callable[[Page], object]
 ) -> None:
-    ask(page, "When do bees swarm?")
+    ask(page, QUESTION)
     wait_until_done(page)
     open_passage(page, "A")
     act(page)
-    expect(page.locator("#chat-input")).to_be_visible()
+    cards = page.get_by_label("Answer A is good", exact=True).count()
     ask(page, "What binds a saw?")
-    expect(page.get_by_text("What binds a saw?").first).to_be_visible()
-    assert page.get_by_text("Unexpected Application Error").count() == 0
+    wait_until_done(page, cards + 1)
+    open_passage(page, "A")
+    close_panel(page)
+    press_a_thumb(page)
+
+
+def test_a_passage_stays_open_while_its_answer_is_rated_and_the_next_one_is_written(page: Page, room: RoomChat) -> None:
+    ask(page, QUESTION)
+    wait_until_done(page)
+    open_passage(page, "A")
+    press_a_thumb(page)
+    expect(page.locator(".tt-model")).to_have_count(2)
+    expect(panel(page)).to_be_visible()
+    gate = room.writer.reply = Gate("Slugs eat ", "leaves [1].")
+    ask(page, "What do slugs eat?")
+    expect(side(page, "A")).to_contain_text("Slugs eat")
+    expect(panel(page)).to_be_visible()
+    close_panel(page)
+    open_passage(page, "B", nth=0)
+    gate.opened.set()
+    wait_until_done(page, cards=2)
+    expect(panel(page)).to_be_visible()
+    close_panel(page)
+    press_a_thumb(page)
+    expect(panel(page)).to_have_count(0)  # what was closed stays closed
+
+
+def test_a_passage_that_opens_leaves_both_answers_where_they_can_be_seen(page: Page, room: RoomChat) -> None:
+    ask(page, QUESTION)
+    wait_until_done(page)
+    for _ in range(2):
+        open_passage(page, "B")
+        page.wait_for_function(
+            "getComputedStyle(document.querySelector('aside').parentElement).transform.endsWith('0)')"
+        )
+        lefts = [side(page, letter).bounding_box()["x"] for letter in "AB"]
+        right = side(page, "B").bounding_box()["x"] + side(page, "B").bounding_box()["width"]
+        assert 0 < lefts[0] < lefts[1] < right < panel(page).bounding_box()["x"]
+        assert "Keeping bees" in page.locator("#side-view-title").inner_text()
+        page.get_by_role("button", name="Close", exact=True).click()
+        expect(panel(page)).to_have_count(0)
+
+
+def test_escape_closes_the_panel_but_not_from_a_text_field(page: Page, room: RoomChat) -> None:
+    ask(page, QUESTION)
+    wait_until_done(page)
+    open_passage(page, "A")
+    page.locator("#chat-input").click()
+    page.keyboard.press("Escape")
+    expect(panel(page)).to_be_visible()
+    page.locator(".tt-card").focus()
+    page.keyboard.press("Escape")
+    expect(panel(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_on_a_phone_a_passage_is_a_dialog_that_closes_and_opens_again(
+    new_context: Callable[..., BrowserContext], room: RoomChat, theme: str
+) -> None:
+    phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True, color_scheme=theme)
+    page = open_page(phone, room.url)
+    ask(page, QUESTION)
+    wait_until_done(page)
+    dialog = page.get_by_role("dialog", name="Keeping bees")
+    for close in (lambda: dialog.get_by_role("button", name="Close").tap(), lambda: page.keyboard.press("Escape")):
+        side(page, "A").locator(".tt-text a").first.tap()
+        expect(dialog.locator("mark")).to_be_in_viewport()
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        close()
+        expect(dialog).to_have_count(0)
+    ask_the_next_question(page)
+    press_a_thumb(page)
