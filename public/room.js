@@ -7,6 +7,7 @@
   // Chainlit's own default is light or dark, and cannot be what the system has; what its menu was set to stays.
   localStorage['vite-ui-theme'] ??= 'system';
 
+  const LOOK_MS = 100;
   const COMMANDS = [
     ['/review', 'Review', 'What to rate next'],
     ['/train', 'Train', 'Learn from the ratings'],
@@ -17,7 +18,7 @@
     '#sidebar-trigger-button': 'Threads',
     '#search-chats-button': 'Search threads',
     '#new-chat-button': 'New thread',
-    '#upload-button': 'Attach documents',
+    '#upload-button, #upload-button-loading': 'Attach documents',
     '#chat-submit': 'Send',
     '#stop-button': 'Stop',
     '#thread-options': 'Thread options',
@@ -27,13 +28,24 @@
   };
   const ROLES = { '#thread-options': 'button', '#upload-button': 'button', 'ul[data-sidebar="menu"] > div': 'listitem' };
 
+  // Until the page is connected Chainlit hands nothing on, and says nothing: its button for files waits for that, too.
+  let connected = false;
+  const look = () => {
+    connected ||= Boolean(document.getElementById('upload-button'));
+    return connected;
+  };
+  const post = (command) => {
+    if (look()) window.postMessage(command, window.location.origin);
+    else setTimeout(() => post(command), LOOK_MS);
+  };
+
   const button = ([command, word, title]) => {
     const node = document.createElement('button');
     node.type = 'button';
     node.textContent = word;
     node.title = title;
     node.addEventListener('click', () => {
-      window.postMessage(command, window.location.origin);
+      post(command);
       node.closest('details')?.removeAttribute('open');
     });
     return node;
@@ -69,9 +81,11 @@
     return nav;
   };
 
+  const isNamed = (node) => node.matches('button') && node.textContent.trim(); // it says itself what it is
   const give = (attribute, values) =>
     Object.entries(values).forEach(([selector, value]) =>
       document.querySelectorAll(selector).forEach((node) => {
+        if (attribute === 'aria-label' && isNamed(node)) return;
         if (node.getAttribute(attribute) !== value) node.setAttribute(attribute, value);
       }),
     );
@@ -89,6 +103,7 @@
     give('aria-label', NAMES);
     give('role', ROLES);
     entitle();
+    look();
   };
 
   document.addEventListener('keydown', (event) => {

@@ -42,6 +42,11 @@ def delete(page: Page, row: Locator) -> None:
     row.locator("#thread-options").click()
     page.get_by_role("menuitem", name="Delete").click()
     expect(page.get_by_role("alertdialog")).to_contain_text("Its questions and answers go; your ratings stay.")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(page.get_by_role("alertdialog")).to_have_count(0)
+    row.hover()
+    row.locator("#thread-options").click()
+    page.get_by_role("menuitem", name="Delete").click()
     page.get_by_role("button", name="Confirm").click()
 
 

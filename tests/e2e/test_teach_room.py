@@ -64,11 +64,57 @@ def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_ta
     assert taught(room, question) == [(missed, 0)]
 
 
+def test_the_search_for_a_passage_closes_opens_again_and_stays_while_a_question_is_asked(
+    page: Page, room: RoomChat
+) -> None:
+    ask(page, "Where is a saw kept?")
+    wait_until_done(page)
+    field = page.get_by_role("searchbox", name="Look for the passage that answers")
+    for close in (lambda: page.get_by_role("button", name="Close the search").click(), lambda: field.press("Escape")):
+        page.get_by_role("button", name=LINE).click()
+        expect(page.locator(".tt-found > li").first).to_be_visible()
+        close()
+        expect(field).to_have_count(0)
+        expect(page.get_by_role("button", name=LINE)).to_be_focused()
+    page.get_by_role("button", name=LINE).click()
+    field.fill("resin")
+    ask(page, "And where is a spade kept?")
+    wait_until_done(page, cards=2)
+    expect(field).to_have_value("resin")
+    page.get_by_role("button", name="Close the search").click()
+    expect(page.get_by_role("button", name=LINE)).to_have_count(2)
+
+
+def test_the_queue_goes_on_beside_questions_and_a_second_queue(page: Page, room: RoomChat) -> None:
+    ask(page, "Which queue is this?")
+    wait_until_done(page)
+    queue = page.get_by_role("region", name="Review")
+    press = page.locator(".tt-bar-row").get_by_text("Review", exact=True).click
+    press()
+    expect(queue).to_be_focused()
+    page.keyboard.press("t")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("searchbox")).to_have_count(0)
+    page.keyboard.press("t")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    ask(page, "And this?")
+    wait_until_done(page, cards=2)
+    expect(queue.get_by_role("searchbox")).to_be_visible()
+    press()
+    expect(queue).to_have_count(2)
+    expect(queue.last.locator(".tt-review-item")).to_be_visible()
+    queue.first.get_by_role("button", name="Close the search").click()
+    expect(page.get_by_role("searchbox")).to_have_count(0)
+
+
 def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page: Page, room: RoomChat) -> None:
     for question in ("How steep is a ladder?", "How is a rope kept dry?"):
         ask(page, question)
         wait_until_done(page)
         page.goto(room.url)
+    starter = page.locator("#starters button").first
+    expect(starter).to_have_accessible_name(starter.inner_text())
     ask(page, "How is paint stored?")
     wait_until_done(page)
     expect(page.get_by_text("disagree most")).to_have_count(0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import urllib.error
 import urllib.request
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from driver import PHONE, RoomChat, ask
+from driver import PHONE, RoomChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 
@@ -35,6 +36,36 @@ def test_a_training_in_a_terminal_is_seen_to_end_by_a_tab_that_is_open(page: Pag
     expect(element.get_by_role("alert")).to_contain_text("rated queries with a positive, need 50")
     page.reload()
     expect(element.get_by_role("alert")).to_contain_text("python -m train --seed 7 could not start")
+
+
+def test_a_button_at_the_top_that_is_pressed_before_the_page_is_connected_is_not_lost(
+    context: BrowserContext, room: RoomChat
+) -> None:
+    page, held, pressed = context.new_page(), list[Route](), threading.Event()
+    cookie = "**/set-session-cookie"  # what Chainlit waits for before it connects
+    page.route(cookie, lambda route: route.continue_() if pressed.is_set() else held.append(route))
+    page.goto(room.url)
+    page.locator(".tt-bar-row").get_by_text("Train", exact=True).click()
+    expect(page.get_by_role("region", name="Training", exact=True)).to_have_count(0)
+    pressed.set()
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("region", name="Training", exact=True)).to_be_visible()
+
+
+def test_the_training_stays_beside_a_question_and_a_second_one_shows_the_same(page: Page, room: RoomChat) -> None:
+    element = page.get_by_role("region", name="Training", exact=True)
+    press = page.locator(".tt-bar-row").get_by_text("Train", exact=True).click
+    press()
+    expect(element).to_contain_text("with a right passage")
+    ask(page, "When does a training start?")
+    wait_until_done(page)
+    press()
+    expect(element).to_have_count(2)
+    for shown in element.all():
+        expect(shown.get_by_role("meter")).to_be_visible()
+    ask(page, "And when does it end?")
+    wait_until_done(page, cards=2)
 
 
 @pytest.mark.parametrize("path", ["v1/metrics.json", "v99/report.html", "..%2Fregistry.json"])
