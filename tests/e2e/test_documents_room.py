@@ -74,6 +74,33 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
     expect(page.get_by_role("region", name="Documents", exact=True)).to_contain_text(f"{own} documents")
 
 
+def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thought_over(
+    page: Page, room: RoomChat, files: Path
+) -> None:
+    drop(page, files / "bats.md")
+    expect(page.get_by_role("region", name="Dropped files")).to_contain_text("Added, 1 passage")
+    listed = page.get_by_role("region", name="Documents", exact=True)
+    press = page.locator(".tt-bar-row").get_by_text("Documents", exact=True).click
+    press()
+    remove = listed.get_by_role("button", name="Remove bats.md")
+    for think_over in (
+        lambda: page.keyboard.press("Escape"),
+        lambda: page.locator("#chat-input").click(),
+    ):
+        remove.click()
+        expect(listed.get_by_role("button", name="Really remove? bats.md")).to_be_visible()
+        think_over()
+        expect(remove).to_be_visible()
+    ask(page, "What do bats eat?")
+    wait_until_done(page)
+    press()
+    expect(listed).to_have_count(2)
+    expect(listed.last).to_contain_text("bats.md")
+    remove.first.click()
+    listed.get_by_role("button", name="Really remove? bats.md").click()
+    expect(listed.first).to_contain_text("bats.md was removed")
+
+
 def test_files_alone_ask_nothing_and_stop_ends_them(page: Page, room: RoomChat, files: Path) -> None:
     answers = len(room.store.feedback.answers())
     drop(page, files / "long.txt")

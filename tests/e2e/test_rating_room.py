@@ -68,6 +68,21 @@ def test_a_thumb_down_asks_why_without_a_dialog(page: Page, room: RoomChat) -> N
     assert page.get_by_role("dialog").count() == 0
 
 
+def test_what_a_card_opens_closes_opens_again_and_stays_while_a_question_is_asked(page: Page, room: RoomChat) -> None:
+    ask_and_wait(page, "What opens and closes?")
+    why = page.get_by_role("group", name="Why is answer A bad?")
+    text = side(page, "A", 0).locator(".tt-fulltext")
+    for opener, opened in ((thumb(page, "A", "bad", 0), why), (side(page, "A", 0).locator(".tt-open").first, text)):
+        for shown in (1, 0, 1):
+            opener.click()
+            expect(opened).to_have_count(shown)
+    page.get_by_label("Comment on answer A").fill("half a thou")
+    ask(page, "What else does?")  # leaving the field stores the comment
+    wait_until_done(page, cards=2)
+    expect(page.get_by_label("Comment on answer A")).to_have_value("half a thou")
+    expect(text).to_be_visible()
+
+
 def test_a_mark_on_a_passage_is_kept_and_unveils_nothing(page: Page, room: RoomChat) -> None:
     query = ask_and_wait(page, "How is compost made?")
     mark(page, "A", 2, "not relevant").click()
@@ -181,6 +196,9 @@ def test_a_follow_up_stands_alone_for_both_arms_and_can_be_put_right(page: Page,
     expect(page.get_by_text("Searched for: When do bees leave the hive in winter?")).to_be_visible()
     assert asked(room)[-2:] == ["When do bees leave the hive in winter?"] * 2
     page.get_by_role("button", name="Edit").click()
+    page.get_by_label("What to search for").press("Escape")
+    expect(page.get_by_label("What to search for")).to_have_count(0)
+    page.get_by_role("button", name="Edit").click()
     page.get_by_label("What to search for").fill("How much honey for the winter?")
     page.get_by_role("button", name="Ask again").click()
     wait_until_done(page, cards=3)
@@ -234,6 +252,27 @@ def test_a_finger_finds_every_button(new_context: Callable[..., BrowserContext],
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def test_the_menu_of_a_phone_closes_and_opens_again_and_a_question_is_asked_beside(
+    new_context: Callable[..., BrowserContext], room: RoomChat
+) -> None:
+    page = open_page(new_context(viewport=PHONE, has_touch=True, is_mobile=True), room.url)
+    ask_and_wait(page, "Is there a menu?")
+    menu = page.locator(".tt-bar details[open]")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("#chat-input").tap()):
+        page.locator(".tt-bar summary").tap()
+        expect(menu).to_be_visible()
+        close()
+        expect(menu).to_have_count(0)
+    for word, name in (("Documents", "Documents"), ("Train", "Training"), ("Review", "Review")):
+        page.locator(".tt-bar summary").tap()
+        menu.get_by_text(word, exact=True).tap()
+        expect(page.get_by_role("region", name=name, exact=True)).to_be_visible()
+        expect(menu).to_have_count(0)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    ask(page, "And beside it?")
+    wait_until_done(page, cards=2)
+
+
 def test_a_reload_on_a_phone_shows_the_same_thread(new_context: Callable[..., BrowserContext], room: RoomChat) -> None:
     phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = open_page(phone, room.url)
@@ -253,9 +292,7 @@ def test_a_word_that_looks_like_a_command_and_is_none_is_told(page: Page) -> Non
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_serious(new_context: Callable[..., BrowserContext], room: RoomChat, theme: str) -> None:
-    context = new_context()
-    context.add_init_script(f"localStorage.setItem('vite-ui-theme', '{theme}')")
-    page = open_page(context, room.url)
+    page = open_page(new_context(color_scheme=theme), room.url)
     ask_and_wait(page, "Can everybody read this?")
     thumb(page, "A", "bad").click()
     expect(page.locator(".tt-model")).to_have_count(2)
