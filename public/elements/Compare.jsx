@@ -10,7 +10,7 @@ import { elementState, sessionState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '9';
+const VERSION = '10';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'the chat did not take it. Reload the page, then try again.';
 const PREVIEW_CHARS = 320;
@@ -554,7 +554,7 @@ if (!window[KEY]) {
       if (!socket) return undefined;
       const refresh = () => {
         clearTimeout(refreshing);
-        refreshing = setTimeout(() => callAction({ name: 'refresh', payload: {} }), 100);
+        refreshing = setTimeout(() => callAction({ name: 'refresh', payload: {} })?.catch(() => undefined), 100);
       };
       socket.io.on('reconnect', refresh);
       return () => socket.io.off('reconnect', refresh);

@@ -6,7 +6,7 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, Trash2 } from 'lucide-react';
 
-const VERSION = '1';
+const VERSION = '2';
 const KEY = `thumbtune-documents-${VERSION}`;
 const LOST = 'the chat did not take it. Reload the page, then try again.';
 const SEARCH_FROM = 21; // fewer are seen at a glance
@@ -230,7 +230,7 @@ if (!window[KEY]) {
     const socket = useRecoilValue(sessionState)?.socket;
     useEffect(() => {
       if (!socket) return undefined;
-      const refresh = () => callAction({ name: 'refresh', payload: {} });
+      const refresh = () => callAction({ name: 'refresh', payload: {} })?.catch(() => undefined);
       socket.io.on('reconnect', refresh);
       return () => socket.io.off('reconnect', refresh);
     }, [socket]);

@@ -116,7 +116,7 @@ def train_fast(page: Page) -> str:
     return "v2"
 
 
-@pytest.mark.page_errors("net::ERR_CONNECTION_REFUSED")  # while no chat runs
+@pytest.mark.page_errors("net::ERR_CONNECTION_REFUSED", "TypeError: Failed to fetch")  # while no chat runs
 def test_a_second_start_repeats_nothing_and_unveils_what_the_first_one_answered(
     chat: Chat, start_chat: Callable[..., Chat], context: BrowserContext
 ) -> None:
