@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from rag.errors import BadSetting
 from rag.records import ID_LENGTH, Pair, content_id, normalise_query
 
-LossName = Literal["matryoshka", "mnrl", "gist"]
+LossName = Literal["matryoshka", "mnrl"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 
 DIMS = (512, 256, 128, 64)  # what people cut vectors to; those below the model's own size are trained too
@@ -51,6 +51,11 @@ class Recipe:
     seed: int = 0
     bf16: bool = False
     serve_dim: int = 0
+
+
+def with_current_loss(recipe: Recipe) -> Recipe:
+    """Return the recipe with the default loss where its own was removed; a recipe.json of 0.1.0 may say "gist"."""
+    return recipe if recipe.loss in LOSSES else replace(recipe, loss=LOSSES[0])
 
 
 def default_epochs(pairs: int, *, bootstrap: bool) -> int:

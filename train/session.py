@@ -43,7 +43,16 @@ from train.judging.evaluate import Runs, ScoredCandidate, full, scores_of, trial
 from train.judging.gate import Verdict, decide
 from train.judging.serving_precision import AFTER_BOOTSTRAP, PrecisionChoice, choose_precision
 from train.progress import StageReporter, judging
-from train.recipe import Recipe, batch_for, check_dims, default_epochs, default_rate, matryoshka_dims, within_memory
+from train.recipe import (
+    Recipe,
+    batch_for,
+    check_dims,
+    default_epochs,
+    default_rate,
+    matryoshka_dims,
+    with_current_loss,
+    within_memory,
+)
 from train.reporting.results import (
     TrainingResults,
     beyond,
@@ -65,6 +74,10 @@ UNKNOWN_PAIRS = (
 OTHER_START = (
     "the champion {champion} began as {start}, where trainings no longer begin: its recipe cannot be repeated, and it "
     "was judged as it is, which may favour it"
+)
+REMOVED_LOSS = (
+    "the champion {champion} was trained with the loss {loss}, which was removed: where it had to be retrained without "
+    "the queries of a fold, the default loss was used"
 )
 
 
@@ -226,6 +239,9 @@ class TrainingSession:
             return [trained_on_by_champion(self._plan.trial.main, frozenset(pair.positive_id for pair in self._learnt))]
         if self._began_elsewhere(self._champion):
             return [OTHER_START.format(champion=self._champion.name, start=self._champion.started_from)]
+        recipe = trained_recipe(self._settings.models / self._champion.name)
+        if recipe and recipe != with_current_loss(recipe):
+            return [REMOVED_LOSS.format(champion=self._champion.name, loss=recipe.loss)]
         return []
 
     def _began_elsewhere(self, champion: Version) -> bool:
@@ -280,7 +296,11 @@ class TrainingSession:
         recipe = trained_recipe(self._settings.models / self._champion.name)
         if recipe and self._options.fast and self._may_adapt_champion():
             return champion
-        again = self._tuner(lambda pairs, model: recipe, self._champion.kind) if recipe else self._adapter(champion)
+        if recipe is None:
+            again = self._adapter(champion)
+        else:
+            current = with_current_loss(recipe)
+            again = self._tuner(lambda pairs, model: current, self._champion.kind)
         return retrain_without(champion, start, self._learnt, again, part, self._chunks, self._clock.bar)
 
     def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> ChallengerFactory:

@@ -264,6 +264,18 @@ def test_a_champion_that_began_as_another_model_is_judged_as_it_is_and_the_repor
         assert runs["champion"][32].ranked[query][0] == nearest
 
 
+def test_a_champion_whose_loss_was_removed_is_retrained_with_the_default_loss_and_the_report_says_so(
+    settings: Settings, models
+) -> None:
+    made, *_ = made_by(session_of(settings, models), "v1")
+    version = crown(settings, made)
+    path = settings.models / "v1" / "recipe.json"
+    path.write_text(path.read_text("utf-8").replace("matryoshka", "gist"), "utf-8")
+    session = session_of(settings, models, champion=version)
+    _, note = judged_with_note(session)
+    assert note.startswith("the champion v1 was trained with the loss gist, which was removed")
+
+
 def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings: Settings, models) -> None:
     session = session_of(settings, models)
     made, champion, _ = made_by(session, "v1")

@@ -23,7 +23,6 @@ SENTENCE_TRANSFORMERS = ("sentence-transformers", "sentence-similarity", "featur
 LOSSES: dict[str, tuple[str, ...]] = {
     "matryoshka": ("MatryoshkaLoss", "MultipleNegativesRankingLoss"),
     "mnrl": ("MultipleNegativesRankingLoss",),
-    "gist": ("MatryoshkaLoss", "GISTEmbedLoss"),
 }
 # our metrics by the names that sentence-transformers' InformationRetrievalEvaluator has for them
 EVALUATOR_NAMES = {

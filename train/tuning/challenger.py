@@ -71,9 +71,8 @@ class FineTuneFactory:
             if choosing
             else None
         )
-        guide = load_trainable(self.reference, self.settings) if recipe.loss == "gist" else None
         look = chooser.look if chooser and not recipe.lora else None  # until merged, those weights are of other names
-        tuned = tune(model, as_embedded(learnt, self.chunks), recipe, guide=guide, look=look, checkpoints=checkpoints)
+        tuned = tune(model, as_embedded(learnt, self.chunks), recipe, look=look, checkpoints=checkpoints)
         kept = chooser.settle() if chooser else checkpoint_selection.LAST
         model.truncate_dim = recipe.serve_dim or model.truncate_dim  # saved with the weights
         came_of = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}

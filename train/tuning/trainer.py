@@ -26,9 +26,7 @@ from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import NoDuplicatesBatchSampler
 from sentence_transformers.sentence_transformer.losses import (
-    CachedGISTEmbedLoss,
     CachedMultipleNegativesRankingLoss,
-    GISTEmbedLoss,
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
@@ -72,13 +70,12 @@ def tune(
     pairs: Sequence[Pair],
     recipe: Recipe,
     *,
-    guide: SentenceTransformer | None = None,
     look: Looked | None = None,
     checkpoints: Path | None = None,
 ) -> TuningResult:
     """Train the model in place on pairs with one hard negative each, or with none, and say what was done.
 
-    `guide` is the model that a gist loss asks which negatives are false. `look` is called after each epoch. With a
+    `look` is called after each epoch. With a
     folder for `checkpoints` a training that broke off there goes on where it was. The same pairs and seed on one thread
     give the same weights. Raises NotEnoughFeedback where no step can be made.
     """
@@ -94,7 +91,7 @@ def tune(
             model=model,
             args=_arguments(model, recipe, str(checkpoints or scratch), rows, keep=checkpoints is not None),
             train_dataset=_columns(rows),
-            loss=_loss(model, recipe, guide),
+            loss=_loss(model, recipe),
             callbacks=[_ProgressBar(), _Marking(), *([_Looking(look, recipe.epochs)] if look else [])],
         )
         trainer.remove_callback(PrinterCallback)
@@ -129,17 +126,11 @@ class _Trainer(SentenceTransformerTrainer):
         """Make no model card: it would quote users' questions, and looks the start model up on a hub."""
 
 
-def _loss(model: SentenceTransformer, recipe: Recipe, guide: SentenceTransformer | None) -> torch.nn.Module:
+def _loss(model: SentenceTransformer, recipe: Recipe) -> torch.nn.Module:
     """Return the loss that the recipe names; a cached one holds one mini batch in memory, not the whole batch."""
     size = recipe.mini_batch
-    inner: torch.nn.Module
-    if recipe.loss == "gist":
-        if guide is None:
-            raise ValueError("a gist loss needs a guide")
-        inner = CachedGISTEmbedLoss(model, guide, mini_batch_size=size) if size else GISTEmbedLoss(model, guide)
-    else:
-        cached = CachedMultipleNegativesRankingLoss
-        inner = cached(model, mini_batch_size=size) if size else MultipleNegativesRankingLoss(model)
+    cached = CachedMultipleNegativesRankingLoss
+    inner: torch.nn.Module = cached(model, mini_batch_size=size) if size else MultipleNegativesRankingLoss(model)
     return inner if recipe.loss == "mnrl" else MatryoshkaLoss(model, inner, list(recipe.dims))
 
 

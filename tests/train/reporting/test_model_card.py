@@ -41,7 +41,6 @@ def test_the_hub_reads_each_metric_at_each_dimension():
     ("made", "losses"),
     [
         ({"loss": "mnrl"}, {"loss:MultipleNegativesRankingLoss"}),
-        ({"loss": "gist"}, {"loss:MatryoshkaLoss", "loss:GISTEmbedLoss"}),
         ({"loss": "matryoshka", "mini_batch": 16}, {"loss:MatryoshkaLoss", "loss:CachedMultipleNegativesRankingLoss"}),
         ({}, set()),
     ],

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
 
 from rag.records import Pair
-from train.recipe import Recipe
+from train.recipe import Recipe, with_current_loss
 from train.tuning.version_folder import save, trained_pairs, trained_recipe
 
 PAIRS = [
     Pair("wo schläft die Katze?", "c1", "im Haus", ("im Garten", "am Fluß"), 0.5),
     Pair('a "quoted"\nquery\u2028here', "c2", "text"),
 ]
-RECIPE = Recipe(epochs=3, batch=16, rate=1e-4, dims=(384, 64), loss="gist", lora=8, mini_batch=4, seed=7, bf16=True)
+RECIPE = Recipe(epochs=3, batch=16, rate=1e-4, dims=(384, 64), loss="mnrl", lora=8, mini_batch=4, seed=7, bf16=True)
 
 
 def weights(folder: Path) -> None:
@@ -28,6 +29,17 @@ def test_pairs_and_recipe_come_back_as_they_went_in(tmp_path: Path) -> None:
     assert trained_pairs(folder) == PAIRS
     assert trained_recipe(folder) == RECIPE
     assert [path.name for path in folder.parent.iterdir()] == ["v1"]
+
+
+def test_a_recipe_with_a_loss_that_was_removed_is_still_read(tmp_path: Path) -> None:
+    save(tmp_path / "v1", weights, PAIRS, RECIPE)
+    path = tmp_path / "v1" / "recipe.json"
+    path.write_text(path.read_text("utf-8").replace("mnrl", "gist"), "utf-8")
+    recipe = trained_recipe(tmp_path / "v1")
+    assert recipe is not None
+    assert recipe.loss == "gist"  # what the version was trained with
+    assert with_current_loss(recipe) == replace(RECIPE, loss="matryoshka")
+    assert with_current_loss(RECIPE) == RECIPE
 
 
 def test_an_adapter_has_no_recipe_and_foreign_weights_no_pairs_either(tmp_path: Path) -> None:
