@@ -107,8 +107,8 @@ def _describe(model: SentenceTransformer, weights: str) -> Pipeline:
         max_tokens=int(model.max_seq_length),
         pooling=str(pooling.pooling_mode),
         inputs=tuple(_features(first, TRACED)),
-        query_prompt=model.prompts.get("query", ""),
-        document_prompt=next((model.prompts[name] for name in DOCUMENT_PROMPTS if name in model.prompts), ""),
+        query_prompt=model.prompts.get("query") or "",
+        document_prompt=next((model.prompts[name] for name in DOCUMENT_PROMPTS if name in model.prompts), None) or "",
     )
 
 

@@ -280,7 +280,9 @@ def test_answers_that_were_cut_off_are_told_and_cannot_be_rated(page: Page, room
     for letter in "AB":
         expect(side(page, letter).get_by_role("alert")).to_contain_text("cut off after 1,024 tokens")
     expect(page.get_by_label("is good")).to_have_count(0)
-    assert not [answer for answer in room.store.feedback.answers() if answer.query == "What does a reply without an end do?"]
+    assert not [
+        answer for answer in room.store.feedback.answers() if answer.query == "What does a reply without an end do?"
+    ]
 
 
 def test_one_retriever_that_fails_leaves_the_other_answer_whole_and_rateable(page: Page, room: RoomChat) -> None:
