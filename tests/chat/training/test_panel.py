@@ -160,8 +160,8 @@ def test_a_training_that_was_started_in_a_terminal_is_found_and_cancelled(bench:
 
 
 def test_a_training_survives_the_chat_that_started_it(bench: Bench) -> None:
-    start = f"Trainer(Path({str(bench.home)!r}), {bench.program!r}).start('train')"
-    code = f"from chat.training.process import Trainer\nfrom pathlib import Path\n{start}"
+    start = f"TrainingProcess(Path({str(bench.home)!r}), {bench.program!r}).start('train')"
+    code = f"from chat.training.process import TrainingProcess\nfrom pathlib import Path\n{start}"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE)  # has ended when this returns
     bench.until_tuning()
     found = bench.trainer().under_way()

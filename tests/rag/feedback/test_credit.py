@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from rag.feedback.credit import DEPTH, RankOf, credit, may_judge
-from rag.records import Label, LabelledPair, Pair
+from fakes import make_chunk
+from rag.feedback.credit import DEPTH, KeywordRanks, RankOf, credit, may_judge
+from rag.records import Document, Label, LabelledPair, Pair
+from rag.store.store import open_store
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -77,3 +82,17 @@ def test_what_somebody_looked_for_judges(origin: str):
 def test_without_explored_hits_everything_judges():
     (pair,) = may_judge([Pair("q", "c", "t")], [label("c")], ranks(), explore=0)
     assert pair.judges
+
+
+def test_bm25_ranks_are_searched_again_once_chunks_have_changed(tmp_path: Path) -> None:
+    texts = ("the cat drinks milk", "a dog")
+    with closing(open_store(tmp_path)) as store:
+        store.documents.put("c", [Document("d", "a.md", "", "h", texts[0], ())])
+        chunks = [make_chunk(text) for text in texts]
+        store.chunks.put("t", chunks[:1], np.eye(2, dtype=np.float32)[:1])
+        store.chunks.build_text_index("t")
+        asked = LabelledPair("ann", "a1", "Where is a dog?", chunks[0].id, texts[0], 1, AT, "rating", cited=True)
+        ranks = KeywordRanks(store, "t")
+        assert ranks.of([asked])("where is a DOG", chunks[1].id) == DEPTH
+        store.chunks.put("t", chunks[1:], np.eye(2, dtype=np.float32)[1:])
+        assert ranks.of([asked])("where is a DOG", chunks[1].id) == 1
