@@ -1,8 +1,10 @@
-"""Do raters agree? Krippendorff's alpha for nominal values (2011), over targets that two raters or more have judged.
+"""Inter-rater agreement: Krippendorff's alpha for nominal values, with a bootstrap interval over the targets.
 
-The idea a reader would miss: where nearly everything gets a thumb up, two raters who never look agree in most cases.
-Alpha is what they agree beyond that: 1 is always, 0 is what chance gives, below 0 is worse than chance. It takes any
-number of raters, each of whom has judged something else.
+Alpha corrects the share of agreement for chance: 1 is perfect agreement, 0 chance level, below 0 worse than chance. It
+takes any number of raters and missing judgements (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability").
+
+Why not the `krippendorff` package: it computes one alpha per call, and the bootstrap needs 2,000; vectorised here they
+take 1.3 s of a core for 10,000 targets instead of 6.1 s (docs/log.md). The tests compare both on random tables.
 """
 
 from __future__ import annotations
@@ -15,13 +17,13 @@ from numpy.typing import NDArray
 
 from rag.evaluation.intervals import Interval
 
-RESAMPLES, BLOCK = 2_000, 100  # draws of the targets, and how many at once: 100 x 10,000 targets are 8 MB
+RESAMPLES, BLOCK = 2_000, 100  # bootstrap draws, and draws per block: 100 x 10,000 targets are 8 MB
 Counts = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a rater said of a target."""
+    """One rater's value for one target."""
 
     target: str
     rater: str
@@ -30,9 +32,9 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far raters agree. `same` is the plain share of agreement; alpha is None where only one value was ever said.
+    """Agreement over the targets that two raters or more have judged.
 
-    Only targets with two raters or more count, in every number here.
+    `same` is the uncorrected share of agreeing pairs; `alpha` is None if all judgements have the same value.
     """
 
     targets: int
@@ -42,9 +44,9 @@ class Agreement:
     alpha: Interval | None
 
 
-def agreement(said: Iterable[Judgement], *, seed: int = 0) -> Agreement:
-    """Return how far raters agree; of what one rater says of one target, the last word counts."""
-    last = {(each.target, each.rater): each.value for each in said}
+def agreement(judgements: Iterable[Judgement], *, seed: int = 0) -> Agreement:
+    """Return the agreement of raters; a rater's last judgement of a target counts."""
+    last = {(each.target, each.rater): each.value for each in judgements}
     by_target: dict[str, dict[str, str]] = {}
     for (target, rater), value in last.items():
         by_target.setdefault(target, {})[rater] = value
@@ -58,13 +60,16 @@ def agreement(said: Iterable[Judgement], *, seed: int = 0) -> Agreement:
 
 
 def alpha(counts: Counts) -> float | None:
-    """Return Krippendorff's alpha of counts[target, value], or None where all judgements are the same."""
+    """Return Krippendorff's alpha of counts[target, value], or None if all judgements have the same value.
+
+    Each target needs two judgements or more.
+    """
     (found,) = _alphas(counts, np.ones((1, len(counts))))
     return None if np.isnan(found) else float(found)
 
 
 def _interval(counts: Counts, seed: int) -> Interval | None:
-    """Return alpha with its 95% percentile interval; the targets are drawn with replacement, whole."""
+    """Return alpha with its 95% percentile bootstrap interval; targets are drawn with replacement."""
     found = alpha(counts)
     if found is None:
         return None
@@ -75,19 +80,19 @@ def _interval(counts: Counts, seed: int) -> Interval | None:
 
 
 def _alphas(counts: Counts, times: NDArray[np.generic]) -> Counts:
-    """Return alpha for each row of `times`, which says how often each target counts; NaN where it has no meaning."""
+    """Return alpha for each row of `times` (draws x targets: how often a target counts); NaN where it is undefined."""
     weights = times.astype(np.float64)
     judgements, values = weights @ counts.sum(axis=1), weights @ counts
-    observed = weights @ _split(counts) / judgements
+    observed = weights @ _disagreeing_pairs(counts) / judgements
     expected = (values * (judgements[:, None] - values)).sum(axis=1) / (judgements * (judgements - 1))
     return np.where(expected > 0, 1 - observed / np.where(expected > 0, expected, 1), np.nan)
 
 
-def _split(counts: Counts) -> Counts:
-    """Return for each target its pairs of raters who differ, each rater's share of them summed."""
+def _disagreeing_pairs(counts: Counts) -> Counts:
+    """Return each target's ordered pairs of raters who differ, divided by its judgements - 1."""
     judged = counts.sum(axis=1)
     return np.asarray((counts * (judged[:, None] - counts)).sum(axis=1) / (judged - 1))
 
 
 def _disagreement(counts: Counts) -> float:
-    return float(_split(counts).sum() / counts.sum())
+    return float(_disagreeing_pairs(counts).sum() / counts.sum())

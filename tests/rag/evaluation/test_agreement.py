@@ -1,11 +1,23 @@
-"""Krippendorff's alpha, against his own example and against what a pencil says."""
+"""Krippendorff's alpha, against his own example, calculations by hand and the `krippendorff` package."""
 
 from __future__ import annotations
 
+import krippendorff
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from rag.evaluation.agreement import Judgement, agreement, alpha
+
+# a table of raters x targets: what each rater said of each target, None where nothing
+TABLES = st.integers(2, 5).flatmap(
+    lambda raters: st.lists(
+        st.lists(st.sampled_from([None, None, "+", "-", "0"]), min_size=raters, max_size=raters),
+        min_size=1,
+        max_size=12,
+    )
+)
 
 
 def said(*rows: str) -> list[Judgement]:
@@ -23,6 +35,28 @@ def test_alpha_of_krippendorffs_own_example_is_0_743():
     counts = [[sum(row[unit] == value for row in observers) for value in "12345"] for unit in range(12)]
     counts = [row for row in counts if sum(row) > 1]
     assert alpha(np.array(counts, dtype=float)) == pytest.approx(0.743, abs=0.0005)
+
+
+@given(table=TABLES)
+@example(table=[["+", "+"], ["+", None]])
+@example(table=[["+", "+", "-"], [None, "-", "-"], [None, None, "+"]])
+def test_alpha_is_that_of_the_krippendorff_package_also_with_missing_judgements(table):
+    judged = [
+        Judgement(str(target), str(rater), value)
+        for target, row in enumerate(table)
+        for rater, value in enumerate(row)
+        if value
+    ]
+    counts = np.array([[row.count(value) for value in "+-0"] for row in table])
+    pairable = counts[counts.sum(axis=1) > 1]
+    found = agreement(judged)
+    if (pairable.sum(axis=0) > 0).sum() < 2:  # one value or none: undefined
+        assert found.alpha is None
+    else:
+        assert found.alpha
+        assert found.alpha.mean == pytest.approx(
+            krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"), abs=1e-9
+        )
 
 
 def test_two_raters_who_always_agree_have_an_alpha_of_one():
@@ -47,7 +81,7 @@ def test_raters_who_always_differ_are_below_chance():
     assert found.alpha.mean == pytest.approx(1 - 1 / (2 / 3))
 
 
-def test_where_all_say_the_same_agreement_beyond_chance_has_no_meaning():
+def test_alpha_is_undefined_if_all_judgements_are_the_same():
     found = agreement(said("a: ann+ bob+", "b: ann+ bob+"))
     assert (found.same, found.alpha) == (1.0, None)
 
@@ -57,7 +91,7 @@ def test_a_target_that_one_rater_judged_counts_for_nothing():
     assert agreement(said("a: ann+ bob+", "b: ann- bob-", "c: eve+")).raters == 2
 
 
-def test_the_last_word_of_a_rater_counts():
+def test_the_last_judgement_of_a_rater_counts():
     changed = [*said("a: ann- bob+", "b: ann- bob-"), Judgement("a", "ann", "+")]
     assert agreement(changed).same == 1.0
 
