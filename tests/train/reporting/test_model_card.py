@@ -81,14 +81,19 @@ def test_no_question_text_rater_or_path_is_in_a_card():
     text = model_card(given)
     for private in (WON, LOST, "chunk 1", "private", "/home/ann"):
         assert private not in text
-    assert "queries that people rated: 9" in text
-    assert "`pairs.jsonl` beside this card holds the questions" in text
+    assert "rated queries: 9" in text
+    assert "`pairs.jsonl` next to this card holds the training questions" in text
 
 
-def test_the_card_tells_how_it_was_judged():
-    assert "on queries that no version is ever trained on" in model_card(facts())
+def test_other_peoples_text_is_no_markup_of_the_card():
+    text = model_card(facts(config={"libraries": "torch 2 <b>*bold*</b> {{ 7 * 7 }}"}))
+    assert r"torch 2 \<b>\*bold\*\</b> {{ 7 \* 7 }}" in text
+
+
+def test_the_card_says_how_the_model_was_evaluated():
+    assert "4 queries over 12 passages, none of which any version is ever trained on" in model_card(facts())
     crossed = facts(verdict=replace(facts().verdict, kind="cross-fitted"))
-    assert "cross-fitted: by models made in the same way" in model_card(crossed)
+    assert "cross-fitted: each query by a model made in the same way" in model_card(crossed)
 
 
 def test_a_model_loads_with_its_card_and_the_card_s_example_runs(tiny_model: Path, tmp_path: Path):
