@@ -141,9 +141,9 @@ async def stop(socket_id: str) -> None:
     leaves "Task manually stopped." in the thread for ever; the card says it where it belongs.)
     """
     init_ws_context(socket_id)
-    room = current_context(house).room
-    if room.task and room.is_busy:
-        room.task.cancel()
+    session = current_context(house).session
+    if session.task and session.is_busy:
+        session.task.cancel()
 
 
 for name, action in ACTIONS.items():
@@ -151,7 +151,7 @@ for name, action in ACTIONS.items():
 
 
 @cl.on_chat_resume
-async def resume(thread: ThreadDict) -> None:
+async def resume_thread(thread: ThreadDict) -> None:
     """Put a thread's elements back."""
     await resume.resume(current_context(house), thread, REVIVE)
 

@@ -1,9 +1,9 @@
-"""A file of people who may sign in by name and password: one line `name:hash` for each.
+"""Password file: one line `name:hash` (scrypt) for each person who may sign in.
 
     python -m chat.passwords anna >> passwords.txt     # asks for the password, prints the line
 
-The idea a reader would miss: one attempt is checked at a time. A hash is slow on purpose, so that is the limit of
-attempts for everybody together, and no flood of them takes more than one core and 32 MiB.
+Why: one attempt is checked at a time. The hash takes about 0.25 s, so that is the rate limit for all users together,
+and a flood of attempts takes no more than one core and 32 MiB.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ LOG_N, R, P = 15, 8, 3  # scrypt: 32 MiB and about 0.25 s; OWASP's table of equa
 SCHEME = f"scrypt-{LOG_N}-{R}-{P}"
 SALT_BYTES, DIGEST_BYTES = 16, 32
 MIN_LENGTH, MAX_LENGTH = 8, 1024  # NIST SP 800-63B asks for at least 8; nobody types more than 1024
-NAME = re.compile(r"(?!rater-)[\w.@+-]{1,64}")  # "rater-" and a number are those without a login
+NAME = re.compile(r"(?!rater-)[\w.@+-]{1,64}")  # "rater-" and a number name raters without sign-in
 LINE = re.compile(rf"(?P<name>[^:]+):{SCHEME}\$(?P<salt>[0-9a-f]{{32}})\$(?P<digest>[0-9a-f]{{64}})")
 
 
 @dataclass(frozen=True, slots=True)
 class Hash:
-    """What is stored in place of a password."""
+    """Salt and scrypt digest of a password."""
 
     salt: bytes
     digest: bytes
 
     def fits(self, password: str) -> bool:
-        """Return whether this was made of the password, in a time that does not tell how nearly."""
+        """Return whether the password matches, compared in constant time."""
         return hmac.compare_digest(_derive(password, self.salt), self.digest)
 
 
 class Passwords:
-    """Who may sign in."""
+    """The people who may sign in, with their password hashes."""
 
     def __init__(self, hashes: Mapping[str, Hash]) -> None:
         self._hashes = dict(hashes)
@@ -53,12 +53,12 @@ class Passwords:
 
     @property
     def fingerprint(self) -> str:
-        """Return what changes when somebody, or a password, does."""
-        told = sorted((name, hash_.digest.hex()) for name, hash_ in self._hashes.items())
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        """Return a hash of all names and digests: it changes with any of them."""
+        entries = sorted((name, hash_.digest.hex()) for name, hash_ in self._hashes.items())
+        return hashlib.sha256(repr(entries).encode()).hexdigest()
 
     async def check(self, typed: str, password: str) -> str | None:
-        """Return the name of who has typed name and password, or None. An unknown name takes as long as a known one."""
+        """Return the normalised name if the password matches, else None; an unknown name takes as long."""
         name = _same(typed)
         if len(password) > MAX_LENGTH:
             return None
@@ -68,7 +68,7 @@ class Passwords:
 
 
 def read_passwords(path: Path) -> Passwords:
-    """Return what a file of lines `name:hash` says; "#" starts a comment line. Raises BadSetting."""
+    """Read a file of lines `name:hash`; "#" starts a comment line. Raises BadSetting."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -80,21 +80,21 @@ def read_passwords(path: Path) -> Passwords:
         if line.strip() and not line.startswith("#"):
             found = LINE.fullmatch(line.strip())
             if not found or not NAME.fullmatch(found["name"]):
-                raise BadSetting(f"{path}, line {number}: is no name:hash of today; {_how('NAME', path)}")
+                raise BadSetting(f"{path}, line {number}: is not a valid name:hash line; {_how('NAME', path)}")
             if found["name"] in hashes:
                 raise BadSetting(f"{path}, line {number}: {found['name']} has a line already; delete one of them")
             hashes[found["name"]] = Hash(bytes.fromhex(found["salt"]), bytes.fromhex(found["digest"]))
     if not hashes:
-        raise BadSetting(f"{path}: names nobody, so nobody could sign in; {_how('NAME', path)}")
+        raise BadSetting(f"{path}: has no names, so nobody could sign in; {_how('NAME', path)}")
     return Passwords(hashes)
 
 
 def make_line(name: str, password: str) -> str:
-    """Return the line of a person. Raises BadSetting where the name or the password cannot be used."""
+    """Return the line for a name and password. Raises BadSetting if either is not allowed."""
     if not NAME.fullmatch(name):
         raise BadSetting(f"{name!r}: a name has 1 to 64 letters, digits or . @ + - _ and does not start with rater-")
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise BadSetting(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters: take a longer one, four words say")
+        raise BadSetting(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters: use four words, for example")
     salt = secrets.token_bytes(SALT_BYTES)
     return f"{_same(name)}:{SCHEME}${salt.hex()}${_derive(password, salt).hex()}"
 
@@ -105,7 +105,7 @@ def _derive(password: str, salt: bytes) -> bytes:
 
 
 def _same(typed: str) -> str:
-    """Return one form of what keyboards write in several: "ö" can be one character or two."""
+    """Return text in NFKC form: keyboards may send "ö" as one character or two."""
     return unicodedata.normalize("NFKC", typed)
 
 
@@ -125,7 +125,7 @@ def main() -> int:
     try:
         password = getpass.getpass(f"Password for {name}: ")
         if password != getpass.getpass("Again: "):
-            raise BadSetting("the two passwords differ: nothing was made, try again")
+            raise BadSetting("the two passwords differ: try again")
         print(make_line(name, password))
     except ThumbtuneError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -6,5 +6,6 @@ teach      mark the passage that answers; which question helps most
 passages   the panel that shows a passage in its document
 review     /review: the review queue
 documents  /documents and uploads
+payloads   what a browser sends with each action, as pydantic models
 resume     bring a thread back after a reload or a restart
 """

@@ -1,7 +1,7 @@
-"""A question -> both answers, streaming into one card.
+"""Answer a question by both arms, streaming side by side into one card.
 
-Which arm stands on which side is drawn here, for each question, and stays here: the card learns it when the first
-rating is stored. Once the duel is over, what the user can do with it beyond rating is shown under the card.
+The arms' sides are shuffled here for each question and not given to the card: it gets them with the first rating. After
+the duel, the teach element is shown under the card.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, cast
 import chainlit as cl
 
 from chat.actions import teach
+from chat.actions.payloads import Reask
 from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
 from chat.elements.live import LiveCard
@@ -27,24 +28,24 @@ from rag.errors import BadQuery, ThumbtuneError
 from rag.records import ARMS, SIDES, Arm, Side
 from rag.store.filters import DocumentFilter
 
-BUSY = "One question at a time: wait until both answers are complete, or stop them, then ask again."
+BUSY = "One question at a time: wait for both answers, or press Stop, then ask again."
 
 
-async def ask(visit: RequestContext, text: str) -> None:
-    """Answer a question by both arms, side by side; a follow-up is made to stand alone first. Raises BadQuery."""
-    if visit.room.is_busy:
+async def ask(context: RequestContext, text: str) -> None:
+    """Answer a question by both arms, side by side; a follow-up is rewritten first. Raises BadQuery."""
+    if context.session.is_busy:
         await say(BUSY)
         return
-    visit.begin(asyncio.current_task())
-    await duel(visit, await parse_question(visit, text), visit.room.cards[-TURNS:])
+    context.begin(asyncio.current_task())
+    await duel(context, await parse_question(context, text), context.session.cards[-TURNS:])
 
 
-async def reask(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask what a card says it searched for once more, or what was made of it by hand. Raises BadQuery."""
-    question = await parse_question(visit, str(payload.get("query", "")))
-    if visit.room.is_busy:
+async def reask(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask a card's query again, as it is or edited, without rewriting it. Raises BadQuery."""
+    question = await parse_question(context, Reask.read(payload).query)
+    if context.session.is_busy:
         raise BadQuery(BUSY)
-    visit.begin(asyncio.create_task(as_command(_asked_again(visit, question))))
+    context.begin(asyncio.create_task(as_command(_asked_again(context, question))))
     return {}
 
 
@@ -57,35 +58,35 @@ class Question:
     only: DocumentFilter
 
 
-async def parse_question(visit: RequestContext, typed: str) -> Question:
+async def parse_question(context: RequestContext, typed: str) -> Question:
     """Return a typed question, checked. Raises BadQuery."""
-    return Question(typed.strip(), *await asyncio.to_thread(visit.house.serving.parse_query, typed))
+    return Question(typed.strip(), *await asyncio.to_thread(context.app.serving.parse_query, typed))
 
 
-async def _asked_again(visit: RequestContext, question: Question) -> None:
-    """Answer a query that nobody typed into the chat's own field: it stands in the thread all the same."""
+async def _asked_again(context: RequestContext, question: Question) -> None:
+    """Answer a query that was not typed into the chat's field, with a message of its own in the thread."""
     await cl.Message(question.typed, type="user_message", author="User").send()  # type: ignore[no-untyped-call]
     await cl.context.emitter.task_start()  # type: ignore[no-untyped-call]  # the page shows its Stop button
     try:
-        await duel(visit, question)
+        await duel(context, question)
     finally:
         await cl.context.emitter.task_end()  # type: ignore[no-untyped-call]
 
 
-async def duel(visit: RequestContext, question: Question, former: Sequence[LiveCard] = ()) -> None:
-    """Stream both answers into one card, and leave the card complete whatever happens.
+async def duel(context: RequestContext, question: Question, former: Sequence[LiveCard] = ()) -> None:
+    """Stream both answers into one card, and close the card whatever happens.
 
-    `former` are the cards that the question may lean on; none where it is asked as it is.
+    `former` are the cards that a follow-up may refer to; empty to ask the question as it is.
     """
     query, only = question.query, question.only
     message = await say("")
-    live = LiveCard(visit.house.history.save_element, message.thread_id, message.id)
+    live = LiveCard(context.app.history.save_element, message.thread_id, message.id)
     live.card.searched_for(question.typed, hint=only.summary())
-    visit.put_on_table(live)
+    context.attach(live)
     await live.show()
     await live.keep()
     try:
-        await stream(visit, live, await search_for(visit, live, query, only, former), only)
+        await stream(context, live, await search_for(context, live, query, only, former), only)
     except asyncio.CancelledError:
         live.card.break_off("stopped", STOPPED)
         raise
@@ -95,19 +96,16 @@ async def duel(visit: RequestContext, question: Question, former: Sequence[LiveC
         live.card.break_off("failed", INTERNAL)
         await live.keep()
         await live.show()
-        await teach.offer(visit, live, message)
+        await teach.offer(context, live, message)
 
 
 async def search_for(
-    visit: RequestContext, live: LiveCard, asked: str, only: DocumentFilter, former: Sequence[LiveCard]
+    context: RequestContext, live: LiveCard, asked: str, only: DocumentFilter, former: Sequence[LiveCard]
 ) -> str:
-    """Return the query that both arms are asked, and show in the card where it is not what was typed.
-
-    What the card shows can be asked again as it stands there, so it has the filter in it.
-    """
+    """Return the query for both arms; if it was rewritten, show it in the card, with its filter, to be asked again."""
     if not former:
         return asked
-    serving = visit.house.serving
+    serving = context.app.serving
     found = await serving.rewrite(asked, await asyncio.to_thread(turns_of, serving, former))
     hint = " ".join(filter(None, [only.summary(), found.note]))
     live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
@@ -116,7 +114,7 @@ async def search_for(
 
 
 def turns_of(serving: QueryService, former: Sequence[LiveCard]) -> list[Turn]:
-    """Return what was asked before, and what its answers said."""
+    """Return the earlier queries with their answers, as turns for the query rewriter."""
     turns = []
     for live in former:
         votes = {view["answer"]: view["vote"] for view in live.card.props["sides"]}
@@ -127,21 +125,21 @@ def turns_of(serving: QueryService, former: Sequence[LiveCard]) -> list[Turn]:
     return turns
 
 
-async def stream(visit: RequestContext, live: LiveCard, query: str, only: DocumentFilter) -> None:
-    """Let the duel's events change the card, each arm on the side that was drawn for it."""
-    sides, serving = draw_sides(), visit.house.serving
+async def stream(context: RequestContext, live: LiveCard, query: str, only: DocumentFilter) -> None:
+    """Apply the duel's events to the card, each arm on its shuffled side."""
+    sides, serving = shuffled_sides(), context.app.serving
     events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)
     async with live.snapshots(), aclosing(cast(Any, events)):
         async for event in events:
             live.card.take(sides[event.arm], event)
             live.touch()
             if isinstance(event, Done | Failed):
-                if live.card.is_unveiled:  # the other answer was rated while this one was being written
+                if live.card.is_unveiled:  # the other answer was rated while this one was streaming
                     await asyncio.to_thread(reveal, serving, live.card)
                 await live.keep()
 
 
-def draw_sides() -> dict[Arm, Side]:
-    """Return which arm stands on which side, drawn by lot."""
+def shuffled_sides() -> dict[Arm, Side]:
+    """Return a random side for each arm."""
     sides: Sequence[Side] = secrets.SystemRandom().sample(SIDES, len(SIDES))
     return dict(zip(ARMS, sides, strict=True))

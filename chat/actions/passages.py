@@ -1,7 +1,7 @@
-"""A passage in its document: what stands before and after it, for the panel beside the chat; a PDF's own pages.
+"""Show a retrieved passage within its document in the side panel; serve the PDF files of the corpus.
 
-The stored answer says which passage was shown, and which words it had then. Where the document has changed since, or is
-gone, the panel shows the passage as it was and says so. A PDF is opened by the browser's own viewer, at its page.
+The passage is read from the stored answer. If its document has changed or is gone, the panel shows the passage as it
+was and says so. A PDF opens in the browser's own viewer, at the passage's page.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from fastapi import Depends, HTTPException
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 
+from chat.actions.payloads import OpenPassage
 from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
 from rag.indexing.update import uploads_folder
@@ -25,11 +26,11 @@ from rag.records import Chunk, Document
 AROUND = 1_500  # characters before and after: a screenful each
 PDF = ".pdf"
 PDF_ADDRESS = "/document.pdf"
-CHANGED = "This document has changed since, or is no longer indexed: below is the passage as it was shown."
+CHANGED = "This document was changed or removed. This is the passage as it was shown."
 
 
 class Passage(TypedDict):
-    """What public/elements/Source.jsx draws. `more_before` and `more_after`: the document goes on there."""
+    """Props of public/elements/Source.jsx. `more_before` and `more_after`: the document has more text there."""
 
     title: str
     source: str
@@ -44,21 +45,21 @@ class Passage(TypedDict):
     file: str
 
 
-async def passage(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a passage under an answer with what stands around it."""
-    visit.room.card_with(payload.get("answer"))
-    answer_id, rank = payload["answer"], payload.get("rank")
-    return dict(await asyncio.to_thread(_find, visit, answer_id, rank))
+async def passage(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a passage under an answer with the text around it. Raises BadRating."""
+    sent = OpenPassage.read(payload)
+    context.session.card_with(sent.answer)
+    return dict(await asyncio.to_thread(_find, context, sent.answer, sent.rank))
 
 
-def pdf_route(house: AppState) -> APIRoute:
-    """Return the route that serves the PDFs of the corpus, and no other file, to who may enter the chat."""
-    corpus = house.serving.corpus
-    uploads = uploads_folder(house.settings, corpus)
+def pdf_route(app: AppState) -> APIRoute:
+    """Return the route that serves the corpus's PDFs, and no other file, to signed-in users."""
+    corpus = app.serving.corpus
+    uploads = uploads_folder(app.settings, corpus)
 
     def serve(source: str, user: Any = Depends(get_current_user)) -> FileResponse:  # noqa: ANN401, B008
-        indexed = source.lower().endswith(PDF) and house.serving.store.documents.read(corpus.id, source)
-        path = locate(source, house.settings.docs, uploads) if indexed else None
+        indexed = source.lower().endswith(PDF) and app.serving.store.documents.read(corpus.id, source)
+        path = locate(source, app.settings.docs, uploads) if indexed else None
         if path is None:
             raise HTTPException(404, "no such PDF among the documents")
         return FileResponse(path, media_type="application/pdf", content_disposition_type="inline")
@@ -67,7 +68,7 @@ def pdf_route(house: AppState) -> APIRoute:
 
 
 def around(chunk: Chunk, document: Document | None) -> Passage:
-    """Return a chunk as it was shown, with what stands around it in its document of today."""
+    """Return a chunk as it was shown, with the text around it in the current document."""
     at = _position(chunk, document.text) if document else -1
     text = document.text if document and at >= 0 else ""
     end = at + len(chunk.text)
@@ -87,23 +88,23 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
     }
 
 
-def _find(visit: RequestContext, answer_id: str, rank: object) -> Passage:
-    store = visit.house.serving.store
+def _find(context: RequestContext, answer_id: str, rank: int) -> Passage:
+    store = context.app.serving.store
     answer = store.feedback.answer(answer_id)
     hit = next((hit for hit in answer.hits if hit.rank == rank), None) if answer else None
     if hit is None:
-        raise BadRating(f"passage {str(rank)[:10]} is not under this answer: reload the page, then open it")
-    found = store.documents.read(visit.house.serving.corpus.id, hit.chunk.source)
+        raise BadRating(f"this answer has no passage {rank}: reload the page and try again")
+    found = store.documents.read(context.app.serving.corpus.id, hit.chunk.source)
     return around(hit.chunk, found[0] if found else None)
 
 
 def _pdf_address(chunk: Chunk) -> str:
-    """Return where the browser finds a chunk's PDF, opened at its page; "" where it is no file of its own."""
+    """Return the URL of a chunk's PDF at its page; "" for a PDF in an archive or on the web."""
     if not chunk.source.lower().endswith(PDF) or "://" in chunk.source:
         return ""
     return f"{PDF_ADDRESS}?{urlencode({'source': chunk.source})}#page={chunk.page}"
 
 
 def _position(chunk: Chunk, text: str) -> int:
-    """Return where a chunk stands in a text: where it stood, or the first place that has its words; -1 for none."""
+    """Return a chunk's offset in a text: its stored offset, else the first occurrence; -1 if there is none."""
     return chunk.start if text.startswith(chunk.text, chunk.start) else text.find(chunk.text)

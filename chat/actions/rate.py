@@ -1,7 +1,7 @@
-"""What a rater says of a card -> the store, then the screen; the first thumb or preference unveils the card.
+"""Store thumbs, preferences and passage marks, then show them; the first thumb or preference unveils the card.
 
-A payload is whatever a browser sent: each action checks it, and finds the card it speaks of among those of its session.
-A mark on a passage unveils nothing: it says whether the passage answers, whoever found it, and the duel is still open.
+A mark on a passage unveils nothing: it says whether the passage answers, whichever arm found it, and the duel is still
+undecided.
 """
 
 from __future__ import annotations
@@ -10,86 +10,79 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from chat.elements.card import SIDE_CHOICES, Card, SideChoice
+from chat.actions.payloads import Mark, Preference, Vote
+from chat.elements.card import Card, SideChoice
 from chat.elements.live import LiveCard
 from chat.elements.reveal import DEEP, make_reveal
-from chat.session.context import RequestContext, read_value
+from chat.session.context import RequestContext
 from rag.answering.service import QueryService
 from rag.errors import BadRating
 from rag.feedback.ratings import mark_source, prefer, rate_answer
-from rag.records import REASONS, SIDES, Answer, Arm, Choice, Reason, Side
-
-MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answer
+from rag.records import SIDES, Answer, Arm, Choice, Side
 
 
-async def vote(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Store a thumb on an answer, with a reason and a comment where it points down, and show it.
+async def vote(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Store a thumb on an answer, with a reason and a comment if it points down, and show it.
 
-    What is not in the payload stays as it is: a browser that says two things in a hurry has not heard of the first.
+    A reason or comment that is not in the payload is kept: two quick clicks are sent before the first is answered.
     """
-    value, _, _ = read_value(payload), _reason(payload), _comment(payload)
-    live = visit.room.card_with(payload.get("answer"))
-    answer_id: str = payload["answer"]
+    sent = Vote.read(payload)
+    live = context.session.card_with(sent.answer)
     async with live.lock:
-        told = {**live.card.why(answer_id), **payload}
-        reason, comment = _reason(told), _comment(told)
-        _refuse_idle_withdrawal(live.card, value)
+        reason, comment = sent.explanation(*live.card.why(sent.answer))
+        _refuse_empty_withdrawal(live.card, sent.value)
         await asyncio.to_thread(
             rate_answer,
-            visit.house.serving.store,
-            rater=visit.rater,
-            answer_id=answer_id,
-            value=value,
+            context.app.serving.store,
+            rater=context.rater,
+            answer_id=sent.answer,
+            value=sent.value,
             blind=not live.card.is_unveiled,
             reason=reason,
             comment=comment,
         )
-        live.card.vote(answer_id, value, reason, comment)
-        await _show_rated(visit, live)
+        live.card.vote(sent.answer, sent.value, reason, comment)
+        await _show_rated(context, live)
     return {}
 
 
-async def choose(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store which answer of a card is preferred, or that neither is, and show it."""
-    choice = payload.get("choice")
-    if choice not in SIDE_CHOICES:
-        raise BadRating(f"{str(payload)[:80]} is no preference: reload the page, then rate")
-    live = visit.room.card_with(payload.get("answer"))
+    sent = Preference.read(payload)
+    live = context.session.card_with(sent.answer)
     async with live.lock:
-        _refuse_idle_withdrawal(live.card, choice)
-        answers = await asyncio.to_thread(answers_of, visit.house.serving, live.card)
+        _refuse_empty_withdrawal(live.card, sent.choice)
+        answers = await asyncio.to_thread(answers_of, context.app.serving, live.card)
         if len(answers) < len(SIDES):
-            raise BadRating("one answer is missing, so there is nothing to prefer: rate the other by its thumbs")
+            raise BadRating("only one answer is complete, so there is nothing to compare: rate it by its thumbs")
         await asyncio.to_thread(
             prefer,
-            visit.house.serving.store,
-            rater=visit.rater,
+            context.app.serving.store,
+            rater=context.rater,
             duel_id=answers["A"].duel,
-            choice=_arm_of(choice, answers),
+            choice=_arm_of(sent.choice, answers),
             blind=not live.card.is_unveiled,
         )
-        live.card.prefer(choice)
-        await _show_rated(visit, live)
+        live.card.prefer(sent.choice)
+        await _show_rated(context, live)
     return {}
 
 
-async def mark(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store whether a passage under an answer is relevant, and show it."""
-    value, rank = read_value(payload), payload.get("rank")
-    if type(rank) is not int:
-        raise BadRating(f"{str(payload)[:80]} is no mark: reload the page, then mark")
-    live = visit.room.card_with(payload.get("answer"))
+    sent = Mark.read(payload)
+    live = context.session.card_with(sent.answer)
     async with live.lock:
         await asyncio.to_thread(
             mark_source,
-            visit.house.serving.store,
-            rater=visit.rater,
-            answer_id=payload["answer"],
-            rank=rank,
-            value=value,
+            context.app.serving.store,
+            rater=context.rater,
+            answer_id=sent.answer,
+            rank=sent.rank,
+            value=sent.value,
             blind=not live.card.is_unveiled,
         )
-        live.card.mark(payload["answer"], rank, value)
+        live.card.mark(sent.answer, sent.rank, sent.value)
         await live.keep()
         await live.show()
     return {}
@@ -100,7 +93,7 @@ def reveal(serving: QueryService, card: Card) -> None:
     answers = answers_of(serving, card)
     ranks: dict[Arm, Mapping[str, int]] = {}
     for answer in answers.values():
-        if serving.served(answer.arm).model == answer.model:  # else another version serves by now
+        if serving.served(answer.arm).model == answer.model:  # otherwise another version is active now
             ranks[answer.arm] = serving.ranks(answer.arm, answer.query, DEEP)
     card.unveil(make_reveal(answers, serving.notes(), ranks))
 
@@ -111,35 +104,20 @@ def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
     return {side: stored[id_] for side, id_ in card.answer_ids.items() if id_ in stored}
 
 
-async def _show_rated(visit: RequestContext, live: LiveCard) -> None:
-    """Show a card on which something was rated; it is unveiled by the first rating."""
+async def _show_rated(context: RequestContext, live: LiveCard) -> None:
+    """Show a card after a rating; the first rating unveils it."""
     if not live.card.is_unveiled:
-        await asyncio.to_thread(reveal, visit.house.serving, live.card)
+        await asyncio.to_thread(reveal, context.app.serving, live.card)
     await live.keep()
     await live.show()
 
 
-def _refuse_idle_withdrawal(card: Card, value: object) -> None:
-    """Raise BadRating where nothing was rated yet and a rating is taken back: that must not unveil a card."""
+def _refuse_empty_withdrawal(card: Card, value: object) -> None:
+    """Raise BadRating for a withdrawal before anything was rated: it must not unveil a card."""
     if not card.is_unveiled and not value:
         raise BadRating("there is no vote to take back")
 
 
-def _reason(payload: Mapping[str, Any]) -> Reason:
-    """Return why an answer is bad; only a thumb down has a reason."""
-    reason = payload.get("reason", "")
-    if reason not in REASONS:
-        raise BadRating(f"{str(reason)[:80]!r} is no reason: give one of {', '.join(filter(None, REASONS))}")
-    return reason if payload.get("value") == -1 else ""
-
-
-def _comment(payload: Mapping[str, Any]) -> str:
-    comment = payload.get("comment", "")
-    if not isinstance(comment, str) or len(comment) > MAX_COMMENT:
-        raise BadRating(f"a comment has at most {MAX_COMMENT:,} characters: shorten it")
-    return comment.strip() if payload.get("value") == -1 else ""
-
-
 def _arm_of(choice: SideChoice, answers: Mapping[Side, Answer]) -> Choice:
-    """Return the preference as it is stored: by arm, since a side says nothing once the card is gone."""
+    """Return the preference as it is stored: by arm, since sides are drawn for each card."""
     return answers[choice].arm if choice == "A" or choice == "B" else choice

@@ -1,6 +1,6 @@
-"""Coming back: what a thread showed is live again after a reload, a lost connection or a restart of the chat.
+"""Bring a thread's elements back after a reload, a lost connection or a restart of the chat.
 
-What the history kept of an element may be older than what is stored: the tables are the truth.
+Why: the props saved with a thread may be older than the tables, so elements are updated from the tables.
 """
 
 from __future__ import annotations
@@ -21,61 +21,59 @@ from rag.answering.service import QueryService
 from rag.records import Answer, Rating, Side
 
 AWAY_SECONDS = 60.0
-Revive = Callable[
-    [RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any]]
-]  # props as kept -> props as they are now
+Revive = Callable[[RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # saved props -> current props
 
 
-async def resume(visit: RequestContext, thread: ThreadDict, revive: Mapping[str, Revive]) -> None:
-    """Put a thread's elements back, as they are now, and go on showing what is still being written."""
-    visit.join(thread["id"])
+async def resume(context: RequestContext, thread: ThreadDict, revive: Mapping[str, Revive]) -> None:
+    """Restore a thread's elements in their current state, and keep showing answers that are still streaming."""
+    context.join(thread["id"])
     known = [element for element in thread["elements"] or [] if element["name"] == CARD or element["name"] in revive]
-    mine = await asyncio.to_thread(visit.house.serving.store.feedback.ratings, visit.rater)
+    mine = await asyncio.to_thread(context.app.serving.store.feedback.ratings, context.rater)
     for element in known:
-        live = visit.house.elements.get(element["id"])
+        live = context.app.elements.get(element["id"])
         if live is None:
-            revived = await _revived(visit, thread["id"], element, mine, revive)
-            live = visit.house.elements.get(element["id"], revived)  # another tab may have been faster
-        visit.put_on_table(live)
+            revived = await _revived(context, thread["id"], element, mine, revive)
+            live = context.app.elements.get(element["id"], revived)  # another tab may have revived it meanwhile
+        context.attach(live)
         element["props"] = live.element()["props"]
 
 
 async def _revived(
-    visit: RequestContext, thread_id: str, element: ElementDict, mine: list[Rating], revive: Mapping[str, Revive]
+    context: RequestContext, thread_id: str, element: ElementDict, mine: list[Rating], revive: Mapping[str, Revive]
 ) -> LiveElement:
-    place = thread_id, str(element.get("forId")), element["id"]
+    ids = thread_id, str(element.get("forId")), element["id"]
     props = cast(Mapping[str, Any], element["props"] or {})
     if element["name"] != CARD:
-        now = await revive[element["name"]](visit, props)
-        return LiveElement(element["name"], visit.house.history.save_element, *place, now)
-    live = LiveCard(visit.house.history.save_element, *place, props)
-    await asyncio.to_thread(restore, visit.house.serving, live.card, mine)
+        now = await revive[element["name"]](context, props)
+        return LiveElement(element["name"], context.app.history.save_element, *ids, now)
+    live = LiveCard(context.app.history.save_element, *ids, props)
+    await asyncio.to_thread(restore, context.app.serving, live.card, mine)
     return live
 
 
-async def refresh(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Send this session's elements again: its connection was lost for a while, and what was sent meanwhile with it."""
-    for live in visit.room.elements:
+async def refresh(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Send this session's elements again: updates sent while its connection was lost did not arrive."""
+    for live in context.session.elements:
         watch(live)
         await live.show()
     return {}
 
 
-def leave(visit: RequestContext) -> None:
-    """Stop sending to a session that has gone, unless it is back by then: most losses are short, and nobody notices."""
-    in_background(_leave(visit, cl.context.session))
+def leave(context: RequestContext) -> None:
+    """Stop sending to a disconnected session after AWAY_SECONDS, unless it has reconnected: most losses are short."""
+    in_background(_leave(context, cl.context.session))
 
 
-async def _leave(visit: RequestContext, session: Any) -> None:  # noqa: ANN401  # a WebsocketSession, as long as it is one
+async def _leave(context: RequestContext, session: Any) -> None:  # noqa: ANN401  # a WebsocketSession
     socket = session.socket_id
     await asyncio.sleep(AWAY_SECONDS)
-    if session.socket_id == socket:  # a connection that comes back brings another one
-        for live in visit.room.elements:
+    if session.socket_id == socket:  # a reconnection changes it
+        for live in context.session.elements:
             live.unwatch(session.id)
 
 
 def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> None:
-    """Bring a card that was read from the history up to what is stored."""
+    """Update a card that was read from the history from the stored ratings."""
     card.break_off("failed", INTERRUPTED)
     ids = set(card.answer_ids.values())
     rated = [rating for rating in ratings if rating.target_id in ids]

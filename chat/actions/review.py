@@ -1,8 +1,8 @@
-"""The review queue: what is worth a second look, one thing at a time, by keyboard. `/review` shows it.
+"""/review: the review queue, one item at a time, by keyboard.
 
-The idea a reader would miss: whatever is said here is stored as if it had been said at the card, and by the same rules:
-a thumb on an answer, a mark on a passage that an answer had, a passage taught. The queue is read anew each time it is
-opened; what the server sent of it is what it believes an item to be, and a browser only names the item.
+Judgements are stored as the card stores them: a thumb on an answer, a mark on a passage of an answer, a taught passage.
+The queue is computed from the tables each time it is opened; the browser only names an item, and the server's own copy
+of it is what counts.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypedDict, cast
 
+from chat.actions.payloads import Judge, Queue, QueueItem, QueueSearch, QueueTeach
 from chat.actions.teach import TEACH, Passage, as_passage, search, store_passage, taught_by
 from chat.elements.live import LiveElement
 from chat.elements.markdown import as_markdown
-from chat.session.context import RequestContext, read_value, say
+from chat.session.context import RequestContext, say
 from rag.errors import BadRating, StoreFailed
 from rag.feedback.ratings import mark_source, rate_answer
 from rag.feedback.ratings import teach as store_taught
@@ -31,7 +32,7 @@ log = logging.getLogger("thumbtune")
 
 
 class AnswerView(TypedDict):
-    """An answer to judge, with the passages that it cites. No side, no model: the rater shall not know."""
+    """An answer to judge, with the passages that it cites. No side and no model: the rater must not know them."""
 
     id: str
     text: str
@@ -39,7 +40,7 @@ class AnswerView(TypedDict):
 
 
 class ItemView(TypedDict):
-    """One thing to do. `said` is what this rater has said here, None for nothing; `before` what stood before that."""
+    """An item. `said`: this rater's judgement in this queue, None if there is none; `before`: the one stored before."""
 
     id: str
     kind: Kind
@@ -52,8 +53,8 @@ class ItemView(TypedDict):
 
 
 class Props(TypedDict):
-    """What Review.jsx draws. `key` tells this queue from others of the chat; `left` counts the items by kind. A
-    `fresh` one was asked for just now, so it takes the keyboard.
+    """Props of Review.jsx. `key` identifies this queue in the chat; `left` counts the items by kind; a `fresh` queue
+    was just opened and takes the keyboard focus.
     """
 
     key: str
@@ -62,21 +63,21 @@ class Props(TypedDict):
     left: dict[Kind, int]
 
 
-async def show(visit: RequestContext, text: str) -> None:
+async def show(context: RequestContext, text: str) -> None:
     """Show the queue."""
-    now = await asyncio.to_thread(_props, visit, True)
+    now = await asyncio.to_thread(_props, context, True)
     message = await say("")
-    # Draws nothing, and brings the search along: an element's file cannot import another's
-    await visit.show_element(TEACH, {}, under=message)
-    await visit.show_element(REVIEW, cast(Mapping[str, Any], now), under=message)
+    # Draws nothing, but loads the search: an element's file cannot import another's
+    await context.show_element(TEACH, {}, under=message)
+    await context.show_element(REVIEW, cast(Mapping[str, Any], now), under=message)
 
 
-async def revive(visit: RequestContext, kept: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the queue as it is now, for an element that was read from the history; first what was said in it.
+async def revive(context: RequestContext, kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the current queue for an element that was read from the history, with its judged items first.
 
-    That has left the queue, and could not be taken back otherwise.
+    Judged items have left the queue, and could not be undone otherwise.
     """
-    now = await asyncio.to_thread(_props, visit, False)
+    now = await asyncio.to_thread(_props, context, False)
     items = [cast(ItemView, each) for each in kept.get("items") or [] if isinstance(each, dict) and each.get("said")]
     said = {item["id"] for item in items}
     left = {kind: now["left"][kind] + sum(item["kind"] == kind for item in items) for kind in KINDS}
@@ -84,45 +85,47 @@ async def revive(visit: RequestContext, kept: Mapping[str, Any]) -> Mapping[str,
     return cast(Mapping[str, Any], {**now, "items": items, "left": left})
 
 
-async def more(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Show the queue as it is now, in the element that shows it."""
-    live = _element(visit, payload)
+async def more(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Show the current queue in its element."""
+    live = _element(context, Queue.read(payload))
     async with live.lock:
-        live.props = cast(Mapping[str, Any], await asyncio.to_thread(_props, visit, False))
+        live.props = cast(Mapping[str, Any], await asyncio.to_thread(_props, context, False))
         await live.show()
     return {}
 
 
-async def judge(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Store that the answer or the passage of an item is right (1) or wrong (-1), or take that back (0)."""
-    value = read_value(payload)
-    live = _element(visit, payload)
+async def judge(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Store that the answer or the passage of an item is right (1) or wrong (-1), or undo that (0)."""
+    sent = Judge.read(payload)
+    live = _element(context, sent)
     async with live.lock:
-        item = _item(live, payload)
-        if item["kind"] == "teach" or (value == 0 and item["said"] is None):
-            raise BadRating("there is nothing to say yes or no to, or to take back, in this item")
-        await asyncio.to_thread(_store, visit, item, value)
-        _replace(live, {**item, "said": value or None})
+        item = _item(live, sent)
+        if item["kind"] == "teach":
+            raise BadRating("this item cannot be judged: find the passage that answers it")
+        if sent.value == 0 and item["said"] is None:
+            raise BadRating("you have not judged this item, so there is nothing to undo")
+        await asyncio.to_thread(_store, context, item, sent.value)
+        _replace(live, {**item, "said": sent.value or None})
         await _shown(live)
     return {}
 
 
-async def find(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return passages of the corpus for what a person typed under an item. Raises BadQuery."""
-    item = _item(_element(visit, payload), payload)
-    typed = payload.get("query")
-    query = typed if isinstance(typed, str) else ""
+async def find(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return passages of the corpus for text typed under an item. Raises BadRating and BadQuery."""
+    sent = QueueSearch.read(payload)
+    item = _item(_element(context, sent), sent)
     shown = [answer["id"] for answer in item["answers"]]
-    return {"passages": await asyncio.to_thread(search, visit.house.serving, query, shown)}
+    return {"passages": await asyncio.to_thread(search, context.app.serving, sent.query, shown)}
 
 
-async def teach(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+async def teach(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Store that a passage answers the query of an item, or withdraw it, and show it."""
-    live = _element(visit, payload)
+    sent = QueueTeach.read(payload)
+    live = _element(context, sent)
     async with live.lock:
-        item = _item(live, payload)
-        await asyncio.to_thread(store_passage, visit, item["query"], payload)
-        taught = await asyncio.to_thread(taught_by, visit, item["query"])
+        item = _item(live, sent)
+        await asyncio.to_thread(store_passage, context, item["query"], sent.chunk, sent.value)
+        taught = await asyncio.to_thread(taught_by, context, item["query"])
         said: Label | None = (1 if taught else None) if item["kind"] == "teach" else item["said"]
         _replace(live, {**item, "taught": taught, "said": said})
         await _shown(live)
@@ -130,28 +133,28 @@ async def teach(visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, 
 
 
 async def _shown(live: LiveElement) -> None:
-    """Show the queue, and keep what was said in it; where that fails the ratings are stored all the same."""
+    """Show the queue and save it; if saving fails, the ratings are stored all the same."""
     await live.show()
     try:
         await live.keep()
     except StoreFailed as error:
-        log.warning("what was said in a queue cannot be taken back after a reload: %s", error)
+        log.warning("judgements in a review queue cannot be undone after a reload: %s", error)
 
 
-def _element(visit: RequestContext, payload: Mapping[str, Any]) -> LiveElement:
-    """Return the queue that a browser speaks of. Raises BadRating."""
-    for live in visit.room.elements:
-        if live.name == REVIEW and live.props["key"] == payload.get("review"):
+def _element(context: RequestContext, sent: Queue) -> LiveElement:
+    """Return the queue that a payload names. Raises BadRating if this session does not show it."""
+    for live in context.session.elements:
+        if live.name == REVIEW and live.props["key"] == sent.review:
             return live
-    raise BadRating("this queue is not open any more: type /review")
+    raise BadRating("this queue is no longer open: type /review")
 
 
-def _item(live: LiveElement, payload: Mapping[str, Any]) -> ItemView:
-    """Return the item of this queue that a browser names. Raises BadRating."""
+def _item(live: LiveElement, sent: QueueItem) -> ItemView:
+    """Return the item of this queue that a payload names. Raises BadRating if it is not there."""
     for item in cast(Props, live.props)["items"]:
-        if item["id"] == payload.get("item"):
+        if item["id"] == sent.item:
             return item
-    raise BadRating("this is not in the queue any more: type /review")
+    raise BadRating("this item is no longer in the queue: type /review")
 
 
 def _replace(live: LiveElement, item: ItemView) -> None:
@@ -159,18 +162,18 @@ def _replace(live: LiveElement, item: ItemView) -> None:
     live.props = {**live.props, "items": items}
 
 
-def _props(visit: RequestContext, fresh: bool) -> Props:
-    store = visit.house.serving.store
-    table = visit.house.serving.served("base").table
+def _props(context: RequestContext, fresh: bool) -> Props:
+    store = context.app.serving.store
+    table = context.app.serving.served("base").table
     ratings, answers = store.feedback.ratings(), store.feedback.answers()
-    items = review_queue(visit.rater, ratings, answers, store.chunks.ids(table))
+    items = review_queue(context.rater, ratings, answers, store.chunks.ids(table))
     first = items[:PAGE]
     wanted = {item.chunk_id for item in first if item.chunk_id}
     chunks = {chunk.id: chunk for chunk in store.chunks.get(table, wanted)} if wanted else {}
     return {
         "key": secrets.token_hex(8),
         "fresh": fresh,
-        "items": [_view(visit.rater, item, chunks, ratings) for item in first],
+        "items": [_view(context.rater, item, chunks, ratings) for item in first],
         "left": {kind: sum(item.kind == kind for item in items) for kind in KINDS},
     }
 
@@ -194,52 +197,52 @@ def _answer_view(answer: Answer) -> AnswerView:
 
 
 def _before(rater: str, item: ReviewItem, ratings: Iterable[Rating]) -> dict[str, Any]:
-    """Return what this rater says of an item when the queue is opened: what a word that is taken back leaves."""
+    """Return this rater's stored judgement of an item when the queue is opened; undo restores it."""
     for each in ratings:
         if each.rater == rater and each.kind == "answer" and each.target_id in {answer.id for answer in item.answers}:
             said = {"value": each.value, "reason": each.reason, "comment": each.comment, "blind": each.blind}
             return {**said, "at": each.at.isoformat()}
-    for each in reversed(_words(rater, item.query, item.chunk_id, ratings)):
+    for each in reversed(_chunk_ratings(rater, item.query, item.chunk_id, ratings)):
         return {"value": each.value, "at": each.at.isoformat()}
     return {"value": 0}
 
 
-def _words(rater: str, query: str, chunk_id: str, ratings: Iterable[Rating]) -> list[Rating]:
-    """Return what a rater says of a chunk for a query, in marks or as taught, the latest last."""
+def _chunk_ratings(rater: str, query: str, chunk_id: str, ratings: Iterable[Rating]) -> list[Rating]:
+    """Return a rater's marks and taught passages of a chunk for a query, the latest last."""
     of_chunk = [each for each in ratings if each.rater == rater and each.chunk_id == chunk_id != ""]
     found = [each for each in of_chunk if each.value and normalise_query(each.query) == normalise_query(query)]
     return sorted(found, key=lambda each: each.at)
 
 
-def _store(visit: RequestContext, item: ItemView, value: Label) -> None:
-    """Store a word on an answer or a passage; 0 brings back what stood before it, as old as it was."""
-    word: dict[str, Any] = {**item["before"]} if value in (0, item["before"]["value"]) else {"value": value}
-    said_at = word.pop("at", None)
-    word["at"] = datetime.fromisoformat(said_at) if said_at and value == 0 else datetime.now(UTC)
+def _store(context: RequestContext, item: ItemView, value: Label) -> None:
+    """Store a judgement of an answer or a passage; 0 restores the one before it, with its time."""
+    rating: dict[str, Any] = {**item["before"]} if value in (0, item["before"]["value"]) else {"value": value}
+    rated_at = rating.pop("at", None)
+    rating["at"] = datetime.fromisoformat(rated_at) if rated_at and value == 0 else datetime.now(UTC)
     if item["passage"]:
-        _store_on_passage(visit, item, word["value"], word["at"])
+        _store_on_passage(context, item, rating["value"], rating["at"])
         return
-    store, answer_id = visit.house.serving.store, item["answers"][0]["id"]
-    blind = not _has_seen(visit.rater, answer_id, store)
-    rate_answer(store, rater=visit.rater, answer_id=answer_id, **{"blind": blind, **word})
+    store, answer_id = context.app.serving.store, item["answers"][0]["id"]
+    blind = not _may_know_the_arm(context.rater, answer_id, store)
+    rate_answer(store, rater=context.rater, answer_id=answer_id, **{"blind": blind, **rating})
 
 
-def _store_on_passage(visit: RequestContext, item: ItemView, value: Label, at: datetime) -> None:
-    """Change the marks that this rater has put on the passage; where there are none, say it as one teaches."""
-    store, passage = visit.house.serving.store, cast(Passage, item["passage"])
-    said = _words(visit.rater, item["query"], passage["chunk"], store.feedback.ratings(visit.rater))
-    marked = [each.target_id for each in said if each.kind == "source"]
+def _store_on_passage(context: RequestContext, item: ItemView, value: Label, at: datetime) -> None:
+    """Change this rater's marks on the passage; without any, store a taught passage."""
+    store, passage = context.app.serving.store, cast(Passage, item["passage"])
+    given = _chunk_ratings(context.rater, item["query"], passage["chunk"], store.feedback.ratings(context.rater))
+    marked = [each.target_id for each in given if each.kind == "source"]
     for answer in store.feedback.answers(marked):
         (rank,) = (hit.rank for hit in answer.hits if hit.chunk.id == passage["chunk"])
-        mark_source(store, rater=visit.rater, answer_id=answer.id, rank=rank, value=value, blind=False, at=at)
-    if not marked or any(each.kind == "taught" for each in said):
+        mark_source(store, rater=context.rater, answer_id=answer.id, rank=rank, value=value, blind=False, at=at)
+    if not marked or any(each.kind == "taught" for each in given):
         text = passage["text"]
         chunk = Chunk(passage["chunk"], "", "", "", "", None, text, 0, len(text))  # the rating keeps id and text
-        store_taught(store, rater=visit.rater, query=item["query"], chunk=chunk, value=value, at=at)
+        store_taught(store, rater=context.rater, query=item["query"], chunk=chunk, value=value, at=at)
 
 
-def _has_seen(rater: str, answer_id: str, store: Store) -> bool:
-    """Return whether a rater may know who wrote an answer: a thumb or preference unveils both of a duel."""
+def _may_know_the_arm(rater: str, answer_id: str, store: Store) -> bool:
+    """Return whether a rater may know which arm wrote an answer: a thumb or preference unveils both of a duel."""
     kinds = ("answer", "preference")
     rated = {each.target_id for each in store.feedback.ratings(rater) if each.kind in kinds}
     unveiled = rated | {answer.duel for answer in store.feedback.answers(rated)}

@@ -1,12 +1,12 @@
-"""The comparison card: what one question's two answers look like in the browser, from the first word to the last vote.
+"""The comparison card: state of one question's two answers, from the first token to the last vote.
 
-The idea a reader would miss: a card's state *is* what the browser is sent, and it knows sides only. It is told which
-arm stands on which side when the first rating is stored, and not before, so until then there is nothing to leak.
+Why: the card's state is exactly the props sent to the browser, and it has sides only. It gets the arms of the sides
+with the first stored rating, so before that there is nothing to leak.
 """
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict, get_args
+from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
 from chat.elements.reveal import Reveal, same
@@ -16,14 +16,13 @@ from rag.records import SIDES, Choice, Hit, Label, Reason, Side
 
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "streaming")
-STOPPED = "Stopped: this answer is not complete, so it cannot be rated."
-INTERRUPTED = "The chat was restarted before this answer was complete: ask again."
+STOPPED = "Stopped. This answer is incomplete, so it cannot be rated."
+INTERRUPTED = "The chat was restarted before this answer was complete. Ask again."
 SideChoice = Literal["", "A", "B", "tie", "both bad"]
-SIDE_CHOICES: tuple[SideChoice, ...] = get_args(SideChoice)
 
 
 class Source(TypedDict):
-    """A passage under an answer. Its text comes when the answer is complete."""
+    """A passage under an answer. Its text is sent when the answer is complete."""
 
     rank: int
     title: str
@@ -50,9 +49,9 @@ class SideView(TypedDict):
 
 
 class Props(TypedDict):
-    """What the browser is sent of a card, whole, each time.
+    """Props of Compare.jsx, sent as a whole each time.
 
-    `query` is what both arms searched for; `asked` what was typed, where that was rewritten; `hint` a line about it.
+    `query` is what both arms searched for; `asked` what was typed, if that was rewritten; `hint` a line about it.
     """
 
     query: str
@@ -66,7 +65,7 @@ class Props(TypedDict):
 
 
 class Card:
-    """One question's two answers. `take` the duel's events; then `vote`, and `unveil` at the first vote."""
+    """One question's two answers: `take` the duel's events, then `vote`, and `unveil` at the first vote."""
 
     def __init__(self, props: Props | None = None) -> None:
         self._props = _completed(props) if props else _blank()
@@ -75,14 +74,14 @@ class Card:
 
     @property
     def props(self) -> Props:
-        """Return what the browser is to be sent now."""
+        """Return the current props for the browser."""
         for side, raw in self._raw.items():
             self._view(side)["text"] = as_markdown(raw, len(self._view(side)["sources"])) + NO_WORD
         return self._props
 
     @property
     def is_unveiled(self) -> bool:
-        """Return whether the browser knows which arm wrote which answer."""
+        """Return whether the browser has been sent which arm wrote which answer."""
         return self._props["reveal"] is not None
 
     @property
@@ -91,7 +90,7 @@ class Card:
         return {view["side"]: view["answer"] for view in self._props["sides"] if view["answer"]}
 
     def take(self, side: Side, event: Event) -> None:
-        """Let an event of the arm on this side change its column."""
+        """Apply an event of the arm on this side to its column."""
         view = self._view(side)
         match event:
             case Hits():
@@ -107,32 +106,32 @@ class Card:
                 view["error"] = event.message
 
     def break_off(self, state: State, message: str) -> None:
-        """Close every column that is still open, keeping what it had; the message says why."""
+        """Close every open column, keeping its text; the message says why."""
         for view in self._props["sides"]:
             if view["state"] in OPEN:
-                raw = self._raw.pop(view["side"], None)  # none where the card was read from the history
+                raw = self._raw.pop(view["side"], None)  # None if the card was read from the history
                 view["text"] = view["text"].rstrip(NO_WORD) if raw is None else as_markdown(raw, len(view["sources"]))
                 view["state"], view["error"] = state, message
 
     def searched_for(self, query: str, asked: str = "", hint: str = "") -> None:
-        """Show what both arms search for, what was typed where that differs, and a line on it."""
+        """Show what both arms search for, what was typed if that differs, and a hint."""
         self._props.update({"query": query, "asked": asked, "hint": hint})
 
     def vote(self, answer_id: str, value: Label, reason: Reason = "", comment: str = "") -> None:
-        """Show a vote, which is stored by now. Raises BadRating for an answer of another card."""
+        """Show a stored vote. Raises BadRating for an answer of another card."""
         self._view_of(answer_id).update({"vote": value, "reason": reason, "comment": comment})
 
-    def why(self, answer_id: str) -> dict[str, str]:
-        """Return reason and comment of a thumb down, nothing for another vote. Raises BadRating as vote does."""
+    def why(self, answer_id: str) -> tuple[Reason, str]:
+        """Return reason and comment of the current vote, empty unless it is a thumb down. Raises BadRating as vote."""
         view = self._view_of(answer_id)
-        return {"reason": view["reason"], "comment": view["comment"]} if view["vote"] == -1 else {}
+        return (view["reason"], view["comment"]) if view["vote"] == -1 else ("", "")
 
     def prefer(self, choice: SideChoice) -> None:
-        """Show which side is preferred, which is stored by now."""
+        """Show a stored preference."""
         self._props["preference"] = choice
 
     def mark(self, answer_id: str, rank: int, value: Label) -> None:
-        """Show a mark on a source, which is stored by now. Raises BadRating for an answer of another card."""
+        """Show a stored mark on a passage. Raises BadRating for an answer of another card."""
         for source in self._view_of(answer_id)["sources"]:
             if source["rank"] == rank:
                 source["mark"] = value
@@ -142,7 +141,7 @@ class Card:
         self._props["reveal"] = reveal
 
     def side_of(self, choice: Choice) -> SideChoice:
-        """Return a stored preference as this card shows it, once it is unveiled: the arm's side."""
+        """Return a stored preference as this card shows it: the arm's side, once the card is unveiled."""
         if choice != "base" and choice != "tuned":
             return choice
         reveal = self._props["reveal"]
@@ -150,7 +149,7 @@ class Card:
         return sides[0] if sides else ""
 
     def warn(self, trouble: str) -> None:
-        """Show a line of trouble that concerns the whole card; empty takes it away."""
+        """Show an error line for the whole card; an empty one removes it."""
         self._props["trouble"] = trouble
 
     def _view(self, side: Side) -> SideView:
@@ -160,7 +159,7 @@ class Card:
         for view in self._props["sides"]:
             if answer_id and view["answer"] == answer_id:
                 return view
-        raise BadRating(f"answer {answer_id[:40]!r} is not in this chat: reload the page, then rate")
+        raise BadRating(f"answer {answer_id[:40]!r} is not in this chat: reload the page and try again")
 
     def _close(self, side: Side, state: State, text: str, hits: tuple[Hit, ...], cited: tuple[int, ...] = ()) -> None:
         self._raw.pop(side, None)
@@ -173,7 +172,7 @@ class Card:
 
 
 def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bool = False) -> list[Source]:
-    """Return the passages of an answer, by rank. No score: it would tell the retrievers apart."""
+    """Return the passages of an answer, by rank. No score: it would give the retrievers away."""
     return [
         {
             "rank": hit.rank,
@@ -217,7 +216,7 @@ def _blank_side(side: Side) -> SideView:
 
 
 def _completed(props: Props) -> Props:
-    """Return props that the history kept, with what an earlier release did not write."""
+    """Return saved props, with defaults for fields that an earlier release did not write."""
     for view in props["sides"]:
         view.update({**_blank_side(view["side"]), **view})
         for source in view["sources"]:

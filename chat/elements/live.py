@@ -1,7 +1,7 @@
-"""An element on screen: in every browser tab that shows its thread, and in the chat history.
+"""Live elements: custom Chainlit elements that are updated in every tab of a thread and saved in the history.
 
-Chainlit's own `element.update()` writes a file for each update and reaches one tab. This sends the whole props to every
-tab that watches, at most eight times a second (per token, browsers lagged 12 s behind), and stores them when told to.
+Why: Chainlit's own `element.update()` writes a file for each update and reaches one tab. This sends the whole props to
+every watching tab, at most eight times a second (once per token, browsers lagged 12 s), and saves them on request.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Save = Callable[[ElementDict], Awaitable[None]]
 
 
 class Emitter(Protocol):
-    """How an element reaches one browser tab: Chainlit's emitter of its session."""
+    """Sends an element to one browser tab: Chainlit's emitter of a session."""
 
     async def send_element(self, element_dict: ElementDict) -> None:
-        """Send it; a tab that is gone misses it without harm."""
+        """Send it; nothing happens if the tab is gone."""
 
 
 class LiveElement:
-    """One element. `watch` it from a session, change `props`, `show` what changed, `keep` it in the history.
+    """One element: `watch` it from a session, change `props`, `show` the change, `keep` it in the history.
 
-    There is one object for an element and process: every tab that shows its thread watches the same one.
+    There is one object per element and process: every tab of its thread watches the same one.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LiveElement:
     ) -> None:
         self.id = element_id or str(uuid.uuid4())
         self.props: Mapping[str, Any] = props or {}
-        self.lock = asyncio.Lock()  # one action at a time: the second one knows what the first one changed
+        self.lock = asyncio.Lock()  # one action at a time: the second one reads what the first one changed
         self._save = save
         self._place: ElementDict = {
             "id": self.id,
@@ -75,7 +75,7 @@ class LiveElement:
         self._watchers[session_id] = emitter
 
     def unwatch(self, session_id: str) -> None:
-        """Forget a session that has gone; one that comes back watches anew."""
+        """Stop sending to a session that has gone."""
         self._watchers.pop(session_id, None)
 
     async def show(self) -> None:
@@ -84,16 +84,16 @@ class LiveElement:
             await emitter.send_element(self.element())
 
     async def keep(self) -> None:
-        """Store the element. Raises StoreFailed where the history cannot be written."""
+        """Save the element. Raises StoreFailed if the history cannot be written."""
         await self._save(self.element())
 
     def touch(self) -> None:
-        """Say that the element has changed; the snapshot that is due next shows it."""
+        """Mark the element as changed; the next snapshot shows it."""
         self._changed.set()
 
     @asynccontextmanager
     async def snapshots(self) -> AsyncIterator[None]:
-        """Show what is touched, in snapshots, for as long as the context lasts."""
+        """Show changes in snapshots for as long as the context lasts."""
         task = asyncio.create_task(self._show_changes())
         try:
             yield
@@ -102,7 +102,7 @@ class LiveElement:
             await asyncio.gather(task, return_exceptions=True)
 
     def element(self) -> ElementDict:
-        """Return the element as Chainlit's page takes it."""
+        """Return the element in Chainlit's format."""
         return {**self._place, "props": dict(self.props)}
 
     async def _show_changes(self) -> None:
@@ -114,7 +114,7 @@ class LiveElement:
 
 
 class LiveCard(LiveElement):
-    """A comparison card. Its props are what its Card says."""
+    """A comparison card; its props come from its Card."""
 
     def __init__(
         self, save: Save, thread_id: str, message_id: str, element_id: str = "", props: Mapping[str, Any] | None = None
@@ -123,13 +123,13 @@ class LiveCard(LiveElement):
         self.card = Card(cast(Props | None, props))
 
     def element(self) -> ElementDict:
-        """Return the card as Chainlit's page takes it."""
+        """Return the card in Chainlit's format."""
         return {**self._place, "props": cast(dict[str, Any], self.card.props)}
 
     async def keep(self) -> None:
-        """Store the card; where that fails, say so in the card and go on: the answers themselves are stored."""
+        """Save the card; if that fails, show so in the card and continue: the answers themselves are stored."""
         try:
             await self._save(self.element())
             self.card.warn("")
         except StoreFailed as error:
-            self.card.warn(f"This card will be gone after a reload. {error}")
+            self.card.warn(f"This card could not be saved and will be gone after a reload. {error}")

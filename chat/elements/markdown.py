@@ -1,8 +1,8 @@
-"""An answer's text -> Markdown for Chainlit's page: citations as links, and no text lost on the way.
+"""Convert an answer's text to Markdown for Chainlit: citations become links, and no text is lost.
 
-Chainlit reads ":word" as a directive and drops it, so such a colon is escaped outside code and addresses. A citation
-of a passage that exists becomes a link to `#passage-<rank>`, which Compare.jsx opens. A link that is relative to the
-document it was quoted from would lead nowhere here, and becomes its words.
+Why: Chainlit reads ":word" as a directive and drops it, so such a colon is escaped outside code and URLs. A citation of
+an existing passage becomes a link to `#passage-<rank>`, which Compare.jsx opens. A link that is relative to the quoted
+document would be dead here, so only its text is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 from rag.answering.prompt import CITATION
 
-NO_WORD = "\u200b"  # Chainlit draws its blinking cursor where this stands
+NO_WORD = "\u200b"  # Chainlit draws its blinking cursor at this character
 TOKENS = re.compile(
     r"(?P<code>(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)|(?P<tick>`+)(?!`)(?:(?!\n\n).)+?(?<!`)(?P=tick)(?!`))"
     r"|(?P<relative>\[(?P<words>[^\[\]\n]+)\]\((?!https?://|mailto:|/)[^()\s]+\))"

@@ -1,6 +1,6 @@
-"""What a card says once it is unveiled: who wrote what, and where the two retrievers differed.
+"""Reveal of a card: which arm wrote which answer, and where the two retrievers differed.
 
-Everything is read from the stored answers, and from one look at how each arm's model ranks what the other one showed.
+Everything comes from the stored answers, and from one search per arm that ranks the passages of the other one.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from typing import TypedDict
 
 from rag.records import ARMS, SIDES, Answer, Arm, Side
 
-SAME = "Both retrievers found the same passages"
-NO_DUEL = "so this duel counts for no win rate"
-DEEP = 50  # ranks of the other arm that are looked through for a passage; nobody reads further
-Ranks = Mapping[Arm, Mapping[str, int]]  # arm -> chunk id -> rank, for the first DEEP; no arm where it is not known
+SAME = "Both models found the same passages"
+NOT_COUNTED = "so this comparison does not count in the scores"
+DEEP = 50  # ranks of the other arm that are searched for a passage
+Ranks = Mapping[Arm, Mapping[str, int]]  # arm -> chunk id -> rank, for the first DEEP; an arm is absent if not known
 
 
 class SideReveal(TypedDict):
-    """What a column says once it is unveiled.
+    """What a column shows once it is unveiled.
 
-    The lists follow its sources: `scores`, `alone` (no other arm showed it), `words` (words found it, the arm's model
-    did not), and `elsewhere`, where the other arm's model ranks it (0: not among its first DEEP, None: not known).
+    The lists are parallel to its sources: `scores`, `alone` (the other arm did not show it), `words` (found by keyword
+    search, not by the arm's model), and `elsewhere`, its rank by the other arm's model (0: not among the first DEEP,
+    None: not known).
     """
 
     arm: str
@@ -33,7 +34,7 @@ class SideReveal(TypedDict):
 
 
 class Reveal(TypedDict):
-    """Who wrote what, and what the two found differently."""
+    """Which arm wrote which answer, and how the passages differ."""
 
     summary: str
     notes: list[str]
@@ -41,7 +42,7 @@ class Reveal(TypedDict):
 
 
 def make_reveal(answers: Mapping[Side, Answer], notes: list[str], ranks: Ranks) -> Reveal:
-    """Return who wrote what, from the stored answers of a card: two, or one where the other side has none."""
+    """Return the reveal of a card from its stored answers: two, or one if the other side has none."""
     sides = {side: _unveiled(answer, _others(answers, side), ranks) for side, answer in answers.items()}
     for side in SIDES:
         if side not in sides:
@@ -51,10 +52,10 @@ def make_reveal(answers: Mapping[Side, Answer], notes: list[str], ranks: Ranks) 
 
 
 def same(ids: list[str], others: list[str]) -> str:
-    """Return what there is to say where two retrievers found the same chunks, else nothing."""
+    """Return a sentence if two retrievers found the same chunks, else ""."""
     if not ids or set(ids) != set(others):
         return ""
-    return f"{SAME}, {NO_DUEL}." if ids == others else f"{SAME} in another order, {NO_DUEL}."
+    return f"{SAME}, {NOT_COUNTED}." if ids == others else f"{SAME} in a different order, {NOT_COUNTED}."
 
 
 def _unveiled(answer: Answer, others: list[Answer], ranks: Ranks) -> SideReveal:
@@ -64,7 +65,7 @@ def _unveiled(answer: Answer, others: list[Answer], ranks: Ranks) -> SideReveal:
     return {
         "arm": answer.arm,
         "model": answer.model,
-        "times": f"first word after {answer.first_token_s:.1f} s, all after {answer.total_s:.1f} s",
+        "times": f"answered in {answer.total_s:.1f} s",
         "scores": [f"{hit.score:.2f}" for hit in answer.hits],
         "alone": [bool(others) and hit.chunk.id not in shown for hit in answer.hits],
         "words": [hit.origin != "dense" for hit in answer.hits],
@@ -81,15 +82,17 @@ def _others(answers: Mapping[Side, Answer], side: Side) -> list[Answer]:
 
 
 def _difference(answers: Mapping[Side, Answer]) -> str:
-    """Return in one sentence what the two arms found differently."""
+    """Return one sentence on how the passages of the two arms differ."""
     if len(answers) < len(SIDES):
         return ""
     first, second = sorted(answers.values(), key=lambda answer: ARMS.index(answer.arm))
     ids, others = [hit.chunk.id for hit in first.hits], [hit.chunk.id for hit in second.hits]
     if set(ids) == set(others):
-        return same(ids, others) or "Neither retriever found a passage."
+        return same(ids, others) or "Neither model found a passage."
     shared = len(set(ids) & set(others))
-    return (
-        f"{shared} {'passage' if shared == 1 else 'passages'} found by both, "
-        f"{len(ids) - shared} by {first.arm} alone, {len(others) - shared} by {second.arm} alone."
-    )
+    more, others_more = len(ids) - shared, len(others) - shared
+    if more == others_more:
+        alone = f"each found {more} the other missed"
+    else:
+        alone = f"{first.arm} found {more} more, {second.arm} {others_more}"
+    return f"Both found {shared} of the same passages; {alone}."

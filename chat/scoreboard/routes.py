@@ -50,9 +50,9 @@ def routes(house: AppState) -> list[APIRoute]:
     return [APIRoute(PAGE, page, response_model=None), APIRoute(SCRIPT, draw, response_model=None)]
 
 
-async def show(visit: RequestContext, rest: str) -> None:
+async def show(context: RequestContext, rest: str) -> None:
     """Say how it stands, in a few lines, and where the whole scoreboard is."""
-    await say(summary(await scoreboard_cache(visit.house).now()))
+    await say(summary(await scoreboard_cache(context.app).now()))
 
 
 def summary(board: Scoreboard) -> str:

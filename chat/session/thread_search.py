@@ -1,7 +1,7 @@
-"""What a thread is found by: its name, what was asked in it and what was answered, folded once and kept in `chat.db`.
+"""Full-text search over threads: names, questions and answers, case-folded into a table of `chat.db`.
 
-The idea a reader would miss: nothing is folded when it is written. SQLite's own lower() knows ASCII only, so a search
-first folds, in Python, what is new or changed since the last one (triggers take a changed row's folded text away).
+Why: SQLite's lower() handles ASCII only, so texts are folded in Python, at the first search after they were written or
+changed; triggers delete the folded text of a changed row.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 
 from rag.errors import StoreFailed
 
-BATCH = 500  # rows in memory at once; a card takes some ten kilobytes
-MAX_WORDS, MAX_WORD = 8, 100  # of what is searched for; it comes from a browser
+BATCH = 500  # rows in memory at once; a card takes about ten kilobytes
+MAX_WORDS, MAX_WORD = 8, 100  # words of a search, characters of a word; a search comes from a browser
 TABLES = """
 CREATE TABLE IF NOT EXISTS folded ("threadId" TEXT, id TEXT, text TEXT NOT NULL, PRIMARY KEY ("threadId", id))
     WITHOUT ROWID;
@@ -46,19 +46,19 @@ LINK = re.compile(r"\[(\d+)\]\(#passage-\d+\)")  # a citation, as chat.elements.
 
 
 def fold(text: str) -> str:
-    """Return a text as it is compared: without case, in any script, and without the look of a character."""
+    """Return a text in the form in which texts are compared: NFKC and case-folded."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def threads_matching(search: str) -> tuple[str, dict[str, str]]:
-    """Return an SQL condition on threads t that have every word of a search, and its parameters."""
+    """Return an SQL condition for threads t that contain every word of a search, and its parameters."""
     words = [word[:MAX_WORD] for word in fold(search).split()[:MAX_WORDS]]
     condition = " AND ".join(HAS_WORD.format(n=n) for n in range(len(words)))
     return condition or "TRUE", {f"word{n}": word for n, word in enumerate(words)}
 
 
 def catch_up(path: Path, user_id: str) -> None:
-    """Fold what a user's threads hold since the last search. Raises StoreFailed."""
+    """Fold what was added to a user's threads since the last search. Raises StoreFailed."""
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")  # nothing changes between reading a text and writing it folded
@@ -72,14 +72,14 @@ def catch_up(path: Path, user_id: str) -> None:
 
 
 def plain(kind: str, text: str) -> str:
-    """Return the words of a stored name, step or element as somebody reads them."""
+    """Return the visible text of a stored name, step or element."""
     if kind == "element":
         text = "\n".join(_answers(text))
     return re.sub(r"\\([^\w\s])", r"\1", LINK.sub(r"[\1]", text))
 
 
 def _answers(props: str) -> Iterator[str]:
-    """Yield the answers of a card; what other elements show is not searched."""
+    """Yield the answers of a card; other elements are not searched."""
     try:
         sides = json.loads(props or "{}").get("sides", [])
     except (ValueError, AttributeError):

@@ -1,7 +1,7 @@
-"""Threads that survive a reload: Chainlit's SQLAlchemy data layer on one SQLite file, `chat.db`.
+"""Store threads: Chainlit's SQLAlchemy data layer on one SQLite file, `chat.db`.
 
-A card is kept as its props, in the row of its element: what the browser was sent, and nothing else. No file of it is
-written and no route serves one. What only the server may know stands in LanceDB's table `answers`.
+A card is saved as its props, exactly as they were sent to the browser, in the row of its element; there are no element
+files and no route serves any. What the browser must not know is in LanceDB's table `answers`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from chat.session import thread_search
 from rag.errors import StoreFailed
 
-MAX_PAGE = 100  # threads in one page, whatever a browser asks for
-DELETED = "Its chat was deleted; your ratings are kept."
-LEAVE = "thumbtune:leave"  # what public/room.js waits for
+MAX_PAGE = 100  # threads per page; a browser may ask for more
+DELETED = "The chat was deleted; your ratings are kept."
+LEAVE = "thumbtune:leave"  # public/room.js listens for it
 NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
 TABLES = """
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, identifier TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
@@ -81,7 +81,7 @@ DELETE_THREAD = (
 
 
 def make_tables(path: Path) -> None:
-    """Make the tables that are missing. Raises StoreFailed where the file cannot be opened or is no database."""
+    """Create missing tables. Raises StoreFailed if the file cannot be opened or is not a database."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(path)) as connection:
@@ -92,7 +92,7 @@ def make_tables(path: Path) -> None:
 
 
 class ThreadStore(SQLAlchemyDataLayer):
-    """Chainlit's data layer, with what it needs to be right on SQLite."""
+    """Chainlit's data layer, with the fixes it needs on SQLite."""
 
     def __init__(self, path: Path) -> None:
         make_tables(path)
@@ -100,7 +100,7 @@ class ThreadStore(SQLAlchemyDataLayer):
         super().__init__(URL.create("sqlite+aiosqlite", database=str(path)))  # type: ignore[arg-type]  # passed on as is
 
     async def save_element(self, element: ElementDict) -> None:
-        """Write an element with its props, and return when they are stored. Raises StoreFailed."""
+        """Write an element with its props; return when they are stored. Raises StoreFailed."""
         row = {name: element.get(name) for name in ("id", "threadId", "type", "name", "display", "forId", "mime")}
         row["props"] = json.dumps(element.get("props") or {})
         try:
@@ -112,7 +112,7 @@ class ThreadStore(SQLAlchemyDataLayer):
             raise StoreFailed(DELETED)
 
     async def create_element(self, element: Element) -> None:
-        """Write what Chainlit itself sends as an element (the room sends its cards by `save_element`)."""
+        """Write an element that Chainlit sends itself (our elements are written by `save_element`)."""
         await self.save_element(element.to_dict())
 
     async def get_thread(self, thread_id: str) -> ThreadDict | None:
@@ -126,21 +126,21 @@ class ThreadStore(SQLAlchemyDataLayer):
         return thread
 
     async def get_thread_author(self, thread_id: str) -> str:
-        """Return who owns a thread; nobody where there is none (Chainlit would answer 500 in place of 404)."""
+        """Return a thread's owner, "" if there is no such thread (Chainlit would answer 500 instead of 404)."""
         found = await self.execute_sql(
             'SELECT "userIdentifier" AS author FROM threads WHERE id = :id', {"id": thread_id}
         )
         return str(found[0]["author"] or "") if isinstance(found, list) and found else ""
 
     async def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread for good: its text is overwritten, tabs that show it leave it, and none can write it back."""
+        """Delete a thread permanently: its text is overwritten, its tabs leave it, and none can write it again."""
         try:
             async with self.engine.begin() as connection:
                 await connection.execute(text("PRAGMA secure_delete = ON"))
                 for statement in DELETE_THREAD:
                     await connection.execute(text(statement), {"id": thread_id})
             async with self.engine.connect() as connection:
-                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))  # the log holds it, too
+                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))  # the log has the text, too
         except SQLAlchemyError as error:
             raise self._failed(error) from error
         for session in list(ws_sessions_id.values()):
@@ -155,8 +155,8 @@ class ThreadStore(SQLAlchemyDataLayer):
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
         """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it).
 
-        With a search: those whose name, questions and answers have every word of it. A cursor says after which time
-        and id a page starts, so that it holds when its thread is deleted.
+        With a search: those whose name, questions and answers contain every word of it. A cursor is a time and id, so
+        it stays valid when its thread is deleted.
         """
         if filters.search:
             await asyncio.to_thread(thread_search.catch_up, self.path, filters.userId or "")
@@ -179,7 +179,7 @@ class ThreadStore(SQLAlchemyDataLayer):
         metadata: dict[str, Any] | None = None,
         tags: list[str] | None = None,
     ) -> None:
-        """Write a thread under a short name. Its id comes from the browser and ends up in SQL: a UUID or nothing."""
+        """Write a thread with a shortened name. Its id comes from the browser: ValueError unless it is a UUID."""
         if not _is_uuid(thread_id):
             raise ValueError(f"thread id {thread_id[:40]!r} is not a UUID")
         if name is not None:
@@ -192,29 +192,30 @@ class ThreadStore(SQLAlchemyDataLayer):
 
 
 def open_new_thread(session: WebsocketSession) -> None:
-    """Let what is asked next in a tab open a new thread; the one that it shows is no more."""
+    """Make the next question of a tab open a new thread; the one it shows was deleted."""
     session.thread_id, session.thread_id_to_resume, session.has_first_interaction = str(uuid.uuid4()), None, False
 
 
 def redirect_other_raters(sio: Any, history: ThreadStore) -> None:  # noqa: ANN401  # socketio ships no types
-    """Open a new thread for who comes by the address of somebody else's: Chainlit would refuse the connection, and the
-    page would stay dead.
+    """Open a new thread for a rater who follows the URL of another rater's thread.
+
+    Why: Chainlit would refuse the connection, and the page would not work.
     """
-    from chainlit.socket import _get_token  # here, because it starts what only a running chat needs
+    from chainlit.socket import _get_token  # imported here: the module starts what only a running chat needs
 
     connect = sio.handlers["/"]["connect"]
 
     async def connect_mine(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> Any:  # noqa: ANN401
         author = await history.get_thread_author(str(auth.get("threadId") or ""))
         if author and author != _name_in(_get_token(environ)):
-            auth = {**auth, "threadId": str(uuid.uuid4())}  # one that nobody knows
+            auth = {**auth, "threadId": str(uuid.uuid4())}  # an unused id
         return await connect(sid, environ, auth)
 
     sio.on("connect", connect_mine)
 
 
 def _name_in(token: str | None) -> str:
-    """Return whom a token names; nobody where it is missing or not valid, which Chainlit tells the browser itself."""
+    """Return a token's user, "" if it is missing or invalid; Chainlit reports that to the browser itself."""
     try:
         return decode_jwt(token).identifier if token else ""
     except InvalidTokenError:
@@ -222,7 +223,7 @@ def _name_in(token: str | None) -> str:
 
 
 def shorten(question: str) -> str:
-    """Return a question as the name of its thread: one line of at most NAME_LENGTH characters."""
+    """Return a question as a thread name: one line of at most NAME_LENGTH characters."""
     line = " ".join(question[: 4 * NAME_LENGTH].split())
     return line if len(line) <= NAME_LENGTH else line[: NAME_LENGTH - 1] + "…"
 

@@ -1,8 +1,8 @@
-"""/train: what there is to learn from, a training while it runs, and its verdict, in one element.
+"""/train: the training panel: number of rated questions, progress of a running training, and the last result.
 
-The idea a reader would miss: nothing that is shown is remembered here. It is read anew from the tables, the registry,
-the runs' folders and what a training writes of itself, so every tab, a reload and a chat that was started anew show the
-same, also of a training that began in a terminal, or ended while no chat was there to see it.
+Why: the panel keeps no state that it could read. Labels, registry, run folders and the training's status file are read
+again for each update, so every tab, a reload and a restarted chat show the same, and trainings that began in a terminal
+or ended while no chat was running are shown, too.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from chat.elements.live import LiveElement
 from chat.session.context import AppState, RequestContext
+from chat.session.payload import Payload, Text
 from chat.training.process import VERSION, TrainingProcess
 from chat.training.ratings_needed import TrainedVersion, ratings_needed, read_trained
 from chat.training.report_files import PLOTS, address, find
@@ -33,75 +36,86 @@ from rag.training_results import REPORT_FILE
 from rag.training_status import STATE_FILE, Training
 
 ELEMENT = "Training"  # public/elements/Training.jsx
-BUSY_SECONDS, IDLE_SECONDS = 0.5, 2.0  # between two looks while a training runs, and while none does
+BUSY_SECONDS, IDLE_SECONDS = 0.5, 2.0  # between two updates while a training runs, and while none does
 SHOWN_LINES = 6  # of what a training prints, while it runs
 
 log = logging.getLogger("thumbtune")
 
 
-class TrainingPanel:
-    """What `/train` and the buttons of its element do. One for a house; the element is in any number of tabs."""
+class StartTraining(Payload):
+    """Which training to start: a key of `chat.training.process.ORDERS`."""
 
-    def __init__(self, house: AppState, trainer: TrainingProcess | None = None) -> None:
-        self._house, self._settings = house, house.settings
-        self._trainer = trainer or TrainingProcess(house.settings.home)
-        self._known: dict[str, Any] = {}  # what only changes with a training, a promotion or a look
+    error = TrainingRefused
+    order: Annotated[Text, Field(max_length=40)]
+
+
+class PromoteVersion(Payload):
+    """The version to activate."""
+
+    error = UnknownVersion
+    version: Annotated[str, Field(pattern=rf"\A(?:{VERSION.pattern})\z")]
+
+
+class TrainingPanel:
+    """The `/train` command and the buttons of its element: one per process, shown in any number of tabs."""
+
+    def __init__(self, app: AppState, trainer: TrainingProcess | None = None) -> None:
+        self._app, self._settings = app, app.settings
+        self._trainer = trainer or TrainingProcess(app.settings.home)
+        self._known: dict[str, Any] = {}  # what changes only with a training, a promotion or a reload
         self._by_hand: dict[str, Any] | None = None
-        self._stopping = 0  # the process that was told to stop: that takes it a moment
-        self._standing: tuple[object, ...] = ()  # what was so when that was read
+        self._stopping = 0  # id of the process that was asked to stop: that takes a moment
+        self._read_at: tuple[object, ...] = ()  # `_stand()` when `_known` was read
         self._watcher: asyncio.Task[None] | None = None
         self._ranks: KeywordRanks | None = None
 
-    async def show(self, visit: RequestContext, text: str) -> None:
-        """Show the element in a message of its own."""
+    async def show(self, context: RequestContext, text: str) -> None:
+        """Show the panel in a new message."""
         await self._look_up()
-        await visit.show_element(ELEMENT, self._props(visit))
+        await context.show_element(ELEMENT, self._props(context))
         self._watch()
 
-    async def revive(self, visit: RequestContext, props: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what an element that was read from the history shows today."""
+    async def revive(self, context: RequestContext, props: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return current props for an element that was read from the history."""
         await self._look_up()
-        return self._props(visit)
+        return self._props(context)
 
-    async def look(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Bring this session's elements up to date: a page was opened, or its connection is back."""
+    async def look(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Update this session's panels, after a page was opened or has reconnected."""
         await self._look_up()
-        for live in visit.room.elements:
+        for live in context.session.elements:
             if live.name == ELEMENT:
-                live.props = self._props(visit)
+                live.props = self._props(context)
                 await live.show()
         self._watch()
         return {}
 
-    async def start(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def start(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Start a training, or a dry run of one."""
-        self._require(visit)
+        self._require(context)
         self._by_hand = None
-        self._trainer.start(str(payload.get("order")))
-        return await self._shown(visit)
+        self._trainer.start(StartTraining.read(payload).order)
+        return await self._shown(context)
 
-    async def cancel(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    async def cancel(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Stop the training that runs."""
-        self._require(visit)
+        self._require(context)
         self._stopping = self._trainer.cancel().pid
-        return await self._shown(visit)
+        return await self._shown(context)
 
-    async def promote(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Let a version serve, whatever the gate said."""
-        name = payload.get("version")
-        if not isinstance(name, str) or not VERSION.fullmatch(name):
-            raise UnknownVersion(f"{str(name)[:40]!r} is no version: reload the page, then promote")
-        return await self._put_in_place(visit, "promote", name)
+    async def promote(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Activate a version, whatever the gate decided."""
+        return await self._switch(context, "promote", PromoteVersion.read(payload).version)
 
-    async def roll_back(self, visit: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Go back to what served before."""
-        return await self._put_in_place(visit, "rollback")
+    async def roll_back(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Activate the model that was active before."""
+        return await self._switch(context, "rollback")
 
-    async def _put_in_place(self, visit: RequestContext, *words: str) -> dict[str, Any]:
-        self._require(visit)
+    async def _switch(self, context: RequestContext, *words: str) -> dict[str, Any]:
+        self._require(context)
         command = " ".join(("python -m train", *words))
         self._by_hand = {"command": command, "busy": True}
-        await self._shown(visit)
+        await self._shown(context)
         try:
             done = await self._trainer.by_hand(*words)
             self._by_hand = {"command": command, "busy": False, "ok": done.ok, "told": done.told}
@@ -113,19 +127,20 @@ class TrainingPanel:
             await self._send()
         return {}
 
-    def _require(self, visit: RequestContext) -> None:
-        if why := self._why_not(visit):
+    def _require(self, context: RequestContext) -> None:
+        if why := self._why_not(context):
             raise TrainingRefused(why)
 
-    def _why_not(self, visit: RequestContext) -> str:
-        """Return why a rater may not train here, "" where he may."""
-        if not self._settings.trainers or visit.rater in self._settings.trainers:
+    def _why_not(self, context: RequestContext) -> str:
+        """Return why a rater may not train here, "" if they may."""
+        if not self._settings.trainers or context.rater in self._settings.trainers:
             return ""
         return (
-            f"{visit.rater} may look, not train or promote: who runs this chat can add this name to THUMBTUNE_TRAINERS"
+            f"{context.rater} may view this page, but not train or promote: the person who runs this chat can allow it "
+            "by adding the name to THUMBTUNE_TRAINERS"
         )
 
-    async def _shown(self, visit: RequestContext) -> dict[str, Any]:
+    async def _shown(self, context: RequestContext) -> dict[str, Any]:
         await self._send()
         self._watch()
         return {}
@@ -137,18 +152,18 @@ class TrainingPanel:
             self._watcher = asyncio.create_task(self._follow())
 
     async def _follow(self) -> None:
-        """Send what changes to every tab that shows it, for as long as one does."""
+        """Send updates to every tab that shows the panel, for as long as one does."""
         shown: tuple[object, ...] = ()
         while self._watched():
             try:
                 shown = await self._send_news(shown)
-            except Exception:  # nobody awaits this task; what cannot be read now is read at the next look
-                log.exception("a training could not be followed")
+            except Exception:  # nobody awaits this task; what cannot be read now is read at the next update
+                log.exception("the training panel could not be updated")
             await asyncio.sleep(IDLE_SECONDS if self._trainer.under_way() is None else BUSY_SECONDS)
 
     async def _send_news(self, shown: tuple[object, ...]) -> tuple[object, ...]:
         standing = self._stand()
-        if standing != self._standing:
+        if standing != self._read_at:
             await self._look_up()
         news = (*standing, _written(self._settings.home / STATE_FILE))
         if news != shown:
@@ -156,11 +171,11 @@ class TrainingPanel:
         return news
 
     def _stand(self) -> tuple[object, ...]:
-        """Return what differs once a training begins or ends, or another model serves."""
+        """Return a value that changes when a training begins or ends, or another version becomes active."""
         return self._trainer.under_way() is None, Registry(self._settings.models).stamp()
 
     def _watched(self) -> list[LiveElement]:
-        return [live for live in self._house.elements.values() if live.name == ELEMENT and live.is_watched]
+        return [live for live in self._app.elements.values() if live.name == ELEMENT and live.is_watched]
 
     async def _send(self) -> None:
         now = self._moving()
@@ -170,22 +185,22 @@ class TrainingPanel:
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 
-    def _props(self, visit: RequestContext) -> dict[str, Any]:
-        return {**self._known, **self._moving(), "refused": self._why_not(visit)}
+    def _props(self, context: RequestContext) -> dict[str, Any]:
+        return {**self._known, **self._moving(), "refused": self._why_not(context)}
 
     def _moving(self) -> dict[str, Any]:
-        """Return what changes while a training runs: how far it is, or how the last one ended."""
+        """Return what changes while a training runs: its progress, or how the last one ended."""
         running = self._trainer.under_way()
         last = None if running else self._trainer.last()
         return {"busy": _busy(running, self._stopping), "ended": _ended(last), "byHand": self._by_hand}
 
     async def _look_up(self) -> None:
-        self._standing = self._stand()
+        self._read_at = self._stand()
         self._known = await asyncio.to_thread(self._read)
 
     def _read(self) -> dict[str, Any]:
-        """Return what the tables, the registry and the runs' folders say."""
-        registry, corpus = Registry(self._settings.models), self._house.serving.corpus
+        """Return the props that come from the tables, the registry and the run folders."""
+        registry, corpus = Registry(self._settings.models), self._app.serving.corpus
         versions = [version for version in registry.versions() if version.folders == corpus.folders_id]
         by_ratings = [version for version in versions if version.kind == "ratings"]
         champion = registry.champion(corpus.folders_id)
@@ -205,7 +220,7 @@ class TrainingPanel:
 
     def _count_rated(self) -> int:
         """Return the number of rated queries that a training would count now."""
-        serving = self._house.serving
+        serving = self._app.serving
         table = serving.served("base").table
         if self._ranks is None or self._ranks.table != table:
             self._ranks = KeywordRanks(serving.store, table)
@@ -239,7 +254,7 @@ def _written(path: Path) -> int:
 
 
 def _chunks_for(labels: Sequence[LabelledPair], store: Store, corpus_id: str) -> list[Chunk]:
-    """Return the chunks in which to find those of the labels: their texts are read only where an id is gone."""
+    """Return the corpus's chunks for matching labels; their texts are read only if a labelled chunk id is gone."""
     chunks = store.documents.outline(corpus_id)
     known = {chunk.id for chunk in chunks}
     gone = any(label.label and label.chunk_id not in known for label in labels)
@@ -247,7 +262,7 @@ def _chunks_for(labels: Sequence[LabelledPair], store: Store, corpus_id: str) ->
 
 
 def _previous(registry: Registry, folders: str) -> str:
-    """Return what a rollback would let serve, "" where there is nothing to go back to."""
+    """Return what a rollback would activate, "" if there is nothing to go back to."""
     try:
         before = registry.previous(folders)
     except UnknownVersion:

@@ -1,10 +1,8 @@
-"""`python -m train` as a process of its own: started here, found again by whoever looks, stopped.
+"""Run `python -m train` as a separate process: start it, find it, cancel it.
 
-The idea a reader would miss: the chat owns no training. It starts one in a session of its own, so that neither a closed
-tab nor a stopped chat ends it, and then knows of it what everybody else knows: what it writes under the home folder. So
-a training that was started in a terminal, or by a chat that is gone, is found in the same way.
-
-No chainlit here. What a training prints goes to training.log in the home folder, for the case that it dies wordless.
+Why: the process gets a session of its own, so neither a closed tab nor a stopped chat ends it. Its state is read from
+the status file under the home folder, so a training that was started in a terminal, or by an earlier chat, is found in
+the same way. Its output goes to training.log, where the reason is if it ends without writing a status.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from rag.settings import ROOT
 from rag.training_status import Training, read_training, this_process
 
 LOG_FILE = "training.log"
-LAST_CHARS, LAST_LINES = 4000, 12  # of a log: what a person reads of a failure
+LAST_CHARS, LAST_LINES = 4000, 12  # of the log, shown after a failure
 PROGRAM = (sys.executable, "-m", "train")
 DRY_RUN, FAST = "--dry-run", "--fast"
 ORDERS: dict[str, tuple[str, ...]] = {"train": (), "fast": (FAST,), "dry run": (DRY_RUN,)}
@@ -36,14 +34,14 @@ VERSION = re.compile(r"v[1-9]\d{0,8}")
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a short command came to."""
+    """The outcome of a short command; `told` is what it printed last."""
 
     ok: bool
     told: str
 
 
 class TrainingProcess:
-    """Starts, finds and stops the one training of a home. `program` is what is run; tests put another one there."""
+    """Starts, finds and stops the one training of a home folder. Tests replace `program`."""
 
     def __init__(self, home: Path, program: Sequence[str] = PROGRAM) -> None:
         self._home, self._program = home, tuple(program)
@@ -52,80 +50,78 @@ class TrainingProcess:
         self._by_hand = asyncio.Lock()
 
     def under_way(self) -> Training | None:
-        """Return the training that runs in this home, whoever started it; None where there is none."""
-        seen, child = read_training(self._home), self._child
-        if seen and seen.is_running:
-            return seen
+        """Return the training that runs in this home folder, whoever started it; None if there is none."""
+        training, child = read_training(self._home), self._child
+        if training and training.is_running:
+            return training
         if child is None or child.poll() is not None:
             return None
-        if seen is None or seen.pid != child.pid:  # it has not written yet
+        if training is None or training.pid != child.pid:  # it has not written its status yet
             return self._started
-        return seen if seen.state == "failed" else None  # it has yet to print why
+        return training if training.state == "failed" else None  # it has yet to print its traceback
 
     def last(self) -> Training | None:
-        """Return the training that ran last, with why it ended where it could not say so itself; None: there was none.
+        """Return the last training, or None. If it could not write why it ended, the exit code and log say it.
 
-        Call it when nothing is under way.
+        Call it when no training is running.
         """
-        seen, child = read_training(self._home), self._child
-        if (
-            child and self._started and (seen is None or seen.since < self._started.since)
-        ):  # it ended before it could write
+        training, child = read_training(self._home), self._child
+        if child and self._started and (training is None or training.since < self._started.since):  # it wrote no status
             stopped = child.returncode == -signal.SIGTERM
-            told = "cancelled before it began" if stopped else self._last_words() or _how(child.returncode)
+            told = "cancelled before it began" if stopped else self._log_tail() or _exit_reason(child.returncode)
             return replace(self._started, state="stopped" if stopped else "refused", told=told)
-        if seen and seen.state == "running":
-            mine = child is not None and child.pid == seen.pid
-            why = _how(child.returncode) if mine and child else _how(None)
-            return replace(seen, state="failed", told=f"{why}\n{self._last_words() if mine else ''}".strip())
-        if seen and seen.state == "failed" and child and child.pid == seen.pid:
-            return replace(seen, lines=tuple(self._last_words().splitlines()))
-        return seen
+        if training and training.state == "running":
+            mine = child is not None and child.pid == training.pid
+            why = _exit_reason(child.returncode) if mine and child else _exit_reason(None)
+            return replace(training, state="failed", told=f"{why}\n{self._log_tail() if mine else ''}".strip())
+        if training and training.state == "failed" and child and child.pid == training.pid:
+            return replace(training, lines=tuple(self._log_tail().splitlines()))
+        return training
 
     def start(self, order: str) -> Training:
-        """Start a training and return what is known of it. Raises TrainingRefused where one runs or none can start."""
+        """Start a training and return its status. Raises TrainingRefused if one is running or none can start."""
         if order not in ORDERS:
-            raise TrainingRefused(f"{order[:40]!r} is no training: reload the page, then start one")
+            raise TrainingRefused(f"{order[:40]!r} is not a kind of training: reload the page and try again")
         if other := self.under_way():
-            raise TrainingRefused(f"a training is under way already ({other.who}): wait for it, or cancel it")
-        words = ORDERS[order]
+            raise TrainingRefused(f"a training is already running ({other.who}): wait for it, or cancel it")
+        flags = ORDERS[order]
         try:
             with (self._home / LOG_FILE).open("wb") as log:
-                child = self._spawn(words, log.fileno())
+                child = self._spawn(flags, log.fileno())
         except OSError as error:
             raise TrainingRefused(f"no training can be started ({error}): see that {self._home} is writable") from error
         threading.Thread(target=child.wait, name="reap-training", daemon=True).start()
-        command = " ".join(["python -m train", *words])
+        command = " ".join(["python -m train", *flags])
         self._child = child
         self._started = replace(this_process(command), pid=child.pid, since=datetime.now(UTC))
         return self._started
 
     def cancel(self) -> Training:
-        """Stop the training that runs, as Ctrl-C would, and return it. Raises TrainingRefused where none does.
+        """Stop the running training as Ctrl-C would, and return it. Raises TrainingRefused if none is running.
 
-        Its id and start are compared right before, so that no stranger who has its id by now is stopped. One of ours is
-        the first of a group of its own, which is stopped whole.
+        Process id and start time are compared right before, so an unrelated process with a reused id is not stopped. A
+        training that the chat started leads a process group, which is stopped as a whole.
         """
         training = self.under_way()
         if training is None:
-            raise TrainingRefused("no training is under way: there is nothing to cancel")
+            raise TrainingRefused("no training is running: there is nothing to cancel")
         try:
             if hasattr(os, "killpg") and os.getpgid(training.pid) == training.pid:
                 os.killpg(training.pid, signal.SIGTERM)
             else:  # in a terminal its group may hold more than itself
                 os.kill(training.pid, signal.SIGTERM)
         except ProcessLookupError:
-            pass  # it has ended by itself this very moment
+            pass  # it has just ended by itself
         except PermissionError:
             raise TrainingRefused(
-                f"{training.who} belongs to another user of this machine: cancel it there, with Ctrl-C"
+                f"{training.who} belongs to another user of this machine: cancel it in its terminal, with Ctrl-C"
             ) from None
         return training
 
     async def by_hand(self, *words: str) -> CommandResult:
-        """Run `python -m train promote VERSION` or `rollback` to its end. Raises TrainingRefused where one runs."""
+        """Run `python -m train promote VERSION` or `rollback` to its end. Raises TrainingRefused if one is running."""
         if self._by_hand.locked():
-            raise TrainingRefused("another version is being put in place right now: wait a moment")
+            raise TrainingRefused("another version is being activated right now: wait a moment")
         async with self._by_hand:
             child = await asyncio.create_subprocess_exec(
                 *self._program,
@@ -136,13 +132,13 @@ class TrainingProcess:
                 env=_environment(),
                 start_new_session=True,
             )
-            said, _ = await child.communicate()
-        told = _readable(said.decode("utf-8", "replace"))
-        return CommandResult(child.returncode == 0, told.removeprefix("error: ") or _how(child.returncode))
+            output, _ = await child.communicate()
+        told = _last_lines(output.decode("utf-8", "replace"))
+        return CommandResult(child.returncode == 0, told.removeprefix("error: ") or _exit_reason(child.returncode))
 
-    def _spawn(self, words: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, flags: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [*self._program, *words],
+            [*self._program, *flags],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -150,9 +146,9 @@ class TrainingProcess:
             start_new_session=True,
         )
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         with contextlib.suppress(OSError):
-            return _readable((self._home / LOG_FILE).read_text("utf-8", "replace")).removeprefix("error: ")
+            return _last_lines((self._home / LOG_FILE).read_text("utf-8", "replace")).removeprefix("error: ")
         return ""
 
 
@@ -161,15 +157,15 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def _readable(text: str) -> str:
-    """Return the last lines of what was printed."""
+def _last_lines(text: str) -> str:
+    """Return the end of an output: at most LAST_CHARS characters and LAST_LINES lines."""
     return "\n".join(text[-LAST_CHARS:].strip().splitlines()[-LAST_LINES:])
 
 
-def _how(code: int | None) -> str:
-    """Return how a process ended that said nothing."""
+def _exit_reason(code: int | None) -> str:
+    """Return how a process ended that printed nothing; None: its exit code is not known."""
     if code is None:
-        return "it ended without a word: it was killed, or the machine was restarted"
+        return "it ended without an error message: it was killed, or the machine was restarted"
     if code < 0:
-        return f"it was killed by signal {-code} ({signal.strsignal(-code)}); 9 often means that memory ran out"
+        return f"it was killed by signal {-code} ({signal.strsignal(-code)}); 9 often means out of memory"
     return f"it ended with exit code {code}"

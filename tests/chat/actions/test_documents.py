@@ -48,7 +48,7 @@ class Tab:
             self.news.clear()
 
 
-class House:
+class App:
     """What a process has once, as far as files are concerned."""
 
     def __init__(self, intake: Any) -> None:
@@ -61,20 +61,20 @@ class House:
 
 
 class Here:
-    """A visit from a tab of its own."""
+    """The request context of one tab."""
 
-    def __init__(self, house: House) -> None:
-        self.house, self.room, self.tab = house, SessionState(), Tab()
+    def __init__(self, app: App) -> None:
+        self.app, self.session, self.tab = app, SessionState(), Tab()
 
     async def show_element(self, name: str, props: Mapping[str, Any]) -> LiveElement:
-        live = LiveElement(name, self.house.save, "t1", "m1", props=props)
+        live = LiveElement(name, self.app.save, "t1", "m1", props=props)
         live.watch("s1", self.tab)
-        self.house.elements[live.id] = live
+        self.app.elements[live.id] = live
         await live.show()
         return live
 
     @property
-    def visit(self) -> RequestContext:
+    def context(self) -> RequestContext:
         return cast(RequestContext, self)
 
     def states(self) -> list[str]:
@@ -128,11 +128,11 @@ def write(folder: Path, **files: str) -> list[tuple[str, Path]]:
 
 
 async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: QueryService, tmp_path: Path) -> None:
-    here = Here(House(serving.uploads))
+    here = Here(App(serving.uploads))
     handed = write(
         tmp_path, birds_md="# Birds\n\nBirds eat seed.", rubbish_pdf="none", x_exe="PK", fish_txt="Fish swim."
     )
-    await UploadQueue().take(here.visit, handed)
+    await UploadQueue().take(here.context, handed)
     assert here.states() == ["added", "refused", "refused", "added"]
     birds, rubbish, letter, fish = here.tab.got[-1]["files"]
     assert (birds["name"], birds["passages"]) == ("uploads/birds.md", 1)
@@ -140,8 +140,8 @@ async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: Query
     assert letter["reason"].startswith("this file format is not supported")
     assert fish["name"] == "uploads/fish.txt"
     assert here.tab.got[-1]["over"]
-    assert here.house.saved[-1]["props"] == here.tab.got[-1]
-    await UploadQueue().take(here.visit, handed[:1])
+    assert here.app.saved[-1]["props"] == here.tab.got[-1]
+    await UploadQueue().take(here.context, handed[:1])
     assert here.states() == ["unchanged"]
     found = serving.store.chunks.search_text(serving.served("base").table, "seed", birds_vector(serving), 5)
     assert [hit.chunk.source for hit in found] == ["uploads/birds.md"]
@@ -153,44 +153,44 @@ def birds_vector(serving: QueryService) -> Any:
 
 async def test_progress_is_shown_while_a_file_goes_in() -> None:
     intake = Scripted()
-    here = Here(House(intake))
-    task = asyncio.create_task(UploadQueue().take(here.visit, FILES[:1]))
+    here = Here(App(intake))
+    task = asyncio.create_task(UploadQueue().take(here.context, FILES[:1]))
     async with asyncio.timeout(10):
         await here.tab.until("embedding")
     assert (here.tab.got[-1]["files"][0]["done"], here.tab.got[-1]["files"][0]["total"]) == (0, 2)
     assert not here.tab.got[-1]["over"]
-    assert here.room.is_busy
+    assert here.session.is_busy
     intake.gate.set()
     await task
     assert here.states() == ["added"]
-    assert not here.room.is_busy  # or the question of the same message would be refused
+    assert not here.session.is_busy  # or the question of the same message would be refused
 
 
 async def test_the_words_are_indexed_once_for_all_files_of_a_message() -> None:
     intake = Scripted()
     intake.gate.set()
-    await UploadQueue().take(Here(House(intake)).visit, FILES)
+    await UploadQueue().take(Here(App(intake)).context, FILES)
     assert (intake.names, intake.words_indexed) == (["a.md", "b.md"], 1)
 
 
 async def test_a_browsers_name_reaches_the_intake_whole_and_the_page_as_one_short_line() -> None:
     intake, name = Scripted(), "two\nlines \u202e" + "x" * 300 + ".md"
     intake.gate.set()
-    here = Here(House(intake))
-    await UploadQueue().take(here.visit, [(name, Path("a"))])
+    here = Here(App(intake))
+    await UploadQueue().take(here.context, [(name, Path("a"))])
     assert intake.names == [name]
     assert here.tab.got[0]["files"][0]["name"].startswith("two lines xxx")
     assert len(here.tab.got[0]["files"][0]["name"]) == 120
 
 
 async def test_files_of_another_tab_wait_for_their_turn_and_say_so() -> None:
-    intake, reception = Scripted(), UploadQueue()
-    house = House(intake)
-    first, second = Here(house), Here(house)
-    tasks = [asyncio.create_task(reception.take(first.visit, FILES[:1]))]
+    intake, uploads = Scripted(), UploadQueue()
+    app = App(intake)
+    first, second = Here(app), Here(app)
+    tasks = [asyncio.create_task(uploads.take(first.context, FILES[:1]))]
     async with asyncio.timeout(10):
         await first.tab.until("embedding")
-        tasks.append(asyncio.create_task(reception.take(second.visit, FILES[1:])))
+        tasks.append(asyncio.create_task(uploads.take(second.context, FILES[1:])))
         while not second.tab.got or not second.tab.got[-1]["queued"]:
             await second.tab.news.wait()
             second.tab.news.clear()
@@ -203,17 +203,17 @@ async def test_files_of_another_tab_wait_for_their_turn_and_say_so() -> None:
 
 
 async def test_stop_ends_the_file_under_way_and_the_next_ones_turn_comes_after_that() -> None:
-    intake, reception = Scripted(), UploadQueue()
-    here = Here(House(intake))
-    task = asyncio.create_task(reception.take(here.visit, FILES))
+    intake, uploads = Scripted(), UploadQueue()
+    here = Here(App(intake))
+    task = asyncio.create_task(uploads.take(here.context, FILES))
     async with asyncio.timeout(10):
         await here.tab.until("embedding")
-    assert here.room.task is task
+    assert here.session.task is task
     task.cancel()
     await asyncio.sleep(0)
     assert not intake.ended.is_set()
-    with pytest.raises(StoreFailed, match="files are being taken in"):
-        await reception.remove(here.visit, {"source": "uploads/a.md"})
+    with pytest.raises(StoreFailed, match="files are being added"):
+        await uploads.remove(here.context, {"source": "uploads/a.md"})
     task.cancel()  # an impatient second click changes nothing
     intake.gate.set()
     with pytest.raises(asyncio.CancelledError):
@@ -226,17 +226,17 @@ async def test_stop_ends_the_file_under_way_and_the_next_ones_turn_comes_after_t
 
 async def test_trouble_of_the_disk_is_told_once_and_the_other_files_are_not_tried() -> None:
     intake = Scripted(StoreFailed("the disk is full"))
-    here = Here(House(intake))
-    await UploadQueue().take(here.visit, FILES)
+    here = Here(App(intake))
+    await UploadQueue().take(here.context, FILES)
     assert [file["reason"] for file in here.tab.got[-1]["files"]] == ["the disk is full", NOT_TRIED]
     assert here.states() == ["failed", "failed"]
     assert intake.names == ["a.md"]
 
 
 async def test_what_nobody_foresaw_leaves_a_card_that_is_complete() -> None:
-    here = Here(House(Scripted(RuntimeError("secret"))))
+    here = Here(App(Scripted(RuntimeError("secret"))))
     with pytest.raises(RuntimeError):
-        await UploadQueue().take(here.visit, FILES[:1])
+        await UploadQueue().take(here.context, FILES[:1])
     assert (here.states(), here.tab.got[-1]["files"][0]["reason"]) == (["failed"], INTERNAL)
     assert here.tab.got[-1]["over"]
 
@@ -252,9 +252,9 @@ async def test_what_was_going_in_when_the_chat_was_restarted_is_not_going_in_any
 
 
 async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving: QueryService, tmp_path: Path) -> None:
-    here, reception = Here(House(serving.uploads)), UploadQueue()
-    await reception.take(here.visit, write(tmp_path, birds_md="# Birds\n\nBirds eat seed."))
-    first, *others = (await reception.list_all(here.visit, {}))["documents"]
+    here, uploads = Here(App(serving.uploads)), UploadQueue()
+    await uploads.take(here.context, write(tmp_path, birds_md="# Birds\n\nBirds eat seed."))
+    first, *others = (await uploads.list_all(here.context, {}))["documents"]
     assert (first["source"], first["title"], first["passages"], first["uploaded"]) == (
         "uploads/birds.md",
         "Birds",
@@ -263,25 +263,28 @@ async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving:
     )
     assert first["added"].endswith("+00:00")
     assert [each["source"] for each in others] == ["cats.md", "dogs.md"]
-    assert await reception.remove(here.visit, {"source": "uploads/birds.md"}) == {}
-    assert (await reception.list_all(here.visit, {}))["documents"] == others
+    assert await uploads.remove(here.context, {"source": "uploads/birds.md"}) == {}
+    assert (await uploads.list_all(here.context, {}))["documents"] == others
 
 
 async def test_every_list_on_a_screen_is_asked_for_anew_after_a_change(serving: QueryService, tmp_path: Path) -> None:
-    house, reception = House(serving.uploads), UploadQueue()
-    looking, dropping = Here(house), Here(house)
-    await reception.show(looking.visit, "cats " * 99)
+    app, uploads = App(serving.uploads), UploadQueue()
+    looking, dropping = Here(app), Here(app)
+    await uploads.show(looking.context, "cats " * 99)
     assert looking.tab.got == [{"mode": "list", "search": ("cats " * 99)[:200], "stamp": 0}]
-    await reception.take(dropping.visit, write(tmp_path, birds_md="Birds eat seed."))
+    await uploads.take(dropping.context, write(tmp_path, birds_md="Birds eat seed."))
     assert looking.tab.got[-1]["stamp"] == 1
-    await reception.remove(dropping.visit, {"source": "uploads/birds.md"})
+    await uploads.remove(dropping.context, {"source": "uploads/birds.md"})
     assert looking.tab.got[-1]["stamp"] == 2
 
 
-@pytest.mark.parametrize("payload", [{}, {"source": None}, {"source": ["uploads/a.md"]}, {"source": "cats.md"}])
+FORGED_SOURCES = [None, 7, ["uploads/a.md"], {"a": ["uploads/a.md"]}, "cats.md", "x" * 1_000_000, "\ud800"]
+
+
+@pytest.mark.parametrize("payload", [{}, *({"source": source} for source in FORGED_SOURCES)])
 async def test_a_removal_of_anything_else_is_refused(serving: QueryService, payload: dict[str, Any]) -> None:
     with pytest.raises(UnknownDocument):
-        await UploadQueue().remove(Here(House(serving.uploads)).visit, payload)
+        await UploadQueue().remove(Here(App(serving.uploads)).context, payload)
 
 
 def test_the_page_hands_over_what_can_be_read_up_to_the_size_that_is_read(

@@ -1,13 +1,16 @@
-"""A passage is shown where it stands in its document of today, and only the corpus's own PDFs are served."""
+"""A passage is shown within its current document, and only the corpus's own PDFs are served."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from chat.actions.passages import AROUND, CHANGED, around
+from chat.actions.passages import AROUND, CHANGED, around, passage
+from chat.session.context import RequestContext, SessionState
 from fakes import make_chunk
+from rag.errors import BadRating
 from rag.ingest.discovery import locate
 from rag.records import Document, content_id
 
@@ -64,3 +67,20 @@ def test_a_source_of_one_of_several_folders_begins_with_its_name(tmp_path: Path)
         folder.mkdir()
         (folder / "a.pdf").write_bytes(b"%PDF")
     assert locate("two/a.pdf", folders, tmp_path / "none") == tmp_path / "two" / "a.pdf"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({}, "^answer is missing"),
+        ({"answer": "a1"}, "^rank is missing"),
+        ({"answer": "a1", "rank": 1}, "is not in this chat"),
+        ({"answer": ["a1"], "rank": 1}, "^answer is .* not valid"),
+        ({"answer": "a1", "rank": True}, "^rank is True, which is not valid"),
+        ({"answer": "a1", "rank": {"rank": [1]}}, "^rank is .* not valid"),
+        ({"answer": "a1", "rank": 0}, "^rank is 0, which is not valid"),
+    ],
+)
+async def test_a_forged_address_of_a_passage_is_refused(payload: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadRating, match=reason):
+        await passage(RequestContext(cast(Any, None), SessionState(), "ann"), payload)

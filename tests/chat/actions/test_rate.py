@@ -29,11 +29,11 @@ async def discard(element: ElementDict) -> None:
 
 
 @pytest.fixture
-def visit(settings: Settings) -> Iterator[RequestContext]:
-    """Return the visit of ann, who looks at one card: side A is base, side B tuned, both show the same chunks."""
+def context(settings: Settings) -> Iterator[RequestContext]:
+    """Return the context of rater ann with one card: side A is base, side B tuned, both show the same chunks."""
     index(settings)
     serving = open_service(settings)
-    visit = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
+    context = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
     served = serving.served("base")
     hits = serving.store.chunks.search(served.table, served.embedder.embed_queries(["x"])[0], 2)
     live = LiveCard(discard, "t1", "m1")
@@ -42,35 +42,35 @@ def visit(settings: Settings) -> Iterator[RequestContext]:
         answer = make_answer(hits, cited=(1,), arm=arm, id=f"of {arm}")
         serving.store.feedback.put_answer(answer)
         live.card.take(answer.side, Done(arm, answer))
-    visit.room.elements.append(live)
-    yield visit
+    context.session.elements.append(live)
+    yield context
     serving.close()
 
 
-def card(visit: RequestContext) -> Card:
-    return visit.room.cards[0].card
+def card(context: RequestContext) -> Card:
+    return context.session.cards[0].card
 
 
-def stored(visit: RequestContext) -> list[tuple[str, str, int, str, bool]]:
+def stored(context: RequestContext) -> list[tuple[str, str, int, str, bool]]:
     """Return (kind, target, value, choice, blind) of each rating."""
-    ratings = visit.house.serving.store.feedback.ratings()
+    ratings = context.app.serving.store.feedback.ratings()
     return sorted((each.kind, each.target_id, each.value, each.choice, each.blind) for each in ratings)
 
 
-async def test_a_preference_is_stored_by_arm_blind_and_unveils_the_card(visit: RequestContext) -> None:
-    await choose(visit, {"answer": "of base", "choice": "B"})
-    assert stored(visit) == [("preference", "duel", 1, "tuned", True)]
-    assert card(visit).is_unveiled
-    assert card(visit).props["preference"] == "B"
+async def test_a_preference_is_stored_by_arm_blind_and_unveils_the_card(context: RequestContext) -> None:
+    await choose(context, {"answer": "of base", "choice": "B"})
+    assert stored(context) == [("preference", "duel", 1, "tuned", True)]
+    assert card(context).is_unveiled
+    assert card(context).props["preference"] == "B"
 
 
-async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(visit: RequestContext) -> None:
-    await mark(visit, {"answer": "of base", "rank": 1, "value": 1})
-    assert not card(visit).is_unveiled
-    await vote(visit, {"answer": "of base", "value": 1})
-    await vote(visit, {"answer": "of tuned", "value": -1})
-    await choose(visit, {"answer": "of tuned", "choice": "A"})
-    assert [(kind, target, blind) for kind, target, _, _, blind in stored(visit)] == [
+async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(context: RequestContext) -> None:
+    await mark(context, {"answer": "of base", "rank": 1, "value": 1})
+    assert not card(context).is_unveiled
+    await vote(context, {"answer": "of base", "value": 1})
+    await vote(context, {"answer": "of tuned", "value": -1})
+    await choose(context, {"answer": "of tuned", "choice": "A"})
+    assert [(kind, target, blind) for kind, target, _, _, blind in stored(context)] == [
         ("answer", "of base", True),
         ("answer", "of tuned", False),
         ("preference", "duel", False),
@@ -78,86 +78,98 @@ async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(visit: Req
     ]
 
 
-async def test_a_reason_and_a_comment_go_with_a_thumb_down_and_with_no_other(visit: RequestContext) -> None:
-    await vote(visit, {"answer": "of base", "value": -1, "reason": "made up", "comment": " no such cat "})
-    (rating,) = visit.house.serving.store.feedback.ratings()
+async def test_a_reason_and_a_comment_go_with_a_thumb_down_and_with_no_other(context: RequestContext) -> None:
+    await vote(context, {"answer": "of base", "value": -1, "reason": "made up", "comment": " no such cat "})
+    (rating,) = context.app.serving.store.feedback.ratings()
     assert (rating.reason, rating.comment) == ("made up", "no such cat")
-    await vote(visit, {"answer": "of base", "value": 1, "reason": "made up", "comment": "no such cat"})
-    (rating,) = visit.house.serving.store.feedback.ratings()
+    await vote(context, {"answer": "of base", "value": 1, "reason": "made up", "comment": "no such cat"})
+    (rating,) = context.app.serving.store.feedback.ratings()
     assert (rating.value, rating.reason, rating.comment) == (1, "", "")
 
 
-async def test_a_reason_and_a_comment_that_are_said_one_by_one_are_both_kept(visit: RequestContext) -> None:
+async def test_a_reason_and_a_comment_that_are_said_one_by_one_are_both_kept(context: RequestContext) -> None:
     down = {"answer": "of base", "value": -1}
-    await vote(visit, down)
-    await vote(visit, {**down, "comment": "too slow"})
-    await vote(visit, {**down, "reason": "incomplete"})
-    (rating,) = visit.house.serving.store.feedback.ratings()
+    await vote(context, down)
+    await vote(context, {**down, "comment": "too slow"})
+    await vote(context, {**down, "reason": "incomplete"})
+    (rating,) = context.app.serving.store.feedback.ratings()
     assert (rating.reason, rating.comment) == ("incomplete", "too slow")
-    await vote(visit, {**down, "reason": "", "comment": ""})  # taken back
-    (rating,) = visit.house.serving.store.feedback.ratings()
+    await vote(context, {**down, "reason": "", "comment": ""})  # taken back
+    (rating,) = context.app.serving.store.feedback.ratings()
     assert (rating.value, rating.reason, rating.comment) == (-1, "", "")
 
 
-async def test_what_is_withdrawn_stays_as_nothing_and_nothing_cannot_be_withdrawn(visit: RequestContext) -> None:
+async def test_what_is_withdrawn_stays_as_nothing_and_nothing_cannot_be_withdrawn(context: RequestContext) -> None:
     for act, nothing in ((vote, {"value": 0}), (choose, {"choice": ""})):
         with pytest.raises(BadRating, match="no vote to take back"):
-            await act(visit, {"answer": "of base", **nothing})
-    await choose(visit, {"answer": "of base", "choice": "tie"})
-    await choose(visit, {"answer": "of base", "choice": ""})
-    assert [(value, choice) for _, _, value, choice, _ in stored(visit)] == [(0, "")]
-    assert card(visit).props["preference"] == ""
+            await act(context, {"answer": "of base", **nothing})
+    await choose(context, {"answer": "of base", "choice": "tie"})
+    await choose(context, {"answer": "of base", "choice": ""})
+    assert [(value, choice) for _, _, value, choice, _ in stored(context)] == [(0, "")]
+    assert card(context).props["preference"] == ""
 
 
-async def test_a_card_of_one_answer_takes_a_thumb_and_no_preference(visit: RequestContext) -> None:
+async def test_a_card_of_one_answer_takes_a_thumb_and_no_preference(context: RequestContext) -> None:
     live = LiveCard(discard, "t1", "m2")
-    alone = make_answer(visit.house.serving.store.feedback.answers()[0].hits, id="alone")
-    visit.house.serving.store.feedback.put_answer(alone)
+    alone = make_answer(context.app.serving.store.feedback.answers()[0].hits, id="alone")
+    context.app.serving.store.feedback.put_answer(alone)
     live.card.take("A", Done("base", alone))
-    visit.room.elements.append(live)
-    with pytest.raises(BadRating, match="one answer is missing"):
-        await choose(visit, {"answer": "alone", "choice": "A"})
-    await vote(visit, {"answer": "alone", "value": 1})
+    context.session.elements.append(live)
+    with pytest.raises(BadRating, match="only one answer is complete"):
+        await choose(context, {"answer": "alone", "choice": "A"})
+    await vote(context, {"answer": "alone", "value": 1})
     assert live.card.is_unveiled
 
 
 @pytest.mark.parametrize(
     ("act", "payload", "reason"),
     [
-        (vote, {"answer": "of base", "value": 7}, "is no vote"),
-        (vote, {"answer": "of base", "value": True}, "is no vote"),
-        (vote, {"answer": ["of base"], "value": 1}, "is not in this chat"),
-        (vote, {"answer": "of base", "value": -1, "reason": "ugly"}, "is no reason"),
-        (vote, {"answer": "of base", "value": -1, "comment": 3}, "a comment has at most"),
-        (choose, {"answer": "of base", "choice": "base"}, "is no preference"),
+        (vote, {"answer": "of base", "value": 7}, "^value is 7, which is not valid"),
+        (vote, {"answer": "of base", "value": True}, "^value is True, which is not valid"),
+        (vote, {"answer": "of base", "value": 1.0}, "^value is 1.0, which is not valid"),
+        (vote, {"answer": "of base", "value": None}, "^value is None, which is not valid"),
+        (vote, {"answer": ["of base"], "value": 1}, "^answer is .* not valid"),
+        (vote, {"answer": "x" * 1_000_000, "value": 1}, "^answer has 1,000,000 characters, at most 200 are allowed"),
+        (vote, {"answer": "of base", "value": -1, "reason": "ugly"}, "^reason is 'ugly', which is not valid"),
+        (vote, {"answer": "of base", "value": -1, "reason": None}, "^reason is None, which is not valid"),
+        (vote, {"answer": "of base", "value": -1, "comment": 3}, "^comment is 3, which is not valid"),
+        (vote, {"answer": "of base", "value": -1, "comment": "x" * 1_001}, "^comment has 1,001 .*: shorten it$"),
+        (vote, {"answer": "of base", "value": -1, "comment": "half a cat \ud83d"}, "^comment is .*surrogate"),
+        (vote, None, "^the payload is None, which is not valid"),
+        (vote, [["of base", 1]], "^the payload is .* not valid"),
+        (choose, {"answer": "of base", "choice": "base"}, "^choice is 'base', which is not valid"),
+        (choose, {"answer": "of base", "choice": {"A": [[[["A"]]]]}}, "^choice is .* not valid"),
         (choose, {"answer": "of nobody", "choice": "A"}, "is not in this chat"),
         (mark, {"answer": "of base", "rank": 9, "value": 1}, "is no source of this answer"),
-        (mark, {"answer": "of base", "rank": "1", "value": 1}, "is no mark"),
-        (mark, {}, "is no vote"),
+        (mark, {"answer": "of base", "rank": "1", "value": 1}, "^rank is '1', which is not valid"),
+        (mark, {"answer": "of base", "rank": 10**400, "value": 1}, "^rank is 1000.* not valid"),
+        (mark, {}, "^answer is missing"),
     ],
 )
-async def test_what_is_no_rating_is_refused_and_nothing_is_stored(
-    visit: RequestContext, act: Any, payload: dict[str, Any], reason: str
+async def test_what_is_no_rating_is_refused_in_one_line_and_nothing_is_stored(
+    context: RequestContext, act: Any, payload: Any, reason: str
 ) -> None:
-    with pytest.raises(BadRating, match=reason):
-        await act(visit, payload)
-    assert stored(visit) == []
-    assert not card(visit).is_unveiled
+    with pytest.raises(BadRating, match=reason) as refused:
+        await act(context, payload)
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 250
+    assert stored(context) == []
+    assert not card(context).is_unveiled
 
 
-async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(visit: RequestContext) -> None:
-    kept = json.loads(json.dumps(card(visit).props))
-    await mark(visit, {"answer": "of tuned", "rank": 2, "value": -1})
-    await vote(visit, {"answer": "of base", "value": -1, "reason": "incomplete", "comment": "half"})
-    await choose(visit, {"answer": "of base", "choice": "B"})
+async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(context: RequestContext) -> None:
+    kept = json.loads(json.dumps(card(context).props))
+    await mark(context, {"answer": "of tuned", "rank": 2, "value": -1})
+    await vote(context, {"answer": "of base", "value": -1, "reason": "incomplete", "comment": "half"})
+    await choose(context, {"answer": "of base", "choice": "B"})
     again = Card(kept)
-    restore(visit.house.serving, again, visit.house.serving.store.feedback.ratings("ann"))
-    assert again.props == card(visit).props
+    restore(context.app.serving, again, context.app.serving.store.feedback.ratings("ann"))
+    assert again.props == card(context).props
 
 
-async def test_another_raters_ratings_are_not_shown(visit: RequestContext) -> None:
-    kept = json.loads(json.dumps(card(visit).props))
-    await vote(visit, {"answer": "of base", "value": 1})
+async def test_another_raters_ratings_are_not_shown(context: RequestContext) -> None:
+    kept = json.loads(json.dumps(card(context).props))
+    await vote(context, {"answer": "of base", "value": 1})
     again = Card(json.loads(json.dumps(kept)))
-    restore(visit.house.serving, again, visit.house.serving.store.feedback.ratings("bob"))
+    restore(context.app.serving, again, context.app.serving.store.feedback.ratings("bob"))
     assert again.props == kept

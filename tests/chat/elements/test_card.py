@@ -48,7 +48,7 @@ def test_a_card_looks_the_same_whichever_arm_is_on_which_side() -> None:
 
 def test_a_card_says_no_score_no_time_and_no_model_before_it_is_unveiled() -> None:
     shown = json.dumps(duel("A").props)
-    assert not re.search(r"base|tuned|builtin|extractive|0\.9|0\.8|0\.1|0\.2|score|dense", shown)
+    assert not re.search(r"base|tuned|builtin|extractive|0\.9|0\.8|0\.1|0\.2|\"scores?\"|dense", shown)
 
 
 def test_a_token_appears_at_once_and_thumbs_only_when_the_answer_is_stored() -> None:
@@ -128,12 +128,13 @@ def test_an_answer_that_is_not_complete_has_no_id_to_vote_by() -> None:
         (
             ("one", "two"),
             ("one", "two"),
-            "Both retrievers found the same passages, so this duel counts for no win rate.",
+            "Both models found the same passages, so this comparison does not count in the scores.",
         ),
         (
             ("one", "two"),
             ("two", "one"),
-            "Both retrievers found the same passages in another order, so this duel counts for no win rate.",
+            "Both models found the same passages in a different order, "
+            "so this comparison does not count in the scores.",
         ),
         (("one", "two"), ("one", "three"), ""),
         ((), (), ""),

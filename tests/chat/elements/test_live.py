@@ -99,21 +99,21 @@ async def test_a_card_that_cannot_be_kept_says_so_and_stops_saying_so_once_it_is
 
 
 def test_a_room_finds_the_card_of_an_answer_and_refuses_one_that_is_not_there() -> None:
-    room, live = SessionState(), LiveCard(Disk().save, "t1", "m1")
-    room.elements.append(live)
+    session, live = SessionState(), LiveCard(Disk().save, "t1", "m1")
+    session.elements.append(live)
     with pytest.raises(BadRating, match="reload"):
-        room.card_with("answer-1")
+        session.card_with("answer-1")
     live.card.take("B", Done("base", make_answer(make_hits("one"), id="answer-1")))
-    assert room.card_with("answer-1") is live
+    assert session.card_with("answer-1") is live
     with pytest.raises(BadRating):
-        room.card_with("")
+        session.card_with("")
 
 
 async def test_a_room_is_busy_while_its_duel_runs() -> None:
-    room, gate = SessionState(), asyncio.Event()
-    assert not room.is_busy
-    room.task = asyncio.create_task(gate.wait())
-    assert room.is_busy
+    session, gate = SessionState(), asyncio.Event()
+    assert not session.is_busy
+    session.task = asyncio.create_task(gate.wait())
+    assert session.is_busy
     gate.set()
-    await room.task
-    assert not room.is_busy
+    await session.task
+    assert not session.is_busy

@@ -25,13 +25,13 @@ def test_a_reveal_names_both_and_marks_what_only_one_found() -> None:
         {"A": tuned, "B": base}, ["a note"], {"base": ranked(four=12), "tuned": ranked(one=2, two=1, three=50)}
     )
     assert reveal == {
-        "summary": "1 passage found by both, 2 by base alone, 2 by tuned alone.",
+        "summary": "Both found 1 of the same passages; each found 2 the other missed.",
         "notes": ["a note"],
         "sides": {
             "A": {
                 "arm": "tuned",
                 "model": "v3",
-                "times": "first word after 0.1 s, all after 2.3 s",
+                "times": "answered in 2.3 s",
                 "scores": ["0.90", "0.80", "0.70"],
                 "alone": [True, False, True],
                 "words": [False, False, False],
@@ -40,7 +40,7 @@ def test_a_reveal_names_both_and_marks_what_only_one_found() -> None:
             "B": {
                 "arm": "base",
                 "model": "builtin",
-                "times": "first word after 0.1 s, all after 0.2 s",
+                "times": "answered in 0.2 s",
                 "scores": ["0.90", "0.80", "0.70"],
                 "alone": [True, False, True],
                 "words": [False, False, False],
@@ -57,12 +57,21 @@ def test_a_reveal_with_one_answer_names_the_other_arm_and_claims_no_difference()
 
 
 @pytest.mark.parametrize("order", [("one", "two"), ("two", "one")])
-def test_a_duel_over_the_same_passages_says_that_it_counts_for_no_win_rate(order: tuple[str, str]) -> None:
+def test_a_duel_over_the_same_passages_says_that_it_does_not_count(order: tuple[str, str]) -> None:
     answers: dict[Side, Answer] = {
         "A": make_answer(make_hits("one", "two"), arm="base"),
         "B": make_answer(make_hits(*order), arm="tuned"),
     }
-    assert "so this duel counts for no win rate." in make_reveal(answers, [], {})["summary"]
+    assert "so this comparison does not count in the scores." in make_reveal(answers, [], {})["summary"]
+
+
+def test_a_reveal_says_how_many_passages_each_arm_found_alone() -> None:
+    answers: dict[Side, Answer] = {
+        "A": make_answer(make_hits("one", "two", "three"), arm="base"),
+        "B": make_answer(make_hits("one", "four"), arm="tuned"),
+    }
+    summary = make_reveal(answers, [], {})["summary"]
+    assert summary == "Both found 1 of the same passages; base found 2 more, tuned 1."
 
 
 def test_where_another_model_serves_by_now_the_other_arms_rank_is_not_known() -> None:
