@@ -38,7 +38,7 @@ HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",
     "httpx": "rag.ingest",
     "huggingface_hub": "rag.models train.reporting",
-    "jinja2": "train.reporting",
+    "jinja2": "chat.scoreboard train.reporting",
     "lancedb": "rag.store",
     "langchain_core": "rag.answering",
     "langchain_openai": "rag.models rag.answering",

@@ -1,7 +1,7 @@
-"""Charts of the scoreboard as Plotly data, from the numbers of rag.evaluation.scoreboard.
+"""Charts of the scoreboard as Plotly figures, from the numbers of rag.evaluation.scoreboard.
 
-The idea a reader would miss: colours are named, not given ("--sb-tuned"), so that public/scoreboard.js can draw the
-same chart in light and dark. And names of documents are other people's text, in which Plotly would see markup.
+Why: colours are names of CSS variables ("--sb-tuned"), so public/scoreboard.js can draw the same chart in light and
+dark. Names of documents are escaped: Plotly would interpret markup in them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Figure = dict[str, Any]
 TUNED, BASE, TIE, BAD = "--sb-tuned", "--sb-base", "--sb-tie", "--sb-bad"
 SOFT, LINE = "--sb-soft", "--sb-line"
 NAME_LENGTH = 34  # of a label: more does not fit on a phone
-ROW, FRAME = 44, 90  # pixels of a row, and of what surrounds the rows
-ABOVE = 14  # pixels from a row's middle up to its label: beside it, labels would take half of a phone's width
+ROW, FRAME = 44, 90  # pixels of a row, and of the margins around the rows
+ABOVE = 14  # pixels from a row's middle up to its label: to its left, labels would take half of a phone's width
 MOST_ROWS = 12  # the table below has the others
 
 
 def charts(board: Scoreboard) -> dict[str, Figure]:
-    """Return the charts that there are numbers for, by name."""
-    made = {
+    """Return the charts that have data, by name."""
+    figures = {
         "ladder": _ladder(board),
         "trend": _trend(board),
         "counts": _counts(board),
@@ -33,18 +33,18 @@ def charts(board: Scoreboard) -> dict[str, Figure]:
         "coverage": _coverage(board),
         "habits": _habits(board),
     }
-    return {name: figure for name, figure in made.items() if figure["data"]}
+    return {name: figure for name, figure in figures.items() if figure["data"]}
 
 
 def short(name: str) -> str:
-    """Return a name as a label: its end, which tells files of one folder apart, and without markup."""
+    """Return a name as an escaped label, cut at its start: files of one folder differ at the end."""
     cut = name if len(name) <= NAME_LENGTH else "…" + name[1 - NAME_LENGTH :]
     return escape(" ".join(cut.split()), quote=False)
 
 
 def _ladder(board: Scoreboard) -> Figure:
-    fought = [rung for rung in board.ranking.models if rung.chance and rung.model != board.ranking.reference]
-    rows = [(f"{short(rung.model)} · n={rung.won + rung.lost}", rung.chance) for rung in fought if rung.chance]
+    played = [each for each in board.ranking.models if each.chance and each.model != board.ranking.reference]
+    rows = [(f"{short(each.model)} · n={each.won + each.lost}", each.chance) for each in played if each.chance]
     return _intervals(rows, "chance to beat base", TUNED)
 
 
@@ -65,7 +65,7 @@ def _habits(board: Scoreboard) -> Figure:
 
 
 def _intervals(rows: Sequence[tuple[str, Interval]], what: str, color: str) -> Figure:
-    """Return dots with their 95% intervals, the first on top, and a line at one half."""
+    """Return dots with 95% confidence intervals, the first on top, and a line at 50%."""
     rows = rows[:MOST_ROWS]
     means = [interval.mean for _, interval in rows]
     dots = {
@@ -98,7 +98,7 @@ def _intervals(rows: Sequence[tuple[str, Interval]], what: str, color: str) -> F
 
 
 def _trend(board: Scoreboard) -> Figure:
-    """Return the win rate of all duels so far with its band, and each period's own one as a dot of its size."""
+    """Return the win rate of all duels so far with its interval as a band, and each period's rate as a sized dot."""
     days = [period.start.isoformat() for period in board.trend]
     so_far = [period.so_far.interval for period in board.trend]
     own = [period for period in board.trend if period.rate.n]
@@ -187,7 +187,7 @@ def _coverage(board: Scoreboard) -> Figure:
 
 
 def percent(share: Interval) -> str:
-    """Return a share and its interval as a reader says it: 70% [48%, 85%]."""
+    """Return a share with its confidence interval: 70% [48%, 85%]."""
     return f"{share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]"
 
 
@@ -216,12 +216,12 @@ def _axis(*, grid: bool = False) -> Figure:
 
 
 def _titled(what: str) -> Figure:
-    """Return an axis of numbers that says what they are."""
+    """Return a number axis with a title."""
     return {"title": {"text": what, "font": {"size": 13}}, **_axis(grid=True)}
 
 
 def _rows_axis(rows: int) -> Figure:
-    """Return an axis of rows, the first on top. They are numbered: two documents may have the same short name."""
+    """Return an axis of numbered rows, the first on top: two documents may have the same short name."""
     return {**_axis(), "showticklabels": False, "range": [rows - 0.6, -0.7]}
 
 
@@ -232,13 +232,13 @@ def _labels(names: Sequence[str]) -> list[Figure]:
 
 
 def _days_axis(days: Sequence[str]) -> Figure:
-    """Return the ticks of a time axis: the days themselves while they are few."""
+    """Return the ticks of a time axis: the days themselves if they are few."""
     few = {"tickmode": "array", "tickvals": list(days), "tickformat": "%d %b"}
     return {"tickangle": 0, **(few if len(days) <= 4 else {"nticks": 5})}
 
 
 def _half(axis: str) -> Figure:
-    """Return the line at one half, which is what luck gives."""
+    """Return the line at 50%, which is chance level."""
     across = "y" if axis == "x" else "x"
     ends = {f"{axis}0": 0.5, f"{axis}1": 0.5, f"{across}0": 0, f"{across}1": 1, f"{across}ref": "paper"}
     return {"type": "line", "layer": "below", "line": {"color": SOFT, "width": 1.5, "dash": "dot"}, **ends}

@@ -1,7 +1,7 @@
-"""The routes of the scoreboard: the page /scoreboard, and the command "/scoreboard" in the chat.
+"""Serve the scoreboard: the page /scoreboard, Plotly's script, and the command "/scoreboard" in the chat.
 
-The idea a reader would miss: it is computed anew only when a table was written to since, beside the event loop, and
-once for however many people look. What draws is Plotly's script out of its Python package: no other host is asked.
+Why: the scoreboard is cached and computed again, in a thread, only after a table has changed (10,000 answers and
+ratings take about 1 s). Plotly's script comes from its Python package, so the page needs no other host.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from chat.scoreboard.page import format_win_rate, next_step, render, verdict
+from chat.scoreboard.page import counted, format_win_rate, next_step, render, verdict
 from chat.session.context import AppState, RequestContext, say
 from rag.answering.service import QueryService
 from rag.evaluation.scoreboard import Scoreboard, make_scoreboard
 
 PAGE = "/scoreboard"
 SCRIPT = f"{PAGE}/plotly.js"
-FOR_EVER = "public, max-age=31536000, immutable"  # its address names its version
-ASKED_TWICE = "again"  # in the address of the page after its first visit, which brought the cookies
-STRANGERS_ONLY = "The scoreboard is for who may enter the chat: <a href='/'>open the chat</a> first, then come back."
+IMMUTABLE = "public, max-age=31536000, immutable"  # the URL has the version
+RETRIED = "again"  # query parameter after the redirect that sets the cookies
+SIGN_IN_FIRST = "Sign in to the chat to see the scoreboard: <a href='/'>open the chat</a>, then come back."
 
 
-def routes(house: AppState) -> list[APIRoute]:
-    """Return the routes of the page and of the script that it draws with."""
+def routes(app: AppState) -> list[APIRoute]:
+    """Return the routes of the page and of Plotly's script."""
     script = plotly_script()
     address = f"{SCRIPT}?v={plotly.__version__}"
 
     async def page(request: Request) -> Response:
         if not await _is_signed_in(request):
-            if ASKED_TWICE in request.query_params:
-                return HTMLResponse(STRANGERS_ONLY, 401)
-            return RedirectResponse(f"{PAGE}?{ASKED_TWICE}", 303)  # a first visit gets its cookies with this
-        board = await scoreboard_cache(house).now()
+            if RETRIED in request.query_params:
+                return HTMLResponse(SIGN_IN_FIRST, 401)
+            return RedirectResponse(f"{PAGE}?{RETRIED}", 303)  # the response sets the cookies of a new browser
+        board = await scoreboard_cache(app).now()
         html = await asyncio.to_thread(render, board, address, datetime.now(UTC))
         return HTMLResponse(html, headers={"cache-control": "private, no-store"})
 
-    async def draw() -> FileResponse:
-        return FileResponse(script, media_type="text/javascript", headers={"cache-control": FOR_EVER})
+    async def plotly_js() -> FileResponse:
+        return FileResponse(script, media_type="text/javascript", headers={"cache-control": IMMUTABLE})
 
-    return [APIRoute(PAGE, page, response_model=None), APIRoute(SCRIPT, draw, response_model=None)]
+    return [APIRoute(PAGE, page, response_model=None), APIRoute(SCRIPT, plotly_js, response_model=None)]
 
 
 async def show(context: RequestContext, rest: str) -> None:
-    """Say how it stands, in a few lines, and where the whole scoreboard is."""
+    """Post a summary of the scoreboard with a link to the page."""
     await say(summary(await scoreboard_cache(context.app).now()))
 
 
@@ -60,7 +60,7 @@ def summary(board: Scoreboard) -> str:
     sizes, rate = board.sizes, board.current if board.current.n else board.overall
     who = board.tuned if board.current.n else "all tuned versions together"
     lines = [f"**{who}** {format_win_rate(rate)}. {verdict(rate)}"] if rate.n else [next_step(board)]
-    lines.append(f"{sizes.decided} of {sizes.duels} duels decided blind, by {sizes.raters} raters.")
+    lines.append(f"{sizes.decided} of {sizes.duels} duels decided blind, by {counted(sizes.raters, 'rater')}.")
     found = board.coverage
     lines.append(
         f"{found.never_shown} of {found.chunks} passages were never shown; "
@@ -70,27 +70,27 @@ def summary(board: Scoreboard) -> str:
 
 
 class ScoreboardCache:
-    """The scoreboard of one home, as its tables are now."""
+    """Caches the scoreboard of one home folder until its tables change."""
 
     def __init__(self, serving: QueryService) -> None:
         self._serving = serving
-        self._lock = asyncio.Lock()  # whoever comes while it is computed waits for that one
-        self._made: tuple[object, Scoreboard] | None = None
+        self._lock = asyncio.Lock()  # concurrent requests wait for one computation
+        self._cached: tuple[object, Scoreboard] | None = None
 
     async def now(self) -> Scoreboard:
-        """Return it; computed where a table or what serves has changed since. Raises StoreFailed."""
+        """Return the scoreboard, computed if a table or an active model has changed. Raises StoreFailed."""
         async with self._lock:
-            return await asyncio.to_thread(self._look)
+            return await asyncio.to_thread(self._read)
 
-    def _look(self) -> Scoreboard:
+    def _read(self) -> Scoreboard:
         stamp = (self._serving.store.stamp(), self._serving.served("base").model, self._serving.served("tuned").model)
-        if self._made is None or self._made[0] != stamp:
-            self._made = stamp, read_scoreboard(self._serving)
-        return self._made[1]
+        if self._cached is None or self._cached[0] != stamp:
+            self._cached = stamp, read_scoreboard(self._serving)
+        return self._cached[1]
 
 
 def read_scoreboard(serving: QueryService) -> Scoreboard:
-    """Return the scoreboard, computed from the tables. 10,000 answers and ratings take about 1 s of a core."""
+    """Compute the scoreboard from the tables."""
     store, corpus = serving.store, serving.corpus
     return make_scoreboard(
         store.feedback.ratings(),
@@ -102,13 +102,13 @@ def read_scoreboard(serving: QueryService) -> Scoreboard:
     )
 
 
-def scoreboard_cache(house: AppState) -> ScoreboardCache:
-    """Return the one `ScoreboardCache` of a house."""
-    return _boards.setdefault(house.serving, ScoreboardCache(house.serving))
+def scoreboard_cache(app: AppState) -> ScoreboardCache:
+    """Return the one `ScoreboardCache` of a process."""
+    return _caches.setdefault(app.serving, ScoreboardCache(app.serving))
 
 
 def plotly_script() -> Path:
-    """Return where Plotly's package keeps its script."""
+    """Return the path of Plotly's script in its Python package."""
     return Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
@@ -120,4 +120,4 @@ async def _is_signed_in(request: Request) -> bool:
     return True
 
 
-_boards: WeakKeyDictionary[QueryService, ScoreboardCache] = WeakKeyDictionary()
+_caches: WeakKeyDictionary[QueryService, ScoreboardCache] = WeakKeyDictionary()
