@@ -5,47 +5,78 @@ Each step says "unchanged" where there is nothing to do, so a second start takes
 
 from __future__ import annotations
 
+import argparse
 import errno
-import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chat.web.rater_cookie import cookie_tag, load_secret
-from chat.web.security import allowed_hosts
-from chat.web.signin import AuthMode, auth_mode, open_to_all
-from rag.errors import BadSetting, StoreFailed, ThumbtuneError
-from rag.indexing.indexer import format_report, index
-from rag.settings import ROOT, Settings, load_settings
+from rag import cli
+from rag.errors import BadSetting, StoreFailed
 
-FAILED, INTERRUPTED, TERMINATED = 2, 130, 143
+if TYPE_CHECKING:
+    from chat.web.signin import AuthMode
+    from rag.settings import Settings
+
+TERMINATED = 143
+PREPARED = "THUMBTUNE_PREPARED"  # in the environment of a chat that replaced the process which prepared it
 QUIET = ("Translated markdown file", "storage client is not initialized")  # Chainlit warns of what we do on purpose
 
 
-def main() -> int:
-    """Prepare and run the chat; return the exit code."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare and run the chat; return the exit status (rag.cli.run)."""
+    return cli.run(build_parser(), argv)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    parser = argparse.ArgumentParser(prog="python -m chat", description=__doc__)
+    fill_parser(parser)
+    return parser
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Give a parser what this program does; it has no options."""
+    parser.set_defaults(run=_chat, stopped=str)
+
+
+def _chat(given: argparse.Namespace) -> None:
+    from chat.web.security import allowed_hosts
+    from chat.web.signin import auth_mode, open_to_all
+    from rag.settings import load_settings
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        settings = load_settings()
-        door = auth_mode(settings)
-        allowed_hosts(settings)  # what is no name is told now, not after the documents are indexed
-        if warning := open_to_all(settings, door):
-            print(warning, flush=True)
-        check_port(settings.host, settings.port)
-        check_home(settings.home)
+    settings = load_settings()
+    mode = auth_mode(settings)
+    allowed_hosts(settings)  # a bad name is an error now, not after the documents are indexed
+    prepared = os.environ.pop(PREPARED, "") == str(os.getpid())
+    if (warning := open_to_all(settings, mode)) and not prepared:
+        print(warning, flush=True)
+    check_port(settings.host, settings.port)
+    check_home(settings.home)
+    if not prepared:
         prepare(settings)
         check_port(settings.host, settings.port)  # again: the first start has taken minutes
-        start(settings, door)
-    except ThumbtuneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return 0
+        start_light()
+    start(settings, mode)
+
+
+def start_light() -> None:
+    """Start this program again in its place where preparing has loaded torch: the chat serves without it.
+
+    Torch and what comes with it keep some 500 MB for as long as a process lives; starting again takes seconds, and
+    only a start that embedded or trained something does.
+    """
+    if "torch" in sys.modules and sys.platform != "win32":
+        sys.stdout.flush()
+        environment = {**os.environ, PREPARED: str(os.getpid()), "PYTHONPATH": python_path()}
+        os.execve(sys.executable, [sys.executable, "-m", "chat"], environment)
 
 
 def check_port(host: str, port: int) -> None:
@@ -84,19 +115,28 @@ def check_home(home: Path) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Bring the index up to date, and train the first model. The chat starts without a model, not without an index.
+    """Bring the index up to date, and train the first model. The chat starts without a model, not without an index."""
+    from rag.indexing.indexer import format_report, index
+    from rag.ingest.documents import load_corpus
+    from rag.models.registry import Registry
 
-    Indexing happens in this process: the libraries it loads, in some eight seconds, are those that will serve.
-    """
     print(format_report(index(settings)), flush=True)
-    if run("train", "--bootstrap"):
+    if why := Registry(settings.models).why_no_bootstrap(load_corpus(settings).folders_id):
+        print(why, flush=True)
+    elif run("train", "--bootstrap"):
         print("The first training failed; the chat starts without it, and both retrievers are alike.", file=sys.stderr)
+
+
+def python_path() -> str:
+    """Return the PYTHONPATH by which a child finds this program, from any folder."""
+    from rag.settings import ROOT
+
+    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
 
 def run(*command: str) -> int:
     """Run `python -m COMMAND` to its end and return its exit code. Whoever stops this process stops it, too."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # works from any folder
-    with subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": path}) as child:
+    with subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": python_path()}) as child:
         try:
             return child.wait()
         except KeyboardInterrupt:  # the terminal has told the child, too: let it clean up
@@ -109,6 +149,11 @@ def run(*command: str) -> int:
 
 def start(settings: Settings, door: AuthMode) -> None:
     """Run Chainlit until it is stopped."""
+    import logging
+
+    from chat.web.rater_cookie import cookie_tag, load_secret
+    from rag.settings import ROOT
+
     secret = load_secret(settings.secret)
     os.environ.update(
         CHAINLIT_APP_ROOT=str(ROOT),

@@ -3,59 +3,37 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
-import secrets
 import sys
-from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rag.errors import BadRating, StoreFailed, ThumbtuneError
-from rag.feedback.import_export import Unmatched, export_labels, import_labels
-from rag.feedback.label_files import write_lines
-from rag.feedback.ratings import repair, to_teach
-from rag.indexing.indexer import Indexer, format_report
-from rag.indexing.update import load_corpus
-from rag.indexing.watch import watch
-from rag.models.arms import arm_models, arm_precision
-from rag.models.embedder import load_embedder
-from rag.models.registry import Registry
-from rag.records import ARMS, SIDES, normalise_query
-from rag.settings import load_settings
-from rag.store.store import Store, open_store
+from rag import cli
 
-USER_ERROR = 2
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from rag.feedback.import_export import Unmatched
+    from rag.store.store import Store
+
 LISTED = 20  # unmatched lines that are printed: a screenful
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
-    given = build_parser().parse_args(argv)
-    try:
-        given.run(given)
-    except ThumbtuneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("stopped; what was done is kept", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    """Run one command and return its exit status (rag.cli.run)."""
+    return cli.run(build_parser(), argv)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parser = argparse.ArgumentParser(prog="python -m rag", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_commands(parser.add_subparsers(required=True, metavar="COMMAND"))
+    return parser
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(run=run)
-        return sub
 
+def add_commands(commands: cli.Commands) -> None:
+    """Add the commands of this program to a parser."""
+    command = partial(cli.add_command, commands)
     index = command("index", _index, "bring the index level with the documents; embeds only what changed")
     index.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders or files instead of THUMBTUNE_DOCS")
     index.add_argument("--watch", action="store_true", help="go on: index what changes in the folders, until Ctrl-C")
@@ -72,10 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions whose answers were voted down, as long as no right passage is known")
     command("doctor", _doctor, "check documents, models, index and answerer")
-    return parser
 
 
 def _index(given: argparse.Namespace) -> None:
+    from rag.indexing.indexer import Indexer, format_report
+    from rag.indexing.watch import watch
+    from rag.settings import load_settings
+
     settings = load_settings(**({"docs": tuple(given.paths)} if given.paths else {}))
     if given.watch:
         watch(settings, partial(print, flush=True))
@@ -89,13 +70,21 @@ def _index(given: argparse.Namespace) -> None:
 
 
 def _ask(given: argparse.Namespace) -> None:
+    import asyncio
+
     asyncio.run(_ask_both(given.question))
 
 
 async def _ask_both(question: str) -> None:
     """Print both arms' answers and sources, each when it is done. No blinding: a terminal keeps no ratings."""
+    import secrets
+    from contextlib import aclosing
+
     from rag.answering.duel import Done, Failed
     from rag.answering.service import open_service
+    from rag.errors import ThumbtuneError
+    from rag.records import ARMS, SIDES
+    from rag.settings import load_settings
 
     serving = open_service(load_settings())
     query, only = serving.parse_query(question)
@@ -124,6 +113,14 @@ async def _ask_both(question: str) -> None:
 
 
 def _stats(given: argparse.Namespace) -> None:
+    from collections import Counter
+
+    from rag.ingest.documents import load_corpus
+    from rag.models.registry import Registry
+    from rag.records import normalise_query
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
     settings = load_settings()
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in store.feedback.ratings())
@@ -146,6 +143,11 @@ def _stats(given: argparse.Namespace) -> None:
 
 
 def _import(given: argparse.Namespace) -> None:
+    from rag.feedback.import_export import import_labels
+    from rag.ingest.documents import load_corpus
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
     settings = load_settings()
     store = open_store(settings.lancedb)
     read = import_labels(given.file, store, store.documents.read(load_corpus(settings).id))
@@ -159,6 +161,9 @@ def _import(given: argparse.Namespace) -> None:
 
 def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
     """Print the lines that mean no passage, or the first of them; then all are in a file."""
+    from rag.errors import StoreFailed
+    from rag.feedback.label_files import write_lines
+
     print(f"{len(unmatched)} lines mean no passage of these documents:")
     for line in unmatched[:LISTED]:
         print(f"  {line}")
@@ -175,6 +180,12 @@ def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
 
 
 def _export(given: argparse.Namespace) -> None:
+    from rag.feedback.import_export import export_labels
+    from rag.feedback.ratings import repair
+    from rag.ingest.documents import load_corpus
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
     settings = load_settings()
     store = open_store(settings.lancedb)
     repair(store)
@@ -186,6 +197,10 @@ def _export(given: argparse.Namespace) -> None:
 
 
 def _forget(given: argparse.Namespace) -> None:
+    from rag.errors import BadRating
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
     store = open_store(load_settings().lancedb)
     ratings, labels = store.feedback.delete_rater(given.rater)
     store.close()
@@ -196,6 +211,10 @@ def _forget(given: argparse.Namespace) -> None:
 
 
 def _review(given: argparse.Namespace) -> None:
+    from rag.feedback.ratings import to_teach
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
     store = open_store(load_settings().lancedb)
     answers = {answer.id: answer for answer in store.feedback.answers()}
     queries = to_teach(store.feedback.ratings(), answers)
@@ -210,6 +229,12 @@ def _review(given: argparse.Namespace) -> None:
 
 def _doctor(given: argparse.Namespace) -> None:
     """Check, one line each, what a question needs; the first thing that is wrong ends it with its own message."""
+    from rag.ingest.documents import load_corpus
+    from rag.models.arms import arm_models, arm_precision
+    from rag.models.embedder import load_embedder
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
     settings = load_settings()
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     print(f"home       {settings.home}")

@@ -4,54 +4,39 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
-from rag.errors import BadSetting, NotEnoughFeedback, StoreFailed, ThumbtuneError
-from rag.indexing.update import load_corpus
-from rag.models.precision import Precision, serving
-from rag.models.registry import START_WEIGHTS, Registry
-from rag.settings import Settings, load_settings
-from rag.store.store import Store, open_store
-from rag.training_status import LOCK_FILE, read_training
-from train import progress
-from train.compare_versions import compare, measure_by_file, measure_held_out, measure_precision, show
-from train.context import open_context
-from train.dataset.generate_questions import generate_questions
-from train.dataset.plan import TrainingOptions, make_plan
-from train.judging.promotion import promote_by_hand, roll_back
-from train.progress import GATHERING, StageReporter, bar, leads, stages
+from rag import cli
+from rag.models.registry import START_WEIGHTS
 from train.recipe import LOSSES
 
-USER_ERROR = 2
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from rag.models.precision import Precision
+    from rag.settings import Settings
+    from rag.store.store import Store
+    from train.dataset.plan import TrainingOptions
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 2 for what the user can mend, 130 for Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops a training stops it as Ctrl-C does
-    given = build_parser().parse_args(argv)
-    given.command = shlex.join(["python", "-m", "train", *(sys.argv[1:] if argv is None else argv)])
-    try:
-        given.run(given)
-    except ThumbtuneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print(progress.STOPPED, file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    """Run one command and return its exit status (rag.cli.run)."""
+    return cli.run(build_parser(), argv)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     parser = argparse.ArgumentParser(prog="python -m train", description="Train on the ratings, and promote if better.")
+    fill_parser(parser)
+    return parser
+
+
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the options and commands of this program."""
+    parser.set_defaults(before=_stop_like_ctrl_c, stopped=_stopped)
     parser.set_defaults(run=_train)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--bootstrap", action="store_true", help="make pairs from the documents: nobody rated yet")
@@ -66,12 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--lora", type=_positive, default=0, metavar="RANK", help="tune a low-rank update only")
     parser.add_argument("--serve-dim", type=_positive, default=0, metavar="N", help="serve vectors cut to N dimensions")
     commands = parser.add_subparsers(metavar="COMMAND")
-
-    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(run=run)
-        return sub
-
+    command = partial(cli.add_command, commands)
     command("list", _list, "list the versions and mark the one that serves these documents")
     command("show", _show, "show what a version's training came to").add_argument("version")
     evaluate = command("evaluate", _evaluate, "measure a version, by default the one that serves, on judged queries")
@@ -83,7 +63,19 @@ def build_parser() -> argparse.ArgumentParser:
     promote = command("promote", _promote, f"let a version, or the {START_WEIGHTS}, serve, whatever the gate said")
     promote.add_argument("version", nargs="+", help=f"a version's name, or: {START_WEIGHTS}")
     command("rollback", _rollback, "go back to what served before")
-    return parser
+
+
+def _stopped() -> str:
+    from train.progress import STOPPED
+
+    return STOPPED
+
+
+def _stop_like_ctrl_c() -> None:
+    """Have SIGTERM stop a training as Ctrl-C does."""
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _positive(text: str) -> int:
@@ -97,6 +89,14 @@ def _dims(text: str) -> tuple[int, ...]:
 
 
 def _train(given: argparse.Namespace) -> None:
+    from rag.errors import BadSetting, NotEnoughFeedback
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+    from train import progress
+    from train.context import open_context
+    from train.dataset.generate_questions import generate_questions
+    from train.dataset.plan import TrainingOptions
+
     if given.fast and (given.epochs or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]):
         raise BadSetting("--fast fits an adapter: --epochs, --loss, --dims, --lora and --serve-dim do not apply")
     settings = load_settings()
@@ -112,12 +112,12 @@ def _train(given: argparse.Namespace) -> None:
         serve_dim=given.serve_dim,
         promote=given.promote,
     )
-    alone = training_lock(settings.home) if leads() else nullcontext()
+    alone = training_lock(settings.home) if progress.leads() else nullcontext()
     with alone, closing(open_store(settings.lancedb)) as store:
         if given.bootstrap and bootstrap_is_done(settings):
             return
-        with progress.publish_progress(settings.home if leads() else None, given.command):
-            if given.questions and leads():
+        with progress.publish_progress(settings.home if progress.leads() else None, given.command):
+            if given.questions and progress.leads():
                 generate_questions(open_context(settings, store), dry_run=given.dry_run)
             try:
                 train(settings, store, options, given.dry_run)
@@ -129,6 +129,12 @@ def _train(given: argparse.Namespace) -> None:
 
 def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: bool) -> None:
     """Print what there is to go on; unless it is a dry run, learn from it, and print the verdict last."""
+    from rag.models.precision import serving
+    from train import progress
+    from train.context import open_context
+    from train.dataset.plan import make_plan
+    from train.progress import GATHERING, StageReporter, stages
+
     serving(settings, None)  # refuses what neither arm could serve in, before hours are spent
     clock = StageReporter(say)
     progress.now().plan([GATHERING])
@@ -152,6 +158,8 @@ def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: b
 
 def say(line: str) -> None:
     """Print a line, and keep it for whoever looks at the training from elsewhere."""
+    from train import progress
+
     print(line, flush=True)
     progress.now().line(line)
 
@@ -159,6 +167,11 @@ def say(line: str) -> None:
 @contextmanager
 def training_lock(home: Path) -> Iterator[None]:
     """Let one training run at a time in a home; raise StoreFailed with the process that runs the other."""
+    from filelock import FileLock, Timeout
+
+    from rag.errors import StoreFailed
+    from rag.training_status import LOCK_FILE, read_training
+
     lock = FileLock(home / LOCK_FILE, timeout=0)
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -177,16 +190,24 @@ def training_lock(home: Path) -> Iterator[None]:
 
 def bootstrap_is_done(settings: Settings) -> bool:
     """Return, and say, whether these documents have a champion or had their bootstrap already."""
-    registry, folders = Registry(settings.models), load_corpus(settings).folders_id
-    champion, made = registry.champion(folders), registry.bootstrapped(folders)
-    if champion:
-        print(f"bootstrap: {champion.name} serves these documents already")
-    elif made:
-        print(f"bootstrap: {made.name} was made before; the {START_WEIGHTS} serve until answers are rated")
-    return bool(champion or made)
+    from rag.ingest.documents import load_corpus
+    from rag.models.registry import Registry
+
+    why = Registry(settings.models).why_no_bootstrap(load_corpus(settings).folders_id)
+    if why:
+        print(why)
+    return bool(why)
 
 
 def _promote(given: argparse.Namespace) -> None:
+    from rag.ingest.documents import load_corpus
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+    from train.compare_versions import measure_precision
+    from train.context import open_context
+    from train.judging.promotion import promote_by_hand
+    from train.progress import bar
+
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
 
@@ -200,6 +221,12 @@ def _promote(given: argparse.Namespace) -> None:
 
 
 def _rollback(given: argparse.Namespace) -> None:
+    from rag.ingest.documents import load_corpus
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+    from train.judging.promotion import roll_back
+    from train.progress import bar
+
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
         name = roll_back(settings, store, load_corpus(settings), bar)
@@ -207,6 +234,10 @@ def _rollback(given: argparse.Namespace) -> None:
 
 
 def _list(given: argparse.Namespace) -> None:
+    from rag.ingest.documents import load_corpus
+    from rag.models.registry import Registry
+    from rag.settings import load_settings
+
     settings = load_settings()
     registry, corpus = Registry(settings.models), load_corpus(settings)
     champion = registry.champion(corpus.folders_id)
@@ -218,6 +249,11 @@ def _list(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
+    from rag.ingest.documents import load_corpus
+    from rag.models.registry import Registry
+    from rag.settings import load_settings
+    from train.compare_versions import show
+
     settings = load_settings()
     registry = Registry(settings.models)
     version = registry.version(given.version)
@@ -226,12 +262,22 @@ def _show(given: argparse.Namespace) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+    from train.compare_versions import measure_by_file
+    from train.context import open_context
+
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
         print(measure_by_file(open_context(settings, store), given.version, given.qrels).table())
 
 
 def _compare(given: argparse.Namespace) -> None:
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+    from train.compare_versions import compare, measure_held_out
+    from train.context import open_context
+
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
         measured = measure_held_out(open_context(settings, store), (given.version, given.other))

@@ -15,18 +15,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from rag.errors import ThumbtuneError
-from rag.indexing.update import Embedded
 from rag.training_status import Bar, State, Training, this_process, write_training
 from train import progress
 
+if TYPE_CHECKING:
+    from rag.indexing.update import Embedded
+
 EVERY_SECONDS = 0.5  # between two writes; a reader sees no more than that
-LINES = 20  # kept of what was printed: a screenful
 STOPPED = "stopped: what served before serves on; the same training goes on where it was"
+LINES = 20  # kept of what was printed: a screenful
 
 
 class Progress:

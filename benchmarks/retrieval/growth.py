@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.retrieval.scale import most_mb, timed, told_by
-from rag.indexing.update import load_corpus, read_files, update_documents, update_vector_index, update_vectors
+from rag.indexing.update import read_files, update_documents, update_vector_index, update_vectors
+from rag.ingest.documents import load_corpus
 from rag.models.embedder import Progress, Vectors
 from rag.settings import Settings
 from rag.store.store import Store, open_store

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
-import plotly
 from chainlit.auth import get_current_user, reuseable_oauth
 from fastapi import HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
@@ -33,7 +34,7 @@ SIGN_IN_FIRST = "Sign in to the chat to see the scoreboard: <a href='/'>open the
 def routes(app: AppState) -> list[APIRoute]:
     """Return the routes of the page and of Plotly's script."""
     script = plotly_script()
-    address = f"{SCRIPT}?v={plotly.__version__}"
+    address = f"{SCRIPT}?v={version('plotly')}"
 
     async def page(request: Request) -> Response:
         if not await _is_signed_in(request):
@@ -109,7 +110,8 @@ def scoreboard_cache(app: AppState) -> ScoreboardCache:
 
 def plotly_script() -> Path:
     """Return the path of Plotly's script in its Python package."""
-    return Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    spec = find_spec("plotly")
+    return Path(spec.origin if spec and spec.origin else "").parent / "package_data" / "plotly.min.js"
 
 
 async def _is_signed_in(request: Request) -> bool:

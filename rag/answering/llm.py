@@ -14,23 +14,25 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-import openai
-import tenacity
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
-from langchain_openai import ChatOpenAI
-from langchain_openai.chat_models.base import BaseChatOpenAI
 from pydantic import SecretStr
 
 from rag.answering.extractive import Score, quote
 from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
 from rag.settings import EXTRACTIVE, Settings
 
+if TYPE_CHECKING:
+    import tenacity
+    from langchain_core.language_models import BaseChatModel
+    from langchain_openai.chat_models.base import BaseChatOpenAI
+
 OPENAI = "openai:"
+TIMEOUTS = ("THUMBTUNE_LLM_TIMEOUT", "THUMBTUNE_ANSWER_TIMEOUT")
 WORDS = re.compile(r"\S+\s*|\s+")
 TRIES = 6  # of a prompt in the background; about a minute, since the waits double
 MAX_WAIT = 120.0  # seconds; by then a quota per minute has refilled, and one per day is not waited for
@@ -47,6 +49,9 @@ def build_chat_model(settings: Settings) -> BaseChatOpenAI:
     The length goes to OpenAI as max_completion_tokens, which ChatOpenAI sends, and to all others as max_tokens, which
     some of them know alone.
     """
+    from langchain_openai import ChatOpenAI  # takes a second, and the extractive answerer needs none of it
+    from langchain_openai.chat_models.base import BaseChatOpenAI
+
     host = urlsplit(settings.openai_base_url or "https://api.openai.com").hostname or ""
     kind: type[BaseChatOpenAI] = ChatOpenAI if host.endswith(OF_OPENAI) else BaseChatOpenAI
     return kind(
@@ -68,6 +73,9 @@ def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -
     PromptRefused for a prompt that the endpoint does not answer, and AnswerFailed if waiting does not help. Raises
     BadSetting if the settings name no LLM.
     """
+    import openai
+    import tenacity
+
     if settings.answerer == EXTRACTIVE:
         raise BadSetting(
             f"THUMBTUNE_LLM={EXTRACTIVE}: it cannot generate text; name an LLM, or set OPENAI_API_KEY or a base URL"
@@ -151,27 +159,37 @@ def cut_off(max_tokens: int) -> str:
     return f"cut off after {max_tokens:,} tokens: raise THUMBTUNE_LLM_MAX_TOKENS"
 
 
-# Errors of an endpoint, most specific first, with the message for the user. Never the raw text: it may contain a key.
-EXPLANATIONS: Sequence[tuple[type[BaseException], str]] = (
-    (openai.AuthenticationError, "the endpoint refused the key: check OPENAI_API_KEY"),
-    (openai.PermissionDeniedError, "the endpoint does not allow this: check the key's rights and the model's name"),
-    (openai.NotFoundError, "the endpoint knows no such model or address: check THUMBTUNE_LLM and OPENAI_BASE_URL"),
-    (openai.RateLimitError, "the endpoint is at its rate or spending limit: wait, then ask again"),
-    (openai.APITimeoutError, "the endpoint did not answer in time: try again, or raise THUMBTUNE_LLM_TIMEOUT"),
-    (openai.APIConnectionError, "the endpoint cannot be reached or hung up: is it running? check OPENAI_BASE_URL"),
-    (openai.BadRequestError, "the endpoint refused the request: a shorter THUMBTUNE_CONTEXT_TOKENS may help"),
-    (openai.APIStatusError, "the endpoint failed: try again in a moment"),
-    (openai.APIError, "the endpoint reported an error in the middle of the answer: try again"),
-    (json.JSONDecodeError, "the endpoint sent a broken stream: ask again"),
-    (TimeoutError, "no complete answer in time: try again, or raise THUMBTUNE_LLM_TIMEOUT or THUMBTUNE_ANSWER_TIMEOUT"),
-)
+@cache
+def _explanations() -> Sequence[tuple[type[BaseException], str]]:
+    """Return the errors of an endpoint, most specific first, with the message for the user.
+
+    Never the raw text: it may contain a key.
+    """
+    import openai
+
+    return (
+        (openai.AuthenticationError, "the endpoint refused the key: check OPENAI_API_KEY"),
+        (openai.PermissionDeniedError, "the endpoint does not allow this: check the key's rights and the model's name"),
+        (openai.NotFoundError, "the endpoint knows no such model or address: check THUMBTUNE_LLM and OPENAI_BASE_URL"),
+        (openai.RateLimitError, "the endpoint is at its rate or spending limit: wait, then ask again"),
+        (openai.APITimeoutError, "the endpoint did not answer in time: try again, or raise THUMBTUNE_LLM_TIMEOUT"),
+        (openai.APIConnectionError, "the endpoint cannot be reached or hung up: is it running? check OPENAI_BASE_URL"),
+        (openai.BadRequestError, "the endpoint refused the request: a shorter THUMBTUNE_CONTEXT_TOKENS may help"),
+        (openai.APIStatusError, "the endpoint failed: try again in a moment"),
+        (openai.APIError, "the endpoint reported an error in the middle of the answer: try again"),
+        (json.JSONDecodeError, "the endpoint sent a broken stream: ask again"),
+        (
+            TimeoutError,
+            "no complete answer in time: try again, or raise THUMBTUNE_LLM_TIMEOUT or THUMBTUNE_ANSWER_TIMEOUT",
+        ),
+    )
 
 
 def explain(error: BaseException) -> str | None:
     """Return a one-line message for the user on why an answer failed, or None for an unexpected error."""
     if isinstance(error, ThumbtuneError):
         return str(error)
-    for kind, text in EXPLANATIONS:
+    for kind, text in _explanations():
         if isinstance(error, kind):
             status = getattr(error, "status_code", None)
             return f"{text} (HTTP {status})" if status else text
@@ -180,6 +198,8 @@ def explain(error: BaseException) -> str | None:
 
 def _is_temporary(error: BaseException) -> bool:
     """Return whether the same prompt may succeed later: not if the credit or a daily quota is used up."""
+    import openai
+
     if getattr(error, "code", None) == "insufficient_quota" or (_retry_after(error) or 0) > MAX_WAIT:
         return False
     return isinstance(error, openai.APIConnectionError | openai.RateLimitError | openai.InternalServerError)
@@ -187,6 +207,8 @@ def _is_temporary(error: BaseException) -> bool:
 
 def _wait(state: tenacity.RetryCallState) -> float:
     """Return the seconds to wait: as the endpoint says, else exponential backoff with jitter."""
+    import tenacity
+
     wait = _retry_after(_error_of(state))
     return tenacity.wait_random_exponential(max=MAX_WAIT)(state) if wait is None else wait
 
@@ -204,6 +226,8 @@ def _error_of(state: tenacity.RetryCallState) -> BaseException:
 
 def _retry_after(error: BaseException) -> float | None:
     """Return the seconds in the Retry-After header of an error (RFC 9110: a number or a date), or None."""
+    import openai
+
     value = error.response.headers.get("retry-after") if isinstance(error, openai.APIStatusError) else None
     if value is None:
         return None

@@ -15,8 +15,8 @@ from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed
 from rag.indexing.maintenance import Maintenance
-from rag.indexing.update import load_corpus
 from rag.indexing.uploads import Uploads
+from rag.ingest.documents import load_corpus
 from rag.models.arms import Arms, ServedModel
 from rag.models.embedder import load_embedder
 from rag.models.weights import BUILTIN

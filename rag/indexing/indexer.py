@@ -11,13 +11,13 @@ from tqdm import tqdm
 from rag.indexing.update import (
     IndexReport,
     changing_documents,
-    load_corpus,
     make_chunker,
     read_files,
     update_documents,
     update_vector_index,
     update_vectors,
 )
+from rag.ingest.documents import load_corpus
 from rag.models.arms import arm_models, arm_precision
 from rag.models.embedder import Embedder, load_embedder
 from rag.settings import Settings

@@ -22,7 +22,7 @@ from rag.errors import NoDocuments, StoreFailed
 from rag.heading_path import HEADING_TOKENS
 from rag.ingest.chunking import CountTokens
 from rag.ingest.discovery import SourceFile
-from rag.ingest.documents import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, corpus_of, ingest
+from rag.ingest.documents import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, ingest
 from rag.ingest.parse_cache import ParseCache
 from rag.ingest.stat_cache import StatCache
 from rag.ingest.web_pages import PageFetcher
@@ -56,11 +56,6 @@ class IndexReport:
     def is_unchanged(self) -> bool:
         """Return whether no document was added, changed or deleted."""
         return not (self.added or self.changed or self.deleted)
-
-
-def load_corpus(settings: Settings) -> Corpus:
-    """Return the corpus of the settings. Both models are part of its id: a chunk must fit into either."""
-    return corpus_of(settings.docs, settings.chunk_tokens, f"{settings.start_model} {settings.base_model}")
 
 
 def uploads_folder(settings: Settings, corpus: Corpus) -> Path:

@@ -23,6 +23,7 @@ from rag.ingest.web_pages import Fetch, parse_addresses
 from rag.loaders import LOADERS
 from rag.loaders.builder import LoadedText
 from rag.records import Document, Span, content_id
+from rag.settings import Settings
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory
 Load = Callable[[str, bytes], LoadedText]  # (suffix, bytes) -> text
@@ -64,6 +65,11 @@ def corpus_of(folders: Sequence[Path], chunk_tokens: int, tokenizer_id: str) -> 
     resolved = tuple(Path(os.path.realpath(folder)) for folder in folders)
     parts = (*map(os.fspath, resolved), str(chunk_tokens), tokenizer_id, CHUNKER_VERSION)
     return Corpus(content_id(*parts), resolved)
+
+
+def load_corpus(settings: Settings) -> Corpus:
+    """Return the corpus that the settings name. Both models count: a chunk must fit into the one that reads less."""
+    return corpus_of(settings.docs, settings.chunk_tokens, f"{settings.start_model} {settings.base_model}")
 
 
 def ingest(

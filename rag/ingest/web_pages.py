@@ -14,14 +14,17 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
-
-import httpx
 
 from rag.errors import Unreadable
 from rag.loaders.builder import decode
 from rag.records import content_id
+
+if TYPE_CHECKING:
+    import httpx
 
 ADDRESS = re.compile(r"^\s*(?:URL=)?(https?://\S+)", re.IGNORECASE)  # "URL=": a Windows bookmark
 SUFFIX_OF_TYPE = {  # content type -> suffix, which selects the loader
@@ -74,6 +77,8 @@ class PageFetcher:
 
     def _fetch(self, address: str) -> Page:
         """Return a page from its server. A host that could not be reached is not tried again in this run."""
+        import httpx  # a quarter of a second, and few documents are lists of addresses
+
         host = urlsplit(address).netloc
         if host in self._unreachable:
             raise Unreadable(self._unreachable[host])
@@ -100,7 +105,7 @@ class PageFetcher:
         raise Unreadable(f"it redirects more than {MAX_REDIRECTS} times: list the last address")
 
     def _read(self, reply: httpx.Response) -> Page:
-        if reply.status_code != httpx.codes.OK:
+        if reply.status_code != HTTPStatus.OK:
             raise Unreadable(f"its server replied {reply.status_code} {reply.reason_phrase}: check the address")
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in SUFFIX_OF_TYPE:

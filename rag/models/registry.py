@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from filelock import FileLock
 
 from rag.errors import StoreFailed, UnknownVersion
-from rag.models.precision import Precision
+
+if TYPE_CHECKING:
+    from rag.models.precision import Precision
 
 START_WEIGHTS = "start weights"  # what people read where no version has been promoted
 LOCK_SECONDS = 10
@@ -89,6 +91,15 @@ class Registry:
         """Return the bootstrap made for these folders, promoted or kept, or None where there was none."""
         made = [version for version in self.versions() if version.folders == folders and version.kind == "bootstrap"]
         return made[-1] if made else None
+
+    def why_no_bootstrap(self, folders: str) -> str:
+        """Return why these folders get no bootstrap, as a line for the user; empty where they are due one."""
+        champion, made = self.champion(folders), self.bootstrapped(folders)
+        if champion:
+            return f"bootstrap: {champion.name} serves these documents already"
+        if made:
+            return f"bootstrap: {made.name} was made before; the {START_WEIGHTS} serve until answers are rated"
+        return ""
 
     def next_name(self) -> str:
         """Return the name that the next version gets: v1, v2, ... A number is never used twice."""

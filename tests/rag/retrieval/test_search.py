@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from fakes import NOON, make_hits
 from rag.errors import BadModel, NotIndexed
 from rag.indexing.indexer import index
-from rag.indexing.update import load_corpus, update_vectors
+from rag.indexing.update import update_vectors
+from rag.ingest.documents import load_corpus
 from rag.models.arms import Arms
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version

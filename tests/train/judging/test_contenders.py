@@ -12,7 +12,8 @@ import pytest
 
 from fakes import NOON, make_chunk
 from rag.indexing.indexer import index
-from rag.indexing.update import corpus_chunks, load_corpus
+from rag.indexing.update import corpus_chunks
+from rag.ingest.documents import load_corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Pair, Qrels

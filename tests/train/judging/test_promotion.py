@@ -14,8 +14,8 @@ from rag.errors import UnknownVersion
 from rag.evaluation.intervals import queries_needed, share_interval
 from rag.evaluation.win_rates import WinRate
 from rag.indexing.indexer import index
-from rag.indexing.update import corpus_chunks, is_up_to_date, load_corpus
-from rag.ingest.documents import Corpus
+from rag.indexing.update import corpus_chunks, is_up_to_date
+from rag.ingest.documents import Corpus, load_corpus
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version

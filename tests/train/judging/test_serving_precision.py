@@ -12,7 +12,8 @@ from fakes import NOON, make_chunk
 from rag.errors import BadModel, BadSetting
 from rag.evaluation.intervals import Interval
 from rag.indexing.indexer import index
-from rag.indexing.update import is_up_to_date, load_corpus
+from rag.indexing.update import is_up_to_date
+from rag.ingest.documents import load_corpus
 from rag.models import precision
 from rag.models.arms import Arms, arm_precision
 from rag.models.embedder import Embedder, Vectors, load_embedder

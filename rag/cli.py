@@ -1,0 +1,64 @@
+"""Command-line helpers shared by all programs: exit codes, one line for what a user can fix, subcommands, --version.
+
+Nothing heavy may be imported here or at the top of a `__main__`: `--help` loads argparse and little else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rag.errors import ThumbtuneError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DISTRIBUTION = "thumbtune"
+USER_ERROR = 2
+INTERRUPTED = 130
+STOPPED = "stopped; what was done is kept"
+Command = Callable[[argparse.Namespace], int | None]
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0, 2 for what the user can fix, 130 for Ctrl-C, or what it returns.
+
+    A parser sets `run`, a Command; it may set `before`, called with no argument, and `stopped`, which returns what
+    Ctrl-C prints. The command finds what was typed as `command`.
+    """
+    given = parser.parse_args(argv)
+    given.command = shlex.join([*parser.prog.split(), *(sys.argv[1:] if argv is None else argv)])
+    try:
+        if before := getattr(given, "before", None):
+            before()
+        return int(given.run(given) or 0)
+    except ThumbtuneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        if stopped := getattr(given, "stopped", lambda: STOPPED)():
+            print(stopped, file=sys.stderr)
+        return INTERRUPTED
+
+
+def add_command(commands: Commands, name: str, run: Command, text: str) -> argparse.ArgumentParser:
+    """Add a subcommand and return its parser."""
+    sub = commands.add_parser(name, help=text, description=text)
+    sub.set_defaults(run=run)
+    return sub
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add the option --version, which prints the version in pyproject.toml as it was installed."""
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"{DISTRIBUTION} {version(DISTRIBUTION)}")
+        parser.exit()

@@ -1,0 +1,37 @@
+"""The command `thumbtune`: the commands of `python -m rag`, `python -m train` and `python -m chat` in one program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from chat.__main__ import fill_parser as fill_chat
+from rag import cli
+from rag.__main__ import add_commands
+from train.__main__ import fill_parser as fill_train
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands. It imports nothing that a command needs."""
+    parser = argparse.ArgumentParser(
+        prog="thumbtune",
+        description="Chat with your own documents through two retrievers at once; your ratings train the better one.",
+    )
+    cli.add_version(parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    chat = "index the documents, train the first model where there is none, open the chat"
+    fill_chat(commands.add_parser("chat", help=chat, description=chat))
+    add_commands(commands)
+    train = "train on the ratings, and promote if better; list, compare and move the versions"
+    fill_train(commands.add_parser("train", help=train, description=train))
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status (rag.cli.run)."""
+    return cli.run(build_parser(), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
