@@ -33,9 +33,10 @@ check: .venv/installed-dev  ## lint and types
 e2e: .venv/installed-dev  ## only the tests that drive the whole product
 	@$(BIN)/python -m pytest --numprocesses auto -m e2e
 
-bench: .venv/installed-dev  ## quality and cost of the built-in answerer, the comparison card and retrieval
+bench: .venv/installed-dev  ## quality and cost of the built-in answerer, the comparison card, starting and retrieval
 	@$(BIN)/python -m benchmarks.answering.extractive
 	@$(BIN)/python -m benchmarks.browser.card
+	@$(BIN)/python -m benchmarks.load.startup
 	@$(BIN)/python -m benchmarks.retrieval
 
 bench-learning: .venv/installed-dev  ## what learning gains, hours; QUICK=1 minutes (DATA=path of a SQuAD-format file)

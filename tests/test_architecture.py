@@ -74,6 +74,7 @@ FORBIDDEN = {
     "chat": ("train",),
     "thumbtune": (),
 }
+}
 MOST_FILES = 15  # more are two packages
 
 

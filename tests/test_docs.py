@@ -186,6 +186,13 @@ def test_every_command_and_flag_is_in_the_reference() -> None:
     assert not [option for option in told if option not in text]
 
 
+def test_the_reference_names_what_the_one_command_takes() -> None:
+    text = (DOCS / "how-to" / "commands.md").read_text("utf-8")
+    assert all(
+        f"`{told}`" in text for told in ("thumbtune chat", "thumbtune index", "thumbtune train", "thumbtune --version")
+    )
+
+
 def test_every_make_target_is_told_to_contributors() -> None:
     told = (ROOT / "README.md").read_text("utf-8") + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     assert not [target for target in make_targets() if f"make {target}" not in told]
