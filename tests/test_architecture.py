@@ -74,7 +74,6 @@ FORBIDDEN = {
     "chat": ("train",),
     "thumbtune": (),
 }
-}
 MOST_FILES = 15  # more are two packages
 
 
