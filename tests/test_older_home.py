@@ -1,4 +1,4 @@
-"""A home made by an older release (commit 1c7d5a3) opens: its rows, its models and its commands, with nothing to redo.
+"""A home made by an older release (commit 1c7d5a3) opens: its rows, its models, and the commands on it.
 
 The home was made by that release's own commands: `rag index`, `import`, three times `ask`, ratings of each kind, then
 `train --promote` (v1, which serves, in int8) and `train --fast` (v2, an adapter, kept). Its corpus and its versions
@@ -130,11 +130,17 @@ def test_stats_counts_what_it_holds(settings: Settings, capsys: pytest.CaptureFi
     assert shown["tuned arm"].startswith("VERDICT: keep start weights, not v1")
 
 
-def test_an_index_run_finds_nothing_to_do(settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    before = store.tables.names()
+def test_an_index_run_finds_its_documents_unchanged_and_embeds_both_int8_tables_once_more(
+    settings: Settings, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = set(store.tables.names())
     assert rag(["index"]) == 0
     assert "unchanged, 64 documents" in capsys.readouterr().out
-    assert store.tables.names() == before  # no model was embedded again under another fingerprint
+    after = set(store.tables.names())
+    assert before < after
+    assert len(after - before) == 2  # int8 has another fingerprint since decision 23; both arms serve in it
+    assert rag(["index"]) == 0
+    assert set(store.tables.names()) == after
 
 
 def test_a_training_plan_is_made_of_it(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
