@@ -1,4 +1,4 @@
-"""The room: one message -> two streaming answers -> ratings. Wiring only; `make chat` (python -m chat) starts it."""
+"""Chainlit app: one message -> two streaming answers -> ratings. Wiring only; `python -m chat` runs it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from rag.answering.service import open_service
 from rag.records import ARMS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 
-FOLLOW_SECONDS = 2.0  # how often the chat looks whether another model was promoted
-COMMAND = re.compile(r"/[A-Za-z]+")  # a word alone that looks like one; "/etc/hosts" is a question
-EVERYWHERE = ("0.0.0.0", "::")  # listening there is no address to go to
-STARTERS = (  # each stands in docs/questions.jsonl, with the section that answers it
+FOLLOW_SECONDS = 2.0  # how often the registry is checked for a newly promoted model
+COMMAND = re.compile(r"/[A-Za-z]+")  # a single word; "/etc/hosts" is a question
+EVERYWHERE = ("0.0.0.0", "::")  # listening addresses that a browser cannot open
+STARTERS = (  # each is in docs/questions.jsonl with the section that answers it
     "What is thumbtune and what does it do?",
     "Which passages get the credit for a thumb up?",
     "What does a challenger need to be promoted?",
@@ -50,15 +50,15 @@ STARTERS = (  # each stands in docs/questions.jsonl, with the section that answe
 log = logging.getLogger("thumbtune")
 settings = load_settings()
 secret = load_secret(settings.secret)
-door = auth_mode(settings)
-os.environ["CHAINLIT_AUTH_SECRET"] = door.token_key(secret)
-house = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
-house.serving.maintenance.start()
-desk = TrainingPanel(house)
-reception = UploadQueue()
+mode = auth_mode(settings)
+os.environ["CHAINLIT_AUTH_SECRET"] = mode.token_key(secret)
+state = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
+state.serving.maintenance.start()
+panel = TrainingPanel(state)
+uploads = UploadQueue()
 accept_documents(settings)
 
-ACTIONS: Mapping[str, Action] = {  # what the buttons of the elements call
+ACTIONS: Mapping[str, Action] = {  # called by the buttons of the elements
     "vote": teach.then_suggest(rate.vote),
     "choose": teach.then_suggest(rate.choose),
     "mark": rate.mark,
@@ -71,22 +71,22 @@ ACTIONS: Mapping[str, Action] = {  # what the buttons of the elements call
     "passage": passages.passage,
     "reask": ask.reask,
     "refresh": resume.refresh,
-    "documents": reception.list_all,
-    "documents_remove": reception.remove,
-    "train_look": desk.look,
-    "train_start": desk.start,
-    "train_cancel": desk.cancel,
-    "train_promote": desk.promote,
-    "train_roll_back": desk.roll_back,
+    "documents": uploads.list_all,
+    "documents_remove": uploads.remove,
+    "train_look": panel.look,
+    "train_start": panel.start,
+    "train_cancel": panel.cancel,
+    "train_promote": panel.promote,
+    "train_roll_back": panel.roll_back,
 }
-COMMANDS: Mapping[str, Command] = {  # what is typed as a word of its own, or clicked in the bar at the top
-    "/train": desk.show,
+COMMANDS: Mapping[str, Command] = {  # typed as a message of one word, or clicked in the bar at the top
+    "/train": panel.show,
     "/review": review.show,
-    "/documents": reception.show,
+    "/documents": uploads.show,
     "/scoreboard": routes.show,
 }
-REVIVE: Mapping[str, Revive] = {  # elements beside the card: their props as they are now, after a reload
-    TRAINING: desk.revive,
+REVIVE: Mapping[str, Revive] = {  # elements other than the card -> their current props after a reload
+    TRAINING: panel.revive,
     teach.TEACH: teach.revive,
     review.REVIEW: review.revive,
     DOCUMENTS: revive_files,
@@ -97,149 +97,151 @@ REVIVE: Mapping[str, Revive] = {  # elements beside the card: their props as the
 
 
 @cl.on_message
-async def hear(message: cl.Message) -> None:
-    """Take in the files that a message brings; then answer its question by both arms, or do what a command says."""
-    visit = current_context(house)
-    await tell_address()
+async def on_message(message: cl.Message) -> None:
+    """Add a message's files; then answer its question by both arms, or run its command."""
+    context = current_context(state)
+    await send_thread_id()
     if message.elements:
-        await as_command(reception.hear(visit, message))
+        await as_command(uploads.hear(context, message))
         if not message.content.strip():
             return
     word, rest = [*message.content.split(maxsplit=1), "", ""][:2]
     command = COMMANDS.get(word.lower())
     if command:
-        await as_command(command(visit, rest.strip()))
+        await as_command(command(context, rest.strip()))
     elif COMMAND.fullmatch(word) and not rest:
-        await say(f"There is no {word}: there are {', '.join(COMMANDS)}.")
+        await say(f"There is no command {word}. Commands: {', '.join(COMMANDS)}.")
     else:
-        await as_command(ask.ask(visit, message.content))
+        await as_command(ask.ask(context, message.content))
 
 
-async def tell_address() -> None:
-    """Say which thread this is, for the page that gives it no address of its own (public/room.js)."""
+async def send_thread_id() -> None:
+    """Send the thread's id to the page, which sets its address if Chainlit does not (public/app.js)."""
     await cl.context.emitter.send_window_message({"thread": cl.context.session.thread_id})
 
 
 @cl.on_window_message
-async def press(word: object) -> None:
-    """Do what a button of the bar at the top says, as if it had been typed."""
+async def run_command(word: object) -> None:
+    """Run the command of a button in the bar at the top, as if it had been typed."""
     command = COMMANDS.get(word) if isinstance(word, str) else None
     if command is None:
-        return  # any page script may post messages, browser extensions among them
+        return  # other scripts and browser extensions post messages, too
     session = cl.context.session
     if not session.has_first_interaction:
         session.has_first_interaction = True
         await cl.context.emitter.init_thread(str(word))
     await cl.Message(str(word), type="user_message", author="User").send()  # type: ignore[no-untyped-call]
-    await tell_address()
-    await as_command(command(current_context(house), ""))
+    await send_thread_id()
+    await as_command(command(current_context(state), ""))
 
 
 @sio.on("stop")  # type: ignore[untyped-decorator]
 async def stop(socket_id: str) -> None:
-    """Cancel the duel. (Chainlit's own handler cancels the newest task, which may be a question that was refused, and
-    leaves "Task manually stopped." in the thread for ever; the card says it where it belongs.)
+    """Cancel the running duel or upload; its card shows that it was stopped.
+
+    Why: Chainlit's own handler cancels the newest task, which may be a refused question, and leaves "Task manually
+    stopped." in the thread.
     """
     init_ws_context(socket_id)
-    session = current_context(house).session
+    session = current_context(state).session
     if session.task and session.is_busy:
         session.task.cancel()
 
 
 for name, action in ACTIONS.items():
-    cl.action_callback(name)(as_action(house, action))
+    cl.action_callback(name)(as_action(state, action))
 
 
 @cl.on_chat_resume
 async def resume_thread(thread: ThreadDict) -> None:
-    """Put a thread's elements back."""
-    await resume.resume(current_context(house), thread, REVIVE)
+    """Restore a thread's elements."""
+    await resume.resume(current_context(state), thread, REVIVE)
 
 
 @cl.on_chat_start
-async def enter() -> None:
-    """Open a new thread where the one to come back to is deleted: its address names nothing any more."""
+async def on_chat_start() -> None:
+    """Open a new thread if the one to resume is deleted."""
     if cl.context.session.thread_id_to_resume:
         open_new_thread(cl.context.session)
 
 
 @cl.on_chat_end
-async def leave() -> None:
-    """Stop sending to a session that has gone."""
-    resume.leave(current_context(house))
+async def on_chat_end() -> None:
+    """Stop sending to a session that has ended."""
+    resume.leave(current_context(state))
 
 
-# --- the house -----------------------------------------------------------------------------------------------------
+# --- the app -------------------------------------------------------------------------------------------------------
 
 
 @cl.data_layer
 def chat_history() -> ThreadStore:
-    """Give Chainlit the history."""
-    return house.history
+    """Return the thread store that Chainlit uses as its data layer."""
+    return state.history
 
 
 @cl.set_starters
 async def starters(user: cl.User | None) -> list[cl.Starter]:
-    """Suggest what would help most, and questions on the documents that ship with the app, where it serves those."""
+    """Suggest the most informative questions, and example questions if the app's own documentation is indexed."""
     known = STARTERS if settings.docs == ((ROOT / "docs").resolve(),) else ()
-    helping = await teach.most_helpful(house.serving, len(STARTERS), known, wait=teach.PATIENCE)
+    helping = await teach.most_helpful(state.serving, len(STARTERS), known, wait=teach.PATIENCE)
     questions = [*known[:2], *helping, *known[2:]][: len(STARTERS)]
     return [cl.Starter(label=question, message=question) for question in questions]
 
 
 def footer() -> str:
-    """Return the line under the chat: who writes the answers, and how their passages are found."""
-    writer, how = house.serving.answerer, f"Passages: {house.serving.search_options.summary()}."
+    """Return the line under the chat: what writes the answers, and how their passages are retrieved."""
+    writer, how = state.serving.answerer, f"Passages per answer: {state.serving.search_options.summary()}."
     if writer == EXTRACTIVE:
-        return f"Answers: extractive, sentences quoted from your documents (no LLM is configured). {how}"
-    return f"Answers: {writer}, from the passages below each answer. {how} Check what matters."
+        return f"No LLM configured: answers are quoted from your documents. {how}"
+    return f"Answers: {writer}, from the passages below each answer. {how} Check important facts."
 
 
-async def words(language: Annotated[str, Query(pattern=_language_pattern)] = "en-US") -> JSONResponse:
-    """Serve the page's texts in the language of config.toml, else the browser's, with the footer of this chat."""
+async def translations(language: Annotated[str, Query(pattern=_language_pattern)] = "en-US") -> JSONResponse:
+    """Return the page's texts in the language of config.toml, else the browser's, with this chat's footer."""
     texts = config.load_translation(config.ui.language or language)
     texts["chat"]["watermark"] = as_markdown(footer(), 0)
     return JSONResponse({"translation": texts})
 
 
 def follow_promotions() -> None:
-    """Serve what is promoted, while the chat runs. A look that fails is repeated at the next one."""
+    """Switch to newly promoted models while the chat runs. A failed check is repeated at the next one."""
     while not closing.wait(FOLLOW_SECONDS):
         try:
-            if house.serving.refresh():
+            if state.serving.refresh():
                 print(
-                    f"Now serving: {', '.join(f'{arm} {house.serving.served(arm).model}' for arm in ARMS)}", flush=True
+                    f"Now serving: {', '.join(f'{arm} {state.serving.served(arm).model}' for arm in ARMS)}", flush=True
                 )
         except Exception:
             log.exception("the models in use could not be checked")
 
 
 @cl.on_app_startup
-async def open_house() -> None:
-    """Start following the registry, and say where the chat is."""
-    warming.append(asyncio.create_task(teach.most_helpful(house.serving, 1)))
+async def on_startup() -> None:
+    """Start following the registry, and print the chat's address."""
+    warming.append(asyncio.create_task(teach.most_helpful(state.serving, 1)))
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
-    for note in house.serving.notes():
+    for note in state.serving.notes():
         print(f"Note: {note}")
     host = "localhost" if settings.host in EVERYWHERE else settings.host
     print(f"thumbtune: http://{host}:{settings.port}  (Ctrl-C stops it)", flush=True)
 
 
 @cl.on_app_shutdown
-async def close_house() -> None:
-    """Wait for the writes under way: Chainlit ends its process without any other farewell."""
+async def on_shutdown() -> None:
+    """Wait for pending writes: Chainlit then ends its process at once."""
     closing.set()
-    await asyncio.to_thread(house.serving.close)
+    await asyncio.to_thread(state.serving.close)
 
 
 closing = threading.Event()
-warming: list[asyncio.Task[list[str]]] = []  # what compares the retrievers, so that the first page need not wait
-install(door, secret, app)
+warming: list[asyncio.Task[list[str]]] = []  # compares the models ahead of the first page, which then need not wait
+install(mode, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
-    serve_page(router, door.way)
+    serve_page(router, mode.way)
     app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings))
-    redirect_other_raters(sio, house.history)
-    app.router.routes.insert(0, APIRoute("/project/translations", words))
+    redirect_other_raters(sio, state.history)
+    app.router.routes.insert(0, APIRoute("/project/translations", translations))
     app.router.routes.insert(0, reports_route(settings.runs))
-    app.router.routes.insert(0, passages.pdf_route(house))
-    app.router.routes[:0] = routes.routes(house)
+    app.router.routes.insert(0, passages.pdf_route(state))
+    app.router.routes[:0] = routes.routes(state)

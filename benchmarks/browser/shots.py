@@ -76,7 +76,7 @@ def shoot_answers(page: Page, name: str) -> None:
     expect(page.get_by_role("group", name="Why is answer B bad?")).to_be_visible()
     page.mouse.move(200, 30)
     shoot(page, "revealed", name)
-    page.get_by_role("button", name="Neither found it?").click()
+    page.get_by_role("button", name="Neither is right?").click()
     expect(page.get_by_role("button", name="This answers it").first).to_be_visible()
     shoot(page, "teach", name)
     side(page, "A").locator(".tt-text a").first.click()

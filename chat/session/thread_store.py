@@ -29,7 +29,7 @@ from rag.errors import StoreFailed
 
 MAX_PAGE = 100  # threads per page; a browser may ask for more
 DELETED = "The chat was deleted; your ratings are kept."
-LEAVE = "thumbtune:leave"  # public/room.js listens for it
+LEAVE = "thumbtune:leave"  # public/app.js listens for it
 NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
 TABLES = """
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, identifier TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,

@@ -1,9 +1,9 @@
 // The comparison card: two answers to one question, side by side, with their passages and everything to rate them by.
-// The server decides what may be known (chat/elements/card.py holds the same shape as `props`); this file only draws it.
+// The server decides what the browser may know (`props` has the shape in chat/elements/card.py); this file only renders it.
 //
-// Chainlit runs this file again whenever the props change. A component made anew each time would be mounted anew, and
-// scroll position, focus and opened passages would be lost: so the component is made once per page and kept on `window`,
-// and what is exported is an element of it. Change VERSION with every change of this file.
+// Chainlit runs this file again whenever the props change. A new component each time would be mounted again and lose
+// scroll position, focus and open passages: so the component is created once per page and kept on `window`, and the
+// export is an element of it. Change VERSION with every change of this file.
 import { createElement, useEffect, useMemo, useRef, useState } from 'react';
 import { useRecoilValue, useSetRecoilState } from 'recoil';
 import { elementState, sessionState } from '@chainlit/react-client';
@@ -12,7 +12,7 @@ import { Markdown } from '@/components/markdown';
 
 const VERSION = '10';
 const KEY = `thumbtune-compare-${VERSION}`;
-const LOST = 'the chat did not take it. Reload the page, then try again.';
+const LOST = 'no answer from the server. Reload the page and try again.';
 const PREVIEW_CHARS = 320;
 const REASONS = ['wrong source', 'incomplete', 'not in the documents', 'made up'];
 const CHOICES = [
@@ -21,22 +21,22 @@ const CHOICES = [
   { choice: 'tie', key: '0', label: 'Tie' },
   { choice: 'both bad', key: 'x', label: 'Both bad' },
 ];
-const KEYS = '1 A is better · 2 B is better · 0 tie · x both bad · a, b good · Shift+a, b bad · arrows: passages · '
-  + 'y relevant · n not relevant · Enter text · o document · u undo';
+const KEYS = '1 A is better · 2 B is better · 0 tie · x both bad · a, b: answer is good · Shift+a, b: answer is bad · '
+  + 'arrow keys: passages · y relevant · n not relevant · Enter: text · o: document · u: undo';
 
 if (!window[KEY]) {
   const isBusy = (side) => side.state === 'waiting' || side.state === 'streaming';
   const place = (source) => [source.source, source.heading].filter(Boolean).join(' > ');
-  const once = (act) => (event) => event.detail > 1 || act(event); // the second half of a double click is no change of mind
+  const once = (act) => (event) => event.detail > 1 || act(event); // ignore the second click of a double click
 
-  // --- what is sent to the chat: one thing at a time, kept to be undone, said where it was not taken -----------------
+  // --- sending actions to the server: one at a time, with undo and retry ----------------------------------------------
 
-  const useDesk = (callAction) => {
+  const useSender = (callAction) => {
     const [sending, setSending] = useState(0);
     const [failed, setFailed] = useState(null);
     const [canUndo, setCanUndo] = useState(false);
-    const backs = useRef([]); // what would take back each thing that was stored, the latest last
-    const line = useRef(Promise.resolve()); // nothing is lost that is said while something else is being stored
+    const backs = useRef([]); // the action that undoes each saved one, latest last
+    const queue = useRef(Promise.resolve()); // actions wait here while another one is being saved
     const call = async (name, payload) => {
       try {
         const result = await callAction({ name, payload });
@@ -50,57 +50,57 @@ if (!window[KEY]) {
       setCanUndo(next.length > 0);
     };
     const keep = (name, back) => back && remember([...backs.current, [name, back]]);
-    // `make` says [name, payload, back] when its turn has come, from the card as it is then; nothing where there is none.
-    const send = (make, stored = keep) => {
+    // `make` returns [name, payload, undo payload] when its turn comes, from the card as it is then; nothing to skip it.
+    const send = (make, saved = keep) => {
       setSending((n) => n + 1);
-      line.current = line.current.then(async () => {
+      queue.current = queue.current.then(async () => {
         const [name, payload, back] = make() ?? [];
         if (name) {
           setFailed(null);
           const { error } = await call(name, payload);
-          if (error) setFailed({ again: () => send(make, stored), error });
-          else stored(name, back);
+          if (error) setFailed({ again: () => send(make, saved), error });
+          else saved(name, back);
         }
         setSending((n) => n - 1);
       });
     };
-    // In line, too: what is to be taken back may be on its way still.
+    // Queued, too: the action to undo may not be saved yet.
     const undo = () => send(() => backs.current[backs.current.length - 1], () => remember(backs.current.slice(0, -1)));
     return { call, send, undo, sending: sending > 0, failed, canUndo, fail: setFailed };
   };
 
-  // `latest` holds the card as the server last sent it, which is what a thing said in line is about.
-  const actsOf = (latest, desk) => {
+  // `latest` holds the card as the server last sent it; a queued action refers to that.
+  const actsOf = (latest, sender) => {
     const byLetter = (letter) => latest.current.sides.find((side) => side.side === letter);
-    const said = ({ answer, vote, reason, comment }) => ({ answer, value: vote, reason, comment });
+    const voteOf = ({ answer, vote, reason, comment }) => ({ answer, value: vote, reason, comment });
     return {
       vote: (letter, value) =>
-        desk.send(() => {
+        sender.send(() => {
           const side = byLetter(letter);
-          return side.answer && ['vote', { answer: side.answer, value: side.vote === value ? 0 : value }, said(side)];
+          return side.answer && ['vote', { answer: side.answer, value: side.vote === value ? 0 : value }, voteOf(side)];
         }),
       explain: (letter, changes) =>
-        desk.send(() => {
-          const before = said(byLetter(letter));
-          // only what changes, and back: of what was said a moment ago the card may not have heard yet
+        sender.send(() => {
+          const before = voteOf(byLetter(letter));
+          // send and undo only the changed fields: the card may not show the previous change yet
           const back = Object.fromEntries(Object.keys(changes).map((key) => [key, before[key]]));
           const vote = { answer: before.answer, value: -1 };
           return before.value === -1 && ['vote', { ...vote, ...changes }, { ...vote, ...back }];
         }),
       choose: (choice) =>
-        desk.send(() => {
+        sender.send(() => {
           const { sides, preference } = latest.current;
           if (!sides.every((side) => side.answer)) return null;
           const { answer } = sides[0];
           return ['choose', { answer, choice: preference === choice ? '' : choice }, { answer, choice: preference }];
         }),
       mark: (letter, rank, value) =>
-        desk.send(() => {
+        sender.send(() => {
           const { answer, sources } = byLetter(letter);
           const now = sources.find((source) => source.rank === rank)?.mark;
           return answer && ['mark', { answer, rank, value: now === value ? 0 : value }, { answer, rank, value: now }];
         }),
-      ask: (query) => desk.send(() => ['reask', { query }]),
+      ask: (query) => sender.send(() => ['reask', { query }]),
     };
   };
 
@@ -110,9 +110,9 @@ if (!window[KEY]) {
     const root = useRef(null);
     const latest = useRef(card);
     latest.current = card;
-    const desk = useDesk(callAction);
-    const act = actsOf(latest, desk);
-    const openDocument = useDocument(desk);
+    const sender = useSender(callAction);
+    const act = actsOf(latest, sender);
+    const openDocument = useDocument(sender);
     const complete = card.sides.every((side) => side.answer);
     return (
       <div
@@ -122,8 +122,8 @@ if (!window[KEY]) {
         role="group"
         aria-label="Two answers to compare"
         aria-keyshortcuts="1 2 0 x a b Shift+A Shift+B y n o u"
-        aria-busy={desk.sending}
-        onKeyDown={(event) => press(event, root.current, act, desk)}
+        aria-busy={sender.sending}
+        onKeyDown={(event) => press(event, root.current, act, sender)}
       >
         <Query card={card} ask={act.ask} />
         <Outcome card={card} />
@@ -132,14 +132,14 @@ if (!window[KEY]) {
             <Answer key={side.side} card={card} side={side} act={act} openDocument={openDocument} />
           ))}
         </div>
-        {complete ? <Preference card={card} choose={act.choose} desk={desk} /> : <Stored desk={desk} />}
+        {complete ? <Preference card={card} choose={act.choose} sender={sender} /> : <Saved sender={sender} />}
         <p className="tt-keys">{KEYS}</p>
       </div>
     );
   };
 
-  // Keys work wherever the focus is in the card, but for its text fields.
-  const press = (event, root, act, desk) => {
+  // Keys work wherever the focus is in the card, except in its text fields.
+  const press = (event, root, act, sender) => {
     if (event.target.closest('input, textarea') || event.ctrlKey || event.metaKey || event.altKey) return;
     const passage = event.target.closest('[data-passage]');
     const at = passage ? [passage.dataset.side, Number(passage.dataset.passage)] : null;
@@ -148,7 +148,7 @@ if (!window[KEY]) {
     const acts = {
       a: () => act.vote('A', event.shiftKey ? -1 : 1),
       b: () => act.vote('B', event.shiftKey ? -1 : 1),
-      u: desk.undo,
+      u: sender.undo,
       y: at && (() => act.mark(...at, 1)),
       n: at && (() => act.mark(...at, -1)),
       o: at && (() => passage.dispatchEvent(new CustomEvent('tt-open', { bubbles: true }))),
@@ -172,7 +172,7 @@ if (!window[KEY]) {
     target[Math.min(target.length - 1, Math.max(0, row + down))]?.focus();
   };
 
-  // What both arms searched for, where that is not what was typed; it can be put right and asked again.
+  // The query of both arms if it differs from the typed question; it can be edited and asked again.
   const Query = ({ card, ask }) => {
     const [draft, setDraft] = useState(null);
     const send = (event) => {
@@ -212,7 +212,7 @@ if (!window[KEY]) {
     const blind = card.sides.some((side) => side.answer || isBusy(side));
     const lines = card.reveal
       ? [card.reveal.summary, ...card.reveal.notes]
-      : [card.same, blind && 'Which retriever wrote which is shown after your first rating.'];
+      : [card.same, blind && 'Rate one answer to see which model found it.'];
     return (
       <div className="tt-outcome" role="status" data-unveiled={Boolean(card.reveal)}>
         {lines.filter(Boolean).map((line) => (
@@ -223,7 +223,7 @@ if (!window[KEY]) {
     );
   };
 
-  const Preference = ({ card, choose, desk }) => (
+  const Preference = ({ card, choose, sender }) => (
     <div className="tt-preference" role="group" aria-label="Which answer is better?">
       {CHOICES.map(({ choice, key, label, short }) => (
         <button
@@ -232,9 +232,9 @@ if (!window[KEY]) {
           className="tt-choice"
           data-choice={choice}
           aria-pressed={card.preference === choice}
-          aria-disabled={desk.sending}
+          aria-disabled={sender.sending}
           aria-label={label}
-          title={card.preference === choice ? 'Click again to take it back' : `Key ${key}, when the card has the focus`}
+          title={card.preference === choice ? 'Click again to undo' : `Shortcut: ${key}, when the card has the focus`}
           onClick={once(() => choose(choice))}
         >
           {choice === 'tie' ? <Equal size={16} aria-hidden="true" /> : null}
@@ -243,26 +243,26 @@ if (!window[KEY]) {
           <span className="tt-short">{short ?? label}</span>
         </button>
       ))}
-      <Stored desk={desk} />
+      <Saved sender={sender} />
     </div>
   );
 
-  const Stored = ({ desk }) => (
+  const Saved = ({ sender }) => (
     <div className="tt-stored" role="status">
-      {desk.failed ? (
+      {sender.failed ? (
         <p className="tt-error" role="alert">
-          Not stored: {desk.failed.error}{' '}
-          {desk.failed.again ? (
-            <button type="button" className="tt-retry" onClick={desk.failed.again}>
+          Not saved: {sender.failed.error}{' '}
+          {sender.failed.again ? (
+            <button type="button" className="tt-retry" onClick={sender.failed.again}>
               <RotateCw size={14} aria-hidden="true" /> Retry
             </button>
           ) : null}
         </p>
       ) : null}
-      {desk.canUndo && !desk.failed ? (
+      {sender.canUndo && !sender.failed ? (
         <p>
-          Stored.{' '}
-          <button type="button" className="tt-link" onClick={desk.undo} aria-disabled={desk.sending}>
+          Saved.{' '}
+          <button type="button" className="tt-link" onClick={sender.undo} aria-disabled={sender.sending}>
             <Undo2 size={13} aria-hidden="true" /> Undo
           </button>
         </p>
@@ -304,7 +304,7 @@ if (!window[KEY]) {
     );
   };
 
-  // The answer. A citation shows its passage while the pointer or the focus is on it, and opens the document.
+  // The answer. A citation previews its passage on hover or focus, and opens the document on click.
   const Text = ({ side, open }) => {
     const [preview, setPreview] = useState(null);
     const rankAt = (event) => {
@@ -324,7 +324,7 @@ if (!window[KEY]) {
       setPreview(source?.text ? { source, top: cited.link.offsetTop + cited.link.offsetHeight + 4 } : null);
     };
     const hide = () => setPreview(null);
-    // Drawn anew it would be mounted anew: a link that goes away between press and release is never clicked.
+    // Memoised, or it would be mounted again: a link replaced between mouse down and mouse up gets no click.
     const markdown = useMemo(() => <Markdown>{side.text}</Markdown>, [side.text]);
     if (!side.text) return null;
     return (
@@ -351,10 +351,10 @@ if (!window[KEY]) {
   const shortened = (text) => (text.length > PREVIEW_CHARS ? `${text.slice(0, PREVIEW_CHARS).trimEnd()}…` : text);
 
   const Waiting = ({ found }) => (
-    <p className="tt-waiting">{found ? `Reading ${found} passages…` : 'Looking for passages…'}</p>
+    <p className="tt-waiting">{found ? `Reading ${found} passages…` : 'Searching…'}</p>
   );
 
-  // A vote is shown as given only when the server has stored it and sent the card anew.
+  // A vote is shown only when the server has saved it and sent the updated card.
   const Thumbs = ({ side, act }) => {
     const thumb = (value, Icon, word) => (
       <button
@@ -363,7 +363,7 @@ if (!window[KEY]) {
         data-value={value}
         aria-pressed={side.vote === value}
         aria-label={`Answer ${side.side} is ${word.toLowerCase()}`}
-        title={side.vote === value ? 'Click again to take it back' : undefined}
+        title={side.vote === value ? 'Click again to undo' : undefined}
         onClick={once(() => act.vote(side.side, value))}
       >
         <Icon size={18} aria-hidden="true" />
@@ -400,7 +400,7 @@ if (!window[KEY]) {
         ))}
         <input
           aria-label={`Comment on answer ${side.side}`}
-          placeholder="Comment (optional), Enter stores it"
+          placeholder="Comment (optional), press Enter to save"
           maxLength={1000}
           value={draft}
           onChange={(event) => setDraft(event.target.value)}
@@ -414,9 +414,9 @@ if (!window[KEY]) {
   // --- its passages ---------------------------------------------------------------------------------------------------
 
   const Passages = ({ side, card, ...rest }) => {
-    if (!side.sources.length) return side.state === 'done' ? <p className="tt-none">No passage was found.</p> : null;
+    if (!side.sources.length) return side.state === 'done' ? <p className="tt-none">No passages found.</p> : null;
     const cited = side.sources.filter((source) => source.cited);
-    const consulted = side.sources.filter((source) => !source.cited);
+    const others = side.sources.filter((source) => !source.cited);
     const list = (title, sources) =>
       sources.length ? (
         <div className="tt-passages">
@@ -431,12 +431,17 @@ if (!window[KEY]) {
     return (
       <>
         {list('Cited', cited)}
-        {list(side.state === 'done' ? (cited.length ? 'Read, not cited' : 'Read, none cited') : 'Found', consulted)}
+        {list(cited.length ? 'Also retrieved' : 'Retrieved', others)}
       </>
     );
   };
 
-  // What the reveal says of one passage: its score, who else found it, and where the other arm's model ranks it.
+  const ordinal = (n) => {
+    const ending = n % 100 > 10 && n % 100 < 14 ? 'th' : ['th', 'st', 'nd', 'rd'][n % 10] ?? 'th';
+    return `${n}${ending}`;
+  };
+
+  // What the reveal shows of one passage: its score, whether the other arm found it, and its rank by the other arm's model.
   const foundBy = (card, side, source) => {
     const reveal = card.reveal?.sides[side.side];
     if (!reveal) return {};
@@ -447,10 +452,10 @@ if (!window[KEY]) {
     const telling = known && source.cited && rank !== source.rank;
     return {
       score: reveal.scores[at],
-      badge: reveal.alone[at] ? `only ${reveal.arm}` : '',
+      badge: reveal.alone[at] ? `only found by ${reveal.arm}` : '',
       words: reveal.words?.[at],
-      short: telling ? `${other} ${rank ? `#${rank}` : '> 50'}` : '',
-      long: known ? (rank ? `The model of ${other} ranks it ${rank}.` : `Not among the first 50 of ${other}'s model.`) : '',
+      short: telling ? (rank ? `ranked ${ordinal(rank)} by ${other}` : `not in ${other}'s top 50`) : '',
+      long: known ? (rank ? `Ranked ${ordinal(rank)} by ${other}.` : `Not in ${other}'s top 50.`) : '',
     };
   };
 
@@ -472,7 +477,7 @@ if (!window[KEY]) {
         data-value={value}
         aria-pressed={source.mark === value}
         aria-label={`${name} is ${word}`}
-        title={`${word[0].toUpperCase()}${word.slice(1)}: ${value > 0 ? 'it answers' : 'it does not answer'} the question`}
+        title={`${word[0].toUpperCase()}${word.slice(1)}: this passage ${value > 0 ? 'answers' : 'does not answer'} the question`}
         onClick={once(() => mark(side.side, source.rank, value))}
       >
         <Icon size={15} aria-hidden="true" />
@@ -502,7 +507,7 @@ if (!window[KEY]) {
             </span>
             {found.badge ? <span className="tt-alone">{found.badge}</span> : null}
             {found.short ? <span className="tt-alone" title={found.long}>{found.short}</span> : null}
-            {found.words ? <span className="tt-alone" title="found by words, not by this retriever's model">by words</span> : null}
+            {found.words ? <span className="tt-alone" title="found by keyword search, not by this model">keyword match</span> : null}
             {found.score ? <span className="tt-score" title="cosine similarity to the question">{found.score}</span> : null}
             <ChevronRight className="tt-chevron" size={16} aria-hidden="true" />
           </button>
@@ -515,7 +520,7 @@ if (!window[KEY]) {
             <p className="tt-more">
               {canOpen ? (
                 <button type="button" className="tt-link" onClick={() => open(source.rank)}>
-                  <BookOpen size={13} aria-hidden="true" /> Read in its document
+                  <BookOpen size={13} aria-hidden="true" /> Open in document
                 </button>
               ) : null}{' '}
               {found.long}
@@ -532,12 +537,12 @@ if (!window[KEY]) {
   // alone it would be gone with the next thumb or word of an answer: whenever an element of the chat changes, Chainlit
   // closes a panel that shows none of them.
 
-  const useDocument = (desk) => {
+  const useDocument = (sender) => {
     const setElements = useSetRecoilState(elementState);
     return async (side, rank) => {
-      const found = await desk.call('passage', { answer: side.answer, rank });
+      const found = await sender.call('passage', { answer: side.answer, rank });
       if (found.error) {
-        desk.fail({ error: found.error });
+        sender.fail({ error: found.error });
         return;
       }
       const id = `tt-source-${side.answer}-${rank}`;
@@ -546,7 +551,7 @@ if (!window[KEY]) {
     };
   };
 
-  // What was sent while the connection was down is lost: ask for the cards again when it is back, once for all of them.
+  // Updates sent while disconnected are lost: after a reconnect ask for the cards again, once for all of them.
   let refreshing = null;
   const Connected = ({ card, callAction }) => {
     const socket = useRecoilValue(sessionState)?.socket;

@@ -1,6 +1,6 @@
-// Files that were dropped into the chat, while they go in; and the list of all documents that `/documents` shows.
-// The server decides what becomes of a file (chat/actions/documents.py holds the same shape as `props`); this file only draws.
-// The component is kept on `window` for the reason that stands in Compare.jsx. Change VERSION with every change here.
+// Uploads and their progress, and the list of all documents that `/documents` shows.
+// `props` has the shape in chat/actions/documents.py; this file only renders it.
+// The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
 import { createElement, useEffect, useRef, useState } from 'react';
 import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
@@ -8,9 +8,9 @@ import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, 
 
 const VERSION = '2';
 const KEY = `thumbtune-documents-${VERSION}`;
-const LOST = 'the chat did not take it. Reload the page, then try again.';
-const SEARCH_FROM = 21; // fewer are seen at a glance
-const AT_ONCE = 50; // rows drawn; more come by a button
+const LOST = 'no answer from the server. Reload the page and try again.';
+const SEARCH_FROM = 21; // documents; a shorter list needs no search
+const AT_ONCE = 50; // rows per page; a button shows more
 
 if (!window[KEY]) {
   const call = async (callAction, name, payload = {}) => {
@@ -24,9 +24,9 @@ if (!window[KEY]) {
 
   const count = (n, one, more) => `${n.toLocaleString('en-US')} ${n === 1 ? one : more}`;
 
-  const bare = (name) => name.replace(/^uploads\//, '');
+  const withoutFolder = (name) => name.replace(/^uploads\//, '');
 
-  // --- files that go in ---------------------------------------------------------------------------------------------
+  // --- uploads ------------------------------------------------------------------------------------------------------
 
   const OPEN = ['waiting', 'reading', 'embedding'];
   const IN = ['added', 'replaced', 'unchanged'];
@@ -36,35 +36,35 @@ if (!window[KEY]) {
       waiting: 'Waiting',
       reading: 'Reading',
       embedding: `${percent(file)}%`,
-      added: `Added, ${count(file.passages, 'passage', 'passages')}${lost(file)}`,
-      replaced: `Replaced the file of this name, ${count(file.passages, 'passage', 'passages')}${lost(file)}`,
-      unchanged: 'Already here, with the same content',
-      refused: `Not taken in: ${file.reason}`,
-      failed: `Not taken in: ${file.reason}`,
+      added: `Added, ${count(file.passages, 'passage', 'passages')}${missing(file)}`,
+      replaced: `Replaced the file of the same name, ${count(file.passages, 'passage', 'passages')}${missing(file)}`,
+      unchanged: 'Already added, with the same content',
+      refused: `Could not be added: ${file.reason}`,
+      failed: `Could not be added: ${file.reason}`,
       stopped: file.reason,
     })[file.state];
 
-  const lost = (file) => (file.reason ? `. Not all of it: ${file.reason}` : '');
+  const missing = (file) => (file.reason ? `. Incomplete: ${file.reason}` : '');
 
   const percent = (file) => (file.total ? Math.floor((100 * file.done) / file.total) : 0);
 
   const summary = ({ files, queued, over }) => {
-    if (queued) return 'Waiting for files that somebody else has dropped';
-    if (!over) return `Taking in ${count(files.length, 'file', 'files')}`;
+    if (queued) return 'Waiting for another upload to finish';
+    if (!over) return `Adding ${count(files.length, 'file', 'files')}`;
     const good = files.filter((file) => IN.includes(file.state)).length;
-    if (good === files.length) return 'Ask about it now: both retrievers have it';
-    return good ? `${good} of ${files.length} files can be asked about now` : 'Nothing was taken in';
+    const added = good === files.length ? count(good, 'file', 'files') : `${good} of ${files.length} files`;
+    return good ? `${added} added. You can ask about ${good === 1 ? 'it' : 'them'} now.` : 'No file was added';
   };
 
-  const Intake = ({ now }) => (
-    <section className="tt-docs" aria-label="Dropped files" aria-busy={!now.over}>
+  const Uploads = ({ now }) => (
+    <section className="tt-docs" aria-label="Uploaded files" aria-busy={!now.over}>
       <p className="tt-docs-head" role="status">{summary(now)}</p>
       <ul className="tt-docs-files">
         {now.files.map((file, index) => (
           <File key={index} file={file} />
         ))}
       </ul>
-      {now.over ? <p className="tt-docs-note">/documents lists what both retrievers search, and removes what was dropped here.</p> : null}
+      {now.over ? <p className="tt-docs-note">See Documents (top bar) to view or remove files.</p> : null}
     </section>
   );
 
@@ -75,7 +75,7 @@ if (!window[KEY]) {
       <li className="tt-docs-file" data-state={file.state}>
         <Icon className="tt-docs-icon" size={18} aria-hidden="true" />
         <div className="tt-docs-what">
-          <span className="tt-docs-title">{bare(file.name)}</span>
+          <span className="tt-docs-title">{withoutFolder(file.name)}</span>
           <span className="tt-docs-said">{outcome(file)}</span>
           {running ? <Bar file={file} /> : null}
         </div>
@@ -87,7 +87,7 @@ if (!window[KEY]) {
     <div
       className="tt-docs-bar"
       role="progressbar"
-      aria-label={`Taking in ${bare(file.name)}`}
+      aria-label={`Adding ${withoutFolder(file.name)}`}
       aria-valuemin={0}
       aria-valuemax={100}
       aria-valuenow={percent(file)}
@@ -100,25 +100,25 @@ if (!window[KEY]) {
 
   const List = ({ now, callAction }) => {
     const [found, setFound] = useState(null); // {documents} or {error}
-    const [said, setSaid] = useState('');
+    const [notice, setNotice] = useState('');
     const head = useRef(null);
-    const look = async () => setFound(await call(callAction, 'documents'));
+    const load = async () => setFound(await call(callAction, 'documents'));
     useEffect(() => {
-      look();
+      load();
     }, [now.stamp]);
     const remove = async (source) => {
       const { error } = await call(callAction, 'documents_remove', { source });
-      setSaid(error ? `Not removed: ${error}` : `${bare(source)} was removed. Its ratings stay.`);
-      if (!error) head.current?.focus(); // the button that had the focus is gone with its row
-      if (!error) await look();
+      setNotice(error ? `Not removed: ${error}` : `${withoutFolder(source)} was removed. Its ratings are kept.`);
+      if (!error) head.current?.focus(); // the focused button is gone with its row
+      if (!error) await load();
     };
-    if (!found) return <section className="tt-docs" aria-label="Documents" aria-busy="true"><p className="tt-docs-note">Looking…</p></section>;
+    if (!found) return <section className="tt-docs" aria-label="Documents" aria-busy="true"><p className="tt-docs-note">Loading…</p></section>;
     if (found.error) {
       return (
         <section className="tt-docs" aria-label="Documents">
           <p className="tt-error" role="alert">
-            The documents cannot be shown: {found.error}{' '}
-            <button type="button" className="tt-retry" onClick={look}><RotateCw size={14} aria-hidden="true" /> Retry</button>
+            The documents could not be loaded: {found.error}{' '}
+            <button type="button" className="tt-retry" onClick={load}><RotateCw size={14} aria-hidden="true" /> Retry</button>
           </p>
         </section>
       );
@@ -126,18 +126,18 @@ if (!window[KEY]) {
     return (
       <section className="tt-docs" aria-label="Documents">
         <p className="tt-docs-head" tabIndex={-1} ref={head}>{totals(found.documents)}</p>
-        {said ? <p className="tt-docs-note" role="status">{said}</p> : null}
+        {notice ? <p className="tt-docs-note" role="status">{notice}</p> : null}
         <Rows documents={found.documents} search={now.search} remove={remove} />
-        <p className="tt-docs-note">Drop files anywhere in the chat to add them. Those of the documents folder are changed there.</p>
+        <p className="tt-docs-note">Drop files anywhere in the chat to add them. Files from your documents folder must be edited or deleted in that folder.</p>
       </section>
     );
   };
 
   const totals = (documents) => {
     const passages = documents.reduce((sum, each) => sum + each.passages, 0);
-    const dropped = documents.filter((each) => each.uploaded).length;
+    const uploaded = documents.filter((each) => each.uploaded).length;
     const all = `${count(documents.length, 'document', 'documents')}, ${count(passages, 'passage', 'passages')}`;
-    return dropped ? `${all}; ${dropped} dropped into the chat` : all;
+    return uploaded ? `${all}; ${uploaded} uploaded` : all;
   };
 
   const Rows = ({ documents, search, remove }) => {
@@ -187,18 +187,18 @@ if (!window[KEY]) {
         <span className="tt-docs-source">{document.source}</span>
         <span className="tt-docs-said">
           {count(document.passages, 'passage', 'passages')}
-          {document.uploaded ? (document.added ? `, dropped ${when(document.added)}` : ', dropped here') : ', in the documents folder'}
+          {document.uploaded ? (document.added ? `, uploaded ${when(document.added)}` : ', uploaded') : ', from your documents folder'}
         </span>
       </div>
       {document.uploaded ? <Remove document={document} remove={remove} /> : null}
     </li>
   );
 
-  // The first click asks, the second one does it; going elsewhere, or Escape, takes the question back.
+  // The first click asks, the second one removes; leaving the button or Escape cancels.
   const Remove = ({ document, remove }) => {
     const [state, setState] = useState('idle');
     const click = async (event) => {
-      if (event.detail > 1 || state === 'removing') return; // the second half of a double click is no answer
+      if (event.detail > 1 || state === 'removing') return; // ignore the second click of a double click
       if (state === 'idle') {
         setState('asking');
         return;
@@ -213,7 +213,7 @@ if (!window[KEY]) {
         type="button"
         className="tt-docs-remove"
         data-state={state}
-        aria-label={`${words} ${bare(document.source)}`}
+        aria-label={`${words} ${withoutFolder(document.source)}`}
         onClick={click}
         onBlur={() => setState((now) => (now === 'asking' ? 'idle' : now))}
         onKeyDown={(event) => {
@@ -225,7 +225,7 @@ if (!window[KEY]) {
     );
   };
 
-  // What was sent while the connection was down is lost: ask for it again when it is back.
+  // Updates sent while disconnected are lost: ask for them again after a reconnect.
   const Connected = ({ now, callAction }) => {
     const socket = useRecoilValue(sessionState)?.socket;
     useEffect(() => {
@@ -234,7 +234,7 @@ if (!window[KEY]) {
       socket.io.on('reconnect', refresh);
       return () => socket.io.off('reconnect', refresh);
     }, [socket]);
-    return now.mode === 'intake' ? <Intake now={now} /> : <List now={now} callAction={callAction} />;
+    return now.mode === 'intake' ? <Uploads now={now} /> : <List now={now} callAction={callAction} />;
   };
 
   window[KEY] = Connected;

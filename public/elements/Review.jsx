@@ -1,22 +1,22 @@
-// The review queue: one thing at a time, by keyboard. `/review` shows it; chat/actions/review.py holds the same shape as `props`.
-// The component is kept on `window` for the reason that stands in Compare.jsx. Change VERSION with every change here.
+// The review queue: one item at a time, by keyboard. `/review` shows it; `props` has the shape in chat/actions/review.py.
+// The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
 import { createElement, useEffect, useRef, useState } from 'react';
 import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '3';
+const VERSION = '4';
 const KEY = `thumbtune-review-${VERSION}`;
-const SEARCH = 'thumbtune-search'; // Teach.jsx brings it
-const LOST = 'The chat did not take it. Reload the page, then try again.';
+const SEARCH = 'thumbtune-search'; // set by Teach.jsx
+const LOST = 'no answer from the server. Reload the page and try again.';
 
 if (!window[KEY]) {
   const KINDS = {
-    teach: ['to show a passage for', 'The answers were voted down, and nobody has shown a passage that answers it.'],
-    conflict: ['raters disagree on', 'As many raters say yes as no. What do you say?'],
-    confirm: ['taught, to confirm', 'Another rater says that this passage answers the question. Does it?'],
-    unrated: ['unrated', 'Nobody has rated this answer yet. Is it right?'],
+    teach: ['needs a correct passage', 'need a correct passage', 'Rated bad, and no correct passage is known yet. Find the passage that answers it.'],
+    conflict: ['has conflicting ratings', 'have conflicting ratings', 'Raters disagree: as many say yes as no. What do you say?'],
+    confirm: ['needs a second opinion', 'need a second opinion', 'Another rater marked this passage as correct. Does it answer the question?'],
+    unrated: ['not rated', 'not rated', 'Nobody has rated this answer yet. Is it right?'],
   };
-  const SAID = { 1: 'Right', '-1': 'Wrong' };
+  const VERDICTS = { 1: 'right', '-1': 'wrong' };
 
   const useSearch = () => {
     const [search, setSearch] = useState(() => window[SEARCH]);
@@ -31,10 +31,10 @@ if (!window[KEY]) {
 
   const Review = ({ now, callAction }) => {
     const [at, setAt] = useState(() => Math.max(0, now.items.findIndex((each) => each.said === null)));
-    const [seeking, setSeeking] = useState(false);
+    const [searching, setSearching] = useState(false);
     const [error, setError] = useState('');
     const [sending, setSending] = useState(false);
-    const [told, setTold] = useState([]); // what `u` takes back, the latest last
+    const [judged, setJudged] = useState([]); // ids of the items that `u` undoes, latest last
     const box = useRef(null);
     const index = Math.min(at, Math.max(0, now.items.length - 1));
     const item = now.items[index];
@@ -42,20 +42,20 @@ if (!window[KEY]) {
     const call = async (name, payload) => {
       if (sending) return false;
       setSending(true);
-      let said = LOST;
+      let failure = LOST;
       try {
         const result = await callAction({ name, payload: { review: now.key, ...payload } });
-        said = result?.response ? result.response.error || '' : LOST;
+        failure = result?.response ? result.response.error || '' : LOST;
       } catch {
-        // LOST says it
+        // LOST stays
       }
       setSending(false);
-      setError(said);
-      return !said;
+      setError(failure && `Not saved: ${failure}`);
+      return !failure;
     };
     const focus = () => requestAnimationFrame(() => box.current?.focus());
     const go = (step) => {
-      setSeeking(false);
+      setSearching(false);
       setError('');
       setAt(Math.min(Math.max(0, index + step), now.items.length - 1));
     };
@@ -63,21 +63,21 @@ if (!window[KEY]) {
       if (!item || item.kind === 'teach') return;
       const taken = await call('review_judge', { item: item.id, value });
       if (!taken) return;
-      setTold([...told, item.id]);
+      setJudged([...judged, item.id]);
       go(1);
     };
     const undo = async () => {
-      const id = told[told.length - 1] ?? item?.id; // after a reload what was said stands first in the queue
+      const id = judged[judged.length - 1] ?? item?.id; // after a reload judged items come first in the queue
       const where = now.items.findIndex((each) => each.id === id);
       if (where < 0 || now.items[where].said === null) return;
       if (!(await call('review_judge', { item: id, value: 0 }))) return;
-      setTold(told.slice(0, -1));
-      setSeeking(false);
+      setJudged(judged.slice(0, -1));
+      setSearching(false);
       setAt(where);
     };
     const reload = async () => {
       if (!(await call('review_more', {}))) return;
-      setTold([]);
+      setJudged([]);
       setAt(0);
       focus();
     };
@@ -90,7 +90,7 @@ if (!window[KEY]) {
       ArrowLeft: () => go(-1),
       y: () => judge(1),
       n: () => judge(-1),
-      t: () => setSeeking(true),
+      t: () => setSearching(true),
       u: undo,
     };
     const press = (event) => {
@@ -98,7 +98,7 @@ if (!window[KEY]) {
       if (!act || event.ctrlKey || event.metaKey || event.altKey || event.target.closest('input, textarea')) return;
       event.preventDefault();
       event.stopPropagation();
-      if (!event.repeat) act(); // a key that is held down is not an opinion on twenty answers
+      if (!event.repeat) act(); // ignore the repeats of a key that is held down
     };
     useEffect(() => {
       if (now.fresh) box.current?.focus({ preventScroll: true }); // not after a reload
@@ -107,7 +107,7 @@ if (!window[KEY]) {
     const done = now.items.filter((each) => each.said !== null);
     const left = Object.entries(now.left).map(([kind, count]) => [kind, count - done.filter((d) => d.kind === kind).length]);
     const total = left.reduce((sum, [, count]) => sum + count, 0);
-    const listed = left.filter(([, count]) => count).map(([kind, count]) => `${count} ${KINDS[kind][0]}`);
+    const listed = left.filter(([, count]) => count).map(([kind, count]) => `${count} ${KINDS[kind][count === 1 ? 0 : 1]}`);
     return (
       <section className="tt-review" aria-label="Review" aria-busy={sending} tabIndex={-1} ref={box} onKeyDown={press}>
         <p className="tt-review-left" role="status">
@@ -119,18 +119,18 @@ if (!window[KEY]) {
             key={item.id}
             item={item}
             place={`${index + 1} of ${now.items.length}`}
-            seeking={seeking}
+            searching={searching}
             review={now.key}
             callAction={callAction}
             close={() => {
-              setSeeking(false);
+              setSearching(false);
               focus();
             }}
           />
         ) : (
           <p className="tt-review-none">
-            Nothing to review: no answer waits for a rating, no raters disagree, and nothing that was taught waits for a
-            second opinion. Ask something new, and it comes here until somebody has rated it.
+            Nothing to review: every answer is rated, no ratings conflict, and no marked passage needs a second opinion.
+            New answers appear here until somebody has rated them.
           </p>
         )}
         {error ? <p className="tt-error" role="alert">{error}</p> : null}
@@ -138,15 +138,15 @@ if (!window[KEY]) {
           <div className="tt-review-bar" role="group" aria-label="Review by keyboard">
             <Button icon={ThumbsUp} keys="y" word="Right" off={item.kind === 'teach'} pressed={item.said === 1 && item.kind !== 'teach'} act={() => judge(1)} />
             <Button icon={ThumbsDown} keys="n" word="Wrong" off={item.kind === 'teach'} pressed={item.said === -1} act={() => judge(-1)} />
-            <Button icon={Glass} keys="t" word="Show the passage" act={() => setSeeking(true)} />
-            <Button icon={Undo2} keys="u" word="Undo" off={!told.length && !(item?.said && item.kind !== 'teach')} act={undo} />
+            <Button icon={Glass} keys="t" word="Find the passage" act={() => setSearching(true)} />
+            <Button icon={Undo2} keys="u" word="Undo" off={!judged.length && !(item?.said && item.kind !== 'teach')} act={undo} />
             <Button icon={ChevronLeft} keys="k" word="Back" off={index === 0} act={() => go(-1)} />
             <Button icon={ChevronRight} keys="j" word="Next" off={index === now.items.length - 1} act={() => go(1)} />
           </div>
         ) : null}
         {!item || index === now.items.length - 1 ? (
           <button type="button" className="tt-quiet" onClick={reload}>
-            <RotateCw size={14} aria-hidden="true" /> Look for more
+            <RotateCw size={14} aria-hidden="true" /> Load more
           </button>
         ) : null}
       </section>
@@ -159,9 +159,9 @@ if (!window[KEY]) {
     </button>
   );
 
-  const Item = ({ item, place, seeking, review, callAction, close }) => {
+  const Item = ({ item, place, searching, review, callAction, close }) => {
     const Search = useSearch();
-    const [, why] = KINDS[item.kind];
+    const [, , why] = KINDS[item.kind];
     return (
       <article className="tt-review-item" data-kind={item.kind} aria-label={`Item ${place}`}>
         <p className="tt-review-why">
@@ -181,10 +181,10 @@ if (!window[KEY]) {
         {item.passage ? <Passage passage={item.passage} open /> : null}
         {item.said !== null ? (
           <p className="tt-review-said">
-            <Check size={16} aria-hidden="true" /> {item.kind === 'teach' ? 'You have shown the passage.' : `You say: ${SAID[item.said]}.`}
+            <Check size={16} aria-hidden="true" /> {item.kind === 'teach' ? 'You marked the correct passage.' : `You answered: ${VERDICTS[item.said]}.`}
           </p>
         ) : null}
-        {seeking && Search ? (
+        {searching && Search ? (
           <Search
             query={item.query}
             taught={item.taught}

@@ -1,11 +1,11 @@
-// The panel beside the chat: a passage where it stands in its document, marked, with what is around it.
-// chat/actions/passages.py holds the same shape as `props`.
+// The side panel: a passage highlighted in its document, with the text before and after it.
+// `props` has the shape in chat/actions/passages.py.
 import { createElement, useEffect, useRef } from 'react';
 import { useSetRecoilState } from 'recoil';
 import { sideViewState } from '@chainlit/react-client';
 import { ExternalLink } from 'lucide-react';
 
-const VERSION = '3';
+const VERSION = '4';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {

@@ -1,18 +1,18 @@
-// Under a card: the search for the passage that answers the question, and the questions that would help most now.
-// chat/actions/teach.py holds the same shape as `props`; this file only draws it. What is typed here only searches: the query
-// that is stored is the card's own. The search is kept on `window` for Review.jsx too, as no element can import another.
-// The component is kept there for the reason that stands in Compare.jsx. Change VERSION with every change here.
+// Below a card: the search for the passage that answers the question, and suggested questions.
+// `props` has the shape in chat/actions/teach.py; this file only renders it. The text typed here is only searched for: the
+// saved query is the card's own. The search is kept on `window` for Review.jsx, too, as no element can import another.
+// The component is kept there as in Compare.jsx. Change VERSION with every change of this file.
 import { createElement, useEffect, useId, useRef, useState } from 'react';
 import { Check, GraduationCap, Lightbulb, Plus, Search as Glass, Undo2, X } from 'lucide-react';
 
-const VERSION = '2';
+const VERSION = '3';
 const KEY = `thumbtune-teach-${VERSION}`;
 const SEARCH = 'thumbtune-search';
-const LOST = 'The chat did not take it. Reload the page, then try again.';
-const PAUSE_MS = 300; // of typing, before the search starts
+const LOST = 'no answer from the server. Reload the page and try again.';
+const PAUSE_MS = 300; // without typing before the search starts
 
 if (!window[KEY]) {
-  // Returns what the server answered to an action; `error` in words where it did not do it.
+  // Returns the server's answer to an action; with `error`, a sentence, if it failed.
   const ask = async (callAction, name, payload) => {
     try {
       const result = await callAction({ name, payload });
@@ -32,21 +32,21 @@ if (!window[KEY]) {
     </span>
   );
 
-  const Taught = ({ taught, sending, tell }) =>
+  const Taught = ({ taught, sending, mark }) =>
     taught.length ? (
-      <ul className="tt-taught" aria-label="Passages you have shown">
+      <ul className="tt-taught" aria-label="Passages you marked as correct">
         {taught.map((passage) => (
           <li key={passage.chunk}>
             <Check size={16} aria-hidden="true" />
             <span className="tt-taught-what">
-              Taught: <Where passage={passage} />
+              Marked as correct: <Where passage={passage} />
             </span>
             <button
               type="button"
               className="tt-quiet"
               aria-label={`Undo: ${named(passage)}`}
               aria-disabled={Boolean(sending)}
-              onClick={() => tell(passage.chunk, 0)}
+              onClick={() => mark(passage.chunk, 0)}
             >
               <Undo2 size={14} aria-hidden="true" /> Undo
             </button>
@@ -55,7 +55,7 @@ if (!window[KEY]) {
       </ul>
     ) : null;
 
-  // A field, what it finds, and a button on each passage. `names` are the actions to call, `payload` names the card.
+  // A search field and its results, with a button on each passage. `names`: the actions to call; `payload`: the card.
   const Search = ({ query, taught, names, payload, callAction, close }) => {
     const [typed, setTyped] = useState(query);
     const [found, setFound] = useState(null);
@@ -74,18 +74,18 @@ if (!window[KEY]) {
       if (!words.trim()) return setFound(null);
       setSearching(true);
       const answer = await ask(callAction, names.find, { ...payload, query: words });
-      if (turn !== asked.current) return; // something else was typed meanwhile
+      if (turn !== asked.current) return; // outdated: more was typed since
       setSearching(false);
-      setError(answer.error || '');
+      setError(answer.error ? `The search failed: ${answer.error}` : '');
       setFound(answer.passages || null);
     };
-    const tell = async (chunk, value) => {
+    const mark = async (chunk, value) => {
       if (sending) return;
       setSending(chunk);
       const answer = await ask(callAction, names.teach, { ...payload, chunk, value });
       setSending('');
-      setError(answer.error ? `Not stored: ${answer.error}` : '');
-      if (!value && !box.current?.contains(document.activeElement)) field.current?.focus(); // its button is gone
+      setError(answer.error ? `Not saved: ${answer.error}` : '');
+      if (!value && !box.current?.contains(document.activeElement)) field.current?.focus(); // the focused button is gone
     };
     const hasFound = Boolean(found?.length);
     useEffect(() => {
@@ -105,7 +105,7 @@ if (!window[KEY]) {
       timer.current = setTimeout(() => search(words), PAUSE_MS);
     };
     const step = (event) => {
-      event.stopPropagation(); // none of these keys means anything to the card or the queue around
+      event.stopPropagation(); // the card and the queue have shortcuts of their own
       if (event.key === 'Escape') {
         event.preventDefault();
         close();
@@ -130,19 +130,19 @@ if (!window[KEY]) {
         <div className="tt-seek-bar">
           <Glass size={16} aria-hidden="true" />
           <label htmlFor={id} className="tt-hidden">
-            Look for the passage that answers
+            Search for the passage that answers the question
           </label>
-          <input id={id} ref={field} type="search" value={typed} onChange={type} autoComplete="off" placeholder="Other words…" />
+          <input id={id} ref={field} type="search" value={typed} onChange={type} autoComplete="off" placeholder="Search your documents…" />
           <button type="button" className="tt-quiet" onClick={close} aria-label="Close the search" title="Escape">
             <X size={16} aria-hidden="true" />
           </button>
         </div>
-        <Taught taught={taught} sending={sending} tell={tell} />
+        <Taught taught={taught} sending={sending} mark={mark} />
         <p className="tt-seek-note" role="status">
           {searching && !found ? 'Searching…' : null}
           {count ? `${count} passages. ` : null}
-          {count ? <span className="tt-keys">Arrow keys move, Enter chooses, Escape closes.</span> : null}
-          {found && !count ? 'Nothing found: try other words.' : null}
+          {count ? <span className="tt-keys">Arrow keys move, Enter marks as correct, Escape closes.</span> : null}
+          {found && !count ? 'No passages found. Try other words.' : null}
         </p>
         {error ? (
           <p className="tt-error" role="alert">
@@ -163,10 +163,10 @@ if (!window[KEY]) {
                     type="button"
                     className="tt-answers"
                     aria-pressed="true"
-                    aria-label={`Taught, take it back: ${named(passage)}`}
-                    onClick={() => tell(passage.chunk, 0)}
+                    aria-label={`Marked as correct, click to undo: ${named(passage)}`}
+                    onClick={() => mark(passage.chunk, 0)}
                   >
-                    <Check size={16} aria-hidden="true" /> Taught
+                    <Check size={16} aria-hidden="true" /> Marked as correct
                   </button>
                 ) : (
                   <button
@@ -174,7 +174,7 @@ if (!window[KEY]) {
                     className="tt-answers"
                     aria-label={`This answers it: ${named(passage)}`}
                     aria-disabled={Boolean(sending)}
-                    onClick={() => tell(passage.chunk, 1)}
+                    onClick={() => mark(passage.chunk, 1)}
                   >
                     This answers it
                   </button>
@@ -190,23 +190,23 @@ if (!window[KEY]) {
   const Teach = ({ now, callAction, sendUserMessage }) => {
     const [open, setOpen] = useState(false);
     const [error, setError] = useState('');
-    const line = useRef(null);
-    if (!now.answers) return null; // it only brings the search along, for the review
+    const opener = useRef(null);
+    if (!now.answers) return null; // this element only provides the search for Review.jsx
     const close = () => {
       setOpen(false);
-      requestAnimationFrame(() => line.current?.focus());
+      requestAnimationFrame(() => opener.current?.focus());
     };
     const undo = async (chunk) => {
       const answer = await ask(callAction, 'teach', { answer: now.answers[0], chunk, value: 0 });
-      setError(answer.error || '');
-      if (!answer.error) line.current?.focus(); // the button that was pressed is gone
+      setError(answer.error ? `Not saved: ${answer.error}` : '');
+      if (!answer.error) opener.current?.focus(); // the focused button is gone
     };
     const Icon = now.good || now.taught.length ? Plus : GraduationCap;
     const words = now.taught.length
       ? 'Add another passage'
       : now.good
         ? 'Add a passage'
-        : 'Neither found it? Show me the passage';
+        : 'Neither is right? Find the correct passage yourself';
     return (
       <section className="tt-teach" aria-label="Teach">
         {open ? (
@@ -220,17 +220,17 @@ if (!window[KEY]) {
           />
         ) : (
           <>
-            <Taught taught={now.taught} tell={undo} />
+            <Taught taught={now.taught} mark={undo} />
             {error ? <p className="tt-error" role="alert">{error}</p> : null}
-            <button type="button" className="tt-quiet" aria-expanded="false" ref={line} onClick={() => setOpen(true)}>
+            <button type="button" className="tt-quiet" aria-expanded="false" ref={opener} onClick={() => setOpen(true)}>
               <Icon size={16} aria-hidden="true" /> {words}
             </button>
           </>
         )}
         {now.questions.length ? (
-          <div className="tt-next" role="group" aria-label="Questions where your two retrievers disagree most">
+          <div className="tt-next" role="group" aria-label="Try these: the two models disagree most here">
             <p>
-              <Lightbulb size={16} aria-hidden="true" /> Questions where your two retrievers disagree most
+              <Lightbulb size={16} aria-hidden="true" /> Try these: the two models disagree most here
             </p>
             {now.questions.map((question) => (
               <button type="button" className="tt-next-chip" key={question} onClick={() => sendUserMessage(question)}>
@@ -245,7 +245,7 @@ if (!window[KEY]) {
 
   window[KEY] = Teach;
   window[SEARCH] = Search;
-  window.dispatchEvent(new Event(SEARCH)); // Review.jsx may wait for it
+  window.dispatchEvent(new Event(SEARCH)); // Review.jsx may be waiting for it
 }
 
 export default createElement(window[KEY], { now: props, callAction, sendUserMessage });

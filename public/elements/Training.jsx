@@ -1,34 +1,34 @@
-// What there is to learn from, a training while it runs, and its verdict. `/train` shows it.
-// The server reads everything anew from disk (chat/training.py holds the same shape as `props`); this file only draws.
-// The component is kept on `window` for the reason that stands in Compare.jsx. Change VERSION with every change here.
+// The training panel: number of rated questions, progress of a running training, and the last result. `/train` shows it.
+// The server reads everything from disk each time (`props` has the shape in chat/training/panel.py); this file only renders.
+// The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
 import { createElement, useEffect, useState } from 'react';
 import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleDashed, ExternalLink, Loader2, Play, RotateCcw, Square, Trophy, Zap } from 'lucide-react';
 
-const VERSION = '7';
+const VERSION = '8';
 const KEY = `thumbtune-training-${VERSION}`;
-const LOST = 'The chat did not take it. Reload the page, then try again.';
+const LOST = 'No answer from the server. Reload the page and try again.';
 
 if (!window[KEY]) {
-  const useTeller = (callAction) => {
+  const useSender = (callAction) => {
     const [sending, setSending] = useState('');
     const [error, setError] = useState('');
-    const tell = async (name, payload = {}) => {
+    const send = async (name, payload = {}) => {
       if (sending) return;
       setSending(name);
       setError('');
-      let said = LOST;
+      let failure = LOST;
       try {
         const result = await callAction({ name, payload });
-        said = result?.response ? result.response.error || '' : LOST;
+        failure = result?.response ? result.response.error || '' : LOST;
       } catch {
-        // LOST says it
+        // LOST stays
       }
       setSending('');
-      setError(said);
+      setError(failure);
     };
-    return { sending, error, tell };
+    return { sending, error, send };
   };
 
   const span = (seconds) => {
@@ -39,8 +39,8 @@ if (!window[KEY]) {
   };
 
   const Training = ({ now, callAction }) => {
-    const { sending, error, tell } = useTeller(callAction);
-    const given = { now, tell, sending };
+    const { sending, error, send } = useSender(callAction);
+    const given = { now, send, sending };
     return (
       <section className="tt-training" aria-label="Training">
         <Meter now={now} />
@@ -59,14 +59,14 @@ if (!window[KEY]) {
       <div className="tt-train-block">
         <h3>Rated questions</h3>
         <p className="tt-train-count">
-          <strong>{now.rated}</strong> with a right passage
-          {now.since ? `, ${now.fresh ? `${now.fresh} new since ${now.since}` : `none new since ${now.since}`}` : ''}
+          <strong>{now.rated}</strong> {now.rated === 1 ? 'question has' : 'questions have'} a known correct passage
+          {now.since ? `; ${now.fresh || 'none'} added since ${now.since}` : ''}
         </p>
         {now.target ? (
           <div
             className="tt-meter"
             role="meter"
-            aria-label={now.enough ? 'Rated questions until a verdict is likely' : 'Rated questions until a training can start'}
+            aria-label={now.enough ? 'Rated questions until a clear result is likely' : 'Rated questions until training unlocks'}
             aria-valuemin={0}
             aria-valuemax={goal}
             aria-valuenow={Math.min(now.rated, goal)}
@@ -80,7 +80,7 @@ if (!window[KEY]) {
     );
   };
 
-  const Start = ({ now, tell, sending }) => {
+  const Start = ({ now, send, sending }) => {
     if (now.refused) return null;
     const order = (name, text, Icon, title) => (
       <button
@@ -89,26 +89,26 @@ if (!window[KEY]) {
         data-kind={name === 'train' ? 'main' : 'plain'}
         disabled={Boolean(sending) || !now.enough}
         title={title}
-        onClick={() => tell('train_start', { order: name })}
+        onClick={() => send('train_start', { order: name })}
       >
         <Icon size={16} aria-hidden="true" /> {text}
       </button>
     );
     return (
       <div className="tt-train-row" role="group" aria-label="Start a training">
-        {order('train', 'Train', Play, 'New weights: minutes, gains most')}
-        {order('fast', 'Train fast', Zap, 'An adapter of the queries: seconds, gains less')}
-        {order('dry run', 'Dry run', CircleDashed, 'Says what a training would go on, and trains nothing')}
+        {order('train', 'Train', Play, 'Trains new weights: minutes, largest gain')}
+        {order('fast', 'Quick train', Zap, 'Adjusts only how questions are read: seconds, smaller gain')}
+        {order('dry run', 'Dry run', CircleDashed, 'Shows what data would be used, without training')}
         <p className="tt-train-note">
           {now.enough
-            ? 'Train tunes new weights, in minutes. Train fast learns an adapter of the queries, in seconds, and gains less. A dry run says what either would go on.'
-            : 'The buttons wait until there are enough.'}
+            ? 'Train makes new weights: minutes, largest gain. Quick train adjusts only how questions are read: seconds, smaller gain. Dry run shows what data would be used.'
+            : `Training unlocks at ${now.target} rated questions.`}
         </p>
       </div>
     );
   };
 
-  const Running = ({ busy, now, tell, sending }) => {
+  const Running = ({ busy, now, send, sending }) => {
     const [ticks, setTicks] = useState(0);
     useEffect(() => {
       setTicks(0);
@@ -128,7 +128,7 @@ if (!window[KEY]) {
           <code>{busy.command}</code>
         </p>
         <p role="status" className="tt-train-stage">
-          {busy.stage || 'starting: the libraries are loaded first'}
+          {busy.stage || 'starting: loading the libraries'}
           {busy.stages.length > 1 && busy.stage ? ` (stage ${over + 1} of ${busy.stages.length})` : ''}
         </p>
         {busy.bar ? <Bar bar={busy.bar} /> : <div className="tt-progress" data-open="true" aria-hidden="true" />}
@@ -146,10 +146,10 @@ if (!window[KEY]) {
         <Said lines={busy.lines} />
         {now.refused ? null : (
           <div className="tt-train-row">
-            <button type="button" className="tt-button" disabled={Boolean(sending) || busy.stopping} onClick={() => tell('train_cancel')}>
+            <button type="button" className="tt-button" disabled={Boolean(sending) || busy.stopping} onClick={() => send('train_cancel')}>
               <Square size={16} aria-hidden="true" /> {busy.stopping ? 'Stopping…' : 'Cancel'}
             </button>
-            <p className="tt-train-note">It goes on when you close this tab. What serves now serves on meanwhile.</p>
+            <p className="tt-train-note">Training continues if you close this tab; the current model keeps answering.</p>
           </div>
         )}
       </div>
@@ -178,13 +178,13 @@ if (!window[KEY]) {
   const Said = ({ lines }) => (lines.length ? <pre className="tt-train-said">{lines.join('\n')}</pre> : null);
 
   const HOW = {
-    done: 'is done',
+    done: 'finished',
     stopped: 'was cancelled',
     refused: 'could not start',
     failed: 'failed',
   };
 
-  // A training that made a version is told by its verdict; here stands what ended otherwise.
+  // How the last run ended, if it has no result of its own: cancelled, refused, failed, or a dry run.
   const Ended = ({ ended, last }) => {
     if (ended.version && last?.version === ended.version) return null;
     const wrong = ended.state === 'failed' || ended.state === 'refused';
@@ -199,20 +199,20 @@ if (!window[KEY]) {
     );
   };
 
-  const Verdict = ({ last, now, tell, sending }) => (
+  const Verdict = ({ last, now, send, sending }) => (
     <div className="tt-train-block">
       <h3>
-        <Trophy size={16} aria-hidden="true" /> Last verdict: {last.verdict === 'promote' ? 'promote' : 'do not promote'} {last.version}
+        <Trophy size={16} aria-hidden="true" /> Last result: {last.version} {last.verdict === 'promote' ? 'is better' : 'is not better'}
       </h3>
       <p className="tt-train-note">
-        {last.kind === 'bootstrap' ? 'The first training, on questions made from the documents. ' : ''}
-        {last.at}. {last.version === now.serves ? `${last.version} serves now.` : `Now serving: ${now.serves}.`}
+        {last.kind === 'bootstrap' ? 'First training, on questions made from your documents. ' : ''}
+        {last.at}. Active model: {now.serves}.
       </p>
       <p className="tt-verdict">
         <code>{last.summary}</code>
       </p>
       {last.reason ? <p className="tt-train-why">{last.reason}.</p> : null}
-      {last.table.length ? <Table rows={last.table} /> : <p className="tt-train-note">The folder of this training is gone, and its numbers with it.</p>}
+      {last.table.length ? <Table rows={last.table} /> : <p className="tt-train-note">Report not found: this training's folder was deleted.</p>}
       {last.plots.length ? (
         <div className="tt-plots">
           {last.plots.map((plot) => (
@@ -223,11 +223,11 @@ if (!window[KEY]) {
       {last.report ? (
         <p className="tt-train-note">
           <a href={last.report} target="_blank" rel="noreferrer">
-            The whole report <ExternalLink size={14} aria-hidden="true" />
+            Full report <ExternalLink size={14} aria-hidden="true" />
           </a>
         </p>
       ) : null}
-      <Decide last={last} now={now} tell={tell} sending={sending} />
+      <Decide last={last} now={now} send={send} sending={sending} />
     </div>
   );
 
@@ -255,8 +255,8 @@ if (!window[KEY]) {
     </div>
   );
 
-  // Keep is a decision to change nothing, so it runs nothing: it says so and puts the buttons away.
-  const Decide = ({ last, now, tell, sending }) => {
+  // Keep changes nothing, so it runs nothing: it confirms and hides the buttons.
+  const Decide = ({ last, now, send, sending }) => {
     const [kept, setKept] = useState('');
     const serves = last.version === now.serves;
     const busy = Boolean(sending) || Boolean(now.byHand?.busy) || Boolean(now.busy);
@@ -270,14 +270,14 @@ if (!window[KEY]) {
       <>
         {now.refused || decided ? null : (
           <div className="tt-train-row" role="group" aria-label={`Decide about ${last.version}`}>
-            {serves ? null : button(`Promote ${last.version}`, () => tell('train_promote', { version: last.version }), Trophy)}
+            {serves ? null : button(`Promote ${last.version}`, () => send('train_promote', { version: last.version }), Trophy)}
             {button(`Keep ${now.serves}`, () => setKept(`${last.version} ${now.serves}`), Check)}
-            {now.back ? button(`Roll back to ${now.back}`, () => tell('train_roll_back'), RotateCcw) : null}
+            {now.back ? button(`Roll back to ${now.back}`, () => send('train_roll_back'), RotateCcw) : null}
           </div>
         )}
         {decided ? (
           <p className="tt-train-note" role="status">
-            {now.serves} keeps serving{serves ? '' : `; ${last.version} stays on disk and can be promoted any time`}.
+            {now.serves} stays active{serves ? '' : `; ${last.version} stays on disk and can be promoted any time`}.
           </p>
         ) : null}
         <ByHand done={now.byHand} />
@@ -296,7 +296,7 @@ if (!window[KEY]) {
     );
   };
 
-  // What was sent before this page was there, or while its connection was down, is not known here: ask, then and now.
+  // Updates sent before this page opened or while it was disconnected are lost: ask for them, now and after a reconnect.
   const Connected = ({ now, callAction }) => {
     const socket = useRecoilValue(sessionState)?.socket;
     useEffect(() => {

@@ -1,4 +1,4 @@
-"""Files dropped into the room, in a real browser: taken in or refused, asked about, listed, removed, stopped."""
+"""Uploads in a real browser: added or refused, asked about, listed, removed, stopped."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from chat.actions.documents import STOPPED
 from driver import RoomChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
@@ -47,9 +48,9 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
     page: Page, room: RoomChat, files: Path
 ) -> None:
     drop(page, files / "bats.md", files / "rubbish.pdf", text="How many midges does a pipistrelle bat eat?")
-    dropped = page.get_by_role("region", name="Dropped files")
+    dropped = page.get_by_role("region", name="Uploaded files")
     expect(dropped).to_contain_text("Added, 1 passage")
-    expect(dropped).to_contain_text("Not taken in: the PDF is broken")
+    expect(dropped).to_contain_text("Could not be added: the PDF is broken")
     wait_until_done(page)
     (corpus,) = (room.home / "uploads").iterdir()
     assert [path.name for path in corpus.iterdir()] == ["bats.md"]
@@ -70,7 +71,7 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
     assert list(corpus.iterdir()) == []
 
     page.reload()
-    expect(page.get_by_role("region", name="Dropped files")).to_contain_text("Added, 1 passage")
+    expect(page.get_by_role("region", name="Uploaded files")).to_contain_text("Added, 1 passage")
     expect(page.get_by_role("region", name="Documents", exact=True)).to_contain_text(f"{own} documents")
 
 
@@ -78,7 +79,7 @@ def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thoug
     page: Page, room: RoomChat, files: Path
 ) -> None:
     drop(page, files / "bats.md")
-    expect(page.get_by_role("region", name="Dropped files")).to_contain_text("Added, 1 passage")
+    expect(page.get_by_role("region", name="Uploaded files")).to_contain_text("Added, 1 passage")
     listed = page.get_by_role("region", name="Documents", exact=True)
     press = page.locator(".tt-bar-row").get_by_text("Documents", exact=True).click
     press()
@@ -104,10 +105,10 @@ def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thoug
 def test_files_alone_ask_nothing_and_stop_ends_them(page: Page, room: RoomChat, files: Path) -> None:
     answers = len(room.store.feedback.answers())
     drop(page, files / "long.txt")
-    dropped = page.get_by_role("region", name="Dropped files")
+    dropped = page.get_by_role("region", name="Uploaded files")
     expect(dropped.get_by_role("progressbar")).to_be_visible()
     page.locator("#stop-button").click()
-    expect(dropped).to_contain_text("Stopped before it was taken in.")
+    expect(dropped).to_contain_text(STOPPED)
     expect(dropped).to_have_attribute("aria-busy", "false")
     assert not [path for path in (room.home / "uploads").rglob("*") if path.is_file()]
     ask(page, "When do bees swarm?")

@@ -14,7 +14,7 @@ def test_both_sides_search_only_where_the_question_says_and_the_card_tells(page:
     ask(page, "What rots where it lies wet, says the shed? in:shed.md")
     wait_until_done(page)
     expect(page.get_by_text("Only documents in shed.md.")).to_be_visible()
-    expect(page.get_by_text("Passages: 5, by meaning.")).to_be_visible()
+    expect(page.get_by_text("Passages per answer: 5, by meaning.")).to_be_visible()
     answers = [answer for answer in room.store.feedback.answers() if "says the shed" in answer.query]
     assert {answer.query for answer in answers} == {"What rots where it lies wet, says the shed?"}
     assert {hit.chunk.source for answer in answers for hit in answer.hits} == {"shed.md"}

@@ -41,7 +41,7 @@ def delete(page: Page, row: Locator) -> None:
     row.hover()
     row.locator("#thread-options").click()
     page.get_by_role("menuitem", name="Delete").click()
-    expect(page.get_by_role("alertdialog")).to_contain_text("Its questions and answers go; your ratings stay.")
+    expect(page.get_by_role("alertdialog")).to_contain_text("Questions and answers are deleted; your ratings are kept.")
     page.get_by_role("button", name="Cancel", exact=True).click()
     expect(page.get_by_role("alertdialog")).to_have_count(0)
     row.hover()

@@ -93,7 +93,7 @@ def begin_follow_and_cancel(page: Page, context: BrowserContext) -> None:
     other.goto(page.url)
     there = other.get_by_role("region", name="Training", exact=True)
     expect(there.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(there.get_by_role("button", name="Train fast")).to_have_count(0)
+    expect(there.get_by_role("button", name="Quick train")).to_have_count(0)
     page.reload()
     training.get_by_role("button", name="Cancel").click()
     for tab in (training, there):
@@ -104,13 +104,13 @@ def begin_follow_and_cancel(page: Page, context: BrowserContext) -> None:
 def train_fast(page: Page) -> str:
     """Train an adapter (the start has tuned a model; folds of that would take ten minutes); return the new version."""
     training = page.get_by_role("region", name="Training", exact=True)
-    training.get_by_role("button", name="Train fast").click()
+    training.get_by_role("button", name="Quick train").click()
     expect(training).to_contain_text(re.compile(r"VERDICT: (promote v2|keep .+, not v2) \|"), timeout=TRAINING_MS)
     expect(training.get_by_role("row")).to_have_count(4)
     for plot in training.get_by_role("img").all():
         expect(plot).not_to_have_js_property("naturalWidth", 0)
     with page.context.expect_page() as opened:
-        training.get_by_role("link", name="The whole report").click()
+        training.get_by_role("link", name="Full report").click()
     expect(opened.value.get_by_role("heading", name="Training v2")).to_be_visible()
     opened.value.close()
     return "v2"
@@ -127,7 +127,7 @@ def test_a_second_start_repeats_nothing_and_unveils_what_the_first_one_answered(
     versions = sorted(path.name for path in (chat.home / "models").iterdir())
     chat.stop()
     thumb(page, "A", "good").click()
-    expect(page.locator(".tt-card").get_by_role("alert")).to_contain_text("Not stored")
+    expect(page.locator(".tt-card").get_by_role("alert")).to_contain_text("Not saved")
 
     again = start_chat(THUMBTUNE_HOME=str(chat.home))
     assert "unchanged" in again.log.read_text()

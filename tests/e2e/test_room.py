@@ -1,8 +1,9 @@
-"""The room in a real browser: streaming, blindness, votes, reload, Stop, errors, hostile text, phone and dark."""
+"""The chat page in a real browser: streaming, blindness, votes, reload, Stop, errors, hostile text, phone and dark."""
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -70,14 +71,14 @@ def test_nothing_tells_the_retrievers_apart_before_the_first_rating(context: Bro
 def test_the_first_rating_shows_what_the_retrievers_found_differently(page: Page, room: RoomChat) -> None:
     ask(page, "How much honey does a colony need?")
     wait_until_done(page)
-    expect(page.get_by_text("Which retriever wrote which is shown after your first rating.")).to_be_visible()
+    expect(page.get_by_text("Rate one answer to see which model found it.")).to_be_visible()
     thumb(page, "B", "bad").click()
-    expect(page.get_by_text("found by both")).to_be_visible()
+    expect(page.locator(".tt-outcome[data-unveiled=true]")).to_contain_text(re.compile(r"\bboth\b", re.IGNORECASE))
     models = {side(page, letter).locator(".tt-name").inner_text(): letter for letter in "AB"}
     expect(side(page, models["tuned"]).locator(".tt-model")).to_have_text("start weights")
-    expect(side(page, models["tuned"]).locator(".tt-times")).to_contain_text("first word after")
+    expect(side(page, models["tuned"]).locator(".tt-times")).to_contain_text("answered in")
     alone = page.locator(".tt-alone").all_inner_texts()
-    assert alone.count("only base") == alone.count("only tuned") > 0
+    assert alone.count("only found by base") == alone.count("only found by tuned") > 0
 
 
 def test_the_sides_of_a_card_are_those_that_are_stored(page: Page, room: RoomChat) -> None:
@@ -321,7 +322,7 @@ def test_a_vote_that_cannot_be_stored_says_so_and_is_stored_on_retry(page: Page,
     tables.write_text("a file where the folder should be")
     try:
         thumb(page, "A", "good").click()
-        expect(page.locator(".tt-card").get_by_role("alert")).to_contain_text("Not stored")
+        expect(page.locator(".tt-card").get_by_role("alert")).to_contain_text("Not saved")
         expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "false")
         expect(page.locator(".tt-model")).to_have_count(0)
     finally:

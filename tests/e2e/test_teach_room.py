@@ -11,7 +11,7 @@ from rag.records import normalise_query
 
 pytestmark = pytest.mark.e2e
 LONGEST_QUEUE = 40  # items; the room's other tests leave some behind, and one page of the queue holds fewer
-LINE = "Neither found it? Show me the passage"
+LINE = "Neither is right? Find the correct passage yourself"
 
 
 def taught(room: RoomChat, query: str) -> list[tuple[str, int]]:
@@ -35,7 +35,7 @@ def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_ta
     ask(page, question)
     wait_until_done(page)
     page.get_by_role("button", name=LINE).click()
-    field = page.get_by_role("searchbox", name="Look for the passage that answers")
+    field = page.get_by_role("searchbox", name="Search for the passage that answers the question")
     expect(field).to_be_focused()
     expect(field).to_have_value(question)
     found = page.locator(".tt-found > li")
@@ -69,7 +69,7 @@ def test_the_search_for_a_passage_closes_opens_again_and_stays_while_a_question_
 ) -> None:
     ask(page, "Where is a saw kept?")
     wait_until_done(page)
-    field = page.get_by_role("searchbox", name="Look for the passage that answers")
+    field = page.get_by_role("searchbox", name="Search for the passage that answers the question")
     for close in (lambda: page.get_by_role("button", name="Close the search").click(), lambda: field.press("Escape")):
         page.get_by_role("button", name=LINE).click()
         expect(page.locator(".tt-found > li").first).to_be_visible()
@@ -153,7 +153,7 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     expect(queue.locator(".tt-found > li").first).to_contain_text("fifteen kilograms")
     field.press("ArrowDown")
     page.keyboard.press("Enter")
-    expect(queue.get_by_text("You have shown the passage.")).to_be_visible()
+    expect(queue.get_by_text("You marked the correct passage.")).to_be_visible()
     page.keyboard.press("Escape")
     expect(queue).to_be_focused()
     assert [value for _, value in taught(room, bad)] == [1]

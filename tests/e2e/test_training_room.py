@@ -18,9 +18,9 @@ def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(pa
     ask(page, "/train")
     element = page.get_by_role("region", name="Training", exact=True)
     expect(element).to_contain_text("more until a training can start")
-    meter = element.get_by_role("meter", name="Rated questions until a training can start")
+    meter = element.get_by_role("meter", name="Rated questions until training unlocks")
     expect(meter).to_have_attribute("aria-valuemax", "50")
-    for name in ("Train", "Train fast", "Dry run"):
+    for name in ("Train", "Quick train", "Dry run"):
         expect(element.get_by_role("button", name=name, exact=True)).to_be_disabled()
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]

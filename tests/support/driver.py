@@ -168,7 +168,7 @@ class RoomChat(Chat):
 
 
 CHAINLIT_ERRORS = (  # what Chainlit's own page says in its console, whatever we do; nothing else belongs here
-    # Its panel on a phone gives the title another id than the dialog is labelled by. public/room.js puts that right,
+    # Its panel on a phone gives the title another id than the dialog is labelled by. public/app.js puts that right,
     # but the dialog has looked by then: both happen in one step.
     r"^console error: `DialogContent` requires a `DialogTitle`",
 )

@@ -1,34 +1,34 @@
-// The bar at the top: what else there is beside the chat; and names for those of Chainlit's buttons that have none.
-// Plain DOM, since Chainlit's page has no place for either.
+// The bar at the top, with links to the other pages, and accessible names for those of Chainlit's buttons that have none.
+// Plain DOM, since Chainlit's page has a slot for neither.
 //
-// A button posts its command to the page's own window; Chainlit hands that to the server as if it were typed there
-// (chainlit_app.py, `press`). Chainlit draws its header anew now and then, so the bar is put back where it is missing.
+// A button posts its command to the page's own window; Chainlit sends that to the server as if it were typed
+// (chainlit_app.py, `run_command`). Chainlit sometimes rebuilds its header, so the bar is added again when it is missing.
 (() => {
-  // Chainlit's own default is light or dark, and cannot be what the system has; what its menu was set to stays.
+  // Chainlit's default can be light or dark but not the system's theme; a choice in its menu is kept.
   localStorage['vite-ui-theme'] ??= 'system';
 
   const LOOK_MS = 100;
   const COMMANDS = [
-    ['/review', 'Review', 'What to rate next'],
-    ['/train', 'Train', 'Learn from the ratings'],
-    ['/documents', 'Documents', 'What is indexed; add or remove'],
+    ['/review', 'Review', 'Rate what needs rating most'],
+    ['/train', 'Train', 'Train on your ratings'],
+    ['/documents', 'Documents', 'View, add or remove documents'],
   ];
 
-  const NAMES = { // what a screen reader says of Chainlit's icons
-    '#sidebar-trigger-button': 'Threads',
-    '#search-chats-button': 'Search threads',
-    '#new-chat-button': 'New thread',
-    '#upload-button, #upload-button-loading': 'Attach documents',
+  const NAMES = { // for screen readers: Chainlit's icons have no labels
+    '#sidebar-trigger-button': 'Your chats',
+    '#search-chats-button': 'Search chats',
+    '#new-chat-button': 'New chat',
+    '#upload-button, #upload-button-loading': 'Attach files',
     '#chat-submit': 'Send',
     '#stop-button': 'Stop',
-    '#thread-options': 'Thread options',
+    '#thread-options': 'Chat options',
     '#side-view-title > button': 'Close',
-    '[data-sidebar="sidebar"][role="dialog"]': 'Threads',
+    '[data-sidebar="sidebar"][role="dialog"]': 'Your chats',
     'button.border-input.bg-background': 'Scroll to the end',
   };
   const ROLES = { '#thread-options': 'button', '#upload-button': 'button', 'ul[data-sidebar="menu"] > div': 'listitem' };
 
-  // Until the page is connected Chainlit hands nothing on, and says nothing: its button for files waits for that, too.
+  // Chainlit silently drops messages until the page is connected; its upload button appears when it is.
   let connected = false;
   const look = () => {
     connected ||= Boolean(document.getElementById('upload-button'));
@@ -57,7 +57,7 @@
     node.target = '_blank';
     node.rel = 'noopener';
     node.textContent = 'Scoreboard';
-    node.title = 'Which retriever wins, and by how much';
+    node.title = 'Which model wins, and by how much';
     return node;
   };
 
@@ -68,7 +68,7 @@
     title.textContent = 'thumbtune';
     nav.className = 'tt-bar';
     nav.setAttribute('aria-label', 'thumbtune');
-    const menu = document.createElement('details'); // what a phone shows in place of the row
+    const menu = document.createElement('details'); // shown on a phone instead of the row
     const summary = document.createElement('summary');
     summary.textContent = 'Menu';
     const items = document.createElement('div');
@@ -81,7 +81,7 @@
     return nav;
   };
 
-  const isNamed = (node) => node.matches('button') && node.textContent.trim(); // it says itself what it is
+  const isNamed = (node) => node.matches('button') && node.textContent.trim(); // its text is its name
   const give = (attribute, values) =>
     Object.entries(values).forEach(([selector, value]) =>
       document.querySelectorAll(selector).forEach((node) => {
@@ -90,7 +90,7 @@
       }),
     );
 
-  // On a phone the panel of a passage is a dialog, labelled by an id that Chainlit gives to nothing: its title gets it.
+  // On a phone the passage panel is a dialog whose aria-labelledby refers to a missing id: its title gets that id.
   const entitle = () => {
     const title = document.querySelector('[role="dialog"][aria-labelledby] #side-view-title');
     if (title) title.id = title.closest('[role="dialog"]').getAttribute('aria-labelledby');
@@ -117,8 +117,8 @@
   window.addEventListener('message', ({ data, source }) => {
     if (source === window && data === 'thumbtune:leave') window.location.assign('/'); // this chat was deleted
   });
-  // On a phone nobody gives a new thread its address (Chainlit's list of threads does, where it is drawn), and a reload
-  // would show an empty room. The server says which thread it is; where the address is missing by then, it is put there.
+  // Chainlit's list of chats sets the address of a new thread. It is not rendered on a phone, and a reload would show an
+  // empty chat: so the server sends the thread's id, and the address is set here if it is still missing.
   const THREAD = /^[0-9a-f-]{36}$/;
   const ADDRESS_MS = 1000;
   window.addEventListener('message', ({ data, source }) => {
