@@ -85,7 +85,7 @@ def test_a_host_name_that_is_none_is_one_line_and_exit_2(tmp_path: Path) -> None
     done = run_chat(tmp_path, THUMBTUNE_HOSTS="https://chat.example.org", THUMBTUNE_PORT=str(free_port()))
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert "THUMBTUNE_HOSTS: 'https://chat.example.org' is no host name" in line
+    assert "THUMBTUNE_HOSTS: 'https://chat.example.org' is not a host name" in line
 
 
 def test_a_free_port_is_fine_and_an_unknown_host_is_told() -> None:

@@ -1,7 +1,7 @@
-"""The one HTML page of the chat, as Chainlit makes it, without what it would fetch from other hosts.
+"""Serve Chainlit's HTML page without links to other hosts.
 
-Chainlit's page names a font and a stylesheet for formulas on other hosts. The content policy blocks both, and the
-browser says so in its console at every visit; here they are taken out, so that the console shows real trouble only.
+Why: Chainlit's page links a font and a stylesheet for formulas on other hosts. The content security policy blocks both,
+and the browser would log two errors in its console at each page load.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from chainlit.server import get_html_template
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute, APIRouter
 
-EVERY_PATH = "/{full_path:path}"  # Chainlit's last route: the page, whatever the path
+EVERY_PATH = "/{full_path:path}"  # Chainlit's last route: the page, for any path
 ELSEWHERE = re.compile(r"""\s*<link\b[^>]*\bhref=["'](?:https?:)?//[^>]*>""")
 ROOT_TAG = re.compile(r"<html\b")
 
 
 def without_other_hosts(html: str, way: str) -> str:
-    """Return a page that links to no other host, and tells the stylesheet by which way people come in."""
+    """Return the page without links to other hosts, with the sign-in mode in `data-signin` for the stylesheet."""
     return ROOT_TAG.sub(f'<html data-signin="{way}"', ELSEWHERE.sub("", html), count=1)
 
 
 def serve_page(router: APIRouter, way: str) -> None:
-    """Serve the page in place of Chainlit's own; made once, as nothing in it changes while the chat runs."""
+    """Replace Chainlit's page route; the page is built once, as it does not change while the chat runs."""
     html = without_other_hosts(get_html_template(""), way)  # type: ignore[no-untyped-call]
 
     async def page() -> HTMLResponse:

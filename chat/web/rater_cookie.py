@@ -1,9 +1,9 @@
-"""Who is rating: a random number in a signed cookie. No login page, no name, no preset secret.
+"""Identify an anonymous rater by a random number in a signed cookie: no login page, no name.
 
-The idea a reader would miss: browsers send cookies to every port of a host. Two chats on one machine with two homes
-would keep replacing each other's cookies, so a cookie's name carries a tag of the secret that signs it.
+Why: browsers send cookies to every port of a host, and two chats on one machine with two homes would overwrite each
+other's cookies. So the cookie's name contains a hash of the secret that signs it.
 
-No chainlit here: `chat.__main__` reads the secret before Chainlit, which reads its environment once, may be imported.
+This module must not import chainlit: `chat.__main__` reads the secret before Chainlit reads its environment, at import.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.errors import StoreFailed
 
-COOKIE_SECONDS = 365 * 24 * 3600  # a rater who comes back within a year finds the votes again
+COOKIE_SECONDS = 365 * 24 * 3600  # one year: a rater who returns by then is the same rater
 SECRET_BYTES = 32
 
 
 def load_secret(path: Path) -> str:
-    """Return the key that signs cookies; made at the first call, readable by its owner only. Raises StoreFailed."""
+    """Return the key that signs cookies; the first call creates it, readable by its owner only. Raises StoreFailed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             _write_secret(path)
         secret = path.read_text("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreFailed(f"{path}: cannot be read or made ({error}): make its folder writable") from error
+        raise StoreFailed(f"{path}: cannot be read or created ({error}): make its folder writable") from error
     if len(secret) < 2 * SECRET_BYTES:
-        raise StoreFailed(f"{path}: holds no key (a full disk?): delete it, and a new one is made at the next start")
+        raise StoreFailed(f"{path}: contains no key (a full disk?): delete it, and the next start creates a new one")
     return secret
 
 
@@ -47,19 +47,19 @@ def _write_secret(path: Path) -> None:
 
 
 def cookie_tag(secret: str) -> str:
-    """Return what a cookie's name carries: the same for the same secret, and nothing to guess the secret from."""
+    """Return 8 hex digits of a SHA-256 of the secret, for the cookie's name."""
     return hashlib.sha256(b"cookie name" + secret.encode()).hexdigest()[:8]
 
 
 class RaterCookie:
-    """The cookie by which a rater is known again: a random number, signed with the home folder's secret."""
+    """The rater's cookie: a random number, signed with the home folder's secret."""
 
     def __init__(self, secret: str) -> None:
         self.name = f"rid_{cookie_tag(secret)}"
         self._signer = Signer(secret, salt="rater", digest_method=hashlib.sha256)
 
     def read(self, headers: Headers) -> str | None:
-        """Return the rater that a request's cookie names, or None where it is missing or not signed by us."""
+        """Return the rater of a request's cookie, or None if the cookie is missing or its signature is invalid."""
         value = cookie_parser(headers.get("cookie", "")).get(self.name, "")
         try:
             return f"rater-{self._signer.unsign(value).decode()}"
@@ -67,22 +67,22 @@ class RaterCookie:
             return None
 
     def make(self) -> tuple[str, str]:
-        """Return a new rater, and the cookie value that proves it."""
+        """Return a new rater and the signed cookie value."""
         number = secrets.token_hex(8)
         return f"rater-{number}", self._signer.sign(number).decode()
 
 
 class RaterCookieMiddleware:
-    """ASGI middleware: makes a rater of every browser that brings no valid cookie.
+    """ASGI middleware: give each browser without a valid cookie a new rater.
 
-    `sign_in` turns the new rater into further cookies (name -> value), so that the page need not pass by a login first.
+    `sign_in` returns further cookies (name -> value) for the new rater, so that the page needs no login first.
     """
 
     def __init__(self, app: ASGIApp, cookie: RaterCookie, sign_in: Callable[[str], dict[str, str]]) -> None:
         self.app, self.cookie, self.sign_in = app, cookie, sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and add the cookies to its response where they are missing."""
+        """Pass the request on, and add missing cookies to its response."""
         if scope["type"] != "http" or self.cookie.read(Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
@@ -99,7 +99,7 @@ class RaterCookieMiddleware:
 
 
 def _set_cookie(name: str, value: str, *, secure: bool) -> str:
-    """Return the value of a set-cookie header; no script can read the cookie, no other site's page sends it along."""
+    """Return the value of a set-cookie header: HttpOnly, SameSite=Lax."""
     cookie = SimpleCookie({name: value})[name]
     cookie["path"], cookie["max-age"], cookie["samesite"] = "/", str(COOKIE_SECONDS), "Lax"
     cookie["httponly"], cookie["secure"] = True, secure

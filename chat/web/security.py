@@ -1,11 +1,11 @@
-"""Security headers, and what the chat's web server refuses: other Hosts, other Origins, routes that we do not use.
+"""Add security headers and refuse requests with other Hosts or Origins, or to unused routes.
 
-Documents and model answers are other people's text. The content policy keeps whatever they hold from loading or
-sending anything: no image, script, font or connection goes to another host.
+Documents and model answers are untrusted text. The content security policy keeps them from loading or sending anything:
+no image, script, font or connection to another host.
 
-Why Host and Origin are both checked: a name that an attacker owns can be re-pointed at this machine (DNS rebinding),
-and then every header but Host says "same origin". A page of another port brings the cookie along and names itself in
-Origin only: browsers send Sec-Fetch-* neither with a websocket nor to plain http other than localhost.
+Why Host and Origin are both checked: an attacker can point a domain of their own at this machine (DNS rebinding), and
+then every header except Host says "same origin". A page on another port of this host sends the cookie, too, and only
+Origin identifies it: browsers omit Sec-Fetch-* on websockets and on plain http other than localhost.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rag.errors import BadSetting
 from rag.settings import Settings
 
-UPLOAD = "/project/file"  # where files are dropped; what lies below it is one of them
-MOST_BYTES = 110_000_000  # of an upload: a document may have 100 MB, and Chainlit takes a request whole, whatever it is
-HOST = re.compile(r"[\w.\-\[\]:]+")  # what may stand in the content policy
+UPLOAD = "/project/file"  # uploads are posted here; paths below it are uploaded files
+MOST_BYTES = 110_000_000  # of an upload: documents may have 100 MB, and Chainlit reads a request whole
+HOST = re.compile(r"[\w.\-\[\]:]+")  # allowed in the content security policy
 NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 PLACE = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]]+)(?::(\d{1,5}))?")
 ORIGIN = re.compile(r"(https?)://([^\s/?#@]+)")
 PORTS = {"http": 80, "https": 443}
 LOCALHOST = "localhost"
-SOCKET = "/ws/socket.io"  # its polling transport reads by GET; without the id in the first answer nobody can go on
-READS = ("GET", "HEAD")  # whose answer the browser shows to no page of another origin
+SOCKET = "/ws/socket.io"  # its polling transport reads by GET, so Origin is checked for GET, too
+READS = ("GET", "HEAD")  # browsers hide these responses from pages of other origins
 FORBIDDEN, TOO_LARGE, MISDIRECTED = 403, 413, 421
-MOST_TOLD = 100  # foreign origins that the log names, each once: a page that is refused tries again for hours
+MOST_LOGGED = 100  # foreign origins that are logged, each once: a refused page may retry for hours
 CLOSED = re.compile(
-    # Chainlit's own routes that would let a browser write what only the server may say: a card's props (PUT and
-    # DELETE element), Chainlit's own feedback table, sharing, tool servers.
+    # Chainlit routes by which a browser could write what only the server may write: a card's props (PUT and DELETE
+    # element), Chainlit's feedback table, sharing, tool servers.
     r"(PUT|DELETE) /project/element|(PUT|DELETE) /feedback|PUT /project/thread/share|GET /project/share/.*"
     r"|(POST|DELETE) /mcp"
 )
 
-FOREIGN = {  # a dropped file may be anybody's web page: opened at our address, its scripts would speak for the rater
+FOREIGN = {  # an uploaded file may be a web page: opened at our address, its scripts would act as the rater
     "content-security-policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
     "content-disposition": "attachment",
 }
@@ -62,11 +62,11 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """Under which names the chat is served, on whichever port, beside localhost and the addresses 127.* and [::1]."""
+    """Host names under which the chat is served, on any port, in addition to localhost, 127.* and [::1]."""
 
     names: frozenset[str] = frozenset()
     any_address: bool = False  # an IP address cannot be rebound
-    public: Origin | None = None  # where a proxy asks us by another name than people type
+    public: Origin | None = None  # if a proxy sends another Host than users type
 
     def serves(self, host: str) -> bool:
         """Return whether a Host header names this chat."""
@@ -76,13 +76,13 @@ class Hosts:
         return _is_address(name) and (self.any_address or is_loopback(name))
 
     def has_page(self, origin: str, host: str, scheme: str) -> bool:
-        """Return whether an Origin header names a page of the chat, which is asked for by this Host and scheme.
+        """Return whether an Origin header is a page of the chat, for a request with this Host and scheme.
 
-        Behind a proxy that ends TLS without X-Forwarded-Proto the scheme is http here and https in Origin: so only a
-        page over http is refused where we know of TLS. X-Forwarded-Host is not read: nothing says who sent it.
+        Behind a proxy that terminates TLS without X-Forwarded-Proto the scheme is http here and https in Origin, so
+        only the opposite is refused: an http page over TLS. X-Forwarded-Host is ignored, as anyone can set it.
         """
         page = read_origin(origin.lower())
-        if page is None:  # "null", as a sandboxed frame or a page in a file sends
+        if page is None:  # "null", from a sandboxed frame or a local file
             return False
         if page == self.public:
             return True
@@ -91,20 +91,22 @@ class Hosts:
 
 
 def allowed_hosts(settings: Settings) -> Hosts:
-    """Return the names that the settings allow. Raises BadSetting for what is no name, or no address of a page."""
+    """Return the host names that the settings allow. Raises BadSetting for an invalid name or URL."""
     public = read_origin(_origin_of(settings.public_url.lower())) if settings.public_url else None
     if settings.public_url and public is None:
         raise BadSetting(f"CHAINLIT_URL={settings.public_url!r}: give the whole address, as https://chat.example.org")
     for name in settings.hosts:
         if not (NAME.fullmatch(name.lower()) or _is_address(name)):
-            raise BadSetting(f"THUMBTUNE_HOSTS: {name!r} is no host name: give it as chat.example.org, without a port")
+            raise BadSetting(
+                f"THUMBTUNE_HOSTS: {name!r} is not a host name: give it as chat.example.org, without a port"
+            )
     own = () if is_loopback(settings.host) else (settings.host,)
     names = {_bracketed(name.lower()) for name in (*settings.hosts, *own)} | ({public.name} if public else set())
     return Hosts(frozenset(names), any_address=not is_loopback(settings.host), public=public)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a name or address can be reached from this machine alone."""
+    """Return whether a host name or address is a loopback address."""
     try:
         return host == LOCALHOST or ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -112,7 +114,7 @@ def is_loopback(host: str) -> bool:
 
 
 def read_origin(text: str) -> Origin | None:
-    """Return what an Origin header in lower case says, or None for "null" and what is no web page."""
+    """Return the parsed Origin header (in lower case), or None for "null" and non-HTTP origins."""
     found = ORIGIN.fullmatch(text)
     return _read_place(found[1], found[2]) if found else None
 
@@ -122,7 +124,7 @@ def _origin_of(url: str) -> str:
 
 
 def _read_place(scheme: str, place: str) -> Origin | None:
-    """Return the origin of a name with or without a port, as in a Host header."""
+    """Return the origin of a Host header, with or without a port."""
     found = PLACE.fullmatch(place)
     return Origin(scheme, found[1], int(found[2] or PORTS[scheme])) if found else None
 
@@ -144,11 +146,11 @@ def _bracketed(name: str) -> str:
 
 
 class SecurityMiddleware:
-    """ASGI middleware: refuses other Hosts and Origins, what `CLOSED` lists and too large files; adds the headers."""
+    """ASGI middleware: refuse other Hosts and Origins, the routes of `CLOSED` and too large files; add the headers."""
 
     def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
         self.app, self.hosts = app, hosts
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403, 413 or 421; a refused websocket is closed before it opens."""
@@ -188,7 +190,7 @@ class SecurityMiddleware:
         return None
 
     def _wrong_host(self, headers: Headers) -> str:
-        """Return why the Host is refused, or nothing. Browsers always send one; a probe over HTTP/1.0 does not."""
+        """Return why the Host is refused, or "". Browsers always send one; an HTTP/1.0 probe does not."""
         said = headers.getlist("host")
         if not said or (len(said) == 1 and self.hosts.serves(said[0])):
             return ""
@@ -196,20 +198,20 @@ class SecurityMiddleware:
         return f"No chat is served as {name!r}. If this is its name, set THUMBTUNE_HOSTS={name} and start it again."
 
     def _wrong_origin(self, scope: Scope, headers: Headers) -> str:
-        """Return why the Origin is refused, or nothing. What is no browser sends none."""
+        """Return why the Origin is refused, or "". Clients other than browsers send none."""
         reads = scope["type"] == "http" and scope["method"] in READS and SOCKET not in scope["path"]
         host, scheme = headers.get("host", ""), scope.get("scheme", "http")
         foreign = [origin for origin in headers.getlist("origin") if not self.hosts.has_page(origin, host, scheme)]
         if reads or not foreign:
             return ""
-        if foreign[0] not in self._told and len(self._told) < MOST_TOLD:
-            self._told.add(foreign[0])
+        if foreign[0] not in self._logged and len(self._logged) < MOST_LOGGED:
+            self._logged.add(foreign[0])
             log.warning("refused a page of %r to %r; if it is the chat's own, %s", foreign[0][:200], host[:200], PROXY)
-        return f"This page is of another origin than the chat. If it is the chat's own, {PROXY}."
+        return f"This page has another origin than the chat. If it is the chat's own, {PROXY}."
 
 
 def security_headers(host: str) -> dict[str, str]:
-    """Return the headers of every response. `host` is named because some browsers leave sockets out of 'self'."""
+    """Return the security headers. `host` is needed because in some browsers 'self' does not include websockets."""
     sockets = f" ws://{host} wss://{host}" if HOST.fullmatch(host) else ""
     policy = {
         "default-src": "'self'",
@@ -234,7 +236,7 @@ def security_headers(host: str) -> dict[str, str]:
 
 
 def _too_large(scope: Scope, headers: Headers) -> bool:
-    """Return whether an upload has more bytes than any document may have, or does not say how many."""
+    """Return whether an upload is larger than MOST_BYTES or has no valid content length."""
     if (scope.get("method"), scope["path"].rstrip("/")) != ("POST", UPLOAD):
         return False
     length = headers.get("content-length", "")
@@ -242,14 +244,14 @@ def _too_large(scope: Scope, headers: Headers) -> bool:
 
 
 def _from_another_site(scope: Scope, headers: Headers) -> bool:
-    """Return whether the browser says that another site's page makes this request (following a link is fine)."""
+    """Return whether Sec-Fetch-Site marks a request from another site, other than following a link."""
     asked_by = headers.get("sec-fetch-site", "none")
     follows_link = scope.get("method") == "GET" and headers.get("sec-fetch-mode") == "navigate"
     return asked_by not in ("same-origin", "none") and not follows_link
 
 
 def _secure_cookies(headers: MutableHeaders) -> None:
-    """Keep the cookies that Chainlit sets over https from ever being sent over http."""
+    """Add Secure to the cookies that Chainlit sets over https."""
     cookies = headers.getlist("set-cookie")
     del headers["set-cookie"]
     for cookie in cookies:
@@ -257,7 +259,7 @@ def _secure_cookies(headers: MutableHeaders) -> None:
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, reason: str, status: int = FORBIDDEN) -> None:
-    """Answer with the status and the reason; close a websocket before it opens."""
+    """Send the status and the reason; close a websocket before it opens."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
         return

@@ -1,16 +1,16 @@
-"""Who may come in, and as whom: everybody by a signed cookie, or by one way that the settings name.
+"""Sign-in modes: an anonymous cookie, passwords, OAuth, or the header of a proxy.
 
-| way | named by | a rater is called |
+| way | set by | a rater's id |
 |---|---|---|
-| cookie | nothing: the default, on a network THUMBTUNE_OPEN | rater-<random number> |
+| cookie | the default; on a network, THUMBTUNE_OPEN | rater-<random number> |
 | password | THUMBTUNE_PASSWORDS | the name in the file |
-| oauth | THUMBTUNE_OAUTH_ALLOW, and OAUTH_* of Chainlit | github:<name there> |
-| header | THUMBTUNE_TRUSTED_HEADER | what the proxy says |
+| oauth | THUMBTUNE_OAUTH_ALLOW, and Chainlit's OAUTH_* | github:<name there> |
+| header | THUMBTUNE_TRUSTED_HEADER | the header's value |
 
-The idea a reader would miss: a token, the cookie that Chainlit sets after a login, outlives what it was given for. So
-each way signs its tokens with a key of its own, into which goes who may come in: a change there ends every login.
+Why: Chainlit's login token stays valid when the settings change. So each mode signs its tokens with a key of its own
+that is derived from the list of allowed users: a change of mode or list ends every login.
 
-No chainlit at the top: `chat.__main__` opens the door before Chainlit, which reads its environment once, is imported.
+chainlit is imported in functions only: `chat.__main__` imports this module before Chainlit reads its environment.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 Way = Literal["cookie", "password", "oauth", "header"]
-SignIn = Callable[[str], dict[str, str]]  # a rater -> the cookies that say so
+SignIn = Callable[[str], dict[str, str]]  # rater -> login cookies
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-YOU = "You"  # what somebody without a name is called on the page
+YOU = "You"  # display name of an anonymous rater
 HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-PERSON = re.compile(r"(?!rater-)[^\x00-\x1f\x7f;,]{1,128}")  # as a proxy may call somebody
+PERSON = re.compile(r"(?!rater-)[^\x00-\x1f\x7f;,]{1,128}")  # a user name as a proxy may send it
 PART = re.compile(r"_\d+$")  # Chainlit cuts a long token into numbered cookies
 ANYBODY = "*"
 NOT_THROUGH_PROXY = "This chat is reached through its proxy, where people sign in."
@@ -49,7 +49,7 @@ NOT_THROUGH_PROXY = "This chat is reached through its proxy, where people sign i
 
 @dataclass(frozen=True)
 class AuthMode:
-    """One way in, with what it needs."""
+    """A sign-in mode with its configuration."""
 
     way: Way
     passwords: Passwords | None = None
@@ -58,37 +58,37 @@ class AuthMode:
     proxies: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def token_key(self, secret: str) -> str:
-        """Return the key that signs tokens: another one for each way, and when somebody may no longer come in."""
+        """Return the key that signs tokens; it changes with the mode and with the list of allowed users."""
         if self.way == "cookie":
             return secret
         who = self.passwords.fingerprint if self.passwords else " ".join(self.allowed)
         return hashlib.sha256(f"{secret}\n{self.way}\n{who}".encode()).hexdigest()
 
     def lets_in(self, name: str, profile: Mapping[str, Any]) -> bool:
-        """Return whether somebody may come in whom an OAuth provider calls so, with this profile."""
+        """Return whether the OAuth user with this name and profile is allowed."""
         if profile.get("email_verified", profile.get("verified_email")) is False:
-            return False  # anybody can claim an address
+            return False  # an unverified address proves nothing
         low = name.casefold()
         return any(rule == ANYBODY or low == rule or (rule[0] == "@" and low.endswith(rule)) for rule in self.allowed)
 
     def name_in(self, headers: Headers) -> str | None:
-        """Return whom a proxy's headers name, or None. Two names are none: somebody tries to slip in a second one."""
+        """Return the user in a proxy's header, or None if it is missing, invalid or sent twice (forged)."""
         said = headers.getlist(self.header)
         name = said[0].strip() if len(said) == 1 else ""
         return name if PERSON.fullmatch(name) else None
 
     def is_proxy(self, client: tuple[str, int] | None) -> bool:
-        """Return whether a request came from the proxy itself, by the address it was received from."""
+        """Return whether the client address is the proxy's."""
         try:
             address = ip_address(client[0] if client else "")
         except ValueError:
             return False
-        address = getattr(address, "ipv4_mapped", None) or address  # ::ffff:10.0.0.7, where a socket takes both kinds
+        address = getattr(address, "ipv4_mapped", None) or address  # ::ffff:10.0.0.7 on a dual-stack socket
         return any(address in network for network in self.proxies)
 
 
 def auth_mode(settings: Settings) -> AuthMode:
-    """Return the way in that the settings name. Raises BadSetting where they name two, or one that cannot work."""
+    """Return the sign-in mode of the settings. Raises BadSetting if two are set, or one that cannot work."""
     named = {
         "THUMBTUNE_PASSWORDS": settings.passwords,
         "THUMBTUNE_OAUTH_ALLOW": settings.oauth_allow,
@@ -96,7 +96,7 @@ def auth_mode(settings: Settings) -> AuthMode:
     }
     chosen = [name for name, value in named.items() if value]
     if len(chosen) > 1:
-        raise BadSetting(f"{' and '.join(chosen)} are set, and there is one way to sign in: keep one of them")
+        raise BadSetting(f"{' and '.join(chosen)} are set, but only one sign-in mode can be used: keep one of them")
     if settings.trusted_proxies and not settings.trusted_header:
         raise BadSetting("THUMBTUNE_TRUSTED_PROXIES is set without THUMBTUNE_TRUSTED_HEADER: name the header, too")
     if settings.passwords:
@@ -114,21 +114,23 @@ def auth_mode(settings: Settings) -> AuthMode:
     return AuthMode("cookie")
 
 
-def open_to_all(settings: Settings, door: AuthMode) -> str:
-    """Return one line to print where nobody needs to sign in and other machines can reach the chat, else nothing."""
-    if door.way != "cookie" or is_loopback(settings.host):
+def open_to_all(settings: Settings, mode: AuthMode) -> str:
+    """Return a warning if other machines can reach the chat without signing in, else ""."""
+    if mode.way != "cookie" or is_loopback(settings.host):
         return ""
     return f"Warning: no sign-in on {settings.host}:{settings.port}: everyone who can reach it can read the documents."
 
 
 def _header(name: str) -> str:
     if not HEADER_NAME.fullmatch(name):
-        raise BadSetting(f"THUMBTUNE_TRUSTED_HEADER={name!r}: no name of a header; X-Forwarded-User is a usual one")
+        raise BadSetting(
+            f"THUMBTUNE_TRUSTED_HEADER={name!r}: not a valid header name; X-Forwarded-User is a common one"
+        )
     return name
 
 
 def _proxies(settings: Settings) -> tuple[IPv4Network | IPv6Network, ...]:
-    """Return where the proxy may be. Without a list it is on this machine, and then nobody else may reach the chat."""
+    """Return the proxy's networks; by default loopback, and then the chat must not listen on a network."""
     try:
         listed = tuple(ip_network(address) for address in settings.trusted_proxies)
     except ValueError as error:
@@ -142,20 +144,20 @@ def _proxies(settings: Settings) -> tuple[IPv4Network | IPv6Network, ...]:
 
 
 class ProxyAuthMiddleware:
-    """ASGI middleware: refuses what does not come through the proxy; of the rest, each request is the proxy's word.
+    """ASGI middleware: refuse requests that do not come through the proxy; sign the others in as its header says.
 
-    The token is put in here, over whatever the browser sent: who signs out or changes at the proxy has done so here.
+    Each request's token replaces the browser's, so a sign-out or change of user at the proxy takes effect.
     """
 
-    def __init__(self, app: ASGIApp, door: AuthMode, sign_in: SignIn) -> None:
-        self.app, self.door, self.sign_in = app, door, sign_in
+    def __init__(self, app: ASGIApp, mode: AuthMode, sign_in: SignIn) -> None:
+        self.app, self.mode, self.sign_in = app, mode, sign_in
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with the token of the one it comes from, or answer 403."""
+        """Pass the request on with its user's token, or answer 403."""
         if scope["type"] not in ("http", "websocket") or (scope["type"], scope["path"]) == ("http", "/health"):
             await self.app(scope, receive, send)
             return
-        name = self.door.name_in(Headers(scope=scope)) if self.door.is_proxy(scope.get("client")) else None
+        name = self.mode.name_in(Headers(scope=scope)) if self.mode.is_proxy(scope.get("client")) else None
         if name is None:
             await refuse(scope, receive, send, NOT_THROUGH_PROXY)
             return
@@ -163,7 +165,7 @@ class ProxyAuthMiddleware:
 
 
 def with_cookies(headers: Iterable[tuple[bytes, bytes]], cookies: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return headers with these cookies, and with no others of these names or of parts of them (name_0, name_1)."""
+    """Return headers with these cookies in place of any of the same names, numbered parts (name_0, name_1) included."""
     headers = list(headers)
     sent = [cookie_parser(value.decode("latin-1")) for name, value in headers if name == b"cookie"]
     kept = {name: value for each in sent for name, value in each.items() if PART.sub("", name) not in cookies}
@@ -171,33 +173,33 @@ def with_cookies(headers: Iterable[tuple[bytes, bytes]], cookies: Mapping[str, s
     return [*(pair for pair in headers if pair[0] != b"cookie"), (b"cookie", line.encode("latin-1"))]
 
 
-# --- what Chainlit is told -----------------------------------------------------------------------------------------
+# --- Chainlit callbacks --------------------------------------------------------------------------------------------
 
 
-def install(door: AuthMode, secret: str, app: FastAPI) -> None:
-    """Let people in by this door. Raises BadSetting where OAuth is half configured."""
+def install(mode: AuthMode, secret: str, app: FastAPI) -> None:
+    """Register the callbacks of a sign-in mode with Chainlit. Raises BadSetting if OAuth is half configured."""
     from chainlit.oauth_providers import get_configured_oauth_providers
 
-    check_providers(door, get_configured_oauth_providers())  # type: ignore[no-untyped-call]
-    install_way = {"cookie": _by_cookie, "password": _by_password, "oauth": _by_oauth, "header": _by_header}[door.way]
-    install_way(door, secret, app)
+    check_providers(mode, get_configured_oauth_providers())  # type: ignore[no-untyped-call]
+    install_mode = {"cookie": _by_cookie, "password": _by_password, "oauth": _by_oauth, "header": _by_header}[mode.way]
+    install_mode(mode, secret, app)
 
 
-def check_providers(door: AuthMode, providers: list[str]) -> None:
-    """Raise BadSetting where a provider is configured and not who may come in by it, or the other way round."""
-    if door.way == "oauth" and not providers:
+def check_providers(mode: AuthMode, providers: list[str]) -> None:
+    """Raise BadSetting if an OAuth provider is configured without a list of allowed users, or the reverse."""
+    if mode.way == "oauth" and not providers:
         raise BadSetting(
             "THUMBTUNE_OAUTH_ALLOW is set, but no provider: set, for example, OAUTH_GITHUB_CLIENT_ID and "
             "OAUTH_GITHUB_CLIENT_SECRET"
         )
-    if door.way != "oauth" and providers:
+    if mode.way != "oauth" and providers:
         raise BadSetting(
-            f"OAuth by {', '.join(providers)} is configured, but not who may come in by it: set THUMBTUNE_OAUTH_ALLOW "
+            f"OAuth by {', '.join(providers)} is configured, but not who may sign in by it: set THUMBTUNE_OAUTH_ALLOW "
             "(and no other way to sign in), or remove the OAUTH_ variables"
         )
 
 
-def _by_cookie(door: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_cookie(mode: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     cookie = RaterCookie(secret)
@@ -211,37 +213,37 @@ def _by_cookie(door: AuthMode, secret: str, app: FastAPI) -> None:
         app.add_middleware(RaterCookieMiddleware, cookie=cookie, sign_in=partial(token_cookie, display_name=YOU))
 
 
-def _by_password(door: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_password(mode: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     @cl.password_auth_callback
     async def who(typed: str, password: str) -> cl.User | None:
-        name = await cast(Passwords, door.passwords).check(typed, password)
+        name = await cast(Passwords, mode.passwords).check(typed, password)
         return cl.User(identifier=name, display_name=name) if name else None
 
 
-def _by_oauth(door: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_oauth(mode: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     @cl.oauth_callback
     async def who(
         provider: str, token: str, profile: dict[str, Any], user: cl.User, id_token: str | None = None
     ) -> cl.User | None:
-        if not door.lets_in(user.identifier, profile):
+        if not mode.lets_in(user.identifier, profile):
             return None
         return cl.User(identifier=f"{provider}:{user.identifier}", display_name=user.identifier)  # no picture, no token
 
 
-def _by_header(door: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_header(mode: AuthMode, secret: str, app: FastAPI) -> None:
     import chainlit as cl
 
     @cl.header_auth_callback
     async def who(headers: Headers) -> cl.User | None:
-        name = door.name_in(headers)  # ThroughProxy has let in nothing else
+        name = mode.name_in(headers)  # ProxyAuthMiddleware has refused every other request
         return cl.User(identifier=name, display_name=name) if name else None
 
     if app.middleware_stack is None:
-        app.add_middleware(ProxyAuthMiddleware, door=door, sign_in=token_cookie)
+        app.add_middleware(ProxyAuthMiddleware, mode=mode, sign_in=token_cookie)
 
 
 def token_cookie(rater: str, display_name: str = "") -> dict[str, str]:

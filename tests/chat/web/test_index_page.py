@@ -1,4 +1,4 @@
-"""The page links to no other host, and tells the stylesheet how people come in; nothing else of it changes."""
+"""The page links to no other host and has its sign-in mode in an attribute; nothing else of it changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = """<html lang="en"><head>
 <meta property="og:url" content="https://chat.example"></head></html>"""
 
 
-def test_links_to_other_hosts_go_and_our_own_stay() -> None:
+def test_links_to_other_hosts_are_removed_and_own_links_stay() -> None:
     assert without_other_hosts(PAGE, "cookie") == (
         '<html data-signin="cookie" lang="en"><head>\n<link rel="stylesheet" crossorigin href="/assets/index.css">\n'
         '<meta property="og:url" content="https://chat.example"></head></html>'
@@ -41,7 +41,7 @@ async def nothing() -> dict[str, str]:
     return {}
 
 
-def test_every_path_that_is_nothing_else_is_the_page() -> None:
+def test_every_path_without_another_route_is_the_page() -> None:
     assert [route for route in router.routes if getattr(route, "path", "") == EVERY_PATH]  # serve_page counts on it
     routes = APIRouter(routes=[APIRoute(path, nothing) for path in ("/health", EVERY_PATH)])
     serve_page(routes, "oauth")

@@ -22,7 +22,7 @@ def cookie_header(cookie: RaterCookie, value: str) -> Headers:
 
 
 def browser(cookie: RaterCookie) -> TestClient:
-    """Return a browser of a page that says who it thinks is there."""
+    """Return a browser of a page that prints its rater."""
 
     async def who(request: Request) -> PlainTextResponse:
         return PlainTextResponse(cookie.read(request.headers) or "nobody")
@@ -44,13 +44,13 @@ def test_two_homes_have_two_secrets(tmp_path: Path) -> None:
     assert load_secret(tmp_path / "a") != load_secret(tmp_path / "b")
 
 
-def test_an_empty_secret_is_told_and_never_used(tmp_path: Path) -> None:
+def test_an_empty_secret_is_an_error_and_never_used(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("")
     with pytest.raises(StoreFailed, match="delete it"):
         load_secret(tmp_path / "secret")
 
 
-def test_a_secret_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:
+def test_a_secret_that_cannot_be_created_is_an_error_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file where the folder should be")
     with pytest.raises(StoreFailed, match=str(tmp_path / "home")):
         load_secret(tmp_path / "home" / "secret")
@@ -87,12 +87,12 @@ def test_a_new_rater_is_signed_in_under_the_same_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("forged", ["", "x", "abc.def", "0123456789abcdef", "0123456789abcdef.AAAA"])
-def test_a_cookie_that_we_did_not_sign_is_nobody(forged: str) -> None:
+def test_a_cookie_with_an_invalid_signature_has_no_rater(forged: str) -> None:
     cookie = RaterCookie("s" * 64)
     assert cookie.read(cookie_header(cookie, forged)) is None
 
 
-def test_a_cookie_signed_with_another_secret_is_nobody() -> None:
+def test_a_cookie_signed_with_another_secret_has_no_rater() -> None:
     cookie, other = RaterCookie("s" * 64), RaterCookie("t" * 64)
     rater, value = other.make()
     assert other.read(cookie_header(other, value)) == rater

@@ -1,4 +1,4 @@
-"""Headers that keep foreign scripts out; other Hosts, other Origins and routes that nobody needs are refused."""
+"""Security headers; requests with other Hosts or Origins, or to unused routes, are refused."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def client() -> TestClient:
 
 
 def browser_at(url: str, hosts: Hosts) -> TestClient:
-    """Return what asks for a chat at this address, which is served under these names."""
+    """Return a client of a chat at this address that is served under these names."""
     sockets = [WebSocketRoute(path, socket) for path in ("/ws", "/ws/socket.io/")]
     app = Starlette(routes=[*sockets, Route("/{path:path}", anything, methods=[*METHODS, "OPTIONS"])])
     app.add_middleware(SecurityMiddleware, hosts=hosts)
@@ -65,7 +65,7 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Host
         ("DELETE", "/mcp"),
     ],
 )
-def test_a_route_that_the_room_does_not_use_is_closed(client: TestClient, method: str, path: str) -> None:
+def test_a_route_that_the_chat_does_not_use_is_closed(client: TestClient, method: str, path: str) -> None:
     assert client.request(method, path).status_code == 403
 
 
@@ -73,7 +73,7 @@ def test_a_route_that_the_room_does_not_use_is_closed(client: TestClient, method
     ("method", "path"),
     [("GET", "/"), ("POST", "/project/action"), ("PUT", "/project/thread"), ("GET", "/project/element"), ("GET", "/x")],
 )
-def test_what_the_room_uses_is_open(client: TestClient, method: str, path: str) -> None:
+def test_a_route_that_the_chat_uses_is_open(client: TestClient, method: str, path: str) -> None:
     assert client.request(method, path).text == "passed"
 
 
@@ -94,42 +94,42 @@ def test_only_our_own_page_may_call(client: TestClient, site: str, mode: str, me
 
 
 @pytest.mark.parametrize(("length", "status"), [(b"10", 200), (b"110000000", 200), (b"110000001", 413), (b"x", 413)])
-def test_a_file_that_no_document_can_be_is_refused_before_it_is_read(length: bytes, status: int) -> None:
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(length: bytes, status: int) -> None:
     assert answered("POST", "/project/file", [(b"content-length", length)]) == status
     assert answered("POST", "/project/file/", [(b"content-length", length)]) == status
     assert answered("POST", "/project/action", [(b"content-length", length)]) == 200
 
 
-def test_a_file_that_does_not_say_its_size_is_refused() -> None:
+def test_a_file_without_a_content_length_is_refused() -> None:
     assert answered("POST", "/project/file", [(b"transfer-encoding", b"chunked")]) == 413
 
 
 def answered(method: str, path: str, headers: list[tuple[bytes, bytes]]) -> int:
-    """Return the status of a request whose headers are these, whatever its body (an HTTP client would mend them)."""
-    seen: list[int] = []
+    """Return the status of a request whose headers are these, whatever its body (an HTTP client would fix them)."""
+    statuses: list[int] = []
 
     async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
     async def send(message: Message) -> None:
-        seen.extend([message["status"]] if message["type"] == "http.response.start" else [])
+        statuses.extend([message["status"]] if message["type"] == "http.response.start" else [])
 
     async def receive() -> Message:
         raise AssertionError("nothing was to be read")
 
     scope = {"type": "http", "method": method, "path": path, "headers": headers, "scheme": "http"}
     asyncio.run(SecurityMiddleware(pass_on, Hosts())(scope, receive, send))
-    return seen[0]
+    return statuses[0]
 
 
-def test_a_dropped_file_is_never_opened_as_a_page_of_ours(client: TestClient) -> None:
+def test_an_uploaded_file_is_never_opened_as_a_page_of_the_chat(client: TestClient) -> None:
     headers = client.get("/project/file/0b1c").headers
     assert headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert headers["content-disposition"] == "attachment"
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_socket_that_another_site_opens_is_refused(client: TestClient) -> None:
+def test_a_websocket_from_another_site_is_refused(client: TestClient) -> None:
     assert opens(client, **{"Sec-Fetch-Site": "same-origin"})
     assert not opens(client, **{"Sec-Fetch-Site": "cross-site"})
 
@@ -177,24 +177,24 @@ def test_a_chat_is_served_under_its_own_names_only(
     assert client.get("/health").status_code == (200 if served else 421)
 
 
-def test_a_refused_name_is_told_with_the_setting_that_lets_it_in(client: TestClient) -> None:
-    told = client.get("/", headers={"Host": "evil.test:8000"}).json()["detail"]
-    assert told.startswith("No chat is served as 'evil.test'. If this is its name, set THUMBTUNE_HOSTS=evil.test and")
+def test_a_refused_host_is_answered_with_the_setting_that_allows_it(client: TestClient) -> None:
+    detail = client.get("/", headers={"Host": "evil.test:8000"}).json()["detail"]
+    assert detail.startswith("No chat is served as 'evil.test'. If this is its name, set THUMBTUNE_HOSTS=evil.test and")
 
 
-def test_two_names_in_one_request_are_refused_and_none_is_a_probe() -> None:
+def test_two_hosts_in_one_request_are_refused_and_a_probe_without_one_is_not() -> None:
     assert answered("GET", "/health", []) == 200
     assert answered("GET", "/health", [(b"host", b"localhost")]) == 200
     assert answered("GET", "/health", [(b"host", b"localhost"), (b"host", b"evil.test")]) == 421
 
 
 @pytest.mark.parametrize("name", ["https://chat.example.org", "chat.example.org:8443", "*", "a b"])
-def test_a_setting_that_is_no_name_is_told(hosts: Callable[..., Hosts], name: str) -> None:
-    with pytest.raises(BadSetting, match=r"THUMBTUNE_HOSTS: .* is no host name: give it as chat\.example\.org"):
+def test_an_invalid_host_setting_is_an_error(hosts: Callable[..., Hosts], name: str) -> None:
+    with pytest.raises(BadSetting, match=r"THUMBTUNE_HOSTS: .* is not a host name: give it as chat\.example\.org"):
         hosts(hosts=name)
 
 
-def test_a_public_address_without_its_scheme_is_told(hosts: Callable[..., Hosts]) -> None:
+def test_a_public_url_without_a_scheme_is_an_error(hosts: Callable[..., Hosts]) -> None:
     with pytest.raises(BadSetting, match=r"CHAINLIT_URL='chat\.example\.org': give the whole address"):
         hosts(CHAINLIT_URL="chat.example.org")
 
@@ -233,7 +233,7 @@ def test_only_a_page_of_the_chat_opens_its_websocket_or_changes_anything(
     assert client.get("/", headers=sent).status_code == 200
 
 
-def test_what_is_no_browser_sends_no_origin_and_works_on(client: TestClient) -> None:
+def test_a_client_without_an_origin_is_served(client: TestClient) -> None:
     assert opens(client)
     assert client.post("/project/action").text == client.get("/ws/socket.io/").text == "passed"
 
@@ -254,13 +254,13 @@ def test_a_second_origin_in_one_request_is_refused(client: TestClient) -> None:
         ("http://chat.example.org", "https://other.example.org", False),
     ],
 )
-def test_behind_a_proxy_the_page_that_people_see_is_ours(asked: str, origin: str, ours: bool) -> None:
+def test_behind_a_proxy_the_public_page_is_accepted(asked: str, origin: str, ours: bool) -> None:
     client = browser_at(asked, Hosts(frozenset({"chat.example.org"})))
     assert opens(client, Origin=origin) == ours
     assert client.post("/project/action", headers={"Origin": origin}).status_code == (200 if ours else 403)
 
 
-def test_a_proxy_that_asks_by_another_name_needs_the_public_address(
+def test_a_proxy_that_changes_the_host_needs_the_public_url(
     hosts: Callable[..., Hosts], caplog: pytest.LogCaptureFixture
 ) -> None:
     sent = {"Origin": "https://chat.example.org:8443", "X-Forwarded-Host": "chat.example.org:8443"}
@@ -273,7 +273,7 @@ def test_a_proxy_that_asks_by_another_name_needs_the_public_address(
     assert served.post("/login", headers={"Origin": "https://chat.example.org"}).status_code == 403
 
 
-def test_a_page_that_is_refused_again_and_again_is_logged_once(
+def test_an_origin_that_is_refused_repeatedly_is_logged_once(
     client: TestClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -294,6 +294,6 @@ def test_every_response_has_a_policy_that_names_no_other_host(client: TestClient
 
 
 @pytest.mark.parametrize("host", ["", "a b", "x; script-src *", "evil'"])
-def test_a_host_that_is_none_gets_no_place_in_the_policy(host: str) -> None:
+def test_an_invalid_host_is_not_in_the_policy(host: str) -> None:
     assert security_headers(host)["content-security-policy"] == security_headers("")["content-security-policy"]
     assert "ws://localhost:8000" in security_headers("localhost:8000")["content-security-policy"]

@@ -1,4 +1,4 @@
-"""One way in at a time: by cookie, password, OAuth or a proxy's header; each over Chainlit's own routes."""
+"""Sign-in modes: cookie, password, OAuth and proxy header, one at a time, each over Chainlit's own routes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROXY = ("127.0.0.1", 50000)
 
 @pytest.fixture(scope="module")
 def lines() -> str:
-    return "\n".join(["# who may come in", "", make_line("anna", PASSWORD), make_line("jörg", "another password")])
+    return "\n".join(["# who may sign in", "", make_line("anna", PASSWORD), make_line("jörg", "another password")])
 
 
 @pytest.fixture
@@ -49,19 +49,19 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestClient]]:
-    """Return a function: a door -> a browser of Chainlit's routes behind it, with no history."""
+    """Return a function: a sign-in mode -> a browser of Chainlit's routes behind it, with no history."""
     for name in CALLBACKS:
         monkeypatch.setattr(config.code, name, None)
     monkeypatch.setattr("chainlit.data._data_layer", None)
     monkeypatch.setattr("chainlit.data._data_layer_initialized", True)
 
     def open_browser(
-        door: AuthMode, client: tuple[str, int] = PROXY, base_url: str = "http://chat.example"
+        mode: AuthMode, client: tuple[str, int] = PROXY, base_url: str = "http://chat.example"
     ) -> TestClient:
-        monkeypatch.setenv("CHAINLIT_AUTH_SECRET", door.token_key(SECRET))
+        monkeypatch.setenv("CHAINLIT_AUTH_SECRET", mode.token_key(SECRET))
         app = FastAPI()
         app.include_router(router)
-        install(door, SECRET, app)
+        install(mode, SECRET, app)
         app.add_middleware(SecurityMiddleware, hosts=Hosts(frozenset({"chat.example"})))
         return TestClient(app, client=client, base_url=base_url)
 
@@ -71,7 +71,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TestClien
 
 
 def who(client: TestClient, **headers: str) -> str:
-    """Return whom Chainlit takes a browser for."""
+    """Return the user that Chainlit knows a browser as."""
     answer = client.get("/user", headers=headers)
     return str(answer.json()["identifier"]) if answer.status_code == 200 else str(answer.status_code)
 
@@ -83,10 +83,10 @@ def sign_in(client: TestClient, name: str, password: str) -> int:
 # --- which way -----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_setting_everybody_comes_in_by_cookie(settings: Callable[..., Settings]) -> None:
-    door = auth_mode(settings())
-    assert door == AuthMode("cookie")
-    assert door.token_key(SECRET) == SECRET
+def test_without_a_setting_the_mode_is_cookie(settings: Callable[..., Settings]) -> None:
+    mode = auth_mode(settings())
+    assert mode == AuthMode("cookie")
+    assert mode.token_key(SECRET) == SECRET
 
 
 @pytest.mark.parametrize(
@@ -96,13 +96,13 @@ def test_without_a_setting_everybody_comes_in_by_cookie(settings: Callable[..., 
         ({"oauth_allow": "*", "trusted_header": HEADER}, "THUMBTUNE_OAUTH_ALLOW and THUMBTUNE_TRUSTED_HEADER are set"),
         ({"passwords": "nowhere.txt"}, r"nowhere\.txt: cannot be read \(No such file or directory\); make a line"),
         ({"trusted_proxies": "10.0.0.7"}, "without THUMBTUNE_TRUSTED_HEADER"),
-        ({"trusted_header": "X User:"}, "no name of a header"),
+        ({"trusted_header": "X User:"}, "not a valid header name"),
         ({"trusted_header": HEADER, "trusted_proxies": "10.0.0.7,proxy"}, "'proxy' does not appear to be"),
         ({"trusted_header": HEADER, "host": "0.0.0.0"}, "anybody could send the header"),
         ({"trusted_header": HEADER, "host": "chat.example"}, "anybody could send the header"),
     ],
 )
-def test_what_cannot_work_is_told_at_the_start(
+def test_a_setting_that_cannot_work_is_an_error_at_the_start(
     settings: Callable[..., Settings], values: dict[str, str], message: str
 ) -> None:
     with pytest.raises(BadSetting, match=message):
@@ -110,17 +110,17 @@ def test_what_cannot_work_is_told_at_the_start(
 
 
 def test_a_list_of_proxies_lets_the_chat_listen_everywhere(settings: Callable[..., Settings]) -> None:
-    door = auth_mode(settings(trusted_header=HEADER, host="0.0.0.0", trusted_proxies="10.0.0.7, 10.1.0.0/16"))
-    assert [door.is_proxy((address, 1)) for address in ("10.0.0.7", "10.1.2.3", "::ffff:10.0.0.7")] == [True] * 3
-    assert [door.is_proxy((address, 1)) for address in ("10.0.0.8", "127.0.0.1", "::1", "testclient")] == [False] * 4
-    assert not door.is_proxy(None)
+    mode = auth_mode(settings(trusted_header=HEADER, host="0.0.0.0", trusted_proxies="10.0.0.7, 10.1.0.0/16"))
+    assert [mode.is_proxy((address, 1)) for address in ("10.0.0.7", "10.1.2.3", "::ffff:10.0.0.7")] == [True] * 3
+    assert [mode.is_proxy((address, 1)) for address in ("10.0.0.8", "127.0.0.1", "::1", "testclient")] == [False] * 4
+    assert not mode.is_proxy(None)
 
 
 NETWORKS = ("0.0.0.0", "::", "192.168.1.5", "chat.example", "127.0.0.1.example")
 
 
 @pytest.mark.parametrize("host", NETWORKS)
-def test_on_a_network_nobody_comes_in_without_sign_in_unless_the_settings_say_so(
+def test_on_a_network_sign_in_is_required_unless_the_settings_allow_it(
     settings: Callable[..., Settings], host: str
 ) -> None:
     with pytest.raises(BadSetting, match=rf"THUMBTUNE_HOST='{host}' without sign-in.*THUMBTUNE_OPEN=yes to allow it"):
@@ -131,20 +131,20 @@ def test_on_a_network_nobody_comes_in_without_sign_in_unless_the_settings_say_so
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "::1"])
-def test_on_this_machine_alone_nobody_is_warned(settings: Callable[..., Settings], host: str) -> None:
+def test_on_loopback_there_is_no_warning(settings: Callable[..., Settings], host: str) -> None:
     assert open_to_all(settings(host=host), auth_mode(settings(host=host))) == ""
 
 
-def test_where_people_sign_in_a_network_is_fine(settings: Callable[..., Settings], file: Path) -> None:
+def test_with_sign_in_a_network_needs_no_warning(settings: Callable[..., Settings], file: Path) -> None:
     for values in ({"passwords": file}, {"oauth_allow": "anna"}):
         signed = settings(host="0.0.0.0", **values)
         assert open_to_all(signed, auth_mode(signed)) == ""
 
 
-def test_a_token_of_one_way_is_worth_nothing_in_another_and_none_outlives_a_change(lines: str, file: Path) -> None:
+def test_a_token_of_one_mode_is_invalid_in_another_and_after_a_change(lines: str, file: Path) -> None:
     before = read_passwords(file)
     file.write_text(lines.rpartition("\n")[0], "utf-8")  # without Jörg
-    doors = [
+    modes = [
         AuthMode("cookie"),
         AuthMode("password", passwords=before),
         AuthMode("password", passwords=read_passwords(file)),
@@ -152,12 +152,12 @@ def test_a_token_of_one_way_is_worth_nothing_in_another_and_none_outlives_a_chan
         AuthMode("oauth", allowed=("ann", "bob")),
         AuthMode("header", header=HEADER),
     ]
-    assert len({door.token_key(SECRET) for door in doors}) == len(doors)
+    assert len({mode.token_key(SECRET) for mode in modes}) == len(modes)
     assert len({AuthMode("password", passwords=read_passwords(file)).token_key(SECRET) for _ in range(2)}) == 1
 
 
-def test_a_provider_without_who_may_come_in_is_told_and_the_other_way_round() -> None:
-    with pytest.raises(BadSetting, match="OAuth by github is configured, but not who may come in"):
+def test_a_provider_without_a_list_of_users_is_an_error_and_the_reverse() -> None:
+    with pytest.raises(BadSetting, match="OAuth by github is configured, but not who may sign in"):
         check_providers(AuthMode("cookie"), ["github"])
     with pytest.raises(BadSetting, match="no provider: set, for example, OAUTH_GITHUB_CLIENT_ID"):
         check_providers(AuthMode("oauth", allowed=("ann",)), [])
@@ -167,7 +167,7 @@ def test_a_provider_without_who_may_come_in_is_told_and_the_other_way_round() ->
 # --- by cookie -----------------------------------------------------------------------------------------------------
 
 
-def test_by_cookie_everybody_is_in_at_the_first_visit_and_nobody_is_anybody_else(
+def test_by_cookie_each_browser_is_signed_in_at_once_as_a_rater_of_its_own(
     browser: Callable[..., TestClient],
 ) -> None:
     ann, bob = browser(AuthMode("cookie")), browser(AuthMode("cookie"))
@@ -206,7 +206,7 @@ def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(
     assert who(client) == "401"
 
 
-def test_a_visitor_of_the_open_days_is_not_in_when_passwords_are_asked_for(
+def test_an_anonymous_login_is_invalid_once_passwords_are_required(
     browser: Callable[..., TestClient], file: Path
 ) -> None:
     client = browser(AuthMode("cookie"))
@@ -218,14 +218,14 @@ def test_a_visitor_of_the_open_days_is_not_in_when_passwords_are_asked_for(
 
 
 def test_over_https_a_login_is_sent_over_https_only(browser: Callable[..., TestClient], file: Path) -> None:
-    door = AuthMode("password", passwords=read_passwords(file))
+    mode = AuthMode("password", passwords=read_passwords(file))
     for url, secure in (("https://chat.example", True), ("http://chat.example", False)):
-        answer = browser(door, base_url=url).post("/login", data={"username": "anna", "password": PASSWORD})
+        answer = browser(mode, base_url=url).post("/login", data={"username": "anna", "password": PASSWORD})
         (line,) = answer.headers.get_list("set-cookie")
         assert ("; secure" in line.lower(), "httponly" in line.lower()) == (secure, True)
 
 
-async def test_who_types_a_letter_as_two_characters_is_the_same_person(file: Path) -> None:
+async def test_a_name_in_decomposed_unicode_is_the_same_user(file: Path) -> None:
     passwords = read_passwords(file)
     assert await passwords.check("jo\u0308rg", "another password") == "jörg"
     assert await passwords.check("jörg", PASSWORD) is None
@@ -251,19 +251,19 @@ async def test_an_unknown_name_costs_a_hash_as_a_known_one_does(file: Path, monk
         ("\n".join(["a:scrypt-15-8-3$" + "0" * 32 + "$" + "0" * 64] * 2), r"line 2: a has a line already"),
     ],
 )
-def test_a_file_that_cannot_be_right_is_told_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_passwords_file_is_an_error_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "passwords.txt").write_text(text)
     with pytest.raises(BadSetting, match=message):
         read_passwords(tmp_path / "passwords.txt")
 
 
 @pytest.mark.parametrize("name", ["", "rater-1", "a:b", "a b", "x" * 65, "a\n"])
-def test_a_name_that_could_be_taken_for_another_gets_no_line(name: str) -> None:
+def test_an_ambiguous_name_gets_no_line(name: str) -> None:
     with pytest.raises(BadSetting, match="a name has 1 to 64"):
         make_line(name, PASSWORD)
 
 
-def test_a_short_password_gets_no_line_and_a_line_tells_nothing_of_its_password() -> None:
+def test_a_short_password_gets_no_line_and_a_line_does_not_contain_its_password() -> None:
     with pytest.raises(BadSetting, match="8 to 1024"):
         make_line("anna", "1234567")
     first, second = make_line("anna", PASSWORD), make_line("anna", PASSWORD)
@@ -273,13 +273,13 @@ def test_a_short_password_gets_no_line_and_a_line_tells_nothing_of_its_password(
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "told"),
+    ("typed", "code", "message"),
     [((PASSWORD, PASSWORD), 0, ""), ((PASSWORD, "other"), 2, "the two passwords differ"), (("short",) * 2, 2, "8 to")],
 )
 def test_the_command_prints_a_line_that_the_file_can_hold(
     typed: tuple[str, str],
     code: int,
-    told: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -289,7 +289,7 @@ def test_the_command_prints_a_line_that_the_file_can_hold(
     monkeypatch.setattr("sys.argv", ["passwords", "anna"])
     assert passwords_main() == code
     shown = capsys.readouterr()
-    assert told in shown.err
+    assert message in shown.err
     (tmp_path / "passwords.txt").write_text(shown.out)
     assert PASSWORD not in shown.out
     assert bool(shown.out) is (code == 0)
@@ -313,13 +313,13 @@ def test_the_command_prints_a_line_that_the_file_can_hold(
         (("*",), "anybody", {}, True),
     ],
 )
-def test_by_oauth_those_on_the_list_come_in(
+def test_by_oauth_users_on_the_list_sign_in(
     rules: tuple[str, ...], name: str, profile: dict[str, object], comes_in: bool
 ) -> None:
     assert AuthMode("oauth", allowed=rules).lets_in(name, profile) is comes_in
 
 
-async def test_by_oauth_a_rater_carries_the_providers_name_and_no_picture(
+async def test_by_oauth_a_rater_has_the_providers_name_and_no_picture(
     browser: Callable[..., TestClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OAUTH_GITHUB_CLIENT_ID", "id")
@@ -340,14 +340,14 @@ async def test_by_oauth_a_rater_carries_the_providers_name_and_no_picture(
 
 
 @pytest.fixture
-def door(settings: Callable[..., Settings]) -> AuthMode:
+def mode(settings: Callable[..., Settings]) -> AuthMode:
     return auth_mode(settings(trusted_header=HEADER))
 
 
-def test_by_header_each_request_is_who_the_proxy_says_whatever_the_browser_says(
-    browser: Callable[..., TestClient], door: AuthMode
+def test_by_header_each_request_is_the_user_of_the_header_not_of_the_cookie(
+    browser: Callable[..., TestClient], mode: AuthMode
 ) -> None:
-    client = browser(door)
+    client = browser(mode)
     assert who(client, **{HEADER: "anna"}) == "anna"
     client.post("/auth/header", headers={HEADER: "anna"})
     assert client.cookies[_auth_cookie_name]
@@ -356,26 +356,26 @@ def test_by_header_each_request_is_who_the_proxy_says_whatever_the_browser_says(
 
 
 @pytest.mark.parametrize("said", [{}, {HEADER: ""}, {HEADER: "rater-0123"}, {HEADER: "a;b"}, {HEADER: "x" * 129}])
-def test_who_is_not_named_by_the_proxy_is_refused(
-    browser: Callable[..., TestClient], door: AuthMode, said: dict[str, str]
+def test_a_request_without_a_user_from_the_proxy_is_refused(
+    browser: Callable[..., TestClient], mode: AuthMode, said: dict[str, str]
 ) -> None:
-    client = browser(door)
+    client = browser(mode)
     client.cookies.update(token_cookie("anna"))
     answer = client.get("/user", headers=said)
     assert answer.status_code == 403
     assert "through its proxy" in answer.json()["detail"]
 
 
-def test_a_second_header_that_a_browser_slips_in_is_refused(browser: Callable[..., TestClient], door: AuthMode) -> None:
+def test_a_second_header_from_the_browser_is_refused(browser: Callable[..., TestClient], mode: AuthMode) -> None:
     headers = [(HEADER, "anna"), (HEADER.lower(), "bob")]
-    assert browser(door).get("/user", headers=headers).status_code == 403  # type: ignore[arg-type]
+    assert browser(mode).get("/user", headers=headers).status_code == 403  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("peer", [("192.0.2.9", 1), ("10.0.0.7", 1), ("testclient", 1)])
-def test_a_header_from_anywhere_but_the_proxy_is_refused_not_believed(
-    browser: Callable[..., TestClient], door: AuthMode, peer: tuple[str, int]
+def test_a_header_from_elsewhere_than_the_proxy_is_refused(
+    browser: Callable[..., TestClient], mode: AuthMode, peer: tuple[str, int]
 ) -> None:
-    client = browser(door, client=peer)
+    client = browser(mode, client=peer)
     assert who(client, **{HEADER: "anna"}) == "403"
     assert client.get("/", headers={HEADER: "anna", "X-Forwarded-For": "127.0.0.1"}).status_code == 403
     assert client.get("/health").json() == {"status": "ok"}
