@@ -1,11 +1,11 @@
-/* Draws the scoreboard's charts: figures come with the page, their colours are names ("--sb-tuned") of public/scoreboard.css.
-   A chart that cannot be drawn stays hidden, and its table says the same. */
+/* Draw the scoreboard's charts. The figures are embedded in the page; their colours are CSS variables ("--sb-tuned") of
+   public/scoreboard.css. A chart that cannot be drawn stays hidden; its table has the same numbers. */
 
 const figures = JSON.parse(document.getElementById('figures').textContent);
 const root = document.documentElement;
 const dark = matchMedia('(prefers-color-scheme: dark)');
 
-/* A named colour as rgb(), since Plotly reads no CSS variables. */
+/* Return a CSS variable's colour as rgb(), since Plotly reads no CSS variables. */
 function color(name) {
   const probe = document.createElement('i');
   probe.style.color = `var(${name})`;
