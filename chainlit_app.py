@@ -14,6 +14,7 @@ import chainlit as cl
 from chainlit.config import config
 from chainlit.context import init_ws_context
 from chainlit.server import _language_pattern, app, router, sio
+from chainlit.session import WebsocketSession
 from chainlit.types import ThreadDict
 from fastapi import Query
 from fastapi.responses import JSONResponse
@@ -161,8 +162,9 @@ async def resume_thread(thread: ThreadDict) -> None:
 @cl.on_chat_start
 async def on_chat_start() -> None:
     """Open a new thread if the one to resume is deleted."""
-    if cl.context.session.thread_id_to_resume:
-        open_new_thread(cl.context.session)
+    session = cl.context.session
+    if isinstance(session, WebsocketSession) and session.thread_id_to_resume:
+        open_new_thread(session)
 
 
 @cl.on_chat_end
