@@ -251,7 +251,7 @@ if (!window[KEY]) {
     <div className="tt-stored" role="status">
       {sender.failed ? (
         <p className="tt-error" role="alert">
-          Not saved: {sender.failed.error}{' '}
+          {sender.failed.what ?? 'Not saved'}: {sender.failed.error}{' '}
           {sender.failed.again ? (
             <button type="button" className="tt-retry" onClick={sender.failed.again}>
               <RotateCw size={14} aria-hidden="true" /> Retry
@@ -542,7 +542,7 @@ if (!window[KEY]) {
     return async (side, rank) => {
       const found = await sender.call('passage', { answer: side.answer, rank });
       if (found.error) {
-        sender.fail({ error: found.error });
+        sender.fail({ what: 'The document could not be opened', error: found.error });
         return;
       }
       const id = `tt-source-${side.answer}-${rank}`;

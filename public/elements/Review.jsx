@@ -146,7 +146,7 @@ if (!window[KEY]) {
         ) : null}
         {!item || index === now.items.length - 1 ? (
           <button type="button" className="tt-quiet" onClick={reload}>
-            <RotateCw size={14} aria-hidden="true" /> Load more
+            <RotateCw size={14} aria-hidden="true" /> {item ? 'Load more' : 'Check again'}
           </button>
         ) : null}
       </section>
