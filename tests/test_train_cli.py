@@ -37,7 +37,7 @@ from rag.training_status import STATE_FILE, read_training
 from train.__main__ import main
 from train.dataset.split import is_held_out
 from train.progress import TUNING
-from train.tuning.trainer import WHOLE
+from train.tuning.trainer import COMPLETE_MARKER
 from train.tuning.version_folder import trained_pairs, trained_recipe
 
 THINGS = "cat dog bird fish milk bone seed water model index".split()
@@ -465,7 +465,7 @@ def test_a_training_that_is_stopped_leaves_all_as_it_was_and_goes_on_where_it_wa
         assert main([]) == 2  # meanwhile nobody else may train
         assert f"a training is under way already (process {process.pid} since" in capsys.readouterr().err
         process.send_signal(signal.SIGCONT)
-        while not list(checkpoints.glob(f"*/checkpoint-*/{WHOLE}")) and process.poll() is None:
+        while not list(checkpoints.glob(f"*/checkpoint-*/{COMPLETE_MARKER}")) and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)  # not SIGINT: a shell's background jobs are started deaf to that
         out, err = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""python -m train: learn from the ratings, and promote what is better; list, show, compare and move the versions."""
+"""python -m train: train on the ratings; list, show, evaluate, compare, promote, roll back versions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    parser = argparse.ArgumentParser(prog="python -m train", description="Train on the ratings, and promote if better.")
+    parser = argparse.ArgumentParser(
+        prog="python -m train", description="Train on the ratings; promote the new version if it is better."
+    )
     fill_parser(parser)
     return parser
 
@@ -38,31 +40,47 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options and commands of this program."""
     parser.set_defaults(before=_stop_like_ctrl_c, stopped=_stopped)
     parser.set_defaults(run=_train)
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--bootstrap", action="store_true", help="make pairs from the documents: nobody rated yet")
-    what.add_argument("--fast", action="store_true", help="an adapter of the queries, in seconds, without a new index")
-    parser.add_argument("--questions", action="store_true", help="first let the LLM write questions")
-    parser.add_argument("--dry-run", action="store_true", help="say what there is to go on, and train nothing")
-    parser.add_argument("--promote", action="store_true", help="let the new version serve whatever the gate says")
-    parser.add_argument("--epochs", type=_positive, default=0, metavar="N", help="how often each pair is seen")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="fixes the random choices")
-    parser.add_argument("--loss", choices=LOSSES, default=LOSSES[0], help="what is minimised (default: %(default)s)")
-    parser.add_argument("--dims", type=_dims, default=(), metavar="N,N", help="dimensions that matryoshka trains")
-    parser.add_argument("--lora", type=_positive, default=0, metavar="RANK", help="tune a low-rank update only")
-    parser.add_argument("--serve-dim", type=_positive, default=0, metavar="N", help="serve vectors cut to N dimensions")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--bootstrap", action="store_true", help="train on pairs made from the documents, before anybody has rated"
+    )
+    kind.add_argument("--fast", action="store_true", help="train a query adapter in seconds, without a new index")
+    parser.add_argument(
+        "--questions", action="store_true", help="first let the LLM write questions about the documents"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the available training data and exit")
+    parser.add_argument("--promote", action="store_true", help="promote the new version whatever the gate decides")
+    parser.add_argument(
+        "--epochs", type=_positive, default=0, metavar="N", help="number of epochs (default: by the number of pairs)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
+    parser.add_argument("--loss", choices=LOSSES, default=LOSSES[0], help="loss function (default: %(default)s)")
+    parser.add_argument("--dims", type=_dims, default=(), metavar="N,N", help="dimensions that MatryoshkaLoss trains")
+    parser.add_argument(
+        "--lora",
+        type=_positive,
+        default=0,
+        metavar="RANK",
+        help="train a low-rank update (LoRA) instead of all weights",
+    )
+    parser.add_argument(
+        "--serve-dim", type=_positive, default=0, metavar="N", help="serve vectors truncated to N dimensions"
+    )
     commands = parser.add_subparsers(metavar="COMMAND")
     command = partial(cli.add_command, commands)
-    command("list", _list, "list the versions and mark the one that serves these documents")
-    command("show", _show, "show what a version's training came to").add_argument("version")
-    evaluate = command("evaluate", _evaluate, "measure a version, by default the one that serves, on judged queries")
+    command("list", _list, "list the versions; * marks the one that serves these documents")
+    command("show", _show, "show the verdict and metrics of a version").add_argument("version")
+    evaluate = command("evaluate", _evaluate, "evaluate a version (default: the champion) on a file of labels")
     evaluate.add_argument("version", nargs="?", default="")
-    evaluate.add_argument("--qrels", type=Path, required=True, metavar="FILE", help="labels as `rag import` has them")
-    two = command("compare", _compare, "measure two versions on the held-out queries of today")
+    evaluate.add_argument(
+        "--qrels", type=Path, required=True, metavar="FILE", help="labels in a format of `rag import`"
+    )
+    two = command("compare", _compare, "compare two versions on the current held-out queries")
     two.add_argument("version")
     two.add_argument("other")
-    promote = command("promote", _promote, f"let a version, or the {START_WEIGHTS}, serve, whatever the gate said")
+    promote = command("promote", _promote, f"promote a version, or the {START_WEIGHTS}, whatever the gate decided")
     promote.add_argument("version", nargs="+", help=f"a version's name, or: {START_WEIGHTS}")
-    command("rollback", _rollback, "go back to what served before")
+    command("rollback", _rollback, "roll back to the version that served before")
 
 
 def _stopped() -> str:
@@ -80,7 +98,7 @@ def _stop_like_ctrl_c() -> None:
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number: give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
     return int(text)
 
 
@@ -112,8 +130,8 @@ def _train(given: argparse.Namespace) -> None:
         serve_dim=given.serve_dim,
         promote=given.promote,
     )
-    alone = training_lock(settings.home) if progress.leads() else nullcontext()
-    with alone, closing(open_store(settings.lancedb)) as store:
+    lock = training_lock(settings.home) if progress.leads() else nullcontext()
+    with lock, closing(open_store(settings.lancedb)) as store:
         if given.bootstrap and bootstrap_is_done(settings):
             return
         with progress.publish_progress(settings.home if progress.leads() else None, given.command):
@@ -124,40 +142,40 @@ def _train(given: argparse.Namespace) -> None:
             except NotEnoughFeedback as error:
                 if not given.bootstrap:
                     raise
-                say(f"bootstrap: {error}")  # small folders are no fault: the chat works without a bootstrap
+                say(f"bootstrap: {error}")  # not an error: the chat works without a bootstrap
 
 
 def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: bool) -> None:
-    """Print what there is to go on; unless it is a dry run, learn from it, and print the verdict last."""
+    """Print the training plan; unless it is a dry run, train, and print the verdict last."""
     from rag.models.precision import serving
     from train import progress
     from train.context import open_context
     from train.dataset.plan import make_plan
     from train.progress import GATHERING, StageReporter, stages
 
-    serving(settings, None)  # refuses what neither arm could serve in, before hours are spent
+    serving(settings, None)  # raises now, not after hours, for a precision that cannot serve
     clock = StageReporter(say)
     progress.now().plan([GATHERING])
     context = open_context(settings, store)
     plan = make_plan(context, options)
-    progress.now().plan([GATHERING] if dry_run else stages(len(plan.trial.splits)))
-    clock.done(GATHERING, plan.told())
+    progress.now().plan([GATHERING] if dry_run else stages(len(plan.evaluation.splits)))
+    clock.done(GATHERING, plan.summary())
     if dry_run:
         say("dry run: nothing was trained and nothing changed")
         return
-    from train.pipeline import run_training  # torch takes seconds to import: not before there is enough to train on
+    from train.pipeline import run_training  # torch takes seconds to import
 
-    learned = run_training(context, options, plan, clock)
-    if learned is None:
+    outcome = run_training(context, options, plan, clock)
+    if outcome is None:
         return
-    say(f"report: {learned.report}\n{learned.version.summary}")
-    if options.promote and learned.version.verdict == "keep":
-        say(f"{learned.version.name} serves all the same: --promote")
-    progress.now().end("done", version=learned.version.name)
+    say(f"report: {outcome.report}\n{outcome.version.summary}")
+    if options.promote and outcome.version.verdict == "keep":
+        say(f"{outcome.version.name} promoted anyway, because of --promote")
+    progress.now().end("done", version=outcome.version.name)
 
 
 def say(line: str) -> None:
-    """Print a line, and keep it for whoever looks at the training from elsewhere."""
+    """Print a line, and publish it with the progress."""
     from train import progress
 
     print(line, flush=True)
@@ -166,7 +184,7 @@ def say(line: str) -> None:
 
 @contextmanager
 def training_lock(home: Path) -> Iterator[None]:
-    """Let one training run at a time in a home; raise StoreFailed with the process that runs the other."""
+    """Lock a home for one training at a time. Raises StoreFailed that names the other process."""
     from filelock import FileLock, Timeout
 
     from rag.errors import StoreFailed
@@ -179,9 +197,9 @@ def training_lock(home: Path) -> Iterator[None]:
     except Timeout:
         other = read_training(home)
         who = other.who if other and other.is_running else "another process"
-        raise StoreFailed(f"a training is under way already ({who}): wait for it, or stop it") from None
+        raise StoreFailed(f"a training is already running ({who}): wait for it, or stop it") from None
     except OSError as error:
-        raise StoreFailed(f"{home}: cannot be written ({error}): set THUMBTUNE_HOME elsewhere") from error
+        raise StoreFailed(f"cannot write {home} ({error}): set THUMBTUNE_HOME elsewhere") from error
     try:
         yield
     finally:
@@ -189,7 +207,7 @@ def training_lock(home: Path) -> Iterator[None]:
 
 
 def bootstrap_is_done(settings: Settings) -> bool:
-    """Return, and say, whether these documents have a champion or had their bootstrap already."""
+    """Return whether these documents have a champion or had a bootstrap already, and print which."""
     from rag.ingest.documents import load_corpus
     from rag.models.registry import Registry
 
@@ -211,12 +229,12 @@ def _promote(given: argparse.Namespace) -> None:
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
 
-        def measured(reference: str) -> Precision | None:
+        def measure(reference: str) -> Precision | None:
             choice = measure_precision(open_context(settings, store), reference)
             print(f"precision: {choice.why}")
             return choice.precision
 
-        name = promote_by_hand(settings, store, load_corpus(settings), " ".join(given.version), bar, measured)
+        name = promote_by_hand(settings, store, load_corpus(settings), " ".join(given.version), bar, measure)
     print(f"{name} serves now; a running chat follows within seconds")
 
 
@@ -282,7 +300,7 @@ def _compare(given: argparse.Namespace) -> None:
     with closing(open_store(settings.lancedb)) as store:
         measured = measure_held_out(open_context(settings, store), (given.version, given.other))
     ours, theirs = (measured.scores[name] for name in (given.version, given.other))
-    print(compare(given.version, given.other, ours, theirs, measured.told))
+    print(compare(given.version, given.other, ours, theirs, measured.summary))
 
 
 if __name__ == "__main__":

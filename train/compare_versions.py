@@ -1,7 +1,7 @@
 """Evaluate, compare and show versions: `evaluate` on a file of labels, `compare` on the current held-out queries.
 
-Why the two differ: a version may have been trained on queries of the file (leakage); that is the user's decision, and
-reported. No version was trained on a held-out query.
+Why both: a version may have been trained on queries of the file (leakage); that is allowed, and reported. No version
+was trained on a held-out query.
 """
 
 from __future__ import annotations
@@ -36,59 +36,61 @@ from train.tuning.version_folder import trained_pairs
 
 @dataclass(frozen=True, slots=True)
 class MeasuredVersions:
-    """Scores by role, what each role's model is called, and what to tell of the queries."""
+    """Scores and model names by role, and a summary of the test queries."""
 
     scores: Mapping[str, Scores]
     names: Mapping[str, str]
-    told: str
+    summary: str
 
     def table(self) -> str:
-        """Return the means of every metric, a line for each role and dimension."""
+        """Return the mean of every metric as a table, one line per role and dimension."""
         rows = [["", "model", "dimension", *METRICS]]
         for role, scores in self.scores.items():
             for dim, values in means(scores).items():
                 rows.append([role, self.names[role], str(dim), *(f"{values[metric]:.3f}" for metric in METRICS)])
-        return f"{self.told}\n\n{aligned(rows)}"
+        return f"{self.summary}\n\n{aligned(rows)}"
 
 
 def measure_by_file(context: TrainingContext, name: str, path: Path) -> MeasuredVersions:
-    """Return base, champion and a version (none named: only these) on the queries of a file of labels.
+    """Evaluate base, champion and the version `name` (skipped if empty) on the queries of a file of labels.
 
-    Raises BadLabels where the file has no positive on these documents, UnknownVersion.
+    Raises BadLabels where the file has no positive on these documents, and UnknownVersion.
     """
     settings, chunks = context.settings, context.chunks
     read = read_labels(path, context.store.documents.read(context.corpus.id))
     pairs = make_pairs(read.labels, chunks, alike).pairs
     if not pairs:
         raise BadLabels(
-            f"{path}: none of its {len(read.labels)} labels is a positive on these documents: nothing to rank"
+            f"{path}: none of its {len(read.labels)} labels is a positive in these documents: nothing to evaluate"
         )
     qrels = qrels_of(pairs, chunks)
     models = _served(settings, context.corpus.folders_id)
     if name:
         models["version"] = (name, _reference(context, name))
     asked = {normalise_query(query) for query in qrels.relevant}
-    learnt = {normalise_query(pair.query) for pair in trained_pairs(Path(models.get("version", models["champion"])[1]))}
-    told = f"{len(qrels)} queries of {path}, {len(read.unmatched)} lines of it mean no passage here"
-    if asked & learnt:
-        told += f"; the version learnt from {len(asked & learnt)} of these queries, which flatters it"
-    return _measure(context, models, qrels, told)
+    trained_on = {
+        normalise_query(pair.query) for pair in trained_pairs(Path(models.get("version", models["champion"])[1]))
+    }
+    summary = f"{len(qrels)} queries of {path}; {len(read.unmatched)} lines match no passage in these documents"
+    if asked & trained_on:
+        summary += f"; the version was trained on {len(asked & trained_on)} of these queries, which favours it"
+    return _measure(context, models, qrels, summary)
 
 
 def measure_held_out(context: TrainingContext, names: Sequence[str]) -> MeasuredVersions:
-    """Return versions on the current held-out queries. Raises NotEnoughFeedback where they are too few."""
+    """Evaluate versions on the current held-out queries. Raises NotEnoughFeedback below MIN_HELD_OUT queries."""
     qrels = _held_out(context)
     if len(qrels) < MIN_HELD_OUT:
         raise NotEnoughFeedback(
-            f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare by: rate more, or measure "
-            "both with `python -m train evaluate VERSION --qrels FILE`"
+            f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare versions: rate more, or "
+            "evaluate both with `python -m train evaluate VERSION --qrels FILE`"
         )
     models = {name: (name, _reference(context, name)) for name in names}
-    return _measure(context, models, qrels, f"{len(qrels)} held-out queries, which taught no version")
+    return _measure(context, models, qrels, f"{len(qrels)} held-out queries, which no version was trained on")
 
 
 def measure_precision(context: TrainingContext, reference: str) -> PrecisionChoice:
-    """Return in which precision both arms are to serve with this model, measured on the current held-out queries."""
+    """Choose the precision of both arms for serving this model, measured on the current held-out queries."""
     settings, folders = context.settings, context.corpus.folders_id
     try:
         qrels = _held_out(context)
@@ -104,14 +106,14 @@ def _held_out(context: TrainingContext) -> Qrels:
 
 
 def _measure(
-    context: TrainingContext, models: Mapping[str, tuple[str, str]], qrels: Qrels, told: str
+    context: TrainingContext, models: Mapping[str, tuple[str, str]], qrels: Qrels, summary: str
 ) -> MeasuredVersions:
     scores: dict[str, Scores] = {}
     for role, (name, reference) in models.items():
         embedder = load_embedder(reference, context.settings)
-        entered = serving(context, name, embedder, qrels, bar(f"embedding ({name})"))
-        scores |= judge({role: entered}, qrels, context.chunks, matryoshka_dims)
-    return MeasuredVersions(scores, {role: name for role, (name, _) in models.items()}, told)
+        scored = serving(context, name, embedder, qrels, bar(f"embedding ({name})"))
+        scores |= judge({role: scored}, qrels, context.chunks, matryoshka_dims)
+    return MeasuredVersions(scores, {role: name for role, (name, _) in models.items()}, summary)
 
 
 def _served(settings: Settings, folders: str) -> dict[str, tuple[str, str]]:
@@ -127,25 +129,25 @@ def _reference(context: TrainingContext, name: str) -> str:
 
 
 def show(version: Version, run: Path, *, serves: bool) -> str:
-    """Return what is known of a version; `run` is its run folder, which may be gone."""
+    """Describe a version: verdict, metrics, report. `run` is its run folder, which may be deleted."""
     metrics = read_metrics(run)
     lines = [
         f"{version.name}{', which serves these documents' if serves else ''}",
-        f"made {version.created:%Y-%m-%d %H:%M} UTC from {version.kind}, of {version.started_from}",
+        f"trained {version.created:%Y-%m-%d %H:%M} UTC on {version.kind}, from {version.started_from}",
         version.summary,
     ]
     if metrics is None:
-        return "\n".join([*lines, f"{run / METRICS_FILE} is gone, so there are no numbers to show"])
+        return "\n".join([*lines, f"{run / METRICS_FILE} was deleted, so there are no metrics to show"])
     lines += [f"why: {metrics.reason}", "", aligned(_means(metrics)), ""]
     if metrics.abstaining:  # not in older reports
-        lines += [*(f"{role} {told}" for role, told in metrics.abstaining.items()), ""]
+        lines += [*(f"{role} {text}" for role, text in metrics.abstaining.items()), ""]
     lines.append(f"report: {run / REPORT_FILE}")
     return "\n".join(lines)
 
 
-def compare(one: str, other: str, ours: Scores, theirs: Scores, told: str) -> str:
-    """Return how two versions did on the same queries; `told` says which these are."""
-    parts = [f"{one} against {other}: {told}", aligned(difference_rows((one, other), full(ours), full(theirs)))]
+def compare(one: str, other: str, ours: Scores, theirs: Scores, summary: str) -> str:
+    """Compare two versions on the same queries: tables, then the verdict. `summary` describes the queries."""
+    parts = [f"{one} against {other}: {summary}", aligned(difference_rows((one, other), full(ours), full(theirs)))]
     shared = [dim for dim in ours if dim in theirs and dim != max(ours)]
     if shared:
         at = {f"{GATE} at {dim}": (ours[dim][GATE], theirs[dim][GATE]) for dim in shared}
@@ -165,7 +167,7 @@ def _means(metrics: TrainingMetrics) -> list[list[str]]:
 
 def _verdict(one: str, other: str, gain: Interval) -> str:
     if gain.low > 0:
-        return f"{one} is better than {other} beyond luck: {GATE} {gain}"
+        return f"{one} is better than {other}, statistically significant: {GATE} {gain}"
     if gain.high < 0:
-        return f"{other} is better than {one} beyond luck: {GATE} {gain}"
-    return f"the difference may be luck: {GATE} {gain}"
+        return f"{other} is better than {one}, statistically significant: {GATE} {gain}"
+    return f"the difference is not statistically significant: {GATE} {gain}"

@@ -1,4 +1,4 @@
-"""TrainingContext: the settings, store, registry and corpus that every step of a training works with."""
+"""TrainingContext: settings, store, registry, corpus and chunks, shared by all steps of a training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rag.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class TrainingContext:
-    """What a training works with. `chunks` are those of the corpus, in the order of `corpus_chunks`."""
+    """Settings, store, registry and corpus of a training. `chunks` are in the order of `corpus_chunks`."""
 
     settings: Settings
     store: Store
@@ -26,7 +26,7 @@ class TrainingContext:
 
     @property
     def champion(self) -> Version | None:
-        """Return the version that serves these documents now, None for the start weights."""
+        """Return the version that currently serves these documents, None for the start weights."""
         return self.registry.champion(self.corpus.folders_id)
 
 

@@ -1,7 +1,7 @@
-"""Run one training: mine negatives, make the challenger, judge, decide, report, and promote a better version.
+"""Run one training: mine negatives, train the challenger, evaluate, decide, report, promote a better version.
 
-Why every training begins with the start weights, never with the champion's: overfitting and training chunks of one
-version are not passed on. The champion mines the hard negatives, so that they are what misleads it now.
+Why every training begins with the start weights, never with the champion's: overfitting and leaked chunks of one
+version are not passed on. The champion mines the hard negatives, so that they are what the current model gets wrong.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from train.tuning.challenger import Challenger
 from train.tuning.trainer import lower_priority
 from train.tuning.version_folder import CARD
 
-CHECKPOINTS = "training"  # a folder in the cache: where a training goes on that broke off
+CHECKPOINTS = "training"  # folder in the cache, for resuming
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """The outcome of a training. `vectors` are the challenger's, of all chunks in their order."""
+    """The outcome of a training. `vectors` (chunks, dim) are the challenger's, in the order of the chunks."""
 
     version: Version
     verdict: Verdict
-    made: Challenger
+    trained: Challenger
     vectors: Vectors
     report: Path
 
@@ -50,40 +50,40 @@ class TrainingOutcome:
 def run_training(
     context: TrainingContext, options: TrainingOptions, plan: TrainingPlan, clock: StageReporter
 ) -> TrainingOutcome | None:
-    """Mine, make, judge, decide, report, and let the version serve if it is better. Raises StoreFailed.
+    """Run all stages of a training; promote the version if the gate says so. Raises StoreFailed.
 
-    Returns None in the helper processes of torchrun.
+    Returns None in torchrun processes other than rank 0.
     """
     settings, registry = context.settings, context.registry
     lower_priority(settings.train_threads)
     session = TrainingSession(context, options, plan, served_candidates(context, clock.bar), context.champion, clock)
     pairs = session.pairs()
-    clock.done(MEETING, f"tuning {session.subject} on {len(pairs)} pairs")
+    clock.done(MEETING, f"training {session.subject} on {len(pairs)} pairs")
     with new_version(settings, registry) as name:
         checkpoints = checkpoints_for(settings, options, pairs)
-        made = session.maker.make(pairs, name, checkpoints)
-        clock.done(TUNING, f"tuned: {_told(made.facts)}")
-        challenger = challenger_candidates(made, name, context.chunks, clock.bar)
+        trained = session.factory.make(pairs, name, checkpoints)
+        clock.done(TUNING, f"trained: {_summary(trained.facts)}")
+        challenger = challenger_candidates(trained, name, context.chunks, clock.bar)
         runs = session.judge(challenger, pairs)
         if not leads():
             return None
         verdict = session.verdict(challenger, pairs, runs)
-        version = session.version(name, verdict, made)
-        made.save(settings.models / name)
+        version = session.version(name, verdict, trained)
+        trained.save(settings.models / name)
         abstaining = session.fit_threshold(challenger)
         choice = None
         if options.promote or verdict.word == "promote":
             choice = session.choose_precision(name)
-            clock.say(f"both arms will serve in {serving(settings, choice.precision)}: {choice.why}")
-        results = session.results(version, verdict, made, runs, abstaining, choice)
+            clock.say(f"precision of both arms: {serving(settings, choice.precision)} ({choice.why})")
+        results = session.results(version, verdict, trained, runs, abstaining, choice)
         report = write_report(settings.runs / name, results)
         (settings.models / name / CARD).write_text(model_card(results), "utf-8")
         registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
         _settle(context, version, challenger, choice, by_hand=options.promote)
         clock.done(SETTLING)
-    if checkpoints:  # those of another training wait for it
+    if checkpoints:  # None for a bootstrap or --fast, which keep those of an interrupted training
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainingOutcome(version, verdict, made, challenger.vectors, report)
+    return TrainingOutcome(version, verdict, trained, challenger.vectors, report)
 
 
 @contextmanager
@@ -97,7 +97,7 @@ def new_version(settings: Settings, registry: Registry) -> Iterator[str]:
             for path in (settings.models / name, settings.runs / name):
                 shutil.rmtree(path, ignore_errors=True)
         if isinstance(error, OSError):
-            raise StoreFailed(f"{settings.home}: {name} cannot be written ({error}): free some space") from error
+            raise StoreFailed(f"{settings.home}: cannot write {name} ({error}): free some space") from error
         raise
 
 
@@ -108,9 +108,9 @@ def checkpoints_for(settings: Settings, options: TrainingOptions, pairs: Sequenc
     """
     if options.fast or options.kind == "bootstrap":
         return None
-    said = [f"{pair}" for pair in pairs]
-    what = (CHUNKER_VERSION, settings.start_model, repr(replace(options, promote=False)))
-    place = settings.cache / CHECKPOINTS / content_id(*what, *said)
+    texts = [f"{pair}" for pair in pairs]
+    key = (CHUNKER_VERSION, settings.start_model, repr(replace(options, promote=False)))
+    place = settings.cache / CHECKPOINTS / content_id(*key, *texts)
     for other in place.parent.glob("*"):
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
@@ -120,7 +120,7 @@ def checkpoints_for(settings: Settings, options: TrainingOptions, pairs: Sequenc
 def _settle(
     context: TrainingContext, version: Version, challenger: Candidate, choice: PrecisionChoice | None, *, by_hand: bool
 ) -> None:
-    """Record a version; where it is to serve, complete both arms' tables in the chosen precision, and swap."""
+    """Record a version; if it will serve, update both arms' tables in the chosen precision, then swap the champion."""
     if choice is None:
         apply(context, version, challenger, by_hand=by_hand)
         return
@@ -131,10 +131,10 @@ def _settle(
     apply(context, version, challenger, by_hand=by_hand, arms=arms, precision=choice.precision)
 
 
-def _told(facts: Mapping[str, object]) -> str:
-    """Return a summary of how a model was made."""
+def _summary(facts: Mapping[str, object]) -> str:
+    """Return one line on how a model was trained."""
     seconds = facts.get("seconds")
     spent = f" in {seconds:.0f} s" if isinstance(seconds, float) else ""
     if "steps" in facts and "examples" in facts:
         return f"{facts['steps']} steps on {facts['examples']} examples{spent}, kept {facts['kept']}"
-    return f"an adapter of {facts['adapts']}{spent}, kept {facts['kept']}"
+    return f"a query adapter for {facts['adapts']}{spent}, kept {facts['kept']}"

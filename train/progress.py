@@ -1,8 +1,7 @@
-"""How far the training of this process is, written down for whoever looks: the chat, another terminal.
+"""Progress of this process's training: stage, bar and time left, published in home/training.json for the chat.
 
-The idea a reader would miss: bars on a terminal draw nothing where there is no terminal, so nothing here hangs on them.
-What is told comes from deep inside (a step of the trainer, a batch of embeddings), and a process trains once: so there
-is one progress, `now()`, instead of one handed down through every call.
+Why one global progress, `now()`: updates come from deep inside (a trainer step, a batch of embeddings), and a process
+trains once. Why not tqdm alone: without a terminal tqdm draws nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
     from rag.indexing.update import Embedded
 
 EVERY_SECONDS = 0.5  # between two writes; a reader sees no more than that
-STOPPED = "stopped: what served before serves on; the same training goes on where it was"
 LINES = 20  # kept of what was printed: a screenful
+STOPPED = "stopped: the current model stays active; the same command resumes the training"
 
 
 class Progress:
-    """What a training says of itself. Without a home nothing is written: the tests, the helpers of torchrun."""
+    """Status of one training, written to its home. Without a home nothing is written (tests, torchrun workers)."""
 
     def __init__(self, home: Path | None, training: Training, clock: Callable[[], float] = time.monotonic) -> None:
         self.training = training
@@ -43,36 +42,36 @@ class Progress:
         self._write()
 
     def plan(self, stages: Sequence[str]) -> None:
-        """Say which stages there will be, those that are over included."""
+        """Set the names of all stages, finished ones included."""
         self._change(stages=tuple(stages))
 
     def done(self, stage: str) -> None:
-        """Say that a stage is over."""
+        """End a stage and record its seconds."""
         now = self._clock()
         passed = {**self.training.passed, stage: round(now - self._stage_began, 1)}
         self._stage_began = now
         self._change(passed=passed, bar=None)
 
-    def step(self, what: str, done: int, total: int) -> None:
-        """Say how much of a piece of work is done; written when a write is due."""
+    def step(self, task: str, done: int, total: int) -> None:
+        """Update the bar of a task; written to disk at most every EVERY_SECONDS."""
         bar, now = self.training.bar, self._clock()
-        if bar is None or bar.what != what or bar.total != total or done < bar.done:
+        if bar is None or bar.what != task or bar.total != total or done < bar.done:
             self._bar_began, self._bar_from = now, done
-        made = done - self._bar_from
-        left = (now - self._bar_began) / made * (total - done) if made else None
+        since_start = done - self._bar_from
+        left = (now - self._bar_began) / since_start * (total - done) if since_start else None
         over = done >= total
-        self.training = replace(self.training, bar=None if over else Bar(what, done, total, left and round(left, 1)))
+        self.training = replace(self.training, bar=None if over else Bar(task, done, total, left and round(left, 1)))
         if now - self._written >= EVERY_SECONDS:
             self._write()
 
     def line(self, line: str) -> None:
-        """Keep a line that was printed."""
+        """Keep a printed line for the status file."""
         self._change(lines=(*self.training.lines, *line.splitlines())[-LINES:])
 
-    def end(self, state: State, told: str = "", version: str = "") -> None:
-        """Say how it ended; the first word on that counts."""
+    def end(self, state: State, message: str = "", version: str = "") -> None:
+        """Set the final state; only the first call counts."""
         if self.training.state == "running":
-            self._change(state=state, told=told, version=version, bar=None, ended=datetime.now(UTC))
+            self._change(state=state, told=message, version=version, bar=None, ended=datetime.now(UTC))
 
     def _change(self, **changed: object) -> None:
         self.training = replace(self.training, **changed)  # type: ignore[arg-type]
@@ -80,23 +79,23 @@ class Progress:
 
     def _write(self) -> None:
         if self._home is not None:
-            with contextlib.suppress(OSError):  # a full disk costs the view, not the training
+            with contextlib.suppress(OSError):  # a full disk must not stop the training
                 write_training(self._home, self.training)
         self._written = self._clock()
 
 
-_nobodys = Training("", 0, 0.0, datetime.now(UTC))
-_now = Progress(None, _nobodys)
+_unpublished = Training("", 0, 0.0, datetime.now(UTC))
+_now = Progress(None, _unpublished)
 
 
 def now() -> Progress:
-    """Return the progress of the training that this process is, or one that nobody reads."""
+    """Return this process's progress; outside `publish_progress` it is not written anywhere."""
     return _now
 
 
 @contextmanager
 def publish_progress(home: Path | None, command: str) -> Iterator[Progress]:
-    """Write down how a training goes, from here to its end, whatever that is."""
+    """Publish the progress of a training in `home`, with its final state: done, refused, stopped or failed."""
     global _now
     _now = Progress(home, this_process(command))
     try:
@@ -112,36 +111,36 @@ def publish_progress(home: Path | None, command: str) -> Iterator[Progress]:
         _now.end("failed", f"{type(error).__name__}: {error}")
         raise
     finally:
-        _now = Progress(None, _nobodys)
+        _now = Progress(None, _unpublished)
 
 
 GATHERING, MEETING, TUNING, SETTLING = "gathering", "base, champion and hard negatives", "tuning", "verdict and report"
 
 
 def stages(parts: int) -> list[str]:
-    """Return the stages of a training whose trial has this many parts, in their order."""
+    """Return the stages of a training with this many evaluation splits, in order."""
     return [GATHERING, MEETING, TUNING, *(judging(part, parts) for part in range(1, parts + 1)), SETTLING]
 
 
 def judging(part: int, parts: int) -> str:
-    """Return the name of the stage in which one part of the trial is judged."""
+    """Return the name of the stage that evaluates one split."""
     return f"judging, part {part} of {parts}"
 
 
 def leads() -> bool:
-    """Return whether this process is the only one, or the first of those that torchrun started."""
+    """Return whether this is the only process, or rank 0 of torchrun."""
     return os.environ.get("RANK", "0") == "0"
 
 
 class StageReporter:
-    """Tells the user what a stage came to, and keeps how long it took, in seconds."""
+    """Print a line per stage, and record the seconds that each took."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.seconds: dict[str, float] = {}
         self._say, self._since = say, time.monotonic()
 
     def done(self, stage: str, line: str = "") -> None:
-        """End a stage, and say its line."""
+        """End a stage, and print its line."""
         now = time.monotonic()
         self.seconds[stage], self._since = now - self._since, now
         progress.now().done(stage)
@@ -149,21 +148,21 @@ class StageReporter:
             self.say(line)
 
     def say(self, line: str) -> None:
-        """Say a line, once, however many processes compute."""
+        """Print a line, in rank 0 only."""
         if leads():
             self._say(line)
 
     def bar(self, name: str) -> Embedded:
-        """Return a progress to be told (done in this step, total); on a terminal it draws a bar with the time left."""
+        """Return a callback (done in this step, total) that updates the progress and, on a terminal, a tqdm bar."""
         return bar(f"embedding ({name})")
 
 
 def bar(text: str) -> Embedded:
-    """Return a progress to be told (done in this step, total); on a terminal it draws a bar with the time left."""
+    """Return a callback (done in this step, total) that updates the progress and, on a terminal, a tqdm bar."""
     drawn: list[tqdm[Any]] = []
     so_far = 0
 
-    def tell(done: int, total: int) -> None:
+    def update(done: int, total: int) -> None:
         nonlocal so_far
         so_far += done
         progress.now().step(text, so_far, total)
@@ -174,4 +173,4 @@ def bar(text: str) -> Embedded:
             if each.n >= total:
                 each.close()
 
-    return tell
+    return update

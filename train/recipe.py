@@ -1,7 +1,7 @@
-"""How a model is tuned: what the number of pairs decides, and in which measure each pair is seen.
+"""Training recipe: epochs, batch size and learning rate from the number of pairs, and sampling by label weight.
 
-The idea a reader would miss: a weight costs nothing but what it is worth. A pair of weight 0.25 is seen in a quarter of
-the epochs, not seen always and counted a quarter, so that many doubtful pairs are no slower than a few sure ones.
+Why weights sample instead of scaling the loss: a pair of weight 0.25 is in a quarter of the epochs, so many unreliable
+pairs take no longer than a few reliable ones.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from rag.records import ID_LENGTH, Pair, content_id, normalise_query
 LossName = Literal["matryoshka", "mnrl"]
 LOSSES: tuple[LossName, ...] = get_args(LossName)
 
-DIMS = (512, 256, 128, 64)  # what people cut vectors to; those below the model's own size are trained too
+DIMS = (512, 256, 128, 64)  # usual truncated sizes; those below the model's own are trained too
 SMALL_MODEL = 50_000_000  # parameters, MiniLM has 23
-RATES = (1e-4, 2e-5)  # of a small model, as measured; of a larger one, as its makers advise
+RATES = (1e-4, 2e-5)  # of a small model: measured; of a larger one: its authors' advice
 LORA_FACTOR = 10  # a low-rank update wants ten times the rate: 1e-3 was level with full tuning at 1e-4
 BATCH = 16  # 32 took as long, half as much memory again, and two points less (docs/log.md)
-BOOTSTRAP_BATCH = 64  # without hard negatives its other passages are all there is to tell apart: 16 gained 4 points of
-# ndcg@10 on our own pages, 32 gained 5, 64 gained 6 (docs/log.md); over the memory's limit it is computed in parts
+BOOTSTRAP_BATCH = 64  # without hard negatives only the batch gives negatives: 16 gained 4 points of
+# ndcg@10 on our own pages, 32 gained 5, 64 gained 6 (docs/log.md); above the memory limit, in mini-batches
 EPOCHS = ((100, 4), (400, 3), (2000, 2))  # below so many pairs, so many epochs; docs/log.md has what was measured
 MANY_PAIRS_EPOCHS = 1  # the time is bounded
 BOOTSTRAP_EXAMPLES = 400  # without hard negatives some 60 s of tuning on one core
@@ -36,9 +36,9 @@ MINI_BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is tuned, and at how many dimensions it serves (`serve_dim`, 0 for all).
+    """Hyperparameters of one fine-tuning. `serve_dim` is the number of dimensions that it serves, 0 for all.
 
-    `lora` is a rank, 0 for all weights; `mini_batch` 0 for a batch in one go.
+    `lora` is the rank, 0 for full fine-tuning; `mini_batch` 0 means no mini-batches.
     """
 
     epochs: int
@@ -59,53 +59,53 @@ def with_current_loss(recipe: Recipe) -> Recipe:
 
 
 def default_epochs(pairs: int, *, bootstrap: bool) -> int:
-    """Return how often each pair is seen: enough for 20 steps on few pairs, bounded time on many.
+    """Return the number of epochs: enough for 20 steps on few pairs, bounded time on many.
 
-    A bootstrap stands between a newcomer and the chat: it sees BOOTSTRAP_EXAMPLES in all (three epochs of 300 pairs
-    gained no more than one).
+    A bootstrap delays the first start of the chat: it is limited to BOOTSTRAP_EXAMPLES in all (three epochs of 300
+    pairs gained no more than one).
     """
     usual = next((epochs for below, epochs in EPOCHS if pairs < below), MANY_PAIRS_EPOCHS)
     return max(1, min(usual, BOOTSTRAP_EXAMPLES // max(1, pairs))) if bootstrap else usual
 
 
 def default_rate(parameters: int, lora: int) -> float:
-    """Return the learning rate for a model of so many parameters, tuned whole or by a low-rank update."""
+    """Return the learning rate for a model of so many parameters, for full fine-tuning or LoRA of rank `lora`."""
     return RATES[parameters > SMALL_MODEL] * (LORA_FACTOR if lora else 1)
 
 
 def matryoshka_dims(full: int) -> tuple[int, ...]:
-    """Return the dimensions to train and to judge at: the full one first, then the usual smaller ones."""
+    """Return the dimensions to train and evaluate: the full one first, then the usual smaller ones."""
     return (full, *(dim for dim in DIMS if dim < full)) if full > DIMS[-1] else (full, max(1, full // 2))
 
 
 def check_dims(dims: Sequence[int], full: int) -> None:
-    """Raise BadSetting for a dimension that a model of `full` dimensions does not have."""
+    """Raise BadSetting for a dimension outside 1 to `full`."""
     for dim in dims:
         if not 1 <= dim <= full:
             raise BadSetting(f"{dim} dimensions: the start model's vectors have 1 to {full}: choose from these")
 
 
 def batch_for(pairs: int, *, bootstrap: bool) -> int:
-    """Return the batch size: smaller where a large one would leave too few steps."""
+    """Return the batch size: at most a quarter of the pairs, so that there are enough steps."""
     return max(2, min(BOOTSTRAP_BATCH if bootstrap else BATCH, pairs // 4))
 
 
 def within_memory(recipe: Recipe, tokens: int, available: int) -> Recipe:
-    """Return the recipe with a mini batch where a whole batch would not fit into `available` bytes, or into 4 GB."""
+    """Return the recipe with mini-batches where a whole batch would not fit into `available` bytes, or into 4 GB."""
     needed = BATCH_BYTES * recipe.batch / BATCH_MEASURED * tokens / TOKENS_MEASURED
     return replace(recipe, mini_batch=MINI_BATCH) if needed > min(MOST_BYTES, available) else recipe
 
 
 def schedule(pairs: Sequence[Pair], epochs: int, seed: int = 0) -> list[Pair]:
-    """Return the pairs as often as they are seen in all epochs together: weight x epochs times.
+    """Return the rows of all epochs: each pair weight x epochs times.
 
-    What is not whole is decided by a hash, so that a share of 0.3 is seen in three of ten cases.
+    The fraction is rounded by a hash of pair and seed: 0.3 becomes 1 for three of ten pairs, else 0.
     """
     return [pair for pair in pairs for _ in range(int(pair.weight * epochs + _draw(pair, seed)))]
 
 
 def _draw(pair: Pair, seed: int) -> float:
-    """Return a number from 0 to 1 that belongs to the pair and the seed."""
+    """Return a number from 0 to 1 by a hash of pair and seed."""
     digest = content_id("seen", str(seed), normalise_query(pair.query), pair.positive_id)
     share: float = int(digest, 16) / 16**ID_LENGTH
     return share

@@ -96,9 +96,9 @@ class Registry:
         """Return why these folders get no bootstrap, as a line for the user; empty where they are due one."""
         champion, made = self.champion(folders), self.bootstrapped(folders)
         if champion:
-            return f"bootstrap: {champion.name} serves these documents already"
+            return f"bootstrap: not needed, {champion.name} already serves these documents"
         if made:
-            return f"bootstrap: {made.name} was made before; the {START_WEIGHTS} serve until answers are rated"
+            return f"bootstrap: already tried, {made.name} was not promoted; the {START_WEIGHTS} serve until answers are rated"
         return ""
 
     def next_name(self) -> str:

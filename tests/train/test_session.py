@@ -48,13 +48,13 @@ NOWHERE = NearestScores(np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
 
 @dataclass
 class Noting:
-    """A maker that notes what it is asked for, and has the real one make it."""
+    """A factory that notes what it is asked for, and has the real one make it."""
 
-    maker: ChallengerFactory
+    factory: ChallengerFactory
     made: list[Challenger] = field(default_factory=list)
 
     def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
-        self.made.append(self.maker.make(pairs, name, checkpoints))
+        self.made.append(self.factory.make(pairs, name, checkpoints))
         return self.made[-1]
 
 
@@ -102,7 +102,7 @@ def session_of(
 
 def made_by(session: TrainingSession, name: str = "v2") -> tuple[Challenger, Candidate, list[Pair]]:
     pairs = session.pairs()
-    made = session.maker.make(pairs, name)
+    made = session.factory.make(pairs, name)
     return made, challenger_candidates(made, name, CHUNKS, StageReporter(print).bar), pairs
 
 
@@ -153,7 +153,7 @@ def leaks(made: Challenger, held: dict[str, frozenset[str]]) -> list[str]:
 class Judged:
     """A cross-fitted training on the start weights: what is to serve, what was made for the folds, and the runs."""
 
-    trial: EvaluationSplits
+    evaluation: EvaluationSplits
     made: Challenger
     of_folds: list[Challenger]
     runs: dict[str, Runs]
@@ -166,13 +166,13 @@ def judged(machine: Settings, models: dict[str, Candidate]) -> Judged:
     seen = plan_of()
     session = session_of(machine, {**models, "champion": models["start"]}, plan=seen)
     made, challenger, pairs = made_by(session)
-    session.maker = noting = Noting(session.maker)
-    return Judged(seen.trial, made, noting.made, session.judge(challenger, pairs), session, challenger)
+    session.factory = noting = Noting(session.factory)
+    return Judged(seen.evaluation, made, noting.made, session.judge(challenger, pairs), session, challenger)
 
 
 def test_no_model_learnt_what_its_split_judges(judged: Judged) -> None:
-    assert len(judged.trial.splits) == 1 + len(judged.of_folds) > 2
-    for made, part in zip([judged.made, *judged.of_folds], judged.trial.splits, strict=True):
+    assert len(judged.evaluation.splits) == 1 + len(judged.of_folds) > 2
+    for made, part in zip([judged.made, *judged.of_folds], judged.evaluation.splits, strict=True):
         assert leaks(made, part.held_out.relevant) == []
         assert len(made.pairs) >= len(judged.made.pairs) / 2
 
@@ -221,7 +221,7 @@ def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(judged: Ju
 # --- the champion ------------------------------------------------------------------------------------------------
 
 
-def crown(settings: Settings, made: Challenger, started_from: str = "") -> Version:
+def save_champion(settings: Settings, made: Challenger, started_from: str = "") -> Version:
     made.save(settings.models / "v1")
     version = Version("v1", "f", "f", started_from or settings.start_model, "ratings", "promote", "no line", NOON)
     Registry(settings.models).add(version)
@@ -240,8 +240,8 @@ def judged_with_note(session: TrainingSession) -> tuple[Mapping[str, Runs], str]
 def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models) -> None:
     """It learnt from chunks that are gone, so nothing of it leaks, and nothing is to be made anew."""
     gone = [Pair(f"old query {n}", f"gone {n}", f"{n} said something else", ("no",)) for n in range(10)]
-    made = replace(session_of(settings, models).maker.make(gone, "v1"), pairs=gone)
-    session = session_of(settings, models, champion=crown(settings, made))
+    made = replace(session_of(settings, models).factory.make(gone, "v1"), pairs=gone)
+    session = session_of(settings, models, champion=save_champion(settings, made))
     _, challenger, pairs = made_by(session)
     champion = session.judge(challenger, pairs)["champion"][32].ranked
     query = PAIRS[0].query
@@ -255,9 +255,9 @@ def test_a_champion_that_began_as_another_model_is_judged_as_it_is_and_the_repor
 ) -> None:
     """Its recipe on today's start model would be another model, perhaps of another size."""
     made, *_ = made_by(session_of(settings, models), "v1")
-    session = session_of(settings, models, champion=crown(settings, made, "arctic"))
+    session = session_of(settings, models, champion=save_champion(settings, made, "arctic"))
     runs, note = judged_with_note(session)
-    assert note.startswith("the champion v1 began as arctic, where trainings no longer begin")
+    assert note.startswith("the champion v1 was trained from arctic, which is no longer the start model")
     for query in list(session.qrels.relevant)[:5]:
         (vector,) = models["champion"].embedder.embed_queries([query])
         nearest = CHUNKS[int(np.argmax(models["champion"].vectors @ vector))].id
@@ -268,7 +268,7 @@ def test_a_champion_whose_loss_was_removed_is_retrained_with_the_default_loss_an
     settings: Settings, models
 ) -> None:
     made, *_ = made_by(session_of(settings, models), "v1")
-    version = crown(settings, made)
+    version = save_champion(settings, made)
     path = settings.models / "v1" / "recipe.json"
     path.write_text(path.read_text("utf-8").replace("matryoshka", "gist"), "utf-8")
     session = session_of(settings, models, champion=version)
@@ -279,17 +279,17 @@ def test_a_champion_whose_loss_was_removed_is_retrained_with_the_default_loss_an
 def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings: Settings, models) -> None:
     session = session_of(settings, models)
     made, champion, _ = made_by(session, "v1")
-    version = crown(settings, made)
+    version = save_champion(settings, made)
     saved = replace(champion, embedder=load_embedder(str(settings.models / "v1"), settings))
     fast = TrainingOptions(fast=True)
     assert session_of(settings, {**models, "champion": saved}, options=fast, champion=version).subject == (
-        f"the queries of {START_WEIGHTS}"
+        f"a query adapter for {START_WEIGHTS}"
     )
     held_out = plan_of()
-    held_out = replace(held_out, trial=replace(held_out.trial, kind="held out"))
+    held_out = replace(held_out, evaluation=replace(held_out.evaluation, kind="held out"))
     assert session_of(
         settings, {**models, "champion": saved}, options=fast, champion=version, plan=held_out
-    ).subject == ("the queries of v1")
+    ).subject == ("a query adapter for v1")
 
 
 def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, models) -> None:
@@ -306,7 +306,7 @@ def test_a_champion_of_an_earlier_release_is_told_to_be_judged_as_it_is(settings
     version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
     session = session_of(settings, models, champion=version)
     _, note = judged_with_note(session)
-    assert note.startswith("the champion v1 has no list of the pairs it learnt from")
+    assert note.startswith("the champion v1 has no list of its training pairs")
 
 
 def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_question(
@@ -314,7 +314,7 @@ def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_ques
 ) -> None:
     replayed = [replace(pair, weight=0.125) for pair in PAIRS]
     session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, replayed, "labels: told")))
-    session.maker = noting = Noting(session.maker)
+    session.factory = noting = Noting(session.factory)
     _, challenger, pairs = made_by(session)
     session.judge(challenger, pairs)
     fold = noting.made[1].pairs

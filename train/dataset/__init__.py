@@ -5,6 +5,6 @@ split               held-out queries, by a hash of the normalised query
 folds               cross-fitting: with few labels every rated query judges once
 plan                the training plan that --dry-run prints
 hard_negatives      mine one hard negative per pair
-unanswerable        questions that the documents do not answer
+unanswerable        questions without an answer, to set the abstention threshold
 generate_questions  confirm the cost, then let the LLM write questions
 """

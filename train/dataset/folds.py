@@ -1,8 +1,8 @@
-"""Which queries judge a training: those that the hash holds out or, while these are few, every rated query once.
+"""Choose the test queries: those held out by hash or, while these are few, all rated queries by cross-fitting.
 
-The idea a reader would miss: a fold judges a recipe, not weights. What is to serve learns from all folds, so it cannot
-be judged on them; its recipe can, trained anew without each fold in turn. The champion's recipe has to enter in the
-same way, since the champion itself may have learnt from the very queries that judge here.
+Why a fold measures a recipe, not weights: the version that will serve is trained on all folds, so testing it on them
+would be leakage. Its recipe is retrained without each fold in turn. The champion's recipe is retrained in the same way,
+since the champion may have been trained on the test queries of a fold.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from train.dataset.split import Split, connected, hold_out, is_held_out, split
 ENOUGH_HELD_OUT = 100  # queries; at the spread that was measured (0.29) ndcg@10 is then known to 6 points either way
 FOLDS = 4  # each recipe is trained on three quarters of the pairs; more folds cost a training each, for little more
 
-TrialKind = Literal["held out", "cross-fitted"]
+EvaluationKind = Literal["held out", "cross-fitted"]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSplits:
-    """By what a training is judged. The first split is the hash's: the challenger itself learns from its `train`.
+    """The train/test splits of one training. The first is made by the hash; the challenger is trained on its `train`.
 
-    Each further split is a fold, for which the recipes are trained anew. A query is in `held_out` of one split only.
+    Each further split is a fold, for which the recipes are retrained. A query is in `held_out` of one split only.
     """
 
-    kind: TrialKind
+    kind: EvaluationKind
     splits: tuple[Split, ...]
 
     @property
     def main(self) -> Split:
-        """Return the split that the hash made."""
+        """Return the split by hash of the query."""
         return self.splits[0]
 
     @property
     def qrels(self) -> Qrels:
-        """Return all that judges, split by split."""
+        """Return the test queries of all splits, split by split."""
         return Qrels(
             {query: ids for part in self.splits for query, ids in part.held_out.relevant.items()},
             {query: ids for part in self.splits for query, ids in part.held_out.judged.items()},
@@ -45,9 +45,9 @@ class EvaluationSplits:
 
 
 def plan_splits(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> EvaluationSplits:
-    """Return the trial that these pairs allow: by the hash alone where it holds out ENOUGH_HELD_OUT, else cross-fitted.
+    """Return the hash's split alone where it holds out ENOUGH_HELD_OUT queries, else that and cross-fitting folds.
 
-    A pair that leads to a chunk of the hash's queries teaches in no split, but its query judges in a fold like any
+    A pair whose chunk answers a query held out by hash is in no `train`; its query is tested in a fold like any
     other. Raises NotEnoughFeedback where a split would have nothing to train on.
     """
     main = split(pairs, extra, chunks)
@@ -58,11 +58,11 @@ def plan_splits(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[C
 
 
 def assign_folds(pairs: Sequence[Pair]) -> list[list[Pair]]:
-    """Return the pairs in up to FOLDS folds of about as many queries, the same ones whatever order they come in.
+    """Return the pairs in up to FOLDS folds of about equal size in queries; their order does not matter.
 
-    Queries that share a right chunk, or near copies of one, go together: apart, each would cost the others' folds their
-    pairs. A group that holds more than half of the queries is dealt out all the same, else its fold would learn from
-    the few that are left.
+    Queries that share a relevant chunk, or near duplicates of one, go into the same fold: in different folds, each
+    would remove the others' pairs from training as leaks. A group of more than half of the queries is distributed all
+    the same, else its fold would be trained on the few that are left.
     """
     by_query: dict[str, list[Pair]] = {}
     for pair in pairs:

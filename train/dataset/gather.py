@@ -1,7 +1,7 @@
-"""What a training has to go on: pairs from the raters, or from the documents where nobody has rated yet.
+"""Collect training data: pairs from ratings, or synthetic pairs from the documents where nobody has rated yet.
 
-Here the tables are read, the file of questions and what an LLM wrote; what the rows mean is decided in pairs,
-synthesize and split.
+This module reads the tables, questions.jsonl and the LLM's questions. rag.feedback.pairs, train.synthetic and
+train.dataset.split decide what the rows mean.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ ENOUGH_ASKED = 200  # questions; a fifth is held out, and of these 20 must be le
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """Pairs that teach and judge, pairs that only teach, and what to tell of where they came from.
+    """Pairs for training and testing, pairs for training only (`extra`), and a summary of their origin.
 
-    `general` are pairs of queries made from the documents, for a look at what nobody rated. `labels` and `made` are
-    there where raters spoke. `absent` are queries that the documents do not answer, by kind (abstention.KINDS), and
-    `unasked` the normalised ones that were made of the documents' own words, as nobody asks.
+    `general` are synthetic pairs from the documents, to test on queries that nobody rated. `labels` and `made` are set
+    where there are ratings. `absent` are queries that the documents do not answer, by kind (abstention.KINDS), and
+    `unasked` the normalised synthetic queries that no user would ask (headings, definitions, sentences).
     """
 
     pairs: Sequence[Pair]
     extra: Sequence[Pair]
-    told: str
+    summary: str
     general: Sequence[Pair] = ()
     labels: Sequence[LabelledPair] = ()
     made: MadePairs | None = None
@@ -53,13 +53,13 @@ class TrainingData:
 
     @property
     def judged(self) -> Mapping[str, frozenset[str]]:
-        """Return for a normalised query the chunks that somebody looked at."""
+        """Return the judged chunk ids of each normalised query."""
         return self.made.judged if self.made else {}
 
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSources:
-    """Queries that nobody asked, by what they were made from."""
+    """Synthetic pairs by origin."""
 
     asked: list[SyntheticPair]
     headings: list[SyntheticPair] = field(default_factory=list)
@@ -68,9 +68,9 @@ class SyntheticSources:
 
 
 def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = ()) -> TrainingData:
-    """Return the pairs made from ratings, and as replay those of synthetic questions. Raises NotEnoughFeedback.
+    """Return the pairs from ratings, and those of synthetic questions as `extra`. Raises NotEnoughFeedback.
 
-    `written` are the pairs of questions that an LLM wrote. Replayed pairs weigh less as ratings come in.
+    `written` are the pairs of the LLM's questions. The more rated queries, the less a synthetic pair weighs.
     """
     store, settings, chunks = context.store, context.settings, context.chunks
     repair(store)
@@ -79,23 +79,25 @@ def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = 
     made = rated_pairs(labels, chunks, alike, rank_of)
     require_enough(made.pairs, len(made.retired))
     pairs = may_judge(made.pairs, labels, rank_of, settings.explore)
-    told = f"labels: {_count(pairs)}"
-    if unheard := count_queries(pairs) - count_queries([pair for pair in pairs if pair.judges]):
-        told += f"; {unheard} queries only teach: what answers them was seen because a model ranked it"
+    summary = f"labels: {_count(pairs)}"
+    if train_only := count_queries(pairs) - count_queries([pair for pair in pairs if pair.judges]):
+        summary += (
+            f"; {train_only} queries are for training only: their passage was shown only because a model ranked it"
+        )
     if made.drawn:
-        told += f"; raters are split on {made.drawn} chunks, which are left out"
+        summary += f"; {made.drawn} chunks are left out because raters disagree on them"
     if made.retired:
-        told += f"; {len(made.retired)} labels point at text no longer in these documents"
+        summary += f"; {len(made.retired)} labels point at text no longer in these documents"
     questions = read_questions(settings.docs)
     asked = [*from_questions(questions, chunks), *written]
     replay = synthetic_to_pairs(asked, synthetic_weight(count_queries(made.pairs)))
     general = synthetic_to_pairs(asked if len(asked) >= ENOUGH_ASKED else [*asked, *from_headings(chunks)])
     absent = unanswerable_queries(settings, store, questions, [pair.query for pair in made.pairs])
-    return TrainingData(pairs, replay, told, general, labels, made, absent)
+    return TrainingData(pairs, replay, summary, general, labels, made, absent)
 
 
 def keyword_ranks(context: TrainingContext, labels: Sequence[LabelledPair]) -> RankOf:
-    """Return the BM25 ranks for the judged queries, from the base model's table, which is brought up to date first."""
+    """Return the BM25 ranks for the judged queries, from the base model's table; updates the table first."""
     if not judged_queries(labels):
         return unranked
     base = load_embedder(context.settings.base_model, context.settings)
@@ -103,11 +105,11 @@ def keyword_ranks(context: TrainingContext, labels: Sequence[LabelledPair]) -> R
 
 
 def gather_synthetic(context: TrainingContext, written: Sequence[SyntheticPair] = ()) -> TrainingData:
-    """Return the pairs that need no rater, after writing them to their table. Raises NotEnoughFeedback.
+    """Return synthetic pairs from the documents, after writing them to their table. Raises NotEnoughFeedback.
 
-    The best queries there are enough of judge: questions, else headings too, else sentences, which any model finds
-    nearly always, since their chunk holds them. Where there are enough questions the rest teaches nothing more
-    (measured: docs/log.md), and is left out.
+    Questions are the test queries where there are enough of them, else headings too, else also definitions and
+    sentences, which any model finds nearly always, since their chunk holds them. Where there are enough questions the
+    other kinds gained nothing (measured: docs/log.md) and are left out.
     """
     store, settings, chunks = context.store, context.settings, context.chunks
     questions = read_questions(settings.docs)
@@ -118,10 +120,10 @@ def gather_synthetic(context: TrainingContext, written: Sequence[SyntheticPair] 
     store.feedback.put_synthetic([*made.asked, *made.headings, *made.definitions, *made.clozes])
     best = [*made.asked, *made.headings]
     rest = [*made.definitions, *made.clozes]
-    judging, extra = (best, rest) if count_queries(best) >= MIN_QUERIES else ([*best, *rest], [])
-    if count_queries(judging) < MIN_QUERIES:
+    testable, extra = (best, rest) if count_queries(best) >= MIN_QUERIES else ([*best, *rest], [])
+    if count_queries(testable) < MIN_QUERIES:
         raise NotEnoughFeedback(
-            f"{count_queries(judging)} queries can be made from these documents, need {MIN_QUERIES}: the "
+            f"{count_queries(testable)} queries can be made from these documents, need {MIN_QUERIES}: the "
             f"{START_WEIGHTS} serve until answers are rated"
         )
     kinds = {
@@ -130,15 +132,17 @@ def gather_synthetic(context: TrainingContext, written: Sequence[SyntheticPair] 
         "definitions": made.definitions,
         "sentences": made.clozes,
     }
-    told = "; ".join(f"{kind}: {_count(pairs)}" for kind, pairs in kinds.items() if pairs)
+    summary = "; ".join(f"{kind}: {_count(pairs)}" for kind, pairs in kinds.items() if pairs)
     found = {pair.query for pair in asked}
     gone = [question.question for question in questions if question.source and question.question not in found]
     if gone:
-        told += f"; {len(gone)} questions name a section that is gone, such as {gone[0]!r}"
+        summary += f"; {len(gone)} questions name a section that is gone, such as {gone[0]!r}"
     real = {normalise_query(pair.query) for pair in asked}
-    unasked = frozenset(normalise_query(pair.query) for pair in judging) - real
+    unasked = frozenset(normalise_query(pair.query) for pair in testable) - real
     absent = unanswerable_queries(settings, store, questions)
-    return TrainingData(synthetic_to_pairs(judging), synthetic_to_pairs(extra), told, absent=absent, unasked=unasked)
+    return TrainingData(
+        synthetic_to_pairs(testable), synthetic_to_pairs(extra), summary, absent=absent, unasked=unasked
+    )
 
 
 def _count(pairs: Sequence[Pair | SyntheticPair]) -> str:

@@ -1,4 +1,4 @@
-"""Lets the LLM of the settings write questions about the documents: what that takes first, then the asking itself."""
+"""Let the LLM write questions about the documents: print the cost, then ask."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from train.synthetic.question_filter import ROUND_TRIP_K
 
 
 def generate_questions(context: TrainingContext, *, dry_run: bool) -> None:
-    """Print what questions by the LLM take, and unless it is a dry run, have them written.
+    """Print the cost in calls and tokens; unless it is a dry run, let the LLM write the questions.
 
-    Raises BadSetting where no LLM is set, AnswerFailed where the endpoint gives up; what was written is kept.
+    Raises BadSetting where no LLM is set, AnswerFailed where the endpoint fails; finished questions are kept.
     """
     settings, chunks = context.settings, context.chunks
     journal, ask = QuestionJournal(settings.home, context.corpus.id, settings.answerer), build_ask(settings)
     plan = plan_questions(chunks, journal, TokenCounter(settings))
-    print(plan.told())
+    print(plan.summary())
     if not dry_run:
-        write_questions(plan, chunks, journal, ask, _found_by_any(context), _shown)
-        print(journal.told())
+        write_questions(plan, chunks, journal, ask, _retrieved_by_any(context), _progress_bar)
+        print(journal.summary())
 
 
-def _found_by_any(context: TrainingContext) -> Found:
+def _retrieved_by_any(context: TrainingContext) -> Found:
     """Return query -> ids of the chunks that base, champion or keyword search ranks first (ROUND_TRIP_K each)."""
     settings, store, corpus = context.settings, context.store, context.corpus
     references = {reference for _, reference in arm_models(settings, corpus.folders_id).values()}
@@ -49,5 +49,5 @@ def _found_by_any(context: TrainingContext) -> Found:
     return found
 
 
-def _shown(steps: Sequence[Chunk]) -> tqdm[Chunk]:
+def _progress_bar(steps: Sequence[Chunk]) -> tqdm[Chunk]:
     return tqdm(steps, desc="asking the LLM", unit="chunk", disable=None, leave=False)

@@ -1,10 +1,11 @@
-"""A hard negative for every pair: a chunk that looks right to the model of today and is not.
+"""Mine one hard negative per pair: a wrong chunk that the serving model scores high.
 
-The idea a reader would miss: what looks right often is right, only nobody said so. A chunk that scores as well as the
-positive, or repeats it, is therefore passed over (the relative margin of NV-Retriever, Moreira et al. 2024), and one on
-which raters are split, too.
+Why there is a margin: high-scoring unlabelled chunks are often false negatives. A chunk that scores almost as well as
+the positive, or is a near duplicate of it, is skipped (relative margin of NV-Retriever, Moreira et al. 2024), and so is
+one on which raters disagree.
 
-Held-out positives are not spared here. Sparing them would push down every chunk but those, and flatter the challenger.
+Why held-out positives may be negatives here: sparing them would push down every chunk but those, and favour the
+challenger on the test queries.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import numpy as np
 from rag.models.embedder import Vectors
 from rag.records import Chunk, Pair, normalise_query
 
-MARGIN = 0.95  # of the positive's score: from there on a chunk may be an answer that nobody marked
-LOOK_AT = 100  # best-ranked chunks; past them a negative is not hard
+MARGIN = 0.95  # of the positive's score: a chunk above it may be a false negative
+MINING_DEPTH = 100  # best-ranked chunks; past them a negative is not hard
 
 
 def add_negatives(
@@ -28,10 +29,10 @@ def add_negatives(
     vectors: Vectors,
     alike: Callable[[str, str], bool],
 ) -> list[Pair]:
-    """Return the pairs with exactly one negative each: what a rater found wrong, else the hardest of the corpus.
+    """Return the pairs with exactly one negative each: a chunk that a rater marked wrong, else the hardest mined one.
 
-    `queries` holds a unit vector per pair, `vectors` one per chunk, both of the model that serves. Where the corpus has
-    no other chunk the pair is left out: there is nothing to tell it from.
+    `queries` (pairs, dim) and `vectors` (chunks, dim) are unit vectors of the serving model. A pair is left out where
+    the corpus has no other chunk.
     """
     rows = {chunk.id: row for row, chunk in enumerate(chunks)}
     right: dict[str, set[str]] = {}
@@ -40,9 +41,9 @@ def add_negatives(
 
     def mine(pair: Pair, scores: Vectors) -> str | None:
         """Return the text of the best-ranked wrong chunk below the margin, or of the least similar one."""
-        order = [int(row) for row in np.argsort(-scores, kind="stable")]
-        hard = [row for row in order[:LOOK_AT] if scores[row] < MARGIN * scores[rows[pair.positive_id]]]
-        candidates = (chunks[row] for row in (*hard, *reversed(order)))
+        ranked = [int(row) for row in np.argsort(-scores, kind="stable")]
+        hard = [row for row in ranked[:MINING_DEPTH] if scores[row] < MARGIN * scores[rows[pair.positive_id]]]
+        candidates = (chunks[row] for row in (*hard, *reversed(ranked)))
         answers = right[normalise_query(pair.query)] | set(pair.unsure)
         return next((c.text for c in candidates if c.id not in answers and not alike(c.text, pair.positive)), None)
 

@@ -1,6 +1,6 @@
-"""Training plan: options, available labels, train/test splits. All that `--dry-run` shows.
+"""Training plan: options, available labels, train/test splits (all that `--dry-run` shows).
 
-It takes seconds, and writes only what is derived from other tables each time.
+Making a plan takes seconds and writes derived tables only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Kind = Literal["ratings", "bootstrap"]
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """The options of a training. 0, and no dims, select the measured default."""
+    """The options of a training. 0 and empty `dims` select the measured default."""
 
     kind: Kind = "ratings"
     fast: bool = False
@@ -38,60 +38,61 @@ class TrainingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """The data that a training would use, and the splits that would judge it."""
+    """The data for a training and its train/test splits."""
 
     gathered: TrainingData
-    trial: EvaluationSplits
+    evaluation: EvaluationSplits
 
     @property
     def examples(self) -> list[Pair]:
-        """Return the pairs to learn from: those of the raters, and of the others at most as many."""
-        return with_replay(self.trial.main)
+        """Return the training pairs: those from ratings, and at most as many synthetic ones."""
+        return with_replay(self.evaluation.main)
 
-    def told(self) -> str:
-        """Return it in words, a line on the labels and one on the split."""
-        main, judging = self.trial.main, len(self.trial.qrels)
-        told = f"split: {judging} queries judge, {self.trial.kind}; {len(main.train)} pairs to train on"
+    def summary(self) -> str:
+        """Return two lines: one on the labels, one on the train/test split."""
+        main, examples = self.evaluation.main, self.examples
+        tested = f"testing on {len(self.evaluation.qrels)} queries ({self.evaluation.kind})"
+        text = f"split: training on {len(examples)} examples, {tested}"
         if main.leaks:
-            told += f" ({main.leaks} left out: they lead to a chunk of a held-out query)"
-        if more := len(self.examples) - len(main.train):
-            told += f", {more} added that judge nothing"
-        rated = sum(bool(pair.negatives) for pair in self.examples)
-        return f"{self.gathered.told}\n{told}; {rated} have a negative from a rater"
+            text += f"; {main.leaks} more pairs left out, since their passage answers a test query"
+        if extra := len(examples) - len(main.train):
+            text += f"; {extra} of the examples are synthetic and never test queries"
+        with_negative = sum(bool(pair.negatives) for pair in examples)
+        return f"{self.gathered.summary}\n{text}; {with_negative} have a negative from a rater"
 
 
 def make_plan(context: TrainingContext, options: TrainingOptions) -> TrainingPlan:
-    """Return the data of a training and the splits that judge it. Raises NotEnoughFeedback."""
+    """Return the data of a training and its train/test splits. Raises NotEnoughFeedback."""
     settings, chunks = context.settings, context.chunks
     written = QuestionJournal(settings.home, context.corpus.id, settings.answerer).pairs(chunks)
     gathered = gather_ratings(context, written) if options.kind == "ratings" else gather_synthetic(context, written)
     if options.kind == "ratings" and options.cross_fit:
-        trial = plan_splits(gathered.pairs, gathered.extra, chunks)
-    else:  # a newcomer waits for the bootstrap: no fold is worth that
-        trial = EvaluationSplits("held out", (split(gathered.pairs, gathered.extra, chunks),))
-    if not trial.qrels.relevant and not options.promote:
+        evaluation = plan_splits(gathered.pairs, gathered.extra, chunks)
+    else:  # the first start of the chat waits for the bootstrap: no time for folds
+        evaluation = EvaluationSplits("held out", (split(gathered.pairs, gathered.extra, chunks),))
+    if not evaluation.qrels.relevant and not options.promote:
         raise NotEnoughFeedback(
-            "none of the rated queries can judge a model: their passages were seen because a model ranked them. Import "
-            "labels, or train with --promote and judge by eye"
+            "none of the rated queries can be a test query: their passages were shown only because a model ranked "
+            "them. Import labels, or train with --promote and compare the answers yourself"
         )
-    return TrainingPlan(gathered, trial)
+    return TrainingPlan(gathered, evaluation)
 
 
 def with_replay(part: Split) -> list[Pair]:
-    """Return a split's pairs to learn from, and of those that nobody asked at most as many, from all over.
+    """Return a split's training pairs, and at most as many of its `extra` pairs, sampled by hash.
 
-    A file of questions goes page by page: its first ones would be of a few pages only.
+    Why sampled: a file of questions goes page by page, so its first ones would cover a few pages only.
     """
-    anywhere = sorted(part.extra, key=lambda pair: content_id("replay", pair.query, pair.positive_id))
-    return [*part.train, *anywhere[: len(part.train)]]
+    sampled = sorted(part.extra, key=lambda pair: content_id("replay", pair.query, pair.positive_id))
+    return [*part.train, *sampled[: len(part.train)]]
 
 
 def with_judged(qrels: Qrels, gathered: TrainingData) -> Qrels:
-    """Return the qrels with the chunks that raters looked at, less those of which they were half sure."""
-    half = {(normalise_query(pair.query), pair.positive_id) for pair in gathered.pairs}
+    """Return the qrels with all judged chunks, less those that are positive in a pair but not reliable enough."""
+    unsure = {(normalise_query(pair.query), pair.positive_id) for pair in gathered.pairs}
     judged = {}
     for query, relevant in qrels.relevant.items():
         key = normalise_query(query)
-        looked = {i for i in gathered.judged.get(key, ()) if (key, i) not in half}
-        judged[query] = relevant | looked
+        others = {i for i in gathered.judged.get(key, ()) if (key, i) not in unsure}
+        judged[query] = relevant | others
     return Qrels(qrels.relevant, judged)

@@ -1,7 +1,7 @@
-"""Which queries a model learns from and which it is judged on: decided by a hash, so that nobody can move one over.
+"""Split queries into train and held-out by a hash of the normalised text, without leakage through shared chunks.
 
-The idea a reader would miss: a held-out query is not enough. A train query that leads to the same chunk teaches the
-answer, so a pair goes too whose positive, or a near copy of it, answers a held-out query.
+Why holding out queries is not enough: a training query with the same positive chunk leaks the answer. So a training
+pair is left out if its positive, or a near duplicate of it, answers a held-out query.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from rag.feedback.chunk_matching import MIN_ANCHOR
 from rag.feedback.pairs import count_queries
 from rag.records import ID_LENGTH, Chunk, Pair, Qrels, content_id, normalise_query
 
-HELD_OUT_SHARE = 0.2  # with few queries all others judge as well (train.dataset.folds); past 500, 100 are enough
-SURE = 0.5  # a thumb is shared among the passages that an answer cites: what got a small share of it is no measure
+HELD_OUT_SHARE = (
+    0.2  # with few queries all others are tested by cross-fitting (train.dataset.folds); past 500, 100 are enough
+)
+SURE = 0.5  # a thumb is shared among the passages that an answer cites: a small share is too unreliable to test with
 SHINGLE = 3  # words
 EDGES = 2  # shingles of a text, the first and the last
-ALIKE = 0.5  # share of common shingles from which two texts are copies of each other
+ALIKE = 0.5  # Jaccard similarity of shingles from which two texts are near duplicates
 Node = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """What to train on and what to judge with. `extra` never judges; `leaks` pairs were left out for their chunk."""
+    """Training pairs and test queries. `extra` pairs are for training only; `leaks` is the number of pairs left out."""
 
     train: tuple[Pair, ...]
     extra: tuple[Pair, ...]
@@ -37,7 +39,7 @@ class Split:
 
 
 def require_enough(pairs: Iterable[Pair], lost: int = 0) -> None:
-    """Raise NotEnoughFeedback where the pairs have fewer than MIN_QUERIES queries; `lost` labels made no pair."""
+    """Raise NotEnoughFeedback below MIN_QUERIES queries; `lost` is the number of labels that gave no pair."""
     n = count_queries(pairs)
     if n < MIN_QUERIES:
         raise NotEnoughFeedback(
@@ -48,10 +50,9 @@ def require_enough(pairs: Iterable[Pair], lost: int = 0) -> None:
 
 
 def split(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
-    """Hold out the queries of `pairs` that the hash names, and return the rest of both without what would leak.
+    """Hold out the queries of `pairs` chosen by hash, and remove leaking pairs from the rest of `pairs` and `extra`.
 
-    Extra pairs, made by nobody's question, are to learn from only. Raises NotEnoughFeedback where nothing is left to
-    train on.
+    `extra` are synthetic pairs, for training only. Raises NotEnoughFeedback where nothing is left to train on.
     """
     held = [pair for pair in pairs if pair.judges and is_held_out(pair.query)]
     asked = [pair for pair in pairs if not is_held_out(pair.query)]
@@ -59,30 +60,30 @@ def split(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk])
 
 
 def hold_out(judging: Sequence[Pair], asked: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
-    """Return a split that judges with the queries of `judging` and trains on what of the others does not leak.
+    """Return a split that tests on the queries of `judging` and trains on those other pairs that do not leak.
 
-    A chunk with the very text of a positive answers its query as well and is judged as right.
+    A chunk with the same text as a positive is relevant as well.
     """
     held_out = qrels_of(judging, chunks)
     train = without_leaks(asked, held_out, chunks)
     if not train:
         raise NotEnoughFeedback(
-            f"all {len(asked)} pairs to train on lead to chunks that held-out queries are judged by: rate answers from "
+            f"all {len(asked)} pairs to train on have a passage that answers a held-out query: rate answers from "
             "other documents, too"
         )
     return Split(train, without_leaks(extra, held_out, chunks), held_out, len(asked) - len(train))
 
 
 def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk]) -> tuple[Pair, ...]:
-    """Return the pairs whose query is not held out and whose chunk, with copies and parts of it, judges no such query.
+    """Return the pairs whose query is not held out and whose chunk (or near duplicate, or part) answers no such query.
 
-    They may be those of another training, such as the champion's, and lead to chunks that are gone.
+    The pairs may be another training's, such as the champion's, and have chunks that no longer exist.
     """
     texts = {chunk.id: chunk.text for chunk in chunks}
     judged = {chunk_id for relevant in held_out.relevant.values() for chunk_id in relevant}
-    taught = {text for pair in pairs for text in (pair.positive, texts.get(pair.positive_id, ""))}
+    trained = {text for pair in pairs for text in (pair.positive, texts.get(pair.positive_id, ""))}
     originals = [texts[chunk_id] for chunk_id in sorted(judged)]
-    copies = copies_of(originals, taught) | chunks_containing(originals, taught)
+    copies = copies_of(originals, trained) | chunks_containing(originals, trained)
     queries = {normalise_query(query) for query in held_out.relevant}
     return tuple(
         pair
@@ -94,7 +95,7 @@ def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk
 
 
 def most_reliable(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs that may judge: of each query those at least SURE times as sure as its surest."""
+    """Return for each query the pairs with at least SURE times the weight of its heaviest pair."""
     best: dict[str, float] = {}
     for pair in pairs:
         key = normalise_query(pair.query)
@@ -103,46 +104,46 @@ def most_reliable(pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def is_held_out(query: str) -> bool:
-    """Return whether a query is held out: the same answer for all its spellings, on every machine, for ever."""
+    """Return whether a query is held out. Deterministic: depends only on the normalised query."""
     share: float = int(content_id("held out", normalise_query(query)), 16) / 16**ID_LENGTH
     return share < HELD_OUT_SHARE
 
 
 def alike(a: str, b: str) -> bool:
-    """Return whether two texts are near copies: half of their three-word shingles are common (Jaccard)."""
+    """Return whether two texts are near duplicates: Jaccard similarity of three-word shingles of at least ALIKE."""
     ours, theirs = _shingles(a), _shingles(b)
     return len(ours & theirs) >= ALIKE * len(ours | theirs)
 
 
 def copies_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
-    """Return those texts that are alike to an original."""
+    """Return the texts that are near duplicates of an original."""
     return {text for text, _ in alike_pairs(originals, texts)}
 
 
 def chunks_containing(originals: Sequence[str], texts: Collection[str]) -> set[str]:
-    """Return those texts that hold a whole original and more, if it is long enough not to stand there by accident.
+    """Return the texts that contain a whole original of at least MIN_ANCHOR characters.
 
-    A text that holds it has its shingles, but for the first and the last, whose outer words may be parts of others.
+    Such a text has all shingles of the original but the first and the last, whose outer words may be cut.
     """
-    telling = [original for original in originals if len(original) >= MIN_ANCHOR]
+    long_enough = [original for original in originals if len(original) >= MIN_ANCHOR]
     found = {
         text
-        for text, original, common in _sharing(telling, texts)
+        for text, original, common in _sharing(long_enough, texts)
         if common >= len(_shingles(original)) - EDGES and original in text
     }
-    of_edges = [original for original in telling if len(_shingles(original)) <= EDGES]  # they may have none in common
-    return found | {text for text in texts if any(original in text for original in of_edges)}
+    short = [original for original in long_enough if len(_shingles(original)) <= EDGES]  # they may have none in common
+    return found | {text for text in texts if any(original in text for original in short)}
 
 
 def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield each text with each original it is alike to."""
+    """Yield (text, original) for each pair of near duplicates."""
     for text, original, common in _sharing(originals, texts):
         if common >= ALIKE * (len(_shingles(text)) + len(_shingles(original)) - common):
             yield text, original
 
 
 def _sharing(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str, int]]:
-    """Yield each text, each original that has shingles in common with it, and how many; all with all takes minutes."""
+    """Yield (text, original, number of common shingles) by an inverted index; comparing all pairs takes minutes."""
     holders: dict[str, list[int]] = {}
     for number, original in enumerate(originals):
         for shingle in _shingles(original):
@@ -154,8 +155,8 @@ def _sharing(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[s
 
 
 def connected(pairs: Sequence[Pair]) -> list[list[str]]:
-    """Return the normalised queries by what connects them: a chunk, or chunks that are alike."""
-    from scipy.sparse import coo_array  # takes a moment to import, and not every training asks
+    """Return groups of normalised queries that share a chunk, or near duplicates of one (connected components)."""
+    from scipy.sparse import coo_array  # slow to import, and not every training needs it
     from scipy.sparse.csgraph import connected_components
 
     numbers: dict[Node, int] = {}
@@ -184,15 +185,15 @@ def _shingles(text: str) -> frozenset[str]:
 
 
 def qrels_of(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> Qrels:
-    """Return the judged truth that pairs hold: per query their chunks, and those with the very same text."""
+    """Return the qrels of pairs: per query the positive chunks, and those with exactly the same text."""
     same: dict[str, set[str]] = {}
     for chunk in chunks:
         same.setdefault(_plain(chunk.text), set()).add(chunk.id)
     texts = {chunk.id: _plain(chunk.text) for chunk in chunks}
     relevant: dict[str, frozenset[str]] = {}
-    spelt: dict[str, str] = {}
+    spelling: dict[str, str] = {}
     for pair in most_reliable(pairs):
-        query = spelt.setdefault(normalise_query(pair.query), pair.query)
+        query = spelling.setdefault(normalise_query(pair.query), pair.query)
         relevant[query] = relevant.get(query, frozenset()) | same[texts[pair.positive_id]]
     return Qrels(relevant)
 

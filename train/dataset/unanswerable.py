@@ -1,4 +1,4 @@
-"""Questions that the documents do not answer: voted by raters, or written about other documents."""
+"""Collect questions that the documents do not answer: listed in a file, voted by raters, or about other documents."""
 
 from __future__ import annotations
 
@@ -8,50 +8,45 @@ from pathlib import Path
 from rag.records import Answer, Rating, Reason, content_id, normalise_query
 from rag.settings import ROOT, Settings
 from rag.store.store import Store
-from train.synthetic.from_documents import (
-    Question,
-    read_questions,
-)
+from train.synthetic.from_documents import Question, read_questions
 
-ENOUGH_KNOWN = 20  # questions without an answer; of fewer, one more or less moves the recall by over 5 points
-
-
+ENOUGH_KNOWN = 20  # questions without an answer; with fewer, each one moves the recall by over 5 points
 NOT_THERE: Reason = "not in the documents"
-
-
 WRITTEN, VOTED, FOREIGN = "written", "voted", "foreign"
 
 
 def voted_unanswerable(ratings: Iterable[Rating], answers: Mapping[str, Answer], answered: Iterable[str]) -> list[str]:
-    """Return the queries of which more raters say that the documents do not answer them than anything else.
+    """Return the queries that a majority of their raters call unanswerable.
 
-    That is said by a thumb down with this reason, and by a thumb up on "I do not know". `answered` are queries with a
-    right chunk, whatever was said of an answer that did not show it.
+    A vote is a thumb down with the reason "not in the documents", or a thumb up on "I do not know". `answered` are
+    queries with a relevant chunk; they are never returned.
     """
-    spelt: dict[str, str] = {}
-    heard: dict[str, set[str]] = {}
+    spelling: dict[str, str] = {}
+    raters_of: dict[str, set[str]] = {}
     not_there: dict[str, set[str]] = {}
     for rating in ratings:
         answer = answers.get(rating.target_id)
         if answer and rating.kind == "answer" and rating.value:
             key = normalise_query(answer.query)
-            spelt.setdefault(key, answer.query)
-            heard.setdefault(key, set()).add(rating.rater)
+            spelling.setdefault(key, answer.query)
+            raters_of.setdefault(key, set()).add(rating.rater)
             if rating.reason == NOT_THERE or (rating.value == 1 and answer.abstained):
                 not_there.setdefault(key, set()).add(rating.rater)
     known = {normalise_query(query) for query in answered}
-    return [spelt[key] for key, raters in not_there.items() if key not in known and 2 * len(raters) > len(heard[key])]
+    return [
+        spelling[key] for key, raters in not_there.items() if key not in known and 2 * len(raters) > len(raters_of[key])
+    ]
 
 
-MOST_FOREIGN = 100  # questions; their share below a threshold is then known to 10 points either way
+MOST_FOREIGN = 100  # questions; the share below a threshold is then known to within 10 points
 
 
 def unanswerable_queries(
     settings: Settings, store: Store, questions: Sequence[Question], answered: Sequence[str] = ()
 ) -> dict[str, list[str]]:
-    """Return queries that the documents do not answer, by kind: listed as such in a file of questions, or voted so.
+    """Return queries that the documents do not answer, by kind: written in a questions.jsonl, or voted by raters.
 
-    Where these are few, questions of the documents that ship with the app stand in: they are about something else.
+    Where there are fewer than ENOUGH_KNOWN, questions about the app's own documents are added.
     """
     known = {normalise_query(query) for query in answered}
     written = [each.question for each in questions if not each.source and normalise_query(each.question) not in known]
@@ -64,7 +59,7 @@ def unanswerable_queries(
 
 
 def _foreign(settings: Settings) -> list[str]:
-    """Return questions of the app's own documents, by hash; none where these are among what is searched."""
+    """Return a sample of questions about the app's own documents; none where these are among the indexed ones."""
     own = ROOT / "docs"
     if any(own.is_relative_to(folder) or folder.is_relative_to(own) for folder in map(Path.resolve, settings.docs)):
         return []

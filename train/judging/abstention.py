@@ -1,10 +1,9 @@
-"""When a model says "I do not know": a threshold on the cosine of its nearest chunk, and how declining by it goes.
+"""Fit the abstention threshold on the cosine of the nearest chunk, and cross-validate its error rates.
 
-The idea a reader would miss: the questions that can be answered set the threshold, and those that cannot only say
-whether less would do, and whether it is worth having. What is declined is not read any more, while what passes still
-meets the answerer, who may decline as well; so wrong declines are capped, and the rest is what can be had under the
-cap. The k-th smallest of n cosines declines at most k / (n + 1) of what comes, whatever the distribution: split
-conformal prediction (Vovk, Gammerman and Shafer 2005).
+Why answerable questions cap the threshold: a wrongly declined question is lost, while an unanswerable one that passes
+still meets the answerer, which may decline as well. So the share of wrong declines is limited to MOST_DECLINED, and
+unanswerable questions choose the best threshold below that. The k-th smallest of n cosines declines at most
+k / (n + 1) of new questions, whatever the distribution: split conformal prediction (Vovk, Gammerman and Shafer 2005).
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from rag.models.embedder import Vectors
 from rag.records import Chunk
 from train.dataset.unanswerable import ENOUGH_KNOWN, FOREIGN, VOTED, WRITTEN
 
-MOST_DECLINED = 0.05  # of the questions whose right chunk is found: what is declined by mistake was there to be read
+MOST_DECLINED = 0.05  # of the questions whose relevant chunk is found: the most that may be declined by mistake
 FOLDS = 5
-MIN_FOUND = 24  # queries; with fewer, not even the lowest of four fifths of them keeps MOST_DECLINED
-BLOCK = 256  # queries at once, as in evaluate
-COPIES = 50  # of a right chunk that are looked past: a text that is there more often cannot be taken out
+MIN_FOUND = 24  # queries; with fewer, even the lowest cosine of four fifths of them declines more than MOST_DECLINED
+BLOCK = 256  # queries per matrix product, as in evaluate
+COPIES = 50  # near duplicates of a relevant chunk that are skipped; more than these are not
 FOUND, MISSED, LEFT_OUT = "found", "missed", "left out"
 KINDS = {
     FOUND: "right passage among the first",
@@ -41,9 +40,9 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class NearestScores:
-    """How near chunks are to the queries that judge: the best cosine, and the best without the right chunks.
+    """Per test query, each of shape (queries,): the best cosine, and the best without the relevant chunks.
 
-    `found` says whether a right chunk is among the first k.
+    `found` is whether a relevant chunk is in the top k.
     """
 
     best: Values
@@ -53,7 +52,7 @@ class NearestScores:
 
 @dataclass(frozen=True, slots=True)
 class DeclineRate:
-    """Which share of n questions of a kind is declined, measured on questions that the threshold was not fitted on."""
+    """Share of n questions of a kind that is declined, cross-validated."""
 
     share: Interval
     n: int
@@ -64,9 +63,10 @@ class DeclineRate:
 
 @dataclass(frozen=True, slots=True)
 class AbstentionThreshold:
-    """When a model declines: `below` this cosine, or never, and `why` then. `of` has each kind of KINDS that there is.
+    """A model's threshold: it declines `below` this cosine, or never (None, with the reason in `why`).
 
-    `fingerprint` stands for its ranking. `recall` is of the questions without an answer, of whatever kind.
+    `of` has the decline rate of each kind in KINDS that was measured, `recall` that of all unanswerable questions.
+    `fingerprint` identifies model and query adapter.
     """
 
     fingerprint: str
@@ -77,18 +77,18 @@ class AbstentionThreshold:
 
     @property
     def precision(self) -> float:
-        """Return which share of what is declined has no answer, if as many questions have none as have one; else 0."""
+        """Return the precision at equal numbers of answerable and unanswerable questions; 0 if it never declines."""
         declined = self.recall.share.mean + self.of[FOUND].share.mean
         return self.recall.share.mean / declined if self.below is not None and declined else 0.0
 
-    def told(self) -> str:
-        """Return it in a line."""
+    def summary(self) -> str:
+        """Return one line for reports."""
         if self.below is None:
             return f"never declines by the cosine: {self.why}"
         of_what = "about something else" if FOREIGN in self.of else "without an answer"
         return (
             f"declines below a cosine of {self.below:.3f}: recall {self.recall} questions {of_what}, precision "
-            f"{self.precision:.2f}; of those whose passage is found {self.of[FOUND]} are declined"
+            f"{self.precision:.2f}; of the questions whose passage is found {self.of[FOUND]} are declined"
         )
 
 
@@ -100,7 +100,7 @@ def nearest_scores(
     k: int,
     alike: Callable[[str, str], bool],
 ) -> NearestScores:
-    """Return how near chunks are to queries, by unit vectors of both; `relevant` has each query's right chunks."""
+    """Return the best cosines of unit vectors (queries, dim) and (chunks, dim); `relevant` has chunk ids per query."""
     best, left_out, found = [], [], []
     for start in range(0, len(queries), BLOCK):
         scores = queries[start : start + BLOCK] @ vectors.T
@@ -117,7 +117,7 @@ def nearest_scores(
 
 
 def join_scores(parts: Sequence[NearestScores]) -> NearestScores:
-    """Return what was looked at split by split as one."""
+    """Concatenate the scores of several splits."""
     return NearestScores(
         np.concatenate([part.best for part in parts]),
         np.concatenate([part.left_out for part in parts]),
@@ -126,37 +126,37 @@ def join_scores(parts: Sequence[NearestScores]) -> NearestScores:
 
 
 def best_cosines(queries: Vectors, vectors: Vectors) -> Values:
-    """Return the cosine of the nearest chunk for each query."""
+    """Return the best cosine of each query, shape (queries,)."""
     blocks = [queries[start : start + BLOCK] @ vectors.T for start in range(0, len(queries), BLOCK)]
     return np.concatenate([block.max(axis=1) for block in blocks]).astype(np.float64) if blocks else np.zeros(0)
 
 
-def fit_threshold(fingerprint: str, looked: NearestScores, absent: Mapping[str, Values]) -> AbstentionThreshold:
-    """Return when a model declines, and how that goes. `absent` has the best cosines of questions without an answer.
+def fit_threshold(fingerprint: str, scores: NearestScores, absent: Mapping[str, Values]) -> AbstentionThreshold:
+    """Fit a model's threshold and measure it. `absent` has the best cosines of unanswerable questions, by kind.
 
-    Questions whose own passage was taken out are measured, not fitted on: what is left is about the same thing, and
-    no cosine tells it apart (docs/decisions/0020-when-the-app-does-not-know.md).
+    Questions whose own passage was removed are measured but not fitted on: the other passages are about the same
+    subject, and no cosine separates them (docs/decisions/0020-when-the-app-does-not-know.md).
     """
-    found = looked.best[looked.found]
-    kinds = {FOUND: found, MISSED: looked.best[~looked.found], LEFT_OUT: looked.left_out[looked.found], **absent}
+    found = scores.best[scores.found]
+    kinds = {FOUND: found, MISSED: scores.best[~scores.found], LEFT_OUT: scores.left_out[scores.found], **absent}
     no_answer = np.concatenate([np.zeros(0), *absent.values()])
     of = cross_validated(found, no_answer, kinds | {"absent": no_answer})
     recall = of.pop("absent")
     why = ""
     if found.size < MIN_FOUND:
-        why = f"{found.size} questions find their passage, need {MIN_FOUND} to set a threshold by"
+        why = f"{found.size} questions find their passage, need {MIN_FOUND} to fit a threshold"
     elif no_answer.size < ENOUGH_KNOWN:
         why = f"{no_answer.size} questions are known to have no answer, need {ENOUGH_KNOWN}"
     elif recall.share.low <= MOST_DECLINED:
-        why = f"it tells nothing: {recall} questions without an answer would be declined, {of[FOUND]} with one"
+        why = f"the cosine does not help: it would decline {recall} questions without an answer, {of[FOUND]} with one"
     return AbstentionThreshold(fingerprint, None if why else fit(found, no_answer), why, recall, of)
 
 
 def fit(found: Values, absent: Values) -> float | None:
-    """Return the threshold with the largest share of `absent` declined over that of `found` (Youden 1950).
+    """Return the threshold of largest Youden's J (1950): share of `absent` declined minus share of `found` declined.
 
-    It declines MOST_DECLINED of `found` at most; of equally good ones it is the lowest. None where `found` has too few
-    for that, or `absent` none.
+    It declines at most MOST_DECLINED of `found`; ties go to the lowest. None where `found` is too small for that, or
+    `absent` empty.
     """
     thresholds = np.sort(found)[: math.floor(MOST_DECLINED * (found.size + 1))]  # the n-th one declines n of them
     if not thresholds.size or not absent.size:
@@ -166,7 +166,7 @@ def fit(found: Values, absent: Values) -> float | None:
 
 
 def cross_validated(found: Values, absent: Values, kinds: Mapping[str, Values]) -> dict[str, DeclineRate]:
-    """Return what is declined of each kind: each fifth by a threshold that was fitted on the other four."""
+    """Return the decline rate of each kind by 5-fold cross-validation."""
     declined = dict.fromkeys(kinds, 0)
     for fold in range(FOLDS):
         threshold = fit(found[_fold_of(found) != fold], absent[_fold_of(absent) != fold])
@@ -179,5 +179,5 @@ def cross_validated(found: Values, absent: Values, kinds: Mapping[str, Values]) 
 
 
 def _fold_of(cosines: Values) -> NDArray[np.int64]:
-    """Return a fold for each question: drawn, as neighbours in a file ask after the same section."""
+    """Return a random fold for each question; neighbours in a file ask about the same section."""
     return np.random.default_rng(0).permutation(cosines.size) % FOLDS

@@ -1,7 +1,7 @@
-"""Who is compared with whom: base, champion and challenger, entered for every split of a trial.
+"""Build the models to compare in each split: base, champion and challenger, retrained where pairs would leak.
 
-The idea a reader would miss: the champion may have learnt from what a fold judges. Then its recipe enters in its place,
-tuned anew on the champion's own pairs without those that lead there. What served yesterday is judged like a newcomer.
+Why the champion may be retrained: it may have been trained on a fold's test queries. Then its recipe, retrained on its
+own pairs without those, is evaluated in its place.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from train.dataset.split import Split, without_leaks
 from train.judging.evaluate import ScoredCandidate, table_vectors
 from train.tuning.challenger import Challenger, ChallengerFactory
 
-Bar = Callable[[str], Embedded]  # what is done -> a progress that shows it
+Bar = Callable[[str], Embedded]  # task -> progress callback
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model with the vectors of all chunks, in their order."""
+    """A model with the vectors of all chunks (chunks, dim), in their order."""
 
     name: str
     embedder: Embedder
     vectors: Vectors
 
     def on(self, held_out: Qrels) -> ScoredCandidate:
-        """Return the model as it enters for these queries."""
+        """Embed these queries, and return the candidate for scoring."""
         return ScoredCandidate(self.name, self.embedder.embed_queries(list(held_out.relevant)), self.vectors)
 
 
 def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate]:
-    """Return base, champion and start model; each is loaded once, and its table brought up to date."""
+    """Return the candidates base, champion and start; each model is loaded once, its table updated first."""
     settings, store, corpus = context.settings, context.store, context.corpus
     arms = arm_models(settings, corpus.folders_id)
     models = {"base": arms["base"], "champion": arms["tuned"], "start": (START_WEIGHTS, settings.start_model)}
@@ -55,19 +55,19 @@ def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate
     }
 
 
-def challenger_candidates(made: Challenger, name: str, chunks: Sequence[Chunk], bar: Bar) -> Candidate:
-    """Return a model that has no table yet; the vectors of its chunks are made here, unless its maker knew them."""
-    if made.vectors is not None:
-        return Candidate(name, made.embedder, made.vectors)
+def challenger_candidates(trained: Challenger, name: str, chunks: Sequence[Chunk], bar: Bar) -> Candidate:
+    """Return a newly trained model as a candidate; embeds the chunks unless their vectors are known."""
+    if trained.vectors is not None:
+        return Candidate(name, trained.embedder, trained.vectors)
     progress, texts = bar(name), [chunk.embedded for chunk in chunks]
-    return Candidate(name, made.embedder, made.embedder.embed_documents(texts, lambda n: progress(n, len(texts))))
+    return Candidate(name, trained.embedder, trained.embedder.embed_documents(texts, lambda n: progress(n, len(texts))))
 
 
 def retrain_without(
     champion: Candidate,
     start: Candidate,
     pairs: Sequence[Pair],
-    maker: ChallengerFactory,
+    factory: ChallengerFactory,
     part: Split,
     chunks: Sequence[Chunk],
     bar: Bar,
@@ -75,7 +75,7 @@ def retrain_without(
     """Return the champion if none of its training pairs leak into this split, else retrain it without them.
 
     `pairs` are the champion's training pairs, remapped to the current chunks (`remap_to_current_chunks`). Where none of
-    the remaining ones has a current chunk, the start weights stand in.
+    the remaining ones has a current chunk, the start weights are returned.
     """
     left = without_leaks(pairs, part.held_out, chunks)
     if len(left) == len(pairs):
@@ -83,26 +83,26 @@ def retrain_without(
     known = {chunk.id for chunk in chunks}
     if not any(pair.positive_id in known for pair in left):
         return Candidate(champion.name, start.embedder, start.vectors)
-    return challenger_candidates(maker.make(left, champion.name), champion.name, chunks, bar)
+    return challenger_candidates(factory.make(left, champion.name), champion.name, chunks, bar)
 
 
 def remap_to_current_chunks(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
-    """Return a former training's pairs with the chunks that their texts mean now; those that mean none stay as is.
+    """Return an earlier training's pairs with the current chunks that match their texts; others unchanged.
 
-    A text that was cut into several since stays what it was, all of which the model has learnt.
+    A text that was split into several chunks since keeps its text, all of which the model was trained on.
     """
     anchors = ChunkMatcher(chunks)
 
-    def placed(pair: Pair) -> Pair:
+    def remap(pair: Pair) -> Pair:
         found = anchors.find(pair.positive_id, pair.positive)
         if found is None or found == pair.positive_id:
             return pair
         text = anchors.texts[found]
         return replace(pair, positive_id=found, positive=text if pair.positive in text else pair.positive)
 
-    return [placed(pair) for pair in pairs]
+    return [remap(pair) for pair in pairs]
 
 
-def candidates_for(entrants: Mapping[str, Candidate], held_out: Qrels) -> dict[str, ScoredCandidate]:
-    """Return each role's contender for these queries."""
-    return {role: entrant.on(held_out) for role, entrant in entrants.items()}
+def candidates_for(candidates: Mapping[str, Candidate], held_out: Qrels) -> dict[str, ScoredCandidate]:
+    """Return each role's candidate with these queries embedded."""
+    return {role: candidate.on(held_out) for role, candidate in candidates.items()}

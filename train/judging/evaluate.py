@@ -1,7 +1,7 @@
-"""Models x held-out queries -> runs over the whole corpus -> metrics per dimension and query, and what a search costs.
+"""Evaluate models on held-out queries over the whole corpus: metrics per dimension and query, index size, search time.
 
-The idea a reader would miss: each model is judged by the vectors that it serves with. Those of base and champion are
-read from their tables, and the challenger's, made here once, become its table if it is promoted.
+Why no train/serve skew: each model is evaluated with the vectors that it serves with. Those of base and champion are
+read from their tables; the challenger's, embedded once, become its table if it is promoted.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from train.context import TrainingContext
 
 Scores = dict[int, dict[str, Values]]  # dimension -> metric -> a value per held-out query
 
-BLOCK = 256  # queries ranked at once: against 100,000 chunks 100 MB of scores
+BLOCK = 256  # queries per matrix product: against 100,000 chunks 100 MB of scores
 POOL = 50  # ranks kept: metrics read ten, but unjudged hits may be removed (rag.evaluation.metrics.condense)
-TIMED = 20  # queries whose search is timed
-AS_GOOD = 0.005  # ndcg@10 that a smaller dimension may cost: half a point is below what any report here can show
+TIMED = 20  # queries for the search time
+AS_GOOD = 0.005  # ndcg@10 that a smaller dimension may cost: half a point is below what any report here can resolve
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredCandidate:
-    """A model with a unit vector per held-out query and per chunk of the corpus, both in order."""
+    """A model with unit vectors of the test queries (queries, dim) and of all chunks (chunks, dim), both in order."""
 
     name: str
     queries: Vectors
@@ -45,10 +45,10 @@ class ScoredCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a model ranked at one dimension: per query the POOL nearest chunks, best first; and what that takes.
+    """A model's ranking at one dimension: per query the POOL nearest chunks, best first; and its cost.
 
     `index_bytes` are the chunks' vectors in float32, without their texts. `search_ms` is the median wall time of one
-    query's exact search in numpy over all chunks, one query at a time, as a duel asks; embedding it is not in it.
+    query's exact search in numpy over all chunks, one query at a time, without embedding it.
     """
 
     ranked: dict[str, list[str]]
@@ -61,7 +61,7 @@ Runs = dict[int, Run]  # by dimension, the full one first
 
 @dataclass(frozen=True, slots=True)
 class ServingDim:
-    """The dimension that would be enough to serve, and why."""
+    """The smallest dimension that is good enough to serve, and why."""
 
     dim: int
     reason: str
@@ -74,56 +74,56 @@ def serving(
     held_out: Qrels,
     progress: Embedded = lambda done, total: None,
 ) -> ScoredCandidate:
-    """Return a serving model, with the vectors of its table, which is brought up to date first."""
+    """Return a serving model for scoring, with the vectors of its table; updates the table first."""
     table = update_vectors(context.store, context.corpus.id, embedder, progress)
     vectors = table_vectors(context.store, table, context.chunks)
     return ScoredCandidate(name, embedder.embed_queries(list(held_out.relevant)), vectors)
 
 
 def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
-    """Return the vectors that a table holds of these chunks, in their order."""
+    """Return the vectors of these chunks from a table (chunks, dim), in their order."""
     stored, vectors = store.chunks.read(table)
     rows = {chunk.id: row for row, chunk in enumerate(stored)}
     ordered: Vectors = vectors[[rows[chunk.id] for chunk in chunks]]
     return ordered
 
 
-def trial_runs(
+def evaluation_runs(
     rounds: Iterable[tuple[Qrels, Mapping[str, ScoredCandidate]]],
     chunks: Sequence[Chunk],
     dims_of: Callable[[int], Sequence[int]],
 ) -> dict[str, Runs]:
-    """Return what each role ranked for all queries of a trial, round by round: one for each split.
+    """Rank the chunks for all test queries, split by split; return each role's runs.
 
-    A role's models may differ from round to round, their dimensions may not. Pass a generator: the vectors of a round
-    are let go before the next one is asked for.
+    A role's model may differ from split to split, its dimensions may not. Pass a generator: the vectors of one split
+    are freed before the next one is made.
     """
     ids = [chunk.id for chunk in chunks]
     runs: dict[str, Runs] = {}
-    for held_out, entered in rounds:
-        _add_round(runs, held_out, entered, ids, dims_of)
-        del entered  # else its vectors would be held while the next round's are made
+    for held_out, scored in rounds:
+        _add_round(runs, held_out, scored, ids, dims_of)
+        del scored  # frees its vectors before the next split's are made
     return runs
 
 
 def scores_of(runs: Runs, qrels: Qrels) -> Scores:
-    """Return the metrics at each dimension, a value per query of the qrels in their order."""
+    """Return the metrics at each dimension, shape (queries,) in the order of the qrels."""
     return {dim: evaluate_run(run.ranked, qrels) for dim, run in runs.items()}
 
 
 def judge(
-    entered: Mapping[str, ScoredCandidate],
+    scored: Mapping[str, ScoredCandidate],
     held_out: Qrels,
     chunks: Sequence[Chunk],
     dims_of: Callable[[int], Sequence[int]],
 ) -> dict[str, Scores]:
-    """Return the metrics of each contender at its dimensions: vectors cut and made unit again, exact cosine search."""
-    runs = trial_runs([(held_out, entered)], chunks, dims_of)
+    """Return the metrics of each role at its dimensions: vectors truncated and normalised, exact cosine search."""
+    runs = evaluation_runs([(held_out, scored)], chunks, dims_of)
     return {role: scores_of(each, held_out) for role, each in runs.items()}
 
 
 def full(scores: Scores) -> dict[str, Values]:
-    """Return the metrics at full dimension, the one that serves."""
+    """Return the metrics at full dimension, which is what serves."""
     return scores[max(scores)]
 
 
@@ -132,28 +132,28 @@ def serving_dim(scores: Scores) -> ServingDim:
     largest = max(scores)
     means = {dim: float(values[GATE].mean()) if values[GATE].size else 0.0 for dim, values in scores.items()}
     dim = min(dim for dim, mean in means.items() if mean >= means[largest] - AS_GOOD)
-    told = f"{GATE} {means[dim]:.3f} at {dim} dimensions"
+    text = f"{GATE} {means[dim]:.3f} at {dim} dimensions"
     if dim == largest:
-        return ServingDim(dim, f"{told}, and every smaller one costs more than {AS_GOOD}")
+        return ServingDim(dim, f"{text}, and every smaller one costs more than {AS_GOOD}")
     return ServingDim(
-        dim, f"{told}, {means[largest]:.3f} at {largest}: within {AS_GOOD}, at {dim / largest:.0%} of the size"
+        dim, f"{text}, {means[largest]:.3f} at {largest}: within {AS_GOOD}, at {dim / largest:.0%} of the size"
     )
 
 
 def _add_round(
     runs: dict[str, Runs],
     held_out: Qrels,
-    entered: Mapping[str, ScoredCandidate],
+    scored: Mapping[str, ScoredCandidate],
     ids: Sequence[str],
     dims_of: Callable[[int], Sequence[int]],
 ) -> None:
-    for role, contender in entered.items():
-        _add(runs.setdefault(role, {}), contender, held_out, ids, dims_of(contender.dim))
+    for role, candidate in scored.items():
+        _add(runs.setdefault(role, {}), candidate, held_out, ids, dims_of(candidate.dim))
 
 
-def _add(runs: Runs, contender: ScoredCandidate, held_out: Qrels, ids: Sequence[str], dims: Sequence[int]) -> None:
+def _add(runs: Runs, candidate: ScoredCandidate, held_out: Qrels, ids: Sequence[str], dims: Sequence[int]) -> None:
     for dim in dims:
-        queries, chunks = _cut(contender.queries, dim), _cut(contender.chunks, dim)
+        queries, chunks = _truncate(candidate.queries, dim), _truncate(candidate.chunks, dim)
         if dim not in runs or not runs[dim].ranked:
             runs[dim] = Run({}, chunks.nbytes, _search_ms(queries, chunks))
         best = zip(held_out.relevant, _nearest(queries, chunks), strict=True)
@@ -169,7 +169,7 @@ def _search_ms(queries: Vectors, chunks: Vectors) -> float:
     return 1000 * median(times) if times else 0.0
 
 
-def _cut(vectors: Vectors, dim: int) -> Vectors:
+def _truncate(vectors: Vectors, dim: int) -> Vectors:
     part: Vectors = vectors[:, :dim]
     lengths = np.linalg.norm(part, axis=1, keepdims=True)
     unit: Vectors = part / np.maximum(lengths, np.finfo(np.float32).tiny)

@@ -1,4 +1,4 @@
-"""The promotion gate: from the metrics of base, champion and challenger to promote or keep. Pure."""
+"""The promotion gate: decide promote or keep from per-query metrics of base, champion and challenger. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from rag.evaluation.intervals import Interval, Tally, paired_bootstrap, queries_needed, win_tie_loss
 from rag.evaluation.metrics import GATE, Values
 from rag.evaluation.win_rates import WinRate
-from train.dataset.folds import ENOUGH_HELD_OUT, TrialKind
+from train.dataset.folds import ENOUGH_HELD_OUT, EvaluationKind
 from train.dataset.split import HELD_OUT_SHARE
 from train.judging.promotion import (
     CHAMPION_WINS,
@@ -26,7 +26,7 @@ from train.judging.promotion import (
 
 @dataclass(frozen=True, slots=True)
 class RegressionSet:
-    """Queries on which a challenger must not fall: how far it is from the champion there, and how far it may be."""
+    """Queries on which the challenger must not be worse: its change to the champion, and the tolerated decrease."""
 
     name: str
     change: Interval
@@ -35,7 +35,7 @@ class RegressionSet:
 
     @property
     def is_broken(self) -> bool:
-        """Return whether the challenger fell too far, on enough queries to tell."""
+        """Return whether the mean decrease exceeds the tolerance, on at least MIN_REGRESSION queries."""
         return self.n >= MIN_REGRESSION and self.change.mean < -self.tolerance
 
     def __str__(self) -> str:
@@ -44,10 +44,10 @@ class RegressionSet:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome of a training, with the numbers it rests on: means of the gate's metric at full dimension.
+    """The gate's decision and its numbers: means of the gate's metric at full dimension.
 
-    `rule` says what promoted. `more` is how many more rated queries would decide a keep at the present gain and spread,
-    None where more of the same would not.
+    `rule` names the rule that promoted. `more` is how many more rated queries would decide, at the current gain and
+    spread; None where more ratings of the same kind would not.
     """
 
     word: Literal["promote", "keep"]
@@ -58,14 +58,14 @@ class Verdict:
     gain: Interval  # challenger over champion
     tally: Tally  # challenger against champion
     n: int
-    kind: TrialKind
+    kind: EvaluationKind
     rule: Literal["", "interval", "duels"] = ""
     regressions: tuple[RegressionSet, ...] = ()
     online: WinRate | None = None
     more: int | None = None
 
     def line(self, challenger: str, champion: str) -> str:
-        """Return the one line that a training ends in."""
+        """Return the last line that a training prints."""
         what = f"promote {challenger}" if self.word == "promote" else f"keep {champion}, not {challenger}"
         return (
             f"VERDICT: {what} | {GATE} {self.challenger:.2f}, champion {self.champion:.2f} ({self.gain}), "
@@ -78,15 +78,16 @@ def decide(
     champion: Values,
     base: Values,
     *,
-    kind: TrialKind = "held out",
+    kind: EvaluationKind = "held out",
     general: tuple[Values, Values] | None = None,
     online: WinRate | None = None,
 ) -> Verdict:
-    """Promote a challenger whose gain over the champion is beyond luck, or that is hardly worse and preferred blind.
+    """Promote a challenger whose gain is significant, or one that is not clearly worse while raters prefer tuned.
 
-    The first three are the gate's metric per query that judges, in the same order. `general` has challenger's and
-    champion's on queries that neither was trained on; `online` is how the champion did against base since it serves.
-    Whatever the gain, nothing is promoted on too few queries, below base, or with a regression set broken.
+    `challenger`, `champion` and `base` are the gate's metric per test query, shape (queries,), in the same order.
+    `general` has challenger's and champion's on synthetic queries that neither was trained on; `online` is the
+    champion's blind win rate against base since its promotion. Nothing is promoted on fewer than MIN_HELD_OUT queries,
+    below base, or with a broken regression set.
     """
     n = int(challenger.size)
     ours, theirs, off_the_shelf = (float(values.mean()) if n else 0.0 for values in (challenger, champion, base))
@@ -95,10 +96,10 @@ def decide(
     rule = _rule(gain, online)
     more = None if rule and n >= MIN_HELD_OUT else _labels_needed(challenger - champion, kind)
     against = {
-        f"{n} queries to judge by, need {MIN_HELD_OUT}: rate about {more} more questions": n < MIN_HELD_OUT,
+        f"{n} test queries, need {MIN_HELD_OUT}: rate about {more} more questions": n < MIN_HELD_OUT,
         _undecided(gain, online, more): n >= MIN_HELD_OUT and not rule,
-        f"it is below base: {ours:.3f} against {off_the_shelf:.3f}": ours < off_the_shelf,
-        **{f"it falls too far on {each}": each.is_broken for each in sets},
+        f"it is worse than base: {ours:.3f} against {off_the_shelf:.3f}": ours < off_the_shelf,
+        **{f"it is too much worse on {each}": each.is_broken for each in sets},
     }
     reasons = [reason for reason, holds in against.items() if holds]
     return Verdict(
@@ -138,10 +139,10 @@ def _rule(gain: Interval, online: WinRate | None) -> Literal["", "interval", "du
     return "duels" if preferred and gain.mean > 0 and gain.low > HARDLY_WORSE else ""
 
 
-def _labels_needed(difference: Values, kind: TrialKind) -> int | None:
-    """Return how many more rated queries would bring as many to judge by as the interval needs.
+def _labels_needed(difference: Values, kind: EvaluationKind) -> int | None:
+    """Return how many more rated queries give as many test queries as a significant gain needs; None if none would.
 
-    Cross-fitted every rated query judges, but only up to as many as make the hash's share enough.
+    With cross-fitting every rated query is a test query, until the held-out share alone has ENOUGH_HELD_OUT.
     """
     n, more = int(difference.size), queries_needed(difference)
     if n < MIN_HELD_OUT:
@@ -159,14 +160,14 @@ def _labels_needed(difference: Values, kind: TrialKind) -> int | None:
 def _undecided(gain: Interval, online: WinRate | None, more: int | None) -> str:
     if more is None:
         return f"it is not better than the champion: {gain}; more ratings of the same kind would not change that"
-    duels = f", and the duels do not decide: {online}" if online and gain.low > HARDLY_WORSE else ""
+    duels = f", and the duels do not decide either: {online}" if online and gain.low > HARDLY_WORSE else ""
     return (
-        f"the difference to the champion may be luck: {gain}{duels}; about {more} more rated questions would "
-        "decide it, if the gain stays as it is"
+        f"the difference to the champion is not statistically significant: {gain}{duels}; about {more} more rated "
+        "questions would decide it, if the gain stays as it is"
     )
 
 
 def _why(rule: str, gain: Interval, online: WinRate | None) -> str:
     if rule == "interval":
-        return f"better than the champion beyond luck: {gain}"
-    return f"hardly worse than the champion at worst: {gain}, and raters prefer what was trained: {online}"
+        return f"significantly better than the champion: {gain}"
+    return f"not clearly worse than the champion: {gain}, and raters prefer the tuned arm in blind duels: {online}"

@@ -1,6 +1,6 @@
-"""The gate: promote only what is better beyond luck. Deciding is pure; applying builds the new table, then swaps.
+"""Promote a version or roll back: bring the tables up to date, then swap the champion in the registry.
 
-A keep is recorded too, and its weights stay, so that a person who knows more than the numbers can promote it by hand.
+A version that the gate keeps back is recorded too, with its weights, so that it can be promoted by hand.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from train.context import TrainingContext
 from train.judging.contenders import Candidate
 from train.tuning.version_folder import missing
 
-Bar = Callable[[str], Embedded]  # what is done -> a progress that shows it
+Bar = Callable[[str], Embedded]  # task -> progress callback
 
-MIN_HELD_OUT = 10  # queries; on fewer the bootstrap calls a single lucky one certain
-HARDLY_WORSE = -0.01  # how low the interval may reach where raters, blind, prefer what was trained
-# How far the mean of the gate's metric may fall on a regression set. Where the champion wins it was lucky as well: the
-# same recipe with another seed falls there by 0.02 (docs/decisions/0010-cross-fitting-and-the-wider-gate.md).
+MIN_HELD_OUT = 10  # queries; on fewer the bootstrap interval calls a single lucky query significant
+HARDLY_WORSE = -0.01  # lower end of the interval that is allowed where raters prefer tuned in blind duels
+# Tolerated decrease of the gate's metric on a regression set. Why not 0: part of the champion's wins is chance, and the
+# same recipe with another seed loses 0.02 there (docs/decisions/0010-cross-fitting-and-the-wider-gate.md).
 CHAMPION_WINS, CHAMPION_WINS_TOLERANCE = "queries the champion wins", 0.05
 GENERAL, GENERAL_TOLERANCE = "general queries", 0.03
 NOTHING: Mapping[str, Embedder] = {}
-MIN_REGRESSION = 20  # queries; on fewer the mean of a set moves by more than its tolerance for nothing
+MIN_REGRESSION = 20  # queries; on fewer the mean of a set moves by more than its tolerance by chance
 
 
 def apply(
@@ -40,18 +40,18 @@ def apply(
     arms: Mapping[str, Embedder] = NOTHING,
     precision: Precision | None = None,
 ) -> None:
-    """Record a version; if its verdict says promote, write its table from the vectors that judged it and let it serve.
+    """Record a version; if its verdict is promote, write its table from the evaluated vectors and make it champion.
 
-    `by_hand` lets it serve whatever the verdict, and the log says so. `arms` are the models as they serve from then on,
-    in the measured `precision`. Documents that changed during the training are embedded before the swap. The champion's
-    table stays, so that a running question, and a rollback, still find it.
+    `by_hand` promotes it whatever the verdict, and logs that. `arms` are the models as they will serve, in the measured
+    `precision`. Documents that changed during the training are embedded before the swap. The old champion's table
+    stays, for questions that are being answered and for a rollback.
     """
     registry, store, corpus_id = context.registry, context.store, context.corpus.id
     if not (by_hand or version.verdict == "promote"):
         registry.add(version)
         return
     keep_vectors(context, challenger)
-    with changing_documents(store):  # a file that is dropped into the chat goes to what serves: before, or after
+    with changing_documents(store):  # an upload to the chat waits: it is indexed by the old champion or by the new one
         complete(store, corpus_id, {version.name: challenger.embedder, **arms})
         registry.add(version)
         mover: Mover = "gate" if version.verdict == "promote" else "hand"
@@ -60,14 +60,14 @@ def apply(
 
 
 def keep_vectors(context: TrainingContext, challenger: Candidate) -> None:
-    """Write the table of a new model from the vectors that it was judged by: nothing is embedded twice."""
+    """Write the vector table of a new model from the evaluated vectors, without embedding again."""
     table = context.store.chunks.table_name(context.corpus.id, challenger.embedder.fingerprint)
-    if not context.store.chunks.exists(table):  # an adapter's exists: it is its model's
+    if not context.store.chunks.exists(table):  # an adapter uses its model's table
         context.store.chunks.put(table, context.chunks, challenger.vectors)
 
 
 def load_arms(settings: Settings, tuned: str, precision: Precision) -> dict[str, Embedder]:
-    """Return the models of both arms as they serve in a precision; `tuned` refers to that arm's. Raises BadModel."""
+    """Load the models of both arms in a precision; `tuned` is that arm's model reference. Raises BadModel."""
     base = load_embedder(settings.base_model, settings, precision)
     same = tuned == settings.base_model
     return {"base": base, "tuned": base if same else load_embedder(tuned, settings, precision)}
@@ -76,9 +76,10 @@ def load_arms(settings: Settings, tuned: str, precision: Precision) -> dict[str,
 def complete(
     store: Store, corpus_id: str, arms: Mapping[str, Embedder], bar: Bar = lambda what: lambda done, total: None
 ) -> None:
-    """Bring these models' tables level with the documents.
+    """Bring these models' tables up to date with the documents.
 
-    Where a table is new that takes long. So it is done before the documents are locked, and once more within the lock.
+    Why it is called twice: a new table takes long, so it is made before the documents are locked, then updated under
+    the lock.
     """
     for name, embedder in arms.items():
         update_vectors(store, corpus_id, embedder, bar(f"embedding ({name})"))
@@ -92,11 +93,10 @@ def promote_by_hand(
     bar: Bar,
     measure: Callable[[str], Precision | None] = lambda reference: None,
 ) -> str:
-    """Let a version, or the start weights, serve whatever a verdict was; log that, and return the name.
+    """Promote a version, or the start weights, whatever its verdict; log that, and return the name.
 
-    A version that was trained on other documents is refused: nothing was measured on these. `measure` says in which
-    precision a model is to serve; None: the native one, or what was measured when it served before. Raises
-    UnknownVersion.
+    `measure` chooses the precision for a model reference; None means the one measured when it served before, else the
+    native one. Raises UnknownVersion, also for a version that was trained on other documents.
     """
     registry = Registry(settings.models)
     version = registry.find(name)
@@ -115,7 +115,7 @@ def promote_by_hand(
 
 
 def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str:
-    """Let serve what served before, and return its name. Raises UnknownVersion where nothing did."""
+    """Roll back to the previous champion, and return its name. Raises UnknownVersion where there is none."""
     registry = Registry(settings.models)
     before = registry.previous(corpus.folders_id)
     reference = _reference(settings, registry, before, corpus.folders_id)
@@ -129,7 +129,7 @@ def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str
 
 
 def _reference(settings: Settings, registry: Registry, version: Version | None, folders: str) -> str:
-    """Return what loads a version, or the start weights. Raises UnknownVersion, with what is left, if it is gone."""
+    """Return the model reference of a version, or of the start weights. Raises UnknownVersion if it is missing."""
     if version is None:
         return settings.start_model
     gone = missing(registry.model_folder(version))
@@ -137,5 +137,5 @@ def _reference(settings: Settings, registry: Registry, version: Version | None, 
         return str(registry.model_folder(version))
     there = (name for name in registry.former(folders) if name == START_WEIGHTS or not missing(registry.folder / name))
     raise UnknownVersion(
-        f"{version.name} cannot serve: {gone} is gone: put it back, or go to `python -m train promote {next(there)}`"
+        f"{version.name} cannot serve: {gone} is missing: restore it, or run `python -m train promote {next(there)}`"
     )

@@ -1,8 +1,7 @@
-"""In which precision a new champion serves: the fastest whose ndcg@10 stays within half a point of fp32.
+"""Choose the precision that both arms serve in: the fastest whose ndcg@10 is within 0.005 of fp32.
 
-The idea a reader would miss: both arms serve in one precision, so that weights alone tell them apart. So it is measured
-on base and on the new version, and what costs one of them too much is not chosen for either. What an endpoint computes
-is its own affair.
+Why one precision for both arms: only the weights may differ between them. So it is measured on base and on the new
+version, and a precision that costs either too much is not chosen. Models behind an endpoint are not measured.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from rag.records import Chunk, Qrels, content_id
 from rag.settings import Settings
 from train.judging.evaluate import ScoredCandidate, full, judge
 
-WITHIN = 0.005  # ndcg@10 below fp32: half a point is below what any report here can show
-MIN_JUDGING = 10  # queries, as at the gate; on fewer, one that is lost is called a loss of all
+WITHIN = 0.005  # ndcg@10 below fp32: half a point is below what any report here can resolve
+MIN_JUDGING = 10  # queries, as at the gate; on fewer, a single lost query decides
 MOST_JUDGING = 300  # queries; with the chunks below a model of MiniLM's size takes a minute on one core
-OTHERS = 500  # chunks besides the right ones, drawn by hash
-TIMED, ROUNDS = 96, 2  # chunks that are embedded for their time, in turns, so that a busy minute meets each precision
-ASKED = 20  # queries whose embedding is timed, one by one
+OTHERS = 500  # chunks besides the relevant ones, sampled by hash
+TIMED, ROUNDS = 96, 2  # chunks embedded for timing; precisions take turns, so that other load affects each alike
+ASKED = 20  # queries embedded one by one for timing
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedSample:
-    """The queries that judge and the chunks they are looked for in."""
+    """A sample of test queries, and of chunks to search."""
 
     qrels: Qrels
     chunks: Sequence[Chunk]
@@ -40,7 +39,7 @@ class JudgedSample:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPrecision:
-    """A role's model in a precision: its ndcg@10, what that is beside fp32, and what embedding takes.
+    """A role's model in one precision: ndcg@10, change against fp32, and speed.
 
     `per_second` is chunks per second of processor time, `query_ms` the median wall time of one query.
     """
@@ -53,13 +52,13 @@ class MeasuredPrecision:
     query_ms: float
 
     def row(self) -> list[str]:
-        """Return it as cells."""
-        beside = f"{self.change.mean:+.4f} [{self.change.low:+.4f}, {self.change.high:+.4f}]"
+        """Return the cells of its table row."""
+        change = f"{self.change.mean:+.4f} [{self.change.low:+.4f}, {self.change.high:+.4f}]"
         return [
             self.role,
             self.precision,
             f"{self.ndcg:.4f}",
-            beside,
+            change,
             f"{self.per_second:.1f}",
             f"{self.query_ms:.1f} ms",
         ]
@@ -67,9 +66,9 @@ class MeasuredPrecision:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionChoice:
-    """The precision to serve in, why, and what that rests on: `n` queries and `chunks`. None: the native one.
+    """The chosen precision (None: the native one), the reason, and the measurements on `n` queries and `chunks` chunks.
 
-    `failed` says of a precision why a model cannot be had in it.
+    `failed` has for a precision the reason why a model cannot be loaded in it.
     """
 
     precision: Precision | None
@@ -80,14 +79,12 @@ class PrecisionChoice:
     chunks: int = 0
 
     def rows(self) -> list[list[str]]:
-        """Return what was measured as a table, the first row its head."""
+        """Return the measurements as table rows, the first one the head."""
         head = ["", "precision", GATE, "to fp32", "chunks per second", "a query"]
         return [head, *(each.row() for each in self.measured)]
 
 
-AFTER_BOOTSTRAP = PrecisionChoice(
-    None, "a newcomer waits for the first training; it is measured when one on ratings is promoted"
-)
+AFTER_BOOTSTRAP = PrecisionChoice(None, "not measured after a bootstrap, which the first start of the chat waits for")
 
 
 def choose_precision(
@@ -97,20 +94,18 @@ def choose_precision(
     chunks: Sequence[Chunk],
     now: Precision | None = None,
 ) -> PrecisionChoice:
-    """Measure the models of both arms, by role, in each precision that this machine has, and choose one for both.
+    """Measure both arms' models in each precision that this machine supports, and choose one for both.
 
-    With an adapter it stays the one that was chosen until `now`: it is there in seconds, and the index stays as it is.
+    With a query adapter the current precision `now` stays, since the index stays unchanged.
     """
     if settings.precision != "auto":
-        return PrecisionChoice(None, f"THUMBTUNE_PRECISION={settings.precision} says so; nothing was measured")
+        return PrecisionChoice(None, f"set by THUMBTUNE_PRECISION={settings.precision}; not measured")
     if (device := pick_device(settings)) != "cpu":
-        return PrecisionChoice(None, f"on {device} it is {native(settings)}; nothing was measured")
+        return PrecisionChoice(None, f"always {native(settings)} on {device}; not measured")
     if any(is_adapter(reference) for reference in references.values()):
-        return PrecisionChoice(now, "an adapter leaves the index as it is, and so the precision; nothing was measured")
+        return PrecisionChoice(now, "a query adapter changes neither the index nor the precision; not measured")
     if len(qrels) < MIN_JUDGING:
-        return PrecisionChoice(
-            None, f"{len(qrels)} queries to judge by, need {MIN_JUDGING}: {native(settings)} as before"
-        )
+        return PrecisionChoice(None, f"{len(qrels)} test queries, need {MIN_JUDGING}: {native(settings)} as before")
     sample = draw(qrels, chunks)
     measured: list[MeasuredPrecision] = []
     failed: dict[str, str] = {}
@@ -125,7 +120,7 @@ def choose_precision(
 
 
 def draw(qrels: Qrels, chunks: Sequence[Chunk]) -> JudgedSample:
-    """Return so many of the queries, all chunks that are right for them, and OTHERS; a hash draws, not an order."""
+    """Return a sample by hash: MOST_JUDGING queries, all their relevant chunks, and OTHERS more chunks."""
     queries = sorted(qrels.relevant, key=lambda query: content_id("precision", query))[:MOST_JUDGING]
     asked = Qrels({query: qrels.relevant[query] for query in queries})
     right = frozenset[str]().union(*asked.relevant.values())
@@ -135,7 +130,7 @@ def draw(qrels: Qrels, chunks: Sequence[Chunk]) -> JudgedSample:
 
 
 def measure(role: str, models: Mapping[Precision, Embedder], sample: JudgedSample) -> list[MeasuredPrecision]:
-    """Return what a role's model, loaded in each precision, is worth and takes."""
+    """Measure quality and speed of a role's model in each precision."""
     texts = [chunk.embedded for chunk in sample.chunks]
     values = {precision: _ndcg(model, sample, texts) for precision, model in models.items()}
     seconds = dict.fromkeys(models, 0.0)
@@ -159,29 +154,29 @@ def measure(role: str, models: Mapping[Precision, Embedder], sample: JudgedSampl
 
 
 def fastest(measured: Sequence[MeasuredPrecision]) -> tuple[Precision | None, str]:
-    """Return the precision in which the slower role is fastest, of those that cost none of them more than WITHIN.
+    """Return the fastest precision (by its slower role) of those that cost no role more than WITHIN, and the reason.
 
-    None where nothing was measured.
+    The precision is None where nothing was measured.
     """
     by_precision: dict[Precision, list[MeasuredPrecision]] = {}
     for each in measured:
         by_precision.setdefault(each.precision, []).append(each)
     if not by_precision:
-        return None, "both arms' models are computed by endpoints"
+        return None, "both arms' models run behind endpoints"
     exact = {each.role: each.ndcg for each in by_precision["fp32"]}
     lost = {name: max(exact[each.role] - each.ndcg for each in rows) for name, rows in by_precision.items()}
     pace = {name: min(each.per_second for each in rows) for name, rows in by_precision.items()}
     best = max((name for name in lost if lost[name] <= WITHIN), key=lambda name: pace[name])
     out = [f"{name} costs {lost[name]:.3f}" for name in lost if lost[name] > WITHIN and pace[name] > pace[best]]
-    beside = "; ".join(out) or "nothing faster was measured"
+    others = "; ".join(out) or "no faster one was measured"
     return best, (
         f"the fastest whose {GATE} is at most {WITHIN} below fp32 in both arms ({max(lost[best], 0):.3f} below, "
-        f"{pace[best] / pace['fp32']:.1f} times as fast); {beside}"
+        f"{pace[best] / pace['fp32']:.1f} times as fast); {others}"
     )
 
 
 def _load_each(settings: Settings, reference: str) -> tuple[dict[Precision, Embedder], str]:
-    """Return a model in each precision of this machine, and why it is not to be had in int8."""
+    """Load a model in each precision of this machine; the second value says why int8 failed, if it did."""
     models: dict[Precision, Embedder] = {"fp32": load_embedder(reference, settings, "fp32")}
     if bf16_pays(pick_device(settings)):
         models["bf16"] = load_embedder(reference, settings, "bf16")
@@ -193,10 +188,10 @@ def _load_each(settings: Settings, reference: str) -> tuple[dict[Precision, Embe
 
 
 def _ndcg(model: Embedder, sample: JudgedSample, texts: list[str]) -> Values:
-    entered = ScoredCandidate(
+    scored = ScoredCandidate(
         model.reference, model.embed_queries(list(sample.qrels.relevant)), model.embed_documents(texts)
     )
-    scores = judge({"it": entered}, sample.qrels, sample.chunks, lambda dim: (dim,))
+    scores = judge({"it": scored}, sample.qrels, sample.chunks, lambda dim: (dim,))
     return full(scores["it"])[GATE]
 
 

@@ -1,8 +1,7 @@
-"""Markdown that a report is written in, and the one self-contained HTML page that is made from it.
+"""Escape text for Markdown, and render a report as one self-contained HTML page.
 
-The idea a reader would miss: queries and chunks are other people's text, and a report must neither obey nor lose what
-they typed. So every sign that Markdown could take for its own is escaped, raw HTML is switched off, and the page
-forbids itself to load or run anything.
+Why everything is escaped: queries and chunks are untrusted text, and must be shown exactly, neither rendered nor lost.
+All Markdown syntax in them is escaped, raw HTML is off, and the page's CSP forbids loading or running anything.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
 INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-INLINE = re.compile(r"[\\`*<|~$&]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is no markup
+INLINE = re.compile(r"[\\`*<|~$&]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])")  # an underscore within a word is not markup
 LINE_START = re.compile(r"^(\d{1,9})?([#+\-.)>\[])")
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -48,23 +47,23 @@ svg { display: block; width: 100%; max-width: 36rem; height: auto; color: var(--
 
 
 def plain(text: str) -> str:
-    """Return a text that is itself on a line of Markdown, also in a cell of a table: no markup, no line break."""
+    """Escape a text for one line of Markdown or a table cell: no markup, no line break."""
     return INLINE.sub(r"\\\g<0>", " ".join(INVISIBLE.sub(" ", text).split()))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; its cells are Markdown already."""
+    """Return a Markdown table; the cells must be Markdown already."""
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *rows])
 
 
 def bullets(values: Mapping[str, object] | Sequence[str]) -> str:
-    """Return a list: of names and what they stand for, or of sentences, both as they are."""
+    """Return a Markdown list of "name: value", or of sentences; escapes both."""
     lines = [f"{name}: {value}" for name, value in values.items()] if isinstance(values, Mapping) else values
     return "\n".join(f"- {_not_a_block(plain(line))}" for line in lines)
 
 
 def to_html(markdown: str, title: str, plots: Mapping[str, str]) -> str:
-    """Return the page; where the Markdown shows an image named in `plots`, that SVG is drawn in its place."""
+    """Render the HTML page; an image named in `plots` is replaced by that inline SVG."""
     writer = MarkdownIt("commonmark", {"html": False}).enable("table")
 
     def image(self: Any, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:  # noqa: ANN401
@@ -83,5 +82,5 @@ def to_html(markdown: str, title: str, plots: Mapping[str, str]) -> str:
 
 
 def _not_a_block(text: str) -> str:
-    """Return a line that starts no heading, list, quote or code, whatever stands first in it."""
+    """Escape a line start that would open a heading, list, quote or code block."""
     return LINE_START.sub(r"\1\\\2", text)

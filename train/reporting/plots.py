@@ -1,7 +1,7 @@
-"""Numbers -> SVG that is drawn into a report: small, without a script, the same bytes for the same numbers.
+"""Draw the plots of a report as SVG: small, without scripts, byte-identical for the same numbers.
 
-The idea a reader would miss: ink is `currentColor` and paper is transparent, so that one picture fits a light page, a
-dark one and print; the lines have colours of middle lightness, and marks of their own for who cannot tell colours.
+Why `currentColor` on a transparent background: one picture fits light mode, dark mode and print. Lines have colours of
+middle lightness, and different markers for readers with colour blindness.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN = (GATE, "hit_rate@5")  # the metric that decides, and whether the right chunk is among those that are read
+SHOWN = (GATE, "hit_rate@5")  # the metric of the gate, and whether a relevant chunk is among the passages of an answer
 LOOKS: dict[str, dict[str, str]] = {
     "base": {"color": "#808790", "marker": "s", "linestyle": ":"},
     "champion": {"color": "#2f81d8", "marker": "o", "linestyle": "--"},
     "challenger": {"color": "#d9690f", "marker": "^", "linestyle": "-"},
 }
-TICKS = 9  # versions named below the curve at most, the last one always
-WIDTH = 5.2  # inches: shown at a telephone's width its text is still read
+TICKS = 9  # labels on the x axis at most; the last version is always labelled
+WIDTH = 5.2  # inches: readable at the width of a phone
 DRAWING: dict[Any, Any] = {
     "svg.hashsalt": "thumbtune",
-    "svg.fonttype": "none",  # text as text: a third of the bytes of outlines, and it can be searched
+    "svg.fonttype": "none",  # text, not outlines: a third of the bytes, and searchable
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.spines.top": False,
@@ -40,7 +40,7 @@ INK = "svg { color: #1f2328 } @media (prefers-color-scheme: dark) { svg { color:
 
 
 def quality_by_dimension(means: Mapping[str, Mapping[int, Mapping[str, float]]]) -> str:
-    """Return ndcg@10 and hit_rate@5 of each role over the dimensions that vectors are cut to."""
+    """Plot ndcg@10 and hit_rate@5 of each role by dimension."""
     dims = sorted({dim for by_dim in means.values() for dim in by_dim})
 
     def draw(figure: Figure) -> None:
@@ -62,7 +62,7 @@ def quality_by_dimension(means: Mapping[str, Mapping[int, Mapping[str, float]]])
 def learning_curve(
     versions: Sequence[str], labels: Sequence[int], ndcg: Mapping[str, Sequence[float]], promoted: Sequence[bool]
 ) -> str:
-    """Return ndcg@10 of each role over the versions; a filled mark was promoted."""
+    """Plot ndcg@10 of each role by version; filled markers are promoted versions."""
     places = range(len(versions))
 
     def draw(figure: Figure) -> None:
@@ -74,23 +74,23 @@ def learning_curve(
         axes.plot(chosen, [ndcg["challenger"][place] for place in chosen], **look)  # type: ignore[arg-type]
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, borderaxespad=0.2)
         axes.set_ylabel(GATE)
-        axes.set_xlabel("version, and rated queries it could learn from")
+        axes.set_xlabel("version, and number of rated queries")
         axes.grid(axis="y", alpha=0.25)
-        told = places[::-1][:: len(versions) // TICKS + 1]
-        axes.set_xticks(told, [f"{versions[place]}\n{labels[place]}" for place in told])
+        labelled = places[::-1][:: len(versions) // TICKS + 1]
+        axes.set_xticks(labelled, [f"{versions[place]}\n{labels[place]}" for place in labelled])
 
     return _svg("curve", "ndcg@10 of each model over the versions", 3.0, draw)
 
 
 def as_file(svg: str) -> str:
-    """Return a drawing as a file of its own, which follows the reader's light or dark mode as well."""
+    """Return an inline SVG as a standalone file that follows light and dark mode."""
     head, inner = svg.split(">", 1)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>\n<style>{INK}</style>{inner}\n'
 
 
-def _svg(name: str, told: str, height: float, draw: Callable[[Figure], None]) -> str:
-    """Return a drawing as an element of a page, its ids made its own by `name`."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells users about its font cache
+def _svg(name: str, label: str, height: float, draw: Callable[[Figure], None]) -> str:
+    """Render a figure as an inline SVG element, its ids prefixed by `name`."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs about its font cache
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -104,4 +104,4 @@ def _svg(name: str, told: str, height: float, draw: Callable[[Figure], None]) ->
     svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
     svg = re.sub(r'(?<= id="|url\(#)|(?<=href="#)', f"{name}-", svg)
     svg = re.sub(r"#000000|black", "currentColor", svg).replace(FONT, "system-ui, sans-serif")
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{told}" fill="currentColor" ', 1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" fill="currentColor" ', 1)

@@ -1,7 +1,7 @@
-"""The queries that challenger and champion differ on most, with what each of them retrieved.
+"""Per-query diff: the queries that the challenger won and lost by most, with what both models retrieved.
 
-The idea a reader would miss: a loss by these numbers may be a gain. A hit that nobody judged counts as wrong, and who
-reads it here sees at once whether it is; so each hit is told apart as right, judged wrong, or not judged.
+Why each hit is marked right, wrong or not judged: a hit that nobody judged counts as wrong, so a measured loss may be a
+gain. A reader can see which.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from rag.records import Chunk, Qrels
 from train.judging.evaluate import POOL
 from train.reporting.markdown import plain, table
 
-MOST = 10  # queries won, and queries lost
-HITS = 3  # of each model; five of them are read by an answerer, three show where it went
+MOST = 10  # queries shown, won and lost each
+HITS = 3  # per model; an answer uses five, three are enough to see the difference
 EXCERPT = 120  # characters of a chunk
 RIGHT, WRONG, UNJUDGED = "✓ right", "✗ wrong", "? not judged"
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of two models: what it ranked per query, and the gate's metric per query of the qrels, in their order."""
+    """One of the two models: its ranking per query, and the gate's metric (queries,) in the order of the qrels."""
 
     name: str
     ranked: Mapping[str, Sequence[str]]
@@ -32,7 +32,7 @@ class Side:
 
 
 def largest_differences(champion: Side, challenger: Side, *, best: bool) -> list[int]:
-    """Return the rows of the queries that the challenger won, or lost, by most, the furthest first."""
+    """Return the rows of the queries that the challenger won (or lost) by most, largest difference first."""
     gained = (challenger.values - champion.values) * (1 if best else -1)
     return [int(row) for row in np.argsort(-gained, kind="stable") if gained[row] > 0][:MOST]
 
@@ -40,7 +40,7 @@ def largest_differences(champion: Side, challenger: Side, *, best: bool) -> list
 def format_query_diff(
     champion: Side, challenger: Side, qrels: Qrels, chunks: Mapping[str, Chunk], *, best: bool
 ) -> str:
-    """Return those queries as Markdown: all of them in one table, then what each model retrieved."""
+    """Return these queries as Markdown: a table, then the hits of both models per query."""
     rows = largest_differences(champion, challenger, best=best)
     if not rows:
         return "None."
@@ -59,7 +59,7 @@ def format_query_diff(
 
 
 def excerpt(text: str) -> str:
-    """Return the start of a text, up to a whole word where there is one to stop at."""
+    """Return the first EXCERPT characters of a text, cut at a word if possible."""
     line = " ".join(text.split())
     if len(line) <= EXCERPT:
         return line
@@ -68,7 +68,7 @@ def excerpt(text: str) -> str:
 
 
 def _placed(side: Side, row: int, query: str, qrels: Qrels) -> tuple[str, str]:
-    """Return the value of the gate's metric, and the rank of the first right chunk."""
+    """Return the value of the gate's metric, and the rank of the first relevant chunk."""
     ranks = [rank for rank, chunk_id in enumerate(side.ranked[query], 1) if chunk_id in qrels.relevant[query]]
     return f"{side.values[row]:.2f}", f"rank {ranks[0]}" if ranks else f"below rank {POOL}"
 
@@ -93,6 +93,6 @@ def _hit(query: str, chunk_id: str, qrels: Qrels, chunks: Mapping[str, Chunk]) -
 
 
 def _below(heading: str, text: str) -> str:
-    """Return a chunk's text without the line of its own heading, which is told already."""
+    """Return a chunk's text without its own heading line, which is shown already."""
     first, _, rest = text.strip().partition("\n")
     return rest if rest.strip() and first.strip("# ") == heading else text

@@ -1,8 +1,8 @@
-"""A training's own page: the verdict and why, who is better and by how much, which queries paid for it, and on what.
+"""Write the report of a training: verdict and reason, metrics, differences, queries won and lost, data.
 
-runs/<version>/report.html     to be read: one file with its plots, which loads nothing
-runs/<version>/report.md       the same page, with the plots beside it as .svg
-runs/<version>/metrics.json    the same numbers, and every query's that judged, to be worked with
+runs/<version>/report.html     for people: one self-contained file with plots
+runs/<version>/report.md       the same page, with the plots as .svg files
+runs/<version>/metrics.json    for programs: the same numbers, and those of every test query
 """
 
 from __future__ import annotations
@@ -32,52 +32,52 @@ from train.reporting.results import (
 from train.reporting.tables import Rows, abstain_rows, difference_rows, judged_rows, metric_rows
 
 MARKDOWN_FILE = "report.md"
-RATERS_SHOWN = 10  # the busiest; in a large team the rest is a sum
+RATERS_SHOWN = 10  # those with most labels; the others are only counted
 
 HELD_OUT = (
     "Held out: {n} queries that a hash of their text keeps out of every training, the champion's too. The models were "
-    "judged as they are."
+    "evaluated as they serve."
 )
 CROSS_FITTED = (
-    "Cross-fitted: the hash holds out {main} queries so far, fewer than {enough}, so every rated query judges, {n} in "
-    "all. For each part of the others both recipes, the challenger's and the champion's, were trained anew without "
-    "that part; the numbers are those of the recipes. The version itself learnt from all parts."
+    "Cross-fitted: the hash holds out {main} queries so far, fewer than {enough}, so every rated query is a "
+    "test query, {n} in total. For each fold of the others both recipes, the challenger's and the champion's, were retrained "
+    "without that fold; the numbers are those of the recipes. The version itself was trained on all folds."
 )
-COST_TOLD = (
-    "The index is the chunks' vectors without their texts; a search is the median of one query at a time over all "
-    "chunks on this machine, without embedding the query."
+COST_NOTE = (
+    "The index size is that of the chunks' vectors without their texts; the search time is the median of single "
+    "queries over all chunks on this machine, without embedding the query."
 )
 ON_JUDGED = (
-    "Votes judge only what was shown, and a hit that nobody judged counts as wrong above. Here such hits are taken out "
+    "Ratings judge only what was shown, and a hit that nobody judged counts as wrong above. Here such hits are removed "
     "and the others move up, on the {n} queries that have a chunk judged wrong as well as a right one. A challenger "
-    "with many more unjudged hits than the champion is better than the plain numbers say; unjudged@5 is their share "
+    "with many more unjudged hits than the champion is better than the metrics above say; unjudged@5 is their share "
     "among the first 5."
 )
 NONE_JUDGED = (
-    "No query that judges has a chunk that was judged wrong, so there is nothing to tell on judged hits alone: where "
-    "only right ones are known, the first is always right."
+    "No test query has a chunk that was judged wrong, so there are no metrics on judged hits alone: where only right "
+    "chunks are known, the first one is always right."
 )
-CURVE_TOLD = (
-    "Each version was judged by the queries of its own day, so compare the lines at one version rather than one line "
-    "over the versions. A filled mark was promoted by the gate."
+CURVE_NOTE = (
+    "Each version was evaluated with the test queries of its time, so compare the lines at one version rather than one "
+    "line over the versions. Filled markers are versions that the gate promoted."
 )
-ABSTAIN_TOLD = (
+ABSTAIN_NOTE = (
     "Where the cosine of the nearest passage is below a model's threshold, the chat says that it does not know. At "
-    "most one in twenty of the questions whose right passage is found may be declined; each fifth was measured by a "
-    "threshold that was fitted on the others. Precision is the share of the declined ones that have no answer, were "
-    "there as many questions without an answer as with one. Where only a question's own passage is missing no cosine "
-    "tells, for other passages on the same matter are as near."
+    "most one in twenty of the questions whose right passage is found may be declined. The shares are cross-validated: "
+    "each fifth was measured with a threshold fitted on the others. Precision is the share of declined questions that "
+    "have no answer, at equal numbers of questions with and without one. Where only a question's own passage is "
+    "missing, the cosine does not help: other passages on the same subject are as near."
 )
-NOT_SERVING = "Not measured: the version does not serve, so nothing changes."
-PRECISION_TOLD = (
-    "On {n} queries that judge and {chunks} chunks, each model beside itself in full precision; seconds are those of "
-    "the processor. All other figures here are in the precision that models are trained in."
+NOT_SERVING = "Not measured: the version was not promoted, so the precision stays."
+PRECISION_NOTE = (
+    "On {n} test queries and {chunks} chunks, each model compared with itself in full precision; seconds are processor "
+    "time. All other metrics in this report are in the precision of training."
 )
-CURVE_ALONE = "This is the first training on these documents that has a report; a curve takes two."
+CURVE_ALONE = "This is the first training on these documents with a report; a curve needs two."
 
 
 def write_report(folder: Path, facts: TrainingResults) -> Path:
-    """Write the page, its plots and metrics.json into a run's folder, and return the path of the page."""
+    """Write report.html, report.md, the plots and metrics.json into a run folder; return the path of report.html."""
     folder.mkdir(parents=True, exist_ok=True)
     on_judged = judged_only(facts)
     plots = _plots(facts)
@@ -104,7 +104,7 @@ def _plots(facts: TrainingResults) -> dict[str, str]:
 
 
 def _page(facts: TrainingResults, on_judged: JudgedOnlyScores) -> str:
-    """Return the whole page; what comes first is what most readers want."""
+    """Return the report as Markdown, the most important sections first."""
     sections = {
         "How it was judged": _judged(facts),
         "Metrics on the queries that judge": _metrics(facts),
@@ -117,9 +117,9 @@ def _page(facts: TrainingResults, on_judged: JudgedOnlyScores) -> str:
         "Queries lost most against the champion": _contrast(facts, best=False),
         "Labels and noise": _labels(facts.labels),
         "Data": _data(facts),
-        "How the challenger was made": bullets(_worded(facts.made)),
+        "How the challenger was made": bullets(_formatted(facts.made)),
         "Settings and versions": bullets(facts.config),
-        "Time and memory": bullets(_spent(facts)),
+        "Time and memory": bullets(_time_and_memory(facts)),
     }
     head = f"# Training {facts.version.name}\n\n`{facts.version.summary}`\n\nWhy: {plain(facts.verdict.reason)}."
     return "\n\n".join([head, *(f"## {title}\n\n{text}" for title, text in sections.items())]) + "\n"
@@ -130,31 +130,31 @@ def _judged(facts: TrainingResults) -> str:
     how = (HELD_OUT if verdict.kind == "held out" else CROSS_FITTED).format(
         n=n, main=facts.data.held_out, enough=ENOUGH_HELD_OUT
     )
-    told = {
+    values = {
         "challenger over champion": f"{verdict.gain} of {GATE} on {verdict.n} queries: {verdict.tally}",
         "more rated questions that would decide it": _needed(verdict),
         "blind duels since the last promotion": verdict.online or "none that were decided",
         **{f"regression set, {each.name}": _set(each.is_broken, str(each)) for each in verdict.regressions if each.n},
     }
-    return f"{how}\n\n{bullets(told)}"
+    return f"{how}\n\n{bullets(values)}"
 
 
 def _needed(verdict: Verdict) -> str:
     if verdict.more is not None:
         return f"about {verdict.more}, if gain and spread stay as they are"
     decided = verdict.rule or verdict.gain.low > 0
-    return "none, it is decided" if decided else "not to be told: more of the same would not"
+    return "none, it is decided" if decided else "not known: more ratings of the same kind would not"
 
 
-def _set(broken: bool, told: str) -> str:
-    return f"{'broken' if broken else 'kept'} ({told.partition(': ')[2]})"
+def _set(broken: bool, text: str) -> str:
+    return f"{'broken' if broken else 'kept'} ({text.partition(': ')[2]})"
 
 
 def _metrics(facts: TrainingResults) -> str:
     enough = serving_dim(facts.scores["challenger"])
     served = (
-        f"What serves has the largest of its dimensions (`--serve-dim` makes a smaller one); of the challenger's "
-        f"{enough.dim} would be enough: {enough.reason}. {COST_TOLD}"
+        f"A version serves its largest dimension (`--serve-dim` makes a smaller one). For the challenger {enough.dim} "
+        f"dimensions would be enough: {enough.reason}. {COST_NOTE}"
     )
     plot = f"![{GATE} and hit_rate@5 by dimension, for each model]({QUALITY_PLOT})"
     return f"{plot}\n\n{_table(metric_rows(facts.names, facts.scores, facts.runs))}\n\n{served}"
@@ -179,33 +179,33 @@ def _on_judged(facts: TrainingResults, on_judged: JudgedOnlyScores) -> str:
 
 def _abstaining(facts: TrainingResults) -> str:
     if not facts.abstaining:
-        return "It was not measured when each model does not know."
-    told = {role: each.told() for role, each in facts.abstaining.items()}
-    return f"{ABSTAIN_TOLD}\n\n{bullets(told)}\n\n{_table(abstain_rows(facts.names, facts.abstaining))}"
+        return "The thresholds were not measured."
+    lines = {role: each.summary() for role, each in facts.abstaining.items()}
+    return f"{ABSTAIN_NOTE}\n\n{bullets(lines)}\n\n{_table(abstain_rows(facts.names, facts.abstaining))}"
 
 
 def _precision(facts: TrainingResults) -> str:
     choice = facts.precision
     if choice is None:
         return NOT_SERVING
-    told = f"{choice.precision or 'The one of this machine, or the one that is set'}: {choice.why}."
+    text = f"{choice.precision or 'The native or configured one'}: {choice.why}."
     if not choice.measured:
-        return told
+        return text
     failed = [f"{precision}: {why}" for precision, why in choice.failed.items()]
     more = f"\n\n{bullets(failed)}" if failed else ""
-    return f"{told}\n\n{PRECISION_TOLD.format(n=choice.n, chunks=choice.chunks)}\n\n{_table(choice.rows())}{more}"
+    return f"{text}\n\n{PRECISION_NOTE.format(n=choice.n, chunks=choice.chunks)}\n\n{_table(choice.rows())}{more}"
 
 
 def _curve(facts: TrainingResults) -> str:
     points = [*facts.former, facts.point]
     if len(points) < 2:
         return CURVE_ALONE
-    rows = [["version", "rated queries", "queries that judged", *facts.names, "gate"]]
+    rows = [["version", "rated queries", "test queries", *facts.names, "gate"]]
     for point in points:
         ndcg = [f"{point.ndcg[role]:.3f}" for role in facts.names]
         gate = "promote" if point.promoted else "keep"
         rows.append([point.version, str(point.labels), str(point.judging), *ndcg, gate])
-    return f"{CURVE_TOLD}\n\n![{GATE} of each model over the versions]({CURVE_PLOT})\n\n{_table(rows)}"
+    return f"{CURVE_NOTE}\n\n![{GATE} of each model over the versions]({CURVE_PLOT})\n\n{_table(rows)}"
 
 
 def _contrast(facts: TrainingResults, *, best: bool) -> str:
@@ -222,11 +222,11 @@ def _labels(labels: LabelSummary | None) -> str:
     counts = {
         "rated queries with a right chunk": labels.queries,
         **{f"labels by {origin}": f"{good} good, {bad} bad" for origin, (good, bad) in labels.by_origin.items()},
-        "chunks shown and left unused, guessed to be wrong": labels.guessed,
-        "withdrawn, or saying nothing": labels.withdrawn,
+        "chunks shown but not used by a good answer, assumed to be wrong": labels.guessed,
+        "withdrawn": labels.withdrawn,
         "judged by several raters": f"{labels.shared}, of which {labels.contested} both good and bad",
-        "left out because the raters are split": labels.drawn,
-        "pointing at text that is gone": labels.gone,
+        "left out because raters disagree": labels.drawn,
+        "whose text is gone from the documents": labels.gone,
     }
     gone = [f"gone: {query!r} had {excerpt(text)!r}; {why}" for query, text, why in labels.gone_shown]
     parts = [bullets([*(f"{name}: {value}" for name, value in counts.items()), *gone])]
@@ -238,36 +238,36 @@ def _labels(labels: LabelSummary | None) -> str:
         ]
         more = len(labels.raters) - len(shown)
         parts.append(_table(rows) + (f"\n\nAnd {more} more." if more else ""))
-        parts.append("Trust: 0 for who says the opposite of the others or tosses a coin, 1 for who always agrees.")
+        parts.append("Trust: 1 for a rater who always agrees with the others, 0 for one who agrees at random or less.")
     return "\n\n".join(parts)
 
 
 def _data(facts: TrainingResults) -> str:
     data = facts.data
-    told = {
+    values = {
         "documents": data.documents,
         "chunks": data.chunks,
         "pairs trained on": data.pairs,
-        "queries that judge": data.judging,
-        "of these held out by their hash": data.held_out,
+        "test queries": data.judging,
+        "of these held out by hash": data.held_out,
         "corpus": data.corpus,
         "hash of chunks": data.chunks_hash,
         "hash of pairs": data.pairs_hash,
         "hash of qrels": data.qrels_hash,
     }
     notes = [line for note in facts.notes for line in note.splitlines()]
-    return bullets([*(f"{name}: {value}" for name, value in told.items()), *notes])
+    return bullets([*(f"{name}: {value}" for name, value in values.items()), *notes])
 
 
-def _worded(made: Mapping[str, object]) -> dict[str, object]:
+def _formatted(made: Mapping[str, object]) -> dict[str, object]:
     return {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in made.items()}
 
 
-def _spent(facts: TrainingResults) -> dict[str, str]:
-    peak = f"{facts.memory_mb} MB" if facts.memory_mb else "not known: Windows does not tell"
+def _time_and_memory(facts: TrainingResults) -> dict[str, str]:
+    peak = f"{facts.memory_mb} MB" if facts.memory_mb else "not available on Windows"
     total = sum(facts.seconds.values())
     stages = {stage: f"{seconds:.1f} s" for stage, seconds in facts.seconds.items()}
-    return {**stages, "in all": f"{total:.1f} s", "most memory": peak}
+    return {**stages, "total": f"{total:.1f} s", "peak memory": peak}
 
 
 def _table(rows: Rows) -> str:

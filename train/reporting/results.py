@@ -1,7 +1,7 @@
-"""What is known of a training when it ends, as values, and as the metrics.json that programs and later reports read.
+"""The results of a training as values, and as metrics.json for programs and later reports.
 
-The idea a reader would miss: a report is read months later, beside others. So it holds what tells two trainings apart,
-settings, seed, libraries and hashes of the data, and it names no rater: `rag forget` cannot reach into a report.
+Why so much provenance: a report is compared with others months later, so it has settings, seed, library versions and
+hashes of the data. Why no rater is named: `rag forget` cannot change a report.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from train.judging.gate import Verdict
 from train.judging.serving_precision import PrecisionChoice
 
 LIBRARIES = ("torch", "sentence-transformers", "transformers", "datasets", "peft", "lancedb", "numpy")
-UNJUDGED_AT = (5, 10)  # what an answer is written from, and what the metrics look at
-GONE_SHOWN = 5  # of the labels whose text is gone: enough to see which document it was
+UNJUDGED_AT = (5, 10)  # passages of an answer, depth of the metrics
+GONE_SHOWN = 5  # labels shown whose text is gone: enough to see which document it was
 
 Means = dict[int, dict[str, float]]  # dimension -> metric -> mean
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSummary:
-    """What the raters said, counted. `raters` has the number of labels and the trust of each, the busiest first.
+    """Counts of labels. `raters` has (number of labels, trust) per rater, most labels first.
 
-    `by_origin` counts rated, marked, taught and imported labels, `guessed` the chunks that an answer showed and did not
-    use, `withdrawn` what says nothing any more. Of the `shared` chunks, which several raters judged for a query,
-    `contested` were judged both good and bad. `gone_shown` has query, text and reason of the first that are `gone`.
+    `by_origin` counts rated, marked, taught and imported labels; `guessed` chunks that an answer showed but did not
+    use; `withdrawn` withdrawn labels; `drawn` chunks on which raters disagree evenly. Of the `shared` chunks, which
+    several raters judged for a query, `contested` were judged both good and bad. `gone_shown` has query, text and
+    reason of the first of the `gone` labels.
     """
 
     queries: int
@@ -58,13 +59,13 @@ class LabelSummary:
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
-    """What was trained and judged on: how much, and hashes by which two trainings can be compared."""
+    """Sizes and hashes of the training and test data, to compare two trainings."""
 
     documents: int
     chunks: int
     pairs: int
     judging: int  # queries
-    held_out: int  # of these, by their hash
+    held_out: int  # of these, held out by hash
     corpus: str
     chunks_hash: str
     pairs_hash: str
@@ -73,7 +74,7 @@ class DataSummary:
 
 @dataclass(frozen=True, slots=True)
 class LearningCurvePoint:
-    """A training on the learning curve: on how many rated queries it could go, and ndcg@10 of each role."""
+    """A point of the learning curve: a version, its number of rated queries, and ndcg@10 of each role."""
 
     version: str
     labels: int
@@ -84,11 +85,11 @@ class LearningCurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResults:
-    """Everything a report tells. The roles in `names`, `runs` and `scores` are base, champion and challenger.
+    """All data of a report. The roles in `names`, `runs` and `scores` are base, champion and challenger.
 
-    `made` says how the challenger was made (recipe and what came of it), `labels` is None where nobody rated, `former`
-    has the trainings before this one on the same documents, `abstaining` says when each role does not know,
-    `precision` in which one both arms serve from then on, None where the version does not serve.
+    `made` has the challenger's recipe and training statistics; `labels` is None without ratings; `former` has the
+    earlier trainings on the same documents; `abstaining` the threshold per role; `precision` the choice for both arms,
+    None where the version was not promoted.
     """
 
     version: Version
@@ -118,7 +119,7 @@ class TrainingResults:
 
 
 def config_of(settings: Settings) -> dict[str, object]:
-    """Return the settings, machine and library versions that a training and its labels depend on; no secret."""
+    """Return the settings, machine and library versions that a training depends on; no secrets."""
     return {
         "documents": ", ".join(str(folder) for folder in settings.docs),
         "base_model": settings.base_model,
@@ -137,32 +138,34 @@ def config_of(settings: Settings) -> dict[str, object]:
     }
 
 
-def beyond(settings: Settings) -> list[str]:
-    """Return what is to be told where the chat finds by more than the embeddings, by which alone a training judges."""
+def unevaluated_options(settings: Settings) -> list[str]:
+    """Return a note where the chat searches with more than embeddings, on which alone a training is evaluated."""
     on = {"search": settings.search == "hybrid", "rerank": bool(settings.rerank), "mmr": settings.mmr < 1}
     named = " and ".join(f"THUMBTUNE_{name.upper()}={getattr(settings, name)}" for name, is_on in on.items() if is_on)
-    return [f"every figure ranks by embeddings alone; the chat has {named} besides, in both arms"] if named else []
+    return [f"all metrics rank by embeddings alone; the chat also uses {named}, in both arms"] if named else []
 
 
-def data_of(corpus_id: str, chunks: Sequence[Chunk], trial: EvaluationSplits, pairs: Sequence[Pair]) -> DataSummary:
-    """Return what a training learnt from and was judged by; the order of the chunks is nothing to its hashes."""
-    judged = [f"{query} {' '.join(sorted(relevant))}" for query, relevant in trial.qrels.relevant.items()]
-    learnt = (part for pair in pairs for part in (pair.query, pair.positive, *pair.negatives, f"{pair.weight:g}"))
+def data_of(
+    corpus_id: str, chunks: Sequence[Chunk], evaluation: EvaluationSplits, pairs: Sequence[Pair]
+) -> DataSummary:
+    """Return sizes and hashes of the data; the hashes do not depend on the order of the chunks."""
+    judged = [f"{query} {' '.join(sorted(relevant))}" for query, relevant in evaluation.qrels.relevant.items()]
+    trained = (part for pair in pairs for part in (pair.query, pair.positive, *pair.negatives, f"{pair.weight:g}"))
     return DataSummary(
         documents=len({chunk.document_id for chunk in chunks}),
         chunks=len(chunks),
         pairs=len(pairs),
-        judging=len(trial.qrels),
-        held_out=len(trial.main.held_out),
+        judging=len(evaluation.qrels),
+        held_out=len(evaluation.main.held_out),
         corpus=corpus_id,
         chunks_hash=content_id(*sorted(chunk.id for chunk in chunks)),
-        pairs_hash=content_id(*learnt),
+        pairs_hash=content_id(*trained),
         qrels_hash=content_id(*sorted(judged)),
     )
 
 
 def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> LabelSummary:
-    """Return what the labels came to, in numbers."""
+    """Count the labels."""
     given = list(labels)
     outright = [label for label in given if label.label and not is_guess(label)]
     said: dict[tuple[str, str], dict[str, set[int]]] = {}
@@ -187,19 +190,19 @@ def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> LabelSummary:
     )
 
 
-def trained_on_by_champion(parts: Split, seen: frozenset[str]) -> str:
-    """Say for how many held-out queries the champion learnt a right chunk, before a rater asked that query."""
-    n = sum(bool(relevant & seen) for relevant in parts.held_out.relevant.values())
-    return f"the champion was trained on a right chunk of {n} of the held-out queries, which favours it"
+def trained_on_by_champion(parts: Split, trained_on: frozenset[str]) -> str:
+    """Return a note on how many held-out queries have a relevant chunk that the champion was trained on."""
+    n = sum(bool(relevant & trained_on) for relevant in parts.held_out.relevant.values())
+    return f"the champion was trained on a relevant chunk of {n} of the held-out queries, which favours it"
 
 
 def peak_memory_mb() -> int | None:
-    """Return the most memory that this process held at any time, in MB of a million bytes; None on Windows."""
+    """Return the peak memory of this process in MB (a million bytes); None on Windows."""
     try:
         import resource
     except ImportError:
         return None
-    unit = 1 if sys.platform == "darwin" else 1024  # the one counts bytes, the others KiB
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others KiB
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
 
 
@@ -212,27 +215,27 @@ def means(scores: Scores) -> Means:
 
 
 def widest(runs: Runs) -> Run:
-    """Return the run at full dimension, the one that serves."""
+    """Return the run at full dimension, which is what serves."""
     return runs[max(runs)]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedOnlyScores:
-    """What is left of the scores, at full dimension, when hits that nobody judged are taken out; and on `n` queries."""
+    """Scores at full dimension with unjudged hits removed, on `n` queries."""
 
     scores: Mapping[str, Scores]
     n: int
 
 
 def judged_only(facts: TrainingResults) -> JudgedOnlyScores:
-    """Return each role's scores on the hits that somebody judged."""
+    """Return each role's scores on judged hits only (condensed lists)."""
     condensed = {role: condense(widest(runs).ranked, facts.qrels) for role, runs in facts.runs.items()}
     scores = {role: {max(facts.runs[role]): evaluate_run(*each)} for role, each in condensed.items()}
     return JudgedOnlyScores(scores, len(condensed["challenger"][1]))
 
 
 def unjudged(facts: TrainingResults) -> dict[str, dict[int, float]]:
-    """Return for each role which share of its first hits nobody judged."""
+    """Return the share of unjudged hits at each depth, by role."""
     return {
         role: {k: unjudged_share(widest(runs).ranked, facts.qrels, k) for k in UNJUDGED_AT}
         for role, runs in facts.runs.items()
@@ -240,7 +243,7 @@ def unjudged(facts: TrainingResults) -> dict[str, dict[int, float]]:
 
 
 def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFile:
-    """Return what metrics.json holds."""
+    """Return the content of metrics.json."""
     return {
         "version": facts.version.name,
         "kind": facts.version.kind,
@@ -268,7 +271,7 @@ def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFi
         "unjudged": unjudged(facts),
         "precision": asdict(facts.precision) if facts.precision else None,
         "abstaining": {
-            role: {**asdict(each), "precision": each.precision, "told": each.told()}
+            role: {**asdict(each), "precision": each.precision, "told": each.summary()}
             for role, each in facts.abstaining.items()
         },
         "queries": [_query_row(facts, row, query) for row, query in enumerate(facts.qrels.relevant)],
@@ -276,7 +279,7 @@ def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFi
 
 
 def former_points(runs: Path, versions: Sequence[Version], folders: str) -> list[LearningCurvePoint]:
-    """Return the trainings on these documents so far, oldest first; those whose run folder is gone are left out."""
+    """Return the earlier trainings on these documents, oldest first, without those whose run folder was deleted."""
     own = [version.name for version in versions if version.folders == folders]
     found = [metrics.point for name in own if (metrics := read_metrics(runs / name))]
     return [LearningCurvePoint(**point) for point in found if point]

@@ -1,7 +1,7 @@
-"""What a report, `show` and `compare` put side by side: metrics, what a search costs, differences with intervals.
+"""Tables of reports, `show` and `compare`: metrics, search cost, differences with confidence intervals.
 
-The idea a reader would miss: two means side by side say nothing about luck. Whether a difference is one is told by its
-interval over the same queries, and who pays for it by how many of them were won, tied and lost.
+Why intervals: two means say nothing about significance. The paired interval over the same queries does, and the numbers
+of queries won, tied and lost show who pays for a gain.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEGABYTE = 1e6
 
 
 def metric_rows(names: Mapping[str, str], scores: Mapping[str, Scores], runs: Mapping[str, Runs]) -> Rows:
-    """Return the metrics of each role at each dimension, with the size of its index and the time of a search."""
+    """Return the metrics of each role at each dimension, with index size and search time."""
     rows = [["", "model", "dimension", *METRICS, "index", "search"]]
     for role, by_dim in scores.items():
         for dim, by_metric in by_dim.items():
@@ -32,7 +32,7 @@ def metric_rows(names: Mapping[str, str], scores: Mapping[str, Scores], runs: Ma
 def judged_rows(
     names: Mapping[str, str], scores: Mapping[str, Scores], shares: Mapping[str, Mapping[int, float]]
 ) -> Rows:
-    """Return the metrics of each role on judged hits alone, and the share of its first hits that nobody judged."""
+    """Return the metrics of each role on judged hits only, and its share of unjudged hits."""
     depths = list(next(iter(shares.values())))
     rows = [["", "model", *METRICS, *(f"unjudged@{k}" for k in depths)]]
     for role, by_dim in scores.items():
@@ -41,7 +41,7 @@ def judged_rows(
 
 
 def abstain_rows(names: Mapping[str, str], found: Mapping[str, AbstentionThreshold]) -> Rows:
-    """Return for each role its threshold, and which share of each kind of questions it declines."""
+    """Return the threshold of each role, and the share of each kind of questions that it declines."""
     kinds = [kind for kind in KINDS if any(kind in each.of for each in found.values())]
     rows = [["", "model", "threshold", "precision", "recall", *(KINDS[kind] for kind in kinds)]]
     for role, each in found.items():
@@ -53,22 +53,22 @@ def abstain_rows(names: Mapping[str, str], found: Mapping[str, AbstentionThresho
 
 
 def difference_rows(names: tuple[str, str], ours: Mapping[str, Values], theirs: Mapping[str, Values]) -> Rows:
-    """Return for each metric both means, the difference with its interval, and how many queries ours won and lost."""
+    """Return for each metric both means, the difference with its interval, and the queries won, tied and lost."""
     rows = [["", *names, "difference", "queries"]]
     for metric, mine in ours.items():
         other = theirs[metric]
-        told = [precise(paired_bootstrap(mine, other)), str(win_tie_loss(mine, other))]
-        rows.append([metric, _mean(mine), _mean(other), *told])
+        cells = [precise(paired_bootstrap(mine, other)), str(win_tie_loss(mine, other))]
+        rows.append([metric, _mean(mine), _mean(other), *cells])
     return rows
 
 
 def precise(interval: Interval) -> str:
-    """Return a difference and its interval to a tenth of a point."""
+    """Format a difference and its interval to three decimals."""
     return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as lines for a terminal, each column as wide as its widest cell."""
+    """Format rows for a terminal, with aligned columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)

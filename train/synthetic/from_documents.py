@@ -1,8 +1,8 @@
-"""Queries for documents that nobody has rated yet: from a file of questions, headings, definitions, and inverse cloze.
+"""Make synthetic queries from documents: a file of questions, headings, definitions, and inverse cloze.
 
-The idea a reader would miss: the text to find must not hold the query. A heading is taken out of the chunk it leads to,
-a term out of its definition, and a cloze's sentence out of the chunk it came from, or a model would learn to match
-words, which it can do already. Everything is chosen by a hash, so that the same documents always give the same pairs.
+Why the positive must not contain the query: the model would learn to match words, which it can do already. So a heading
+is removed from its chunk, a term from its definition, and a cloze sentence from its chunk. Sampling is by hash: the
+same documents always give the same pairs.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from rag.loaders.blocks import split
 from rag.records import Chunk, SyntheticPair, normalise_query
 
 QUESTIONS = "questions.jsonl"  # in a documents folder; never indexed
-CLOZE_WORDS = range(6, 41)  # a shorter sentence asks nothing, a longer one is a paragraph
-REST_WORDS = 15  # what must be left of a chunk for it to be findable
-MOST_MADE = 250  # of each kind from the text alone: all together, less what is held out, take a minute on one core
-HALF_AT = 200  # real queries taught as much as 1,500 clozes did (+7.9 and +6.7 points: docs/log.md)
+CLOZE_WORDS = range(6, 41)  # words of a cloze sentence: shorter is no query, longer is a paragraph
+REST_WORDS = 15  # least words that must be left of a chunk for it to be findable
+MOST_MADE = (
+    250  # of headings, definitions and clozes each: all together, less the held-out ones, train in a minute on one core
+)
+HALF_AT = 200  # real queries gained as much as 1,500 clozes (+7.9 and +6.7 points: docs/log.md)
 T = TypeVar("T")
 
 SENTENCE_END = re.compile(r"""[.!?…。！？]["'”’»)\]*_`]*$""")
 NO_PROSE = re.compile(r"^[ \t]*(?:#{1,6}\s|\||```|~~~)|^(?: {4}|\t)", re.MULTILINE)  # heading, table, fence, code
 
-# Where a text says what a word means. `said` is what is taken out of the chunk. A sentence tells its language, so it
-# makes a question in it; a table or a list does not, so there the query is the bare term, as people type it, too.
+# Patterns of definitions -> query. `said` is removed from the chunk. A matched sentence is English, so the query is an
+# English question; a table or a list may be in any language, so there the query is the bare term.
 NAME = r"(?P<term>[^\W_][\w'’./+-]*(?: [\w'’./+-]+){0,3})"
 ALIAS = r"(?: \([^()\n]{1,40}\)|, (?:or|also called|also known as) [^,.\n]{2,40},)?"
 BOLD = r"(?:\*\*|__)"
@@ -48,7 +50,7 @@ DEFINITIONS = [
         (rf"^\s*\|(?P<said>[^\w|]*{NAME}[^\w|]*)\| (?:[^\s|]+ ){{4,}}\|\s*$", "{}"),
     )
 ]
-# What stands where a term stands and names nothing by itself. English, as the sentences are that need it.
+# Words that match where a term would stand but name nothing. English, as the sentence patterns are.
 NO_TERM = """
     this that these those it its there they their here he she his her we our you your i my one some each every all both
     many most such another other what which who where when how why if in on at for with as but and so to by from since
@@ -59,7 +61,7 @@ NO_TERM = """
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A line of questions.jsonl. No source: the documents do not answer it. `answer` is a phrase of the section."""
+    """A line of questions.jsonl. No `source`: the documents do not answer it. `answer` is a phrase of the section."""
 
     question: str
     source: str | None = None
@@ -73,13 +75,13 @@ def read_questions(folders: Iterable[Path]) -> list[Question]:
     try:
         lines = [(path, path.read_text("utf-8", "replace").splitlines()) for path in paths]
     except OSError as error:
-        raise BadLabels(f"{error.filename}: cannot be read ({error.strerror}): make it readable, or move it") from error
+        raise BadLabels(f"cannot read {error.filename} ({error.strerror}): make it readable, or move it") from error
     numbered = [(f"{path}:{number}", line) for path, text in lines for number, line in enumerate(text, 1)]
     return [_read_line(line, where) for where, line in numbered if line.strip()]
 
 
 def from_questions(questions: Sequence[Question], chunks: Sequence[Chunk]) -> list[SyntheticPair]:
-    """Return a pair for each chunk of the named section that holds the answer; none where the section is gone."""
+    """Return a pair for each chunk of the named section that contains the answer; none if the section is gone."""
     documents: dict[str, list[Chunk]] = {}
     for chunk in chunks:
         documents.setdefault(chunk.source, []).append(chunk)
@@ -92,7 +94,7 @@ def from_questions(questions: Sequence[Question], chunks: Sequence[Chunk]) -> li
 
 
 def from_headings(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
-    """Return heading path -> the first chunk of its section, without the heading; at most `most`, by hash."""
+    """Return pairs (heading path, first chunk of its section without the heading); at most `most`, by hash."""
     pairs: dict[tuple[str, str], SyntheticPair] = {}
     for chunk in chunks:
         key = (chunk.source, chunk.heading)
@@ -103,9 +105,9 @@ def from_headings(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Synthe
 
 
 def from_definitions(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
-    """Return the term that a chunk defines -> the chunk, without the term where it is defined; at most `most`.
+    """Return pairs (term, chunk that defines it, with the term removed); at most `most`, by hash.
 
-    A term that is defined in several chunks is the query of the first by hash: which of them a user means is not known.
+    A term that is defined in several chunks gives one pair: which of them a user means is not known.
     """
     pairs: dict[str, SyntheticPair] = {}
     for pair in sorted((pair for chunk in chunks for pair in _defined_in(chunk)), key=lambda pair: pair.id):
@@ -114,7 +116,7 @@ def from_definitions(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Syn
 
 
 def from_clozes(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
-    """Return one sentence of a chunk -> the rest of it (inverse cloze: Lee, Chang and Toutanova 2019); at most `most`.
+    """Return pairs (sentence, rest of its chunk): inverse cloze, Lee, Chang and Toutanova 2019; at most `most`.
 
     Every chunk gives one sentence before any gives a second.
     """
@@ -122,13 +124,13 @@ def from_clozes(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Syntheti
 
 
 def in_rounds(groups: Iterable[Sequence[T]], rank: Callable[[T], str], most: int) -> list[T]:
-    """Return at most `most` items: of each group the first by rank, then of each the second, and so on."""
+    """Return at most `most` items, round-robin: the first of each group by rank, then the second of each, and so on."""
     rounds = zip_longest(*(sorted(group, key=rank) for group in groups))
     return [item for items in rounds for item in sorted((it for it in items if it is not None), key=rank)][:most]
 
 
 def synthetic_weight(real_queries: int) -> float:
-    """Return what a pair that nobody asked weighs beside this many real queries: 1 without any, half at HALF_AT."""
+    """Return the weight of a synthetic pair: 1 without rated queries, 0.5 at HALF_AT of them."""
     return HALF_AT / (HALF_AT + real_queries)
 
 
@@ -136,15 +138,15 @@ def _read_line(line: str, where: str) -> Question:
     try:
         given = {key: value or "" for key, value in json.loads(line).items()}
         if wrong := [value for value in given.values() if not isinstance(value, str)]:
-            raise TypeError(f"{wrong[0]!r} is no text")
+            raise TypeError(f"{wrong[0]!r} is not a string")
         return Question(**given)
     except (ValueError, TypeError, AttributeError) as error:
         wanted = 'a line is {"question": ..., "source": ... or null, "section": ..., "answer": ...}'
-        raise BadLabels(f"{where}: {line[:80]!r} is no question ({error}): {wanted}") from None
+        raise BadLabels(f"{where}: {line[:80]!r} is not a question ({error}): {wanted}") from None
 
 
 def _holding(question: Question, document: Sequence[Chunk]) -> list[Chunk]:
-    """Return the section's chunks that hold the answer's words, or of several that hold some the one with the most."""
+    """Return the section's chunks that contain the answer, else the one with most of its words."""
     wanted = _plain(question.section or "")
     section = [chunk for chunk in document if not wanted or wanted in map(_plain, chunk.heading.split(PATH_SEPARATOR))]
     answer = _plain(question.answer)
@@ -156,13 +158,13 @@ def _holding(question: Question, document: Sequence[Chunk]) -> list[Chunk]:
 
 
 def _without_heading(chunk: Chunk) -> str:
-    """Return a chunk's text without the lines that only repeat its headings."""
+    """Return a chunk's text without lines that repeat its headings."""
     headings = {_plain(heading) for heading in chunk.heading.split(PATH_SEPARATOR)}
     return "\n".join(line for line in chunk.text.splitlines() if _plain(line) not in headings).strip()
 
 
 def _clozes_of(chunk: Chunk) -> list[SyntheticPair]:
-    """Return a cloze for each sentence of a chunk, by hash."""
+    """Return a cloze pair for each sentence of a chunk."""
     text, pairs = chunk.text, []
     for start, end in split(text, 0, len(text), UNITS):
         rest = f"{text[:start]}{text[end:]}".strip()
@@ -187,12 +189,12 @@ def _defined_in(chunk: Chunk) -> list[SyntheticPair]:
 
 
 def _is_prose(sentence: str) -> bool:
-    """Return whether this is a whole sentence; it may go over several lines, as in a PDF."""
+    """Return whether this is a whole sentence of prose; it may span lines, as in a PDF."""
     letters = sum(char.isalpha() or char.isspace() for char in sentence)
     is_whole = len(sentence.split()) in CLOZE_WORDS and SENTENCE_END.search(sentence)
     return bool(is_whole) and letters >= 0.8 * len(sentence) and not NO_PROSE.search(sentence)
 
 
 def _plain(text: str) -> str:
-    """Return the words alone, without case and markup."""
+    """Return the case-folded words, without markup and punctuation."""
     return " ".join(re.findall(r"\w+", text.casefold()))

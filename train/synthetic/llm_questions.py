@@ -1,8 +1,7 @@
-"""Lets an LLM write the questions that users would ask of documents which nobody has rated yet.
+"""Let an LLM write questions that users would ask about the documents, before anybody has rated.
 
-The idea a reader would miss: every call costs, so what became of a chunk is written to a journal before the next one is
-asked about, and the journal is the only truth. A run that breaks off, by Ctrl-C or an endpoint that has had enough, is
-taken up where it stopped, and what was paid for is never paid for twice: not for questions that were dropped, either.
+Why there is a journal: every call costs money. The result of a chunk is written to the journal before the next chunk is
+sent, rejected questions included. A run that was interrupted resumes there, and no call is paid for twice.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ from train.synthetic.question_filter import (
     repeats,
 )
 
-MOST_CHUNKS = 250  # as many chunks as the text alone makes pairs of each kind from
-PER_CHUNK = 3  # questions; more of 90 words only say the same in other words
-CALLS = 3  # for each chunk: to write, to judge by the chunk, to judge by another one
-REFUSED_IN_A_ROW = 3  # one prompt may meet a content filter; three mean that something else is wrong
-QUESTION_TOKENS, VERDICT_TOKENS = 24, 6  # of a JSON line with a question, and of "3. yes"
-Found = Callable[[str], Collection[str]]  # query -> ids of the chunks that some retriever has among its ROUND_TRIP_K
+MOST_CHUNKS = 250  # as many as the pairs of each kind that are made without an LLM
+PER_CHUNK = 3  # questions; more of 90 words only repeat each other
+CALLS = 3  # per chunk: write questions, check them against the chunk, check them against another chunk
+REFUSED_IN_A_ROW = 3  # one prompt may trigger a content filter; three mean that something else is wrong
+QUESTION_TOKENS, VERDICT_TOKENS = 24, 6  # tokens of a JSON line with a question, and of "3. yes"
+Found = Callable[[str], Collection[str]]  # query -> ids of the chunks that some retriever ranks in its top ROUND_TRIP_K
 
 
 @dataclass(frozen=True, slots=True)
 class AskedChunk:
-    """What became of one chunk: a line of the journal. `unusable` lines of the reply were no question."""
+    """The result of one chunk: a line of the journal. `unusable` is the number of reply lines without a question."""
 
     chunk_id: str
     kept: tuple[str, ...]
@@ -51,7 +50,7 @@ class AskedChunk:
 
 
 class QuestionJournal:
-    """The questions written for one corpus by one model, as JSON lines. A line that a crash tore is passed over."""
+    """The questions for one corpus by one LLM, as JSON lines. A line that a crash left incomplete is skipped."""
 
     def __init__(self, home: Path, corpus_id: str, model: str) -> None:
         self.path = home / "questions" / f"{corpus_id}-{re.sub(r'[^a-zA-Z0-9.]+', '-', model)}.jsonl"
@@ -59,27 +58,27 @@ class QuestionJournal:
         try:
             text = self.path.read_text("utf-8", "replace") if self.path.is_file() else ""
         except OSError as error:
-            raise StoreFailed(f"{self.path}: cannot be read ({error.strerror}): make it readable") from error
+            raise StoreFailed(f"cannot read {self.path} ({error.strerror}): make it readable") from error
         for line in filter(None, map(_read_asked, text.splitlines())):
             self.lines[line.chunk_id] = line
 
     def add(self, asked: AskedChunk) -> None:
-        """Write what became of a chunk, and see it to the disk. Raises StoreFailed."""
+        """Append the result of a chunk and fsync. Raises StoreFailed."""
         data = b"\n" + json.dumps(asdict(asked), ensure_ascii=False).encode("utf-8", "replace")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:  # a line begins with its break: a torn one before it stays alone
+            with self.path.open(
+                "ab"
+            ) as file:  # the newline comes first, so an incomplete line before it stays separate
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise StoreFailed(
-                f"{self.path}: cannot be written ({error.strerror}): free some space, do it again"
-            ) from error
+            raise StoreFailed(f"cannot write {self.path} ({error.strerror}): free some space, then repeat") from error
         self.lines[asked.chunk_id] = asked
 
     def pairs(self, chunks: Sequence[Chunk]) -> list[SyntheticPair]:
-        """Return the kept questions of those chunks that are still there, as pairs."""
+        """Return the kept questions of the chunks that still exist, as pairs."""
         return [
             SyntheticPair(question, chunk.id, chunk.text, "llm")
             for chunk in chunks
@@ -87,18 +86,18 @@ class QuestionJournal:
             for question in self.lines[chunk.id].kept
         ]
 
-    def told(self) -> str:
-        """Return in one line what became of all questions so far."""
+    def summary(self) -> str:
+        """Return one line with the number of kept and rejected questions."""
         reasons: Counter[str] = Counter(reason for line in self.lines.values() for _, reason in line.rejected)
         reasons["unusable lines"] = sum(line.unusable for line in self.lines.values())
         kept = sum(len(line.kept) for line in self.lines.values())
         dropped = ", ".join(f"{reason} {n}" for reason, n in reasons.most_common() if n)
-        return f"questions by the LLM: {kept} kept of {len(self.lines)} chunks; dropped: {dropped or 'none'}"
+        return f"LLM questions: {kept} kept of {len(self.lines)} chunks; dropped: {dropped or 'none'}"
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionPlan:
-    """Which chunks are to be asked about, of how many, and at most how many calls and tokens that takes."""
+    """The chunks to ask about, how many are done, and an upper bound of calls and tokens."""
 
     todo: tuple[Chunk, ...]
     done: int
@@ -106,12 +105,12 @@ class QuestionPlan:
     tokens_in: int
     tokens_out: int
 
-    def told(self) -> str:
-        """Return the cost in one line, to be shown before it is spent."""
+    def summary(self) -> str:
+        """Return the cost in one line."""
         return (
-            f"questions by the LLM: {len(self.todo)} chunks to ask about ({self.done} are done), up to "
+            f"LLM questions: {len(self.todo)} chunks to ask about ({self.done} are done), up to "
             f"{self.per_chunk} questions each: at most {CALLS * len(self.todo):,} calls, about {self.tokens_in:,} "
-            f"tokens in and {self.tokens_out:,} out (and what a model thinks that thinks before it replies)"
+            f"tokens in and {self.tokens_out:,} out, plus the reasoning tokens of a reasoning model"
         )
 
 
@@ -122,7 +121,7 @@ def plan_questions(
     most: int = MOST_CHUNKS,
     per_chunk: int = PER_CHUNK,
 ) -> QuestionPlan:
-    """Choose at most `most` chunks by hash, one of each section before any second, and reckon what is left of them."""
+    """Choose at most `most` chunks by hash, one per section before a second, and estimate the cost of new ones."""
     sections: dict[tuple[str, str], list[Chunk]] = {}
     texts = {chunk.text: chunk for chunk in chunks if len(chunk.text.split()) >= REST_WORDS}
     for chunk in texts.values():
@@ -143,23 +142,23 @@ def write_questions(
     found: Found,
     progress: Callable[[Sequence[Chunk]], Iterable[Chunk]] = iter,
 ) -> None:
-    """Ask about each chunk of the plan and write what became of it to the journal, at once.
+    """Ask the LLM about each chunk of the plan, and write each result to the journal at once.
 
-    `chunks` is the whole corpus: a question must not be answered by any other chunk of it, tried on one by hash. Raises
-    AnswerFailed where the endpoint gives up; the journal has all that was finished, and a new plan goes on behind it.
+    `chunks` is the whole corpus, from which one other chunk is drawn by hash: a question that it answers too is
+    rejected. Raises AnswerFailed where the endpoint fails; the journal keeps all finished chunks for the next plan.
     """
     known = [pair.query for pair in journal.pairs(chunks)]
     refused = 0
     for chunk in progress(plan.todo):
         try:
             asked = _ask_about(chunk, _other(chunk, chunks), known, ask, found, plan.per_chunk)
-        except PromptRefused as error:  # tried again in the next run: the journal has only what is known
+        except PromptRefused as error:  # not in the journal, so the next run tries again
             refused += 1
             if refused == REFUSED_IN_A_ROW:
-                raise _given_up(error, journal) from None
+                raise _with_progress(error, journal) from None
             continue
         except AnswerFailed as error:
-            raise _given_up(error, journal) from None
+            raise _with_progress(error, journal) from None
         refused = 0
         journal.add(asked)
         known += asked.kept
@@ -168,7 +167,7 @@ def write_questions(
 def _ask_about(
     chunk: Chunk, other: Chunk | None, known: Sequence[str], ask: Ask, found: Found, per_chunk: int
 ) -> AskedChunk:
-    """Let the LLM write questions for a chunk, and drop what would teach nothing; the checks that cost come last."""
+    """Let the LLM write questions for a chunk, and filter them; the checks that need an LLM call come last."""
 
     def find(questions: list[str]) -> list[Reason | None]:
         return [None if chunk.id in found(question) else "not found" for question in questions]
@@ -187,7 +186,7 @@ def _ask_about(
 
 
 def _judge(chunk: Chunk, ask: Ask, *, wanted: bool, otherwise: Reason) -> Check:
-    """Return the check that asks the LLM whether a chunk answers the questions; all of them in one call."""
+    """Return a check that asks the LLM, in one call, whether a chunk answers the questions."""
 
     def judge(questions: list[str]) -> list[Reason | None]:
         verdicts = parse_verdicts(ask(judge_prompt(chunk, questions, secrets.token_hex(4))), len(questions))
@@ -197,13 +196,15 @@ def _judge(chunk: Chunk, ask: Ask, *, wanted: bool, otherwise: Reason) -> Check:
 
 
 def _other(chunk: Chunk, chunks: Sequence[Chunk]) -> Chunk | None:
-    """Return a chunk of another section, drawn by hash; None where there is none. Neighbours may answer the same."""
+    """Return a chunk of another section, by hash; None where there is none. Why: neighbours may answer the same."""
     others = [other for other in chunks if (other.source, other.heading) != (chunk.source, chunk.heading)]
     return others[int(content_id("other", chunk.id), 16) % len(others)] if others else None
 
 
-def _given_up(error: AnswerFailed, journal: QuestionJournal) -> AnswerFailed:
-    return AnswerFailed(f"{error}; {len(journal.lines)} chunks are done and kept: the same command goes on behind them")
+def _with_progress(error: AnswerFailed, journal: QuestionJournal) -> AnswerFailed:
+    return AnswerFailed(
+        f"{error}; {len(journal.lines)} chunks are done and kept: the same command continues after them"
+    )
 
 
 def _read_asked(line: str) -> AskedChunk | None:

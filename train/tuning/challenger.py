@@ -1,7 +1,7 @@
-"""Pairs -> a challenger: the start model tuned whole, or an adapter of the champion's queries.
+"""Train a challenger on pairs: fine-tune the start model, or fit a query adapter for the champion.
 
-The idea a reader would miss: what is made for a fold is made exactly as what is to serve, by the same call with fewer
-pairs, down to the queries that choose the weights. Else the folds would judge another recipe.
+Why folds use the same factories: cross-fitting measures a recipe, so a fold's model must be made by the same call as
+the version that will serve, with fewer pairs, validation queries included.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from train.recipe import Recipe, matryoshka_dims
 from train.tuning import checkpoint_selection, query_adapter, version_folder
 from train.tuning.trainer import tune, write_weights
 
-RecipeFor = Callable[[Sequence[Pair], SentenceTransformer], Recipe]  # what is to be learnt, and by which model
+RecipeFor = Callable[[Sequence[Pair], SentenceTransformer], Recipe]  # (training pairs, model) -> recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Challenger:
-    """A model as its maker leaves it: ready to be judged, and not saved yet.
+    """A trained model, not saved yet.
 
-    `vectors` are its chunks' where they are known already; `facts` say how it came about, `pairs` what it learnt from.
+    `vectors` (chunks, dim) are set where they are known already. `facts` has recipe and training statistics, `pairs`
+    what it was trained on.
     """
 
     embedder: Embedder
@@ -38,18 +39,19 @@ class Challenger:
 
 
 class ChallengerFactory(Protocol):
-    """Makes a model of pairs. Every call starts afresh and leaves what it was given as it was."""
+    """Trains a model on pairs. Every call starts from the same weights and changes none of its inputs."""
 
     def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
-        """Return the model that these pairs make."""
+        """Train on these pairs."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FineTuneFactory:
-    """Tunes a copy of a model's weights. `start` embeds as those weights do, and `vectors` are its chunks'.
+    """Fine-tunes a copy of the model `reference`. `start` is its embedder, `vectors` (chunks, dim) its chunk vectors.
 
-    Where `chooses` is set some of the pairs choose the weights to keep; it takes as long as some dozens of steps.
+    Where `chooses` is set, some of the pairs are held out for checkpoint selection, which takes as long as some dozens
+    of steps.
     """
 
     settings: Settings
@@ -61,24 +63,26 @@ class FineTuneFactory:
     chooses: bool
 
     def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
-        """Return the start model tuned on these pairs, with the weights that some of them chose."""
+        """Fine-tune the start model on these pairs, with checkpoint selection."""
         model = load_trainable(self.reference, self.settings)
-        learnt, choosing = checkpoint_selection.hold_out_validation(pairs) if self.chooses else (pairs, [])
-        recipe = self.recipe_for(learnt, model)
+        training, validation = checkpoint_selection.hold_out_validation(pairs) if self.chooses else (pairs, [])
+        recipe = self.recipe_for(training, model)
         embedder = wrap(model, name, self.settings)
-        chooser = (
-            checkpoint_selection.CheckpointSelector(model, embedder, self._pool(choosing), checkpoints)
-            if choosing
+        selector = (
+            checkpoint_selection.CheckpointSelector(model, embedder, self._pool(validation), checkpoints)
+            if validation
             else None
         )
-        look = chooser.look if chooser and not recipe.lora else None  # until merged, those weights are of other names
-        tuned = tune(model, as_embedded(learnt, self.chunks), recipe, look=look, checkpoints=checkpoints)
-        kept = chooser.settle() if chooser else checkpoint_selection.LAST
+        on_epoch = (
+            selector.evaluate_state if selector and not recipe.lora else None
+        )  # LoRA weights have other names until merged
+        tuned = tune(model, as_embedded(training, self.chunks), recipe, on_epoch=on_epoch, checkpoints=checkpoints)
+        kept = selector.select() if selector else checkpoint_selection.LAST
         model.truncate_dim = recipe.serve_dim or model.truncate_dim  # saved with the weights
-        came_of = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}
-        facts = {**asdict(recipe), **came_of, "queries that chose the weights": len(choosing), "kept": kept}
+        statistics = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}
+        facts = {**asdict(recipe), **statistics, "queries that chose the weights": len(validation), "kept": kept}
         return Challenger(
-            wrap(model, name, self.settings),  # anew: its fingerprint is that of the weights it has now
+            wrap(model, name, self.settings),  # wrapped again, since the weights and so the fingerprint changed
             pairs,
             facts,
             lambda path: version_folder.save(path, lambda draft: write_weights(model, draft), pairs, recipe),
@@ -92,7 +96,7 @@ class FineTuneFactory:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFactory:
-    """Fits an adapter behind the queries of a model that serves; its chunks' vectors stay as they are."""
+    """Fits a query adapter for a serving model; its chunk vectors stay unchanged."""
 
     model: Embedder
     chunks: Sequence[Chunk]
@@ -100,7 +104,7 @@ class AdapterFactory:
     seed: int
 
     def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
-        """Return the model with the adapter that these pairs justify; it takes seconds and keeps no checkpoints."""
+        """Fit the adapter on these pairs; takes seconds and writes no checkpoints."""
         asked = list(dict.fromkeys(pair.query for pair in pairs))
         queries = dict(zip(asked, self.model.embed_queries(asked), strict=True))
         dims = matryoshka_dims(self.model.dim)
@@ -121,18 +125,19 @@ class AdapterFactory:
 
 
 def as_embedded(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:
-    """Return the pairs with their chunks as models read them, behind their headings (`Chunk.embedded`).
+    """Return the pairs with texts as models embed them: heading path, then text (`Chunk.embedded`).
 
-    A text that was made of a chunk, such as a definition without its term, stays as it is: a heading may hold the term.
+    A text that was derived from a chunk, such as a definition without its term, stays unchanged: a heading may contain
+    the term.
     """
-    read = {chunk.text: chunk.embedded for chunk in reversed(chunks)}  # of equal texts the first one's headings
+    embedded = {chunk.text: chunk.embedded for chunk in reversed(chunks)}  # of equal texts the headings of the first
     own = {chunk.id: chunk for chunk in chunks}
 
     def positive(pair: Pair) -> str:
         chunk = own.get(pair.positive_id)
-        return chunk.embedded if chunk and chunk.text == pair.positive else read.get(pair.positive, pair.positive)
+        return chunk.embedded if chunk and chunk.text == pair.positive else embedded.get(pair.positive, pair.positive)
 
     return [
-        replace(pair, positive=positive(pair), negatives=tuple(read.get(text, text) for text in pair.negatives))
+        replace(pair, positive=positive(pair), negatives=tuple(embedded.get(text, text) for text in pair.negatives))
         for pair in pairs
     ]

@@ -1,8 +1,8 @@
-"""Which state of the weights a training keeps: the last one, unless an earlier or a milder one is clearly better.
+"""Checkpoint selection: keep the last epoch unless an earlier or averaged state is significantly better.
 
-The idea a reader would miss: few queries choose badly. So the last epoch is kept unless another state is ahead by more
-than chance allows half a dozen of them, and the queries that choose are taken from those to train on, never from those
-that judge. Step 0, the start model's own weights, is among the states.
+Why the last epoch is preferred: few validation queries select unreliably, so another state must be ahead by CLEARLY
+standard errors. Validation queries are taken from the training queries, never from the test queries. Step 0, the start
+model's weights, is among the states.
 """
 
 from __future__ import annotations
@@ -22,43 +22,43 @@ from rag.models.embedder import Embedder, Vectors
 from rag.records import ID_LENGTH, Pair, Qrels, content_id, normalise_query
 from train.dataset.split import connected
 
-SHARE = 0.1  # of the queries to train on
-FEWEST = 20  # queries; with fewer the choice is a lottery, and the last state is kept unseen
-TOO_MANY = 2  # times as many queries as are wanted are not learnt for a choice
-MOST = 40  # enough for what is chosen here, and each state looked at costs their pool an embedding
-POOL_RANKS = 6  # chunks of each query that the start model ranks first: with all queries' a pool that is hard enough
-CLEARLY = 2.0  # standard errors: one of five equal states is ahead by as much in a tenth of draws, by one in 44%
-MILDER = (0.5, 0.75)  # shares of the tuned weights in an average with the start model's
-BEST = "best.pt"  # a file beside the checkpoints
+SHARE = 0.1  # of the training queries
+FEWEST = 20  # validation queries; with fewer the choice is noise, and the last epoch is kept
+TOO_MANY = 2  # times the wanted number of queries: the most that may be withheld from training
+MOST = 40  # validation queries; each state has to embed their whole pool
+POOL_RANKS = 6  # chunks per query, ranked first by the start model: all together a pool that is hard enough
+CLEARLY = 2.0  # standard errors: one of five equal states is ahead by 2 in a tenth of draws, by 1 in 44%
+MILDER = (0.5, 0.75)  # shares of the tuned weights in an average with the start weights (WiSE-FT)
+BEST = "best.pt"  # in the checkpoints folder
 LAST, START = "the last epoch", "the start weights"
 Weights = dict[str, Tensor]
 
 
 def hold_out_validation(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
-    """Return the pairs to learn from and those to choose by, apart by query and by chunk; none to choose by if few.
+    """Split pairs into training and validation, without common queries or chunks; no validation pairs if too few.
 
-    Queries that share a chunk, or near copies of one, choose together, or not: a chunk that is learnt by one and looked
-    for by the other is found best by whatever has learnt it by heart.
+    Queries that share a chunk, or near duplicates of one, go to the same side: else validation would favour the state
+    that memorised the training chunks.
     """
     judging = {normalise_query(pair.query) for pair in pairs if pair.judges}
     wanted = min(MOST, round(SHARE * len(judging)))
     chosen: set[str] = set()
-    apart: set[str] = set()
+    withheld: set[str] = set()
     for group in sorted(connected(pairs), key=lambda group: _draw(group[0])):
         more = judging.intersection(group)
-        fits = len(chosen | more) <= MOST and len(apart) + len(group) <= TOO_MANY * wanted
+        fits = len(chosen | more) <= MOST and len(withheld) + len(group) <= TOO_MANY * wanted
         if more and fits and len(chosen) < wanted:
             chosen |= more
-            apart |= set(group)
+            withheld |= set(group)
     if len(chosen) < FEWEST:
         return list(pairs), []
-    learnt = [pair for pair in pairs if normalise_query(pair.query) not in apart]
-    return learnt, [pair for pair in pairs if normalise_query(pair.query) in chosen and pair.judges]
+    training = [pair for pair in pairs if normalise_query(pair.query) not in withheld]
+    return training, [pair for pair in pairs if normalise_query(pair.query) in chosen and pair.judges]
 
 
 @dataclass(frozen=True, slots=True)
 class ValidationPool:
-    """Queries to choose by, and the texts that they are looked for among. `start` has the start model's vectors."""
+    """Validation queries and the texts to rank for them. `start` has the start model's vectors."""
 
     qrels: Qrels
     ids: tuple[str, ...]
@@ -69,9 +69,9 @@ class ValidationPool:
 def build_validation_pool(
     pairs: Sequence[Pair], queries: Vectors, ids: Sequence[str], texts: Sequence[str], chunks: Vectors
 ) -> ValidationPool:
-    """Return the pool of some pairs: their positives, and what the start model ranks first for their queries.
+    """Return the pool for validation pairs: their positives, and the start model's top POOL_RANKS per query.
 
-    `queries` has a vector per pair, `chunks` one per id, both of the start model.
+    `queries` (pairs, dim) and `chunks` (ids, dim) are vectors of the start model.
     """
     row = {chunk_id: n for n, chunk_id in enumerate(ids)}
     rows = {row[pair.positive_id] for pair in pairs if pair.positive_id in row}
@@ -87,10 +87,10 @@ def build_validation_pool(
 
 
 class CheckpointSelector:
-    """Looks at the states of a model while it is tuned, and in the end gives it the one to keep.
+    """Evaluates the states of a model during training, and loads the best one at the end.
 
-    `embedder` embeds by that very model. The best state is kept in `memory`, where that is given: a training that goes
-    on where it broke off has passed it.
+    `embedder` wraps the same model. The best state so far is also saved in the folder `memory`, if given, so that a
+    resumed training still has it.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class CheckpointSelector:
             best = torch.load(self._file, map_location=model.device, weights_only=True)
             self._values[best["name"]], self._states[best["name"]] = best["values"].numpy(), best["weights"]
 
-    def look(self, name: str) -> None:
-        """Judge the weights that the model has now, and keep them if they are the best so far."""
+    def evaluate_state(self, name: str) -> None:
+        """Evaluate the current weights, and keep a copy if they are the best so far."""
         values = self._embedded()
         best = max(self._values, key=lambda known: float(self._values[known].mean()))
         if values.mean() > self._values[best].mean():
@@ -114,8 +114,8 @@ class CheckpointSelector:
             self._remember(name, values)
         self._values[name] = values
 
-    def settle(self) -> str:
-        """Give the model, tuned to the end, the weights to keep, and return what they are."""
+    def select(self) -> str:
+        """Select among all states, averages included; load the winner into the model and return its name."""
         last = _copy(self._model)
         self._states[LAST], self._values[LAST] = last, self._embedded()
         for share in MILDER:
@@ -129,7 +129,7 @@ class CheckpointSelector:
 
     def _remember(self, name: str, values: Values) -> None:
         if self._file:
-            draft = self._file.with_name(f"{BEST}.{os.getpid()}")  # each process of torchrun writes the same
+            draft = self._file.with_name(f"{BEST}.{os.getpid()}")  # each torchrun process writes the same file
             self._file.parent.mkdir(parents=True, exist_ok=True)
             best = {"name": name, "values": torch.from_numpy(values), "weights": self._states[name]}
             torch.save(best, draft)
@@ -145,7 +145,7 @@ class CheckpointSelector:
 
 
 def clearly_best(values: dict[str, Values], preferred: str) -> str:
-    """Return the name ahead of the preferred one by most, if clearly; else the preferred."""
+    """Return the name with the largest lead over `preferred` of at least CLEARLY standard errors, else `preferred`."""
 
     def lead(name: str) -> float:
         difference = values[name] - values[preferred]
@@ -158,8 +158,8 @@ def clearly_best(values: dict[str, Values], preferred: str) -> str:
 
 
 def _judge(pool: ValidationPool, queries: Vectors, texts: Vectors) -> Values:
-    order = np.argsort(-(queries @ texts.T), axis=1, kind="stable")
-    run = {query: [pool.ids[n] for n in row] for query, row in zip(pool.qrels.relevant, order, strict=True)}
+    ranking = np.argsort(-(queries @ texts.T), axis=1, kind="stable")
+    run = {query: [pool.ids[n] for n in row] for query, row in zip(pool.qrels.relevant, ranking, strict=True)}
     return evaluate_run(run, pool.qrels)[GATE]
 
 

@@ -1,9 +1,9 @@
-"""Cached vectors -> an adapter of the query side, in seconds: the model and the vectors of all chunks stay.
+"""Fit a query adapter on cached vectors, in seconds: model and chunk vectors stay unchanged.
 
-The ideas a reader would miss: most of the gain needs no label. Where a corpus is about one thing, a few directions fill
-all its vectors and tell no chunk from another; a query turned away from them (whitened) finds more. What the raters
-said bends that turn a little further, no more than they can vouch for. And only chunks of documents that somebody asked
-about are learnt against: to the rest the raters said neither yes nor no, and pushing it down is no lesson but a bias.
+Why whitening first: most of the gain needs no label. In a corpus about one subject a few directions dominate all
+vectors and do not distinguish chunks; a query with these directions damped (whitened) finds more. Labels then adjust
+the whitening matrix, regularised by their number. Why negatives come only from documents with ratings: chunks of other
+documents were never judged, and pushing them down would be a bias.
 """
 
 from __future__ import annotations
@@ -25,16 +25,18 @@ from rag.models.embedder import Vectors
 from rag.models.weights import ADAPTER, MATRIX
 from rag.records import Chunk, Pair, content_id, normalise_query
 
-WHITENING = 0.3  # power of the chunks' covariance that queries are divided by; at 0.5 a mixed corpus lost (docs/log.md)
-SHRINKAGE = 0.5  # of the mean variance, added to every direction: few chunks say little about their rare directions
-SCALE = 20.0  # of cosines before the softmax, as MultipleNegativesRankingLoss has it
-HOLD = 1.0  # what a step away from whitening costs; a tenth of it harms below 1,000 queries (docs/log.md)
+WHITENING = (
+    0.3  # queries are multiplied by the chunks' covariance to the power -0.3; at 0.5 a mixed corpus lost (docs/log.md)
+)
+SHRINKAGE = 0.5  # share of the mean variance added to every direction: few chunks estimate rare directions badly
+SCALE = 20.0  # factor on cosines before the softmax, as in MultipleNegativesRankingLoss
+HOLD = 1.0  # L2 penalty on the distance to the whitening matrix; a tenth of it harms below 1,000 queries (docs/log.md)
 STEPS = 30  # of L-BFGS; the loss is convex, so more of them change nothing
-FOLDS = 4  # in which learning is tried out before it is believed
-CANDIDATES = 20_000  # chunks a query is told from; of more, the nearest ones and a random rest
+FOLDS = 4  # of the cross-validation that chooses between learned, whitened and nothing
+CANDIDATES = 20_000  # candidate chunks per query; if there are more, the nearest ones and a random rest
 NEAREST = 200
-COPY = 0.95  # cosine to a positive from which a chunk is a copy of it, never wrong
-RANKS = 10  # that ndcg@10 looks at
+COPY = 0.95  # cosine to a positive from which a chunk is a near duplicate, never a negative
+RANKS = 10  # of ndcg@10
 BLOCK = 512  # queries scored at once: against 20,000 chunks 40 MB
 
 Rows = NDArray[np.intp]
@@ -43,9 +45,10 @@ Kept = Literal["learned", "whitened", "nothing"]
 
 @dataclass(frozen=True, slots=True)
 class FittedAdapter:
-    """An adapter and how it came about. query' = unit(query + query @ matrix); all zero where nothing was better.
+    """A query adapter and its training statistics. query' = unit(query + query @ matrix); zeros where nothing helped.
 
-    `gain` is what the adapter added to ndcg@10 in its own trial over the folds: a reason to keep it, no verdict.
+    `matrix` is (dim, dim). `gain` in ndcg@10 is from cross-validation on the training queries; the gate does not use
+    it.
     """
 
     matrix: Vectors
@@ -59,7 +62,7 @@ class FittedAdapter:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Queries to learn from: a unit vector each, the rows of the chunks that answer it, how much it counts, a fold."""
+    """Training queries: unit vectors (queries, dim), rows of the positive chunks, weights, folds."""
 
     queries: Vectors
     positives: tuple[Rows, ...]
@@ -80,11 +83,11 @@ def fit(
     dims: Sequence[int],
     seed: int = 0,
 ) -> FittedAdapter:
-    """Return the adapter that these pairs justify: learned, whitened by the corpus alone, or nothing.
+    """Fit the adapter: learned, whitening only, or nothing, whichever is best in cross-validation.
 
-    `queries` has a unit vector for each pair's query, `vectors` one per chunk, both of the model to be adapted; `dims`
-    are those that vectors may be cut to. The same pairs and seed give the same matrix. Raises ValueError where no
-    pair leads to one of the chunks.
+    `queries` has a unit vector for each pair's query, `vectors` (chunks, dim) one per chunk, both of the model to be
+    adapted; `dims` are the sizes that vectors may be truncated to. Deterministic for the same pairs and seed. Raises
+    ValueError where no pair's positive is one of the chunks.
     """
     began = time.monotonic()
     examples = examples_of(pairs, queries, chunks)
@@ -102,14 +105,14 @@ def fit(
 
 
 def examples_of(pairs: Sequence[Pair], queries: Mapping[str, Vectors], chunks: Sequence[Chunk]) -> Examples:
-    """Return the pairs by query, all spellings of it as one, without those whose chunk is not in the corpus."""
+    """Group the pairs by normalised query, without those whose chunk is not in the corpus."""
     rows = {chunk.id: row for row, chunk in enumerate(chunks)}
     by_query: dict[str, list[Pair]] = {}
     for pair in pairs:
         if pair.positive_id in rows:
             by_query.setdefault(normalise_query(pair.query), []).append(pair)
     if not by_query:
-        raise ValueError(f"none of {len(pairs)} pairs leads to a chunk of the corpus")
+        raise ValueError(f"none of {len(pairs)} pairs has its positive in the corpus")
     return Examples(
         np.stack([queries[some[0].query] for some in by_query.values()]),
         tuple(np.unique([rows[pair.positive_id] for pair in some]) for some in by_query.values()),
@@ -119,10 +122,10 @@ def examples_of(pairs: Sequence[Pair], queries: Mapping[str, Vectors], chunks: S
 
 
 def whiten(vectors: Vectors, dims: Sequence[int]) -> Vectors:
-    """Return the matrix that turns queries away from the directions that all chunks share.
+    """Return the (dim, dim) matrix that damps the directions of largest variance among the chunks.
 
-    A column is that of the smallest dimension which has it. So the first 64 numbers of a query are whitened for the
-    first 64 of the chunks, and a query cut to them is no worse off.
+    Each column is computed for the smallest truncated size that contains it: the first 64 numbers of a query are
+    whitened for the first 64 of the chunks, so truncating afterwards costs nothing.
     """
     matrix = np.zeros((vectors.shape[1],) * 2, dtype=np.float32)
     done = 0
@@ -133,9 +136,9 @@ def whiten(vectors: Vectors, dims: Sequence[int]) -> Vectors:
 
 
 def write(fitted: FittedAdapter, folder: Path, model: str, fingerprint: str) -> None:
-    """Write an adapter of `model`, whose chunk vectors carry `fingerprint`, into a folder that is there.
+    """Write an adapter of `model`, whose chunk vectors have `fingerprint`, into an existing folder.
 
-    A model that lies beside the folder is named relative to it, so that a home can be moved.
+    A model in the same parent folder is referred to by a relative path, so that a home can be moved.
     """
     np.save(folder / MATRIX, fitted.matrix)
     named = {"model": _portable(model, folder), "fingerprint": fingerprint}
@@ -155,7 +158,7 @@ def _fold(chunk_id: str) -> int:
 
 
 def _inverse_power(chunks: Vectors) -> NDArray[np.float64]:
-    """Return the covariance of vectors, made unit, to the power -WHITENING; a direction of mean variance keeps it."""
+    """Return the shrunk covariance of unit vectors to the power -WHITENING, scaled so that mean variance gives 1."""
     unit = chunks / np.maximum(np.linalg.norm(chunks, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     unit -= unit.mean(axis=0)
     variances, directions = np.linalg.eigh((unit.T @ unit / len(unit)).astype(np.float64))
@@ -168,15 +171,15 @@ def _inverse_power(chunks: Vectors) -> NDArray[np.float64]:
 def _choose(
     examples: Examples, start: Vectors, vectors: Vectors, learn: Callable[[Examples], Vectors]
 ) -> tuple[Kept, float]:
-    """Try learning and whitening alone on queries kept back, and return the better one with its gain.
+    """Cross-validate learning and whitening alone, and return the better one with its gain.
 
-    Where the gain is within one standard error of nothing, nothing it is.
+    Returns "nothing" where the gain is less than one standard error.
     """
     tried: dict[Kept, list[Values]] = {"learned": [], "whitened": []}
-    for taught, kept_back in folds_of(examples):
-        before = _ndcg(kept_back, np.eye(len(start), dtype=np.float32), vectors)
-        tried["learned"].append(_ndcg(kept_back, learn(taught), vectors) - before)
-        tried["whitened"].append(_ndcg(kept_back, start, vectors) - before)
+    for training, validation in folds_of(examples):
+        before = _ndcg(validation, np.eye(len(start), dtype=np.float32), vectors)
+        tried["learned"].append(_ndcg(validation, learn(training), vectors) - before)
+        tried["whitened"].append(_ndcg(validation, start, vectors) - before)
     if not tried["learned"]:
         return "nothing", 0.0
     gains = {kept: np.concatenate(each) for kept, each in tried.items()}
@@ -186,14 +189,14 @@ def _choose(
 
 
 def folds_of(examples: Examples) -> Iterator[tuple[Examples, Examples]]:
-    """Yield (taught, kept back), by a hash of the positives; a query that shares one with those kept back sits out."""
+    """Yield (training, validation) by a hash of the positives; a query that shares one with validation is left out."""
     for fold in range(FOLDS):
         back = np.flatnonzero(examples.folds == fold).tolist()
-        seen = {int(chunk) for row in back for chunk in examples.positives[row]}
+        held = {int(chunk) for row in back for chunk in examples.positives[row]}
         others = np.flatnonzero(examples.folds != fold).tolist()
-        taught = [row for row in others if seen.isdisjoint(examples.positives[row].tolist())]
-        if back and taught:
-            yield examples.take(taught), examples.take(back)
+        training = [row for row in others if held.isdisjoint(examples.positives[row].tolist())]
+        if back and training:
+            yield examples.take(training), examples.take(back)
 
 
 def _ndcg(examples: Examples, matrix: Vectors, vectors: Vectors) -> Values:
@@ -210,7 +213,7 @@ def _ndcg(examples: Examples, matrix: Vectors, vectors: Vectors) -> Values:
 
 
 def candidates_of(examples: Examples, vectors: Vectors, documents: NDArray[np.str_], seed: int) -> Rows:
-    """Return the chunks to tell the positives from: those of the same documents, of a great many a part."""
+    """Return the rows of the candidate chunks: all of the positives' documents, or a sample of CANDIDATES."""
     positives = np.unique(np.concatenate(examples.positives))
     rows = np.flatnonzero(np.isin(documents, documents[positives]))
     if len(rows) <= CANDIDATES:
@@ -226,7 +229,7 @@ def candidates_of(examples: Examples, vectors: Vectors, documents: NDArray[np.st
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Up to BLOCK queries of a lesson. `right` is the mean positive, `copies` the (query, candidate) to pass over."""
+    """Up to BLOCK training queries. `right` is the mean positive, `copies` the (query, candidate) to mask."""
 
     queries: torch.Tensor
     begun: torch.Tensor
@@ -235,17 +238,17 @@ class _Block:
     copies: tuple[torch.Tensor, torch.Tensor]
 
     def loss(self, step: torch.Tensor, chunks: torch.Tensor) -> torch.Tensor:
-        """Return the weighted softmax loss of these queries, once `step` is added to what they began with."""
+        """Return the weighted softmax loss of these queries with `step` added to the start matrix."""
         turned = SCALE * (self.begun + self.queries @ step)
         scores = (turned @ chunks.T).index_put(self.copies, torch.tensor(-torch.inf))
         return self.weights @ (scores.logsumexp(dim=1) - (turned * self.right).sum(dim=1))
 
 
 def train_on(examples: Examples, start: Vectors, vectors: Vectors, candidates: Rows) -> tuple[Vectors, int, float]:
-    """Return the matrix where softmax loss and distance from `start` balance, the steps to it, and its loss.
+    """Minimise softmax loss plus HOLD / 2 x squared distance from `start` by L-BFGS; return matrix, steps and loss.
 
-    Ranking does not see a query's length, so none is divided out: the loss is convex and has one minimum, which no
-    learning rate, random start or time of stopping moves.
+    Ranking does not depend on a query's length, so queries are not normalised: the loss is convex with one minimum,
+    independent of learning rate, random start and stopping time.
     """
     step = torch.zeros(start.shape, requires_grad=True)
     chunks = torch.from_numpy(vectors[candidates])
@@ -255,7 +258,7 @@ def train_on(examples: Examples, start: Vectors, vectors: Vectors, candidates: R
     def total() -> float:
         step.grad = HOLD * step.detach()
         loss = HOLD / 2 * float(step.detach().square().sum())
-        for block in blocks:  # one at a time, so that only one's scores are in memory
+        for block in blocks:  # one at a time, to keep the scores of one block in memory
             part = block.loss(step, chunks)
             part.backward()  # type: ignore[no-untyped-call]
             loss += float(part.detach())
@@ -279,7 +282,7 @@ def _blocks(examples: Examples, start: Vectors, vectors: Vectors, candidates: Ro
 
 
 def _copies(positives: Sequence[Rows], vectors: Vectors, candidates: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return (query, candidate) of each copy of a positive: what repeats an answer is not wrong."""
+    """Return (query, candidate) of each near duplicate of a positive, which must not be a negative."""
     chunks = vectors[candidates]
     found = [
         np.flatnonzero(((chunks @ vectors[rows].T).max(axis=1) >= COPY) & ~np.isin(candidates, rows))

@@ -1,7 +1,7 @@
-"""What a version's folder holds: weights, the pairs it learnt from, its recipe, and its card.
+"""Read and write a version's folder: weights, training pairs, recipe, model card.
 
-The idea a reader would miss: the pairs are kept because of the next training. A champion may have learnt from queries
-that judge its successor; then its recipe is tuned anew on its own pairs without those.
+Why the pairs are kept: the champion may have been trained on test queries of the next training; then its recipe is
+retrained on its own pairs without those.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ PAIRS, RECIPE, CARD = "pairs.jsonl", "recipe.json", "README.md"
 
 
 def save(folder: Path, write_weights: Callable[[Path], None], pairs: Sequence[Pair], recipe: Recipe | None) -> None:
-    """Write weights, pairs and recipe; the folder appears whole or not at all. Raises OSError where it cannot be.
+    """Write weights, pairs and recipe, atomically: the folder is complete or absent. Raises OSError.
 
-    `write_weights` gets the folder to write into. An adapter has no recipe.
+    `write_weights` is called with the folder to write into. An adapter has no recipe.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)  # of a training that was killed
+    shutil.rmtree(draft, ignore_errors=True)  # left by a training that was killed
     draft.mkdir()
     try:
         write_weights(draft)
@@ -36,14 +36,14 @@ def save(folder: Path, write_weights: Callable[[Path], None], pairs: Sequence[Pa
         if recipe:
             (draft / RECIPE).write_text(json.dumps(asdict(recipe), indent=2), "utf-8")
         draft.replace(folder)
-    except SafetensorError as error:  # it has its own error for a full disk
+    except SafetensorError as error:  # safetensors raises its own error on a full disk
         raise OSError(str(error)) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
 def missing(folder: Path) -> Path | None:
-    """Return which folder is gone of those that a version's weights lie in; an adapter stands on a model of its own."""
+    """Return the missing folder of a version's weights, or None; an adapter needs its model's folder too."""
     if not folder.is_dir() or not is_adapter(str(folder)):
         return None if folder.is_dir() else folder
     model = Path(read_adapter(folder)[0])
@@ -51,15 +51,15 @@ def missing(folder: Path) -> Path | None:
 
 
 def trained_pairs(folder: Path) -> list[Pair]:
-    """Return the pairs that a version learnt from; none for weights that are not ours."""
+    """Return the training pairs of a version; none for weights from elsewhere."""
     path = folder / PAIRS
     rows = path.read_text("utf-8").splitlines() if path.exists() else []
-    lists = ("negatives", "unsure")  # an earlier release had no second one
+    lists = ("negatives", "unsure")  # an earlier release had no "unsure"
     return [Pair(**row | {key: tuple(row.get(key, ())) for key in lists}) for row in map(json.loads, rows)]
 
 
 def trained_recipe(folder: Path) -> Recipe | None:
-    """Return how a version was tuned; None for weights that are not ours, and for an adapter."""
+    """Return the recipe of a version; None for weights from elsewhere, and for an adapter."""
     path = folder / RECIPE
     if not path.exists():
         return None

@@ -47,10 +47,10 @@ queries = st.integers(0, 60).map(lambda n: f"Which {n}" if n % 7 == 0 else f"whi
 links = st.lists(st.tuples(queries, st.sampled_from(ALL)), min_size=8, max_size=90)
 
 
-def leaks(trial: EvaluationSplits) -> list[str]:
+def leaks(evaluation: EvaluationSplits) -> list[str]:
     """Return what a split both learns and is judged by, in words."""
     found = []
-    for number, part in enumerate(trial.splits):
+    for number, part in enumerate(evaluation.splits):
         judged = {normalise_query(query) for query in part.held_out.relevant}
         right = {TEXTS[chunk_id] for relevant in part.held_out.relevant.values() for chunk_id in relevant}
         for each in (*part.train, *part.extra):
@@ -66,11 +66,11 @@ def leaks(trial: EvaluationSplits) -> list[str]:
 def test_no_split_learns_a_query_or_a_chunk_that_it_is_judged_by_and_each_query_judges_once(asked, made):
     pairs = [pair(query, chunk) for query, chunk in asked]
     try:
-        trial = plan_splits(pairs, [pair(query, chunk, cloze(chunk)) for query, chunk in made], ALL)
+        evaluation = plan_splits(pairs, [pair(query, chunk, cloze(chunk)) for query, chunk in made], ALL)
     except NotEnoughFeedback:
         return  # so few chunks that every one judges: nothing was trained, nothing can leak
-    assert leaks(trial) == []
-    judged = Counter(normalise_query(query) for part in trial.splits for query in part.held_out.relevant)
+    assert leaks(evaluation) == []
+    judged = Counter(normalise_query(query) for part in evaluation.splits for query in part.held_out.relevant)
     assert judged == Counter({normalise_query(query) for query, _ in asked})
 
 
@@ -79,59 +79,59 @@ def test_no_split_learns_a_query_or_a_chunk_that_it_is_judged_by_and_each_query_
 def test_nothing_ever_learns_a_query_that_the_hash_holds_out(asked):
     pairs = [pair(query, chunk) for query, chunk in asked]
     try:
-        trial = plan_splits(pairs, pairs, ALL)
+        evaluation = plan_splits(pairs, pairs, ALL)
     except NotEnoughFeedback:
         return
-    assert not any(is_held_out(each.query) for part in trial.splits for each in (*part.train, *part.extra))
+    assert not any(is_held_out(each.query) for part in evaluation.splits for each in (*part.train, *part.extra))
 
 
 def test_the_search_for_leaks_finds_one_where_a_fold_learns_everything():
     pairs = [pair(f"which {n}", chunk) for n, chunk in enumerate(ALL)]
-    trial = plan_splits(pairs, [], ALL)
-    careless = EvaluationSplits(trial.kind, tuple(replace(part, train=tuple(pairs)) for part in trial.splits))
-    assert leaks(trial) == []
+    evaluation = plan_splits(pairs, [], ALL)
+    careless = EvaluationSplits(evaluation.kind, tuple(replace(part, train=tuple(pairs)) for part in evaluation.splits))
+    assert leaks(evaluation) == []
     assert len(leaks(careless)) >= len(pairs)
 
 
 def test_sixty_labels_are_sixty_test_queries():
     pairs, chunks = each_its_chunk(60)
-    trial = plan_splits(pairs, [], chunks)
-    assert trial.kind == "cross-fitted"
-    assert len(trial.qrels) == 60
-    assert len(trial.splits) == 1 + FOLDS
+    evaluation = plan_splits(pairs, [], chunks)
+    assert evaluation.kind == "cross-fitted"
+    assert len(evaluation.qrels) == 60
+    assert len(evaluation.splits) == 1 + FOLDS
 
 
 def test_each_recipe_learns_from_about_three_quarters_of_what_the_challenger_learns_from():
     pairs, chunks = each_its_chunk(80)
-    trial = plan_splits(pairs, [], chunks)
-    for fold in trial.splits[1:]:
-        assert len(fold.train) == pytest.approx(len(trial.main.train) * 3 / 4, abs=1)
-        assert set(fold.train) < set(trial.main.train)
+    evaluation = plan_splits(pairs, [], chunks)
+    for fold in evaluation.splits[1:]:
+        assert len(fold.train) == pytest.approx(len(evaluation.main.train) * 3 / 4, abs=1)
+        assert set(fold.train) < set(evaluation.main.train)
 
 
 def test_many_labels_are_judged_by_what_the_hash_holds_out_and_nothing_is_trained_anew():
     pairs, chunks = each_its_chunk(6 * ENOUGH_HELD_OUT)
-    trial = plan_splits(pairs, [], chunks)
-    assert trial.kind == "held out"
-    assert len(trial.splits) == 1
-    assert len(trial.qrels) >= ENOUGH_HELD_OUT
+    evaluation = plan_splits(pairs, [], chunks)
+    assert evaluation.kind == "held out"
+    assert len(evaluation.splits) == 1
+    assert len(evaluation.qrels) >= ENOUGH_HELD_OUT
 
 
 def test_a_query_whose_pair_would_leak_teaches_nothing_and_judges_all_the_same():
     pairs, chunks = each_its_chunk(60)
     held = next(each for each in pairs if is_held_out(each.query))
     asked = next(f"and {n}?" for n in range(9) if not is_held_out(f"and {n}?"))
-    trial = plan_splits([*pairs, Pair(asked, held.positive_id, held.positive)], [], chunks)
-    assert trial.main.leaks == 1
-    assert asked not in {each.query for part in trial.splits for each in part.train}
-    assert [asked in part.held_out.relevant for part in trial.splits].count(True) == 1
+    evaluation = plan_splits([*pairs, Pair(asked, held.positive_id, held.positive)], [], chunks)
+    assert evaluation.main.leaks == 1
+    assert asked not in {each.query for part in evaluation.splits for each in part.train}
+    assert [asked in part.held_out.relevant for part in evaluation.splits].count(True) == 1
 
 
 def test_where_the_hash_holds_out_nothing_the_folds_judge():
     pairs, chunks = each_its_chunk(60)
-    trial = plan_splits([each for each in pairs if not is_held_out(each.query)], [], chunks)
-    assert len(trial.main.held_out) == 0
-    assert len(trial.qrels) == len({each.query for each in trial.main.train})
+    evaluation = plan_splits([each for each in pairs if not is_held_out(each.query)], [], chunks)
+    assert len(evaluation.main.held_out) == 0
+    assert len(evaluation.qrels) == len({each.query for each in evaluation.main.train})
 
 
 def test_queries_that_share_a_chunk_or_a_copy_of_it_are_in_one_fold():

@@ -102,7 +102,7 @@ def test_ratings_of_which_none_can_judge_are_refused_before_anything_is_trained(
         store.feedback.put_labels(labels)
         with pytest.raises(NotEnoughFeedback, match="none of the rated queries can judge a model"):
             make_plan(open_context(settings, store), TrainingOptions())
-        assert not make_plan(open_context(settings, store), TrainingOptions(promote=True)).trial.qrels.relevant
+        assert not make_plan(open_context(settings, store), TrainingOptions(promote=True)).evaluation.qrels.relevant
 
 
 def test_while_few_questions_are_written_headings_are_general_queries_as_well(

@@ -6,7 +6,7 @@ import numpy as np
 
 from fakes import make_chunk
 from rag.records import Pair
-from train.dataset.hard_negatives import LOOK_AT, add_negatives
+from train.dataset.hard_negatives import MINING_DEPTH, add_negatives
 from train.dataset.split import alike
 
 
@@ -64,7 +64,7 @@ def test_a_pair_that_there_is_nothing_to_tell_from_is_left_out():
 
 
 def test_a_chunk_far_down_the_ranking_is_not_hard():
-    many = [*CHUNKS[:1], *(make_chunk(f"number {n} and {n + 1}") for n in range(LOOK_AT + 20))]
-    angles = [40, *np.linspace(10, 41, LOOK_AT + 5), *np.linspace(50, 80, 15)]
+    many = [*CHUNKS[:1], *(make_chunk(f"number {n} and {n + 1}") for n in range(MINING_DEPTH + 20))]
+    angles = [40, *np.linspace(10, 41, MINING_DEPTH + 5), *np.linspace(50, 80, 15)]
     (made,) = add_negatives([pair()], QUERY, many, at(*angles), alike)
     assert made.negatives == (many[-1].text,)

@@ -119,7 +119,7 @@ def test_questions_that_are_told_apart_get_a_threshold_and_its_precision_and_rec
     assert (told.recall.n, told.recall.share) == (25, share_interval(25, 25))
     assert told.precision == 1.0
     assert told.of[FOUND].share == share_interval(0, 30)
-    assert told.told().startswith(
+    assert told.summary().startswith(
         "declines below a cosine of 0.600: recall 100% of 25 [87%, 100%] questions without an"
     )
 
@@ -144,7 +144,7 @@ def test_precision_is_that_of_as_many_questions_without_an_answer_as_with_one() 
 def test_without_a_threshold_it_is_said_why(given: NearestScores, absent: dict[str, np.ndarray], why: str) -> None:
     told = fit_threshold("f", given, absent)
     assert told.below is None
-    assert told.told().startswith(f"never declines by the cosine: {why}")
+    assert told.summary().startswith(f"never declines by the cosine: {why}")
 
 
 def test_cosines_that_are_the_same_with_and_without_an_answer_make_no_threshold() -> None:
@@ -164,7 +164,7 @@ def test_a_passage_taken_out_is_measured_and_moves_no_threshold() -> None:
 
 def test_stand_ins_are_said_to_be_about_something_else() -> None:
     assert "questions about something else, precision" in (
-        fit_threshold("f", looked([0.6] * 30), {FOREIGN: np.full(20, 0.2)}).told()
+        fit_threshold("f", looked([0.6] * 30), {FOREIGN: np.full(20, 0.2)}).summary()
     )
 
 

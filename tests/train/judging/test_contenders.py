@@ -56,14 +56,14 @@ class Served:
     tuner: FineTuneFactory
 
 
-def entrant(name: str, embedder: Embedder) -> Candidate:
+def candidate(name: str, embedder: Embedder) -> Candidate:
     return Candidate(name, embedder, embedder.embed_documents([chunk.text for chunk in CHUNKS]))
 
 
 @pytest.fixture
 def served(settings: Settings, other_tiny_model: Path) -> Served:
-    start = entrant(START_WEIGHTS, load_embedder(settings.start_model, settings))
-    champion = entrant("v1", load_embedder(str(other_tiny_model), settings))
+    start = candidate(START_WEIGHTS, load_embedder(settings.start_model, settings))
+    champion = candidate("v1", load_embedder(str(other_tiny_model), settings))
     tuner = FineTuneFactory(
         settings,
         settings.start_model,

@@ -18,7 +18,7 @@ from rag.settings import Settings
 from rag.store.store import open_store
 from train.context import open_context
 from train.judging.contenders import challenger_candidates
-from train.judging.evaluate import POOL, ScoredCandidate, full, judge, scores_of, serving, serving_dim, trial_runs
+from train.judging.evaluate import POOL, ScoredCandidate, evaluation_runs, full, judge, scores_of, serving, serving_dim
 from train.tuning.challenger import Challenger
 
 CHUNKS = [make_chunk(f"chunk {n}") for n in range(3)]
@@ -87,7 +87,7 @@ def test_the_rounds_of_a_trial_come_to_one_run_by_which_all_queries_are_judged_t
         (held, {"it": ScoredCandidate("it", query, chunks)})
         for held, query in ((one, unit([1, 0])), (two, unit([1, 0])))
     ]
-    runs = trial_runs(rounds, CHUNKS, halves)["it"]
+    runs = evaluation_runs(rounds, CHUNKS, halves)["it"]
     both = Qrels({**two.relevant, **one.relevant})
     assert scores_of(runs, both)[2]["mrr@10"].tolist() == [1 / 2, 1]
 
@@ -103,7 +103,7 @@ def test_a_round_is_let_go_before_the_next_one_is_made():
             yield Qrels({f"q{n}": frozenset({IDS[0]})}), {"it": ScoredCandidate("it", unit([1, 0]), chunks)}
             del chunks
 
-    assert len(trial_runs(rounds(), CHUNKS, halves)["it"][2].ranked) == 3
+    assert len(evaluation_runs(rounds(), CHUNKS, halves)["it"][2].ranked) == 3
     assert len(alive) == 3
 
 
@@ -111,7 +111,7 @@ def test_more_ranks_are_kept_than_metrics_read_so_that_unjudged_hits_can_make_ro
     chunks, vectors = fan(POOL + 10)
     right, wrong = frozenset({chunks[30].id}), frozenset({chunks[40].id})
     qrels = Qrels({"q": right}, {"q": right | wrong})
-    run = trial_runs([(qrels, {"it": ScoredCandidate("it", unit([1, 0]), vectors)})], chunks, halves)["it"][2]
+    run = evaluation_runs([(qrels, {"it": ScoredCandidate("it", unit([1, 0]), vectors)})], chunks, halves)["it"][2]
     assert len(run.ranked["q"]) == POOL
     assert evaluate_run(run.ranked, qrels)[GATE].tolist() == [0]
     assert unjudged_share(run.ranked, qrels, 10) == 1
@@ -121,7 +121,7 @@ def test_more_ranks_are_kept_than_metrics_read_so_that_unjudged_hits_can_make_ro
 def test_an_index_takes_four_bytes_for_each_number_and_a_search_takes_time():
     chunks, vectors = fan(100)
     qrels = Qrels({"q": frozenset({chunks[0].id})})
-    runs = trial_runs([(qrels, {"it": ScoredCandidate("it", unit([1, 0]), vectors)})], chunks, halves)["it"]
+    runs = evaluation_runs([(qrels, {"it": ScoredCandidate("it", unit([1, 0]), vectors)})], chunks, halves)["it"]
     assert {dim: run.index_bytes for dim, run in runs.items()} == {2: 800, 1: 400}
     assert all(run.search_ms > 0 for run in runs.values())
 

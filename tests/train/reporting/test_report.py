@@ -33,13 +33,13 @@ from train.reporting.results import (
     LabelSummary,
     LearningCurvePoint,
     TrainingResults,
-    beyond,
     config_of,
     data_of,
     former_points,
     labels_of,
     peak_memory_mb,
     trained_on_by_champion,
+    unevaluated_options,
 )
 
 
@@ -298,11 +298,11 @@ def test_a_run_without_queries_that_judge_still_has_a_page(tmp_path: Path) -> No
 def test_hashes_tell_whether_two_runs_had_the_same_data() -> None:
     chunks = [make_chunk("one"), make_chunk("two")]
     pairs = [Pair("q", chunks[0].id, "one", ("two",))]
-    trial = EvaluationSplits("held out", (Split((), (), Qrels({"h": frozenset({chunks[1].id})}), 0),))
-    first = data_of("corpus", chunks, trial, pairs)
-    assert first == data_of("corpus", chunks[::-1], trial, pairs)
-    assert first.pairs_hash != data_of("corpus", chunks, trial, []).pairs_hash
-    assert first.pairs_hash != data_of("corpus", chunks, trial, [replace(pairs[0], weight=0.5)]).pairs_hash
+    evaluation = EvaluationSplits("held out", (Split((), (), Qrels({"h": frozenset({chunks[1].id})}), 0),))
+    first = data_of("corpus", chunks, evaluation, pairs)
+    assert first == data_of("corpus", chunks[::-1], evaluation, pairs)
+    assert first.pairs_hash != data_of("corpus", chunks, evaluation, []).pairs_hash
+    assert first.pairs_hash != data_of("corpus", chunks, evaluation, [replace(pairs[0], weight=0.5)]).pairs_hash
     moved = EvaluationSplits("held out", (Split((), (), Qrels({"h": frozenset({chunks[0].id})}), 0),))
     assert first.qrels_hash != data_of("corpus", chunks, moved, pairs).qrels_hash
 
@@ -313,8 +313,8 @@ def test_no_key_gets_into_a_report(settings: Settings) -> None:
 
 
 def test_the_report_says_where_the_chat_finds_by_more_than_what_is_judged(settings: Settings) -> None:
-    assert beyond(settings) == []
-    (told,) = beyond(settings.model_copy(update={"search": "hybrid", "mmr": 0.7}))
+    assert unevaluated_options(settings) == []
+    (told,) = unevaluated_options(settings.model_copy(update={"search": "hybrid", "mmr": 0.7}))
     assert told.startswith("every figure ranks by embeddings alone; the chat has ")
     assert "THUMBTUNE_SEARCH=hybrid and THUMBTUNE_MMR=0.7 besides" in told
 

@@ -100,7 +100,7 @@ def test_good_questions_become_pairs_and_the_others_are_counted_with_their_reaso
     assert pairs[0] == SyntheticPair(f"how long do {FRUITS[0]} keep", CHUNKS[0].id, CHUNKS[0].text, "llm")
     assert len(prompts) == CALLS * len(CHUNKS)
     told = "12 kept of 6 chunks; dropped: refers to the text 6, unusable lines 6"
-    assert told in journal().told()
+    assert told in journal().summary()
 
 
 def test_a_second_run_asks_nothing_and_finds_the_same(run, journal) -> None:
@@ -155,7 +155,7 @@ def test_an_endpoint_that_refuses_every_prompt_is_not_asked_for_ever(run, journa
 def test_a_question_that_no_retriever_finds_its_chunk_for_is_dropped_before_it_costs(run, journal) -> None:
     prompts = run(opinions, find=lambda query: [chunk.id for chunk in CHUNKS if "how long" in query])
     assert {pair.query.partition(" do")[0] for pair in journal().pairs(CHUNKS)} == {"how long"}
-    assert "not found 6" in journal().told()
+    assert "not found 6" in journal().summary()
     assert not [prompt for prompt in prompts if "numbered" in prompt and "stored" in prompt]
 
 
@@ -186,13 +186,13 @@ def test_a_question_must_be_answered_by_its_chunk_alone(run, journal, verdicts, 
 
     run(judged(*verdicts), progress=first)
     assert len(journal().pairs(CHUNKS)) == kept
-    assert journal().told().endswith(f"dropped: {reason}")
+    assert journal().summary().endswith(f"dropped: {reason}")
 
 
 def test_the_same_question_of_two_chunks_is_kept_once(run, journal) -> None:
     run(judged("1 yes", "1 no"))
     assert [pair.query for pair in journal().pairs(CHUNKS)] == ["how long does fruit keep"]
-    assert "asked before 5" in journal().told()
+    assert "asked before 5" in journal().summary()
 
 
 def test_one_section_alone_has_no_other_chunk_to_ask(run, journal) -> None:
@@ -205,7 +205,7 @@ def test_a_reply_without_a_question_is_journalled_too(run, journal) -> None:
         send_completion(handler, "Sorry, I would rather not.")
 
     assert len(run(silent)) == len(CHUNKS)
-    assert journal().told().endswith("0 kept of 6 chunks; dropped: unusable lines 6")
+    assert journal().summary().endswith("0 kept of 6 chunks; dropped: unusable lines 6")
     assert run(silent) == []
 
 
@@ -256,7 +256,7 @@ def test_the_cost_is_known_before_it_is_spent_and_is_not_less_than_what_is_spent
     assert plan.tokens_out == len(CHUNKS) * 3 * (24 + 2 * 6)
     assert (
         f"6 chunks to ask about (0 are done), up to 3 questions each: at most 18 calls, about {plan.tokens_in:,}"
-        in (plan.told())
+        in (plan.summary())
     )
     prompts = run(opinions)
     assert 0.5 * plan.tokens_in < sum(map(words, prompts)) <= plan.tokens_in

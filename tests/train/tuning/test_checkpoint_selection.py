@@ -161,7 +161,7 @@ def model(settings: Settings) -> SentenceTransformer:
 
 
 def chooser_of(model: SentenceTransformer, settings: Settings, memory: Path | None = None) -> CheckpointSelector:
-    """Return a chooser that begins with the weights that the model has now."""
+    """Return a selector that begins with the weights that the model has now."""
     embedder = wrap(model, "it", settings)
     queries, texts = ([getattr(pair, name) for pair in PAIRS] for name in ("query", "positive"))
     pool = build_validation_pool(
@@ -193,30 +193,30 @@ def is_at(model: SentenceTransformer, state: Weights) -> bool:
 
 
 def test_a_last_state_that_is_no_worse_is_kept(settings: Settings, model) -> None:
-    chooser = chooser_of(model, settings)
+    selector = chooser_of(model, settings)
     model.load_state_dict(last := shifted(model, 1e-4))
-    assert chooser.settle() == LAST
+    assert selector.select() == LAST
     assert is_at(model, last)
 
 
 def test_a_training_that_broke_the_model_is_undone(settings: Settings, model) -> None:
     start = weights(model)
-    chooser = chooser_of(model, settings)
+    selector = chooser_of(model, settings)
     broken(model)
-    chooser.look("after epoch 1")
-    assert chooser.settle() == START
+    selector.evaluate_state("after epoch 1")
+    assert selector.select() == START
     assert is_at(model, start)
 
 
 def test_an_epoch_before_the_last_is_kept_where_it_is_clearly_best(settings: Settings, model) -> None:
     good = weights(model)
     broken(model)
-    chooser = chooser_of(model, settings)
+    selector = chooser_of(model, settings)
     model.load_state_dict(good)
-    chooser.look("after epoch 1")
+    selector.evaluate_state("after epoch 1")
     broken(model)
-    chooser.look("after epoch 2")
-    assert chooser.settle() == "after epoch 1"
+    selector.evaluate_state("after epoch 2")
+    assert selector.select() == "after epoch 1"
     assert is_at(model, good)
 
 
@@ -226,15 +226,15 @@ def test_a_training_that_goes_on_where_it_broke_off_chooses_as_if_it_had_not(
     good, memory = weights(model), tmp_path / "checkpoints"
     broken(model)
     start = weights(model)
-    chooser = chooser_of(model, settings, memory)
-    chooser.look("after epoch 1")  # no better than the start
+    selector = chooser_of(model, settings, memory)
+    selector.evaluate_state("after epoch 1")  # no better than the start
     model.load_state_dict(good)
-    chooser.look("after epoch 2")
+    selector.evaluate_state("after epoch 2")
 
     model.load_state_dict(start)  # a process of its own begins with the start weights, and has passed epoch 2
     resumed = chooser_of(model, settings, memory)
-    resumed.look("after epoch 3")
-    assert resumed.settle() == "after epoch 2"
+    resumed.evaluate_state("after epoch 3")
+    assert resumed.select() == "after epoch 2"
     assert is_at(model, good)
 
 
@@ -243,22 +243,22 @@ def test_weights_half_way_between_start_and_last_are_kept_where_they_are_clearly
 ) -> None:
     good, one_way, other_way = (shifted(model, far) for far in (0, 1000, -1000))
     model.load_state_dict(one_way)
-    chooser = chooser_of(model, settings)
+    selector = chooser_of(model, settings)
     model.load_state_dict(other_way)
-    assert chooser.settle() == HALF
+    assert selector.select() == HALF
     for name, tensor in weights(model).items():
         torch.testing.assert_close(tensor, good[name], atol=1e-3, rtol=0)
 
 
 def test_looking_leaves_weights_and_training_mode_alone(settings: Settings, model) -> None:
-    chooser = chooser_of(model, settings)
+    selector = chooser_of(model, settings)
     before = weights(model)
     model.train()
-    chooser.look("after epoch 1")
+    selector.evaluate_state("after epoch 1")
     assert model.training
     assert is_at(model, before)
     model.eval()
-    chooser.look("after epoch 2")
+    selector.evaluate_state("after epoch 2")
     assert not model.training
 
 

@@ -18,7 +18,7 @@ from rag.models.embedder import load_embedder, load_trainable, wrap
 from rag.records import Pair
 from rag.settings import Settings
 from train.recipe import Recipe
-from train.tuning.trainer import WHOLE, _SiblingsApart, tune, write_weights
+from train.tuning.trainer import COMPLETE_MARKER, _UniqueChunkSampler, tune, write_weights
 
 THINGS = ["cat", "dog", "bird", "fish", "milk", "bone", "seed", "water"]
 PLACES = ["house", "garden", "river", "mountain"]
@@ -152,7 +152,7 @@ def test_questions_about_one_chunk_are_never_in_one_batch() -> None:
     rows = Dataset.from_dict(
         {"anchor": [f"query {n}" for n in range(32)], "positive": [f"the rest without sentence {n}" for n in range(32)]}
     )
-    sampler = _SiblingsApart(rows, ids=ids, batch_size=8, drop_last=False, seed=1)
+    sampler = _UniqueChunkSampler(rows, ids=ids, batch_size=8, drop_last=False, seed=1)
     batches = [[ids[row] for row in batch] for batch in sampler]
     assert sum(map(len, batches)) == 32
     assert all(len(set(batch)) == len(batch) for batch in batches)
@@ -164,7 +164,7 @@ def test_rows_of_chunks_that_many_ask_for_are_seen_in_batches_that_are_half_full
     rows = Dataset.from_dict(
         {"anchor": [f"query {n}" for n in range(80)], "positive": [f"text {n}" for n in range(80)]}
     )
-    sampler = _SiblingsApart(rows, ids=ids, batch_size=16, drop_last=False, seed=1)
+    sampler = _UniqueChunkSampler(rows, ids=ids, batch_size=16, drop_last=False, seed=1)
     assert len(sampler) == 10
     assert sorted(row for batch in sampler for row in batch) == list(range(80))
 
@@ -199,11 +199,11 @@ def test_a_training_that_broke_off_ends_with_the_weights_of_one_that_did_not(
 ) -> None:
     recipe = replace(recipe, epochs=4)
     with pytest.raises(Stopped):
-        tune(model, PAIRS, recipe, look=stop_after(2), checkpoints=tmp_path)
+        tune(model, PAIRS, recipe, on_epoch=stop_after(2), checkpoints=tmp_path)
     assert len(list(tmp_path.glob("checkpoint-*"))) == 1  # the last one is enough
     resumed = load_trainable(settings.start_model, settings)
     seen: list[str] = []
-    done = tune(resumed, PAIRS, recipe, look=seen.append, checkpoints=tmp_path)
+    done = tune(resumed, PAIRS, recipe, on_epoch=seen.append, checkpoints=tmp_path)
     assert done.steps == 32
     assert seen == ["after epoch 2", "after epoch 3"]  # not the first one again
     assert not differ(weights(resumed), tuned(settings, recipe))
@@ -214,14 +214,14 @@ def test_a_checkpoint_that_was_stopped_while_it_was_written_is_passed_over(
 ) -> None:
     recipe = replace(RECIPE, epochs=4)
     with pytest.raises(Stopped):
-        tune(model, PAIRS, recipe, look=stop_after(2), checkpoints=tmp_path)
+        tune(model, PAIRS, recipe, on_epoch=stop_after(2), checkpoints=tmp_path)
     (whole,) = tmp_path.glob("checkpoint-*")
     shutil.copytree(whole, half := tmp_path / "checkpoint-8")
-    (half / WHOLE).unlink()
+    (half / COMPLETE_MARKER).unlink()
     (half / "trainer_state.json").write_text("")
     resumed = load_trainable(settings.start_model, settings)
     seen: list[str] = []
-    tune(resumed, PAIRS, recipe, look=seen.append, checkpoints=tmp_path)
+    tune(resumed, PAIRS, recipe, on_epoch=seen.append, checkpoints=tmp_path)
     assert seen == ["after epoch 2", "after epoch 3"]
     assert not differ(weights(resumed), tuned(settings, recipe))
 
@@ -237,7 +237,7 @@ def test_a_training_that_broke_off_after_its_last_step_has_its_weights_at_once(
 
 def test_weights_are_looked_at_after_each_epoch_but_the_last(model) -> None:
     seen: list[str] = []
-    tune(model, PAIRS, replace(RECIPE, epochs=4), look=seen.append)
+    tune(model, PAIRS, replace(RECIPE, epochs=4), on_epoch=seen.append)
     assert seen == ["after epoch 1", "after epoch 2", "after epoch 3"]
 
 
