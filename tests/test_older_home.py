@@ -147,7 +147,7 @@ def test_a_training_plan_is_made_of_it(settings: Settings, capsys: pytest.Captur
     assert train(["--dry-run"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("labels: 66 pairs on 66 queries; ")
-    assert "split: 65 queries judge, cross-fitted; 53 pairs to train on" in out
+    assert "testing on 65 queries (cross-fitted)" in out
     assert out.endswith("dry run: nothing was trained and nothing changed\n")
 
 

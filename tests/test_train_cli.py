@@ -232,9 +232,9 @@ def test_what_a_user_reads_is_a_few_lines_and_the_verdict_last(use, capfd) -> No
     out, err = capfd.readouterr()
     starts = [
         "labels: 80 pairs on 80 queries",
-        "split: 80 queries judge, cross-fitted; ",
-        "tuning ",
-        "tuned: ",
+        "split: training on 80 examples, testing on 80 queries (cross-fitted)",
+        "training ",
+        "trained: ",
         "report: ",
         "VERDICT: ",
     ]
@@ -248,7 +248,7 @@ def test_a_dry_run_says_what_there_is_to_go_on_and_changes_nothing(use, capsys) 
     assert main(["--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("labels: 80 pairs on 80 queries")
-    assert lines[1].startswith("split: 80 queries judge, cross-fitted; ")
+    assert lines[1].startswith("split: training on 80 examples, testing on 80 queries (cross-fitted); ")
     assert lines[2:] == ["dry run: nothing was trained and nothing changed"]
     after = contents(settings)
     assert {name for name in after | before if after.get(name) != before.get(name)} <= {STATE_FILE}
@@ -275,7 +275,7 @@ def test_a_keep_that_is_promoted_all_the_same_is_logged_as_by_hand(use, capsys) 
     assert main(["--fast", "--promote"]) == 0  # on random weights an adapter finds nothing to keep
     out = capsys.readouterr().out.splitlines()
     assert out[-2].startswith("VERDICT: keep start weights, not v1 | ")
-    assert out[-1] == "v1 serves all the same: --promote"
+    assert out[-1] == "v1 promoted anyway, because of --promote"
     assert champion(settings) == "v1"
     (move,) = Registry(settings.models).moves(load_corpus(settings).folders_id)
     assert (move.name, move.by) == ("v1", "hand")
@@ -438,11 +438,11 @@ def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monke
     assert means["challenger"]["32"]["ndcg@10"] > means["base"]["32"]["ndcg@10"]
     assert {pair.origin for pair in open_store(settings.lancedb).feedback.synthetic()} == {"questions"}
     assert main(["--bootstrap"]) == 0
-    assert capsys.readouterr().out == "bootstrap: v1 serves these documents already\n"
+    assert capsys.readouterr().out == "bootstrap: not needed, v1 already serves these documents\n"
     assert main(["rollback"]) == 0
     capsys.readouterr()
     assert main(["--bootstrap"]) == 0
-    assert "bootstrap: v1 was made before" in capsys.readouterr().out
+    assert "bootstrap: already tried, v1 was not promoted" in capsys.readouterr().out
     assert [version.kind for version in Registry(settings.models).versions()] == ["bootstrap"]
 
 
@@ -470,7 +470,7 @@ def test_a_training_that_is_stopped_leaves_all_as_it_was_and_goes_on_where_it_wa
         process.send_signal(signal.SIGTERM)  # not SIGINT: a shell's background jobs are started deaf to that
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
-    assert err == "stopped: what served before serves on; the same training goes on where it was\n"
+    assert err == "stopped: the current model stays active; the same command resumes the training\n"
     left = {name for name in files(settings) ^ before if not name.startswith(("lancedb/", "cache/training/"))}
     assert left == {"training.lock", "training.json"}
     told = read_training(settings.home)
@@ -502,7 +502,7 @@ def test_a_version_promoted_by_hand_meanwhile_is_not_overruled(use, world: World
     assert process.returncode == 0
     verdict = re.match(r"VERDICT: keep start weights, not (v\d+) \| ", out.splitlines()[-1])
     assert verdict, out
-    assert "another version was promoted meanwhile" in (settings.runs / verdict[1] / "report.md").read_text()
+    assert "another version was promoted during this training" in (settings.runs / verdict[1] / "report.md").read_text()
     assert champion(settings) == "v9"
     assert not list((settings.home.parent / "user").rglob("*"))  # all state is under THUMBTUNE_HOME
 

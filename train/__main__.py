@@ -197,9 +197,9 @@ def training_lock(home: Path) -> Iterator[None]:
     except Timeout:
         other = read_training(home)
         who = other.who if other and other.is_running else "another process"
-        raise StoreFailed(f"a training is already running ({who}): wait for it, or stop it") from None
+        raise StoreFailed(f"a training is under way already ({who}): wait for it, or stop it") from None
     except OSError as error:
-        raise StoreFailed(f"cannot write {home} ({error}): set THUMBTUNE_HOME elsewhere") from error
+        raise StoreFailed(f"{home}: cannot be written ({error}): set THUMBTUNE_HOME elsewhere") from error
     try:
         yield
     finally:

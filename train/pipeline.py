@@ -97,7 +97,7 @@ def new_version(settings: Settings, registry: Registry) -> Iterator[str]:
             for path in (settings.models / name, settings.runs / name):
                 shutil.rmtree(path, ignore_errors=True)
         if isinstance(error, OSError):
-            raise StoreFailed(f"{settings.home}: cannot write {name} ({error}): free some space") from error
+            raise StoreFailed(f"{settings.home}: {name} cannot be written ({error}): free some space") from error
         raise
 
 

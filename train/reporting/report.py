@@ -40,8 +40,8 @@ HELD_OUT = (
 )
 CROSS_FITTED = (
     "Cross-fitted: the hash holds out {main} queries so far, fewer than {enough}, so every rated query is a "
-    "test query, {n} in total. For each fold of the others both recipes, the challenger's and the champion's, were retrained "
-    "without that fold; the numbers are those of the recipes. The version itself was trained on all folds."
+    "test query, {n} in total. For each fold of the others both recipes, the challenger's and the champion's, were "
+    "retrained without that fold; the numbers are those of the recipes. The version itself was trained on all folds."
 )
 COST_NOTE = (
     "The index size is that of the chunks' vectors without their texts; the search time is the median of single "

@@ -75,7 +75,7 @@ def read_questions(folders: Iterable[Path]) -> list[Question]:
     try:
         lines = [(path, path.read_text("utf-8", "replace").splitlines()) for path in paths]
     except OSError as error:
-        raise BadLabels(f"cannot read {error.filename} ({error.strerror}): make it readable, or move it") from error
+        raise BadLabels(f"{error.filename}: cannot be read ({error.strerror}): make it readable, or move it") from error
     numbered = [(f"{path}:{number}", line) for path, text in lines for number, line in enumerate(text, 1)]
     return [_read_line(line, where) for where, line in numbered if line.strip()]
 

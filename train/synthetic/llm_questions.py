@@ -58,7 +58,7 @@ class QuestionJournal:
         try:
             text = self.path.read_text("utf-8", "replace") if self.path.is_file() else ""
         except OSError as error:
-            raise StoreFailed(f"cannot read {self.path} ({error.strerror}): make it readable") from error
+            raise StoreFailed(f"{self.path}: cannot be read ({error.strerror}): make it readable") from error
         for line in filter(None, map(_read_asked, text.splitlines())):
             self.lines[line.chunk_id] = line
 
@@ -74,7 +74,9 @@ class QuestionJournal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise StoreFailed(f"cannot write {self.path} ({error.strerror}): free some space, then repeat") from error
+            raise StoreFailed(
+                f"{self.path}: cannot be written ({error.strerror}): free some space, then repeat"
+            ) from error
         self.lines[asked.chunk_id] = asked
 
     def pairs(self, chunks: Sequence[Chunk]) -> list[SyntheticPair]:
