@@ -1,4 +1,4 @@
-"""What a terminal is told of a version and of two of them."""
+"""The terminal output about one version and about two."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_a_version_is_shown_with_its_verdict_numbers_and_report(tmp_path: Path) 
     report = write_report(tmp_path, given)
     text = show(given.version, tmp_path, serves=False)
     assert text.startswith(
-        "v3\nmade 2026-01-02 12:00 UTC from ratings, of builtin\nVERDICT: keep v2, not v3 | ...\nwhy: 4 "
+        "v3\ntrained 2026-01-02 12:00 UTC on ratings, from builtin\nVERDICT: keep v2, not v3 | ...\nwhy: 4 "
     )
     assert "challenger  v3       8          0.250       1.000       0.562   0.673" in text
     assert text.endswith(f"report: {report}")
@@ -42,7 +42,7 @@ def test_the_version_that_serves_is_shown_as_such(tmp_path: Path) -> None:
 
 def test_a_version_whose_run_folder_is_gone_says_so(tmp_path: Path) -> None:
     text = show(replace(facts().version, name="v9"), tmp_path / "v9", serves=False)
-    assert text.endswith(f"{tmp_path / 'v9' / 'metrics.json'} is gone, so there are no numbers to show")
+    assert text.endswith(f"{tmp_path / 'v9' / 'metrics.json'} was deleted, so there are no metrics to show")
     assert "VERDICT" in text
 
 
@@ -55,15 +55,19 @@ def test_two_versions_are_compared_per_metric_with_interval_and_tally() -> None:
     assert next(line for line in lines if line.startswith("mrr@10")).startswith("mrr@10      0.562  0.500  +0.062 [")
     assert sum(line.endswith("1 won, 2 tied, 1 lost") for line in lines) == len(METRICS) + 1
     assert any(line.startswith("ndcg@10 at 4") for line in lines)
-    assert lines[-1].startswith("the difference may be luck: ndcg@10 +0.06 [")
+    assert lines[-1].startswith("the difference is not statistically significant: ndcg@10 +0.06 [")
 
 
-def test_who_is_better_beyond_luck_is_said_whichever_was_named_first() -> None:
+def test_the_significantly_better_version_is_named_whichever_comes_first() -> None:
     good, bad = scores([0.9] * 20, 8), scores([0.4] * 20, 8)
     assert compare("v4", "v3", good, bad, "20").endswith(
-        "v4 is better than v3 beyond luck: ndcg@10 +0.50 [+0.50, +0.50]"
+        "v4 is better than v3, statistically significant: ndcg@10 +0.50 [+0.50, +0.50]"
     )
-    assert compare("v3", "v4", bad, good, "20").splitlines()[-1].startswith("v4 is better than v3 beyond luck")
+    assert (
+        compare("v3", "v4", bad, good, "20")
+        .splitlines()[-1]
+        .startswith("v4 is better than v3, statistically significant")
+    )
 
 
 def test_models_of_different_sizes_are_compared_at_their_full_ones() -> None:

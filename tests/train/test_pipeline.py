@@ -1,4 +1,4 @@
-"""What a training leaves behind when it stops: its checkpoints for the very same training, and no version's folders."""
+"""An interrupted training leaves checkpoints for the same training only, and no version folders."""
 
 from __future__ import annotations
 

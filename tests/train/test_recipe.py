@@ -1,4 +1,4 @@
-"""What the number of pairs decides, and how often a pair of which weight is seen."""
+"""Defaults by the number of pairs, and sampling of pairs by weight."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECIPE = Recipe(epochs=1, batch=BATCH, rate=1e-4, dims=(384, 256, 128, 64))
 @pytest.mark.parametrize(
     ("pairs", "epochs"), [(40, 4), (99, 4), (100, 3), (399, 3), (400, 2), (1999, 2), (2000, 1), (10**6, 1)]
 )
-def test_few_pairs_are_seen_more_often(pairs: int, epochs: int) -> None:
+def test_few_pairs_get_more_epochs(pairs: int, epochs: int) -> None:
     assert default_epochs(pairs, bootstrap=False) == epochs
 
 
@@ -87,14 +87,14 @@ def pairs_of(weight: float, n: int) -> list[Pair]:
 
 
 @pytest.mark.parametrize(("weight", "epochs", "times"), [(1.0, 3, 3), (2.0, 3, 6), (3.0, 1, 3), (0.5, 4, 2)])
-def test_a_pair_is_seen_its_weight_times_the_epochs(weight: float, epochs: int, times: int) -> None:
+def test_a_pair_is_sampled_its_weight_times_the_epochs(weight: float, epochs: int, times: int) -> None:
     assert set(Counter(pair.query for pair in schedule(pairs_of(weight, 50), epochs)).values()) == {times}
 
 
-def test_a_share_that_is_not_whole_is_seen_in_as_large_a_share_of_cases() -> None:
-    seen = schedule(pairs_of(0.3, 1000), epochs=1)
-    assert len(seen) == len({pair.query for pair in seen})
-    assert len(seen) == pytest.approx(300, abs=45)  # three standard deviations
+def test_a_fraction_is_sampled_with_that_probability() -> None:
+    sampled = schedule(pairs_of(0.3, 1000), epochs=1)
+    assert len(sampled) == len({pair.query for pair in sampled})
+    assert len(sampled) == pytest.approx(300, abs=45)  # three standard deviations
 
 
 def test_the_same_seed_sees_the_same_pairs_and_another_seed_others() -> None:

@@ -1,4 +1,4 @@
-"""One training's models: what is mined by whom, what a fold's models learnt, and that they are made alike."""
+"""The models of one training: who mines negatives, what a fold's models are trained on, equal recipes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NOWHERE = NearestScores(np.zeros(1), np.zeros(1), np.zeros(1, np.bool_))
 
 @dataclass
 class Noting:
-    """A factory that notes what it is asked for, and has the real one make it."""
+    """A factory that records its calls and delegates to the real one."""
 
     factory: ChallengerFactory
     made: list[Challenger] = field(default_factory=list)
@@ -83,7 +83,7 @@ def models(machine: Settings, other_tiny_model: Path) -> dict[str, Candidate]:
 
 
 def plan_of(gathered: TrainingData | None = None) -> TrainingPlan:
-    gathered = gathered or TrainingData(PAIRS, [], "labels: told")
+    gathered = gathered or TrainingData(PAIRS, [], "labels: result")
     return TrainingPlan(gathered, plan_splits(gathered.pairs, gathered.extra, CHUNKS))
 
 
@@ -106,10 +106,10 @@ def made_by(session: TrainingSession, name: str = "v2") -> tuple[Challenger, Can
     return made, challenger_candidates(made, name, CHUNKS, StageReporter(print).bar), pairs
 
 
-# --- what is learnt ------------------------------------------------------------------------------------------------
+# --- training data -------------------------------------------------------------------------------------------------
 
 
-def test_each_pair_gets_the_negative_that_fools_the_champion(settings: Settings, models) -> None:
+def test_each_pair_gets_the_negative_that_the_champion_ranks_highest(settings: Settings, models) -> None:
     mined = session_of(settings, models).pairs()
     by_start = session_of(settings, {**models, "champion": models["start"]}).pairs()
     assert [pair.positive_id for pair in mined] == [pair.positive_id for pair in by_start]
@@ -123,9 +123,9 @@ def test_each_pair_gets_the_negative_that_fools_the_champion(settings: Settings,
     assert not between.any()  # nothing that is safely below the positive ranks above the negative
 
 
-def test_what_a_rater_found_wrong_is_the_negative(settings: Settings, models) -> None:
+def test_a_passage_rated_wrong_is_the_negative(settings: Settings, models) -> None:
     rated = [replace(pair, negatives=(CHUNKS[0].text,)) for pair in PAIRS[1:]]
-    pairs = session_of(settings, models, plan=plan_of(TrainingData(rated, [], "told"))).pairs()
+    pairs = session_of(settings, models, plan=plan_of(TrainingData(rated, [], "result"))).pairs()
     assert {pair.negatives for pair in pairs} == {(CHUNKS[0].text,)}
 
 
@@ -136,7 +136,7 @@ def test_an_adapter_and_a_bootstrap_need_no_negative(settings: Settings, models,
     assert not any(pair.negatives for pair in session_of(settings, models, options=order).pairs())
 
 
-# --- what a fold's models learnt -----------------------------------------------------------------------------------
+# --- models of the folds ------------------------------------------------------------------------------------------
 
 
 def leaks(made: Challenger, held: dict[str, frozenset[str]]) -> list[str]:
@@ -163,21 +163,21 @@ class Judged:
 
 @pytest.fixture(scope="module")
 def judged(machine: Settings, models: dict[str, Candidate]) -> Judged:
-    seen = plan_of()
-    session = session_of(machine, {**models, "champion": models["start"]}, plan=seen)
+    observed = plan_of()
+    session = session_of(machine, {**models, "champion": models["start"]}, plan=observed)
     made, challenger, pairs = made_by(session)
     session.factory = noting = Noting(session.factory)
-    return Judged(seen.evaluation, made, noting.made, session.judge(challenger, pairs), session, challenger)
+    return Judged(observed.evaluation, made, noting.made, session.judge(challenger, pairs), session, challenger)
 
 
-def test_no_model_learnt_what_its_split_judges(judged: Judged) -> None:
+def test_no_model_was_trained_on_the_test_queries_of_its_split(judged: Judged) -> None:
     assert len(judged.evaluation.splits) == 1 + len(judged.of_folds) > 2
     for made, part in zip([judged.made, *judged.of_folds], judged.evaluation.splits, strict=True):
         assert leaks(made, part.held_out.relevant) == []
         assert len(made.pairs) >= len(judged.made.pairs) / 2
 
 
-def test_every_rated_query_judges_every_role_once(judged: Judged) -> None:
+def test_every_rated_query_tests_every_role_once(judged: Judged) -> None:
     assert set(judged.runs) == {"base", "champion", "challenger"}
     for by_dim in judged.runs.values():
         assert set(by_dim) == {32, 16}
@@ -192,24 +192,24 @@ def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judge
     assert found["base"].fingerprint != found["challenger"].fingerprint
 
 
-def test_questions_without_an_answer_meet_each_model_as_it_serves(settings: Settings, models) -> None:
+def test_questions_without_an_answer_are_scored_with_each_serving_model(settings: Settings, models) -> None:
     absent = ["who reads this?", "why not?"]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", absent={WRITTEN: absent})))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", absent={WRITTEN: absent})))
     session._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
     found = session.fit_threshold(models["champion"])
     assert {role: each.of[WRITTEN].n for role, each in found.items()} == dict.fromkeys(found, 2)
 
 
-def test_what_nobody_would_ask_sets_no_threshold(settings: Settings, models) -> None:
+def test_queries_that_no_user_would_ask_set_no_threshold(settings: Settings, models) -> None:
     unasked = frozenset(normalise_query(pair.query) for pair in PAIRS[1:])
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", unasked=unasked)))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", unasked=unasked)))
     _, challenger, pairs = made_by(session)
     session.judge(challenger, pairs)
     found = session.fit_threshold(challenger)
     assert {each.of[FOUND].n + each.of[MISSED].n for each in found.values()} == {1}
 
 
-def test_a_folds_challenger_is_made_by_the_recipe_of_what_is_to_serve(judged: Judged) -> None:
+def test_a_folds_challenger_has_the_recipe_of_the_version_that_will_serve(judged: Judged) -> None:
     fewest = min(len(each.pairs) for each in judged.of_folds)
     batch = batch_for(len(judged.made.pairs), bootstrap=False)
     alone = batch_for(fewest, bootstrap=False)  # so few would get a smaller one
@@ -237,8 +237,8 @@ def judged_with_note(session: TrainingSession) -> tuple[Mapping[str, Runs], str]
     return runs, session.results(session.version("v2", verdict, made), verdict, made, runs, {}).notes[1]
 
 
-def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models) -> None:
-    """It learnt from chunks that are gone, so nothing of it leaks, and nothing is to be made anew."""
+def test_a_champion_of_other_pairs_is_evaluated_as_it_serves(settings: Settings, models) -> None:
+    """It was trained on chunks that no longer exist, so nothing leaks and nothing is retrained."""
     gone = [Pair(f"old query {n}", f"gone {n}", f"{n} said something else", ("no",)) for n in range(10)]
     made = replace(session_of(settings, models).factory.make(gone, "v1"), pairs=gone)
     session = session_of(settings, models, champion=save_champion(settings, made))
@@ -250,7 +250,7 @@ def test_a_champion_of_other_pairs_is_judged_as_it_is(settings: Settings, models
     assert champion[query][0] == nearest
 
 
-def test_a_champion_that_began_as_another_model_is_judged_as_it_is_and_the_report_says_so(
+def test_a_champion_from_another_start_model_is_evaluated_as_it_serves_and_the_report_says_so(
     settings: Settings, models
 ) -> None:
     """Its recipe on today's start model would be another model, perhaps of another size."""
@@ -276,7 +276,7 @@ def test_a_champion_whose_loss_was_removed_is_retrained_with_the_default_loss_an
     assert note.startswith("the champion v1 was trained with the loss gist, which was removed")
 
 
-def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings: Settings, models) -> None:
+def test_an_adapter_is_never_fitted_for_weights_trained_on_a_folds_test_queries(settings: Settings, models) -> None:
     session = session_of(settings, models)
     made, champion, _ = made_by(session, "v1")
     version = save_champion(settings, made)
@@ -295,25 +295,25 @@ def test_an_adapter_never_stands_on_weights_that_saw_what_a_fold_judges(settings
 def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, models) -> None:
     query = next(query for n in range(99) if is_held_out(query := f"general {n}?"))
     some = [Pair(query, chunk.id, chunk.text) for chunk in CHUNKS]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", some)))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", some)))
     found = session.general(models["start"], [])
     assert found is not None
     assert [values.tolist() for values in found] == [[1.0], [1.0]]  # whatever ten chunks come first
-    assert session.general(models["start"], PAIRS[:1]) is None  # one of its chunks was learnt
+    assert session.general(models["start"], PAIRS[:1]) is None  # one of its chunks was trained on
 
 
-def test_a_champion_of_an_earlier_release_is_told_to_be_judged_as_it_is(settings: Settings, models) -> None:
+def test_the_report_notes_a_champion_without_a_list_of_its_pairs(settings: Settings, models) -> None:
     version = Version("v1", "f", "f", settings.start_model, "ratings", "promote", "no line", NOON)
     session = session_of(settings, models, champion=version)
     _, note = judged_with_note(session)
     assert note.startswith("the champion v1 has no list of its training pairs")
 
 
-def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_question(
+def test_a_synthetic_pair_does_not_replace_the_rated_pair_of_the_same_question_in_a_fold(
     settings: Settings, models
 ) -> None:
     replayed = [replace(pair, weight=0.125) for pair in PAIRS]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, replayed, "labels: told")))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, replayed, "labels: result")))
     session.factory = noting = Noting(session.factory)
     _, challenger, pairs = made_by(session)
     session.judge(challenger, pairs)
@@ -321,9 +321,9 @@ def test_what_a_rater_said_is_not_taken_from_a_fold_by_a_replay_of_the_same_ques
     assert {pair.weight for pair in fold[: len({pair.query for pair in fold})]} == {1.0}
 
 
-def test_general_queries_are_held_out_and_lead_to_no_chunk_that_was_learnt(settings: Settings, models) -> None:
+def test_general_queries_are_held_out_and_share_no_chunk_with_training(settings: Settings, models) -> None:
     general = [Pair(f"general {n}?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "told", general)))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", general)))
     made, challenger, pairs = made_by(session)
     new = {pair.query for pair in general if is_held_out(pair.query)} - {
         each.query for each in general if each.positive_id in {pair.positive_id for pair in pairs}

@@ -1,4 +1,4 @@
-"""Each query judges once, and whoever is judged by it never learnt it: not the query, not its chunk, not a copy."""
+"""Cross-fitting: each query is tested once, by models not trained on it, its chunk or a near duplicate."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ links = st.lists(st.tuples(queries, st.sampled_from(ALL)), min_size=8, max_size=
 
 
 def leaks(evaluation: EvaluationSplits) -> list[str]:
-    """Return what a split both learns and is judged by, in words."""
+    """Describe what is in both the training and the test data of a split."""
     found = []
     for number, part in enumerate(evaluation.splits):
         judged = {normalise_query(query) for query in part.held_out.relevant}
@@ -63,12 +63,12 @@ def leaks(evaluation: EvaluationSplits) -> list[str]:
 
 @settings(max_examples=150, deadline=None)
 @given(links, st.lists(st.tuples(queries, st.sampled_from(ALL)), max_size=30))
-def test_no_split_learns_a_query_or_a_chunk_that_it_is_judged_by_and_each_query_judges_once(asked, made):
+def test_no_split_trains_on_its_test_queries_or_chunks_and_each_query_is_tested_once(asked, made):
     pairs = [pair(query, chunk) for query, chunk in asked]
     try:
         evaluation = plan_splits(pairs, [pair(query, chunk, cloze(chunk)) for query, chunk in made], ALL)
     except NotEnoughFeedback:
-        return  # so few chunks that every one judges: nothing was trained, nothing can leak
+        return  # so few chunks that all are test chunks: nothing was trained, nothing can leak
     assert leaks(evaluation) == []
     judged = Counter(normalise_query(query) for part in evaluation.splits for query in part.held_out.relevant)
     assert judged == Counter({normalise_query(query) for query, _ in asked})
@@ -109,7 +109,7 @@ def test_each_recipe_learns_from_about_three_quarters_of_what_the_challenger_lea
         assert set(fold.train) < set(evaluation.main.train)
 
 
-def test_many_labels_are_judged_by_what_the_hash_holds_out_and_nothing_is_trained_anew():
+def test_with_many_labels_the_held_out_queries_are_enough_and_nothing_is_retrained():
     pairs, chunks = each_its_chunk(6 * ENOUGH_HELD_OUT)
     evaluation = plan_splits(pairs, [], chunks)
     assert evaluation.kind == "held out"
@@ -117,7 +117,7 @@ def test_many_labels_are_judged_by_what_the_hash_holds_out_and_nothing_is_traine
     assert len(evaluation.qrels) >= ENOUGH_HELD_OUT
 
 
-def test_a_query_whose_pair_would_leak_teaches_nothing_and_judges_all_the_same():
+def test_a_query_whose_pair_would_leak_is_tested_but_not_trained_on():
     pairs, chunks = each_its_chunk(60)
     held = next(each for each in pairs if is_held_out(each.query))
     asked = next(f"and {n}?" for n in range(9) if not is_held_out(f"and {n}?"))
@@ -162,5 +162,5 @@ def test_the_folds_do_not_depend_on_the_order_of_the_pairs():
 
 def test_where_all_queries_lead_to_one_chunk_there_is_nothing_to_judge_by():
     free = [query for query in (f"which {n}" for n in range(99)) if not is_held_out(query)]
-    with pytest.raises(NotEnoughFeedback, match="lead to chunks that held-out queries are judged by"):
+    with pytest.raises(NotEnoughFeedback, match="have a passage that answers a held-out query"):
         plan_splits([pair(query, CHUNKS[0]) for query in free[:20]], [], CHUNKS)

@@ -1,4 +1,4 @@
-"""What a training reads before it learns: BM25 ranks of cited chunks, and which questions have no answer."""
+"""Training data: BM25 ranks of cited chunks, synthetic questions, and questions without an answer."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_what_a_file_lists_without_a_section_and_what_raters_miss_has_no_answer(
     assert (found[WRITTEN], found[VOTED]) == (["Who pays?"], ["Why so?"])
 
 
-def test_questions_about_something_else_stand_in_where_few_are_known(settings: Settings, store: Store) -> None:
+def test_questions_about_other_documents_are_added_where_few_are_known(settings: Settings, store: Store) -> None:
     few = unanswerable_queries(settings, store, [Question("Who pays?")])
     assert len(few[FOREIGN]) == MOST_FOREIGN
     assert unanswerable_queries(settings, store, [Question("Who pays?")]) == few  # the same ones every time
@@ -72,7 +72,7 @@ def test_the_apps_own_questions_are_not_foreign_to_its_own_documents(
     assert unanswerable_queries(settings.model_copy(update={"docs": (docs,)}), store, []) == {}
 
 
-def test_only_what_is_worded_as_people_ask_sets_a_threshold(settings: Settings) -> None:
+def test_only_queries_that_people_would_ask_set_a_threshold(settings: Settings) -> None:
     lines = [{"question": f"What is said {n}?", "source": "cats.md"} for n in range(3)] + [{"question": "Who pays?"}]
     (settings.docs[0] / "questions.jsonl").write_text("\n".join(map(json.dumps, lines)))
     for n in range(60):
@@ -100,7 +100,7 @@ def test_ratings_of_which_none_can_judge_are_refused_before_anything_is_trained(
                 LabelledPair("ann", f"a{nth}", f"zzz q{nth}", chunk.id, chunk.text, 1, NOON, "rating", cited=True)
             )
         store.feedback.put_labels(labels)
-        with pytest.raises(NotEnoughFeedback, match="none of the rated queries can judge a model"):
+        with pytest.raises(NotEnoughFeedback, match="none of the rated queries can be a test query"):
             make_plan(open_context(settings, store), TrainingOptions())
         assert not make_plan(open_context(settings, store), TrainingOptions(promote=True)).evaluation.qrels.relevant
 

@@ -1,4 +1,4 @@
-"""A hard negative by hand: unit vectors in the plane, so that every score is a cosine one can read off."""
+"""Hard negative mining by hand: unit vectors in the plane, whose cosines one can read off."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def pair(query: str = "q", chunk: int = 0, negatives: tuple[str, ...] = ()) -> P
     return Pair(query, CHUNKS[chunk].id, CHUNKS[chunk].text, negatives)
 
 
-def test_what_a_rater_found_wrong_is_the_negative():
+def test_a_passage_rated_wrong_is_the_negative():
     (made,) = add_negatives([pair(negatives=("said no", "also no"))], QUERY, CHUNKS, VECTORS, alike)
     assert made.negatives == ("said no",)
 

@@ -1,4 +1,4 @@
-"""What is judged was never taught: not the query, not its chunk, not a copy of its chunk."""
+"""No leakage: no held-out query, its chunk or a near duplicate of that is in the training pairs."""
 
 import pytest
 
@@ -65,7 +65,7 @@ def test_no_query_and_no_chunk_is_on_both_sides():
     assert parts.extra == ()
 
 
-def test_a_near_copy_of_a_held_out_chunk_is_not_taught():
+def test_a_near_duplicate_of_a_held_out_chunk_is_not_trained_on():
     held = CHUNKS[QUERIES.index(HELD[0])]
     copy = make_chunk(f"{held.text} today", "copy.md")
     parts = split([*PAIRS, pair(FREE[0], copy)], [], [*CHUNKS, copy])
@@ -73,7 +73,7 @@ def test_a_near_copy_of_a_held_out_chunk_is_not_taught():
     assert parts.leaks == 1
 
 
-def test_a_cloze_of_a_held_out_chunk_is_not_taught_though_its_text_differs():
+def test_a_cloze_of_a_held_out_chunk_is_not_trained_on_though_its_text_differs():
     held = CHUNKS[QUERIES.index(HELD[0])]
     parts = split(PAIRS, [pair("an extra query", held, "quite another text")], CHUNKS)
     assert parts.extra == ()
@@ -125,11 +125,11 @@ def test_too_few_rated_queries_are_refused_with_the_numbers():
 
 def test_where_every_pair_would_leak_there_is_nothing_to_train_on():
     only = CHUNKS[0]
-    with pytest.raises(NotEnoughFeedback, match="lead to chunks that held-out queries are judged by"):
+    with pytest.raises(NotEnoughFeedback, match="have a passage that answers a held-out query"):
         split([pair(query, only) for query in QUERIES], [], CHUNKS)
 
 
-def test_copies_are_told_from_texts_that_only_share_words():
+def test_near_duplicates_are_distinguished_from_texts_that_only_share_words():
     text = "the cat drinks warm milk at night and sleeps all day in the garden"
     edited = "the cat drinks warm milk at night and sleeps all day in the house"
     other = "the dog sleeps at night and the cat drinks water all day in the garden house"
@@ -144,7 +144,7 @@ def test_texts_without_words_are_alike_only_if_equal():
     assert not alike("...", "---")
 
 
-def test_a_pair_that_must_not_judge_neither_judges_nor_leaves_the_held_out_queries():
+def test_a_training_only_pair_of_a_held_out_query_is_neither_tested_nor_trained_on():
     chunks = [make_chunk(f"text of chunk number {i} and {i * 7} more") for i in range(40)]
     pairs = [Pair(f"query {i}", chunk.id, chunk.text, judges=i % 2 == 0) for i, chunk in enumerate(chunks)]
     parts = split(pairs, [], chunks)
@@ -153,7 +153,7 @@ def test_a_pair_that_must_not_judge_neither_judges_nor_leaves_the_held_out_queri
     assert {pair.query for pair in parts.train}.isdisjoint(held)
 
 
-def test_a_longer_text_that_holds_a_whole_judged_chunk_is_not_learnt():
+def test_a_longer_text_that_contains_a_test_chunk_is_not_trained_on():
     judged, other = pair(HELD[0], CHUNKS[0]), CHUNKS[1]
     longer = Pair("an older question", "gone", f"{sentence(1000)} {sentence(1001)} {CHUNKS[0].text} {sentence(1002)}")
     assert not alike(longer.positive, judged.positive)
@@ -170,12 +170,12 @@ def test_a_longer_text_that_holds_a_whole_judged_chunk_is_not_learnt():
         "one two three four" * 4,
     ],
 )
-def test_a_text_holds_another_also_where_that_begins_or_ends_within_a_word(original: str):
+def test_a_text_contains_another_also_where_that_begins_or_ends_within_a_word(original: str):
     texts = [f"The ca{original}our.", f"犬{original}犬", original[:-1], "something else"]
     assert chunks_containing([original, "short"], texts) == set(texts[:2])
 
 
-def test_a_few_words_that_stand_in_another_text_as_well_are_no_leak():
+def test_a_short_text_contained_in_another_is_no_leak():
     short = make_chunk("one two three")
     held_out = qrels_of([pair(HELD[0], short)], [short, *CHUNKS])
     longer = Pair("q", CHUNKS[2].id, f"{sentence(1)} one two three {sentence(2)}")

@@ -1,4 +1,4 @@
-"""The threshold of "I do not know": set by what can be answered, within a cap, and none where nothing is told."""
+"""The abstention threshold: capped by answerable questions, and none where the cosine does not help."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def looked(found: list[float], left_out: list[float] | None = None, missed: list
 
 
 def test_the_best_cosine_is_that_of_the_nearest_chunk() -> None:
-    seen = nearest_scores(QUERIES, VECTORS, [right(0), right(2)], CHUNKS, 1, alike)
-    assert seen.best.tolist() == pytest.approx([0.8, 0.8])
+    scores = nearest_scores(QUERIES, VECTORS, [right(0), right(2)], CHUNKS, 1, alike)
+    assert scores.best.tolist() == pytest.approx([0.8, 0.8])
     assert best_cosines(QUERIES, VECTORS).tolist() == pytest.approx([0.8, 0.8])
     assert best_cosines(QUERIES[:0], VECTORS).size == 0
 
@@ -67,12 +67,12 @@ def test_a_query_is_found_where_a_right_chunk_is_among_the_first_k() -> None:
 
 
 def test_with_a_right_chunk_its_near_copies_are_taken_out() -> None:
-    seen = nearest_scores(QUERIES, VECTORS, [right(0), right(3)], CHUNKS, 2, alike)
+    scores = nearest_scores(QUERIES, VECTORS, [right(0), right(3)], CHUNKS, 2, alike)
     assert alike(CHUNKS[0].text, CHUNKS[1].text)
-    assert seen.left_out.tolist() == pytest.approx([0.0, 0.6])  # not 0.6: that chunk says the same
+    assert scores.left_out.tolist() == pytest.approx([0.0, 0.6])  # not 0.6: that chunk says the same
 
 
-def test_what_was_looked_at_split_by_split_is_one() -> None:
+def test_scores_of_several_splits_are_concatenated() -> None:
     both = join_scores([looked([0.5]), looked([0.7], [0.6], [0.1])])
     assert both.best.tolist() == [0.5, 0.7, 0.1]
     assert both.left_out.tolist() == [0.5, 0.6, 0.1]
@@ -113,23 +113,23 @@ def test_each_question_is_measured_by_a_threshold_it_had_no_part_in() -> None:
     assert declined["absent"].share.mean == pytest.approx(0.2)
 
 
-def test_questions_that_are_told_apart_get_a_threshold_and_its_precision_and_recall() -> None:
-    told = fit_threshold("f", looked([0.6] * 30), {WRITTEN: np.full(20, 0.2), VOTED: np.full(5, 0.3)})
-    assert told.below == 0.6
-    assert (told.recall.n, told.recall.share) == (25, share_interval(25, 25))
-    assert told.precision == 1.0
-    assert told.of[FOUND].share == share_interval(0, 30)
-    assert told.summary().startswith(
+def test_separable_questions_get_a_threshold_with_precision_and_recall() -> None:
+    result = fit_threshold("f", looked([0.6] * 30), {WRITTEN: np.full(20, 0.2), VOTED: np.full(5, 0.3)})
+    assert result.below == 0.6
+    assert (result.recall.n, result.recall.share) == (25, share_interval(25, 25))
+    assert result.precision == 1.0
+    assert result.of[FOUND].share == share_interval(0, 30)
+    assert result.summary().startswith(
         "declines below a cosine of 0.600: recall 100% of 25 [87%, 100%] questions without an"
     )
 
 
 def test_precision_is_that_of_as_many_questions_without_an_answer_as_with_one() -> None:
     found = [0.1, *np.linspace(0.5, 0.9, 39)]  # one is declined by every threshold that was fitted without it
-    told = fit_threshold("f", looked(found), {WRITTEN: np.full(400, 0.2)})
-    recall, declined = told.recall.share.mean, told.of[FOUND].share.mean
+    result = fit_threshold("f", looked(found), {WRITTEN: np.full(400, 0.2)})
+    recall, declined = result.recall.share.mean, result.of[FOUND].share.mean
     assert declined > 0
-    assert told.precision == pytest.approx(recall / (recall + declined))
+    assert result.precision == pytest.approx(recall / (recall + declined))
 
 
 @pytest.mark.parametrize(
@@ -138,19 +138,19 @@ def test_precision_is_that_of_as_many_questions_without_an_answer_as_with_one() 
         (looked([0.6] * (MIN_FOUND - 1)), {WRITTEN: np.zeros(30)}, "23 questions find their passage, need 24"),
         (looked([0.6] * 50), {}, "0 questions are known to have no answer, need 20"),
         (looked([0.6] * 50), {WRITTEN: np.zeros(19)}, "19 questions are known to have no answer, need 20"),
-        (looked([0.6] * 50), {WRITTEN: np.full(30, 0.7)}, "it tells nothing: 0% of 30"),
+        (looked([0.6] * 50), {WRITTEN: np.full(30, 0.7)}, "the cosine does not help: it would decline 0% of 30"),
     ],
 )
 def test_without_a_threshold_it_is_said_why(given: NearestScores, absent: dict[str, np.ndarray], why: str) -> None:
-    told = fit_threshold("f", given, absent)
-    assert told.below is None
-    assert told.summary().startswith(f"never declines by the cosine: {why}")
+    result = fit_threshold("f", given, absent)
+    assert result.below is None
+    assert result.summary().startswith(f"never declines by the cosine: {why}")
 
 
 def test_cosines_that_are_the_same_with_and_without_an_answer_make_no_threshold() -> None:
     rng = np.random.default_rng(3)
-    told = fit_threshold("f", looked(list(rng.normal(0.5, 0.1, 300))), {WRITTEN: rng.normal(0.5, 0.1, 60)})
-    assert told.below is None
+    result = fit_threshold("f", looked(list(rng.normal(0.5, 0.1, 300))), {WRITTEN: rng.normal(0.5, 0.1, 60)})
+    assert result.below is None
 
 
 def test_a_passage_taken_out_is_measured_and_moves_no_threshold() -> None:
@@ -162,7 +162,7 @@ def test_a_passage_taken_out_is_measured_and_moves_no_threshold() -> None:
     assert other.of[LEFT_OUT].share.mean == 0.0
 
 
-def test_stand_ins_are_said_to_be_about_something_else() -> None:
+def test_the_summary_names_questions_about_other_documents() -> None:
     assert "questions about something else, precision" in (
         fit_threshold("f", looked([0.6] * 30), {FOREIGN: np.full(20, 0.2)}).summary()
     )

@@ -1,4 +1,4 @@
-"""Who may be judged by a split: a champion that learnt nothing of it as it is, any other as its recipe made anew."""
+"""The champion in a split: as it serves where its pairs do not leak, else its recipe retrained."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ def judged_by(*pairs: Pair) -> Split:
 
 @pytest.fixture
 def again(served: Served) -> Callable[..., Candidate]:
-    def enter(learnt: list[Pair], part: Split) -> Candidate:
+    def enter(trained: list[Pair], part: Split) -> Candidate:
         return retrain_without(
-            served.champion, served.start, remap_to_current_chunks(learnt, CHUNKS), served.tuner, part, CHUNKS, bar
+            served.champion, served.start, remap_to_current_chunks(trained, CHUNKS), served.tuner, part, CHUNKS, bar
         )
 
     return enter
 
 
-def test_a_champion_that_learnt_nothing_of_a_split_enters_itself(served: Served, again) -> None:
+def test_a_champion_without_leaks_is_evaluated_itself(served: Served, again) -> None:
     assert again(PAIRS[:20], judged_by(*PAIRS[20:])) is served.champion
 
 
@@ -105,7 +105,7 @@ def test_a_champion_that_learnt_nothing_of_a_split_enters_itself(served: Served,
     ],
     ids=["query and chunk", "the chunk", "the query", "a near copy of the chunk", "the query, of a chunk that is gone"],
 )
-def test_a_champion_that_learnt_what_a_split_judges_is_tuned_anew_without_it(served: Served, again, leak: Pair) -> None:
+def test_a_champion_with_leaks_is_retrained_without_them(served: Served, again, leak: Pair) -> None:
     candidates_for = again([*PAIRS[:20], leak], judged_by(*PAIRS[20:]))
     expected = served.tuner.make(PAIRS[:20], "v1")
     assert candidates_for.name == "v1"
@@ -114,15 +114,13 @@ def test_a_champion_that_learnt_what_a_split_judges_is_tuned_anew_without_it(ser
     np.testing.assert_array_equal(candidates_for.vectors, expected.embedder.embed_documents(texts))
 
 
-def test_a_champion_whose_chunks_were_cut_anew_is_tuned_on_their_texts(served: Served, again) -> None:
+def test_a_champion_whose_documents_were_rechunked_is_retrained_on_current_chunks(served: Served, again) -> None:
     before = [replace(pair, positive_id=f"before, {pair.positive_id}") for pair in [*PAIRS[:20], PAIRS[20]]]
     candidates_for = again(before, judged_by(*PAIRS[20:]))
     assert candidates_for.embedder.fingerprint == served.tuner.make(PAIRS[:20], "v1").embedder.fingerprint
 
 
-def test_a_champion_that_learnt_a_longer_text_with_what_a_split_judges_is_tuned_without_it(
-    served: Served, again
-) -> None:
+def test_a_champion_trained_on_a_text_that_contains_a_test_chunk_is_retrained_without_it(served: Served, again) -> None:
     """The text was cut in two since: it is found as its longer part, and holds the shorter one, which judges."""
     longer, shorter = PAIRS[3].positive + " and that is all there is to say of it", PAIRS[20].positive
     candidates_for = again([*PAIRS[:20], Pair("before", "gone", f"{longer} {shorter}")], judged_by(*PAIRS[20:]))
@@ -134,27 +132,27 @@ def test_a_pair_whose_chunk_is_gone_from_the_documents_leaks_nothing(served: Ser
     assert again([*PAIRS[:20], gone], judged_by(*PAIRS[20:])) is served.champion
 
 
-def test_a_champion_made_anew_learns_as_well_what_the_documents_held_then(served: Served, again) -> None:
+def test_a_retrained_champion_keeps_pairs_whose_chunk_no_longer_exists(served: Served, again) -> None:
     gone = Pair("what did the old page say?", "gone", "a text that no document holds any more", ("not this",))
     candidates_for = again([*PAIRS[:19], gone, PAIRS[20]], judged_by(*PAIRS[20:]))
     expected = served.tuner.make([*PAIRS[:19], gone], "v1")
     assert candidates_for.embedder.fingerprint == expected.embedder.fingerprint
 
 
-def test_a_champion_of_whose_pairs_none_is_left_enters_as_the_start_weights(served: Served, again) -> None:
+def test_a_champion_without_any_pairs_left_is_replaced_by_the_start_weights(served: Served, again) -> None:
     candidates_for = again(PAIRS[20:], judged_by(*PAIRS[20:]))
     assert (candidates_for.name, candidates_for.embedder) == ("v1", served.start.embedder)
     assert candidates_for.vectors is served.start.vectors
 
 
-def test_vectors_that_a_maker_knows_are_not_made_again(served: Served) -> None:
+def test_known_vectors_are_not_embedded_again(served: Served) -> None:
     made = Challenger(served.champion.embedder, PAIRS, {}, lambda path: None, served.start.vectors)
     assert challenger_candidates(made, "v2", CHUNKS, bar).vectors is served.start.vectors
     unknown = challenger_candidates(replace(made, vectors=None), "v2", CHUNKS, bar)
     np.testing.assert_array_equal(unknown.vectors, served.champion.vectors)
 
 
-def test_a_role_enters_with_a_vector_for_each_query_in_their_order(served: Served) -> None:
+def test_a_scored_candidate_has_a_vector_per_query_in_order(served: Served) -> None:
     qrels = judged_by(*PAIRS[:3]).held_out
     contender = candidates_for({"champion": served.champion}, qrels)["champion"]
     expected = served.champion.embedder.embed_queries([pair.query for pair in PAIRS[:3]])
@@ -162,7 +160,7 @@ def test_a_role_enters_with_a_vector_for_each_query_in_their_order(served: Serve
     assert (contender.name, contender.chunks is served.champion.vectors) == ("v1", True)
 
 
-def test_what_serves_enters_with_the_vectors_of_its_table_brought_level(
+def test_a_serving_model_is_scored_with_the_vectors_of_its_updated_table(
     settings: Settings, other_tiny_model: Path
 ) -> None:
     index(settings)

@@ -1,4 +1,4 @@
-"""Rankings by hand: vectors whose cosines one can read off, and a real store for those that serve already."""
+"""Evaluation by hand: vectors whose cosines one can read off, and a real store for serving models."""
 
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ def judged(queries: np.ndarray, chunks: np.ndarray, *relevant: set[str]) -> dict
     return judge({"it": ScoredCandidate("it", queries, chunks)}, qrels, CHUNKS, halves)["it"]
 
 
-def test_each_query_is_judged_against_the_whole_corpus():
+def test_each_query_is_evaluated_on_the_whole_corpus():
     chunks = unit([1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0])
     scores = judged(unit([1, 0, 0, 0], [0, 1, 0, 0]), chunks, {IDS[0]}, {IDS[0]})
     assert scores[4]["hit_rate@1"].tolist() == [1, 0]
@@ -80,7 +80,7 @@ def fan(n: int) -> tuple[list[Chunk], np.ndarray]:
     return [make_chunk(f"chunk {number}") for number in range(n)], vectors
 
 
-def test_the_rounds_of_a_trial_come_to_one_run_by_which_all_queries_are_judged_together():
+def test_the_runs_of_all_splits_are_merged_and_scored_together():
     one, two = Qrels({"first": frozenset({IDS[0]})}), Qrels({"second": frozenset({IDS[1]})})
     chunks = unit([1, 0], [0, 1], [-1, 0])
     rounds = [
@@ -142,7 +142,7 @@ def test_where_each_smaller_dimension_costs_more_the_full_one_serves():
     assert chosen.reason == "ndcg@10 0.600 at 384 dimensions, and every smaller one costs more than 0.005"
 
 
-def test_a_model_that_serves_is_judged_by_its_table_and_a_newcomer_alike(settings: Settings) -> None:
+def test_a_serving_model_and_a_new_one_are_scored_alike(settings: Settings) -> None:
     index(settings)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     chunks = corpus_chunks(store, corpus.id)[::-1]  # any order but the table's

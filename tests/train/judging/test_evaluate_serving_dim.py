@@ -1,4 +1,4 @@
-"""A version that serves fewer dimensions: cut, made unit again, and the same after it is loaded."""
+"""A version that serves fewer dimensions: truncated, normalised, and the same after loading."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate, case by case, and what applying a verdict leaves behind."""
+"""The gate, case by case, and what promotion and rollback change."""
 
 import json
 import math
@@ -49,18 +49,18 @@ def quiet(text: str):
     return lambda done, total: None
 
 
-def test_a_gain_beyond_luck_is_promoted():
+def test_a_significant_gain_is_promoted():
     verdict = decide(EVEN + 0.2 + NOISE / 3, EVEN, EVEN)
     assert verdict.word == "promote"
     assert verdict.gain.low > 0
     assert verdict.n == 60
 
 
-def test_a_gain_that_may_be_luck_is_not():
+def test_a_gain_that_is_not_significant_is_not():
     verdict = decide(EVEN + 0.02 + NOISE, EVEN, EVEN)
     assert verdict.gain.mean > 0
     assert verdict.word == "keep"
-    assert "may be luck" in verdict.reason
+    assert "not statistically significant" in verdict.reason
 
 
 def test_a_loss_is_not():
@@ -77,7 +77,7 @@ def test_better_than_a_poor_champion_yet_below_base_is_not():
     verdict = decide(EVEN, EVEN - 0.2, EVEN + 0.1)
     assert verdict.gain.low > 0
     assert verdict.word == "keep"
-    assert "below base" in verdict.reason
+    assert "worse than base" in verdict.reason
 
 
 def test_as_good_as_base_and_better_than_the_champion_is_promoted():
@@ -89,7 +89,7 @@ def test_a_few_lucky_queries_prove_nothing():
     verdict = decide(lucky, lucky * 0, lucky * 0)
     assert verdict.word == "keep"
     assert verdict.more == math.ceil(10 / HELD_OUT_SHARE) - math.ceil(9 / HELD_OUT_SHARE)
-    assert verdict.reason == f"9 queries to judge by, need {MIN_HELD_OUT}: rate about {verdict.more} more questions"
+    assert verdict.reason == f"9 test queries, need {MIN_HELD_OUT}: rate about {verdict.more} more questions"
     enough = np.ones(MIN_HELD_OUT)
     assert decide(enough, enough * 0, enough * 0).word == "promote"
 
@@ -110,7 +110,7 @@ def test_what_is_hardly_worse_at_worst_is_promoted_where_raters_prefer_what_was_
     assert "raters prefer what was trained: tuned won 16 of 20 duels" in verdict.reason
 
 
-def test_duels_that_may_be_luck_promote_nothing():
+def test_duels_without_a_significant_winner_promote_nothing():
     verdict = decide(NEARLY, EVEN, EVEN, online=duels(12, 8))
     assert verdict.word == "keep"
     assert "the duels do not decide: tuned won 12 of 20 duels" in verdict.reason
@@ -121,7 +121,7 @@ def test_duels_do_not_make_up_for_a_difference_that_may_be_a_loss():
     assert decide(EVEN - 0.001, EVEN, EVEN, online=duels(100, 0)).word == "keep"  # its mean is below 0
 
 
-def test_a_gain_beyond_luck_needs_no_duels():
+def test_a_significant_gain_needs_no_duels():
     verdict = decide(LEVEL, EVEN, EVEN, online=duels(0, 100))
     assert (verdict.word, verdict.rule) == ("promote", "interval")
 
@@ -137,18 +137,18 @@ def test_whatever_the_gain_a_fall_where_the_champion_wins_is_not_promoted():
     verdict = decide(*champion_won(30, lost_there=CHAMPION_WINS_TOLERANCE + 0.01, gained_elsewhere=0.2))
     assert verdict.gain.low > 0
     assert (verdict.word, verdict.rule) == ("keep", "")
-    assert verdict.reason.startswith(f"it falls too far on {CHAMPION_WINS}: -0.06 [")
+    assert verdict.reason.startswith(f"it is too much worse on {CHAMPION_WINS}: -0.06 [")
     assert verdict.reason.endswith("on 30, -0.05 is tolerated")
     assert verdict.more is None  # more ratings would not mend that
 
 
-def test_a_fall_within_the_tolerance_is_promoted_and_told():
+def test_a_decrease_within_the_tolerance_is_promoted_and_reported():
     verdict = decide(*champion_won(30, lost_there=CHAMPION_WINS_TOLERANCE - 0.01, gained_elsewhere=0.2))
     assert verdict.word == "promote"
     assert [(each.name, each.n, each.is_broken) for each in verdict.regressions] == [(CHAMPION_WINS, 30, False)]
 
 
-def test_a_regression_set_of_a_few_queries_is_told_and_forbids_nothing():
+def test_a_small_regression_set_is_reported_and_forbids_nothing():
     challenger = champion_won(MIN_REGRESSION - 1, lost_there=0.2, gained_elsewhere=0.2)
     assert decide(*challenger).word == "promote"
     assert decide(*champion_won(MIN_REGRESSION, lost_there=0.2, gained_elsewhere=0.2)).word == "keep"
@@ -192,7 +192,7 @@ def test_cross_fitting_ends_where_the_share_of_the_hash_is_enough():
     assert verdict.more == pytest.approx((60 + needed) / HELD_OUT_SHARE - 60, abs=1)
 
 
-def test_where_there_is_no_gain_more_ratings_are_not_asked_for():
+def test_without_a_gain_no_more_ratings_are_requested():
     verdict = decide(EVEN - 0.1, EVEN, EVEN)
     assert verdict.more is None
     assert "more ratings of the same kind would not change that" in verdict.reason
@@ -337,7 +337,7 @@ def test_the_start_weights_can_be_promoted_by_hand_and_that_is_logged_and_rolled
     assert roll_back(settings, store, corpus, quiet) == "v1"
 
 
-def test_a_deleted_version_is_not_gone_back_to_and_what_is_there_instead_is_named(indexed) -> None:
+def test_a_deleted_version_cannot_be_rolled_back_to_and_the_error_names_another(indexed) -> None:
     settings, store, corpus, embedder = indexed
     registry = Registry(settings.models)
     for name in ("v1", "v2", "v3"):
@@ -348,7 +348,7 @@ def test_a_deleted_version_is_not_gone_back_to_and_what_is_there_instead_is_name
     (settings.models / "v2").unlink()
     arms = Arms(settings, store, corpus)
     gone = re.escape(str(settings.models / "v2"))
-    with pytest.raises(UnknownVersion, match=f"v2 cannot serve: {gone} is gone.*`python -m train promote v1`$"):
+    with pytest.raises(UnknownVersion, match=f"v2 cannot serve: {gone} is missing.*`python -m train promote v1`$"):
         roll_back(settings, store, corpus, quiet)
     assert arms.refresh() is False  # nothing moved, and the chat serves on
     assert (arms.current("tuned").model, arms.trouble) == ("v3", "")
@@ -360,7 +360,7 @@ def test_a_deleted_version_is_not_gone_back_to_and_what_is_there_instead_is_name
     assert promote_by_hand(settings, store, corpus, START_WEIGHTS, quiet) == START_WEIGHTS
 
 
-def test_an_adapter_whose_model_was_deleted_is_not_gone_back_to(indexed) -> None:
+def test_an_adapter_whose_model_was_deleted_cannot_be_rolled_back_to(indexed) -> None:
     settings, store, corpus, embedder = indexed
     registry = Registry(settings.models)
     fitted = settings.models / "v2"
@@ -369,7 +369,7 @@ def test_an_adapter_whose_model_was_deleted_is_not_gone_back_to(indexed) -> None
     np.save(fitted / MATRIX, np.eye(2, dtype=np.float32))
     registry.add(replace(version(corpus, embedder), name="v2"))
     with pytest.raises(
-        UnknownVersion, match=rf"v2 cannot serve: {re.escape(str(settings.models.resolve()))}/v9 is gone"
+        UnknownVersion, match=rf"v2 cannot serve: {re.escape(str(settings.models.resolve()))}/v9 is missing"
     ):
         promote_by_hand(settings, store, corpus, "v2", quiet)
 

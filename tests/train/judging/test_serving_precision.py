@@ -1,4 +1,4 @@
-"""Which precision serves, which judges, and how the one that serves is chosen when a version is promoted."""
+"""The serving precision: how it is set, measured and chosen when a version is promoted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_models_are_judged_in_bf16_where_that_pays(
         ("cuda", "auto", "fp32", "bf16"),
     ],
 )
-def test_what_serves_is_what_is_set_else_what_was_chosen_else_the_native_one(
+def test_the_set_precision_wins_over_the_chosen_one_and_that_over_the_native_one(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, device: str, set_to: str, chosen, expected: str
 ) -> None:
     monkeypatch.setattr(precision, "bf16_pays", lambda device: True)
@@ -96,10 +96,10 @@ def row(role: str, name: precision.Precision, ndcg: float, per_second: float) ->
 def test_the_fastest_within_half_a_point_of_full_precision_is_chosen() -> None:
     rows = [row("base", "fp32", 0.6, 10), row("base", "bf16", 0.599, 17), row("base", "int8", 0.5951, 23)]
     assert fastest(rows)[0] == "int8"
-    assert "(0.005 below, 2.3 times as fast); nothing faster was measured" in fastest(rows)[1]
+    assert "(0.005 below, 2.3 times as fast); no faster one was measured" in fastest(rows)[1]
 
 
-def test_what_costs_more_than_half_a_point_is_not_chosen_however_fast_and_the_reason_says_so() -> None:
+def test_a_precision_that_costs_more_than_half_a_point_is_rejected_with_the_reason() -> None:
     rows = [row("base", "fp32", 0.6, 10), row("base", "bf16", 0.599, 17), row("base", "int8", 0.594, 99)]
     name, why = fastest(rows)
     assert name == "bf16"
@@ -112,7 +112,7 @@ def test_both_arms_must_bear_it() -> None:
     assert fastest([*rows, row("v1", "fp32", 0.7, 10), row("v1", "int8", 0.69, 20)])[0] == "fp32"
 
 
-def test_the_slower_arm_says_what_is_fast() -> None:
+def test_a_precision_is_as_fast_as_its_slower_arm() -> None:
     rows = [row("base", "fp32", 0.6, 10), row("base", "int8", 0.6, 20)]
     assert fastest([*rows, row("v1", "fp32", 0.7, 10), row("v1", "int8", 0.7, 9)])[0] == "fp32"
 
@@ -149,7 +149,7 @@ class Fake:
         return np.eye(3, dtype=np.float32)[[turned[int(text[-1])] for text in texts]]
 
 
-def test_each_precision_is_measured_beside_full_precision() -> None:
+def test_each_precision_is_compared_with_full_precision() -> None:
     chunks = [make_chunk(f"chunk {n}") for n in range(3)]
     qrels = Qrels({f"query {n}": frozenset({chunks[n].id}) for n in range(3)})
     exact, wrong = Fake(), Fake(wrong=True)
@@ -162,7 +162,7 @@ def test_each_precision_is_measured_beside_full_precision() -> None:
     assert exact.embedded == wrong.embedded == 9  # once for the ranking, twice for the time
 
 
-def test_what_a_machine_has_is_measured_on_real_models_and_one_is_chosen_for_both(
+def test_real_models_are_measured_in_each_precision_and_one_is_chosen_for_both(
     settings: Settings, other_tiny_model: Path
 ) -> None:
     chunks = [make_chunk(text) for text in ("the cat drinks milk", "the dog keeps one bone", "birds eat seed")]
@@ -175,7 +175,7 @@ def test_what_a_machine_has_is_measured_on_real_models_and_one_is_chosen_for_bot
     assert [len(cells) for cells in choice.rows()] == [6] * (1 + len(measured))
 
 
-def test_a_model_that_cannot_be_rewritten_keeps_both_arms_from_int8_and_says_so(
+def test_a_model_that_cannot_be_quantized_excludes_int8_for_both_arms(
     settings: Settings, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def load(reference: str, settings: Settings, precision=None) -> Embedder:
@@ -194,12 +194,12 @@ def test_a_model_that_cannot_be_rewritten_keeps_both_arms_from_int8_and_says_so(
 @pytest.mark.parametrize(
     ("changed", "n", "why"),
     [
-        ({"precision": "fp32"}, 10, "THUMBTUNE_PRECISION=fp32 says so"),
+        ({"precision": "fp32"}, 10, "set by THUMBTUNE_PRECISION=fp32"),
         ({"device": "cuda"}, 10, "on cuda it is"),
-        ({}, 9, "9 queries to judge by, need 10"),
+        ({}, 9, "9 test queries, need 10"),
     ],
 )
-def test_what_decides_without_measuring_is_told(
+def test_a_choice_without_measurement_gives_its_reason(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], n: int, why: str
 ) -> None:
     monkeypatch.setattr(precision, "bf16_pays", lambda device: False)

@@ -1,4 +1,4 @@
-"""What others typed stays what they typed: it neither becomes markup nor gets lost on the way to the page."""
+"""User text in a report is shown exactly: it neither becomes markup nor gets lost."""
 
 import re
 from html import unescape
@@ -78,7 +78,7 @@ def test_a_name_with_underscores_can_be_read_in_the_markdown_itself():
     assert bullets({"base_model": "a_b"}) == "- base_model: a_b"
 
 
-def test_the_page_is_whole_by_itself_and_loads_and_runs_nothing():
+def test_the_page_is_self_contained_and_loads_and_runs_nothing():
     html = to_html("# T\n\n![quality](q.svg)\n", "a <title>", {"q.svg": "<svg>drawn</svg>"})
     assert "<svg>drawn</svg>" in html
     assert "<title>a &lt;title&gt;</title>" in html

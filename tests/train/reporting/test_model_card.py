@@ -1,4 +1,4 @@
-"""The card is read by the hub's own parser and by sentence-transformers, and gives nobody away."""
+"""The model card is parsed by the hub's library and sentence-transformers, and has no user text."""
 
 import shutil
 from dataclasses import replace

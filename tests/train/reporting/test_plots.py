@@ -1,4 +1,4 @@
-"""The plots are right, small, the same each time, and at home on a light page and on a dark one."""
+"""The plots are right, small, deterministic, and fit light and dark mode."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""The page of a training says what its numbers say, is whole by itself, and survives what users type."""
+"""The report of a training matches its numbers, is self-contained, and survives user text."""
 
 import json
 import re
@@ -54,7 +54,7 @@ def section(text: str, title: str) -> str:
 
 def test_the_page_opens_with_the_verdict_and_its_reason(tmp_path: Path) -> None:
     text = page(tmp_path / "runs" / "v3")
-    assert text.startswith("# Training v3\n\n`VERDICT: keep v2, not v3 | ...`\n\nWhy: 4 queries to judge by, need 10")
+    assert text.startswith("# Training v3\n\n`VERDICT: keep v2, not v3 | ...`\n\nWhy: 4 test queries, need 10")
 
 
 def test_the_html_page_holds_the_same_with_its_plots_and_loads_nothing(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_html_page_holds_the_same_with_its_plots_and_loads_nothing(tmp_path:
     assert not re.search(r'href="(?!#)', html)
 
 
-def test_the_plots_that_the_markdown_shows_lie_beside_it(tmp_path: Path) -> None:
+def test_the_plots_of_the_markdown_are_files_in_the_same_folder(tmp_path: Path) -> None:
     shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page(tmp_path, facts(former=[FORMER])))
     assert shown == ["quality-by-dimension.svg", "learning-curve.svg"]
     assert all("<svg" in (tmp_path / name).read_text("utf-8") for name in shown)
@@ -91,32 +91,33 @@ def test_every_model_has_its_metrics_and_its_cost_at_every_dimension(tmp_path: P
 
 
 def test_the_page_says_when_each_model_does_not_know(tmp_path: Path) -> None:
-    told = section(page(tmp_path, facts(abstaining=ABSTAINING)), "When it says that it does not know")
-    assert "- challenger: declines below a cosine of 0.600: recall 100% of 20 [84%, 100%] questions without" in told
-    assert "- base: never declines by the cosine: 3 questions find their passage, need 24" in told
-    assert "| challenger | v3 | 0.600 | 1.00 | 1.00 | 0% of 30 [0%, 11%] | 100% of 5 [57%, 100%] |" in told
-    assert "| base | builtin | never | - | - | 0% of 3 " in told
+    result = section(page(tmp_path, facts(abstaining=ABSTAINING)), "When it says that it does not know")
+    assert "- challenger: declines below a cosine of 0.600: recall 100% of 20 [84%, 100%] questions without" in result
+    assert "- base: never declines by the cosine: 3 questions find their passage, need 24" in result
+    assert "| challenger | v3 | 0.600 | 1.00 | 1.00 | 0% of 30 [0%, 11%] | 100% of 5 [57%, 100%] |" in result
+    assert "| base | builtin | never | - | - | 0% of 3 " in result
     metrics = json.loads((tmp_path / "metrics.json").read_text("utf-8"))["abstaining"]["challenger"]
     assert (metrics["below"], metrics["precision"], metrics["recall"]["n"]) == (0.6, 1.0, 20)
 
 
-def test_the_page_says_which_precision_serves_and_what_that_rests_on(tmp_path: Path) -> None:
+def test_the_page_gives_the_serving_precision_and_its_measurements(tmp_path: Path) -> None:
     title = "Precision that both arms serve in"
     assert section(page(tmp_path, facts()), title).strip() == NOT_SERVING
     measured = [MeasuredPrecision("base", "int8", 0.5999, Interval(-0.0012, -0.004, 0.002), 52.7, 3.7)]
     choice = PrecisionChoice("int8", "the fastest", measured, {"bf16": "base: no"}, n=300, chunks=735)
-    told = section(page(tmp_path, facts(precision=choice)), title)
-    assert "int8: the fastest." in told
-    assert "On 300 queries that judge and 735 chunks" in told
-    assert "| base | int8 | 0.5999 | -0.0012 [-0.0040, +0.0020] | 52.7 | 3.7 ms |" in told
-    assert "- bf16: base: no" in told
+    result = section(page(tmp_path, facts(precision=choice)), title)
+    assert "int8: the fastest." in result
+    assert "On 300 test queries and 735 chunks" in result
+    assert "| base | int8 | 0.5999 | -0.0012 [-0.0040, +0.0020] | 52.7 | 3.7 ms |" in result
+    assert "- bf16: base: no" in result
     assert json.loads((tmp_path / "metrics.json").read_text("utf-8"))["precision"]["precision"] == "int8"
 
 
 def test_the_page_explains_which_dimension_would_be_enough(tmp_path: Path) -> None:
     metrics = section(page(tmp_path), "Metrics on the queries")
     assert (
-        "of the challenger's 8 would be enough: ndcg@10 0.673 at 8 dimensions, and every smaller one costs" in metrics
+        "For the challenger 8 dimensions would be enough: ndcg@10 0.673 at 8 dimensions, and every smaller one costs"
+        in metrics
     )
 
 
@@ -139,7 +140,7 @@ def test_the_queries_won_and_lost_most_are_named_in_order_with_the_rank_of_the_r
     assert "won a" not in lost
 
 
-def test_each_hit_is_told_apart_as_right_wrong_or_not_judged(tmp_path: Path) -> None:
+def test_each_hit_is_marked_as_right_wrong_or_not_judged(tmp_path: Path) -> None:
     judged = {WON: frozenset({RIGHT, IDS[1]})}
     won = section(page(tmp_path, facts(judged)), "Queries won most")
     rows = [line for line in won.partition("### 1. won a lot")[2].splitlines() if line.startswith("| 1 ")]
@@ -156,7 +157,7 @@ def test_what_the_documents_hold_cannot_become_part_of_the_page(tmp_path: Path) 
     assert "<img" not in html
 
 
-def test_the_plain_numbers_stand_beside_those_on_judged_hits(tmp_path: Path) -> None:
+def test_the_metrics_on_judged_hits_have_their_own_table(tmp_path: Path) -> None:
     judged = {WON: frozenset({RIGHT, IDS[1]}), LOST: frozenset({RIGHT, IDS[2]})}
     table = section(page(tmp_path, facts(judged)), "Metrics on judged hits alone")
     assert "on the 2 queries that have a chunk judged wrong" in table
@@ -166,30 +167,30 @@ def test_the_plain_numbers_stand_beside_those_on_judged_hits(tmp_path: Path) -> 
 
 
 def test_without_a_wrong_chunk_there_is_nothing_to_tell_on_judged_hits(tmp_path: Path) -> None:
-    told = section(page(tmp_path), "Metrics on judged hits alone")
-    assert "nothing to tell on judged hits alone" in told
-    assert "- challenger: 80%" in told
+    result = section(page(tmp_path), "Metrics on judged hits alone")
+    assert "there are no metrics on judged hits alone" in result
+    assert "- challenger: 80%" in result
 
 
 def test_held_out_and_cross_fitted_are_explained(tmp_path: Path) -> None:
     held = section(page(tmp_path), "How it was judged")
     assert held.strip().startswith("Held out: 4 queries that a hash")
     crossed = facts(verdict=replace(facts().verdict, kind="cross-fitted"))
-    told = section(page(tmp_path, crossed), "How it was judged").strip()
-    assert told.startswith("Cross-fitted: the hash holds out 3 queries so far, fewer than 100, so every rated query")
+    result = section(page(tmp_path, crossed), "How it was judged").strip()
+    assert result.startswith("Cross-fitted: the hash holds out 3 queries so far, fewer than 100, so every rated query")
 
 
-def test_what_weighed_on_the_verdict_is_told(tmp_path: Path) -> None:
+def test_the_page_lists_the_reasons_of_the_verdict(tmp_path: Path) -> None:
     champion, challenger = np.full(40, 0.6), np.full(40, 0.5)
     online = WinRate(30, 10, 4, 2, Interval(0.75, 0.6, 0.86))
     verdict = decide(challenger, champion, np.full(40, 0.4), online=online)
-    told = section(page(tmp_path, facts(verdict=verdict)), "How it was judged")
-    assert "- challenger over champion: -0.10 [-0.10, -0.10] of ndcg@10 on 40 queries: 0 won, 0 tied, 40 lost" in told
-    assert "- blind duels since the last promotion: tuned won 30 of 40 duels (0.75 [0.60, 0.86])" in told
+    result = section(page(tmp_path, facts(verdict=verdict)), "How it was judged")
+    assert "- challenger over champion: -0.10 [-0.10, -0.10] of ndcg@10 on 40 queries: 0 won, 0 tied, 40 lost" in result
+    assert "- blind duels since the last promotion: tuned won 30 of 40 duels (0.75 [0.60, 0.86])" in result
     assert (
-        "- regression set, queries the champion wins: broken (-0.10 [-0.10, -0.10] on 40, -0.05 is tolerated)" in told
+        "- regression set, queries the champion wins: broken (-0.10 [-0.10, -0.10] on 40, -0.05 is tolerated)" in result
     )
-    assert "- more rated questions that would decide it: not to be told" in told
+    assert "- more rated questions that would decide it: not to be result" in result
 
 
 FORMER = LearningCurvePoint("v1", 60, 55, {"base": 0.5, "champion": 0.5, "challenger": 0.61}, True)
@@ -202,7 +203,7 @@ def test_the_learning_curve_has_the_trainings_before_and_this_one(tmp_path: Path
 
 
 def test_one_training_is_no_curve(tmp_path: Path) -> None:
-    assert "a curve takes two" in section(page(tmp_path), "Learning curve")
+    assert "a curve needs two" in section(page(tmp_path), "Learning curve")
     assert not (tmp_path / "learning-curve.svg").exists()
 
 
@@ -215,7 +216,7 @@ def test_a_later_training_reads_the_points_of_those_before_it(tmp_path: Path) ->
     assert former_points(tmp_path, [*versions, elsewhere], "folders") == [facts().point]
 
 
-def test_labels_are_counted_and_their_noise_is_told() -> None:
+def test_labels_are_counted_with_their_noise() -> None:
     chunks = [make_chunk("one"), make_chunk("two"), make_chunk("three")]
     labels = [
         label("ann", "q", chunks[0], 1, cited=True),
@@ -225,13 +226,13 @@ def test_labels_are_counted_and_their_noise_is_told() -> None:
         label("cat", "s", make_chunk("gone | <b>"), 1, origin="import"),
         label("cat", "t", chunks[1], 0, origin="import"),
     ]
-    told = labels_of(labels, make_pairs(labels, chunks, alike))
-    assert told.queries == 1  # only r: q has a draw
-    assert told.by_origin == {"import": (1, 0), "mark": (1, 0), "rating": (1, 1)}
-    assert (told.guessed, told.withdrawn, told.shared, told.contested, told.drawn) == (1, 1, 1, 1, 1)
-    assert [n for n, _ in told.raters] == [2, 1]
-    assert told.gone == 1
-    assert told.gone_shown == [("s", "gone | <b>", "its text is no longer in these documents")]
+    result = labels_of(labels, make_pairs(labels, chunks, alike))
+    assert result.queries == 1  # only r: q has a draw
+    assert result.by_origin == {"import": (1, 0), "mark": (1, 0), "rating": (1, 1)}
+    assert (result.guessed, result.withdrawn, result.shared, result.contested, result.drawn) == (1, 1, 1, 1, 1)
+    assert [n for n, _ in result.raters] == [2, 1]
+    assert result.gone == 1
+    assert result.gone_shown == [("s", "gone | <b>", "its text is no longer in these documents")]
 
 
 def label(rater: str, query: str, chunk, value: int, **more: object) -> LabelledPair:
@@ -241,11 +242,11 @@ def label(rater: str, query: str, chunk, value: int, **more: object) -> Labelled
 
 def test_the_page_tells_of_the_labels_and_names_no_rater(tmp_path: Path) -> None:
     counts = LabelSummary(9, {"rating": (7, 2)}, 5, 1, [(6, 0.8), (3, 0.4)], 2, 1, 1, 1, [("q", "gone | <b>", "why")])
-    told = section(page(tmp_path, facts(labels=counts)), "Labels and noise")
-    assert "- labels by rating: 7 good, 2 bad" in told
-    assert "- judged by several raters: 2, of which 1 both good and bad" in told
-    assert "- gone: 'q' had 'gone \\| \\<b>'; why" in told
-    assert "| 2 | 3 | 0.40 |" in told
+    result = section(page(tmp_path, facts(labels=counts)), "Labels and noise")
+    assert "- labels by rating: 7 good, 2 bad" in result
+    assert "- judged by several raters: 2, of which 1 both good and bad" in result
+    assert "- gone: 'q' had 'gone \\| \\<b>'; why" in result
+    assert "| 2 | 3 | 0.40 |" in result
 
 
 def test_what_was_configured_and_how_long_it_took_is_there(tmp_path: Path) -> None:
@@ -260,18 +261,18 @@ def test_what_was_configured_and_how_long_it_took_is_there(tmp_path: Path) -> No
         "- k: 5",
     ):
         assert expected in text
-    for expected in ("- tuning: 12.3 s", "- in all: 20.0 s", "- most memory: 850 MB", "- hash of pairs: p"):
+    for expected in ("- tuning: 12.3 s", "- total: 20.0 s", "- peak memory: 850 MB", "- hash of pairs: p"):
         assert expected in text
 
 
-def test_where_the_system_does_not_tell_its_memory_the_page_says_so(tmp_path: Path) -> None:
-    assert "- most memory: not known" in page(tmp_path, facts(memory_mb=None))
+def test_the_page_says_where_peak_memory_is_not_available(tmp_path: Path) -> None:
+    assert "- peak memory: not available" in page(tmp_path, facts(memory_mb=None))
 
 
 def test_the_memory_of_this_process_is_measured_in_megabytes() -> None:
     peak, now = peak_memory_mb(), psutil.Process().memory_info().rss / 1e6
     if peak is None:
-        pytest.skip("Windows does not tell")
+        pytest.skip("not available on Windows")
     assert now - 1 <= peak < 20 * now
 
 
@@ -312,15 +313,15 @@ def test_no_key_gets_into_a_report(settings: Settings) -> None:
     assert "sk-very" not in str(config_of(secretive))
 
 
-def test_the_report_says_where_the_chat_finds_by_more_than_what_is_judged(settings: Settings) -> None:
+def test_the_report_says_where_the_chat_uses_more_than_embeddings(settings: Settings) -> None:
     assert unevaluated_options(settings) == []
-    (told,) = unevaluated_options(settings.model_copy(update={"search": "hybrid", "mmr": 0.7}))
-    assert told.startswith("every figure ranks by embeddings alone; the chat has ")
-    assert "THUMBTUNE_SEARCH=hybrid and THUMBTUNE_MMR=0.7 besides" in told
+    (result,) = unevaluated_options(settings.model_copy(update={"search": "hybrid", "mmr": 0.7}))
+    assert result.startswith("all metrics rank by embeddings alone; the chat also uses ")
+    assert "THUMBTUNE_SEARCH=hybrid and THUMBTUNE_MMR=0.7, in both arms" in result
 
 
-def test_the_page_says_how_often_the_champion_knew_the_answer_beforehand() -> None:
+def test_the_page_counts_test_queries_whose_chunk_the_champion_was_trained_on() -> None:
     parts = Split((), (), Qrels({"a": frozenset({"1", "2"}), "b": frozenset({"3"})}), 0)
     assert trained_on_by_champion(parts, frozenset({"2", "9"})).startswith(
-        "the champion was trained on a right chunk of 1 of"
+        "the champion was trained on a relevant chunk of 1 of"
     )

@@ -1,4 +1,4 @@
-"""Queries that nobody asked: they point at what they should, and never hold their own answer's text."""
+"""Synthetic queries point at the right chunk, whose text never contains the query."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def test_case_blanks_and_markup_of_the_phrase_do_not_matter():
     assert [pair.chunk_id for pair in from_questions([question], CHUNKS)] == [PORT.id]
 
 
-def test_a_phrase_that_a_cut_tore_apart_leads_to_the_chunk_with_most_of_its_words():
+def test_an_answer_split_between_chunks_matches_the_chunk_with_most_of_its_words():
     question = Question("how?", RUN, "Install", "wait for the browser to open. If port 8000")
     assert [pair.chunk_id for pair in from_questions([question], CHUNKS)] == [INSTALL.id]
 
@@ -174,7 +174,7 @@ def test_in_rounds_takes_the_first_of_every_group_before_any_second():
     assert in_rounds([["b", "a", "e"], ["d"], []], str, 3) == ["a", "d", "b"]
 
 
-def test_what_nobody_asked_weighs_less_the_more_was_asked_and_never_nothing():
+def test_synthetic_pairs_weigh_less_the_more_queries_are_rated_but_never_zero():
     assert [synthetic_weight(n) for n in (0, 200, 600)] == [1.0, 0.5, 0.25]
 
 
@@ -190,5 +190,5 @@ def test_questions_are_read_from_every_documents_folder_that_has_some(tmp_path: 
 )
 def test_a_line_that_is_no_question_is_named_with_file_and_line(tmp_path: Path, line: str):
     folder = questions_file(tmp_path / "docs", '{"question": "a?"}', line)
-    with pytest.raises(BadLabels, match=r"questions\.jsonl:2: .* is no question"):
+    with pytest.raises(BadLabels, match=r"questions\.jsonl:2: .* is not a question"):
         read_questions([folder])

@@ -1,7 +1,7 @@
-"""Questions by an LLM: written, judged, journalled; interrupted and taken up again; nothing is paid for twice.
+"""Questions by an LLM: written, checked and journalled; an interrupted run resumes, and no call is paid for twice.
 
-The LLM is an endpoint with the OpenAI protocol and fixed opinions: of the chunk on a fruit it writes three questions,
-and whether a chunk answers a question it tells by whether the fruit is in both.
+The LLM is an endpoint with the OpenAI protocol and fixed rules: about the chunk on a fruit it writes three questions,
+and a chunk answers a question if the fruit is in both.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def test_good_questions_become_pairs_and_the_others_are_counted_with_their_reaso
     assert {(pair.query, pair.chunk_id) for pair in pairs} == wanted
     assert pairs[0] == SyntheticPair(f"how long do {FRUITS[0]} keep", CHUNKS[0].id, CHUNKS[0].text, "llm")
     assert len(prompts) == CALLS * len(CHUNKS)
-    told = "12 kept of 6 chunks; dropped: refers to the text 6, unusable lines 6"
-    assert told in journal().summary()
+    result = "12 kept of 6 chunks; dropped: refers to the text 6, unusable lines 6"
+    assert result in journal().summary()
 
 
 def test_a_second_run_asks_nothing_and_finds_the_same(run, journal) -> None:
@@ -146,7 +146,7 @@ def test_a_refused_prompt_costs_its_chunk_and_is_tried_again_next_time(run, jour
     assert len(journal().pairs(CHUNKS)) == 2 * len(CHUNKS)
 
 
-def test_an_endpoint_that_refuses_every_prompt_is_not_asked_for_ever(run, journal) -> None:
+def test_an_endpoint_that_refuses_every_prompt_stops_the_run(run, journal) -> None:
     with pytest.raises(AnswerFailed, match="refused the request"):
         run(refuse(400))
     assert not journal().path.exists()
@@ -230,7 +230,7 @@ def test_each_model_and_corpus_has_its_own_journal(tmp_path: Path) -> None:
     assert names == {"a-openai-x-y.jsonl", "b-openai-x-y.jsonl", "a-z.jsonl", "b-z.jsonl"}
 
 
-def test_a_journal_that_cannot_be_written_is_told(run, journal) -> None:
+def test_a_journal_that_cannot_be_written_is_an_error(run, journal) -> None:
     journal().path.parent.write_text("a file where the folder should be")
     with pytest.raises(StoreFailed, match="cannot be written"):
         run(opinions)

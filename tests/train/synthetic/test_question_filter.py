@@ -1,4 +1,4 @@
-"""Which of an LLM's questions teach: each filter by itself, and replies as models really write them."""
+"""Filters for an LLM's questions, one by one, and replies as models really write them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ KEEP, COLD = "how long do apples keep", "where do apples stay cold"
         "¿Qué dice el autor sobre las manzanas?",
     ],
 )
-def test_a_question_that_speaks_of_its_text_is_told(question: str) -> None:
+def test_a_question_that_refers_to_its_passage_is_detected(question: str) -> None:
     assert refers_to_context(question)
 
 
@@ -60,7 +60,7 @@ def test_a_question_that_speaks_of_its_text_is_told(question: str) -> None:
         "Wie lange halten Äpfel?",
     ],
 )
-def test_a_question_of_somebody_who_never_saw_the_text_is_not(question: str) -> None:
+def test_a_question_that_makes_sense_without_its_passage_is_not(question: str) -> None:
     assert not refers_to_context(question)
 
 
@@ -75,7 +75,7 @@ def test_a_question_of_somebody_who_never_saw_the_text_is_not(question: str) -> 
         ("???", "!!!", False),
     ],
 )
-def test_two_questions_are_the_same_where_one_only_has_a_word_more(a: str, b: str, is_same: bool) -> None:
+def test_two_questions_are_duplicates_where_one_only_has_a_word_more(a: str, b: str, is_same: bool) -> None:
     assert same_question(a, b) is same_question(b, a) is is_same
 
 
@@ -129,16 +129,16 @@ def test_a_verdict_that_is_missing_or_contradicts_itself_is_none() -> None:
 
 
 def test_a_question_goes_with_the_first_reason_and_later_checks_do_not_see_it() -> None:
-    seen: list[list[str]] = []
+    observed: list[list[str]] = []
 
     def short(questions: list[str]) -> list[None]:
-        seen.append(questions)
+        observed.append(questions)
         return [None for _ in questions]
 
     kept, rejected = filter_questions(
         ["a", "b", "c"], [lambda left: ["not found" if q == "b" else None for q in left], short]
     )
-    assert (kept, rejected, seen) == (["a", "c"], [("b", "not found")], [["a", "c"]])
+    assert (kept, rejected, observed) == (["a", "c"], [("b", "not found")], [["a", "c"]])
 
 
 def test_where_nothing_is_left_no_check_is_paid_for() -> None:

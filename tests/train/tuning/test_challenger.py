@@ -1,4 +1,4 @@
-"""Makers leave what they were given as it was, and what they made is there to be judged and saved."""
+"""Factories change none of their inputs, and return a model that can be evaluated and saved."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tuner(settings: Settings) -> FineTuneFactory:
 
 
 @pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, lora=4, rate=1e-3)], ids=["whole", "low rank"])
-def test_some_queries_choose_the_weights_and_all_pairs_are_remembered(
+def test_some_queries_are_validation_queries_and_all_pairs_are_recorded(
     tuner: FineTuneFactory, tmp_path: Path, recipe: Recipe
 ) -> None:
     made = replace(tuner, recipe_for=lambda pairs, model: recipe).make(PAIRS, "v1")
@@ -53,11 +53,11 @@ def test_some_queries_choose_the_weights_and_all_pairs_are_remembered(
     assert served.fingerprint == made.embedder.fingerprint != tuner.start.fingerprint
 
 
-def test_where_nothing_is_to_choose_every_pair_is_learnt(tuner: FineTuneFactory) -> None:
+def test_without_checkpoint_selection_every_pair_is_trained_on(tuner: FineTuneFactory) -> None:
     made = replace(tuner, chooses=False).make(PAIRS[:32], "v1")
-    seen = made.facts["examples"]
-    assert isinstance(seen, int)
-    assert 2 * 32 - RECIPE.batch / 2 < seen <= 2 * 32  # a rest of less than half a batch is no step
+    examples_ones = made.facts["examples"]
+    assert isinstance(examples_ones, int)
+    assert 2 * 32 - RECIPE.batch / 2 < examples_ones <= 2 * 32  # a rest of less than half a batch is no step
     assert made.facts["queries that chose the weights"] == 0
     assert replace(tuner, chooses=True).make(PAIRS[:32], "v1").embedder.fingerprint == made.embedder.fingerprint
 
@@ -68,9 +68,7 @@ def test_every_call_starts_afresh(tuner: FineTuneFactory) -> None:
     assert load_embedder(tuner.reference, tuner.settings).fingerprint == tuner.start.fingerprint
 
 
-def test_an_adapter_keeps_the_models_vectors_and_is_saved_beside_its_name(
-    tuner: FineTuneFactory, tmp_path: Path
-) -> None:
+def test_an_adapter_keeps_the_models_vectors_and_saves_its_name(tuner: FineTuneFactory, tmp_path: Path) -> None:
     made = AdapterFactory(tuner.start, CHUNKS, tuner.vectors, seed=0).make(PAIRS, "v1")
     assert made.vectors is tuner.vectors
     assert made.embedder.fingerprint == tuner.start.fingerprint
@@ -82,7 +80,7 @@ def test_an_adapter_keeps_the_models_vectors_and_is_saved_beside_its_name(
     np.testing.assert_array_equal(served.embed_queries(queries), made.embedder.embed_queries(queries))
 
 
-def test_chunks_are_learnt_as_models_read_them_and_what_was_made_of_one_as_it_is() -> None:
+def test_chunks_are_trained_with_their_headings_and_derived_texts_without() -> None:
     pass_, key = make_chunk("They expire.", heading="Passes"), make_chunk("They open it.", heading="Keys")
     pairs = [Pair("how long?", pass_.id, pass_.text, (key.text, "gone")), Pair("what?", key.id, "open it.")]
     assert [(pair.positive, pair.negatives) for pair in as_embedded(pairs, [pass_, key])] == [
@@ -91,7 +89,7 @@ def test_chunks_are_learnt_as_models_read_them_and_what_was_made_of_one_as_it_is
     ]
 
 
-def test_a_text_that_stands_under_two_headings_is_learnt_under_the_one_that_was_meant() -> None:
+def test_a_text_under_two_headings_is_trained_with_the_heading_of_its_chunk() -> None:
     one, two = make_chunk("Yes.", "a.md", heading="One"), make_chunk("Yes.", "b.md", heading="Two")
     pairs = [Pair("q", two.id, "Yes."), Pair("q", one.id, "Yes.")]
     assert [pair.positive for pair in as_embedded(pairs, [one, two])] == ["Two: Yes.", "One: Yes."]

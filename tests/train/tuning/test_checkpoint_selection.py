@@ -1,4 +1,4 @@
-"""Few queries choose badly: so the last state is kept unless another one is clearly better, and then that one is."""
+"""Checkpoint selection keeps the last epoch unless another state is significantly better."""
 
 from __future__ import annotations
 
@@ -40,37 +40,37 @@ def asked(n: int) -> list[Pair]:
     return [Pair(f"query {name[:-1]}", f"chunk {name}", f"text {name}") for name in names]
 
 
-def test_where_queries_are_few_none_is_spared_to_choose_by() -> None:
+def test_with_few_queries_there_is_no_validation_set() -> None:
     assert aside(asked(100)) == (asked(100), [])
 
 
-def test_queries_that_choose_are_not_learnt_from() -> None:
-    learnt, choosing = aside(asked(500))
-    assert {pair.query for pair in learnt}.isdisjoint(pair.query for pair in choosing)
-    assert sorted([*learnt, *choosing], key=str) == sorted(asked(500), key=str)
-    assert FEWEST <= len({pair.query for pair in choosing}) <= MOST
+def test_validation_queries_are_not_trained_on() -> None:
+    training, validation = aside(asked(500))
+    assert {pair.query for pair in training}.isdisjoint(pair.query for pair in validation)
+    assert sorted([*training, *validation], key=str) == sorted(asked(500), key=str)
+    assert FEWEST <= len({pair.query for pair in validation}) <= MOST
 
 
-def test_of_many_queries_no_more_than_enough_choose() -> None:
+def test_of_many_queries_at_most_the_limit_are_validation_queries() -> None:
     assert len({pair.query for pair in aside(asked(5000))[1]}) == MOST
 
 
-def test_which_queries_choose_does_not_hang_on_the_order_of_the_pairs() -> None:
+def test_the_validation_queries_do_not_depend_on_the_order_of_the_pairs() -> None:
     assert set(aside(asked(500))[1]) == set(aside(asked(500)[::-1])[1])
 
 
-def test_what_is_learnt_leads_to_no_chunk_that_a_choosing_query_looks_for() -> None:
+def test_no_training_pair_shares_a_chunk_with_a_validation_query() -> None:
     """Six questions about each of 60 chunks: they choose together, or not."""
     pairs = [Pair(f"query {n}", f"chunk {n % 60}", f"text {n % 60}") for n in range(360)]
-    learnt, choosing = aside(pairs)
-    assert FEWEST <= len(choosing) <= MOST
-    assert len(choosing) % 6 == 0
-    assert {pair.positive_id for pair in learnt}.isdisjoint(pair.positive_id for pair in choosing)
-    assert len(learnt) + len(choosing) == 360
+    training, validation = aside(pairs)
+    assert FEWEST <= len(validation) <= MOST
+    assert len(validation) % 6 == 0
+    assert {pair.positive_id for pair in training}.isdisjoint(pair.positive_id for pair in validation)
+    assert len(training) + len(validation) == 360
 
 
 @pytest.mark.parametrize("n", [25, 40, 500])
-def test_queries_that_all_lead_to_one_chunk_choose_nothing(n: int) -> None:
+def test_queries_that_all_share_one_chunk_give_no_validation_set(n: int) -> None:
     pairs = [Pair(f"query {number}", "chunk", "text") for number in range(n)]
     assert aside(pairs) == (pairs, [])
 
@@ -79,16 +79,16 @@ def test_queries_that_all_lead_to_one_chunk_choose_nothing(n: int) -> None:
 def test_for_a_choice_never_many_more_are_spared_than_are_wanted(large: int) -> None:
     """200 queries want 20 to choose by; a chunk that many ask for would take twice as many and more."""
     pairs = [*asked(200), *(Pair(f"many {n}", "popular", "popular text of all") for n in range(large))]
-    learnt, choosing = aside(pairs)
-    assert len({pair.query for pair in choosing}) >= FEWEST
-    assert len({pair.query for pair in learnt}) >= 200 + large - 2 * 24
+    training, validation = aside(pairs)
+    assert len({pair.query for pair in validation}) >= FEWEST
+    assert len({pair.query for pair in training}) >= 200 + large - 2 * 24
 
 
-def test_pairs_that_only_teach_are_all_learnt_unless_they_lead_where_a_query_chooses() -> None:
-    taught = [Pair(f"taught {n}", f"other {n}", f"other text {n}", judges=False) for n in range(500)]
-    learnt, choosing = aside([*asked(300), *taught])
-    assert len(learnt) + len(choosing) == 600 + 500
-    assert len({pair.query for pair in choosing}) == 30
+def test_training_only_pairs_are_kept_unless_they_share_a_chunk_with_validation() -> None:
+    extra = [Pair(f"taught {n}", f"other {n}", f"other text {n}", judges=False) for n in range(500)]
+    training, validation = aside([*asked(300), *extra])
+    assert len(training) + len(validation) == 600 + 500
+    assert len({pair.query for pair in validation}) == 30
 
 
 # --- among what they look ------------------------------------------------------------------------------------------
@@ -113,14 +113,14 @@ def values(*numbers: float) -> np.ndarray:
     return np.array(numbers, dtype=np.float64)
 
 
-def test_a_lead_within_two_standard_errors_is_no_reason_to_leave_the_last_state() -> None:
+def test_a_lead_within_two_standard_errors_keeps_the_last_epoch() -> None:
     """Two queries won by 1 of nine: 0.22 ahead, at a standard error of 0.15."""
     level = values(*[0.5] * 9)
     ahead = level + values(1, 1, 0, 0, 0, 0, 0, 0, 0)
     assert clearly_best({LAST: level, START: ahead}, LAST) == LAST
 
 
-def test_a_lead_beyond_two_standard_errors_is() -> None:
+def test_a_lead_of_more_than_two_standard_errors_does_not() -> None:
     """Four queries won by 1 of nine: 0.44 ahead, at a standard error of 0.18."""
     level = values(*[0.5] * 9)
     ahead = level + values(1, 1, 1, 1, 0, 0, 0, 0, 0)
@@ -130,7 +130,7 @@ def test_a_lead_beyond_two_standard_errors_is() -> None:
 
 
 @pytest.mark.parametrize(("errors", "least", "most"), [(2.0, 0.05, 0.15), (1.0, 0.35, 0.55)])
-def test_luck_seldom_leaves_the_last_of_equally_good_states(
+def test_of_equally_good_states_the_last_is_rarely_left_by_chance(
     monkeypatch: pytest.MonkeyPatch, errors: float, least: float, most: float
 ) -> None:
     """Six states of one worth, 20 queries drawn with a fixed seed: by one standard error nearly half would leave."""
@@ -175,7 +175,7 @@ def weights(model: SentenceTransformer) -> Weights:
 
 
 def shifted(model: SentenceTransformer, far: float) -> Weights:
-    """Return the weights with all words moved far the same way, where they can no longer be told apart."""
+    """Return the weights with all words moved far the same way, where they can no longer be result apart."""
     state = weights(model)
     (name,) = (name for name in state if name.endswith("word_embeddings.weight"))
     state[name][:, 0] += far
@@ -220,7 +220,7 @@ def test_an_epoch_before_the_last_is_kept_where_it_is_clearly_best(settings: Set
     assert is_at(model, good)
 
 
-def test_a_training_that_goes_on_where_it_broke_off_chooses_as_if_it_had_not(
+def test_a_resumed_training_selects_as_if_it_had_not_been_interrupted(
     settings: Settings, model, tmp_path: Path
 ) -> None:
     good, memory = weights(model), tmp_path / "checkpoints"
@@ -250,7 +250,7 @@ def test_weights_half_way_between_start_and_last_are_kept_where_they_are_clearly
         torch.testing.assert_close(tensor, good[name], atol=1e-3, rtol=0)
 
 
-def test_looking_leaves_weights_and_training_mode_alone(settings: Settings, model) -> None:
+def test_evaluating_a_state_changes_neither_weights_nor_training_mode(settings: Settings, model) -> None:
     selector = chooser_of(model, settings)
     before = weights(model)
     model.train()
@@ -262,7 +262,7 @@ def test_looking_leaves_weights_and_training_mode_alone(settings: Settings, mode
     assert not model.training
 
 
-def test_a_query_with_two_right_chunks_is_one_query_to_choose_by() -> None:
+def test_a_query_with_two_relevant_chunks_is_one_validation_query() -> None:
     pairs = [PAIRS[0], replace(PAIRS[1], query=PAIRS[0].query)]
     vectors = np.eye(2, dtype=np.float32)
     pool = build_validation_pool(pairs, vectors[[0, 0]], list(TEXTS)[:2], list(TEXTS.values())[:2], vectors)

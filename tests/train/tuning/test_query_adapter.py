@@ -1,4 +1,4 @@
-"""An adapter is learnt where that helps, left alone where it does not, and serves from its model's own table."""
+"""A query adapter is learned where that helps, left out where not, and serves from its model's table."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_chunks_that_are_all_the_same_whiten_without_a_division_by_zero() -> Non
     assert np.isfinite(whiten(same, (DIM, 4))).all()
 
 
-def test_a_copy_of_the_right_chunk_is_not_learnt_to_be_wrong() -> None:
+def test_a_near_duplicate_of_a_positive_is_never_a_negative() -> None:
     examples = examples_of(PAIRS[:1], named(MISLED), CHUNKS)
     identity, candidates = np.eye(DIM, dtype=np.float32), np.arange(12)
     vectors = VECTORS[:12].copy()
@@ -122,7 +122,7 @@ def test_a_pair_of_no_weight_moves_nothing() -> None:
     assert np.abs(heavy - alone).max() > 1e-2
 
 
-def test_chunks_of_documents_that_nobody_asked_about_are_not_learnt_against() -> None:
+def test_chunks_of_documents_without_ratings_are_not_negatives() -> None:
     examples = examples_of([PAIRS[0], PAIRS[7]], named(VECTORS), CHUNKS)
     documents = np.array([chunk.document_id for chunk in CHUNKS])
     assert [row % 6 in (0, 1) for row in range(240)] == np.isin(
@@ -130,7 +130,7 @@ def test_chunks_of_documents_that_nobody_asked_about_are_not_learnt_against() ->
     ).tolist()
 
 
-def test_of_very_many_chunks_the_positives_and_the_nearest_are_learnt_against() -> None:
+def test_of_very_many_chunks_the_positives_and_the_nearest_are_candidates() -> None:
     vectors = unit(RNG.normal(size=(CANDIDATES + 500, 4)))
     examples = Examples(vectors[:2], (np.array([7]), np.array([20_100])), np.ones(2, np.float32), np.array([0, 1]))
     chosen = candidates_of(examples, vectors, np.zeros(len(vectors), dtype=str), 0)
@@ -145,18 +145,18 @@ def test_spellings_of_a_query_are_one_and_a_pair_without_its_chunk_is_none() -> 
     examples = examples_of(spelt, named(VECTORS), CHUNKS)
     assert [rows.tolist() for rows in examples.positives] == [[1, 2]]
     assert examples.weights.tolist() == [2.0]
-    with pytest.raises(ValueError, match="none of 1 pairs leads to a chunk"):
+    with pytest.raises(ValueError, match="none of 1 pairs has its positive in the corpus"):
         examples_of([gone], named(VECTORS), CHUNKS)
 
 
-def test_no_fold_is_taught_a_chunk_that_it_is_tried_on() -> None:
+def test_no_fold_is_trained_on_a_chunk_of_its_validation_queries() -> None:
     shared = [replace(pair, query=ASKED[-1 - row]) for row, pair in enumerate(PAIRS[:50])]
     examples = examples_of([*PAIRS[:100], *shared], named(VECTORS), CHUNKS)
     tried = 0
-    for taught, kept_back in folds_of(examples):
-        tried += len(kept_back.queries)
-        right = {int(row) for rows in kept_back.positives for row in rows}
-        assert right.isdisjoint(int(row) for rows in taught.positives for row in rows)
+    for training, validation in folds_of(examples):
+        tried += len(validation.queries)
+        right = {int(row) for rows in validation.positives for row in rows}
+        assert right.isdisjoint(int(row) for rows in training.positives for row in rows)
     assert tried == len(examples.queries) == 150
 
 
@@ -214,6 +214,6 @@ def test_an_adapter_promoted_by_hand_serves_from_the_table_that_is_there(setting
     assert not any("same weights" in note for note in open_service(settings).notes())
 
 
-def test_where_nothing_can_be_kept_back_nothing_is_believed() -> None:
+def test_where_nothing_can_be_validation_nothing_is_believed() -> None:
     fitted = fit(PAIRS[:1], named(VECTORS), CHUNKS[:1], VECTORS[:1], (DIM,))
     assert fitted.kept == "nothing"

@@ -1,4 +1,4 @@
-"""Real training of a tiny model: it learns, it repeats itself, it goes on where it broke off, and is a plain model."""
+"""Real training of a tiny model: it learns, is deterministic, resumes, and saves a plain model."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(settings: 
     assert differ(first, other)
 
 
-def test_a_pair_of_twice_the_weight_is_seen_twice_as_often(model) -> None:
+def test_a_pair_of_twice_the_weight_is_sampled_twice_as_often(model) -> None:
     done = tune(model, [replace(pair, weight=2.0) for pair in PAIRS], RECIPE)
     assert (done.examples, done.steps) == (2 * 32, 2 * 8)
 
@@ -158,7 +158,7 @@ def test_questions_about_one_chunk_are_never_in_one_batch() -> None:
     assert all(len(set(batch)) == len(batch) for batch in batches)
 
 
-def test_rows_of_chunks_that_many_ask_for_are_seen_in_batches_that_are_half_full() -> None:
+def test_rows_of_frequent_chunks_are_used_in_batches_that_are_half_full() -> None:
     """80 rows of 8 chunks: full batches of 16 would be 5, and no batch can have more than 8."""
     ids = [f"chunk {n % 8}" for n in range(80)]
     rows = Dataset.from_dict(
@@ -169,7 +169,7 @@ def test_rows_of_chunks_that_many_ask_for_are_seen_in_batches_that_are_half_full
     assert sorted(row for batch in sampler for row in batch) == list(range(80))
 
 
-def test_small_batches_beyond_those_that_full_ones_would_make_are_left_out_and_not_reported_as_seen(model) -> None:
+def test_small_batches_past_the_number_of_full_ones_are_left_out_and_not_counted(model) -> None:
     """One chunk with 20 of 28 rows: 4 batches of 8 would hold all, and 16 of one row each would follow."""
     often = [replace(PAIRS[0], query=f"where is the cat of the house at {n}") for n in range(20)]
     pairs = [replace(pair, negatives=()) for pair in (*often, *PAIRS[1:9])]
@@ -202,10 +202,10 @@ def test_a_training_that_broke_off_ends_with_the_weights_of_one_that_did_not(
         tune(model, PAIRS, recipe, on_epoch=stop_after(2), checkpoints=tmp_path)
     assert len(list(tmp_path.glob("checkpoint-*"))) == 1  # the last one is enough
     resumed = load_trainable(settings.start_model, settings)
-    seen: list[str] = []
-    done = tune(resumed, PAIRS, recipe, on_epoch=seen.append, checkpoints=tmp_path)
+    states: list[str] = []
+    done = tune(resumed, PAIRS, recipe, on_epoch=states.append, checkpoints=tmp_path)
     assert done.steps == 32
-    assert seen == ["after epoch 2", "after epoch 3"]  # not the first one again
+    assert states == ["after epoch 2", "after epoch 3"]  # not the first one again
     assert not differ(weights(resumed), tuned(settings, recipe))
 
 
@@ -220,9 +220,9 @@ def test_a_checkpoint_that_was_stopped_while_it_was_written_is_passed_over(
     (half / COMPLETE_MARKER).unlink()
     (half / "trainer_state.json").write_text("")
     resumed = load_trainable(settings.start_model, settings)
-    seen: list[str] = []
-    tune(resumed, PAIRS, recipe, on_epoch=seen.append, checkpoints=tmp_path)
-    assert seen == ["after epoch 2", "after epoch 3"]
+    states: list[str] = []
+    tune(resumed, PAIRS, recipe, on_epoch=states.append, checkpoints=tmp_path)
+    assert states == ["after epoch 2", "after epoch 3"]
     assert not differ(weights(resumed), tuned(settings, recipe))
 
 
@@ -235,10 +235,10 @@ def test_a_training_that_broke_off_after_its_last_step_has_its_weights_at_once(
     assert not differ(weights(again), weights(model))
 
 
-def test_weights_are_looked_at_after_each_epoch_but_the_last(model) -> None:
-    seen: list[str] = []
-    tune(model, PAIRS, replace(RECIPE, epochs=4), on_epoch=seen.append)
-    assert seen == ["after epoch 1", "after epoch 2", "after epoch 3"]
+def test_on_epoch_is_called_after_each_epoch_but_the_last(model) -> None:
+    states: list[str] = []
+    tune(model, PAIRS, replace(RECIPE, epochs=4), on_epoch=states.append)
+    assert states == ["after epoch 1", "after epoch 2", "after epoch 3"]
 
 
 # --- what is left ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A version's folder: what is written is what is read, and it is there whole or not at all."""
+"""A version's folder: what is written is read back, and it is complete or absent."""
 
 from __future__ import annotations
 
