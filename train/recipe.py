@@ -28,7 +28,7 @@ MANY_PAIRS_EPOCHS = 1  # the time is bounded
 BOOTSTRAP_EXAMPLES = 400  # without hard negatives some 60 s of tuning on one core
 WARM_UP = 0.1  # of all steps
 
-BATCH_BYTES = 3.0e9  # what a batch of BATCH_MEASURED pairs with a negative takes at TOKENS_MEASURED, beside the model
+BATCH_BYTES = 3.0e9  # what a batch of BATCH_MEASURED pairs with a negative takes at TOKENS_MEASURED, without the model
 BATCH_MEASURED, TOKENS_MEASURED = 32, 128
 MOST_BYTES = 3.4e9  # with 0.5 GB of model and libraries below 4 GB, the promise for a laptop
 MINI_BATCH = 16

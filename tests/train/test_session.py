@@ -83,7 +83,7 @@ def models(machine: Settings, other_tiny_model: Path) -> dict[str, Candidate]:
 
 
 def plan_of(gathered: TrainingData | None = None) -> TrainingPlan:
-    gathered = gathered or TrainingData(PAIRS, [], "labels: result")
+    gathered = gathered or TrainingData(PAIRS, [], "labels: 60 pairs")
     return TrainingPlan(gathered, plan_splits(gathered.pairs, gathered.extra, CHUNKS))
 
 
@@ -125,7 +125,7 @@ def test_each_pair_gets_the_negative_that_the_champion_ranks_highest(settings: S
 
 def test_a_passage_rated_wrong_is_the_negative(settings: Settings, models) -> None:
     rated = [replace(pair, negatives=(CHUNKS[0].text,)) for pair in PAIRS[1:]]
-    pairs = session_of(settings, models, plan=plan_of(TrainingData(rated, [], "result"))).pairs()
+    pairs = session_of(settings, models, plan=plan_of(TrainingData(rated, [], "labels"))).pairs()
     assert {pair.negatives for pair in pairs} == {(CHUNKS[0].text,)}
 
 
@@ -194,7 +194,7 @@ def test_every_role_has_its_threshold_measured_on_every_query_once(judged: Judge
 
 def test_questions_without_an_answer_are_scored_with_each_serving_model(settings: Settings, models) -> None:
     absent = ["who reads this?", "why not?"]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", absent={WRITTEN: absent})))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "labels", absent={WRITTEN: absent})))
     session._near = {role: [NOWHERE] for role in ("base", "champion", "challenger")}
     found = session.fit_threshold(models["champion"])
     assert {role: each.of[WRITTEN].n for role, each in found.items()} == dict.fromkeys(found, 2)
@@ -202,7 +202,7 @@ def test_questions_without_an_answer_are_scored_with_each_serving_model(settings
 
 def test_queries_that_no_user_would_ask_set_no_threshold(settings: Settings, models) -> None:
     unasked = frozenset(normalise_query(pair.query) for pair in PAIRS[1:])
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", unasked=unasked)))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "labels", unasked=unasked)))
     _, challenger, pairs = made_by(session)
     session.judge(challenger, pairs)
     found = session.fit_threshold(challenger)
@@ -295,7 +295,7 @@ def test_an_adapter_is_never_fitted_for_weights_trained_on_a_folds_test_queries(
 def test_a_general_query_is_answered_by_each_of_its_chunks(settings: Settings, models) -> None:
     query = next(query for n in range(99) if is_held_out(query := f"general {n}?"))
     some = [Pair(query, chunk.id, chunk.text) for chunk in CHUNKS]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", some)))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "labels", some)))
     found = session.general(models["start"], [])
     assert found is not None
     assert [values.tolist() for values in found] == [[1.0], [1.0]]  # whatever ten chunks come first
@@ -313,7 +313,7 @@ def test_a_synthetic_pair_does_not_replace_the_rated_pair_of_the_same_question_i
     settings: Settings, models
 ) -> None:
     replayed = [replace(pair, weight=0.125) for pair in PAIRS]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, replayed, "labels: result")))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, replayed, "labels: 60 pairs")))
     session.factory = noting = Noting(session.factory)
     _, challenger, pairs = made_by(session)
     session.judge(challenger, pairs)
@@ -323,7 +323,7 @@ def test_a_synthetic_pair_does_not_replace_the_rated_pair_of_the_same_question_i
 
 def test_general_queries_are_held_out_and_share_no_chunk_with_training(settings: Settings, models) -> None:
     general = [Pair(f"general {n}?", chunk.id, chunk.text) for n, chunk in enumerate(CHUNKS)]
-    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "result", general)))
+    session = session_of(settings, models, plan=plan_of(TrainingData(PAIRS, [], "labels", general)))
     made, challenger, pairs = made_by(session)
     new = {pair.query for pair in general if is_held_out(pair.query)} - {
         each.query for each in general if each.positive_id in {pair.positive_id for pair in pairs}

@@ -139,7 +139,7 @@ def test_whatever_the_gain_a_fall_where_the_champion_wins_is_not_promoted():
     assert (verdict.word, verdict.rule) == ("keep", "")
     assert verdict.reason.startswith(f"it is too much worse on {CHAMPION_WINS}: -0.06 [")
     assert verdict.reason.endswith("on 30, -0.05 is tolerated")
-    assert verdict.more is None  # more ratings would not mend that
+    assert verdict.more is None  # more ratings would not fix that
 
 
 def test_a_decrease_within_the_tolerance_is_promoted_and_reported():

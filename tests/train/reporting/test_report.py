@@ -190,7 +190,7 @@ def test_the_page_lists_the_reasons_of_the_verdict(tmp_path: Path) -> None:
     assert (
         "- regression set, queries the champion wins: broken (-0.10 [-0.10, -0.10] on 40, -0.05 is tolerated)" in result
     )
-    assert "- more rated questions that would decide it: not to be result" in result
+    assert "- more rated questions that would decide it: not known" in result
 
 
 FORMER = LearningCurvePoint("v1", 60, 55, {"base": 0.5, "champion": 0.5, "challenger": 0.61}, True)

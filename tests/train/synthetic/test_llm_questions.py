@@ -127,7 +127,7 @@ def test_an_interrupted_run_is_taken_up_where_it_stopped(run, journal) -> None:
 
 
 def test_an_endpoint_that_gives_up_leaves_what_is_done(run, journal) -> None:
-    with pytest.raises(AnswerFailed, match="1 chunks are done and kept: the same command goes on"):
+    with pytest.raises(AnswerFailed, match="1 chunks are done and kept: the same command continues"):
         run(opinions, opinions, opinions, opinions, refuse(401))
     (line,) = journal().lines.values()
     assert len(line.kept) == 2

@@ -175,7 +175,7 @@ def weights(model: SentenceTransformer) -> Weights:
 
 
 def shifted(model: SentenceTransformer, far: float) -> Weights:
-    """Return the weights with all words moved far the same way, where they can no longer be result apart."""
+    """Return the weights with all words moved far the same way, where they are indistinguishable."""
     state = weights(model)
     (name,) = (name for name in state if name.endswith("word_embeddings.weight"))
     state[name][:, 0] += far
