@@ -25,7 +25,7 @@ from train.judging.contenders import Candidate, challenger_candidates, served_ca
 from train.judging.gate import Verdict
 from train.judging.promotion import apply, complete, keep_vectors, load_arms
 from train.judging.serving_precision import PrecisionChoice
-from train.progress import MEETING, SETTLING, TUNING, StageReporter, bar, leads
+from train.progress import PREPARING, REPORTING, TUNING, StageReporter, bar, leads
 from train.reporting.model_card import model_card
 from train.reporting.report import write_report
 from train.session import TrainingSession
@@ -58,7 +58,7 @@ def run_training(
     lower_priority(settings.train_threads)
     session = TrainingSession(context, options, plan, served_candidates(context, clock.bar), context.champion, clock)
     pairs = session.pairs()
-    clock.done(MEETING, f"training {session.subject} on {len(pairs)} pairs")
+    clock.done(PREPARING, f"training {session.subject} on {len(pairs)} pairs")
     with new_version(settings, registry) as name:
         checkpoints = checkpoints_for(settings, options, pairs)
         trained = session.factory.make(pairs, name, checkpoints)
@@ -80,7 +80,7 @@ def run_training(
         (settings.models / name / CARD).write_text(model_card(results), "utf-8")
         registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
         _settle(context, version, challenger, choice, by_hand=options.promote)
-        clock.done(SETTLING)
+        clock.done(REPORTING)
     if checkpoints:  # None for a bootstrap or --fast, which keep those of an interrupted training
         shutil.rmtree(checkpoints, ignore_errors=True)
     return TrainingOutcome(version, verdict, trained, challenger.vectors, report)

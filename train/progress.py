@@ -114,12 +114,13 @@ def publish_progress(home: Path | None, command: str) -> Iterator[Progress]:
         _now = Progress(None, _unpublished)
 
 
-GATHERING, MEETING, TUNING, SETTLING = "gathering", "base, champion and hard negatives", "tuning", "verdict and report"
+GATHERING, PREPARING = "gathering", "base, champion and hard negatives"
+TUNING, REPORTING = "tuning", "verdict and report"
 
 
 def stages(parts: int) -> list[str]:
     """Return the stages of a training with this many evaluation splits, in order."""
-    return [GATHERING, MEETING, TUNING, *(judging(part, parts) for part in range(1, parts + 1)), SETTLING]
+    return [GATHERING, PREPARING, TUNING, *(judging(part, parts) for part in range(1, parts + 1)), REPORTING]
 
 
 def judging(part: int, parts: int) -> str:

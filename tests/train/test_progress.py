@@ -15,8 +15,8 @@ from train.progress import (
     EVERY_SECONDS,
     GATHERING,
     LINES,
-    MEETING,
-    SETTLING,
+    PREPARING,
+    REPORTING,
     STOPPED,
     TUNING,
     Progress,
@@ -67,11 +67,11 @@ def test_the_stage_is_the_first_planned_one_that_is_not_over(status: Progress, t
     time.now += 3
     status.done(GATHERING)
     time.now += 4.5
-    status.done(MEETING)
+    status.done(PREPARING)
     observed = read_training(tmp_path)
     assert observed is not None
-    assert (observed.stage, dict(observed.passed)) == (TUNING, {GATHERING: 3.0, MEETING: 4.5})
-    assert observed.stages[3:] == ("judging, part 1 of 2", "judging, part 2 of 2", SETTLING)
+    assert (observed.stage, dict(observed.passed)) == (TUNING, {GATHERING: 3.0, PREPARING: 4.5})
+    assert observed.stages[3:] == ("judging, part 1 of 2", "judging, part 2 of 2", REPORTING)
 
 
 def test_the_time_left_follows_from_what_was_done_since_the_first_step(status: Progress, time: Time) -> None:
