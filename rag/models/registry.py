@@ -98,7 +98,8 @@ class Registry:
         if champion:
             return f"bootstrap: not needed, {champion.name} already serves these documents"
         if made:
-            return f"bootstrap: already tried, {made.name} was not promoted; the {START_WEIGHTS} serve until answers are rated"
+            until = f"the {START_WEIGHTS} serve until answers are rated"
+            return f"bootstrap: already tried, {made.name} was not promoted; {until}"
         return ""
 
     def next_name(self) -> str:
