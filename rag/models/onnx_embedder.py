@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -21,8 +22,10 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.errors import BadModel, first_line
+
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, RunOptions
     from tokenizers import Tokenizer
 
 BATCH = 32  # on a CPU larger batches are slower (measured)
@@ -109,7 +112,10 @@ def write_whole(path: Path, text: str) -> None:
 
 
 class OnnxEncoder:
-    """The exported pipeline of a model: texts -> unit vectors. May be called from any thread."""
+    """The exported pipeline of a model: texts -> unit vectors. May be called from any thread.
+
+    Raises BadModel where the encoder's file cannot be opened.
+    """
 
     def __init__(self, pipeline: Pipeline, tokenizer: Path, encoder: Path) -> None:
         from tokenizers import Tokenizer
@@ -120,9 +126,18 @@ class OnnxEncoder:
         self._counter.no_truncation()
         self._counter.no_padding()
         self._tokenizer: Tokenizer = Tokenizer.from_str(text)  # pads and cuts as the model's own does
-        self._session = open_shared(encoder)
+        self._encoder_file = encoder
         for used in (tokenizer, encoder):
             os.utime(used)
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        """Open the encoder when the first text is embedded: an index run that finds nothing new embeds none."""
+        return open_shared(self._encoder_file)
+
+    @cached_property
+    def _options(self) -> RunOptions:
+        return _frees_memory()
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Return how many tokens each text takes, the special ones among them, uncut."""
@@ -150,7 +165,7 @@ class OnnxEncoder:
             "attention_mask": mask,
             "token_type_ids": np.array([each.type_ids for each in encoded], dtype=np.int64),
         }
-        (hidden,) = self._session.run(None, {name: given[name] for name in self.pipeline.inputs})
+        (hidden,) = self._session.run(None, {name: given[name] for name in self.pipeline.inputs}, self._options)
         pooled = hidden[:, 0] if self.pipeline.pooling == "cls" else _mean(hidden, mask)
         return _unit(pooled[:, : self.pipeline.dim])
 
@@ -175,7 +190,12 @@ def open_shared(path: Path) -> InferenceSession:
         key = (str(path), path.stat().st_ino)
         session = _open_sessions.get(key)
         if session is None:
-            session = _open_sessions[key] = open_session(path)
+            try:
+                session = _open_sessions[key] = open_session(path)
+            except Exception as error:  # onnxruntime has a kind for each thing that is wrong with a file
+                raise BadModel(
+                    f"{path}: cannot be opened ({first_line(error)}): delete it, it is made again"
+                ) from error
         return session
 
 
@@ -193,6 +213,15 @@ def open_session(path: Path) -> InferenceSession:
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 3  # errors; its warnings are about graphs, for who writes them
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _frees_memory() -> RunOptions:
+    """Return options by which a run gives back what its largest arrays took: 50 MB a session, in no time measured."""
+    from onnxruntime import RunOptions
+
+    options = RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def _threads() -> int:

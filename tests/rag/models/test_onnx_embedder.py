@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rag.errors import BadModel
 from rag.models import embedder
 from rag.models.onnx_embedder import description, read_pipeline
 from rag.models.precision import Precision
@@ -129,3 +130,14 @@ def test_a_torn_description_is_made_again(settings: Settings) -> None:
     path.write_text("{")
     assert embedder.load_embedder(settings.base_model, settings, "fp32").dim == 32
     assert read_pipeline(settings.cache, Path(settings.base_model)) is not None
+
+
+def test_a_broken_encoder_names_its_file_and_what_to_do(settings: Settings) -> None:
+    embedder.load_embedder(settings.base_model, settings, "fp32")
+    (encoder,) = (settings.cache / "onnx").glob("*.onnx")
+    encoder.unlink()
+    encoder.write_bytes(b"torn")
+    with pytest.raises(BadModel, match=rf"{encoder}: cannot be opened.*delete it, it is made again"):
+        embedder.load_embedder(settings.base_model, settings, "fp32").embed_queries(["cat"])
+    encoder.unlink()
+    assert embedder.load_embedder(settings.base_model, settings, "fp32").embed_queries(["cat"]).shape == (1, 32)
