@@ -1,8 +1,9 @@
-"""Screenshots of the room's main states into docs/images: `make shots`.
+"""Take screenshots of the chat's main states into docs/images: `make shots`.
 
 Runs the real chat on the documents that ship, in THUMBTUNE_HOME if that is set (a first start trains for minutes), and
-a real Chromium. The answers are the built-in answerer's; only for the state "streaming" an endpoint on this machine
-plays a slow LLM, since the built-in one is done before a screenshot is.
+a real Chromium. benchmarks.browser.seed asks and rates 130 questions first, so that the pictures show a promoted
+version and a scoreboard with duels. The answers are the built-in answerer's; only for the state "streaming" an
+endpoint on this machine plays a slow LLM, since the built-in one is done before a screenshot is.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from rag.settings import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))  # what drives the product in its tests drives it here
 
-from driver import FLAGS, Gate, ask, find_browser, open_page, running_chat, side, thumb, wait_until_done
+from benchmarks.browser.seed import telling_question
+from driver import FLAGS, Chat, Gate, ask, find_browser, open_page, running_chat, side, thumb, wait_until_done
 from fakes import endpoint
 
 FOLDER = ROOT / "docs" / "images"
@@ -29,6 +31,7 @@ QUESTION = "Which passages get the credit for a thumb up?"
 BEGINNING = "A thumb up credits the passages that the answer **cites** [1]. The best-ranked passage that was shown and"
 SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
+HERO = {"width": 1280, "height": 860}
 ROOMS = {"review": ".tt-review", "train": ".tt-training h3", "documents": ".tt-docs li"}  # a command, what it shows
 COLOURS = 256  # of a picture's palette: a third of the bytes, and nothing to see of it
 
@@ -41,8 +44,10 @@ def main() -> None:
         home = os.environ.get("THUMBTUNE_HOME", f"{temporary}/home")
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         with running_chat(Path(temporary), THUMBTUNE_HOME=home) as chat:
+            question, sentence = seed(chat)
+            shoot_hero(browser, chat.url, question, sentence)
             for name, page in pages(browser, chat.url):
-                shoot_answers(page, name)
+                shoot_answers(page, name, question, sentence)
             for name, page in pages(browser, chat.url):
                 shoot_rooms(page, name)
         with running_chat(Path(temporary), THUMBTUNE_HOME=home, OPENAI_BASE_URL=slow) as chat:
@@ -51,6 +56,15 @@ def main() -> None:
             gate.opened.set()
         browser.close()
     print(f"{len(list(FOLDER.glob('*.png')))} pictures in {FOLDER}")
+
+
+def seed(chat: Chat) -> tuple[str, str]:
+    """Fill the chat's home with rated duels; return a question that tuned answers better, and how its answer begins."""
+    seeded = chat.run("benchmarks.browser.seed")
+    if seeded.returncode:
+        sys.exit(seeded.stderr)
+    print(seeded.stdout.strip())
+    return telling_question(chat.store.feedback.answers())
 
 
 def pages(browser: Browser, url: str) -> Iterator[tuple[str, Page]]:
@@ -63,23 +77,46 @@ def pages(browser: Browser, url: str) -> Iterator[tuple[str, Page]]:
             context.close()
 
 
-def shoot_answers(page: Page, name: str) -> None:
+def shoot_hero(browser: Browser, url: str, question: str, sentence: str) -> None:
+    """Take README's picture: two different answers, one voted better, and which model wrote it."""
+    context = browser.new_context(viewport=HERO)
+    context.add_init_script("localStorage.setItem('vite-ui-theme', 'light')")
+    page = open_page(context, url)
+    expect(page.locator("#starters button").first).to_be_enabled()
+    ask(page, question)
+    wait_until_done(page)
+    better, _ = prefer(page, sentence)
+    thumb(page, better, "good").click()
+    expect(thumb(page, better, "good")).to_have_attribute("aria-pressed", "true")
+    page.mouse.move(200, 30)
+    shoot(page, "hero")
+    context.close()
+
+
+def prefer(page: Page, sentence: str) -> tuple[str, str]:
+    """Vote, blind, for the answer that holds the sentence; return the letters of the better and of the other answer."""
+    better, other = sorted("AB", key=lambda letter: sentence not in side(page, letter).inner_text())
+    page.get_by_role("button", name=f"{better} is better").click()
+    expect(page.locator(".tt-model")).to_have_count(2)
+    return better, other
+
+
+def shoot_answers(page: Page, name: str, question: str, sentence: str) -> None:
     """Go from the empty page to a passage in its document."""
     expect(page.locator("#starters button").first).to_be_enabled()
     shoot(page, "empty", name)
-    ask(page, QUESTION)
+    ask(page, question)
     wait_until_done(page)
     shoot(page, "answered", name)
-    page.get_by_role("button", name="A is better").click()
-    expect(page.locator(".tt-model")).to_have_count(2)
-    thumb(page, "B", "bad").click()
-    expect(page.get_by_role("group", name="Why is answer B bad?")).to_be_visible()
+    better, other = prefer(page, sentence)
+    thumb(page, other, "bad").click()
+    expect(page.get_by_role("group", name=f"Why is answer {other} bad?")).to_be_visible()
     page.mouse.move(200, 30)
     shoot(page, "revealed", name)
     page.get_by_role("button", name="Neither is right?").click()
     expect(page.get_by_role("button", name="This answers it").first).to_be_visible()
     shoot(page, "teach", name)
-    side(page, "A").locator(".tt-text a").first.click()
+    side(page, better).locator(".tt-text a").first.click()
     expect(page.locator(".tt-source mark")).to_be_visible()
     page.mouse.move(200, 30)
     shoot(page, "passage", name)
@@ -105,11 +142,13 @@ def shoot_streaming(page: Page, name: str) -> None:
     shoot(page, "streaming", name)
 
 
-def shoot(page: Page, state: str, name: str) -> None:
+def shoot(page: Page, state: str, name: str = "") -> None:
     """Take one picture, once nothing moves any more."""
     page.wait_for_timeout(700)  # the page fades and scrolls
     picture = Image.open(BytesIO(page.screenshot()))
-    picture.convert("RGB").quantize(COLOURS).save(FOLDER / f"{state}-{name}.png", optimize=True)
+    picture.convert("RGB").quantize(COLOURS).save(
+        FOLDER / f"{'-'.join(filter(None, (state, name)))}.png", optimize=True
+    )
 
 
 if __name__ == "__main__":
