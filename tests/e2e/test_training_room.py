@@ -57,7 +57,7 @@ def test_the_training_stays_beside_a_question_and_a_second_one_shows_the_same(pa
     element = page.get_by_role("region", name="Training", exact=True)
     press = page.locator(".tt-bar-row").get_by_text("Train", exact=True).click
     press()
-    expect(element).to_contain_text("with a right passage")
+    expect(element).to_contain_text("known correct passage")
     ask(page, "When does a training start?")
     wait_until_done(page)
     press()
