@@ -302,7 +302,7 @@ def test_what_a_user_chooses_is_trained_and_loads_again(use, args: list[str], ex
 
 def test_versions_are_listed_promoted_by_hand_and_rolled_back(use, capsys) -> None:
     settings = use("trained")
-    assert main(["rollback"]) == 0  # so that no fold's champion is tuned anew, which takes seconds
+    assert main(["rollback"]) == 0  # so that no fold's champion is retrained, which takes seconds
     assert main(["--fast"]) == 0
     assert main(["promote", "v1"]) == 0
     assert main(["promote", "v2"]) == 0

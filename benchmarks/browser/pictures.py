@@ -1,8 +1,8 @@
-"""Draws the pictures that docs/concepts explains with, into docs/images: python -m benchmarks.browser.pictures
+"""Draw the diagrams of docs/concepts into docs/images: python -m benchmarks.browser.pictures
 
-The idea a reader would miss: a picture of numbers is computed from them. The losses under the batch come from the
-cosines shown, the shares of a thumb from the code that shares it, so neither can drift from what the page says.
-Paper is transparent and ink of middle lightness, because a page may be light or dark; text stays text.
+Why: a diagram of numbers is computed from them. The losses under the batch come from the cosines shown, the shares of a
+thumb from the code that shares it, so neither can differ from what the page says. The background is transparent and
+the lines have a middle lightness, because a page may be light or dark; text stays text.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SHOWN = 5
 
 
 def main() -> None:
-    """Draw all pictures anew; the same code draws the same bytes."""
+    """Draw all diagrams again; the same code draws the same bytes."""
     for name, (width, height, draw) in PICTURES.items():
         path = IMAGES / f"{name}.svg"
         path.write_text(_svg(width, height, draw), "utf-8")
@@ -107,7 +107,7 @@ def matryoshka(axes: Axes) -> None:
 
 
 def cross_fitting(axes: Axes) -> None:
-    """What teaches and what judges: the version itself, and the recipe trained anew for each fold."""
+    """Draw cross-fitting: the version itself, and the recipe retrained for each fold."""
     parts = [*(f"fold {n + 1}" for n in range(FOLDS)), "held out\nby hash"]
     for column, part in enumerate(parts):
         axes.text(_left(column) + 0.5, -0.32, part, ha="center", va="center")

@@ -1,7 +1,7 @@
-"""Cells: one training each, through the product's own import, chains, feedback and training, measured and kept.
+"""Cells: one training each, through the product's own import, chains, feedback and training, evaluated and cached.
 
-The idea a reader would miss: a cell keeps the value of every judged question, not a mean. So any two cells can be
-compared by a paired interval later, without training again.
+Why: a cell keeps the value of every test question, not a mean. So any two cells can be compared by a paired interval
+later, without training again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What ten times the documents cost: time to index, time for one more file, disk, memory, and time of a search.
+"""Cost of ten times the documents: time to index, time for one more file, disk, memory, and search time.
 
-The idea a reader would miss: vectors are frozen, drawn by a hash of the text, so that all is measured but the model.
-Embedding costs the same for each chunk, and would hide what grows faster than the corpus.
+Why fake vectors, drawn by a hash of the text: embedding costs the same for each chunk, and would hide what grows faster
+than the corpus.
 """
 
 from __future__ import annotations

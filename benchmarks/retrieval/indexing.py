@@ -1,12 +1,12 @@
-"""A folder of text files to a searchable index, beside LangChain with Chroma and LlamaIndex: part (1) of retrieval.
+"""Index a folder of text files, compared with LangChain + Chroma and with LlamaIndex: part (1) of retrieval.
 
-All have the same files, the same model (the built-in one, from its folder), the same threads, and each a process of its
-own and a new folder to write to. Each cuts, embeds and stores by its own defaults. Loading libraries and model is told
-apart. The order is turned round with each repetition, and the median counts.
+All have the same files, the same model (the built-in one, from its folder) and the same threads; each runs in its own
+process and writes to a new folder. Each splits, embeds and stores by its own defaults. Loading libraries and model is
+reported separately. The order is reversed with each repetition, and the median counts.
 
-The idea a reader would miss: a library that embeds less of the text is faster and finds less. LlamaIndex cuts pieces of
-1,024 tokens, of which this model reads 256. So the tokens that the model read are counted, and a second ratio is per
-token read; and LlamaIndex runs once more with pieces of 256, which leave little unread.
+Why tokens are counted: a library that embeds less of the text is faster and finds less. LlamaIndex makes chunks of
+1,024 tokens, of which this model reads 256. So a second ratio is per token read, and LlamaIndex runs once more with
+chunks of 256, which leave little unread.
 """
 
 from __future__ import annotations

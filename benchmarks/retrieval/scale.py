@@ -1,11 +1,11 @@
-"""Question to hits as a corpus grows to a million chunks, beside Chroma, FAISS and LanceDB's exact search.
+"""Search time as a corpus grows to a million chunks, compared with Chroma, FAISS and LanceDB's exact search.
 
 The vectors are made here: points in clusters, in 384 dimensions of falling weight, so that about 26 of them count, as
-in text; a query is another point of some cluster. Each system searches them in a process of its own, one after the
-other, and says how long it took, what it found, and the most memory it held. Recall is against exact search.
+in text; a query is another point of some cluster. Each system searches them in its own process, one after the other,
+and reports time, hits and peak memory. Recall is against exact search.
 
-The idea a reader would miss: all are told in times that torch takes to embed one question in the same run, since a
-machine that is busy is slow for all of them.
+Why times are given as multiples of the time that torch takes to embed one question in the same run: a busy machine is
+slow for all of them.
 """
 
 from __future__ import annotations

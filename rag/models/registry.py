@@ -56,7 +56,7 @@ class Move:
 
 
 class Registry:
-    """The versions under one models folder. Every call reads the file anew: it is small and others write it too."""
+    """The versions under one models folder. Every call reads the file again: it is small and others write it too."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -55,7 +55,7 @@ def put_answer(context: RequestContext, id: str = "a1", query: str = "why?", hou
 
 
 async def opened(context: RequestContext) -> list[dict[str, Any]]:
-    """Read the queue anew, and return its items."""
+    """Read the queue again, and return its items."""
     (live,) = context.session.elements
     await review.more(context, {"review": live.props["key"]})
     return items(context)

@@ -1,4 +1,4 @@
-"""Which cited chunk earned a thumb, and which pairs may judge; ranks by words are given by hand."""
+"""How a thumb is shared among cited chunks, and which pairs may judge; BM25 ranks are given by hand."""
 
 from __future__ import annotations
 
