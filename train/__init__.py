@@ -1,7 +1,7 @@
-"""Learn: ratings -> pairs -> fine-tuning -> evaluation -> promote or keep.
+"""Learn: pairs from ratings -> fine-tuning -> evaluation -> promote or keep.
 
 synthetic         questions from documents or by an LLM
-dataset           ratings -> pairs -> train/test split, hard negatives
+dataset           pairs -> train/test split, hard negatives
 tuning            fine-tuning, query adapter, checkpoint selection
 judging           evaluation, abstention threshold, precision, the promotion gate
 reporting         report, plots, model card, metrics.json

@@ -25,7 +25,7 @@ from train.context import TrainingContext
 from train.dataset.gather import gather_ratings
 from train.dataset.split import alike, is_held_out, qrels_of
 from train.judging.evaluate import Scores, full, judge, serving
-from train.judging.promotion import MIN_HELD_OUT
+from train.judging.gate import MIN_HELD_OUT
 from train.judging.serving_precision import PrecisionChoice, choose_precision
 from train.progress import bar
 from train.recipe import matryoshka_dims

@@ -1,6 +1,6 @@
 """The comparison card and the other live elements.
 
-card      the props of the comparison card, from the first token to the last vote
+card      the comparison card: its props, which public/elements/Compare.jsx draws
 reveal    what a card says once the models are revealed
 live      an element kept up to date in every tab and in the thread history
 markdown  an answer's text -> Markdown with citation links

@@ -1,4 +1,4 @@
-"""File formats -> text: Markdown, HTML, PDF, Office, EPUB, code. One loader per format; none reads a disk.
+"""File formats -> text: Markdown, HTML, PDF, Office, EPUB, code. One loader per format: bytes in, never a path.
 
 LOADERS           suffix -> loader, the only registry: bytes in, `LoadedText` out, raises `Unreadable`
 blocks            sections and blocks of a text: where a chunk may be cut
@@ -31,7 +31,7 @@ from rag.loaders.spreadsheet import load_csv, load_xlsx
 from rag.loaders.text import SUFFIXES as CODE_SUFFIXES
 from rag.loaders.text import load_code, load_text
 
-OUTDATED = {  # document formats without a loader: reported as skipped, with the format to save them in
+UNSUPPORTED = {  # document formats without a loader: reported as skipped, with the format to save them in
     **dict.fromkeys((".doc", ".odt", ".rtf", ".pages"), ".docx"),
     **dict.fromkeys((".ppt", ".odp"), ".pptx"),
     **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), ".xlsx"),
@@ -54,6 +54,6 @@ LOADERS: Mapping[str, Callable[[bytes], LoadedText]] = {
     **dict.fromkeys((".csv", ".tsv"), load_csv),
     ".epub": load_epub,
     **dict.fromkeys(CODE_SUFFIXES, load_code),
-    **{old: partial(_refuse, better) for old, better in OUTDATED.items()},
+    **{old: partial(_refuse, better) for old, better in UNSUPPORTED.items()},
 }
-DOCUMENT_SUFFIXES = tuple(suffix for suffix in LOADERS if suffix not in (*CODE_SUFFIXES, *OUTDATED))
+DOCUMENT_SUFFIXES = tuple(suffix for suffix in LOADERS if suffix not in (*CODE_SUFFIXES, *UNSUPPORTED))

@@ -1,4 +1,4 @@
-"""Ratings -> pairs -> train/test split, hard negatives.
+"""Pairs -> train/test split, hard negatives.
 
 gather              collect labels, chunks and questions from the tables
 split               held-out queries, by a hash of the normalised query

@@ -21,14 +21,7 @@ from train.tuning.version_folder import missing
 
 Bar = Callable[[str], Embedded]  # task -> progress callback
 
-MIN_HELD_OUT = 10  # queries; on fewer the bootstrap interval calls a single lucky query significant
-HARDLY_WORSE = -0.01  # lower end of the interval that is allowed where raters prefer tuned in blind duels
-# Tolerated decrease of the gate's metric on a regression set. Why not 0: part of the champion's wins is chance, and the
-# same recipe with another seed loses 0.02 there (docs/decisions/0010-cross-fitting-and-the-wider-gate.md).
-CHAMPION_WINS, CHAMPION_WINS_TOLERANCE = "queries the champion wins", 0.05
-GENERAL, GENERAL_TOLERANCE = "general queries", 0.03
 NOTHING: Mapping[str, Embedder] = {}
-MIN_REGRESSION = 20  # queries; on fewer the mean of a set moves by more than its tolerance by chance
 
 
 def apply(

@@ -134,7 +134,11 @@ def _judged(facts: TrainingResults) -> str:
         "challenger over champion": f"{verdict.gain} of {GATE} on {verdict.n} queries: {verdict.tally}",
         "more rated questions that would decide it": _needed(verdict),
         "blind duels since the last promotion": verdict.online or "none that were decided",
-        **{f"regression set, {each.name}": _set(each.is_broken, str(each)) for each in verdict.regressions if each.n},
+        **{
+            f"regression set, {each.name}": _set(each.has_regressed, str(each))
+            for each in verdict.regressions
+            if each.n
+        },
     }
     return f"{how}\n\n{bullets(values)}"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from office import edit_zip, make_docx, make_epub, make_pptx, make_xlsx
 from pdfs import ENCRYPTED, make_pdf
 from rag.errors import Unreadable
-from rag.loaders import LOADERS, OUTDATED
+from rag.loaders import LOADERS, UNSUPPORTED
 from rag.loaders.builder import LoadedText, decode, normalise
 from rag.loaders.html import load_html
 from rag.loaders.markdown import load_markdown
@@ -210,11 +210,11 @@ def test_a_damaged_pdf_is_read_or_refused_with_a_reason(data: st.DataObject) -> 
     assert read_or_reason(".pdf", bytes(pdf)).strip()
 
 
-@pytest.mark.parametrize("suffix", OUTDATED)
+@pytest.mark.parametrize("suffix", UNSUPPORTED)
 def test_an_unsupported_format_names_the_format_to_save_it_in(suffix: str) -> None:
-    with pytest.raises(Unreadable, match=rf"not supported: save it as \.{OUTDATED[suffix][1:]}$"):
+    with pytest.raises(Unreadable, match=rf"not supported: save it as \.{UNSUPPORTED[suffix][1:]}$"):
         LOADERS[suffix](b"anything")
-    assert OUTDATED[suffix] in LOADERS
+    assert UNSUPPORTED[suffix] in LOADERS
 
 
 def with_macros(data: bytes, kind: str) -> bytes:

@@ -27,18 +27,16 @@ from train.context import TrainingContext
 from train.dataset.folds import ENOUGH_HELD_OUT
 from train.dataset.split import HELD_OUT_SHARE
 from train.judging.contenders import Candidate
-from train.judging.gate import decide
-from train.judging.promotion import (
+from train.judging.gate import (
     CHAMPION_WINS,
     CHAMPION_WINS_TOLERANCE,
     GENERAL,
     GENERAL_TOLERANCE,
     MIN_HELD_OUT,
     MIN_REGRESSION,
-    apply,
-    promote_by_hand,
-    roll_back,
+    decide,
 )
+from train.judging.promotion import apply, promote_by_hand, roll_back
 
 RNG = np.random.default_rng(0)
 EVEN = np.full(60, 0.5)
@@ -145,7 +143,7 @@ def test_whatever_the_gain_a_fall_where_the_champion_wins_is_not_promoted():
 def test_a_decrease_within_the_tolerance_is_promoted_and_reported():
     verdict = decide(*champion_won(30, lost_there=CHAMPION_WINS_TOLERANCE - 0.01, gained_elsewhere=0.2))
     assert verdict.word == "promote"
-    assert [(each.name, each.n, each.is_broken) for each in verdict.regressions] == [(CHAMPION_WINS, 30, False)]
+    assert [(each.name, each.n, each.has_regressed) for each in verdict.regressions] == [(CHAMPION_WINS, 30, False)]
 
 
 def test_a_small_regression_set_is_reported_and_forbids_nothing():
