@@ -100,18 +100,18 @@ LEVEL = EVEN + np.tile([0.01, 0.015, -0.002], 20)  # a mean of +0.008, and never
 NEARLY = EVEN + np.tile([0.03, -0.02, -0.005], 20)  # a mean of +0.002, whose interval reaches below 0
 
 
-def test_what_is_hardly_worse_at_worst_is_promoted_where_raters_prefer_what_was_trained():
+def test_a_version_that_is_not_clearly_worse_is_promoted_where_raters_prefer_the_tuned_arm():
     assert decide(NEARLY, EVEN, EVEN).word == "keep"
     verdict = decide(NEARLY, EVEN, EVEN, online=duels(16, 4))
     assert -0.01 < verdict.gain.low <= 0
     assert (verdict.word, verdict.rule) == ("promote", "duels")
-    assert "raters prefer what was trained: tuned won 16 of 20 duels" in verdict.reason
+    assert "raters prefer the tuned arm in blind duels: tuned won 16 of 20 duels" in verdict.reason
 
 
 def test_duels_without_a_significant_winner_promote_nothing():
     verdict = decide(NEARLY, EVEN, EVEN, online=duels(12, 8))
     assert verdict.word == "keep"
-    assert "the duels do not decide: tuned won 12 of 20 duels" in verdict.reason
+    assert "the duels do not decide either: tuned won 12 of 20 duels" in verdict.reason
 
 
 def test_duels_do_not_make_up_for_a_difference_that_may_be_a_loss():
