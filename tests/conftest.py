@@ -19,6 +19,7 @@ for name in [name for name in os.environ if name.startswith(LEAKS)]:
 chainlit_folder = tempfile.TemporaryDirectory(prefix="chainlit-")
 os.environ["CHAINLIT_APP_ROOT"] = chainlit_folder.name  # read at its import: it writes its folders there, not here
 
+from rag.models.onnx_embedder import exports  # noqa: E402
 from rag.settings import Settings  # noqa: E402  # after the environment is clean
 from tiny import build_tiny_model  # noqa: E402
 
@@ -60,10 +61,18 @@ def _slowness(item: pytest.Item) -> int:
     return next((len(SLOWEST) - n for n, name in enumerate(SLOWEST) if name in item.path.parts), 0)
 
 
+@pytest.fixture(scope="session")
+def shared_exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of exported encoders for all homes of this worker: tracing a model takes seconds."""
+    return tmp_path_factory.mktemp("exports")
+
+
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, shared_exports: Path) -> Settings:
     """Return settings with a home of their own, our tiny model in both arms, and two small documents."""
     monkeypatch.chdir(tmp_path)  # no .env of the checkout
+    (tmp_path / "home" / "cache").mkdir(parents=True)
+    exports(tmp_path / "home" / "cache").symlink_to(shared_exports, target_is_directory=True)
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "cats.md").write_text("# Cats\n\nThe cat drinks warm milk at night.\n\n## Food\n\nCats eat fish.\n")

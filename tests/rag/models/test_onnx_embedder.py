@@ -40,6 +40,14 @@ sys.exit(f"{heavy} was imported" if heavy else 0)
 """
 
 
+@pytest.fixture
+def shared_exports(tmp_path: Path) -> Path:
+    """Return a folder for this test alone: exporting is what is tested here."""
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    return folder
+
+
 def loaded(reference: str, settings: Settings, precision: Precision) -> tuple[embedder.Embedder, embedder.Embedder]:
     """Return a model as sentence-transformers serves it, and as it is served once it was exported."""
     theirs = embedder.wrap(embedder.load_trainable(reference, settings), reference, settings, precision)
