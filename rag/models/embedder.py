@@ -1,9 +1,9 @@
-"""Weights -> query and chunk vectors. The only loader, for serving and for judging a trained model alike.
+"""Load an embedding model; embed queries and chunks. The only loader, for serving and for evaluation alike.
 
-The idea a reader would miss: a fingerprint stands for the vectors, not for the model's name. It hashes the weights and
-all else that changes a vector, the precision too, and it names the table, so that vectors of two models never meet in
-one search. An adapter turns queries only: it has its model's fingerprint, searches its table, and tells itself by
-another print.
+Why fingerprints: a fingerprint identifies vectors, not a model's name. It hashes the weights and everything else that
+changes a vector, the precision too, and it is part of the table's name, so one search never mixes vectors of two models.
+An adapter changes queries only: it has its model's fingerprint, searches its table, and has a query fingerprint of its
+own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""In which numbers a model computes its vectors: fp32, bf16 where the machine has instructions for it, int8 on a CPU.
+"""Precision of vectors: fp32, bf16 where the processor has instructions for it, int8 on a CPU.
 
-The idea a reader would miss: there are two answers on one machine. Models are trained and judged in the native
-precision, always; both arms serve in the one that was measured to be fast and as good when the champion was promoted.
-So a verdict never hangs on how int8 rounds, and a duel still compares nothing but weights.
+Why two precisions on one machine: models are always trained and evaluated in the native one; both arms serve in the one
+that was measured to be fast and as good when the champion was promoted. So a verdict never depends on int8 rounding,
+and a duel compares nothing but weights.
 """
 
 from __future__ import annotations

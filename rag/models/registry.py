@@ -1,8 +1,8 @@
-"""Which model serves the tuned arm: versions, one champion for each set of documents folders, swap and rollback.
+"""Model registry: versions, one champion for each set of documents folders, promote and roll back.
 
-The state is one file, models/registry.json, replaced whole: a reader sees the old state or the new one, never a half.
-Writers take a lock beside it. Where a set of folders has no champion, the start model's own weights serve. Each move of
-the pointer is logged with who moved it and why; that log is only ever added to.
+The state is one file, models/registry.json, replaced atomically: a reader sees the old state or the new one. Writers
+hold a lock file next to it. Where a set of folders has no champion, the start weights serve. Each change of champion is
+appended to a log, with who made it and why.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Registry:
         raise UnknownVersion(f"{name}: no such version (there are: {known}); see `python -m train list`")
 
     def find(self, name: str) -> Version | None:
-        """Return what goes by a name: a version, or None for the start weights. Raises UnknownVersion."""
+        """Return the version of this name, or None for the start weights. Raises UnknownVersion."""
         return None if name == START_WEIGHTS else self.version(name)
 
     def model_folder(self, version: Version) -> Path:
