@@ -1,7 +1,7 @@
 """Load an embedding model; embed queries and chunks. The only loader, for serving and for evaluation alike.
 
 Why fingerprints: a fingerprint identifies vectors, not a model's name. It hashes the weights and everything else that
-changes a vector, the precision too, and it is part of the table's name, so one search never mixes vectors of two models.
+changes a vector, the precision too, and it is part of the table's name, so a search never mixes two models' vectors.
 An adapter changes queries only: it has its model's fingerprint, searches its table, and has a query fingerprint of its
 own.
 """
