@@ -226,13 +226,13 @@ def test_what_a_browser_sends_of_preferences_and_marks_is_checked(page: Page, ro
     request = json.loads(str(sent.value.post_data))
     answer = request["action"]["payload"]["answer"]
     for name, payload, reason in [
-        ("choose", {"answer": answer, "choice": "base"}, "is no preference"),
+        ("choose", {"answer": answer, "choice": "base"}, "choice is 'base', which is not valid"),
         ("choose", {"answer": "x", "choice": "A"}, "is not in this chat"),
         ("mark", {"answer": answer, "rank": 99, "value": 1}, "is no source"),
-        ("mark", {"answer": answer, "rank": "1", "value": 1}, "is no mark"),
-        ("vote", {"answer": answer, "value": -1, "reason": "ugly"}, "is no reason"),
+        ("mark", {"answer": answer, "rank": "1", "value": 1}, "rank is '1', which is not valid"),
+        ("vote", {"answer": answer, "value": -1, "reason": "ugly"}, "reason is 'ugly', which is not valid"),
         ("vote", {"answer": answer, "value": -1, "comment": "x" * 1001}, "at most 1,000"),
-        ("passage", {"answer": answer, "rank": 99}, "is not under this answer"),
+        ("passage", {"answer": answer, "rank": 99}, "this answer has no passage 99"),
         ("reask", {"query": " "}, "is empty"),
     ]:
         assert reason in post(page, request["sessionId"], name, payload), name
