@@ -34,21 +34,21 @@ def build_parser() -> argparse.ArgumentParser:
 def add_commands(commands: cli.Commands) -> None:
     """Add the commands of this program to a parser."""
     command = partial(cli.add_command, commands)
-    index = command("index", _index, "bring the index level with the documents; embeds only what changed")
+    index = command("index", _index, "update the index; embeds only what changed")
     index.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders or files instead of THUMBTUNE_DOCS")
-    index.add_argument("--watch", action="store_true", help="go on: index what changes in the folders, until Ctrl-C")
+    index.add_argument("--watch", action="store_true", help="keep running and index changes until Ctrl-C")
     ask = command("ask", _ask, "answer a question with both arms")
     ask.add_argument("question")
     command("stats", _stats, "show documents, answers, ratings, pairs and versions")
     labels = command(
-        "import", _import, "take labels from a JSONL file or a BEIR folder; lines that mean no passage are listed"
+        "import", _import, "import labels from a JSONL file or a BEIR folder; lines that match no passage are listed"
     )
     labels.add_argument("file", type=Path, help="labels.jsonl, or a folder with corpus.jsonl, queries.jsonl and qrels/")
     export = command("export", _export, "write all labels, to a JSONL file or a BEIR folder")
     export.add_argument("out", type=Path, help="a new file that ends in .jsonl, or a new folder for BEIR")
     forget = command("forget", _forget, "delete a rater's ratings and all labels that followed from them")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
-    command("review", _review, "list the questions whose answers were voted down, as long as no right passage is known")
+    command("review", _review, "list the questions voted down that have no known correct passage")
     command("doctor", _doctor, "check documents, models, index and answerer")
 
 
@@ -154,17 +154,17 @@ def _import(given: argparse.Namespace) -> None:
     store.close()
     print(f"imported {len(read.labels)} labels, {read.found} of them on passages of these documents")
     if read.repeated:
-        print(f"{read.repeated} lines are on the same rater, query and text as a later one, which counts")
+        print(f"{read.repeated} lines repeat the rater, query and text of a later line, which counts")
     if read.unmatched:
         _list_unmatched(read.unmatched, settings.home / "unmatched.txt")
 
 
 def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
-    """Print the lines that mean no passage, or the first of them; then all are in a file."""
+    """Print the lines that match no passage, or the first of them with all in a file."""
     from rag.errors import StoreFailed
     from rag.feedback.label_files import write_lines
 
-    print(f"{len(unmatched)} lines mean no passage of these documents:")
+    print(f"{len(unmatched)} lines match no passage in these documents:")
     for line in unmatched[:LISTED]:
         print(f"  {line}")
     if len(unmatched) > LISTED:
@@ -176,7 +176,7 @@ def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
             ) from error
         print(f"  and {len(unmatched) - LISTED} more: all are in {path}")
     if any(line.waits for line in unmatched):
-        print("Those that wait count once the documents they come from are indexed.")
+        print("Waiting lines count once their documents are indexed.")
 
 
 def _export(given: argparse.Namespace) -> None:
@@ -207,7 +207,9 @@ def _forget(given: argparse.Namespace) -> None:
     if not ratings and not labels:
         raise BadRating(f"rater {given.rater!r} has no rating and no label here: `python -m rag export` names raters")
     print(f"forgot {given.rater!r}: deleted {ratings} ratings and {labels} labels")
-    print("A model that was trained on them keeps what it learnt: train again, or run `python -m train rollback`.")
+    print(
+        "A model that was trained on them still contains them: train again, or run `python -m train rollback`."
+    )
 
 
 def _review(given: argparse.Namespace) -> None:
@@ -222,9 +224,9 @@ def _review(given: argparse.Namespace) -> None:
     for query in queries:
         print(query)
     if queries:
-        print(f"{len(queries)} questions teach nothing yet: import the passage that answers one, as a label")
+        print(f"{len(queries)} questions make no training pair yet: import the passage that answers one, as a label")
     else:
-        print("no question waits: each one that was voted down has a right passage")
+        print("nothing to review: every question that was voted down has a correct passage")
 
 
 def _doctor(given: argparse.Namespace) -> None:
