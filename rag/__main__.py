@@ -207,9 +207,7 @@ def _forget(given: argparse.Namespace) -> None:
     if not ratings and not labels:
         raise BadRating(f"rater {given.rater!r} has no rating and no label here: `python -m rag export` names raters")
     print(f"forgot {given.rater!r}: deleted {ratings} ratings and {labels} labels")
-    print(
-        "A model that was trained on them still contains them: train again, or run `python -m train rollback`."
-    )
+    print("A model that was trained on them still contains them: train again, or run `python -m train rollback`.")
 
 
 def _review(given: argparse.Namespace) -> None:
