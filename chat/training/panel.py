@@ -118,7 +118,7 @@ class TrainingPanel:
         await self._shown(context)
         try:
             done = await self._trainer.by_hand(*words)
-            self._by_hand = {"command": command, "busy": False, "ok": done.ok, "told": done.told}
+            self._by_hand = {"command": command, "busy": False, "ok": done.ok, "told": done.output}
         except BaseException:
             self._by_hand = None
             raise
@@ -211,7 +211,7 @@ class TrainingPanel:
             "fresh": needed.new,
             "target": needed.target,
             "enough": needed.enough,
-            "told": needed.told,
+            "told": needed.message,
             "since": before.version.name if before else "",
             "serves": champion.name if champion else START_WEIGHTS,
             "back": _previous(registry, corpus.folders_id),

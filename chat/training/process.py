@@ -34,10 +34,10 @@ VERSION = re.compile(r"v[1-9]\d{0,8}")
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """The outcome of a short command; `told` is what it printed last."""
+    """The outcome of a short command; `output` is what it printed last."""
 
     ok: bool
-    told: str
+    output: str
 
 
 class TrainingProcess:
@@ -58,7 +58,8 @@ class TrainingProcess:
             return None
         if training is None or training.pid != child.pid:  # it has not written its status yet
             return self._started
-        return training if training.state == "failed" else None  # it has yet to print its traceback
+        # failed: it has yet to print its traceback; running: it has just died, and its exit code is not known yet
+        return training if training.state in ("failed", "running") else None
 
     def last(self) -> Training | None:
         """Return the last training, or None. If it could not write why it ended, the exit code and log say it.
@@ -68,8 +69,8 @@ class TrainingProcess:
         training, child = read_training(self._home), self._child
         if child and self._started and (training is None or training.since < self._started.since):  # it wrote no status
             stopped = child.returncode == -signal.SIGTERM
-            told = "cancelled before it began" if stopped else self._log_tail() or _exit_reason(child.returncode)
-            return replace(self._started, state="stopped" if stopped else "refused", told=told)
+            message = "cancelled before it began" if stopped else self._log_tail() or _exit_reason(child.returncode)
+            return replace(self._started, state="stopped" if stopped else "refused", told=message)
         if training and training.state == "running":
             mine = child is not None and child.pid == training.pid
             why = _exit_reason(child.returncode) if mine and child else _exit_reason(None)
@@ -133,8 +134,8 @@ class TrainingProcess:
                 start_new_session=True,
             )
             output, _ = await child.communicate()
-        told = _last_lines(output.decode("utf-8", "replace"))
-        return CommandResult(child.returncode == 0, told.removeprefix("error: ") or _exit_reason(child.returncode))
+        text = _last_lines(output.decode("utf-8", "replace"))
+        return CommandResult(child.returncode == 0, text.removeprefix("error: ") or _exit_reason(child.returncode))
 
     def _spawn(self, flags: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

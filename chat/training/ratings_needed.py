@@ -27,7 +27,7 @@ class RatingsNeeded:
     new: int
     target: int | None
     enough: bool
-    told: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +72,19 @@ def ratings_needed(rated: int, last: TrainedVersion | None) -> RatingsNeeded:
         )
     name = last.version.name
     if last.version.verdict == "promote":
-        told = (
+        message = (
             f"{name} was significantly better. How many more rated questions the next verdict takes is not known "
             "before its gain is measured; some dozens of new ones are worth a try."
         )
-        return RatingsNeeded(rated, new, None, True, told)
+        return RatingsNeeded(rated, new, None, True, message)
     if metrics is None:
         return RatingsNeeded(rated, new, None, True, f"The report of {name} is gone: not known.")
     if metrics.more is None:
-        told = (
+        message = (
             f"{name} was not better than the model that served: more of the same would not decide it. Rate other "
             "questions, on other documents, or see in its report which queries it lost."
         )
-        return RatingsNeeded(rated, new, None, True, told)
+        return RatingsNeeded(rated, new, None, True, message)
     return _likely(rated, new, then + metrics.more, name)
 
 
@@ -98,10 +98,10 @@ def _too_few(rated: int) -> str:
 def _likely(rated: int, new: int, target: int, name: str) -> RatingsNeeded:
     missing = max(0, target - rated)
     if missing:
-        told = (
+        message = (
             f"About {missing} more rated questions make a verdict likely, if gain and spread stay as {name} had them: "
             "its gain was not statistically significant."
         )
     else:
-        told = f"You have the extra ratings that {name} needed: a training now is likely to decide."
-    return RatingsNeeded(rated, new, target, True, told)
+        message = f"You have the extra ratings that {name} needed: a training now is likely to decide."
+    return RatingsNeeded(rated, new, target, True, message)

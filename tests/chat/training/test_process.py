@@ -164,9 +164,9 @@ def test_an_unknown_kind_of_training_starts_nothing(bench: Bench) -> None:
 async def test_a_version_is_activated_by_the_same_command_as_in_a_terminal(bench: Bench) -> None:
     trainer = bench.trainer()
     back = await trainer.by_hand("rollback")
-    assert (back.ok, back.told) == (True, "start weights serves now")
+    assert (back.ok, back.output) == (True, "start weights serves now")
     wrong = await trainer.by_hand("promote", "v9")
-    assert (wrong.ok, wrong.told) == (False, "v9: no such version")
+    assert (wrong.ok, wrong.output) == (False, "v9: no such version")
 
 
 def test_the_stage_of_a_training_is_the_first_that_is_not_done() -> None:

@@ -20,32 +20,32 @@ def trained(rated: int, more: int | None, verdict: str = "keep") -> TrainedVersi
 def test_below_the_minimum_the_meter_runs_to_where_a_training_can_start() -> None:
     now = ratings_needed(12, None)
     assert (now.target, now.enough, now.new) == (MIN_QUERIES, False, 12)
-    assert now.told.startswith("38 more until a training can start")
+    assert now.message.startswith("38 more until a training can start")
 
 
 def test_before_a_first_training_nobody_knows_how_many_a_verdict_takes() -> None:
     now = ratings_needed(60, None)
     assert (now.target, now.enough) == (None, True)
-    assert "not known before a first training" in now.told
+    assert "not known before a first training" in now.message
 
 
 def test_after_a_keep_the_meter_runs_to_what_the_last_verdict_was_missing() -> None:
     now = ratings_needed(70, trained(60, more=45))
     assert (now.new, now.target) == (10, 105)
-    assert now.told.startswith("About 35 more rated questions make a verdict likely")
-    assert ratings_needed(110, trained(60, more=45)).told.startswith("You have the extra ratings that v2 needed")
+    assert now.message.startswith("About 35 more rated questions make a verdict likely")
+    assert ratings_needed(110, trained(60, more=45)).message.startswith("You have the extra ratings that v2 needed")
 
 
 def test_more_of_the_same_is_not_promised_to_decide_where_it_would_not() -> None:
     now = ratings_needed(70, trained(60, more=None))
     assert now.target is None
-    assert "more of the same would not decide it" in now.told
+    assert "more of the same would not decide it" in now.message
 
 
 def test_after_a_promotion_the_next_gain_is_not_known() -> None:
     now = ratings_needed(70, trained(60, more=None, verdict="promote"))
     assert now.target is None
-    assert "is not known before" in now.told
+    assert "is not known before" in now.message
 
 
 def test_a_query_counts_once_and_only_with_a_right_passage_of_these_documents() -> None:
