@@ -153,4 +153,4 @@ def test_a_training_plan_is_made_of_it(settings: Settings, capsys: pytest.Captur
 
 def test_its_versions_are_shown(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(["show", "v2"]) == 0
-    assert "made 2026-11-29" in capsys.readouterr().out
+    assert "trained 2026-11-29" in capsys.readouterr().out

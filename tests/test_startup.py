@@ -33,7 +33,7 @@ import chainlit_app
 
 async def answer():
     from rag.records import ARMS, SIDES
-    serving = chainlit_app.house.serving
+    serving = chainlit_app.state.serving
     async for event in serving.ask("what does the cat drink?", sides=dict(zip(ARMS, SIDES)), duel_id="0" * 16):
         last = type(event).__name__
     return last

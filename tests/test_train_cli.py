@@ -114,7 +114,7 @@ def use(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that copies a home of the world and makes this process use it."""
 
     def copy(which: str) -> Settings:
-        home = tmp_path / "home"
+        home = tmp_path / "copy" / "home"  # `settings` has a home of its own
         shutil.copytree(getattr(world, which), home)
         monkeypatch.chdir(tmp_path)
         for name, value in world.environment(home).items():
@@ -159,7 +159,7 @@ def training(settings: Settings, world: World, *args: str) -> Iterator[subproces
     with subprocess.Popen(command, cwd=settings.home, env=env, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             assert process.stdout is not None
-            seen = next((line for line in process.stdout if line.startswith("tuning ")), None)
+            seen = next((line for line in process.stdout if line.startswith("training ")), None)
             assert seen, process.stderr and process.stderr.read()
             yield process
         finally:
@@ -232,7 +232,7 @@ def test_what_a_user_reads_is_a_few_lines_and_the_verdict_last(use, capfd) -> No
     out, err = capfd.readouterr()
     starts = [
         "labels: 80 pairs on 80 queries",
-        "split: training on 80 examples, testing on 80 queries (cross-fitted)",
+        "split: training on 65 examples, testing on 80 queries (cross-fitted)",
         "training ",
         "trained: ",
         "report: ",
@@ -248,7 +248,7 @@ def test_a_dry_run_says_what_there_is_to_go_on_and_changes_nothing(use, capsys) 
     assert main(["--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("labels: 80 pairs on 80 queries")
-    assert lines[1].startswith("split: training on 80 examples, testing on 80 queries (cross-fitted); ")
+    assert lines[1].startswith("split: training on 65 examples, testing on 80 queries (cross-fitted); ")
     assert lines[2:] == ["dry run: nothing was trained and nothing changed"]
     after = contents(settings)
     assert {name for name in after | before if after.get(name) != before.get(name)} <= {STATE_FILE}

@@ -34,8 +34,11 @@ def reload(page: Page) -> None:
 
 
 def go_back(page: Page) -> None:
+    page.wait_for_url("**/thread/*")  # else the page gives itself this address while it is left
+    address = page.url
     page.go_back()
-    page.go_forward()
+    page.evaluate("history.forward()")  # Playwright's own names an entry, which the page may just have replaced
+    page.wait_for_url(address)
     wait_until_done(page)
 
 

@@ -15,6 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from driver import FLAGS, TEAM, RoomChat, ask, find_browser, open_page, wait_until_done
 
 pytestmark = pytest.mark.e2e
+SOCKET_REFUSED = r"^console error: WebSocket connection to .*Unexpected response code: 403"
+REQUEST_REFUSED = r"^console error: Failed to load resource: the server responded with a status of 403"
 QUESTION = "When do bees swarm?"
 LOOT = "Bees leave in late spring"  # stands in a document
 REFUSED, MISDIRECTED = 403, 421
@@ -62,15 +64,16 @@ def stranger_port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def names(browser: Browser) -> Iterator[Browser]:
+def names(chromium: Browser) -> Iterator[Browser]:
     """Return a browser in which every name that ends in .test is this machine, as after DNS rebinding."""
-    mapped = browser.browser_type.launch(
+    mapped = chromium.browser_type.launch(
         executable_path=find_browser(), args=[*FLAGS, "--host-resolver-rules=MAP *.test 127.0.0.1"]
     )
     yield mapped
     mapped.close()
 
 
+@pytest.mark.page_errors(SOCKET_REFUSED)
 def test_a_page_of_another_origin_reads_no_document_through_the_websocket(
     context: BrowserContext, room: RoomChat, stranger_port: int
 ) -> None:
@@ -81,6 +84,7 @@ def test_a_page_of_another_origin_reads_no_document_through_the_websocket(
             assert speak(page, at(room, ours)) == [], f"a page of {theirs} to {ours}"
 
 
+@pytest.mark.page_errors(REQUEST_REFUSED)
 def test_a_page_of_another_origin_gets_nothing_else(
     context: BrowserContext, room: RoomChat, stranger_port: int
 ) -> None:

@@ -245,7 +245,7 @@ async def test_an_unknown_name_costs_a_hash_as_a_known_one_does(file: Path, monk
     ("text", "message"),
     [
         ("", "has no names"),
-        ("anna:secret", r"line 1: is no name:hash"),
+        ("anna:secret", r"line 1: is not a valid name:hash line"),
         ("# x\nanna:scrypt-14-8-1$" + "0" * 32 + "$" + "0" * 64, r"line 2: is not a valid name:hash line"),
         ("rater-0123:scrypt-15-8-3$" + "0" * 32 + "$" + "0" * 64, r"line 1"),
         ("\n".join(["a:scrypt-15-8-3$" + "0" * 32 + "$" + "0" * 64] * 2), r"line 2: a has a line already"),

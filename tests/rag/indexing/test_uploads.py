@@ -17,12 +17,11 @@ from rag.indexing.update import (
     changing_documents,
     corpus_chunks,
     is_up_to_date,
-    load_corpus,
     update_vectors,
     uploads_folder,
 )
 from rag.indexing.uploads import MARK, NAME_BYTES, UploadResult, Uploads, clean_name
-from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged
+from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged, load_corpus
 from rag.loaders import Unreadable
 from rag.models.arms import Arms
 from rag.models.embedder import load_embedder

@@ -298,7 +298,7 @@ def test_two_processes_that_find_a_home_of_an_earlier_version_both_write(tmp_pat
     write_old_home(tmp_path, UP)
     stores = [open_store(tmp_path) for _ in range(2)]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda n: stores[n].put_ratings([replace(UP, rater=f"rater {n}")]), range(2)))
+        list(pool.map(lambda n: stores[n].feedback.put_ratings([replace(UP, rater=f"rater {n}")]), range(2)))
     assert {rating.rater for rating in stores[0].feedback.ratings()} == {"ann", "rater 0", "rater 1"}
     for store in stores:
         store.close()

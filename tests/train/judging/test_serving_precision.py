@@ -195,7 +195,7 @@ def test_a_model_that_cannot_be_quantized_excludes_int8_for_both_arms(
     ("changed", "n", "why"),
     [
         ({"precision": "fp32"}, 10, "set by THUMBTUNE_PRECISION=fp32"),
-        ({"device": "cuda"}, 10, "on cuda it is"),
+        ({"device": "cuda"}, 10, "always fp32 on cuda"),
         ({}, 9, "9 test queries, need 10"),
     ],
 )
