@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,10 +26,10 @@ from numpy.typing import NDArray
 from rag.errors import BadModel, first_line
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, RunOptions
-    from tokenizers import Tokenizer
+    from onnxruntime import InferenceSession
 
 BATCH = 32  # on a CPU larger batches are slower (measured)
+TRIMMED = 8  # texts embedded at once after which freed memory is given back: not after a query or two
 FORMAT = 1  # of an export; another one is made again
 POOLINGS = ("mean", "cls")
 UNUSED_SECONDS = 30 * 24 * 3600.0  # every training that is promoted makes an export, of some 90 MB in fp32
@@ -118,14 +119,8 @@ class OnnxEncoder:
     """
 
     def __init__(self, pipeline: Pipeline, tokenizer: Path, encoder: Path) -> None:
-        from tokenizers import Tokenizer
-
         self.pipeline = pipeline
-        text = tokenizer.read_text("utf-8")
-        self._counter: Tokenizer = Tokenizer.from_str(text)
-        self._counter.no_truncation()
-        self._counter.no_padding()
-        self._tokenizer: Tokenizer = Tokenizer.from_str(text)  # pads and cuts as the model's own does
+        self._tokenizers = _share_tokenizers(tokenizer.read_text("utf-8"))
         self._encoder_file = encoder
         for used in (tokenizer, encoder):
             os.utime(used)
@@ -133,15 +128,13 @@ class OnnxEncoder:
     @cached_property
     def _session(self) -> InferenceSession:
         """Open the encoder when the first text is embedded: an index run that finds nothing new embeds none."""
-        return open_shared(self._encoder_file)
-
-    @cached_property
-    def _options(self) -> RunOptions:
-        return _frees_memory()
+        session = open_shared(self._encoder_file)
+        _trim_heap()
+        return session
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Return how many tokens each text takes, the special ones among them, uncut."""
-        return [len(each.ids) for each in self._counter.encode_batch(texts)]
+        return [len(each.ids) for each in self._tokenizers.whole.encode_batch(texts)]
 
     def embed_queries(self, queries: list[str]) -> Vectors:
         """Return unit vectors, shape (n, dim), float32."""
@@ -155,17 +148,20 @@ class OnnxEncoder:
         def encode(some: list[str]) -> Vectors:
             return self._encode([prompt + text for text in some])
 
-        return in_batches(texts, self.pipeline.dim, BATCH, encode, progress)
+        vectors = in_batches(texts, self.pipeline.dim, BATCH, encode, progress)
+        if len(texts) > TRIMMED:
+            _trim_heap()
+        return vectors
 
     def _encode(self, texts: list[str]) -> Vectors:
-        encoded = self._tokenizer.encode_batch(texts)
+        encoded = self._tokenizers.cut.encode_batch(texts)
         mask = np.array([each.attention_mask for each in encoded], dtype=np.int64)
         given = {
             "input_ids": np.array([each.ids for each in encoded], dtype=np.int64),
             "attention_mask": mask,
             "token_type_ids": np.array([each.type_ids for each in encoded], dtype=np.int64),
         }
-        (hidden,) = self._session.run(None, {name: given[name] for name in self.pipeline.inputs}, self._options)
+        (hidden,) = self._session.run(None, {name: given[name] for name in self.pipeline.inputs})
         pooled = hidden[:, 0] if self.pipeline.pooling == "cls" else _mean(hidden, mask)
         return _unit(pooled[:, : self.pipeline.dim])
 
@@ -182,6 +178,27 @@ def in_batches(
         if progress:
             progress(len(rows))
     return vectors
+
+
+class _Tokenizers:
+    """A tokenizer twice: one cuts and pads as its model does, the other returns texts whole."""
+
+    def __init__(self, text: str) -> None:
+        from tokenizers import Tokenizer
+
+        self.cut: Tokenizer = Tokenizer.from_str(text)
+        self.whole: Tokenizer = Tokenizer.from_str(text)
+        self.whole.no_truncation()
+        self.whole.no_padding()
+
+
+def _share_tokenizers(text: str) -> _Tokenizers:
+    """Return the tokenizers with this definition: a tuned model has those of the model it was tuned from."""
+    with _opening:
+        found = _open_tokenizers.get(text)
+        if found is None:
+            found = _open_tokenizers[text] = _Tokenizers(text)
+        return found
 
 
 def open_shared(path: Path) -> InferenceSession:
@@ -211,17 +228,18 @@ def open_session(path: Path) -> InferenceSession:
     options.intra_op_num_threads = _threads()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.x64quantprecision", "1")
+    options.enable_cpu_mem_arena = False  # or a session keeps what its largest batch took, 50 MB and more
     options.log_severity_level = 3  # errors; its warnings are about graphs, for who writes them
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _frees_memory() -> RunOptions:
-    """Return options by which a run gives back what its largest arrays took: 50 MB a session, in no time measured."""
-    from onnxruntime import RunOptions
+def _trim_heap() -> None:
+    """Return freed memory to the system, which glibc keeps: opening an encoder frees as much as it holds."""
+    if sys.platform == "linux":
+        import ctypes
 
-    options = RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
+        with suppress(AttributeError, OSError):  # another C library than glibc has no such call
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _threads() -> int:
@@ -247,3 +265,4 @@ def _unit(vectors: NDArray[np.float32]) -> Vectors:
 
 _opening = threading.Lock()
 _open_sessions: WeakValueDictionary[tuple[str, int], InferenceSession] = WeakValueDictionary()
+_open_tokenizers: WeakValueDictionary[str, _Tokenizers] = WeakValueDictionary()
