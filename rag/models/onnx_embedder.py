@@ -222,6 +222,7 @@ def open_session(path: Path) -> InferenceSession:
     x86 processors without VNNI add pairs of 8-bit products in 16 bits, which saturate: there the weights are made
     unsigned when the model is opened, whose products are added without loss (decisions/0023).
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else its import writes a device id and a database into ~/.cache
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
