@@ -39,7 +39,7 @@ FLAGS = [
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TEAM = "team.test"  # a name that the room may be asked for by, where a browser is told that it is this machine
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
-START_SECONDS = 600  # the first start indexes and trains; on two busy cores that takes minutes
+START_SECONDS = 1500  # the first start indexes and trains, at a low priority: minutes on two busy cores
 
 
 @dataclass
