@@ -17,7 +17,7 @@ from rag.errors import TrainingRefused
 from rag.settings import ROOT
 
 pytestmark = pytest.mark.e2e
-LABELS = ROOT / "tests" / "files" / "labels.jsonl"
+LABELS = ROOT / "tests" / "support" / "files" / "labels.jsonl"
 QUESTIONS = ("What is a chunk?", "Which passages get the credit for a thumb up?")
 FOLLOW_SECONDS = 10
 TRAINING_MS = 240_000  # on two busy cores the libraries alone take half a minute to load
