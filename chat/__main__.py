@@ -117,7 +117,7 @@ def check_home(home: Path) -> None:
 def prepare(settings: Settings) -> None:
     """Bring the index up to date, and train the first model. The chat starts without a model, not without an index."""
     from rag.indexing.indexer import format_report, index
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
 
     print(format_report(index(settings)), flush=True)

@@ -115,7 +115,7 @@ async def _ask_both(question: str) -> None:
 def _stats(given: argparse.Namespace) -> None:
     from collections import Counter
 
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
     from rag.records import normalise_query
     from rag.settings import load_settings
@@ -144,7 +144,7 @@ def _stats(given: argparse.Namespace) -> None:
 
 def _import(given: argparse.Namespace) -> None:
     from rag.feedback.import_export import import_labels
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
     from rag.store.store import open_store
 
@@ -182,7 +182,7 @@ def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
 def _export(given: argparse.Namespace) -> None:
     from rag.feedback.import_export import export_labels
     from rag.feedback.ratings import repair
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
     from rag.store.store import open_store
 
@@ -229,7 +229,7 @@ def _review(given: argparse.Namespace) -> None:
 
 def _doctor(given: argparse.Namespace) -> None:
     """Check, one line each, what a question needs; the first thing that is wrong ends it with its own message."""
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.models.arms import arm_models, arm_precision
     from rag.models.embedder import load_embedder
     from rag.settings import load_settings

@@ -208,7 +208,7 @@ def training_lock(home: Path) -> Iterator[None]:
 
 def bootstrap_is_done(settings: Settings) -> bool:
     """Return whether these documents have a champion or had a bootstrap already, and print which."""
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
 
     why = Registry(settings.models).why_no_bootstrap(load_corpus(settings).folders_id)
@@ -218,7 +218,7 @@ def bootstrap_is_done(settings: Settings) -> bool:
 
 
 def _promote(given: argparse.Namespace) -> None:
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
     from rag.store.store import open_store
     from train.compare_versions import measure_precision
@@ -239,7 +239,7 @@ def _promote(given: argparse.Namespace) -> None:
 
 
 def _rollback(given: argparse.Namespace) -> None:
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
     from rag.store.store import open_store
     from train.judging.promotion import roll_back
@@ -252,7 +252,7 @@ def _rollback(given: argparse.Namespace) -> None:
 
 
 def _list(given: argparse.Namespace) -> None:
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
     from rag.settings import load_settings
 
@@ -267,7 +267,7 @@ def _list(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
-    from rag.ingest.documents import load_corpus
+    from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
     from rag.settings import load_settings
     from train.compare_versions import show

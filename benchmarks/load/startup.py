@@ -1,7 +1,7 @@
 """Measure what starting costs: commands as ratios to importing three libraries, the chat's start and its idle memory.
 
-`python -m benchmarks.load.startup`; CODE=folder measures another checkout, HOME_FOLDER=folder an existing home, QUICK=1
-runs each once. Wall-clock seconds hang on what else the machine does, so processor seconds stand next to them.
+`python -m benchmarks.load.startup`; BENCH_CODE=folder measures another checkout, BENCH_HOME=folder an existing home,
+QUICK=1 runs each once. Wall-clock seconds hang on what else the machine does, so processor seconds stand next to them.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ def answers(address: str) -> bool:
 
 def main() -> None:
     """Print the ratios, the chat's second start, and its idle memory."""
-    code = Path(os.environ.get("CODE", ROOT)).resolve()
+    code = Path(os.environ.get("BENCH_CODE", ROOT)).resolve()
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             **os.environ,
             "PYTHONPATH": str(code),
-            "THUMBTUNE_HOME": os.environ.get("HOME_FOLDER", folder),
+            "THUMBTUNE_HOME": os.environ.get("BENCH_HOME", folder),
             "THUMBTUNE_DOCS": str(ROOT / "docs" / "how-to"),
             "THUMBTUNE_LLM": "extractive",
         }

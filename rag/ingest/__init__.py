@@ -1,6 +1,7 @@
 """Documents folder -> documents -> chunks, with caches.
 
 discovery      find the files of the documents folders, under the names shown to people
+corpus         the ids of a corpus: its folders, and how they are chunked
 documents      read files into documents cut into chunks; a file that fails is skipped and reported
 chunking       split a text into chunks at headings, paragraphs, sentences, lines and words
 table_columns  repeat a table's column names in chunks that start inside the table

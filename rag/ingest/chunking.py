@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
+from rag.ingest.corpus import CHUNKER_VERSION as CHUNKER_VERSION
 from rag.loaders.blocks import ITEM, LINE, SENTENCE, WORD, Kind, Section, split, trim
 
-CHUNKER_VERSION = "3"  # part of the corpus id: change it when the same file would give other text, chunks or vectors
 MAX_CHARS_PER_TOKEN = 16  # English has 4 to 5; WordPiece takes a word of 3 MB for one token, so characters limit, too
 
 CountTokens = Callable[[list[str]], list[int]]

@@ -15,7 +15,10 @@ from pathlib import Path, PurePosixPath
 
 from rag.errors import Unreadable
 from rag.ingest.archives import unpack
-from rag.ingest.chunking import CHUNKER_VERSION, CountTokens, chunk_text
+from rag.ingest.chunking import CountTokens, chunk_text
+from rag.ingest.corpus import Corpus as Corpus
+from rag.ingest.corpus import corpus_of as corpus_of
+from rag.ingest.corpus import load_corpus as load_corpus
 from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, SourceFile, find_files, suffix_of
 from rag.ingest.stat_cache import modified_on
 from rag.ingest.table_columns import headings_with_columns
@@ -23,7 +26,6 @@ from rag.ingest.web_pages import Fetch, parse_addresses
 from rag.loaders import LOADERS
 from rag.loaders.builder import LoadedText
 from rag.records import Document, Span, content_id
-from rag.settings import Settings
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory
 Load = Callable[[str, bytes], LoadedText]  # (suffix, bytes) -> text
@@ -45,31 +47,6 @@ class Unchanged:
 
 
 Outcome = Document | Skipped | Unchanged
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """The documents folders and how they are chunked. `id`, a hash of both and of the tokenizer, names the tables."""
-
-    id: str
-    folders: tuple[Path, ...]
-
-    @property
-    def folders_id(self) -> str:
-        """Return the hash of the folders alone: champions are registered under it."""
-        return content_id(*map(os.fspath, self.folders))
-
-
-def corpus_of(folders: Sequence[Path], chunk_tokens: int, tokenizer_id: str) -> Corpus:
-    """Return the corpus of these folders, cut into chunks of `chunk_tokens` tokens of this tokenizer."""
-    resolved = tuple(Path(os.path.realpath(folder)) for folder in folders)
-    parts = (*map(os.fspath, resolved), str(chunk_tokens), tokenizer_id, CHUNKER_VERSION)
-    return Corpus(content_id(*parts), resolved)
-
-
-def load_corpus(settings: Settings) -> Corpus:
-    """Return the corpus that the settings name. Both models count: a chunk must fit into the one that reads less."""
-    return corpus_of(settings.docs, settings.chunk_tokens, f"{settings.start_model} {settings.base_model}")
 
 
 def ingest(
