@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from chat.training.ratings_needed import read_trained
 from rag.__main__ import main as rag
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.registry import Registry
 from rag.settings import Settings, load_settings
 from rag.store.store import Store, open_store

@@ -27,7 +27,7 @@ import pytest
 from rag.feedback.import_export import import_labels
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, is_up_to_date
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models import embedder
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version

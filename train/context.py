@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rag.errors import NotIndexed
 from rag.indexing.update import corpus_chunks
-from rag.ingest.documents import Corpus, load_corpus
+from rag.ingest.corpus import Corpus, load_corpus
 from rag.models.registry import Registry, Version
 from rag.records import Chunk
 from rag.settings import Settings

@@ -15,7 +15,7 @@ import numpy as np
 
 from rag.answering.extractive import MARGIN, MAX_HITS, THRESHOLD, best_quotes
 from rag.indexing.indexer import index
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
 from rag.records import Hit
 from rag.settings import ROOT, Settings

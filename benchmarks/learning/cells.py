@@ -27,7 +27,7 @@ from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, Values
 from rag.feedback.import_export import import_labels
 from rag.feedback.ratings import rate_answer
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.records import ARMS, SIDES, Answer, Label, content_id
 from rag.settings import Settings

@@ -16,7 +16,7 @@ from typing import Literal
 
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.records import Chunk, Qrels, content_id, normalise_query
 from rag.settings import Settings
 from rag.store.store import open_store

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.retrieval.scale import most_mb, timed, told_by
 from rag.indexing.update import read_files, update_documents, update_vector_index, update_vectors
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.embedder import Progress, Vectors
 from rag.settings import Settings
 from rag.store.store import Store, open_store

@@ -25,7 +25,7 @@ from benchmarks.learning.squad import Few, Part, World, build_world
 from rag.evaluation.intervals import paired_bootstrap
 from rag.evaluation.metrics import GATE, evaluate_run
 from rag.indexing.update import update_vectors
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.arms import ServedModel
 from rag.models.embedder import Embedder, load_embedder
 from rag.records import Qrels

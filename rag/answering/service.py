@@ -16,7 +16,7 @@ from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed
 from rag.indexing.maintenance import Maintenance
 from rag.indexing.uploads import Uploads
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms, ServedModel
 from rag.models.embedder import load_embedder
 from rag.models.weights import BUILTIN

@@ -17,7 +17,7 @@ from rag.indexing.update import (
     update_vector_index,
     update_vectors,
 )
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.arms import arm_models, arm_precision
 from rag.models.embedder import Embedder, load_embedder
 from rag.settings import Settings

@@ -21,8 +21,9 @@ from filelock import FileLock, Timeout
 from rag.errors import NoDocuments, StoreFailed
 from rag.heading_path import HEADING_TOKENS
 from rag.ingest.chunking import CountTokens
+from rag.ingest.corpus import Corpus
 from rag.ingest.discovery import SourceFile
-from rag.ingest.documents import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, ingest
+from rag.ingest.documents import MAX_FILE_BYTES, Outcome, Skipped, Unchanged, ingest
 from rag.ingest.parse_cache import ParseCache
 from rag.ingest.stat_cache import StatCache
 from rag.ingest.web_pages import PageFetcher

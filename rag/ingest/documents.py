@@ -16,9 +16,6 @@ from pathlib import Path, PurePosixPath
 from rag.errors import Unreadable
 from rag.ingest.archives import unpack
 from rag.ingest.chunking import CountTokens, chunk_text
-from rag.ingest.corpus import Corpus as Corpus
-from rag.ingest.corpus import corpus_of as corpus_of
-from rag.ingest.corpus import load_corpus as load_corpus
 from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, SourceFile, find_files, suffix_of
 from rag.ingest.stat_cache import modified_on
 from rag.ingest.table_columns import headings_with_columns

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 
 from rag.errors import NotIndexed, ThumbtuneError
-from rag.ingest.documents import Corpus
+from rag.ingest.corpus import Corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
 from rag.models.registry import START_WEIGHTS, Registry

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fakes import NOON, make_chunk
-from rag.ingest.documents import Corpus
+from rag.ingest.corpus import Corpus
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Pair, normalise_query

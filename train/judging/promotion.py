@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from rag.errors import UnknownVersion
 from rag.indexing.update import Embedded, changing_documents, update_vectors
-from rag.ingest.documents import Corpus
+from rag.ingest.corpus import Corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
 from rag.models.registry import START_WEIGHTS, Mover, Registry, Version

@@ -21,7 +21,7 @@ from rag.feedback.credit import unranked
 from rag.feedback.pairs import count_rated
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.registry import START_WEIGHTS, Registry
 from rag.records import Arm, Chunk, LabelledPair
 from rag.settings import Settings

@@ -17,7 +17,7 @@ from rag.answering.service import MAX_QUERY_CHARS, QueryService, check_query, op
 from rag.errors import BadQuery, NotIndexed
 from rag.feedback.ratings import rate_answer
 from rag.indexing.indexer import index
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.registry import Registry
 from rag.records import ARMS, Arm, Side
 from rag.settings import Settings

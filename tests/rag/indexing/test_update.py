@@ -15,7 +15,7 @@ from rag.indexing import update
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, is_up_to_date, update_vectors
 from rag.ingest import documents, parse_cache, stat_cache
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models import embedder
 from rag.settings import Settings
 from rag.store import schema

@@ -21,7 +21,8 @@ from rag.indexing.update import (
     uploads_folder,
 )
 from rag.indexing.uploads import MARK, NAME_BYTES, UploadResult, Uploads, clean_name
-from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged, load_corpus
+from rag.ingest.corpus import load_corpus
+from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged
 from rag.loaders import Unreadable
 from rag.models.arms import Arms
 from rag.models.embedder import load_embedder

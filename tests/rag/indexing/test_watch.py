@@ -13,7 +13,7 @@ from rag.errors import NoDocuments
 from rag.indexing import watch as watching
 from rag.indexing.update import is_up_to_date
 from rag.indexing.watch import may_be_document, watch
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.settings import Settings
 from rag.store.store import open_store
 

@@ -14,8 +14,9 @@ import pytest
 
 from pdfs import ENCRYPTED, make_pdf
 from rag.errors import NoDocuments, Unreadable
+from rag.ingest.corpus import Corpus, corpus_of
 from rag.ingest.discovery import SourceFile
-from rag.ingest.documents import MAX_FILE_BYTES, Corpus, Outcome, Skipped, Unchanged, corpus_of, ingest, read_document
+from rag.ingest.documents import MAX_FILE_BYTES, Outcome, Skipped, Unchanged, ingest, read_document
 from rag.records import Document, chunks_of, content_id
 
 TEXT = "# Cats\n\nCats sleep.\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fakes import make_chunk, make_hits
 from rag.indexing.indexer import index
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms, ServedModel
 from rag.records import ARMS, Hit
 from rag.retrieval.passage_search import DEPTH, SHOWN, fuse_retrievers, search_passages

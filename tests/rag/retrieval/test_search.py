@@ -15,7 +15,7 @@ from fakes import NOON, make_hits
 from rag.errors import BadModel, NotIndexed
 from rag.indexing.indexer import index
 from rag.indexing.update import update_vectors
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version

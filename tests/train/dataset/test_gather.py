@@ -16,7 +16,7 @@ from rag.feedback.credit import DEPTH
 from rag.feedback.ratings import rate_answer
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.records import LabelledPair, Pair, Qrels, normalise_query
 from rag.settings import ROOT, Settings
 from rag.store.store import Store, open_store

@@ -13,7 +13,7 @@ import pytest
 from fakes import NOON, make_chunk
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Pair, Qrels

@@ -11,7 +11,7 @@ from fakes import make_chunk
 from rag.evaluation.metrics import GATE, condense, evaluate_run, unjudged_share
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
 from rag.records import Chunk, Qrels
 from rag.settings import Settings

@@ -15,7 +15,7 @@ from rag.evaluation.intervals import queries_needed, share_interval
 from rag.evaluation.win_rates import WinRate
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, is_up_to_date
-from rag.ingest.documents import Corpus, load_corpus
+from rag.ingest.corpus import Corpus, load_corpus
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version

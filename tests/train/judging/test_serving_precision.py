@@ -13,7 +13,7 @@ from rag.errors import BadModel, BadSetting
 from rag.evaluation.intervals import Interval
 from rag.indexing.indexer import index
 from rag.indexing.update import is_up_to_date
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models import precision
 from rag.models.arms import Arms, arm_precision
 from rag.models.embedder import Embedder, Vectors, load_embedder

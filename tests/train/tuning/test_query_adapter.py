@@ -14,7 +14,7 @@ from fakes import make_chunk
 from rag.answering.service import open_service
 from rag.indexing.indexer import index
 from rag.indexing.update import update_vectors
-from rag.ingest.documents import load_corpus
+from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
 from rag.models.registry import Registry, Version
 from rag.records import Pair
