@@ -228,4 +228,4 @@ def test_review_lists_what_was_voted_down_until_a_passage_is_known(settings, mon
     teach(store, rater="ann", query="What do dogs eat", chunk=hits[0].chunk)
     store.close()
     assert main(["review"]) == 0
-    assert "no question waits" in capsys.readouterr().out
+    assert "nothing to review" in capsys.readouterr().out
