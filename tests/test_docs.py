@@ -21,8 +21,8 @@ from rag.evaluation.scoreboard import DAYS, GROUPS, LEAST
 from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT
 from rag.feedback.suggestions import MOST
 from rag.ingest.documents import MAX_FILE_BYTES
-from rag.loaders import LOADERS
-from rag.loaders.markdown import load_markdown
+from rag.loaders.formats import LOADERS
+from rag.loaders.markup.markdown import load_markdown
 from rag.records import normalise_query
 from rag.retrieval.passage_search import DEPTH, SHOWN
 from rag.settings import ROOT, Settings

@@ -31,7 +31,7 @@ from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError
 from rag.indexing.uploads import ListedDocument, UploadOutcome, UploadResult, Uploads, display_name
 from rag.ingest.documents import Skipped, Unchanged
-from rag.loaders import LOADERS
+from rag.loaders.formats import LOADERS
 from rag.settings import Settings
 
 DOCUMENTS = "Documents"  # public/elements/Documents.jsx

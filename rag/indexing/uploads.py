@@ -34,7 +34,7 @@ from rag.indexing.update import (
 from rag.ingest.chunking import CountTokens
 from rag.ingest.discovery import UPLOADS
 from rag.ingest.documents import Skipped, Unchanged, read_document
-from rag.loaders import LOADERS
+from rag.loaders.formats import LOADERS
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder, unadapted
 from rag.records import ARMS, Document, chunks_of

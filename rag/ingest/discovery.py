@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from rag.errors import NoDocuments
-from rag.loaders import DOCUMENT_SUFFIXES, LOADERS
+from rag.loaders.formats import DOCUMENT_SUFFIXES, LOADERS
 
 ARCHIVES, URL_LISTS = (".zip",), (".url", ".urls")
 INDEXED_SUFFIXES = frozenset((*LOADERS, *ARCHIVES, *URL_LISTS))

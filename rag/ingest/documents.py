@@ -20,8 +20,8 @@ from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, SourceFile, find_
 from rag.ingest.stat_cache import modified_on
 from rag.ingest.table_columns import headings_with_columns
 from rag.ingest.web_pages import Fetch, parse_addresses
-from rag.loaders import LOADERS
 from rag.loaders.builder import LoadedText
+from rag.loaders.formats import LOADERS
 from rag.records import Document, Span, content_id
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from rag.ingest.chunking import CHUNKER_VERSION
-from rag.loaders import LOADERS
 from rag.loaders.blocks import Block, Section
 from rag.loaders.builder import LoadedText
+from rag.loaders.formats import LOADERS, SLOW_SUFFIXES
 
-COSTLY = frozenset({".pdf", ".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".epub", ".html", ".htm", ".xhtml"})
 UNUSED_SECONDS = 180 * 24 * 3600.0  # an entry is removed this long after its last use
 
 
@@ -34,7 +33,7 @@ class ParseCache:
 
     def load(self, suffix: str, data: bytes) -> LoadedText:
         """Return the text of a file, from the cache or parsed now. Raises Unreadable as the loaders do."""
-        if suffix not in COSTLY:
+        if suffix not in SLOW_SUFFIXES:
             return LOADERS[suffix](data)
         path = self._folder / f"{hashlib.sha256(data).hexdigest()}-{CHUNKER_VERSION}{suffix}.json.gz"
         cached = _read(path)
@@ -65,6 +64,6 @@ def _read(path: Path) -> LoadedText | None:
             Section(tuple(Block(**block) for block in section["blocks"]), section["heading"], section["page"])
             for section in row["sections"]
         )
-        return LoadedText(row["text"], sections, row["title"], row["lost"], row["date"])
+        return LoadedText(row["text"], sections, row["title"], row["lost"], row["date"], row["note"])
     except (OSError, ValueError, EOFError, zlib.error, KeyError, TypeError):
         return None

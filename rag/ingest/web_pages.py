@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from rag.errors import Unreadable
-from rag.loaders.builder import decode
+from rag.loaders.decoding import decode
 from rag.records import content_id
 
 if TYPE_CHECKING:

@@ -6,17 +6,11 @@ lines. Code is cut at blank lines, where authors separate the parts of a program
 
 from __future__ import annotations
 
-import re
-
 from rag.errors import Unreadable
 from rag.loaders.blocks import PARAGRAPH, Block, Section, paragraphs, split
-from rag.loaders.builder import LoadedText, decode, normalise
+from rag.loaders.builder import LoadedText
+from rag.loaders.decoding import decode, normalise
 
-SUFFIXES = re.findall(
-    r"\S+",
-    """.py .js .mjs .ts .jsx .tsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .swift .rb .php .pl .lua .r .jl
-    .sh .bash .ps1 .sql .css .scss .vue .yaml .yml .toml .ini .tf .proto""",
-)
 MINIFIED = 500  # characters per line on average; hand-written code has 30 to 40
 
 

@@ -26,7 +26,7 @@ from rag.errors import StoreFailed, UnknownDocument
 from rag.indexing.indexer import index
 from rag.indexing.uploads import UploadOutcome, UploadResult
 from rag.ingest.documents import MAX_FILE_BYTES
-from rag.loaders import LOADERS
+from rag.loaders.formats import LOADERS
 from rag.settings import ROOT, Settings
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from office import edit_zip, make_epub
 from pdfs import make_pdf
-from rag.errors import StoreFailed, UnknownDocument
+from rag.errors import StoreFailed, UnknownDocument, Unreadable
 from rag.indexing.indexer import format_report, index
 from rag.indexing.update import (
     changing_documents,
@@ -23,7 +23,6 @@ from rag.indexing.update import (
 from rag.indexing.uploads import MARK, NAME_BYTES, UploadResult, Uploads, clean_name
 from rag.ingest.corpus import load_corpus
 from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged
-from rag.loaders import Unreadable
 from rag.models.arms import Arms
 from rag.models.embedder import load_embedder
 from rag.models.registry import Registry, Version

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rag.ingest.chunking import CountTokens, chunk_text
 from rag.loaders.blocks import SENTENCE, split
 from rag.loaders.builder import LoadedText
-from rag.loaders.markdown import load_markdown
+from rag.loaders.markup.markdown import load_markdown
 from rag.loaders.text import load_text
 from rag.records import Document, Span, chunks_of
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rag.ingest.chunking import CountTokens, chunk_text
 from rag.loaders.builder import LoadedText
-from rag.loaders.markdown import load_markdown
+from rag.loaders.markup.markdown import load_markdown
 from rag.loaders.text import load_text
 from rag.records import Chunk, Document, Span, chunks_of
 from tiny import WORDS

@@ -29,11 +29,6 @@ def damaged(cached: bytes) -> bytes:
     return cached[:10] + b"\xff" * 8 + cached[18:]
 
 
-def test_all_suffixes_of_one_loader_are_cached_or_none() -> None:
-    costly = {parse_cache.LOADERS[suffix] for suffix in parse_cache.COSTLY}
-    assert {suffix for suffix, load in parse_cache.LOADERS.items() if load in costly} == parse_cache.COSTLY
-
-
 def test_a_file_is_parsed_once(tmp_path: Path, parsings: list[bytes]) -> None:
     first = ParseCache(tmp_path).load(".html", PAGE)
     assert ParseCache(tmp_path).load(".html", PAGE) == first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rag.ingest.chunking import chunk_text
 from rag.ingest.table_columns import MAX_BYTES, headings_with_columns
-from rag.loaders.markdown import load_markdown
+from rag.loaders.markup.markdown import load_markdown
 
 ROWS = "".join(f"| k{n} | what the {n}th of them does |\n" for n in range(9))
 TABLE = f"| Name | What it *does* |\n|:--|---|\n{ROWS}"

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.loaders.builder import SMALL_TABLE, DocumentBuilder, good_title, is_header, table_lines
+from rag.loaders.builder import DocumentBuilder
+from rag.loaders.metadata import good_title
+from rag.loaders.tables import SMALL_TABLE, is_header, table_lines
 
 LONG = "a value of many characters " * 3
 

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from office import edit_zip, make_docx, make_epub, make_pptx, make_xlsx
 from pdfs import ENCRYPTED, make_pdf
 from rag.errors import Unreadable
-from rag.loaders import LOADERS, UNSUPPORTED
-from rag.loaders.builder import LoadedText, decode, normalise
-from rag.loaders.html import load_html
-from rag.loaders.markdown import load_markdown
-from rag.loaders.pdf import load_pdf
+from rag.loaders.builder import LoadedText
+from rag.loaders.decoding import decode, normalise
+from rag.loaders.formats import LOADERS, UNSUPPORTED
+from rag.loaders.markup.markdown import load_markdown
+from rag.loaders.pdf.pages import load_pdf
 from rag.loaders.text import load_text
+from rag.loaders.web.html import load_html
 
 PAGE = """<!doctype html><html><head><title>Cats - a site</title></head><body>
 <nav><a href="/">Home</a> <a href="/about">About us</a></nav>

@@ -15,10 +15,12 @@ from urllib.parse import unquote
 from zipfile import ZipFile
 
 from rag.errors import Unreadable
-from rag.loaders.builder import DocumentBuilder, LoadedText, day, decode, normalise, one_line
-from rag.loaders.office_math import word_math_to_text
+from rag.loaders.builder import DocumentBuilder, LoadedText
+from rag.loaders.decoding import decode, normalise, one_line
+from rag.loaders.metadata import day
+from rag.loaders.office.office_math import word_math_to_text
 from rag.loaders.safe_zip import office_date, open_zip, read_part, repack
-from rag.loaders.xhtml import BLOCKS, SILENT, Element, parse_xml, tag_of, text_of
+from rag.loaders.web.xhtml import BLOCKS, SILENT, Element, parse_xml, tag_of, text_of
 
 MAX_WORD_BYTES = 40_000_000  # of XML: some 5,000 pages; mammoth needs 25 times as much memory
 MAX_BOOK_BYTES = 500_000_000  # including pictures, which are not unpacked

@@ -11,7 +11,9 @@ from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 
 from rag.errors import Unreadable
 from rag.loaders.blocks import Section, paragraphs
-from rag.loaders.builder import LoadedText, day, good_title, normalise
+from rag.loaders.builder import LoadedText
+from rag.loaders.decoding import normalise
+from rag.loaders.metadata import day, good_title
 
 PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: the file needs a password
 LINE_END_HYPHEN = re.compile("[\x02\ufffe]")  # PDFium's mark for the hyphen of a word that continues on the next line

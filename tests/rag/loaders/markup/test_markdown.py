@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.loaders.markdown import load_markdown
+from rag.loaders.markup.markdown import load_markdown
 
 
 def test_front_matter_gives_the_title_and_is_not_part_of_the_text() -> None:

@@ -16,7 +16,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from rag.loaders.blocks import Block, Kind, Section
-from rag.loaders.builder import LoadedText, day, decode, normalise, one_line
+from rag.loaders.builder import LoadedText
+from rag.loaders.decoding import decode, normalise, one_line
+from rag.loaders.metadata import day
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
 MAX_FRONT_MATTER = 20_000  # characters: far more than anybody writes there

@@ -14,8 +14,10 @@ from typing import Any
 from lxml import etree
 
 from rag.errors import Unreadable
-from rag.loaders.builder import LoadedText, day, decode, normalise, one_line
-from rag.loaders.markdown import OutlineEntry, first_heading, outline_of, sections_of
+from rag.loaders.builder import LoadedText
+from rag.loaders.decoding import decode, normalise, one_line
+from rag.loaders.markup.markdown import OutlineEntry, first_heading, outline_of, sections_of
+from rag.loaders.metadata import day
 
 MAIN = "//main | //*[@role='main']"
 MARKED = f"//article | {MAIN}"

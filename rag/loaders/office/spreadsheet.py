@@ -16,19 +16,11 @@ from io import StringIO
 from typing import Any
 
 from rag.errors import Unreadable
-from rag.loaders.builder import (
-    DocumentBuilder,
-    LoadedText,
-    Row,
-    day,
-    decode,
-    good_title,
-    is_header,
-    is_number,
-    normalise,
-    table_lines,
-)
+from rag.loaders.builder import DocumentBuilder, LoadedText
+from rag.loaders.decoding import decode, normalise
+from rag.loaders.metadata import day, good_title
 from rag.loaders.safe_zip import office_date, repack
+from rag.loaders.tables import Row, is_header, is_number, table_lines
 
 MAX_BYTES = 200_000_000  # of XML, read as a stream
 MAX_CELLS = 2_000_000  # empty ones included; a larger file is data, not a document

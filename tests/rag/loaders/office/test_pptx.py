@@ -12,7 +12,7 @@ from pptx.util import Inches
 
 from office import edit_zip, make_docx, make_pptx
 from rag.errors import Unreadable
-from rag.loaders.pptx import load_pptx
+from rag.loaders.office.pptx import load_pptx
 
 
 def test_each_slide_is_a_section_with_its_notes() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from office import edit_zip, make_docx, make_epub, make_zip
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
-from rag.loaders.docx_epub import load_docx, load_epub, write_html
+from rag.loaders.office.docx_epub import load_docx, load_epub, write_html
 
 WORD = make_docx(
     "# Cats", "Cats sleep.", "## Food", "- fish", "- mice", [["Name", "Age", "City"], ["Ann", "3", "Rome"]], "END"

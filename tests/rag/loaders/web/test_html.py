@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.loaders.html import load_html
-from rag.loaders.markdown import load_markdown
+from rag.loaders.markup.markdown import load_markdown
+from rag.loaders.web.html import load_html
 
 PARAGRAPH = "<p>Part {} tells how cats sleep most of the day and hunt at night, which surprises their owners.</p>"
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from rag.errors import Unreadable
-from rag.loaders.builder import DocumentBuilder, LoadedText, day, good_title, line_of, one_line
-from rag.loaders.office_math import slide_math_to_text
+from rag.loaders.builder import DocumentBuilder, LoadedText
+from rag.loaders.decoding import line_of, one_line
+from rag.loaders.metadata import day, good_title
+from rag.loaders.office.office_math import slide_math_to_text
 from rag.loaders.safe_zip import office_date, repack
 
 MAX_BYTES = 100_000_000  # of XML; a slide has 10,000

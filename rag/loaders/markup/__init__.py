@@ -1,0 +1,4 @@
+"""Text with markup.
+
+markdown  Markdown and its YAML front matter
+"""

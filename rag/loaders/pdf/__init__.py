@@ -1,0 +1,4 @@
+"""PDF files.
+
+pages  read the text page by page, with PDFium
+"""
