@@ -1,0 +1,87 @@
+"""Measure what the loaders lose and invent on a folder of real files, against second readers; by kind.
+
+python -m benchmarks.loaders FOLDER [--list]: words that occur nowhere in what was read, words that no second reader
+has, and the files beyond 2% of either. The folder is yours: public test files of docling, unstructured, markitdown,
+tika, pandoc, pdf.js and others were used (docs/log.md); none is part of this repository.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from benchmarks.loaders.measuring import Result, measure
+
+LOOK_AT = 0.02  # of a file's words; each file beyond it is looked at
+ROW = "{:10} {:>6} {:>8} {:>9} {:>9} {:>8} {:>9} {:>7} {:>9}"
+
+
+def main() -> None:
+    """Print the table by kind, and with --list each file beyond LOOK_AT."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loaders", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--list", action="store_true", help="each file beyond 2%%, with the words")
+    parser.add_argument("--processes", type=int, default=1)
+    arguments = parser.parse_args()
+    by_kind = defaultdict(list)
+    paths = sorted(path for path in arguments.folder.rglob("*") if path.is_file())
+    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+        for path, future in [(path, pool.submit(measure, path)) for path in paths]:
+            try:
+                by_kind[path.suffix[1:].lower()].append(future.result())
+            except Exception as error:  # noqa: BLE001  # a crash is a finding, the other files are still measured
+                by_kind[path.suffix[1:].lower()].append(Result(path, None, 0.0, f"CRASH {error!r}"))
+    print(ROW.format("kind", "files", "compared", "words", "lost %", "fewer %", "invented %", "> 2%", "CPU ms/file"))
+    for kind, results in sorted(by_kind.items()):
+        _print_row(kind, results)
+    _print_row("all", [result for results in by_kind.values() for result in results])
+    if arguments.list:
+        for results in by_kind.values():
+            _print_list(results)
+
+
+def _print_row(kind: str, results: list[Result]) -> None:
+    found = [result.difference for result in results if result.difference]
+    expected = sum(difference.expected for difference in found)
+    read = sum(difference.read for difference in found)
+    lost, fewer, invented = (
+        100 * amount / max(1, whole)
+        for amount, whole in (
+            (sum(difference.lost.total() for difference in found), expected),
+            (sum(difference.fewer for difference in found), expected),
+            (sum(difference.invented.total() for difference in found), read),
+        )
+    )
+    beyond = sum(max(difference.lost_share, difference.invented_share) > LOOK_AT for difference in found)
+    cost = 1000 * sum(result.seconds for result in results) / max(1, len(results))
+    print(
+        ROW.format(
+            kind,
+            len(results),
+            len(found),
+            expected,
+            f"{lost:.3f}",
+            f"{fewer:.2f}",
+            f"{invented:.3f}",
+            beyond,
+            f"{cost:.0f}",
+        )
+    )
+
+
+def _print_list(results: list[Result]) -> None:
+    for result in results:
+        difference = result.difference
+        if difference and max(difference.lost_share, difference.invented_share) > LOOK_AT:
+            lost, invented = (" ".join(bag) for bag in (list(difference.lost)[:12], list(difference.invented)[:12]))
+            shares = f"lost {difference.lost_share:.1%} [{lost}] invented {difference.invented_share:.1%} [{invented}]"
+            print(f"{result.path.name}: {shares}")
+        elif result.reason:
+            print(f"{result.path.name}: not read: {result.reason}")
+
+
+if __name__ == "__main__":
+    main()

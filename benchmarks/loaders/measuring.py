@@ -1,0 +1,43 @@
+"""Read one file as `index` does, and compare it with second readers. In a module of its own for worker processes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.loaders import second_readers
+from benchmarks.loaders.words import Difference, compare
+from rag.ingest.documents import Skipped, ingest
+from rag.records import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One file: the difference to the second readers (None without them), seconds of reading, why it was not read."""
+
+    path: Path
+    difference: Difference | None
+    seconds: float
+    reason: str = ""
+
+
+def measure(path: Path) -> Result:
+    """Read one file as `index` does, and compare its words with what second readers find."""
+    start = time.process_time()
+    texts, reasons = [], []
+    for outcome in ingest([path], known={}, count_tokens=_count, chunk_tokens=128):
+        if isinstance(outcome, Document):
+            named = outcome.title if outcome.title != " ".join(path.stem.split()) else ""  # a title, not the name
+            texts.append(f"{named}\n{outcome.text}")
+        elif isinstance(outcome, Skipped):
+            reasons.append(outcome.reason)
+    seconds = time.process_time() - start
+    others = second_readers.read(path)
+    difference = compare("\n".join(texts), others) if others and texts else None
+    return Result(path, difference, seconds, "" if texts else "; ".join(reasons))
+
+
+def _count(texts: list[str]) -> list[int]:
+    """Return a stand-in for tokens: the words of each text; chunks are not what is measured here."""
+    return [len(text.split()) + 2 for text in texts]

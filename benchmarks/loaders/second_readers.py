@@ -1,0 +1,147 @@
+"""The same file by other readers: poppler (PDF), pandoc (markup, books), lxml (web pages), raw XML (Office).
+
+pdftotext and pandoc are programs: `apt-get install poppler-utils pandoc`. Only for measuring; the app calls neither.
+"""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import re
+import subprocess
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+from lxml import etree, html
+
+SECONDS = 60  # for one file in one program
+PANDOC = {
+    **dict.fromkeys(("md", "markdown"), "markdown_mmd-raw_tex+yaml_metadata_block+fenced_divs+link_attributes"),
+    "rst": "rst", "org": "org", "tex": "latex", "mediawiki": "mediawiki", "wiki": "mediawiki", "ipynb": "ipynb",
+    "epub": "epub",
+}  # fmt: skip
+NOISE = "//script|//style|//noscript|//template|//head|//nav|//header|//footer|//aside|//button|//select|//svg|//iframe"
+PARTS = {
+    "docx": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
+    "docm": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
+    "pptx": re.compile(r"ppt/(slides/slide|notesSlides/notesSlide)\d+\.xml"),
+    "odt": re.compile(r"content\.xml"), "ods": re.compile(r"content\.xml"), "odp": re.compile(r"content\.xml"),
+}  # fmt: skip
+
+
+def read(path: Path) -> list[str]:
+    """Return a file's text by each second reader of its kind, the one to compare with first; [] if none can read it."""
+    suffix = path.suffix[1:].lower()
+    try:
+        return [text for text in _READERS[suffix](path) if text.strip()] if suffix in _READERS else []
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, etree.LxmlError, subprocess.SubprocessError):
+        return []
+
+
+def _run(*command: str) -> str:
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=True)
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _pdf(path: Path) -> list[str]:
+    return [_run("pdftotext", "-q", "-enc", "UTF-8", *option, str(path), "-") for option in ((), ("-raw",))]
+
+
+def _pandoc(path: Path) -> list[str]:
+    return [_run("pandoc", "-f", PANDOC[path.suffix[1:].lower()], "-t", "plain", "--wrap=none", str(path))]
+
+
+def _xml(path: Path) -> list[str]:
+    """Return the text of Office's XML: all text elements, without deleted and hidden runs and fallbacks."""
+    suffix = path.suffix[1:].lower()
+    pieces = []
+    with zipfile.ZipFile(path) as opened:
+        for name in sorted(opened.namelist()):
+            if PARTS[suffix].fullmatch(name):
+                root = etree.parse(BytesIO(opened.read(name)), etree.XMLParser(recover=True)).getroot()
+                pieces.append(_text(root, odf=suffix.startswith("od")))
+    return ["\n".join(pieces), *([_run("pandoc", "-t", "plain", "--wrap=none", str(path))] if suffix == "docx" else [])]
+
+
+def _text(root: etree._Element, odf: bool) -> str:
+    pieces: list[str] = []
+
+    def visit(element: etree._Element) -> None:
+        if not isinstance(element.tag, str):
+            return
+        tag = etree.QName(element).localname
+        if tag in ("Fallback", "del", "moveFrom", "tracked-changes", "instrText", "delText"):
+            return
+        if tag == "r" and any(etree.QName(mark).localname == "vanish" for mark in element.iter(etree.Element)):
+            return
+        if odf or tag == "t":
+            pieces.append(element.text or "")
+        if tag in ("p", "br", "tab", "tc", "h", "s", "table-cell", "line-break", "cr"):
+            pieces.append(" ")
+        for child in element:
+            visit(child)
+            if odf:
+                pieces.append(child.tail or "")
+        if tag in ("p", "tc", "h", "table-cell"):
+            pieces.append("\n")
+
+    visit(root)
+    return "".join(pieces)
+
+
+def _xlsx(path: Path) -> list[str]:
+    """Return the texts of a workbook's cells (numbers are formatted, so that raw ones say nothing)."""
+    with zipfile.ZipFile(path) as opened:
+        pieces = []
+        for name in opened.namelist():
+            if name.endswith("sharedStrings.xml"):
+                root = etree.fromstring(opened.read(name))
+                pieces += ["".join(item.itertext("{*}t")) for item in root.iterfind("{*}si")]
+        return ["\n".join(pieces)]
+
+
+def _html(path: Path) -> list[str]:
+    root = html.document_fromstring(path.read_bytes())
+    for element in root.xpath(NOISE):
+        element.drop_tree()
+    return [" ".join(map(str, root.xpath("//body//text()")))]
+
+
+def _mail(path: Path) -> list[str]:
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    body = message.get_body(("plain", "html"))
+    text = body.get_content() if body else ""
+    if body and body.get_content_type() == "text/html":
+        text = html.document_fromstring(text).text_content()
+    return [f"{message['subject'] or ''}\n{text}"]
+
+
+def _plain(path: Path) -> list[str]:
+    return [path.read_bytes().decode("utf-8-sig")]
+
+
+def _subtitles(path: Path) -> list[str]:
+    lines = path.read_text("utf-8-sig").splitlines()
+    kept = [re.sub(r"<[^>]*>", "", line) for line in lines if "-->" not in line and not line.strip().isdigit()]
+    return ["\n".join(kept)]
+
+
+def _notebook(path: Path) -> list[str]:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return ["\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")]
+
+
+_READERS: dict[str, Callable[[Path], list[str]]] = {
+    "pdf": _pdf,
+    **dict.fromkeys(PARTS, _xml),
+    **dict.fromkeys(("xlsx", "xlsm"), _xlsx),
+    **dict.fromkeys(("html", "htm", "xhtml"), _html),
+    **dict.fromkeys(PANDOC, _pandoc),
+    "ipynb": _notebook,
+    "eml": _mail,
+    **dict.fromkeys(("txt", "csv", "log"), _plain),
+    **dict.fromkeys(("srt", "vtt"), _subtitles),
+}
