@@ -73,13 +73,18 @@ def _print_row(kind: str, results: list[Result]) -> None:
 
 
 def _print_list(results: list[Result]) -> None:
+    """Print each file beyond LOOK_AT, the most words lost or invented first, and each that was not read."""
+    beyond = [
+        (result.path.name, found)
+        for result in results
+        if (found := result.difference) and max(found.lost_share, found.invented_share) > LOOK_AT
+    ]
+    for name, found in sorted(beyond, key=lambda each: -each[1].lost.total() - each[1].invented.total()):
+        lost, invented = (" ".join(list(bag)[:12]) for bag in (found.lost, found.invented))
+        print(f"{name}: lost {found.lost.total()} of {found.expected} [{lost}]", end=" ")
+        print(f"invented {found.invented.total()} of {found.read} [{invented}]")
     for result in results:
-        difference = result.difference
-        if difference and max(difference.lost_share, difference.invented_share) > LOOK_AT:
-            lost, invented = (" ".join(bag) for bag in (list(difference.lost)[:12], list(difference.invented)[:12]))
-            shares = f"lost {difference.lost_share:.1%} [{lost}] invented {difference.invented_share:.1%} [{invented}]"
-            print(f"{result.path.name}: {shares}")
-        elif result.reason:
+        if result.reason:
             print(f"{result.path.name}: not read: {result.reason}")
 
 

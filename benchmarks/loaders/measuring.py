@@ -28,8 +28,7 @@ def measure(path: Path) -> Result:
     texts, reasons = [], []
     for outcome in ingest([path], known={}, count_tokens=_count, chunk_tokens=128):
         if isinstance(outcome, Document):
-            named = outcome.title if outcome.title != " ".join(path.stem.split()) else ""  # a title, not the name
-            texts.append(f"{named}\n{outcome.text}")
+            texts.append(outcome.text)
         elif isinstance(outcome, Skipped):
             reasons.append(outcome.reason)
     seconds = time.process_time() - start

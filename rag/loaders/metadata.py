@@ -8,7 +8,9 @@ from datetime import date
 from rag.loaders.decoding import one_line
 
 NOT_A_TITLE = re.compile(
-    r"^(untitled|microsoft word - |powerpoint |slide 1$|.*\.(docx?|tex|dvi|indd|rtf|odt|pptx?)$)", re.I
+    r"^(\(?anonymous\)?|\(?untitled.*|microsoft word - |powerpoint |slide 1$|document\d*$|file://|[a-z]:[\\/]|/[^ ]*/"
+    r"|.*\.(docx?|tex|dvi|indd|rtf|odt|pptx?|odp|html?|xlsx?|txt|pdf|ps|pages|md|qxd|wpd)$)",
+    re.IGNORECASE,
 )
 FIRST_DAY = "1980-01-01"  # an earlier date means that the program did not know it
 TEMPLATE_DAYS = ("2013-01-27", "2013-12-23")  # of the templates that python-pptx and python-docx start from

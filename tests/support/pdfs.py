@@ -9,22 +9,45 @@ ENCRYPTED = Path(__file__).parent / "files" / "encrypted.pdf"  # its password is
 
 def make_pdf(*pages: str, title: str = "", date: str = "") -> bytes:
     """Return a PDF with these pages; a page without text is what a scanner makes."""
-    font = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
+    streams = []
+    for page in pages:
+        lines = " ".join(f"({line}) Tj T*" for line in page.split("\n") if page)
+        streams.append(f"BT /F1 12 Tf 14 TL 40 760 Td {lines} ET")
+    return draw_pdf(*streams, title=title, date=date)
+
+
+def place(*texts: tuple[float, float, str], size: float = 12) -> str:
+    """Return the drawing of texts, each at (x, y) in points from the lower left."""
+    return " ".join(f"BT /F1 {size} Tf 1 0 0 1 {x} {y} Tm ({text}) Tj ET" for x, y, text in texts)
+
+
+def draw_pdf(
+    *streams: str, title: str = "", date: str = "", page: str = "", annotations: tuple[str, ...] = ()
+) -> bytes:
+    """Return a PDF of pages drawn by content streams; `page` is added to each page's dictionary.
+
+    `annotations` are dictionaries of form fields and notes on the first page.
+    """
+    first = 5  # number of the first annotation's object
+    numbers = range(first, first + len(annotations))
+    fields = " ".join(f"{number} 0 R" for number in numbers)
     bodies = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [{fields}] >> >>".encode()
+        if annotations
+        else b"<< /Type /Catalog /Pages 2 0 R >>",
         b"",
-        font,
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
         b"<< /Title (%s) /ModDate (%s) >>" % (title.encode("ascii"), date.encode("ascii")),
+        *(annotation.encode("ascii") for annotation in annotations),
     ]
     kids = []
-    for page in pages:
-        lines = b" ".join(b"(%s) Tj T*" % line.encode("ascii") for line in page.split("\n") if page)
-        stream = b"BT /F1 12 Tf 14 TL 40 760 Td %s ET" % lines
+    for stream in (each.encode("ascii") for each in streams):
         bodies.append(b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream))
         kids.append(len(bodies) + 1)
+        extra = f"/Annots [{fields}] " if annotations and len(kids) == 1 else ""
         bodies.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % len(bodies)
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] %s/Contents %d 0 R "
+            b"/Resources << /Font << /F1 3 0 R >> >> >>" % ((extra + page).encode("ascii"), len(bodies))
         )
     bodies[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(b"%d 0 R" % kid for kid in kids), len(kids))
     return _join(bodies)

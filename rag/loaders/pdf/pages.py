@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import threading
 
 import pypdfium2
@@ -12,11 +11,16 @@ from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
 from rag.errors import Unreadable
 from rag.loaders.blocks import Section, paragraphs
 from rag.loaders.builder import LoadedText
-from rag.loaders.decoding import normalise
 from rag.loaders.metadata import day, good_title
+from rag.loaders.pdf.form_fields import add_fields
+from rag.loaders.pdf.layout import Line, read_lines
+from rag.loaders.pdf.text import count_words, drop_repeated, page_text, whole_sentences
 
 PASSWORD_ERROR = 4  # FPDF_ERR_PASSWORD: the file needs a password
-LINE_END_HYPHEN = re.compile("[\x02\ufffe]")  # PDFium's mark for the hyphen of a word that continues on the next line
+NO_TEXT = {
+    "scanned": "the PDF has no text, its pages are images: make it searchable first (OCR, such as ocrmypdf)",
+    "empty": "the PDF has no text: its pages are blank, or drawn without letters",
+}
 log = logging.getLogger(__name__)
 _pdfium_lock = threading.Lock()  # PDFium is not thread-safe, and the chat reads uploads in threads
 
@@ -24,46 +28,62 @@ _pdfium_lock = threading.Lock()  # PDFium is not thread-safe, and the chat reads
 def load_pdf(data: bytes) -> LoadedText:
     """Read a PDF, one section per page, so that each chunk has one page number.
 
-    Raises Unreadable for a PDF that is encrypted, broken, or has no text on any page.
+    A sentence that goes on over the end of a page belongs to the page on which it begins. Raises Unreadable for a PDF
+    that is encrypted, broken, or has no text on any page.
     """
-    pages, title, date = _read_pages(data)
-    if not any(page.strip() for page, _ in pages):
-        raise Unreadable("the PDF has no text, its pages are images: make it searchable first (OCR, such as ocrmypdf)")
+    pages, problems, title, date = _read_pages(data)
+    drop_repeated(pages)
+    words = count_words([line.text for lines in pages for line in lines])
+    texts = whole_sentences([page_text(lines, words) for lines in pages])
+    if not any(page.strip() for page in texts):
+        raise Unreadable(NO_TEXT["scanned" if "scanned" in problems else "empty"])
     text, sections = "", []
-    for number, (page, _) in enumerate(pages, 1):
+    for number, page in enumerate(texts, 1):
         sections.append(Section(paragraphs(page, len(text), len(page)), page=number))
         text += page + "\n\n"
-    return LoadedText(text, tuple(sections), title, _note_lost_pages([problem for _, problem in pages]), date)
+    return LoadedText(text, tuple(sections), title, _note_lost_pages(problems), date)
 
 
-def _read_pages(data: bytes) -> tuple[list[tuple[str, str]], str, str]:
-    """Return (text, problem) for every page as _read_page does, and the title and date in the PDF's metadata."""
+def _read_pages(data: bytes) -> tuple[list[list[Line]], list[str], str, str]:
+    """Return the lines of every page, what is wrong with it as _read_page does, and the title and date of the PDF."""
     with _pdfium_lock:
         try:
             pdf = pypdfium2.PdfDocument(data)
+            count = len(pdf)
+            if pdf.get_formtype():
+                pdf.init_forms()
+            date = day(_property(pdf, "ModDate")) or day(_property(pdf, "CreationDate"))
+            title = good_title(_property(pdf, "Title"))
         except pypdfium2.PdfiumError as error:
             if error.err_code == PASSWORD_ERROR:
                 raise Unreadable("the PDF is encrypted: save a copy without a password") from None
             raise Unreadable("the PDF is broken: open it in a viewer and save it again") from None
-        try:
-            pages = [_read_page(pdf, number) for number in range(len(pdf))]
-            date = day(_property(pdf, "ModDate")) or day(_property(pdf, "CreationDate"))
-            return pages, good_title(_property(pdf, "Title")), date
-        finally:
+    pages, problems = [], []
+    try:
+        for number in range(count):
+            with _pdfium_lock:  # given back after each page, so that a long file does not hold up the others
+                lines, problem = _read_page(pdf, number)
+            pages.append(lines)
+            problems.append(problem)
+    finally:
+        with _pdfium_lock:
             pdf.close()
+    return pages, problems, title, date
 
 
-def _read_page(pdf: pypdfium2.PdfDocument, number: int) -> tuple[str, str]:
-    """Return a page's text and why it has none: "", "scanned", "empty" or "damaged". The other pages are still read."""
+def _read_page(pdf: pypdfium2.PdfDocument, number: int) -> tuple[list[Line], str]:
+    """Return a page's lines and why it has none: "", "scanned", "empty" or "damaged"; the others are still read."""
     try:
         page = pdf[number]
-        text = LINE_END_HYPHEN.sub("", normalise(page.get_textpage().get_text_bounded()))
-        problem = "" if text.strip() else "scanned" if any(page.get_objects([FPDF_PAGEOBJ_IMAGE])) else "empty"
-        page.close()
+        try:
+            lines = add_fields(page, read_lines(page))
+            problem = "" if lines else "scanned" if any(page.get_objects([FPDF_PAGEOBJ_IMAGE])) else "empty"
+        finally:
+            page.close()
     except pypdfium2.PdfiumError as error:
         log.warning("page %d of a PDF is damaged and left out: %s", number + 1, error)
-        return "", "damaged"
-    return text, problem
+        return [], "damaged"
+    return lines, problem
 
 
 def _note_lost_pages(problems: list[str]) -> str:

@@ -143,7 +143,10 @@ def test_a_broken_pdf_is_refused(data: bytes) -> None:
 
 def test_a_scanned_pdf_is_refused_as_having_no_text() -> None:
     pdf, data = pypdfium2.PdfDocument.new(), BytesIO()
-    pdf.new_page(200, 200)
+    page, picture = pdf.new_page(200, 200), pypdfium2.PdfImage.new(pdf)
+    picture.set_bitmap(pypdfium2.PdfBitmap.new_native(1, 1, pypdfium2.raw.FPDFBitmap_BGR))
+    page.insert_obj(picture)
+    page.gen_content()
     pdf.save(data)
     with pytest.raises(Unreadable, match=r"has no text, its pages are images: .*OCR"):
         load_pdf(data.getvalue())

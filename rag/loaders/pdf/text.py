@@ -1,0 +1,108 @@
+"""The lines of a PDF's pages as text: hyphens at line ends, headers and footers that are repeated on every page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rag.loaders.blocks import SENTENCE
+from rag.loaders.pdf.layout import HYPHENS, Line
+
+HYPHEN = re.compile(f"(\\w*)[{HYPHENS}]\n?(\\w*)")
+MIN_PAGES = 3  # with which a line is called repeated
+REPEATED = 0.5  # share of the pages on which it stands at the same place
+EDGE_LINES = 3  # lines from the top and from the bottom of a page that may be a header or footer
+MARGIN = 0.15  # of the height that text takes on the pages: headers and footers stand in this part, above or below
+PLACE = 6.0  # points; the same header stands at the same height within this
+CARRIED = 400  # characters of a sentence taken from the next page: 60 words
+SENTENCE_ENDS = ".!?:;…。！？"
+MASK = re.compile(r"\d+|\b[ivxlc]+\b")
+PAGE_NUMBER = re.compile(
+    r"\W*(?:page|seite|página|p\.|s\.)?\W*(?:\d{1,4}|[ivxlc]{1,6})(?:\W*(?:of|von|de|/)?\W*\d{1,4})?\W*", re.IGNORECASE
+)
+KEEP_HYPHEN = frozenset(("well", "self", "half", "cross", "ill", "all", "ex"))  # well-known is never wellknown
+
+
+def drop_repeated(pages: Sequence[list[Line]]) -> None:
+    """Remove headers and footers that stand on most pages, from all pages but the first that has them; in place."""
+    if len(pages) < MIN_PAGES:
+        return
+    low = min((line.bottom for lines in pages for line in lines), default=0.0)
+    high = max((line.top for lines in pages for line in lines), default=0.0)
+    margin = MARGIN * (high - low)
+    inside = [[n for n in _edges(lines) if not low + margin < lines[n].bottom < high - margin] for lines in pages]
+    keys = [[_key(line) for line in lines] for lines in pages]
+    counts = Counter(key for some, edges in zip(keys, inside, strict=True) for key in {some[n] for n in edges})
+    repeated = {key for key, n in counts.items() if n >= max(MIN_PAGES, REPEATED * len(pages))}
+    kept: set[tuple[str, int]] = set()
+    for lines, some, edges in zip(pages, keys, inside, strict=True):
+        drop = [
+            n for n in _edges(some) if some[n] in repeated and (some[n] in kept or PAGE_NUMBER.fullmatch(lines[n].text))
+        ]
+        kept.update(some[n] for n in edges)
+        if len(drop) == len(lines):  # a page that holds nothing else
+            continue
+        for n in sorted(drop, reverse=True):
+            del lines[n]
+
+
+def page_text(lines: Sequence[Line], words: Counter[str]) -> str:
+    """Return the text of a page; `words` counts the words of the document, to tell which hyphens belong to a word."""
+    return join_hyphens("\n".join(line.text for line in lines), words)
+
+
+def join_hyphens(text: str, words: Counter[str]) -> str:
+    """Return the text with the words that were divided at the end of a line, whole again.
+
+    A hyphen goes only where the word goes on in lower case after two letters or more, and where the document does not
+    write it with a hyphen elsewhere (well-known). Before digits, capitals and single letters it belongs to the text.
+    """
+
+    def join(match: re.Match[str]) -> str:
+        before, after = match[1], match[2]
+        is_divided = len(before) > 1 and before[-1].isalpha() and after[:1].islower() and len(after) > 1
+        with_hyphen, without = f"{before}-{after}".casefold(), f"{before}{after}".casefold()
+        is_divided = is_divided and before.casefold() not in KEEP_HYPHEN
+        if is_divided and words[with_hyphen] <= words[without]:
+            return f"{before}{after}"
+        return f"{before}-{after}"
+
+    return HYPHEN.sub(join, text)
+
+
+def whole_sentences(pages: Sequence[str]) -> list[str]:
+    """Return the texts of the pages with each sentence that goes on over a page's end whole, on its first page.
+
+    It goes on where the page ends without an end mark and the next one begins in lower case; up to its own end, and at
+    most CARRIED characters of it.
+    """
+    whole = list(pages)
+    for n in range(len(whole) - 1):
+        before, after = whole[n].rstrip(), whole[n + 1].lstrip()
+        if not before or not after[:1].islower() or before[-1] in SENTENCE_ENDS or before[-1] in HYPHENS:
+            continue
+        end = SENTENCE.search(after, 0, CARRIED)
+        if end:
+            gap = end.lastindex or 0
+            whole[n] = f"{before} {after[: end.start(gap)]}"
+            whole[n + 1] = after[end.end(gap) :]
+        elif len(after) <= CARRIED:
+            whole[n], whole[n + 1] = f"{before} {after}", ""
+    return whole
+
+
+def count_words(texts: Sequence[str]) -> Counter[str]:
+    """Return how often each word stands in the texts, compounds with a hyphen as one."""
+    return Counter(word.casefold() for text in texts for word in re.findall(r"\w+(?:-\w+)*", text))
+
+
+def _edges(lines: Sequence[object]) -> Iterator[int]:
+    """Yield the numbers of the first and last lines of a page."""
+    count = len(lines)
+    yield from sorted({*range(min(EDGE_LINES, count)), *range(max(0, count - EDGE_LINES), count)})
+
+
+def _key(line: Line) -> tuple[str, int]:
+    """Return what is equal for one header on all pages: its text without numbers, and about its height."""
+    return MASK.sub("#", line.text.casefold()), round(line.bottom / PLACE)

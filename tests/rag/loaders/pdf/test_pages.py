@@ -1,0 +1,186 @@
+"""PDF pages as read from the boxes of their characters: cells, columns, headers, forms, hyphens, page breaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pdfs import draw_pdf, make_pdf, place
+from rag.errors import Unreadable
+from rag.loaders.pdf.pages import load_pdf
+from rag.loaders.pdf.text import count_words, join_hyphens, whole_sentences
+
+
+def text_of(*streams: str, page: str = "") -> str:
+    return load_pdf(draw_pdf(*streams, page=page)).text.strip()
+
+
+def test_cells_of_one_row_that_are_drawn_apart_stay_apart() -> None:
+    table = place((40, 700, "Oak board"), (200, 700, "4"), (260, 700, "31.50"), (40, 680, "400.01"), (200, 680, "3"))
+    assert text_of(table) == "Oak board 4 31.50\n400.01 3"
+
+
+def test_cells_of_a_column_that_is_drawn_downwards_stay_apart() -> None:
+    column = place((40, 700, "Seats"), (40, 680, "40"), (40, 660, "18"), (40, 640, "6"))
+    assert text_of(column).split() == ["Seats", "40", "18", "6"]
+
+
+def test_a_raised_footnote_mark_is_no_digit_of_the_number_before_it() -> None:
+    line = place((40, 700, "The city has 83,190,556")) + " BT /F1 7 Tf 1 0 0 1 171.5 705 Tm (2) Tj ET"
+    assert text_of(line) == "The city has 83,190,556^2"
+
+
+def test_a_lowered_digit_stays_in_its_word() -> None:
+    line = (
+        place((40, 700, "We drink pure H")) + " BT /F1 7 Tf 1 0 0 1 125.4 697 Tm (2) Tj ET" + place((129.4, 700, "O"))
+    )
+    assert "^" not in text_of(line)
+
+
+@pytest.mark.parametrize(("turn", "step"), [("0 1 -1 0", 20), ("0 -1 1 0", -20)])
+def test_lines_that_run_up_or_down_the_page_stay_apart(turn: str, step: int) -> None:
+    written = ["Monday 7 to 21", "Tuesday closed", "1. Lockers take a coin"]
+    lines = " ".join(f"BT /F1 12 Tf {turn} {300 + step * n} 400 Tm ({text}) Tj ET" for n, text in enumerate(written))
+    assert text_of(lines).splitlines() == written
+
+
+def test_two_columns_written_row_by_row_are_read_column_by_column() -> None:
+    left = [
+        "The harbour office opens at seven",
+        "in the morning on workdays and",
+        "closes at noon on Saturdays; the",
+        "fee for a berth is paid at night",
+    ]
+    right = [
+        "Boats longer than twelve metres",
+        "must ask the pilot before they",
+        "enter, who answers on channel",
+        "nine from six until midnight",
+    ]
+    rows = [
+        place((40, 700 - 14 * n, a), (320, 700 - 14 * n, b)) for n, (a, b) in enumerate(zip(left, right, strict=True))
+    ]
+    assert text_of(" ".join(rows)).splitlines() == left + right
+
+
+def test_a_table_of_short_cells_is_read_row_by_row() -> None:
+    rows = [place((40, 700 - 14 * n, f"Room {n}"), (320, 700 - 14 * n, f"{n * 10} seats")) for n in range(6)]
+    assert text_of(" ".join(rows)).splitlines()[2] == "Room 2 20 seats"
+
+
+def test_text_outside_the_page_box_is_left_out() -> None:
+    assert text_of(place((40, 700, "Inside."), (700, 700, "Printer mark"))) == "Inside."
+    assert text_of(place((40, 700, "Inside."), (400, 700, "Cut off")), page="/CropBox [0 0 300 792] ") == "Inside."
+
+
+def test_a_header_and_a_footer_are_kept_once_and_the_text_between_them_stays() -> None:
+    pages = [
+        place(
+            (40, 770, "ACME Trust - Dossier"), (40, 600, f"Keeper number {n} wrote this."), (40, 20, f"Page {n} of 4")
+        )
+        for n in range(1, 5)
+    ]
+    text = text_of(*pages)
+    assert text.count("ACME Trust") == 1
+    assert text.count("Page ") <= 1
+    assert [f"Keeper number {n} wrote this." in text for n in range(1, 5)] == [True] * 4
+
+
+def test_a_line_that_two_of_many_pages_share_is_no_header() -> None:
+    pages = [place((40, 770, f"Chapter about {word}")) for word in ("cats", "dogs", "cats", "mice", "birds")]
+    assert text_of(*pages).count("Chapter about cats") == 2
+
+
+def test_pages_that_hold_only_their_number_keep_it() -> None:
+    assert load_pdf(make_pdf("1", "2", "3", "4")).text.split() == ["1", "2", "3", "4"]
+
+
+def test_a_sentence_over_a_page_break_is_whole_on_the_page_where_it_begins() -> None:
+    loaded = load_pdf(make_pdf("The deposit is returned to the tenant", "within fourteen days. The key stays."))
+    assert "returned to the tenant within fourteen days." in loaded.text
+    first, second = loaded.sections
+    assert (first.page, second.page) == (1, 2)
+    assert loaded.text[second.blocks[0].start : second.blocks[0].end] == "The key stays."
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [["It ends.", "the next begins"], ["A heading", "The next page"], ["", "so it goes on"], ["One", ""]],
+)
+def test_pages_that_end_or_begin_as_they_should_stay(pages: list[str]) -> None:
+    assert whole_sentences(pages) == pages
+
+
+@pytest.mark.parametrize(
+    ("written", "joined"),
+    [
+        ("infor\ufffemation", "information"),
+        ("COVID\ufffe19", "COVID-19"),
+        ("type A\ufffeB", "type A-B"),
+        ("Meier\ufffeSchmidt", "Meier-Schmidt"),
+        ("E\ufffeMail", "E-Mail"),
+        ("DX\ufffe4471", "DX-4471"),
+        ("x\ufffeaxis", "x-axis"),
+        ("well\ufffeknown", "well-known"),
+        ("Zusammen\x02arbeit", "Zusammenarbeit"),
+    ],
+)
+def test_a_hyphen_at_a_line_end_goes_only_where_a_word_goes_on(written: str, joined: str) -> None:
+    assert join_hyphens(written, Counter()) == joined
+
+
+def test_a_hyphen_stays_where_the_document_writes_it_elsewhere() -> None:
+    words = count_words(["A long-term loan.", "Another long-term loan."])
+    assert join_hyphens("long\ufffeterm", words) == "long-term"
+
+
+def field(kind: str, rest: str, rect: str) -> str:
+    return f"<< /Type /Annot /Subtype /Widget /FT /{kind} /T (f{rect[:3]}) /Rect [{rect}] {rest} >>"
+
+
+def test_values_and_ticks_of_a_form_stand_beside_their_labels() -> None:
+    data = draw_pdf(
+        place((40, 700, "Name of applicant"), (40, 670, "Electric car"), (40, 640, "Second car")),
+        annotations=(
+            field("Tx", "/V (Ulrike Brandmeier)", "200 695 400 712"),
+            field("Btn", "/V /Yes /AS /Yes /AP << /N << /Yes 1 0 R /Off 1 0 R >> >>", "201 665 215 680"),
+            field("Btn", "/V /Off /AS /Off /AP << /N << /Yes 1 0 R /Off 1 0 R >> >>", "202 635 215 650"),
+        ),
+    )
+    assert load_pdf(data).text.strip().splitlines() == [
+        "Name of applicant Ulrike Brandmeier",
+        "Electric car \u2612",
+        "Second car \u2610",
+    ]
+
+
+NOTE = "<< /Type /Annot /Subtype /FreeText {flags}/Rect [40 600 400 620] /Contents ({text}) /DA (/F1 9 Tf) >>"
+
+
+def test_a_free_text_note_is_read_where_it_stands() -> None:
+    note = NOTE.format(flags="", text="Approved: line 12 is 8,400")
+    data = draw_pdf(place((40, 700, "Minutes"), (40, 500, "End")), annotations=(note,))
+    assert load_pdf(data).text.strip().splitlines() == ["Minutes", "Approved: line 12 is 8,400", "End"]
+
+
+def test_a_hidden_note_is_not_read() -> None:
+    note = NOTE.format(flags="/F 2 ", text="secret")
+    assert "secret" not in load_pdf(draw_pdf(place((40, 700, "Minutes")), annotations=(note,))).text
+
+
+def test_a_pdf_of_blank_pages_is_not_called_a_scan() -> None:
+    with pytest.raises(Unreadable, match="blank"):
+        load_pdf(make_pdf("", ""))
+
+
+def test_text_printed_twice_for_bold_is_read_once() -> None:
+    assert text_of(place((40, 700, "Warning: mains"), (40.3, 700, "Warning: mains"))).split() == ["Warning:", "mains"]
+
+
+@pytest.mark.parametrize(
+    "title", ["(anonymous)", "untitled", "Untitled Document", "C:/docs/a", "/home/ann/x", "page.html"]
+)
+def test_a_path_or_a_word_of_a_program_is_no_title(title: str) -> None:
+    escaped = title.replace("(", "\\(").replace(")", "\\)")
+    assert load_pdf(make_pdf("Cats sleep.", title=escaped)).title == ""
