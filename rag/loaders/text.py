@@ -9,21 +9,23 @@ from __future__ import annotations
 from rag.errors import Unreadable
 from rag.loaders.blocks import PARAGRAPH, Block, Section, paragraphs, split
 from rag.loaders.builder import LoadedText
-from rag.loaders.decoding import decode, normalise
+from rag.loaders.decoding import decode_noting, normalise
 
 MINIFIED = 500  # characters per line on average; hand-written code has 30 to 40
 
 
 def load_text(data: bytes) -> LoadedText:
     """Read plain text as paragraphs, without headings. Raises Unreadable for binary data."""
-    text = normalise(decode(data))
-    return LoadedText(text, (Section(paragraphs(text, 0, len(text))),))
+    decoded = decode_noting(data)
+    text = normalise(decoded.text)
+    return LoadedText(text, (Section(paragraphs(text, 0, len(text))),), note=decoded.note)
 
 
 def load_code(data: bytes) -> LoadedText:
     """Read source code unchanged, as blocks between blank lines. Raises Unreadable for minified or generated code."""
-    text = normalise(decode(data))
+    decoded = decode_noting(data)
+    text = normalise(decoded.text)
     if len(text) > MINIFIED * (text.count("\n") + 1):
         raise Unreadable(f"it looks generated or minified: its lines have more than {MINIFIED} characters on average")
     blocks = tuple(Block(start, end, "code") for start, end in split(text, 0, len(text), PARAGRAPH))
-    return LoadedText(text, (Section(blocks),))
+    return LoadedText(text, (Section(blocks),), note=decoded.note)

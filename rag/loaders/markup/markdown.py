@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from rag.loaders.blocks import Block, Kind, Section
 from rag.loaders.builder import LoadedText
-from rag.loaders.decoding import decode, normalise, one_line
+from rag.loaders.decoding import decode_noting, normalise, one_line
 from rag.loaders.metadata import day
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
@@ -50,9 +50,10 @@ class OutlineEntry:
 
 def load_markdown(data: bytes) -> LoadedText:
     """Read Markdown. Front matter gives title and date and is not part of the text. Raises Unreadable."""
-    title, date, text = take_front_matter(normalise(decode(data)))
+    decoded = decode_noting(data)
+    title, date, text = take_front_matter(normalise(decoded.text))
     outline = outline_of(text)
-    return LoadedText(text, sections_of(text, outline), title or first_heading(outline), date=date)
+    return LoadedText(text, sections_of(text, outline), title or first_heading(outline), date=date, note=decoded.note)
 
 
 def take_front_matter(text: str) -> tuple[str, str, str]:

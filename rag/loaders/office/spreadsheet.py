@@ -17,7 +17,7 @@ from typing import Any
 
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
-from rag.loaders.decoding import decode, normalise
+from rag.loaders.decoding import decode_noting, normalise
 from rag.loaders.metadata import day, good_title
 from rag.loaders.safe_zip import office_date, repack
 from rag.loaders.tables import Row, is_header, is_number, table_lines
@@ -73,13 +73,14 @@ def load_xlsx(data: bytes) -> LoadedText:
 
 def load_csv(data: bytes) -> LoadedText:
     """Read a CSV file; the delimiter (comma, semicolon, tab or bar) is detected. Raises Unreadable."""
-    text = normalise(decode(data))
+    decoded = decode_noting(data)
+    text = normalise(decoded.text)
     builder, budget = DocumentBuilder(), _Budget()
     try:
         _write(builder, map(budget.spend, csv.reader(StringIO(text), delimiter=_delimiter(text))))
     except csv.Error as error:
         raise Unreadable(f"it cannot be split into rows ({error}): close its quotation marks") from None
-    return builder.build()
+    return replace(builder.build(), note=decoded.note)
 
 
 class _Budget:

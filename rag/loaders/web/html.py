@@ -15,7 +15,7 @@ from lxml import etree
 
 from rag.errors import Unreadable
 from rag.loaders.builder import LoadedText
-from rag.loaders.decoding import decode, normalise, one_line
+from rag.loaders.decoding import decode_declared, normalise, one_line
 from rag.loaders.markup.markdown import OutlineEntry, first_heading, outline_of, sections_of
 from rag.loaders.metadata import day
 
@@ -42,11 +42,12 @@ Element = Any  # lxml ships no types
 
 def load_html(data: bytes) -> LoadedText:
     """Read the main text of a page as Markdown, which keeps headings, lists, code and tables. Raises Unreadable."""
-    markdown, title, date = _main_text(normalise(decode(data)))
+    decoded = decode_declared(data)
+    markdown, title, date = _main_text(normalise(decoded.text))
     outline = outline_of(markdown)
     text = _unescape(markdown, outline)
     title = first_heading(outline, level=1) or title or first_heading(outline)
-    return LoadedText(text, sections_of(text, outline), title, date=date)
+    return LoadedText(text, sections_of(text, outline), title, date=date, note=decoded.note)
 
 
 def prepare_page(page: Element) -> None:
