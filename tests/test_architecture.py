@@ -52,6 +52,7 @@ HOMES: dict[str, str] = {
     "onnxruntime": "rag.models",
     "openai": "rag.models rag.answering",
     "openpyxl": "rag.loaders",
+    "oxmsg": "rag.loaders",
     "peft": "train.tuning",
     "pptx": "rag.loaders",
     "psutil": "rag.training_status train.session",

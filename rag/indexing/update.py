@@ -11,6 +11,7 @@ the lock of `changing_documents`.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,6 +99,12 @@ def make_chunker(settings: Settings, start: Embedder, others: Iterable[Embedder]
     return start.count_tokens, min(settings.chunk_tokens, max(least // 2, least - HEADING_TOKENS))
 
 
+def _containers(source: str) -> Iterator[str]:
+    """Yield the sources that a document may be an attachment of: "a/b.eml/c.pdf" is in "a/b.eml", and may be in "a"."""
+    for end in (match.start() for match in re.finditer("/", source)):
+        yield source[:end]
+
+
 def read_files(
     settings: Settings,
     corpus: Corpus,
@@ -118,6 +125,7 @@ def read_files(
     def changed(files: list[SourceFile]) -> Iterable[SourceFile]:
         unchanged.extend(source for source, path in files if stats.is_unchanged(source, path, known.get(source)))
         unopened = set(unchanged)
+        unchanged.extend(each for each in known if not unopened.isdisjoint(_containers(each)))
         return progress([each for each in files if each[0] not in unopened])
 
     for outcome in ingest(

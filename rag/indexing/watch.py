@@ -17,6 +17,7 @@ from rag.errors import NoDocuments
 from rag.indexing.indexer import Indexer, format_report
 from rag.indexing.update import IndexReport
 from rag.ingest.discovery import INDEXED_SUFFIXES, SKIPPED_FOLDERS
+from rag.loaders.formats import suffix_of
 from rag.settings import Settings
 
 DEBOUNCE_MS = 1_000  # an editor saves in several steps, a folder is copied file by file
@@ -68,7 +69,7 @@ def may_be_document(folders: Collection[Path], home: Path, change: object, path:
     where = Path(path)
     if not any(_is_searched(where, folder, home) for folder in folders if where.is_relative_to(folder)):
         return False
-    return where.suffix.lower() in INDEXED_SUFFIXES or not where.is_file()
+    return suffix_of(where) in INDEXED_SUFFIXES or not where.is_file()
 
 
 def _is_searched(where: Path, folder: Path, home: Path) -> bool:

@@ -1,25 +1,94 @@
-"""Read the files inside a zip archive, each as a document named "archive.zip/inner.md". Nothing is written to disk.
+"""Read the files inside archives, mailboxes and messages, each as a document named "archive.zip/inner.md".
 
-Why the limits: zips are untrusted, so the number, size and compression ratio of the files are checked before anything
-is unpacked. A rejected file is yielded with its reason, which users see like that of any other skipped file.
+Why the limits: zips and mails are untrusted, so the number, size and compression ratio of the files are checked before
+anything is unpacked. A rejected file is yielded with its reason, which users see like that of any other skipped file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from importlib import import_module
 from pathlib import PurePosixPath
 from zipfile import ZipInfo
 
 from rag.errors import Unreadable
+from rag.loaders.formats import LOADERS, suffix_of
 from rag.loaders.safe_zip import open_zip, read_part
 
 MAX_ARCHIVE_BYTES = 2_000_000_000  # unpacked, one file after the other; hundreds of books
 MAX_RATIO = 200  # unpacked to packed: text has 3 to 10, a log 50
 SMALL = 1_000_000  # bytes: a file that unpacks to less is harmless, whatever its ratio
 UTF8 = 0x800  # flag: the name is UTF-8; without it, the encoding is unknown
+ATTACHING = {".eml": "rag.loaders.messages.mail", ".msg": "rag.loaders.messages.outlook"}  # opened on use
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".svg", ".webp", ".ico", ".tif", ".tiff")  # logos, mostly
 JUNK = frozenset(("__MACOSX", "__pycache__", "node_modules"))
 
+ZIP, MAILBOX = ".zip", ".mbox"
+MAX_NESTING = 4  # messages attached to messages
+MAX_ATTACHED_BYTES = 300_000_000  # of all attachments in a message, whose nested messages are counted again
+
 Member = tuple[str, bytes | Unreadable]
+Inner = tuple[str, str, bytes | Unreadable]  # (source, suffix, content)
+
+
+def expand(source: str, suffix: str, data: bytes, nested: Collection[str], max_file: int) -> Iterator[Inner]:
+    """Yield the documents in a file: those of a zip, the messages of a mailbox, the attachments of a message.
+
+    A message is a document itself. `nested` and `max_file` are as for `unpack`. Raises Unreadable for the file.
+    """
+    yield from _expand(source, suffix, data, nested, max_file, 0)
+
+
+def _expand(
+    source: str, suffix: str, data: bytes, nested: Collection[str], max_file: int, depth: int
+) -> Iterator[Inner]:
+    members: Iterator[Member]
+    if suffix == ZIP:
+        members = unpack(data, {*LOADERS, MAILBOX}, nested, max_file)
+    elif suffix == MAILBOX:
+        members = iter(import_module("rag.loaders.messages.mail").messages_of(data))
+    else:
+        yield source, suffix, data
+        if suffix not in ATTACHING:
+            return
+        if depth > MAX_NESTING:
+            yield (
+                f"{source}/attachments",
+                "",
+                Unreadable(f"more than {MAX_NESTING} messages are attached to each other"),
+            )
+            return
+        members = _attached(suffix, data, max_file)
+    for name, content in members:
+        inner, inside = f"{source}/{name}", ".eml" if suffix == MAILBOX else suffix_of(PurePosixPath(name))
+        if isinstance(content, Unreadable):
+            yield inner, inside, content
+            continue
+        try:
+            yield from _expand(inner, inside, content, nested, max_file, depth + 1)
+        except Unreadable as error:
+            yield inner, inside, error
+
+
+def _attached(suffix: str, data: bytes, max_file: int) -> Iterator[Member]:
+    """Yield the attachments of a message that can be documents. A picture is named in its text only."""
+    try:
+        attachments = list(import_module(ATTACHING[suffix]).attachments_of(data))
+    except Unreadable:
+        return  # the message is skipped for the same reason
+    left = MAX_ATTACHED_BYTES
+    for name, content in attachments:
+        suffix_of_name = suffix_of(PurePosixPath(name))
+        if suffix_of_name not in {*LOADERS, ZIP, MAILBOX}:
+            if suffix_of_name not in PICTURES:
+                yield name, Unreadable("attachments of this kind are not read")
+            continue
+        size = len(content) if isinstance(content, bytes) else 0
+        left -= size
+        if size > max_file or left < 0:
+            yield name, Unreadable(f"it is too large: {size / 1e6:.0f} MB, save it as a file of its own")
+        else:
+            yield name, content or Unreadable("it is empty")
 
 
 def unpack(data: bytes, suffixes: Collection[str], nested: Collection[str], max_file: int) -> Iterator[Member]:
@@ -32,7 +101,7 @@ def unpack(data: bytes, suffixes: Collection[str], nested: Collection[str], max_
         done: set[str] = set()
         for info in opened.infolist():
             path = PurePosixPath(_name(info).replace("\\", "/"))  # written by some Windows programs
-            if info.is_dir() or path.suffix.lower() not in {*suffixes, *nested} or _is_left_out(path):
+            if info.is_dir() or suffix_of(path) not in {*suffixes, *nested} or _is_left_out(path):
                 continue
             try:
                 _check(info, path, nested, done, max_file)

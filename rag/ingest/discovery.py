@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from rag.errors import NoDocuments
-from rag.loaders.formats import DOCUMENT_SUFFIXES, LOADERS
+from rag.loaders.formats import DOCUMENT_SUFFIXES, LOADERS, suffix_of
 
-ARCHIVES, URL_LISTS = (".zip",), (".url", ".urls")
-INDEXED_SUFFIXES = frozenset((*LOADERS, *ARCHIVES, *URL_LISTS))
-SUFFIXES_SHOWN = f"{' '.join((*DOCUMENT_SUFFIXES, *ARCHIVES, *URL_LISTS))}, and source code"
+ARCHIVES, MAILBOXES, URL_LISTS = (".zip",), (".mbox",), (".url", ".urls")
+INDEXED_SUFFIXES = frozenset((*LOADERS, *ARCHIVES, *MAILBOXES, *URL_LISTS))
+SUFFIXES_SHOWN = f"{' '.join((*DOCUMENT_SUFFIXES, *ARCHIVES, *MAILBOXES, *URL_LISTS))}, and source code"
 UPLOADS = "uploads/"  # prefix of the sources of uploaded files, and of no others
+QUESTIONS = "questions.jsonl"  # read by the training, and never indexed
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})  # in addition to hidden folders and virtual environments
 
 SourceFile = tuple[str, Path]  # (source, path)
@@ -140,7 +141,7 @@ def _walk(folder: Path, excluded: set[str]) -> Iterator[tuple[Path, str, str]]:
         here, inside = os.path.realpath(parent), _inside(folder, Path(parent))
         for name in sorted(files):
             path = Path(parent, name)
-            if not name.startswith(".") and suffix_of(path) in INDEXED_SUFFIXES:
+            if not name.startswith(".") and name != QUESTIONS and suffix_of(path) in INDEXED_SUFFIXES:
                 is_link = os.path.islink(path)  # noqa: PTH114  # as in _should_enter
                 real = os.path.realpath(path) if is_link else f"{here.rstrip('/')}/{name}"
                 yield path, real, f"{inside}/{name}".lstrip("/")
@@ -155,8 +156,3 @@ def _should_enter(folder: Path, excluded: set[str], entered: set[str]) -> bool:
         return False
     entered.add(real)
     return not os.path.exists(folder / "pyvenv.cfg")  # noqa: PTH110  # Path.exists raises without permission to enter
-
-
-def suffix_of(path: Path) -> str:
-    """Return the suffix in lower case, such as ".pdf"."""
-    return path.suffix.lower()

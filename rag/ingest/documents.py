@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rag.errors import Unreadable
-from rag.ingest.archives import unpack
+from rag.ingest.archives import expand
 from rag.ingest.chunking import CountTokens, chunk_text
-from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, SourceFile, find_files, suffix_of
+from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, SourceFile, find_files
 from rag.ingest.stat_cache import modified_on
 from rag.ingest.table_columns import headings_with_columns
 from rag.ingest.web_pages import Fetch, parse_addresses
 from rag.loaders.builder import LoadedText
-from rag.loaders.formats import LOADERS
+from rag.loaders.formats import LOADERS, suffix_of
 from rag.records import Document, Span, content_id
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory
@@ -96,13 +96,10 @@ def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tupl
     suffix = suffix_of(path)
     try:
         data = _read(path)
-        if suffix in ARCHIVES:
-            for inside, content in unpack(data, LOADERS, (*ARCHIVES, *URL_LISTS), MAX_FILE_BYTES):
-                yield f"{source}/{inside}", PurePosixPath(inside).suffix.lower(), content
-        elif suffix in URL_LISTS:
+        if suffix in URL_LISTS:
             yield from _pages(source, data, fetch)
         else:
-            yield source, suffix, data
+            yield from expand(source, suffix, data, (*ARCHIVES, *URL_LISTS), MAX_FILE_BYTES)
     except Unreadable as error:
         yield source, suffix, error
 

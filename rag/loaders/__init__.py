@@ -8,9 +8,12 @@ encoding_guess  the encoding of a text by its letters, in 41 languages
 metadata   titles and dates as files state them
 text       plain text and source code
 safe_zip   zip files, within limits on size and number of parts
+sniff      the format of a file by its first bytes
 formats    the registry: suffix -> kind of file and its loader
 pdf/       PDF
 office/    Word, PowerPoint, Excel, EPUB
 web/       web pages
 markup/    Markdown
+messages/  e-mail, Outlook messages, saved web pages
+data/      JSON, YAML, XML, notebooks, subtitles
 """

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from pathlib import PurePath
 from typing import cast
 
 from rag.errors import Unreadable
 from rag.loaders.builder import LoadedText
+from rag.loaders.sniff import sniff
 
 CODE_SUFFIXES = tuple(
     re.findall(
         r"\S+",
         """.py .js .mjs .ts .jsx .tsx .java .kt .scala .c .h .cc .cpp .hpp .cs .go .rs .swift .rb .php .pl .lua .r .jl
-        .sh .bash .ps1 .sql .css .scss .vue .yaml .yml .toml .ini .tf .proto""",
+        .sh .bash .ps1 .sql .css .scss .vue .toml .ini .tf .proto""",
     )
 )
 UNSUPPORTED = {  # document formats without a loader: reported as skipped, with the format to save them in
@@ -42,7 +44,11 @@ class Format:
     slow: bool = False
 
     def __call__(self, data: bytes) -> LoadedText:
-        """Read the bytes of a file. Raises Unreadable with the reason."""
+        """Read the bytes of a file, by their content if it is another format. Raises Unreadable with the reason."""
+        return _read_as_content(data, self) or self.load(data)
+
+    def load(self, data: bytes) -> LoadedText:
+        """Read the bytes of a file of this format. Raises Unreadable with the reason."""
         loader = getattr(import_module(f"rag.loaders.{self.module}"), self.function)
         return cast(LoadedText, loader(data))
 
@@ -56,10 +62,43 @@ class Refused:
     slow: bool = False
 
     def __call__(self, data: bytes) -> LoadedText:
-        """Raise Unreadable."""
+        """Read a file that is of another format than its name says; raise Unreadable for any other."""
+        loaded = _read_as_content(data, self)
+        if loaded:
+            return loaded
         raise Unreadable(f"this file format is not supported: save it as {self.better}")
 
 
+def suffix_of(name: PurePath) -> str:
+    """Return the suffix in lower case, such as ".pdf"; for README and the like, the one of what they hold."""
+    return name.suffix.lower() or NAMES_WITHOUT_SUFFIX.get(name.name.lower(), "")
+
+
+def _read_as_content(data: bytes, named: Format | Refused) -> LoadedText | None:
+    """Read a file whose bytes are another format than its name says, and note it; None if they are not."""
+    suffix = sniff(data)
+    actual = LOADERS.get(suffix)
+    if not suffix or named.kind in ANY_CONTENT or (suffix == ".html" and named.kind in MAY_BEGIN_AS_HTML):
+        return None
+    if suffix == ".zip":
+        if isinstance(named, Format) and named.slow and named.kind not in ("web page", "PDF"):
+            return None  # an office file whose loader says what is wrong
+        raise Unreadable('it is a zip archive: give it a name that ends in ".zip"')
+    if not isinstance(actual, Format) or (isinstance(named, Format) and actual.kind == named.kind):
+        return None
+    loaded = actual.load(data)
+    return replace(loaded, note="; ".join(filter(None, (f"by its content it is {actual.kind}", loaded.note))))
+
+
+PROSE_NAMES = """readme license licence copying copyright changelog changes news history authors contributors
+    maintainers thanks credits install notice todo bugs faq hacking contributing security citation acknowledgements"""
+BUILD_NAMES = "makefile gnumakefile dockerfile containerfile jenkinsfile vagrantfile procfile gemfile rakefile"
+NAMES_WITHOUT_SUFFIX = {  # in lower case; other files without a suffix are mostly programs
+    **dict.fromkeys(re.findall(r"\w+", PROSE_NAMES), ".txt"),
+    **dict.fromkeys(re.findall(r"\w+", BUILD_NAMES), ".sh"),
+}
+ANY_CONTENT = ("source code", "e-mail", "Outlook message", "saved web page")  # may quote any other format
+MAY_BEGIN_AS_HTML = ("XML", "EPUB", "notebook", "data", "YAML")
 LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".md", ".markdown"), Format("Markdown", "markup.markdown", "load_markdown")),
     **dict.fromkeys((".txt", ".text", ".rst"), Format("text", "text", "load_text")),
@@ -69,6 +108,16 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".pptx", ".pptm"), Format("slides", "office.pptx", "load_pptx", slow=True)),
     **dict.fromkeys((".xlsx", ".xlsm"), Format("spreadsheet", "office.spreadsheet", "load_xlsx", slow=True)),
     **dict.fromkeys((".csv", ".tsv"), Format("CSV", "office.spreadsheet", "load_csv")),
+    ".eml": Format("e-mail", "messages.mail", "load_eml"),
+    ".msg": Format("Outlook message", "messages.outlook", "load_msg", slow=True),
+    **dict.fromkeys((".mhtml", ".mht"), Format("saved web page", "messages.mhtml", "load_mhtml", slow=True)),
+    ".ipynb": Format("notebook", "data.notebook", "load_ipynb"),
+    **dict.fromkeys((".json", ".geojson"), Format("data", "data.json_yaml", "load_json")),
+    **dict.fromkeys((".jsonl", ".ndjson"), Format("data", "data.json_yaml", "load_jsonl")),
+    **dict.fromkeys((".yaml", ".yml"), Format("YAML", "data.json_yaml", "load_yaml")),
+    ".xml": Format("XML", "data.xml", "load_xml"),
+    **dict.fromkeys((".srt", ".vtt"), Format("subtitles", "data.subtitles", "load_subtitles")),
+    ".log": Format("log", "text", "load_log"),
     ".epub": Format("EPUB", "office.docx_epub", "load_epub", slow=True),
     **dict.fromkeys(CODE_SUFFIXES, Format("source code", "text", "load_code")),
     **{old: Refused(better) for old, better in UNSUPPORTED.items()},

@@ -6,11 +6,14 @@ lines. Code is cut at blank lines, where authors separate the parts of a program
 
 from __future__ import annotations
 
+import re
+
 from rag.errors import Unreadable
 from rag.loaders.blocks import PARAGRAPH, Block, Section, paragraphs, split
 from rag.loaders.builder import LoadedText
 from rag.loaders.decoding import decode_noting, normalise
 
+TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # escapes
 MINIFIED = 500  # characters per line on average; hand-written code has 30 to 40
 
 
@@ -19,6 +22,14 @@ def load_text(data: bytes) -> LoadedText:
     decoded = decode_noting(data)
     text = normalise(decoded.text)
     return LoadedText(text, (Section(paragraphs(text, 0, len(text))),), note=decoded.note)
+
+
+def load_log(data: bytes) -> LoadedText:
+    """Read a log: plain text whose lines stay lines, without a terminal's colours. Raises Unreadable."""
+    decoded = decode_noting(data)
+    text = normalise(TERMINAL.sub("", decoded.text))
+    blocks = tuple(Block(start, end, "code") for start, end in split(text, 0, len(text), PARAGRAPH))
+    return LoadedText(text, (Section(blocks),), note=decoded.note)
 
 
 def load_code(data: bytes) -> LoadedText:

@@ -24,7 +24,7 @@ def sources(*folders: Path) -> list[str]:
 
 
 def test_unknown_suffixes_and_hidden_files_are_left_out(tmp_path: Path) -> None:
-    for name in ("a.md", "questions.jsonl", "b.gif", ".hidden.md", "README", "md"):
+    for name in ("a.md", "questions.jsonl", "b.gif", ".hidden.md", "program", "md"):
         write(tmp_path / name)
     assert sources(tmp_path) == ["a.md"]
 

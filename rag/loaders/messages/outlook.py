@@ -1,0 +1,75 @@
+"""Read messages that Outlook saves, .msg, by python-oxmsg."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from io import BytesIO
+from typing import Any
+
+from rag.errors import Unreadable
+from rag.loaders.builder import LoadedText
+from rag.loaders.decoding import decode_declared, line_of
+from rag.loaders.messages.letter import Attachment, Letter, choose_body, named
+from rag.loaders.metadata import day
+from rag.loaders.safe_zip import OLE
+
+RECIPIENTS = {1: "To", 2: "Cc", 3: "Bcc"}
+RECIPIENT_TYPE = 0x0C15  # property
+RTF = 0x1009  # property: the body as compressed RTF
+MAX_ATTACHMENTS = 1_000
+
+
+def _windows_codec(name: str) -> codecs.CodecInfo | None:
+    """Return the codec of "windows-950" and the like, which Python knows as cp950 only."""
+    number = name.replace("_", "-").removeprefix("windows-")
+    return codecs.lookup(f"cp{number}") if number in ("932", "936", "949", "950", "874") and number != name else None
+
+
+codecs.register(_windows_codec)
+
+
+def load_msg(data: bytes) -> LoadedText:
+    """Read one message. Attachments are named in the text; `attachments_of` returns them. Raises Unreadable."""
+    return read_letter(data).load()
+
+
+def attachments_of(data: bytes) -> Iterator[Attachment]:
+    """Yield (name, content or error) of each attachment."""
+    yield from named(read_letter(data).attachments)
+
+
+def read_letter(data: bytes) -> Letter:
+    """Return the parts of a message. Raises Unreadable."""
+    from oxmsg import Message  # slow to import, and most folders hold no such file
+
+    if not data.startswith(OLE):
+        raise Unreadable("it is no Outlook message: save it again, or as .eml")
+    try:
+        return _letter(Message.load(BytesIO(data)))
+    except Exception as error:  # a damaged file may fail anywhere in olefile and oxmsg
+        raise Unreadable(f"it is damaged ({type(error).__name__}): save it again, or as .eml") from error
+
+
+def _letter(message: Any) -> Letter:  # noqa: ANN401  # oxmsg's types are loose
+    letter = Letter(line_of(message.subject or ""))
+    people: dict[str, list[str]] = {"From": [message.sender or ""], "To": [], "Cc": [], "Bcc": []}
+    for recipient in message.recipients:
+        kind = RECIPIENTS.get(recipient.properties.int_prop_value(RECIPIENT_TYPE) or 1, "To")
+        name, address = recipient.name or "", recipient.email_address or ""
+        people[kind].append(f"{name} <{address}>" if name and address and name != address else name or address)
+    letter.people = [(kind, "; ".join(filter(None, names))) for kind, names in people.items() if any(names)]
+    if message.sent_date:
+        letter.date = day(message.sent_date.date().isoformat())
+        letter.people.append(("Date", message.sent_date.isoformat(sep=" ", timespec="minutes")))
+    page = message.html_body or ""
+    page = decode_declared(page).text if isinstance(page, bytes) else page
+    body = choose_body(message.body or "", page)
+    letter.bodies = [body] * bool(body[1].strip())
+    if not letter.bodies and message.properties.binary_prop_value(RTF):
+        letter.lost.append("its text is in RTF only: save it as .eml")
+    for attachment in list(message.attachments)[:MAX_ATTACHMENTS]:
+        content = attachment.file_bytes
+        name = attachment.file_name or "attachment"
+        letter.attachments.append((name, content or Unreadable("it is a message or object inside: save it by itself")))
+    return letter

@@ -1,0 +1,69 @@
+"""Tell a file's format by its first bytes, where its name says another one.
+
+Why: a PDF named .txt was indexed as 8 chunks of "%PDF-1.3 ... /ASCII85Decode"; web shops and Word itself save pages of
+HTML as .xls and .doc.
+"""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from zipfile import BadZipFile, ZipFile
+
+from rag.loaders.safe_zip import OLE
+
+BOM = b"\xef\xbb\xbf"
+HTML = re.compile(rb"\A(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,500}?-->\s*)*(?:<!doctype html|<html[\s>])", re.I | re.S)
+MHTML = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?content-type:\s*multipart/related", re.IGNORECASE)
+ZIP_FOLDERS = {"word/": ".docx", "ppt/": ".pptx", "xl/": ".xlsx"}
+ZIP_TYPES = {
+    b"application/epub+zip": ".epub",
+    b"application/vnd.oasis.opendocument.text": ".odt",
+    b"application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    b"application/vnd.oasis.opendocument.presentation": ".odp",
+}
+OLE_STREAMS = {  # UTF-16 names in the directory of the file
+    "__properties_version1.0": ".msg",
+    "WordDocument": ".doc",
+    "Workbook": ".xls",
+    "PowerPoint Document": ".ppt",
+}
+MAX_TYPE = 80  # bytes of the part that states a zip's type
+
+
+def sniff(data: bytes) -> str:
+    """Return the suffix of the format that the bytes are certainly in, "" where they may be anything."""
+    start = data[:1024].removeprefix(BOM).lstrip()
+    if start.startswith(b"%PDF-"):
+        return ".pdf"
+    if start.startswith(b"PK\x03\x04"):
+        return _zip_suffix(data)
+    if start.startswith(OLE):
+        return _ole_suffix(data)
+    if start.startswith(b"{\\rtf"):
+        return ".rtf"
+    if HTML.match(start):
+        return ".html"
+    return ".mhtml" if start[:60].lower().startswith((b"mime-version:", b"from:")) and MHTML.match(start) else ""
+
+
+def _zip_suffix(data: bytes) -> str:
+    """Return the format of an office file or e-book, ".zip" for any other zip."""
+    try:
+        with ZipFile(BytesIO(data)) as opened:
+            names = opened.namelist()[:2000]
+            if "mimetype" in names and opened.getinfo("mimetype").file_size <= MAX_TYPE:
+                return ZIP_TYPES.get(opened.read("mimetype").strip(), ".zip")
+    except (BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError):
+        return ""  # the loader of its name says what is wrong
+    if "[Content_Types].xml" not in names:
+        return ".zip"
+    found = (suffix for folder, suffix in ZIP_FOLDERS.items() if any(name.startswith(folder) for name in names))
+    return next(found, ".zip")
+
+
+def _ole_suffix(data: bytes) -> str:
+    """Return the format of an old Office file; "" for one that is encrypted."""
+    if "EncryptedPackage".encode("utf-16-le") in data:
+        return ""
+    return next((suffix for name, suffix in OLE_STREAMS.items() if name.encode("utf-16-le") in data), "")
