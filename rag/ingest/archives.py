@@ -24,6 +24,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".svg", ".webp", ".ico", ".
 JUNK = frozenset(("__MACOSX", "__pycache__", "node_modules"))
 
 ZIP, MAILBOX = ".zip", ".mbox"
+UNKNOWN_KIND = "attachments of this kind are not read"
 MAX_NESTING = 4  # messages attached to messages
 MAX_ATTACHED_BYTES = 300_000_000  # of all attachments in a message, whose nested messages are counted again
 
@@ -81,7 +82,7 @@ def _attached(suffix: str, data: bytes, max_file: int) -> Iterator[Member]:
         suffix_of_name = suffix_of(PurePosixPath(name))
         if suffix_of_name not in {*LOADERS, ZIP, MAILBOX}:
             if suffix_of_name not in PICTURES:
-                yield name, Unreadable("attachments of this kind are not read")
+                yield name, content if isinstance(content, Unreadable) else Unreadable(UNKNOWN_KIND)
             continue
         size = len(content) if isinstance(content, bytes) else 0
         left -= size

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 TABLE = Path(__file__).with_name("letter_pairs.txt")
-SAMPLE = 4000  # bytes, taken where bytes beyond ASCII are: more does not change the choice
+SAMPLE = 1500  # bytes, taken where bytes beyond ASCII are: more does not change the choice
 UNKNOWN_LETTER = 13.0  # nats: a letter that the language does not use
 UNKNOWN_PAIR = 3.0  # nats, added to the letter's own: a pair that is not among the commonest
 SPLIT_CASE = 4.0  # nats: a capital after a small letter, as in "F¸R"

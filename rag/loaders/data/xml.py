@@ -200,7 +200,8 @@ class _Writer:
     def _is_paragraph(self, element: Element) -> bool:
         """Return whether an element is one paragraph: text with inline elements only."""
         inline = all(not tag_of(child) or (tag_of(child) in INLINE and _is_inline(child)) for child in element)
-        return inline and (self._is_document or bool((element.text or "").strip()))
+        own = (element.text, *(child.tail for child in element))
+        return inline and (self._is_document or any(map(str.strip, filter(None, own))))
 
     def _labelled(self, element: Element) -> str:
         """Return an element's text; in data with its name: "price: 12"."""
@@ -214,13 +215,13 @@ class _Writer:
 
 
 def _record(element: Element) -> dict[str, str] | None:
-    """Return the attributes and leaves of an element by name, None if it has other elements or long texts."""
+    """Return the attributes and leaves of an element by name, None if it has other elements, long or mixed text."""
     record = {str(key).rpartition("}")[2]: str(value) for key, value in element.attrib.items()}
     if len(element) == 0 and _text(element):
         record[_name(element)] = _text(element)
     for child in element:
         name, text = _name(child), _text(child)
-        if len(child) or len(text) > LONG:
+        if len(child) or len(text) > LONG or (child.tail or "").strip():
             return None
         text = text or _attributes(child)
         if text:
@@ -252,6 +253,8 @@ def _is_inline(element: Element) -> bool:
 
 def _text(element: Element) -> str:
     """Return an element's text on one line, with a blank around elements that do not stand in a line of text."""
+    if len(element) == 0:
+        return line_of(element.text or "")
     parts: list[str] = []
     for event, part in etree.iterwalk(element, events=("start", "end")):
         gap = "" if part is element or tag_of(part) in INLINE else " "

@@ -64,9 +64,10 @@ def messages_of(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 def read_letter(data: bytes) -> Letter:
     """Return the parts of a message. Raises Unreadable if it has no header, or nested parts without end."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:100]:
         data = decode(data).encode()
-    if not HEADER.match(data[:20_000].removeprefix(codecs.BOM_UTF8)):
+    data = data.removeprefix(codecs.BOM_UTF8)
+    if not HEADER.match(data[:20_000]):
         raise Unreadable("it is no e-mail message: it has no header lines such as From: and Subject:")
     letter = Letter()
     try:

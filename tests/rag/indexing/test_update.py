@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from email.message import EmailMessage
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,21 @@ def test_a_file_with_the_same_stat_is_not_opened(settings: Settings, opened: lis
     (settings.docs[0] / "birds.md").write_text("Birds eat seed.")
     report = index(settings)
     assert (opened, report.added, sorted(report.unchanged)) == (["birds.md"], ["birds.md"], ["cats.md", "dogs.md"])
+
+
+def test_attachments_of_a_message_with_the_same_stat_stay_in_the_index(settings: Settings, opened: list[str]) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "Boiler"
+    mail.set_content("See the note.")
+    mail.add_attachment("The boiler is repaired on Tuesday.", filename="note.txt")
+    path = settings.docs[0] / "mail.eml"
+    path.write_bytes(mail.as_bytes())
+    assert {"mail.eml", "mail.eml/note.txt"} <= set(index(settings).added)
+    opened.clear()
+    again = index(settings)
+    assert not opened
+    assert again.is_unchanged
+    assert "mail.eml/note.txt" in again.unchanged
 
 
 def test_a_changed_file_of_the_same_size_is_read_again(settings: Settings, opened: list[str]) -> None:

@@ -108,6 +108,12 @@ def test_text_between_elements_is_kept() -> None:
     assert text.split() == "one two three four five six".split()
 
 
+def test_text_between_the_leaves_of_records_is_kept() -> None:
+    rows = "".join(f"<p><ref>FIG. {n}</ref> is view {n}.</p><p><ref>FIG. x{n}</ref></p>" for n in range(5))
+    text = load_xml(f"<doc><data><a><b>1</b></a></data><list>{rows}</list></doc>".encode()).text
+    assert all(f"FIG. {n} is view {n}." in text for n in range(5))
+
+
 def test_the_text_of_deep_xml_is_kept() -> None:
     assert load_xml(b"<a>" * 1500 + b"deep" + b"</a>" * 1500).text.strip().endswith("deep")
 

@@ -60,6 +60,13 @@ def test_a_body_whose_encoding_is_not_stated_is_guessed_and_noted() -> None:
     assert "Windows-1252" in loaded.note
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_a_message_saved_in_another_encoding_is_read(encoding: str) -> None:
+    loaded = load_eml((HEAD + b"\nThe boiler.\n").decode().encode(encoding))
+    assert loaded.title == "Boiler"
+    assert "The boiler." in loaded.text
+
+
 def test_raw_bytes_in_a_header_are_decoded() -> None:
     data = "Subject: Schöne Grüße aus Köln\nFrom: a@b.c\n\nText.".encode("cp1252")
     assert load_eml(data).title == "Schöne Grüße aus Köln"
