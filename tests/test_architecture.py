@@ -63,7 +63,6 @@ HOMES: dict[str, str] = {
     "tenacity": "rag.answering",
     "tiktoken": "rag.answering",
     "tokenizers": "rag.models",
-    "trafilatura": "rag.loaders",
     "transformers": "rag.models rag.retrieval train.tuning",
     "watchfiles": "rag.indexing",
     "yaml": "rag.loaders",

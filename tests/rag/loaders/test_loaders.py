@@ -239,7 +239,7 @@ def with_macros(data: bytes, kind: str) -> bytes:
             ".xhtml",
             b'<?xml version="1.0" encoding="utf-8"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml"><head>'
             b"<title/></head><body><h1>Cats</h1><p>They sleep<br/>long.</p><script/><p>And eat.</p></body></html>",
-            "# Cats\n\nThey sleep\n\nlong.\n\nAnd eat.",
+            "# Cats\n\nThey sleep\nlong.\n\nAnd eat.",
         ),
     ],
 )

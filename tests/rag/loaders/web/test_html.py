@@ -80,10 +80,14 @@ def test_an_aside_is_a_note_by_its_class(kind: str) -> None:
     assert "claws" in marked("<h1>Cats</h1>", "one", note, "two", "three")
 
 
-@pytest.mark.parametrize("kind", ["tooltip", "footnotes", "information", "stipend"])
-def test_an_aside_whose_class_only_contains_the_letters_of_a_note_word_is_not_read(kind: str) -> None:
-    aside = f'<aside class="{kind}"><p>Get our news.</p></aside>'
-    assert "news" not in marked("<h1>Cats</h1>", "one", aside, "two", "three")
+@pytest.mark.parametrize("kind", ["footnotes", "information", "author", ""])
+def test_an_aside_with_a_sentence_is_kept_and_one_of_links_or_for_a_newsletter_is_not(kind: str) -> None:
+    aside = f'<aside class="{kind}"><p>Leave by eleven on Sunday.</p></aside>'
+    advert = '<aside class="newsletter"><p>Get our news.</p></aside><aside><a href="x">Dogs as well.</a></aside>'
+    text = marked("<h1>Cats</h1>", "one", aside, advert, "two", "three")
+    assert "Leave by eleven on Sunday." in text
+    assert "news" not in text
+    assert "Dogs" not in text
 
 
 def test_a_menu_is_left_out_of_a_page_without_a_marked_main_text() -> None:
@@ -122,3 +126,89 @@ def test_subscripts_and_superscripts_are_part_of_their_words() -> None:
         "one", "<p>H<sub>2</sub>O, x<sup>2</sup> and the 4<sup>th</sup> are what this paragraph is about.</p>", "two"
     )
     assert "H2O, x^2 and the 4th are" in text
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "<p>One.</p>{}",
+        "{}<br>Another line.<br>",
+        "<pre>code</pre>{}",
+        "<img src=a.png>{}",
+        "<h2>Last</h2>{}",
+        "<figure><img src=a.png><figcaption>{}</figcaption></figure>",
+        "<footer>{}</footer>",
+        "<aside>{}</aside>",
+        "<button>{}</button>",
+        "<div class=related-tasks><p>{}</p></div>",
+        "<div class=author>{}</div>",
+        "<div id=footer-note>{}</div>",
+        "<div class=share-info>{}</div>",
+        "<div class=sidebar-content>{}</div>",
+        "<div class=comment-body>{}</div>",
+        "<section id=comments>{}</section>",
+        "<font>" * 2_000 + "{}",
+        "code<wbr>{}",
+    ],
+)
+def test_a_sentence_is_kept_wherever_it_stands(written: str) -> None:
+    sentence = "Leave the camp by eleven."
+    text = exported("<h1>Rules</h1>", *map(str, range(5)), f"<div>{written.format(sentence)}</div>", "six")
+    assert sentence in text
+    assert sentence in exported(f"<div>{written.format(sentence)}</div>")
+
+
+def test_banners_menus_and_what_is_not_shown_are_left_out() -> None:
+    noise = (
+        '<div id="cookie-banner">We use cookies to improve this page.</div><nav>Home</nav><script>run()</script>'
+        '<div style="display: none" class="modal">Sign in to go on reading.</div><footer>© 2026 Cat Press</footer>'
+        '<div class="breadcrumbs"><a href="/">Start</a></div><input type="hidden" value="token">'
+    )
+    assert exported(f"<div>{noise}</div>", "<h1>Cats</h1>", "one") == expected("# Cats", "one")
+
+
+def test_a_panel_that_opens_on_a_click_is_read() -> None:
+    assert "Four euros." in exported('<div class="tab-pane" style="display:none"><p>Four euros.</p></div>')
+
+
+def test_readers_comments_to_a_blog_are_left_out_and_counted() -> None:
+    article = f"<article><h1>Cats</h1>{PARAGRAPH.format('one')}</article>"
+    comments = f"<ol><li><article>{PARAGRAPH.format('a comment')}</article></li></ol>"
+    loaded = load_html(f"<html><body>{article}{comments}</body></html>".encode())
+    assert (loaded.text, loaded.note) == (expected("# Cats", "one"), "comments of readers are left out: 1")
+
+
+def test_values_of_a_form_are_read() -> None:
+    form = (
+        '<form><label>Colour <input value="dark green"></label> <label><input type=checkbox checked> Gift</label>'
+        "<select><option>small<option selected>large</select><textarea>Ring twice</textarea></form>"
+    )
+    assert exported(form) == "Colour dark green ☒ Gift large Ring twice"
+
+
+def test_a_formula_is_one_line() -> None:
+    square = "<msup><mi>c</mi><mn>2</mn></msup>"
+    mathml = f"<p>Energy is <math><mi>E</mi><mo>=</mo><mi>m</mi>{square}</math> in rest.</p>"
+    assert exported(mathml) == "Energy is E = mc^2 in rest."
+    tex = r'<annotation encoding="application/x-tex">\frac{a}{b}</annotation>'
+    assert exported(f"<p><math><semantics><mi>a</mi>{tex}</semantics></math></p>") == r"\frac{a}{b}"
+
+
+def test_two_header_rows_and_spans_name_every_column() -> None:
+    table = (
+        "<table><tr><th rowspan=2>Day</th><th colspan=2>Berlin</th></tr><tr><th>Cost</th><th>Visitors</th></tr>"
+        "<tr><td rowspan=2>Monday</td><td>100</td><td>2000</td></tr><tr><td>110</td><td>2100</td></tr></table>"
+    )
+    assert exported(table).splitlines() == [
+        "| Day | Berlin, Cost | Berlin, Visitors |",
+        "| --- | --- | --- |",
+        "| Monday | 100 | 2000 |",
+        "| Monday | 110 | 2100 |",
+    ]
+
+
+def test_code_is_exact_to_the_letter_without_its_line_numbers() -> None:
+    code = "app = Flask(__name__)\n\n    a  =  '*x*'\n"
+    assert f"```python\n{code}```" in exported(f'<pre class="language-python"><code>{code}</code></pre>')
+    numbered = '<pre><span class="linenos">1</span>a = 1\n<span class="linenos">2</span>b = 2\n</pre>'
+    assert "```\na = 1\nb = 2\n```" in exported(numbered)
