@@ -119,6 +119,8 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".srt", ".vtt"), Format("subtitles", "data.subtitles", "load_subtitles")),
     ".log": Format("log", "text", "load_log"),
     ".epub": Format("EPUB", "office.docx_epub", "load_epub", slow=True),
+    **dict.fromkeys((".rmd", ".qmd"), Format("Markdown", "markup.markdown", "load_markdown")),
+    ".mdx": Format("Markdown", "markup.markdown", "load_mdx"),
     **dict.fromkeys(CODE_SUFFIXES, Format("source code", "text", "load_code")),
     **{old: Refused(better) for old, better in UNSUPPORTED.items()},
 }

@@ -1,4 +1,5 @@
 """Text with markup.
 
-markdown  Markdown and its YAML front matter
+markdown  Markdown and its front matter in YAML, TOML or JSON
+cleaning  marks for generators out of Markdown: ids, admonitions, includes, JSX
 """

@@ -6,7 +6,9 @@ mapping, or if every line looks like one.
 
 from __future__ import annotations
 
+import json
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,9 +20,11 @@ from markdown_it.token import Token
 from rag.loaders.blocks import Block, Kind, Section
 from rag.loaders.builder import LoadedText
 from rag.loaders.decoding import decode_noting, normalise, one_line
+from rag.loaders.markup.cleaning import clean_markdown
 from rag.loaders.metadata import day
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
+TOML_MATTER = re.compile(r"\A\+\+\+[ \t]*\n(.{0,20000}?)^\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 MAX_FRONT_MATTER = 20_000  # characters: far more than anybody writes there
 YAML_LINE = re.compile(r"[ \t#-]|[^\s:][^:\n]*:(?:[ \t]|$)")  # how a line of YAML begins
 TITLE = re.compile(r"^title:[ \t]*(['\"]?)(.+?)\1[ \t]*$", re.MULTILINE)
@@ -48,12 +52,20 @@ class OutlineEntry:
     title: str = ""
 
 
-def load_markdown(data: bytes) -> LoadedText:
+def load_markdown(data: bytes, mdx: bool = False) -> LoadedText:
     """Read Markdown. Front matter gives title and date and is not part of the text. Raises Unreadable."""
     decoded = decode_noting(data)
     title, date, text = take_front_matter(normalise(decoded.text))
-    outline = outline_of(text)
-    return LoadedText(text, sections_of(text, outline), title or first_heading(outline), date=date, note=decoded.note)
+    cleaned = clean_markdown(text, mdx)
+    outline = outline_of(cleaned.text)
+    title = title or first_heading(outline)
+    note = "; ".join(filter(None, (decoded.note, cleaned.note())))
+    return LoadedText(cleaned.text, sections_of(cleaned.text, outline), title, date=date, note=note)
+
+
+def load_mdx(data: bytes) -> LoadedText:
+    """Read Markdown with JSX: its imports, exports and tags are left out, their text is kept. Raises Unreadable."""
+    return load_markdown(data, mdx=True)
 
 
 def take_front_matter(text: str) -> tuple[str, str, str]:
@@ -61,6 +73,8 @@ def take_front_matter(text: str) -> tuple[str, str, str]:
 
     The date of the last change takes precedence over the date of publication.
     """
+    if text.startswith(("+++", "{")) and (found := _toml_or_json(text)):
+        return found
     matter = FRONT_MATTER.match(text)
     if not matter or not _is_front_matter(matter[1]):
         return "", "", text
@@ -68,6 +82,25 @@ def take_front_matter(text: str) -> tuple[str, str, str]:
     matches = (pattern.search(matter[1]) for pattern in DATES)
     date = next(filter(None, (day(match[1]) for match in matches if match)), "")
     return one_line(title[2]) if title else "", date, text[matter.end() :]
+
+
+def _toml_or_json(text: str) -> tuple[str, str, str] | None:
+    """Return (title, date, remaining text) of front matter in TOML or JSON, None if there is none."""
+    toml = TOML_MATTER.match(text)
+    try:
+        if toml:
+            fields, end = tomllib.loads(toml[1]), toml.end()
+        elif text.startswith("{"):
+            fields, end = json.JSONDecoder().raw_decode(text[:MAX_FRONT_MATTER])
+        else:
+            return None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(fields, dict) or not fields or not (toml or text[end : end + 1] in ("", "\n")):
+        return None
+    named = {str(key).lower(): str(value) for key, value in fields.items() if not isinstance(value, dict | list)}
+    dates = (day(named.get(key) or "") for key in ("lastmod", "modified", "updated", "last_modified_at", "date"))
+    return one_line(named.get("title") or ""), next(filter(None, dates), ""), text[end:].removeprefix("\n")
 
 
 def outline_of(markdown: str) -> list[OutlineEntry]:
