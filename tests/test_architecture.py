@@ -39,6 +39,7 @@ LAYERS = [
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",
     "httpx": "rag.ingest",
+    "docutils": "rag.loaders",
     "huggingface_hub": "rag.models train.reporting",
     "jinja2": "chat.scoreboard train.reporting",
     "lancedb": "rag.store",

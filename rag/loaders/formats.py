@@ -101,7 +101,8 @@ ANY_CONTENT = ("source code", "e-mail", "Outlook message", "saved web page")  # 
 MAY_BEGIN_AS_HTML = ("XML", "EPUB", "notebook", "data", "YAML")
 LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".md", ".markdown"), Format("Markdown", "markup.markdown", "load_markdown")),
-    **dict.fromkeys((".txt", ".text", ".rst"), Format("text", "text", "load_text")),
+    **dict.fromkeys((".txt", ".text"), Format("text", "text", "load_text")),
+    ".rst": Format("reStructuredText", "markup.rst", "load_rst", slow=True),
     **dict.fromkeys((".html", ".htm", ".xhtml"), Format("web page", "web.html", "load_html", slow=True)),
     ".pdf": Format("PDF", "pdf.pages", "load_pdf", slow=True),
     **dict.fromkeys((".docx", ".docm"), Format("Word", "office.docx_epub", "load_docx", slow=True)),

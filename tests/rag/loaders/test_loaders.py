@@ -234,7 +234,7 @@ def with_macros(data: bytes, kind: str) -> bytes:
     [
         (".docm", with_macros(make_docx("# Cats", "They sleep."), "word.document"), "# Cats\n\nThey sleep.\n\n"),
         (".pptm", with_macros(make_pptx(("Cats", "b", "")), "powerpoint.presentation"), "# Slide 1: Cats\n\nb\n\n"),
-        (".rst", b"Cats\n====\n\nThey sleep.\n", "Cats\n====\n\nThey sleep.\n"),
+        (".rst", b"Cats\n====\n\nThey sleep.\n", "# Cats\n\nThey sleep.\n\n"),
         (
             ".xhtml",
             b'<?xml version="1.0" encoding="utf-8"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml"><head>'

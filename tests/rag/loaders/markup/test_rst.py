@@ -1,0 +1,65 @@
+"""reStructuredText: titles, roles, directives, code, tables; no file is read."""
+
+from __future__ import annotations
+
+from rag.loaders.markup.rst import load_rst
+
+PAGE = b"""=====
+Guide
+=====
+
+:Date: 2026-05-31
+
+Install
+=======
+
+Use :func:`~os.path.join` and :ref:`the guide <target>` with ``Flask(__name__)``.
+
+.. code-block:: python
+   :linenos:
+
+   app = Flask(__name__)
+
+     x  =  1
+
+.. py:function:: spam(a, *b)
+
+   Eats spam.
+
+.. include:: /etc/passwd
+
+.. raw:: html
+
+   <b>evil</b>
+
+.. a comment
+
+.. note:: Mind the gap.
+
+===  ====
+Ink  Cost
+===  ====
+red  3
+===  ====
+"""
+
+
+def test_titles_roles_directives_code_and_tables_are_read() -> None:
+    loaded = load_rst(PAGE)
+    assert (loaded.title, loaded.date) == ("Guide", "2026-05-31")
+    assert loaded.sections[-1].heading == "Guide > Install"
+    assert "## Install\n\nUse os.path.join and the guide with `Flask(__name__)`." in loaded.text
+    assert "```\napp = Flask(__name__)\n\n  x  =  1\n```" in loaded.text
+    assert "spam(a, *b)\n\nEats spam." in loaded.text
+    assert "Note\n\nMind the gap." in loaded.text
+    assert "| red | 3 |" in loaded.text
+
+
+def test_no_file_that_a_document_names_is_read() -> None:
+    loaded = load_rst(PAGE)
+    assert "root:" not in loaded.text
+    assert "evil" not in loaded.text
+    assert "comment" not in loaded.text
+    assert loaded.note == "files that it names are not part of it: /etc/passwd"
+    table = b"Cats\n====\n\n.. csv-table::\n   :file: /etc/passwd\n\nEnd.\n"
+    assert "root:" not in load_rst(table).text
