@@ -61,6 +61,7 @@ HOMES: dict[str, str] = {
     "pypdfium2": "rag.loaders",
     "scipy": "rag.evaluation train.dataset",
     "sentence_transformers": "rag.models rag.retrieval train.tuning train.session",
+    "striprtf": "rag.loaders",
     "tenacity": "rag.answering",
     "tiktoken": "rag.answering",
     "tokenizers": "rag.models",

@@ -24,7 +24,7 @@ CODE_SUFFIXES = tuple(
     )
 )
 UNSUPPORTED = {  # document formats without a loader: reported as skipped, with the format to save them in
-    **dict.fromkeys((".doc", ".odt", ".rtf", ".pages"), ".docx"),
+    **dict.fromkeys((".doc", ".odt", ".pages"), ".docx"),
     **dict.fromkeys((".ppt", ".odp"), ".pptx"),
     **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), ".xlsx"),
     **dict.fromkeys((".mobi", ".azw3"), ".epub"),
@@ -106,6 +106,7 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), Format("web page", "web.html", "load_html", slow=True)),
     ".pdf": Format("PDF", "pdf.pages", "load_pdf", slow=True),
     **dict.fromkeys((".docx", ".docm"), Format("Word", "office.docx_epub", "load_docx", slow=True)),
+    ".rtf": Format("Rich Text", "office.rtf", "load_rtf", slow=True),
     **dict.fromkeys((".pptx", ".pptm"), Format("slides", "office.pptx", "load_pptx", slow=True)),
     **dict.fromkeys((".xlsx", ".xlsm"), Format("spreadsheet", "office.spreadsheet", "load_xlsx", slow=True)),
     **dict.fromkeys((".csv", ".tsv"), Format("CSV", "office.spreadsheet", "load_csv")),

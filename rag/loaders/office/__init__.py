@@ -1,7 +1,13 @@
 """Word, PowerPoint, Excel and EPUB files.
 
-docx_epub    Word files and EPUB books, converted to XHTML first
-office_math  formulas in Word and PowerPoint files -> one line of text such as a/b or x^2
-pptx         PowerPoint slides, with tables and speaker notes
-spreadsheet  Excel workbooks and CSV
+docx_epub       Word files and EPUB books, converted to XHTML first
+header_rows     rows of column names above each other -> one row
+office_math     formulas in Word and PowerPoint files -> one line of text such as a/b or x^2
+ooxml           the XML parts of an Office file, their relationships, charts, Strict Open XML
+pptx            PowerPoint slides, with tables and speaker notes
+rtf             Rich Text
+spreadsheet     Excel workbooks and CSV
+word_fields     tick boxes, form fields and symbols as text
+word_numbering  the numbers of Word's headings, clauses and list items
+word_prepare    Word's tick boxes, numbers, headers, comments, charts as plain text before the conversion
 """
