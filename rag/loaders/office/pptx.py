@@ -11,6 +11,7 @@ from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import line_of, one_line
 from rag.loaders.metadata import day, good_title
 from rag.loaders.office.office_math import slide_math_to_text
+from rag.loaders.office.ooxml import chart_table, parse, to_transitional
 from rag.loaders.safe_zip import office_date, repack
 
 MAX_BYTES = 100_000_000  # of XML; a slide has 10,000
@@ -21,27 +22,35 @@ def load_pptx(data: bytes) -> LoadedText:
     """Read a PowerPoint file. Raises Unreadable."""
     from pptx import Presentation  # slow to import, and many folders hold no slides
 
-    clean = repack(data, MAX_BYTES, change=slide_math_to_text)
-    builder = DocumentBuilder()
+    clean = repack(data, MAX_BYTES, change=lambda xml: slide_math_to_text(to_transitional(xml)))
+    builder, lost, hidden = DocumentBuilder(), list[str](), list[int]()
     try:
         presentation = Presentation(clean)
         for number, slide in enumerate(presentation.slides, 1):
-            _write_slide(builder, number, slide)
+            if slide._element.get("show") in ("0", "false"):  # python-pptx does not say it
+                hidden.append(number)
+                continue
+            _write_slide(builder, number, slide, lost)
         title = good_title(presentation.core_properties.title) or _first_title(presentation)
     except Exception as error:  # a damaged file may fail anywhere in python-pptx
         raise Unreadable(
             f"it is not a PowerPoint file, or it is damaged ({type(error).__name__}): save it again as .pptx"
         ) from error
-    return replace(builder.build(title), date=day(office_date(clean)))
+    note = f"hidden slides are left out: {', '.join(map(str, hidden))}" if hidden else ""
+    return replace(builder.build(title), date=day(office_date(clean)), lost="; ".join(lost), note=note)
 
 
-def _write_slide(builder: DocumentBuilder, number: int, slide: Any) -> None:  # noqa: ANN401
+def _write_slide(builder: DocumentBuilder, number: int, slide: Any, lost: list[str]) -> None:  # noqa: ANN401
     title, name = slide.shapes.title, _title(slide)
     builder.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
-    for shape in _shapes(slide.shapes):
+    for shape in _shapes(slide.shapes, lost, number):
         if title is not None and shape.shape_id == title.shape_id:
             continue
-        if getattr(shape, "has_table", False) and shape.has_table:
+        if getattr(shape, "has_chart", False) and shape.has_chart:
+            name, rows = chart_table(parse(shape.chart.part.blob))
+            builder.add(f"Chart: {name}" if name else "Chart:" if rows else "")
+            builder.table(rows, has_header=True)
+        elif getattr(shape, "has_table", False) and shape.has_table:
             builder.table([[cell.text for cell in row.cells] for row in shape.table.rows])
         elif shape.has_text_frame:
             _write_text(builder, shape.text_frame.paragraphs)
@@ -60,13 +69,18 @@ def _first_title(presentation: Any) -> str:  # noqa: ANN401
     return one_line(next(filter(None, map(_title, presentation.slides)), ""))
 
 
-def _shapes(shapes: Any) -> Iterator[Shape]:  # noqa: ANN401
-    """Yield shapes in order, groups flattened in place."""
-    for shape in shapes:
-        if hasattr(shape, "shapes"):
-            yield from _shapes(shape.shapes)
-        else:
-            yield shape
+def _shapes(shapes: Any, lost: list[str], number: int) -> Iterator[Shape]:  # noqa: ANN401
+    """Yield shapes in order, groups flattened in place; one that cannot be built is noted in `lost`."""
+    for element in shapes._iter_member_elms():  # iterating stops at the first broken shape
+        try:
+            shape = shapes._shape_factory(element)
+            parts = list(_shapes(shape.shapes, lost, number)) if hasattr(shape, "shapes") else [shape]
+            for part in parts:
+                _ = part.shape_id, part.has_text_frame
+        except Exception as error:  # noqa: BLE001  # a damaged shape may fail anywhere in python-pptx
+            lost.append(f"a shape on slide {number} cannot be read ({type(error).__name__})")
+            continue
+        yield from parts
 
 
 def _write_text(builder: DocumentBuilder, paragraphs: Any) -> None:  # noqa: ANN401

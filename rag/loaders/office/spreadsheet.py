@@ -9,27 +9,33 @@ from __future__ import annotations
 import csv
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from io import StringIO
 from typing import Any
+from zipfile import ZipFile
 
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import decode_noting, normalise
 from rag.loaders.metadata import day, good_title
+from rag.loaders.office.number_formats import show
+from rag.loaders.office.ooxml import to_transitional
+from rag.loaders.office.sheet_layout import read_layout
 from rag.loaders.safe_zip import office_date, repack
 from rag.loaders.tables import Row, is_header, is_number, table_lines
 
 MAX_BYTES = 200_000_000  # of XML, read as a stream
 MAX_CELLS = 2_000_000  # empty ones included; a larger file is data, not a document
 LAST_ROW = 1_048_576  # Excel's limit; a forged row number must not be counted up to
-CURRENCY = re.compile(r"\[\$([^\]-]+)|([€£¥]|(?<!\[)\$)")  # in a number format; [$-407] is a language
-QUOTED = re.compile(r'"[^"]*"|\\.')  # literal text in a number format, which does not affect the value
+ISO_STYLES = ("mm-dd-yy", "m/d/yy", "m/d/yy h:mm", "yyyy-mm-dd", "yyyy-mm-dd h:mm:ss")  # shown as ISO dates
 UNCOMPUTED = re.compile(  # a formula without a stored value; an empty text is a value
     rb'<c\b(?![^>]*\bt="str")[^>]*>\s*<f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
 )
+SEPARATOR = re.compile(r"sep=(.)\n", re.I)  # a first line that Excel writes and hides
+LONG_FIELD, MAX_FIELD = 131_072, 100_000_000  # characters
 DELIMITERS = ",;\t|"
 SNIFFED_ROWS = 20  # rows read to detect the delimiter
 
@@ -48,18 +54,24 @@ def load_xlsx(data: bytes) -> LoadedText:
     def count(xml: bytes) -> bytes:
         nonlocal uncomputed
         uncomputed += len(UNCOMPUTED.findall(xml))
-        return xml
+        return to_transitional(xml)
 
     clean = repack(data, MAX_BYTES, change=count)
-    builder, budget = DocumentBuilder(), _Budget()
+    builder, budget, left_out = DocumentBuilder(), _Budget(), Counter[str]()
     try:
+        parts = ZipFile(clean)
         book = load_workbook(clean, read_only=True, data_only=True, keep_links=False)
         for sheet in book.worksheets:
             if sheet.sheet_state == "visible":
                 sheet.reset_dimensions()  # the size that a sheet states is often wrong
                 builder.heading(1, sheet.title)
+                layout = read_layout(parts.read(sheet._worksheet_path.lstrip("/")))  # it says no more
                 rows = sheet.iter_rows(max_row=LAST_ROW)
-                _write(builder, ([_display(cell) for cell in budget.spend(row)] for row in rows))
+                shown = ([_display(cell, book.epoch.year == 1904) for cell in budget.spend(row)] for row in rows)
+                _write(builder, layout.arrange(shown))
+                left_out.update(rows=len(layout.hidden_rows), columns=len(layout.hidden_columns))
+            else:
+                left_out["sheets"] += 1
     except Unreadable:
         raise
     except Exception as error:  # a damaged file may fail anywhere in openpyxl
@@ -67,8 +79,10 @@ def load_xlsx(data: bytes) -> LoadedText:
             f"it is not an Excel file, or it is damaged ({type(error).__name__}): save it again as .xlsx"
         ) from error
     lost = f"{uncomputed} of its formulas have no stored value: save it again in a spreadsheet program"
+    hidden = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
+    note = f"what is hidden is left out: {hidden}" if hidden else ""
     title, date = good_title(book.properties.title or ""), day(office_date(clean))
-    return replace(builder.build(title), date=date, lost=lost if uncomputed else "")
+    return replace(builder.build(title), date=date, lost=lost if uncomputed else "", note=note)
 
 
 def load_csv(data: bytes) -> LoadedText:
@@ -76,8 +90,14 @@ def load_csv(data: bytes) -> LoadedText:
     decoded = decode_noting(data)
     text = normalise(decoded.text)
     builder, budget = DocumentBuilder(), _Budget()
+    named = SEPARATOR.match(text)
+    text = text[named.end() :] if named else text
+    mark = named[1] if named else _delimiter(text)
+    csv.field_size_limit(MAX_FIELD)
     try:
-        _write(builder, map(budget.spend, csv.reader(StringIO(text), delimiter=_delimiter(text))))
+        if text.count('"') % 2 and max(map(len, re.split('"', text))) > LONG_FIELD:
+            raise csv.Error("a quotation mark is never closed")
+        _write(builder, map(budget.spend, csv.reader(StringIO(text), delimiter=mark)))
     except csv.Error as error:
         raise Unreadable(f"it cannot be split into rows ({error}): close its quotation marks") from None
     return replace(builder.build(), note=decoded.note)
@@ -146,21 +166,18 @@ def _filled(row: Row) -> int:
     return sum(1 for cell in row if cell.strip())
 
 
-def _display(cell: Any) -> str:  # noqa: ANN401  # openpyxl ships no types
-    """Return a cell's value as the sheet displays it: 0.125 may be 12.5%, and 3 may be 3 €."""
+def _display(cell: Any, from_1904: bool = False) -> str:  # noqa: ANN401  # openpyxl ships no types
+    """Return a cell's value as the sheet displays it: 0.125 may be 12.5%, and 1069 may be 01069."""
     value = cell.value
     if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        style = cell.number_format
-        sign = CURRENCY.search(style)
-        return (
-            f"{value * 100:.10g}%"
-            if "%" in QUOTED.sub("", style)
-            else f"{_plain(value)} {sign[1] or sign[2]}"
-            if sign
-            else _plain(value)
-        )
+        return show(value, cell.number_format or "General", from_1904)
+    if isinstance(value, datetime) and cell.number_format.lower() not in ISO_STYLES:
+        from openpyxl.utils.datetime import to_excel  # slow to import
+
+        serial = to_excel(value, datetime(1904, 1, 1) if from_1904 else datetime(1899, 12, 30))
+        return show(serial, cell.number_format, from_1904)
     return _plain(value)
 
 

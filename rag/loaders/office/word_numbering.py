@@ -206,7 +206,8 @@ def numeral(number: int, style: str) -> str:
         return f"{number}{'th' if number % 100 in (11, 12, 13) else ORDINALS.get(number % 10, 'th')}"
     if style in ("cardinalText", "ordinalText") and number < 100:
         return _words(number, style == "ordinalText")
-    if style in ("chineseCounting", "chineseCountingThousand", "ideographDigital", "japaneseCounting", "taiwaneseCounting",
+    if style in ("chineseCounting", "chineseCountingThousand", "ideographDigital", "japaneseCounting",
+                 "taiwaneseCounting",
                  "japaneseDigitalTenThousand", "koreanDigital2") and number < 100:  # fmt: skip
         tens, unit = divmod(number, 10)
         return (HAN[tens] if tens > 1 else "") + ("十" if tens else "") + (HAN[unit] if unit else "")

@@ -109,11 +109,12 @@ class Preparation:
 
     def _put_after(self, element: Element, paragraph: Element) -> None:
         """Put a paragraph after the outermost block around an element, behind what was put there before."""
-        block = element
+        block: Element = element
         for above in element.iterancestors():
             if local(above) in ("p", "tbl"):
                 block = above
-        self._last.get(block, block).addnext(paragraph)
+        last: Element = self._last.get(block, block)
+        last.addnext(paragraph)
         self._last[block] = paragraph
 
     def _tidy(self, root: Element) -> None:  # noqa: C901  # one case per kind of element

@@ -152,7 +152,7 @@ def test_a_number_is_shown_with_its_percent_or_its_currency() -> None:
     for cell, style in zip(book.active[1], shown.values(), strict=True):
         cell.number_format = style
     book.save(data)
-    assert load_xlsx(data.getvalue()).text == "# Sheet\n\n12.5% | 3 € | 4.5 £ | 6 | 3.3\n\n"
+    assert load_xlsx(data.getvalue()).text == "# Sheet\n\n12.5% | 3.00 € | £4.50 | 6.00 | 3.3\n\n"
 
 
 def test_a_duration_is_written_in_hours_and_minutes() -> None:
