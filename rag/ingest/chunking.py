@@ -1,4 +1,7 @@
-"""Split a text into chunks: at headings, then paragraphs, sentences, lines, words, and only then inside a word.
+"""Split a text into chunks: at headings, then paragraphs, sentences, clauses, words, and only then inside a word.
+
+Code is split only where it does not fit: at blank lines, then at its outermost lines, then at any line. Lines of prose
+are borders unless it is hard-wrapped.
 
 Why two counts: tokenizer calls are slow, so the pieces of a document are counted in one call and packed by their sums.
 All chunks are then counted in a second call, because a joined text may have more tokens than its pieces together.
@@ -6,12 +9,29 @@ All chunks are then counted in a second call, because a joined text may have mor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 
 from rag.ingest.corpus import CHUNKER_VERSION as CHUNKER_VERSION
-from rag.loaders.blocks import ITEM, LINE, SENTENCE, WORD, Kind, Section, split, trim
+from rag.loaders.blocks import (
+    CELL,
+    CLAUSE,
+    ITEM,
+    LINE,
+    PARAGRAPH,
+    PROSE,
+    WORD,
+    Block,
+    Kind,
+    Section,
+    breakable,
+    is_wrapped,
+    outer_lines,
+    split,
+    trim,
+)
 
 MAX_CHARS_PER_TOKEN = 16  # English has 4 to 5; WordPiece takes a word of 3 MB for one token, so characters limit, too
 
@@ -30,8 +50,37 @@ class Piece:
     tokens: int = 0
 
 
-FIRST_CUT = {"heading": LINE, "prose": SENTENCE, "list": ITEM, "table": LINE, "code": LINE}
-FINER_CUTS = (SENTENCE, LINE, WORD)
+Cut = Callable[[str, int, int], list[tuple[int, int]]]  # text[start:end] -> the ranges it is split into
+
+
+def _at(gaps: re.Pattern[str]) -> Cut:
+    return lambda text, start, end: split(text, start, end, gaps)
+
+
+def _at_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    return [(start, end)] if is_wrapped(text[start:end]) else split(text, start, end, LINE)
+
+
+def _at_outer_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Split code at its outermost lines; prose in a code block, as in a long <pre>, at its sentences."""
+    return split(text, start, end, PROSE) if is_wrapped(text[start:end]) else outer_lines(text, start, end)
+
+
+FIRST_CUT: dict[Kind, Cut | None] = {
+    "heading": _at(LINE),
+    "prose": _at(PROSE),
+    "list": _at(ITEM),
+    "table": _at(LINE),
+    "code": None,  # it stays whole where it fits
+}
+LAST_CUTS = (_at(CLAUSE), _at(WORD))
+FINER_CUTS: dict[Kind, tuple[Cut, ...]] = {
+    "heading": (_at(PROSE), _at(LINE), *LAST_CUTS),
+    "prose": (_at(PROSE), _at_lines, *LAST_CUTS),
+    "list": (_at(PROSE), _at_lines, *LAST_CUTS),
+    "table": (_at(LINE), _at(CELL), _at(PROSE), *LAST_CUTS),
+    "code": (_at(PARAGRAPH), _at_outer_lines, _at_lines, _at(PROSE), *LAST_CUTS),
+}
 
 
 def chunk_text(
@@ -58,10 +107,24 @@ def chunk_text(
 
 def _pieces(text: str, sections: Sequence[Section]) -> Iterator[Piece]:
     """Yield the pieces of all blocks, cut as their kind is cut first; their tokens are not counted yet."""
-    numbered = ((number, section, block) for number, section in enumerate(sections) for block in section.blocks)
-    for block_number, (section_number, _, block) in enumerate(numbered):
-        for start, end in split(text, block.start, block.end, FIRST_CUT[block.kind]):
+    numbered = ((number, block) for number, section in enumerate(sections) for block in _units(text, section))
+    for block_number, (section_number, block) in enumerate(numbered):
+        cut = FIRST_CUT[block.kind] or (lambda text, start, end: list(filter(None, [trim(text, start, end)])))
+        for start, end in cut(text, block.start, block.end):
             yield Piece(start, end, block.kind, block_number, section_number)
+
+
+def _units(text: str, section: Section) -> list[Block]:
+    """Return the blocks of a section; code that goes on indented after a blank line is one with what is above it."""
+    units: list[Block] = []
+    for block in section.blocks:
+        above = units[-1] if units else None
+        indented = text[block.start : block.end].strip("\n")[:1].isspace()
+        if above and above.kind == block.kind == "code" and indented and not text[above.end : block.start].strip():
+            units[-1] = Block(above.start, block.end, "code")
+        else:
+            units.append(block)
+    return units
 
 
 def _with_tokens(
@@ -111,12 +174,12 @@ def _limits(pieces: list[Piece], budget: int) -> Iterator[int]:
 
 
 def _split_piece(text: str, piece: Piece) -> list[Piece]:
-    """Return a piece as its sentences, else its lines, else its words, else its two halves."""
-    for gaps in FINER_CUTS:
-        parts = split(text, piece.start, piece.end, gaps)
+    """Return a piece cut by the first of its kind's cuts that splits it, else as its two halves."""
+    for cut in FINER_CUTS[piece.kind]:
+        parts = cut(text, piece.start, piece.end)
         if len(parts) > 1:
             return [_with(piece, start, end) for start, end in parts]
-    middle = (piece.start + piece.end) // 2
+    middle = breakable(text, (piece.start + piece.end) // 2, piece.end)
     halves = [trim(text, piece.start, middle), trim(text, middle, piece.end)]
     return [_with(piece, *half) for half in halves if half]
 

@@ -3,23 +3,54 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 Kind = Literal["heading", "prose", "list", "table", "code"]
 
+# Small letters of the scripts that have them: Latin, Greek, Cyrillic, Armenian.
+SMALL = "".join(letter for letter in map(chr, (*range(0x61, 0x590), *range(0x1E00, 0x2000))) if letter.islower())
+CLOSERS = "\"'”’“‘»«›‹)\\]}*_`"  # what may stand between the end mark of a sentence and the next blank
+WIDE_CLOSERS = "」』”’)）】》〉"
+MONTHS = "Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember|Jahrhundert"
+ABBREVIATIONS = {  # by length, since a lookbehind has a fixed one; a single letter, as in "z. B." or "J. Smith", is any
+    2: "vs cf al No Dr Mr Ms St Mt Lt Jr Sr Nr pp ca Bd Hr Ud Av",
+    3: "e.g i.e Mrs Fig Abs Art Str bzw vgl Vgl ggf Sra Dra Ing Tel Hrn geb Mio Mrd Std Kap pág núm",
+    4: "Prof evtl inkl zzgl Hrsg Aufl Dipl",
+}
+NO_ABBREVIATION = "".join(
+    rf"(?<!\b(?:{'|'.join(re.escape(word) for word in words.split() if len(word) == size)})\.)"
+    for size, words in ABBREVIATIONS.items()
+)
+
 # The group of each pattern is the gap between two pieces; what is matched outside the group stays in its piece.
 PARAGRAPH = re.compile(r"(\n(?:[^\S\n]*\n)+)")
 LINE = re.compile(r"(\n)")
-ITEM = re.compile(r"(\n)(?=[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t])")
+ITEM = re.compile(r"(\n)(?=[ \t]*(?:[-*+•]|\d{1,9}[.)])[ \t])")
+CELL = re.compile(r"([ \t])(?=\|)")
 WORD = re.compile(r"(\s+)")
 SENTENCE = re.compile(
     r"[.!?…]"
     r"(?m:(?<!^\d\.)(?<!^\d\d\.))(?<!\d\.\d\.)(?<!\d\.\d\d\.)"  # not after the number of a list item or section,
-    r"(?<!\b[A-Z]\.)(?<!\b(?:vs|cf|al|No|Dr|Mr|Ms)\.)(?<!\b(?:e\.g|i\.e|Mrs|Fig)\.)"  # an initial, an abbreviation
-    r"[\"'”’»)\]*_`]*(\s+)(?![a-z])"
-    r"|[。！？][」』”’)]*(\s*)"
+    rf"(?<!\b[^\W\d_]\.){NO_ABBREVIATION}"  # an initial, an abbreviation,
+    rf"(?:(?<!\d\.)|(?!\s+(?:{MONTHS})))"  # the day of a German date: 3. Oktober
+    rf"[{CLOSERS}]*(\s+)(?![{SMALL}])"
+    rf"|[。！？｡]+(?![{WIDE_CLOSERS}]+と)[{WIDE_CLOSERS}]*(\s*)"  # Chinese, Japanese; と goes on after a quote
+    rf"|(?<=[\u3040-\u30ff\u4e00-\u9fff])[!?]+[{WIDE_CLOSERS}]*(\s*)"
+    rf"|[؟۔।॥։။។።፧]+[!?.]*[{CLOSERS}]*(\s*)"  # Arabic, Urdu, Hindi, Armenian, Burmese, Khmer, Amharic
 )
+PROSE = re.compile(f"{SENTENCE.pattern}|{PARAGRAPH.pattern}|{ITEM.pattern}")
+CLAUSE = re.compile(  # for a sentence that is too long for a chunk, and for text in small letters only
+    rf"[,;:.!?…،؛][{CLOSERS}]*(\s+)|[，、；：][{WIDE_CLOSERS}]*(\s*)|(\s+)(?=[–—-]\s)"
+)
+SYMBOLS = re.compile(r"[{}=<>;_()\[\]#/\\|]")  # frequent in code and rare in prose
+WRAPPED_WIDTHS = range(30, 200)  # characters of the longest line of hard-wrapped prose
+MAX_CLUSTER = 16  # characters that belong together at most, such as a letter and its marks, or a family of emoji
+JOINED_TO_LEFT = ("Mn", "Mc", "Me", "Pe", "Pf", "Po")
+JOINERS = "\u200d\ufe0f"
+THAI_LEADING = "เแโใไເແໂໃໄ"  # vowels of Thai and Lao that are written before their consonant
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +83,51 @@ def split(text: str, start: int, end: int, gaps: re.Pattern[str]) -> list[tuple[
         begin = match.end(gap)
     parts.append((begin, end))
     return [trimmed for part in parts if (trimmed := trim(text, *part))]
+
+
+def is_wrapped(text: str) -> bool:
+    """Return whether the lines of a text are hard-wrapped prose: full lines of words, many going on in lower case."""
+    lines = [line for line in map(str.strip, text.split("\n")) if line.strip("`~")]
+    width = max(map(len, lines), default=0)
+    if len(lines) < 2 or width not in WRAPPED_WIDTHS or len(SYMBOLS.findall(text)) * 50 > len(text):
+        return False
+    full = sum(len(line) >= 0.6 * width for line in lines[:-1])
+    going_on = sum(line[0].islower() for line in lines[1:])
+    words = sum(len(line.split()) for line in lines)
+    return full >= 0.8 * (len(lines) - 1) and going_on >= 0.4 * (len(lines) - 1) and words >= 5 * len(lines)
+
+
+def outer_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return code as the ranges that begin at a line of the least indentation below its first line.
+
+    A line that only closes what is above it, such as "}" or a code fence, begins no range; nor is an opening fence
+    left alone.
+    """
+    lines = split(text, start, end, LINE)
+    first_is_fence = text[lines[0][0] : lines[0][1]].lstrip().startswith(("```", "~~~"))
+    starts = [(begin, _indentation(text[begin:stop])) for begin, stop in lines[1 + first_is_fence :]]
+    starts = [(begin, depth) for begin, depth in starts if text[begin + depth] not in ")]}`~"]
+    least = min((depth for _, depth in starts), default=0)
+    borders = [lines[0][0], *(begin for begin, depth in starts if depth == least), end]
+    pairs = pairwise(borders)
+    return [trimmed for pair in pairs if (trimmed := trim(text, *pair))]
+
+
+def breakable(text: str, position: int, most: int) -> int:
+    """Return the first position from `position`, at most `most`, where a letter is not torn from its marks.
+
+    Why: half of a Thai, Hindi or emoji cluster is another text; and no line begins with a Chinese comma.
+    """
+    for place in range(position, min(most, position + MAX_CLUSTER)):
+        before, after = text[place - 1], text[place]
+        joined = unicodedata.category(after) in JOINED_TO_LEFT or after in JOINERS or before in JOINERS
+        if not joined and before not in THAI_LEADING:
+            return place
+    return position
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def trim(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from rag.ingest.chunking import CountTokens, chunk_text
 from rag.loaders.blocks import SENTENCE, split
 from rag.loaders.builder import LoadedText
 from rag.loaders.markup.markdown import load_markdown
-from rag.loaders.text import load_text
+from rag.loaders.text import load_code, load_text
 from rag.records import Document, Span, chunks_of
 
 SPECIAL = 2  # as BERT adds: [CLS] and [SEP]
@@ -198,6 +199,80 @@ def test_a_heading_with_nothing_under_it_joins_the_next_section() -> None:
     assert chunks == [("# Guide\n\n## Install\n\nRun make.", "Guide > Install"), ("## Last", "Guide > Last")]
 
 
+WRAPPED = """The committee met on Monday and heard the report
+of the treasurer, who said that the accounts were
+in good order. The chair thanked her for the work
+and moved to the next point of the agenda. Nobody
+objected to the plan for the roof of the old hall
+since its costs had been settled in spring. Tea
+was served."""
+
+
+@pytest.mark.parametrize("markdown", [WRAPPED, f"```\n{WRAPPED}\n```"], ids=["paragraph", "pre"])
+def test_hard_wrapped_prose_is_cut_at_sentences_and_not_at_lines(markdown: str) -> None:
+    chunks = chunk_texts(markdown, 30)
+    assert len(chunks) > 2
+    assert all(chunk.removeprefix("```\n")[0].isupper() for chunk in chunks)
+
+
+def test_lines_that_are_no_prose_are_cut_between_lines() -> None:
+    lines = [f"application/x-{n} org.example.Parser{n} reads it" for n in range(6)]
+    assert chunk_texts("\n".join(lines), 14) == ["\n".join(lines[n : n + 3]) for n in (0, 3)]
+
+
+def test_a_sentence_that_is_too_long_is_cut_at_its_commas() -> None:
+    clauses = [f"{numbered(5, 'a')},", f"{numbered(5, 'b')};", f"{numbered(4, 'c')}."]
+    assert chunk_texts(" ".join(clauses), 11) == [clauses[0], " ".join(clauses[1:])]
+
+
+def test_chinese_without_blanks_is_cut_at_sentences_then_at_its_commas() -> None:
+    assert chunk_texts("猫在睡觉。狗在外面跑。鸟儿会唱歌。", 14, letters) == ["猫在睡觉。狗在外面跑。", "鸟儿会唱歌。"]
+    assert chunk_texts("猫在睡觉，狗在外面跑，鸟儿会唱歌", 14, letters) == ["猫在睡觉，狗在外面跑，", "鸟儿会唱歌"]
+
+
+def test_a_letter_is_not_torn_from_its_marks() -> None:
+    for text in ("ที่นี่เปิดทุกวันไม่มีวันหยุดเลย", "नमस्तेदुनियाकैसेहोतुम", "👩‍👩‍👧‍👦👩‍👩‍👧‍👦👩‍👩‍👧‍👦"):
+        chunks = chunk_texts(text, 14, letters)
+        assert len(chunks) > 1
+        assert "".join(chunks) == text
+        assert not any(unicodedata.category(chunk[0]).startswith("M") or chunk[0] == "\u200d" for chunk in chunks)
+        assert not any(chunk[-1] in "เแโใไ\u200d" for chunk in chunks)
+
+
+def test_text_in_small_letters_is_cut_at_its_full_stops() -> None:
+    assert chunk_texts("the cat sleeps here. the dog runs fast. it rains", 10) == [
+        "the cat sleeps here. the dog runs fast.",
+        "it rains",
+    ]
+
+
+def test_text_without_any_mark_is_cut_between_words() -> None:
+    assert chunk_texts("สวัสดี ครับ ผม ชื่อ สมชาย", 4) == ["สวัสดี ครับ", "ผม ชื่อ", "สมชาย"]
+
+
+FIRST, SECOND = "def f(a):\n    b = 1\n\n    return b", "def g(a):\n    return 2\n\n\n# end"
+
+
+def test_code_is_cut_at_blank_lines_of_the_outermost_level_before_others() -> None:
+    assert chunk_texts(f"```\n{FIRST}\n\n{SECOND}\n```", 11) == [f"```\n{FIRST}", f"{SECOND}\n```"]
+
+
+def test_a_function_in_a_source_file_is_whole_where_it_fits() -> None:
+    loaded = load_code(f"{FIRST}\n\n{SECOND}\n".encode())
+    chunks = [loaded.text[start:end] for start, end, _ in chunk_text(loaded.text, loaded.sections, words, 10)]
+    assert chunks == [FIRST, SECOND]
+
+
+def test_code_without_blank_lines_is_cut_at_its_least_indentation() -> None:
+    code = "if a:\n    b()\n    c()\nelse:\n    d()\n    e()"
+    assert chunk_texts(f"```\n{code}\n```", 7) == ["```\nif a:\n    b()\n    c()", "else:\n    d()\n    e()\n```"]
+
+
+def test_a_table_row_that_is_too_long_is_cut_between_cells() -> None:
+    table = f"| n | text |\n|---|---|\n| 1 | {numbered(6, 'a')} | {numbered(6, 'b')} |"
+    assert chunk_texts(table, 12)[-1] == f"| {numbered(6, 'b')} |"
+
+
 def test_a_document_takes_few_tokenizer_calls() -> None:
     calls = []
 
@@ -219,6 +294,19 @@ def test_a_document_takes_few_tokenizer_calls() -> None:
         ("2.1. Layout of files", None),
         ("Version 2.5 of x.y is out", None),
         ("これは猫。犬もいる！「はい。」終", ["これは猫。", "犬もいる！", "「はい。」", "終"]),
+        ("彼は「はい。」と言った。帰った。", ["彼は「はい。」と言った。", "帰った。"]),
+        ("价格是3.5元。真的吗？是的！！好", ["价格是3.5元。", "真的吗？", "是的！！", "好"]),
+        ("这是什么?它是“猫。”他走了。", ["这是什么?", "它是“猫。”", "他走了。"]),
+        ("ما هذا؟ هذا كتاب. وهو جديد.", ["ما هذا؟", "هذا كتاب.", "وهو جديد."]),
+        ("یہ کتاب ہے۔ وہ قلم ہے؟ جی۔", ["یہ کتاب ہے۔", "وہ قلم ہے؟", "جی۔"]),
+        ("यह घर है। वह स्कूल है॥ ठीक", ["यह घर है।", "वह स्कूल है॥", "ठीक"]),
+        ("Obst, z. B. Äpfel und u. a. Birnen, d. h. Kernobst.", None),
+        ("Nach Dr. Meier gilt Abs. 3 und Art. 5 bzw. S. 12, vgl. Nr. 7, Prof. Kurz.", None),
+        ("Er kam am 3. Oktober 1990. Sie blieb.", ["Er kam am 3. Oktober 1990.", "Sie blieb."]),
+        ("Es kostet 3.50 Euro. Das sind 2 Mio. Euro!", ["Es kostet 3.50 Euro.", "Das sind 2 Mio. Euro!"]),
+        ("Er sagte: „Nein.“ Dann »ging er.« Ende", ["Er sagte: „Nein.“", "Dann »ging er.«", "Ende"]),
+        ("¿Qué es? ¡Un gato! Sí, Sr. López.", ["¿Qué es?", "¡Un gato!", "Sí, Sr. López."]),
+        ("Она пришла в 2020 г. из дома. Он ушёл.", ["Она пришла в 2020 г. из дома.", "Он ушёл."]),
     ],
 )
 def test_sentences_end_at_real_sentence_ends(text: str, sentences: list[str] | None) -> None:
