@@ -155,6 +155,8 @@ def _import(given: argparse.Namespace) -> None:
     print(f"imported {len(read.labels)} labels, {read.found} of them on passages of these documents")
     if read.repeated:
         print(f"{read.repeated} lines repeat the rater, query and text of a later line, which counts")
+    if read.crossing:
+        print(f"{read.crossing} texts go beyond one passage: each counts for the passage that holds most of it")
     if read.unmatched:
         _list_unmatched(read.unmatched, settings.home / "unmatched.txt")
 

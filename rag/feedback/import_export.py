@@ -39,11 +39,15 @@ class Unmatched:
 
 @dataclass(frozen=True, slots=True)
 class ReadLabels:
-    """The labels of a file, one for each rater, query and text, and the lines that match no chunk."""
+    """The labels of a file, one for each rater, query and text, and the lines that match no chunk.
+
+    `crossing` labels have a text that goes beyond one chunk: they count for the chunk that holds most of it.
+    """
 
     labels: tuple[LabelledPair, ...]
     unmatched: tuple[Unmatched, ...]
     repeated: int = 0
+    crossing: int = 0
 
     @property
     def found(self) -> int:
@@ -85,10 +89,19 @@ def read_labels(path: Path, documents: Sequence[Document]) -> ReadLabels:
         if not why:
             labels.append(label := _row(judgement))
             if matcher.find(label.chunk_id, label.text) is None:
-                why = f"waits, for none of these documents holds {label.text[:SHOWN]!r}"
+                why = _why_waiting(label.text, matcher)
         if why:
             unmatched.append(Unmatched(judgement.where, judgement.query, why, waits=not judgement.lacks))
-    return ReadLabels(tuple(labels), tuple(unmatched), repeated=len(judgements) - len(rows))
+    crossing = sum(matcher.match(label.text).crosses for label in labels if label.chunk_id not in matcher.texts)
+    return ReadLabels(tuple(labels), tuple(unmatched), len(judgements) - len(rows), crossing)
+
+
+def _why_waiting(text: str, matcher: ChunkMatcher) -> str:
+    """Return why a text means no chunk: it is not there, or it is short and stands in several."""
+    places, shown = matcher.match(text).places, repr(text[:SHOWN])
+    if places:
+        return f"waits, for {shown} stands at {places} places: give more of the text to say which is meant"
+    return f"waits, for none of these documents holds {shown}"
 
 
 def export_labels(path: Path, store: Store, documents: Sequence[Document]) -> ExportReport:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rag.feedback.chunk_matching import ChunkMatcher
+from rag.feedback.chunk_matching import MIN_ANCHOR, ChunkMatcher
 from rag.feedback.label_files import (
     DEFAULT_RATER,
     SHOWN,
@@ -114,8 +114,9 @@ def _passage(document: Document, start: int, end: int, matcher: ChunkMatcher) ->
     text = document.text[start:end]
     holder = max(document.spans, key=lambda span: min(end, span.end) - max(start, span.start))
     chunk = document.text[holder.start : holder.end]
-    found = matcher.find("", text)
-    return text if found and matcher.texts[found] == chunk else chunk
+    found = matcher.match(text)
+    is_clear = found.chunk_id and not found.crosses and len(text) >= MIN_ANCHOR
+    return text if is_clear and matcher.texts[found.chunk_id or ""] == chunk else chunk
 
 
 def write_jsonl(path: Path, labels: Iterable[tuple[LabelledPair, Chunk | None]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,6 +54,52 @@ def meant(labels: Sequence[LabelledPair], chunks: Sequence[Chunk] = CHUNKS) -> l
 def test_a_text_finds_its_chunk_whatever_blanks_and_size_it_has(tmp_path: Path, store: Store, text: str) -> None:
     read = import_labels(write(tmp_path / "labels.jsonl", CAT | {"text": text}), store, DOCUMENTS)
     assert (read.found, read.unmatched, meant(store.feedback.labels())) == (1, (), [CHUNKS[0].id])
+
+
+LONG = "The office opens at 9 – on “working days” only. Files of the first floor are kept for ten years in the cellar."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'The office opens at 9 - on "working days" only. Files of the first floor are kept for ten years in',
+        "The of\u00adfice opens at 9 — on «working days» only. Files of the ﬁrst ﬂoor are kept for ten years",
+        "The office opens at ９ –\u00a0on “working\ndays” only. **Files** of the `first` floor are kept",
+    ],
+)
+def test_a_text_finds_its_chunk_whatever_its_typography(text: str) -> None:
+    (chunk,) = chunks_of(make_document(LONG))
+    assert ChunkMatcher([chunk]).find("", text) == chunk.id
+
+
+@pytest.mark.parametrize(("start", "end", "holder"), [(10, 75, 0), (30, 97, 1), (0, 106, 0)])
+def test_a_text_across_a_chunk_border_means_the_chunk_that_holds_most_of_it(
+    tmp_path: Path, store: Store, start: int, end: int, holder: int
+) -> None:
+    text = DOCUMENTS[0].text[start:end]
+    read = import_labels(write(tmp_path / "l.jsonl", CAT | {"text": text}), store, DOCUMENTS)
+    assert (read.found, read.unmatched, read.crossing) == (1, (), 1)
+    assert meant(store.feedback.labels()) == [CHUNKS[holder].id]
+
+
+def test_a_short_text_is_found_where_it_stands_once_and_else_the_line_says_how_often(tmp_path: Path) -> None:
+    lines = [CAT | {"text": text} for text in ("drinks warm", "The", "birds")]
+    read = read_labels(write(tmp_path / "l.jsonl", *lines), DOCUMENTS)
+    assert read.found == 1
+    assert [line.why for line in read.unmatched] == [
+        "waits, for 'The' stands at 2 places: give more of the text to say which is meant",
+        "waits, for none of these documents holds 'birds'",
+    ]
+
+
+def test_labels_are_matched_in_a_time_that_grows_with_their_number_only() -> None:
+    texts = [" ".join(f"word{n * k % 9973}" for k in range(1, 60)) for n in range(1, 3000)]
+    chunks = [chunk for n, text in enumerate(texts) for chunk in chunks_of(make_document(text, source=f"{n}.md"))]
+    matcher = ChunkMatcher(chunks)
+    started = time.process_time()
+    assert all(matcher.find("", chunk.text[40:300]) == chunk.id for chunk in chunks)
+    assert not any(matcher.find("", f"{chunk.text[40:60]} elsewhere {n} " * 5) for n, chunk in enumerate(chunks))
+    assert time.process_time() - started < 6  # each text in each chunk took 60 s
 
 
 def test_a_text_that_is_nowhere_is_listed_and_waits_until_the_documents_hold_it(tmp_path: Path, store: Store) -> None:
