@@ -45,6 +45,37 @@ def test_index_then_unchanged_then_ask_then_stats(capsys: pytest.CaptureFixture[
     assert "answers:                       2" in out
 
 
+def test_show_prints_what_was_read_of_any_file_and_where_it_is_cut(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    outside = tmp_path / "Lantern.md"
+    outside.write_text("# Keeper\n\nThe lamp is lit at dusk.\n\n## Oil\n\nIt burns rape oil.\n")
+    status, out, _ = run(capsys, "show", str(outside))
+    assert status == 0
+    assert f"file      {outside}\ntitle     Keeper\n" in out
+    assert "2 chunks" in out
+    assert "--- chunk 1 | 0 to 34 | " in out
+    assert " tokens | Keeper > Oil\n## Oil\n\nIt burns rape oil." in out
+
+
+def test_show_names_an_indexed_document_by_its_source_and_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "index")
+    status, out, _ = run(capsys, "show", "cats.md", "--json")
+    shown = json.loads(out)
+    assert (status, shown["source"], shown["indexed"], shown["kind"]) == (0, "cats.md", True, "Markdown")
+    assert all(set(chunk) == {"start", "end", "page", "heading", "tokens", "text"} for chunk in shown["chunks"])
+    assert len(shown["chunks"]) == 2
+
+
+def test_show_says_why_a_file_cannot_be_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "broken.pdf").write_text("no PDF")
+    assert run(capsys, "show", str(tmp_path / "broken.pdf"))[::2] == (
+        2,
+        f"error: {tmp_path}/broken.pdf: the PDF is broken: open it in a viewer and save it again\n",
+    )
+    assert run(capsys, "show", "nowhere.md")[0] == 2
+
+
 def test_a_filter_in_the_question_holds_for_both_arms_and_what_is_on_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -86,9 +86,11 @@ def ingest(
                 yield Skipped(source, str(error))
 
 
-def read_document(source: str, path: Path, *, count_tokens: CountTokens, chunk_tokens: int) -> tuple[Document, str]:
+def read_document(
+    source: str, path: Path, *, count_tokens: CountTokens, chunk_tokens: int, load: Load | None = None
+) -> tuple[Document, str]:
     """Return the document of one file and a note on what of it could not be read. Raises Unreadable with the reason."""
-    return _document(source, suffix_of(path), _read(path), modified_on(path), count_tokens, chunk_tokens)
+    return _document(source, suffix_of(path), _read(path), modified_on(path), count_tokens, chunk_tokens, load)
 
 
 def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, bytes | Unreadable]]:

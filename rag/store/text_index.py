@@ -38,19 +38,23 @@ def build_text_index(table: Any) -> None:  # noqa: ANN401  # lancedb ships no ty
                 raise
             continue
         if made := _index(table):
-            index_metadata.write(table, FACTS, {"uuid": str(made.index_uuid), "content": content})
+            index_metadata.write(table, FACTS, _facts(made, content))
 
 
 def is_up_to_date(table: Any) -> bool:  # noqa: ANN401
-    """Return whether the text index was built here, from the current rows.
+    """Return whether the text index was built here, from the current rows and with the current options.
 
     An index that LanceDB has updated itself, as it does in compaction, has another uuid.
     """
     index = _index(table)
     if index is None or index.num_unindexed_rows:  # of two that are built at once, the one kept may lack rows
         return False
-    made = {"uuid": str(index.index_uuid), "content": index_metadata.content(table)}
-    return index_metadata.read(table, FACTS) == made
+    return index_metadata.read(table, FACTS) == _facts(index, index_metadata.content(table))
+
+
+def _facts(index: Any, content: index_metadata.Facts) -> index_metadata.Facts:  # noqa: ANN401
+    """Return what an index was built from; an index of an earlier release has no options, so it is built again."""
+    return {"uuid": str(index.index_uuid), "content": content, "options": repr(INDEX)}
 
 
 def _index(table: Any) -> Any:  # noqa: ANN401

@@ -14,10 +14,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lancedb.index import FTS
 
 from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import StoreFailed
 from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair, chunks_of
+from rag.store import text_index
 from rag.store.lance import COMPACT_EVERY
 from rag.store.schema import RATINGS, SCHEMAS, rating_row, to_arrow
 from rag.store.store import Store, open_store
@@ -97,6 +99,18 @@ def test_words_are_found_without_blanks_between_them_and_without_accents(store: 
         ["le café"],
         ["die Straße"],
     ]
+
+
+def test_a_text_index_that_was_built_with_other_options_is_built_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worded(store, "t", "Die Haustür")
+    with monkeypatch.context() as earlier:
+        earlier.setattr(text_index, "INDEX", FTS(base_tokenizer="whitespace", lower_case=False, stem=False))
+        store.chunks.build_text_index("t")
+    assert found(store, "t", "haustur") == []
+    store.chunks.build_text_index("t")
+    assert found(store, "t", "haustur") == ["Die Haustür"]
 
 
 def test_a_chunk_is_found_by_its_words_before_the_index_is_made_anew(store: Store) -> None:
