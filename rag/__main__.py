@@ -1,4 +1,4 @@
-"""python -m rag: index documents, ask both arms in the terminal, take labels in and out, check the machine."""
+"""python -m rag: index and show documents, ask both arms in the terminal, take labels in and out, check the machine."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def add_commands(commands: cli.Commands) -> None:
     index.add_argument("--watch", action="store_true", help="keep running and index changes until Ctrl-C")
     ask = command("ask", _ask, "answer a question with both arms")
     ask.add_argument("question")
+    show = command("show", _show, "print what is read of a file and where it is cut into chunks")
+    show.add_argument("file", help="the path of any file, or the name of an indexed document")
+    show.add_argument("--json", action="store_true", help="print one JSON object")
     command("stats", _stats, "show documents, answers, ratings, pairs and versions")
     labels = command(
         "import", _import, "import labels from a JSONL file or a BEIR folder; lines that match no passage are listed"
@@ -65,6 +68,8 @@ def _index(given: argparse.Namespace) -> None:
         print(format_report(indexer.run()), flush=True)
         for line in indexer.build_vector_indexes():
             print(line, flush=True)
+        if note := indexer.language_note():
+            print(f"Note: {note}", flush=True)
     if given.paths and settings.docs != load_settings().docs:
         print(f"To chat with these: make chat DOCS={os.pathsep.join(map(str, settings.docs))}")
 
@@ -110,6 +115,20 @@ async def _ask_both(question: str) -> None:
     serving.close()
     if len(failures) == len(ARMS):
         raise ThumbtuneError("neither arm could answer")
+
+
+def _show(given: argparse.Namespace) -> None:
+    import json
+
+    from rag.indexing.show import format_document, show_document
+    from rag.settings import load_settings
+
+    document = show_document(load_settings(), given.file)
+    if given.json:
+        print(json.dumps(document.as_json(), ensure_ascii=False))
+        return
+    for line in format_document(document):
+        print(line)
 
 
 def _stats(given: argparse.Namespace) -> None:
@@ -231,6 +250,7 @@ def _review(given: argparse.Namespace) -> None:
 
 def _doctor(given: argparse.Namespace) -> None:
     """Check, one line each, what a question needs; the first thing that is wrong ends it with its own message."""
+    from rag.indexing.language_note import language_note
     from rag.ingest.corpus import load_corpus
     from rag.models.arms import arm_models, arm_precision
     from rag.models.embedder import load_embedder
@@ -247,6 +267,8 @@ def _doctor(given: argparse.Namespace) -> None:
         limits = f"{embedder.dim} dimensions, {embedder.max_tokens} tokens at most"
         print(f"{arm:10} {name}: {limits}, in {embedder.precision or 'whatever its endpoint computes in'}, {state}")
     print(f"answers    {settings.answerer}")
+    if note := language_note(settings, store, corpus):
+        print(f"language   {note}")
 
 
 def _state(store: Store, corpus_id: str, table: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import cached_property
 
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import Done, Event, Failed, run_duel
@@ -14,6 +15,7 @@ from rag.answering.prompt import DONT_KNOW
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed
+from rag.indexing.language_note import language_note
 from rag.indexing.maintenance import Maintenance
 from rag.indexing.uploads import Uploads
 from rag.ingest.corpus import load_corpus
@@ -56,12 +58,18 @@ class QueryService:
         """Return the model and table that serve an arm now."""
         return self.arms.current(arm)
 
+    @cached_property
+    def _language_note(self) -> str:
+        """Return the note on the documents' language, found out once: it reads up to 100 documents."""
+        return language_note(self.settings, self.store, self.corpus)
+
     def notes(self) -> list[str]:
         """Return notes for the user on degraded operation; empty if all is well."""
         notes = []
         if self.arms.trouble:
             notes.append(self.arms.trouble)
         notes += self.maintenance.notes()
+        notes += filter(None, [self._language_note])
         if self.served("base").embedder.query_fingerprint == self.served("tuned").embedder.query_fingerprint:
             notes.append(
                 "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."

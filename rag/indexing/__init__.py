@@ -4,5 +4,7 @@ update       update the documents table and one vector table per model, incremen
 indexer      run the update for both arms, with progress bars; used by the command line and the chat
 watch        index --watch: re-index when files in the documents folders change
 uploads      add an uploaded file to the corpus that is served, and remove it
+show         show what is read of a document and where it is cut
+language_note  say once that most documents are not in the built-in model's language
 maintenance  background thread of a running chat: vector indexes, notes on arms that lack documents
 """

@@ -8,6 +8,7 @@ from typing import Never
 
 from tqdm import tqdm
 
+from rag.indexing.language_note import language_note
 from rag.indexing.update import (
     IndexReport,
     changing_documents,
@@ -57,6 +58,10 @@ class Indexer:
             table = self._store.chunks.table_name(self._corpus.id, embedder.fingerprint)
             if made := update_vector_index(self._store, table, embedder):
                 yield f"search ({name}): {made}"
+
+    def language_note(self) -> str:
+        """Return a note where most documents are not in the built-in model's language, else ""."""
+        return language_note(self._settings, self._store, self._corpus)
 
     def _run(self, store: Store) -> IndexReport:
         settings, corpus = self._settings, self._corpus

@@ -1,0 +1,36 @@
+"""A corpus that is mostly not English is named once, with what helps."""
+
+from __future__ import annotations
+
+import pytest
+
+from rag.indexing.language_note import guess_language, note_on
+
+EN = "The cat drinks the milk at night, and it is not the only one that was seen with a bowl of it."
+DE = "Die Katze trinkt nachts die Milch, und sie ist nicht die einzige, die mit einer Schale von der Milch lebt."
+TEXTS = {
+    "English": EN,
+    "German": DE,
+    "Spanish": "El gato bebe la leche por la noche y no es el único que se acerca al cuenco con los otros.",
+    "French": "Le chat boit le lait dans la nuit et ce ne sont pas les seuls qui vont sur la table pour le pain.",
+    "Chinese or Japanese": "猫在晚上喝牛奶。" * 6,
+    "Arabic script": "القط يشرب الحليب في الليل وليس هو الوحيد الذي يفعل ذلك في هذا البيت.",
+    "a Cyrillic script": "Кошка пьёт молоко ночью, и она не единственная, кто это делает в доме.",
+    "": "x = 1; y = 2; z = foo(bar)",
+}
+
+
+@pytest.mark.parametrize(("language", "text"), TEXTS.items())
+def test_a_language_is_guessed_by_script_and_stop_words(language: str, text: str) -> None:
+    assert guess_language(text) == language
+
+
+def test_a_note_names_the_language_and_what_helps_where_most_documents_are_not_english() -> None:
+    note = note_on([DE, DE, EN, "x = 1"])
+    assert note.startswith("2 of 3 documents that were looked at are not in English (most: German)")
+    assert "THUMBTUNE_SEARCH=hybrid" in note
+
+
+@pytest.mark.parametrize("texts", [[], [EN], [EN, DE], ["x = 1"]])
+def test_there_is_no_note_where_half_of_the_documents_are_english_or_none_can_be_told(texts: list[str]) -> None:
+    assert note_on(texts) == ""
