@@ -4,7 +4,8 @@
 
 indexing: a folder of text files to an index, beside LangChain with Chroma and LlamaIndex; scale: question to hits at
 10,000 to a million chunks, beside Chroma, FAISS and LanceDB's exact search; growth: what ten times the documents cost;
-options: what each way of finding finds on questions of a SQuAD-format file. QUICK=1 is small.
+options: what each way of finding finds on questions of a SQuAD-format file; languages: the same questions in five
+languages (XQuAD). QUICK=1 is small.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from pathlib import Path
 from benchmarks.learning.squad import build_world
 from benchmarks.retrieval.growth import growth
 from benchmarks.retrieval.indexing import indexing
+from benchmarks.retrieval.languages import languages
 from benchmarks.retrieval.options import QUICK, options
 from benchmarks.retrieval.scale import scale
 
 DEFAULT_CACHE = Path("data/bench-retrieval")
+DEFAULT_XQUAD = Path("../shared/data/xquad")
 DEFAULT_DATA = Path("../shared/data/covidqa/200423_covidQA.json")
 
 
@@ -55,6 +58,13 @@ def _options(given: argparse.Namespace, quick: bool) -> None:
         options(build_world(given.data, folder, QUICK if quick else None))
 
 
+def _languages(given: argparse.Namespace, quick: bool) -> None:
+    if given.xquad.is_dir():
+        languages(given.xquad, given.cache, quick=quick)
+    else:
+        print(f"left out: there is no {given.xquad}; name a folder of xquad.LANGUAGE.json files with --xquad")
+
+
 def _has_data(given: argparse.Namespace) -> bool:
     if not given.data.exists():
         print(f"left out: there is no {given.data}; name a SQuAD-format file with --data")
@@ -66,6 +76,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, bool], None]] = {
     "scale": _scale,
     "growth": _growth,
     "options": _options,
+    "languages": _languages,
 }
 
 
@@ -73,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, help="some parts instead of all")
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="a SQuAD-format JSON file")
+    parser.add_argument("--xquad", type=Path, default=DEFAULT_XQUAD, help="a folder of xquad.LANGUAGE.json files")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where what is made is kept")
     parser.add_argument("--sizes", nargs="+", type=int, default=(), help="numbers of chunks, for the part on scale")
     return parser
