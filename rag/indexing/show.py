@@ -14,10 +14,9 @@ from rag.errors import UnknownDocument, Unreadable
 from rag.indexing.update import make_chunker
 from rag.ingest.chunking import CountTokens
 from rag.ingest.corpus import load_corpus
-from rag.ingest.discovery import suffix_of
 from rag.ingest.documents import read_document
 from rag.loaders.builder import LoadedText
-from rag.loaders.formats import LOADERS
+from rag.loaders.formats import LOADERS, suffix_of
 from rag.models.arms import arm_models
 from rag.models.embedder import load_embedder
 from rag.records import Document, chunks_of
