@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from functools import cached_property
 
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import Done, Event, Failed, run_duel
@@ -15,7 +14,6 @@ from rag.answering.prompt import DONT_KNOW
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed
-from rag.indexing.language_note import language_note
 from rag.indexing.maintenance import Maintenance
 from rag.indexing.uploads import Uploads
 from rag.ingest.corpus import load_corpus
@@ -45,7 +43,7 @@ class QueryService:
         self.settings, self.store, self.arms = settings, store, arms
         self.corpus = arms.corpus
         self.uploads = Uploads(settings, store, arms)
-        self.maintenance = Maintenance(store, arms, self.corpus.id)
+        self.maintenance = Maintenance(settings, store, arms)
         self.search_options = build_options(settings)
         self.answerer = settings.answerer
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
@@ -58,18 +56,12 @@ class QueryService:
         """Return the model and table that serve an arm now."""
         return self.arms.current(arm)
 
-    @cached_property
-    def _language_note(self) -> str:
-        """Return the note on the documents' language, found out once: it reads up to 100 documents."""
-        return language_note(self.settings, self.store, self.corpus)
-
     def notes(self) -> list[str]:
         """Return notes for the user on degraded operation; empty if all is well."""
         notes = []
         if self.arms.trouble:
             notes.append(self.arms.trouble)
         notes += self.maintenance.notes()
-        notes += filter(None, [self._language_note])
         if self.served("base").embedder.query_fingerprint == self.served("tuned").embedder.query_fingerprint:
             notes.append(
                 "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."

@@ -1,4 +1,4 @@
-"""Background maintenance of a running chat: build vector indexes of large tables, note arms that lack documents.
+"""Background maintenance of a running chat: vector indexes of large tables, notes on arms and on documents.
 
 Why this stays fair: for a while one arm may be searched by its index and the other exactly. An index is used only after
 it was measured to find what exact search finds.
@@ -10,9 +10,11 @@ import logging
 import threading
 
 from rag.errors import ThumbtuneError
+from rag.indexing.language_note import language_note
 from rag.indexing.update import update_vector_index
 from rag.models.arms import Arms
 from rag.records import ARMS
+from rag.settings import Settings
 from rag.store.store import Store
 
 INTERVAL = 60.0  # seconds between two checks of a millisecond each; uploads and promotions make tables grow
@@ -22,8 +24,9 @@ log = logging.getLogger(__name__)
 class Maintenance:
     """Checks the tables that serve the arms, once or in a background thread."""
 
-    def __init__(self, store: Store, arms: Arms, corpus_id: str) -> None:
-        self._store, self._arms, self._corpus_id = store, arms, corpus_id
+    def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
+        self._settings, self._store, self._arms = settings, store, arms
+        self._language: str | None = None  # the note on the documents' language, found once
         self._summaries: dict[tuple[str, int, int], str] = {}  # by table and the versions compared
         self._lacking: dict[str, str] | None = None  # by table, at the last check of the background thread
         self.index_error = ""  # message for the user: why a large table has no vector index
@@ -36,6 +39,7 @@ class Maintenance:
     def check(self) -> None:
         """Compare each serving table with the documents and build a vector index if one is due, which takes minutes."""
         self.index_error = ""
+        self._look_at_language()
         for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
             try:
                 if self._lacking is not None:
@@ -47,23 +51,35 @@ class Maintenance:
                 log.error("%s", self.index_error)
 
     def notes(self) -> list[str]:
-        """Return notes for the user on each arm whose table does not cover the documents.
+        """Return notes for the user on each arm whose table lacks documents, and on the documents' language.
 
-        Comparing a million chunks takes five seconds, so a chat gets the result of the last background check.
+        Comparing a million chunks takes five seconds, and the language is told by up to 100 documents: a chat gets the
+        result of the last background check.
         """
         notes = [self.index_error] if self.index_error else []
         for arm in ARMS:
             table = self._arms.current(arm).table
             if lacks := self._lacks(table) if self._lacking is None else self._lacking.get(table, ""):
                 notes.append(f"The {arm} arm's index {lacks}: run `python -m rag index`.")
+        if self._lacking is None:
+            self._look_at_language()
+        if self._language:
+            notes.append(self._language)
         return notes
+
+    def _look_at_language(self) -> None:
+        if self._language is None:
+            try:
+                self._language = language_note(self._settings, self._store, self._arms.corpus)
+            except ThumbtuneError as error:
+                log.warning("the documents' language could not be looked at: %s", error)
 
     def _lacks(self, table: str) -> str:
         """Return a summary of what a table lacks, computed again only after documents or table were written."""
         key = (table, *self._store.chunks.versions(table))
         if key not in self._summaries:
             self._summaries = {known: text for known, text in self._summaries.items() if known[0] != table}
-            self._summaries[key] = self._store.chunks.diff(self._corpus_id, table).summary
+            self._summaries[key] = self._store.chunks.diff(self._arms.corpus.id, table).summary
         return self._summaries[key]
 
     def _check_forever(self) -> None:

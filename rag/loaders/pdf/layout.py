@@ -1,8 +1,8 @@
 """The text of a PDF page in reading order, from the boxes of its characters.
 
 Why: PDFium's own text loses the break between two cells on one line, reads two columns across where a program wrote
-them row by row, and puts a raised footnote mark to the number before it: 400.01 and 3 became 400.013. One call per
-character costs 2.6 microseconds, 3 ms for an average page that takes PDFium 5.5 ms.
+them row by row, and puts a raised footnote mark to the number before it: 400.01 and 3 became 400.013. Asking for a box
+costs 2.6 microseconds; with it all, larger files take 2.6 times as long as PDFium's text alone (docs/log.md).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from statistics import median
 import pypdfium2
 from pypdfium2 import raw
 
+from rag.loaders.decoding import normalise
+
 GAP = 1.6  # heights between two characters: wider than any gap between words of justified text, so a cell or a column
 BACKWARDS = 0.8  # heights: the next character lies this far before the last one, so it begins another cell or line
 RAISED = 0.2  # heights above the base line: a footnote mark or an exponent
@@ -25,7 +27,7 @@ MIN_COLUMN_LINES = 4  # rows in which both columns have text; fewer may be a tab
 MIN_COLUMN_CHARS = 15  # of an average line in a column of prose; cells of a table are shorter
 ALIGNED = 0.7  # share of a column's lines that begin at its left edge, within one height
 FILLED = 0.5  # share of the left column's lines that come near its right edge, as prose does and cells do not
-MOST_CHARS = 200_000  # of a page; a poster has 20,000. Above it boxes are not read
+MOST_CHARS = 200_000  # of a page; a poster has 20,000. Beyond, the page is taken as PDFium gives it, without boxes
 RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")  # Hebrew and Arabic: their lines run from right to left
 SPACELESS = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u9fff\uac00-\ud7af\uf900-\ufaff]")  # no blank between words
 LOOK_BACK = 6  # characters in which the same one in the same place is a second print of it (bold, Thai marks)
@@ -92,11 +94,19 @@ def read_lines(page: pypdfium2.PdfPage) -> list[Line]:
     """Return the lines of a page in reading order, columns one after the other; text outside the page is left out."""
     textpage = page.get_textpage()
     try:
+        if textpage.count_chars() > MOST_CHARS:
+            return _unplaced_lines(textpage)
         raw_lines = list(_raw_lines(textpage, page.get_cropbox()))
     finally:
         textpage.close()
     lines = [line for chars in raw_lines for line in _lines_of(chars)]
     return _by_columns(_from_the_top(_rows(lines)))
+
+
+def _unplaced_lines(textpage: pypdfium2.PdfTextPage) -> list[Line]:
+    """Return a page's lines in PDFium's order, each at no place of its own."""
+    lines = normalise(textpage.get_text_bounded()).split("\n")
+    return [Line([Segment(line, 0, 0, 0, 0)], upright=False) for line in lines if line.strip()]
 
 
 def _raw_lines(textpage: pypdfium2.PdfTextPage, page_box: Sequence[float]) -> Iterator[list[_Piece]]:
@@ -124,7 +134,7 @@ def _raw_lines(textpage: pypdfium2.PdfTextPage, page_box: Sequence[float]) -> It
 
 def _text(textpage: pypdfium2.PdfTextPage) -> str:
     """Return a page's text, one character for each that PDFium counts, and each blank as a space."""
-    count = min(textpage.count_chars(), MOST_CHARS)
+    count = textpage.count_chars()
     buffer = (ctypes.c_ushort * (count + 1))()
     written = raw.FPDFText_GetText(textpage.raw, 0, count, buffer) if count else 1
     text = bytes(buffer).decode("utf-16-le", "replace")[:count]
@@ -287,7 +297,7 @@ def _rows(lines: Sequence[Line]) -> list[Line]:
     rows: list[Line] = []
     for line in lines:
         first = line.segments[0]
-        if rows and any(_is_printed_again(first, before) for before in rows[-1].segments[-1:]):
+        if rows and _is_printed_again(first, rows[-1].segments[-1]):
             continue
         if not rows or not _in_one_row(rows[-1], line):
             rows.append(line)

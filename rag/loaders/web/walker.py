@@ -352,8 +352,7 @@ def verbatim(element: Element) -> str:
         if each is element:
             continue
         if event == "start":
-            is_control = each.tag in ("button", "script", "style", "svg", "td") and _is_gutter(each)
-            if is_control or (each.get("data-line-number") and not (each.text or "").strip()) or _is_gutter(each):
+            if _is_gutter(each) or (each.get("data-line-number") and not (each.text or "").strip()):
                 walk.skip_subtree()
             elif each.tag == "br":
                 parts.append("\n")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rag.answering.service import open_service
+from rag.indexing.indexer import index
 from rag.indexing.language_note import guess_language, note_on
+from rag.indexing.maintenance import Maintenance
+from rag.settings import Settings
 
 EN = "The cat drinks the milk at night, and it is not the only one that was seen with a bowl of it."
 DE = "Die Katze trinkt nachts die Milch, und sie ist nicht die einzige, die mit einer Schale von der Milch lebt."
@@ -34,3 +38,18 @@ def test_a_note_names_the_language_and_what_helps_where_most_documents_are_not_e
 @pytest.mark.parametrize("texts", [[], [EN], [EN, DE], ["x = 1"]])
 def test_there_is_no_note_where_half_of_the_documents_are_english_or_none_can_be_told(texts: list[str]) -> None:
     assert note_on(texts) == ""
+
+
+def test_maintenance_notes_the_language_of_indexed_documents_when_it_checks(settings: Settings) -> None:
+    german = "Die Bibliothek ist am Montag geschlossen, und der Ausweis ist nicht mit dem Buch von der Stadt."
+    for path in settings.docs[0].iterdir():
+        path.write_text(german)
+    index(settings)
+    serving = open_service(settings)
+    assert not [note for note in serving.notes() if "not in English" in note]  # the tiny model is not the built-in one
+    builtin = settings.model_copy(update={"base_model": "builtin"})
+    maintenance = Maintenance(builtin, serving.store, serving.arms)
+    maintenance.start()
+    maintenance.check()
+    assert [note for note in maintenance.notes() if "are not in English (most: German)" in note]
+    serving.close()

@@ -8,6 +8,7 @@ import pytest
 
 from pdfs import draw_pdf, make_pdf, place
 from rag.errors import Unreadable
+from rag.loaders.pdf import layout
 from rag.loaders.pdf.pages import load_pdf
 from rag.loaders.pdf.text import count_words, join_hyphens, whole_sentences
 
@@ -167,6 +168,14 @@ def test_a_free_text_note_is_read_where_it_stands() -> None:
 def test_a_hidden_note_is_not_read() -> None:
     note = NOTE.format(flags="/F 2 ", text="secret")
     assert "secret" not in load_pdf(draw_pdf(place((40, 700, "Minutes")), annotations=(note,))).text
+
+
+def test_a_page_with_more_text_than_boxes_are_read_for_keeps_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "MOST_CHARS", 20)
+    assert text_of(place((40, 700, "The first line is here."), (40, 680, "The last one, too."))).splitlines() == [
+        "The first line is here.",
+        "The last one, too.",
+    ]
 
 
 def test_a_pdf_of_blank_pages_is_not_called_a_scan() -> None:
