@@ -38,7 +38,7 @@ A colony swarms when it runs out of room. Bees leave in late spring with the old
 
 ## Winter
 
-A colony needs fifteen kilograms of honey to survive the winter. <img src=x onerror="window.injected = true">
+A colony needs fifteen kilograms of honey to survive the winter. <image src=x onerror="window.injected = true">
 
 ## Mites
 
