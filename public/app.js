@@ -1,11 +1,29 @@
-// The bar at the top, with links to the other pages, and accessible names for those of Chainlit's buttons that have none.
-// Plain DOM, since Chainlit's page has a slot for neither.
+// The bar at the top, with links to the other pages, accessible names for those of Chainlit's buttons that have none, and
+// a chat that can still be read while the server is stopped.
+// Plain DOM, since Chainlit's page has a slot for none of these.
 //
 // A button posts its command to the page's own window; Chainlit sends that to the server as if it were typed
 // (chainlit_app.py, `run_command`). Chainlit sometimes rebuilds its header, so the bar is added again when it is missing.
 (() => {
   // Chainlit's default can be light or dark but not the system's theme; a choice in its menu is kept.
   localStorage['vite-ui-theme'] ??= 'system';
+
+  // Chainlit asks for /user again at times, and goes to the sign-in page if that fails: with the server stopped, the
+  // browser's error page would replace the chat that someone is reading. So the last reply is given.
+  const { fetch: get } = window;
+  let user = null;
+  window.fetch = async (resource, options) => {
+    const { pathname } = new URL(resource?.url ?? resource, window.location.href);
+    if (pathname !== '/user') return get(resource, options);
+    try {
+      const reply = await get(resource, options);
+      if (reply.ok) user = reply.clone();
+      return reply;
+    } catch (error) {
+      if (!user) throw error;
+      return user.clone();
+    }
+  };
 
   const LOOK_MS = 100;
   const COMMANDS = [

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.e2e
 LABELS = ROOT / "tests" / "support" / "files" / "labels.jsonl"
 QUESTIONS = ("What is a chunk?", "Which passages get the credit for a thumb up?")
 FOLLOW_SECONDS = 10
+AM_I_SIGNED_IN = "async () => (await fetch('/user')).ok"
 TRAINING_MS = 240_000  # on two busy cores the libraries alone take half a minute to load
 
 
@@ -126,8 +127,10 @@ def test_a_second_start_repeats_nothing_and_unveils_what_the_first_one_answered(
     thread = page.url.removeprefix(chat.url)
     versions = sorted(path.name for path in (chat.home / "models").iterdir())
     chat.stop()
+    assert page.evaluate(AM_I_SIGNED_IN)  # Chainlit asks at times, and a failure would leave the page
     thumb(page, "A", "good").click()
     expect(page.locator(".tt-card").get_by_role("alert")).to_contain_text("Not saved")
+    assert page.url == chat.url + thread
 
     again = start_chat(THUMBTUNE_HOME=str(chat.home))
     assert "unchanged" in again.log.read_text()
