@@ -134,24 +134,24 @@ def _show(given: argparse.Namespace) -> None:
 def _stats(given: argparse.Namespace) -> None:
     from collections import Counter
 
+    from rag.feedback.rated_queries import count_rated_now
+    from rag.feedback.ratings import current_labels
     from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
-    from rag.records import normalise_query
     from rag.settings import load_settings
     from rag.store.store import open_store
 
     settings = load_settings()
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in store.feedback.ratings())
-    labels = store.feedback.labels()
-    positives = [label for label in labels if label.label == 1]
+    pairs = Counter(label.label for label in current_labels(store))
     rows = {
         "documents": ", ".join(map(str, settings.docs)) + f" ({len(store.documents.hashes(corpus.id))} files)",
         "chunks": store.documents.count_chunks(corpus.id),
         "answers": len(store.feedback.answers()),
         "ratings": f"{ratings['up']} up, {ratings['down']} down, {ratings['withdrawn']} withdrawn",
-        "pairs": f"{len(positives)} positive, {sum(label.label == -1 for label in labels)} negative",
-        "rated queries with a positive": len({normalise_query(label.query) for label in positives}),
+        "pairs": f"{pairs[1]} positive, {pairs[-1]} negative",
+        "rated queries with a positive": count_rated_now(store, corpus.id),
         "synthetic pairs": len(store.feedback.synthetic()),
     }
     registry = Registry(settings.models)

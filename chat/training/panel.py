@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,12 +26,8 @@ from chat.training.ratings_needed import TrainedVersion, ratings_needed, read_tr
 from chat.training.report_files import PLOTS, address, find
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.feedback.credit import KeywordRanks
-from rag.feedback.pairs import count_rated
-from rag.feedback.ratings import current_labels
-from rag.indexing.update import corpus_chunks
+from rag.feedback.rated_queries import count_rated_now
 from rag.models.registry import START_WEIGHTS, Registry, Version
-from rag.records import Chunk, LabelledPair
-from rag.store.store import Store
 from rag.training_results import REPORT_FILE
 from rag.training_status import STATE_FILE, Training
 
@@ -224,9 +220,7 @@ class TrainingPanel:
         table = serving.served("base").table
         if self._ranks is None or self._ranks.table != table:
             self._ranks = KeywordRanks(serving.store, table)
-        labels = current_labels(serving.store)
-        chunks = _chunks_for(labels, serving.store, serving.corpus.id)
-        return count_rated(labels, chunks, self._ranks.of(labels))
+        return count_rated_now(serving.store, serving.corpus.id, self._ranks)
 
     def _trained(self, version: Version) -> TrainedVersion:
         return read_trained(self._settings.runs, version)
@@ -251,14 +245,6 @@ def _written(path: Path) -> int:
     with contextlib.suppress(OSError):
         return path.stat().st_mtime_ns
     return 0
-
-
-def _chunks_for(labels: Sequence[LabelledPair], store: Store, corpus_id: str) -> list[Chunk]:
-    """Return the corpus's chunks for matching labels; their texts are read only if a labelled chunk id is gone."""
-    chunks = store.documents.outline(corpus_id)
-    known = {chunk.id for chunk in chunks}
-    gone = any(label.label and label.chunk_id not in known for label in labels)
-    return corpus_chunks(store, corpus_id) if gone else chunks
 
 
 def _previous(registry: Registry, folders: str) -> str:

@@ -1,7 +1,8 @@
 """Ratings -> labels -> pairs; review queue; import and export.
 
 ratings         store a rating and derive its labels
-pairs           labels -> one verdict per query and chunk -> training pairs; how many queries are rated
+pairs           labels -> one verdict per query and chunk -> training pairs
+rated_queries   how many rated queries a training would count now
 credit          share a thumb among the cited chunks by BM25 rank; which pairs may judge
 review_queue    what is worth a second look, most informative first
 suggestions     unrated questions on which the arms disagree most

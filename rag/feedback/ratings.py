@@ -1,7 +1,7 @@
 """Store ratings and derive their labels (`training_pairs`).
 
 A thumb up makes positives of the chunks that the answer drew on, and a negative of the best-ranked chunk that was shown
-and not used. Why not every shown chunk: crediting all of them made the model worse, crediting only the used ones
+and not used. Why not every shown chunk: positives of all of them made the model worse, of only the used ones
 taught little, because the model ranks those first already (docs/concepts/hard-negatives.md). One thumb is shared among
 the chunks that an answer drew on, since it does not say which of them earned it. A mark on a source and a taught
 passage label their chunk directly.
@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from rag.answering.prompt import supported_numbers
 from rag.errors import BadRating
 from rag.records import (
     CHOICES,
@@ -33,8 +32,8 @@ from rag.records import (
 from rag.store.store import Store
 
 VALUES: tuple[Label, ...] = (-1, 0, 1)
-BLAMES_THE_WRITER: frozenset[Reason] = frozenset({"not in the documents", "made up"})  # the retriever is not to blame
-FALL = 0.5  # of the credit from one used chunk to the next; of four, the first held the answer in 58% of cases, then
+NOT_RETRIEVAL: frozenset[Reason] = frozenset({"not in the documents", "made up"})  # the answerer is to blame
+FALL = 0.5  # of the share from one used chunk to the next; of four, the first held the answer in 58% of cases, then
 # 19, 13 and 9 (docs/log.md): an answer opens with what answers best
 MARK_WEIGHT = 2.0  # somebody read that very passage: twice what an answer's thumb says of each chunk it cited
 TAUGHT_WEIGHT = 3.0  # somebody searched for it: it is right, and no retriever had shown it
@@ -140,10 +139,12 @@ def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
     if rating.kind == "source":
         marked = [hit for hit in answer.hits if hit.chunk.id == rating.chunk_id]
         return [_row(rating, answer, hit, rating.value, True, MARK_WEIGHT) for hit in marked]
+    from rag.answering.prompt import supported_numbers  # loads langchain_core, which `rag stats` can do without
+
     used = supported_numbers(answer.text, answer.hits)
-    labels, credit = _thumb_labels(rating, answer, used), _shares(used) if rating.value == 1 else {}
+    labels, shares = _thumb_labels(rating, answer, used), _shares(used) if rating.value == 1 else {}
     return [
-        _row(rating, answer, hit, labels.get(hit.rank, 0), hit.rank in answer.cited, credit.get(hit.rank, 1.0))
+        _row(rating, answer, hit, labels.get(hit.rank, 0), hit.rank in answer.cited, shares.get(hit.rank, 1.0))
         for hit in answer.hits
     ]
 
@@ -217,8 +218,8 @@ def _shares(used: Sequence[int]) -> dict[int, float]:
 
 
 def _thumb_labels(rating: Rating, answer: Answer, used: Sequence[int]) -> dict[int, Label]:
-    """Return rank -> label for the hits that a thumb credits or blames."""
-    if rating.value == -1 and rating.reason in BLAMES_THE_WRITER:
+    """Return rank -> label for the hits that a thumb makes positive or negative."""
+    if rating.value == -1 and rating.reason in NOT_RETRIEVAL:
         return {}
     labels: dict[int, Label] = dict.fromkeys(used, rating.value)
     unused = [hit.rank for hit in answer.hits if hit.rank not in answer.cited]

@@ -9,16 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from bench import NOON, Bench, label, version, wait_for
+from bench import NOON, Bench, version, wait_for
 from chat.elements.live import LiveElement
 from chat.session.context import AppState, RequestContext, SessionState
 from chat.session.thread_store import ThreadStore
-from chat.training.panel import ELEMENT, TrainingPanel, _chunks_for
+from chat.training.panel import ELEMENT, TrainingPanel
 from chat.training.process import LOG_FILE
+from rag.__main__ import main
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.evaluation.metrics import MIN_QUERIES
-from rag.feedback.credit import unranked
-from rag.feedback.pairs import count_rated
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks
 from rag.ingest.corpus import load_corpus
@@ -145,19 +144,12 @@ async def test_every_tab_that_shows_it_follows_and_nobody_follows_once_all_are_c
     panel._trainer.cancel()
 
 
-def test_texts_of_documents_are_read_only_where_a_labelled_passage_is_gone(settings: Settings) -> None:
-    index(settings)
-    store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    first, *_ = corpus_chunks(store, corpus.id)
-    known = replace(label("What?", 1), chunk_id=first.id, text=first.text)
-    gone = replace(known, chunk_id="gone")
-    assert {each.text for each in _chunks_for([known], store, corpus.id)} == {""}
-    assert first in _chunks_for([known, gone], store, corpus.id)
-    for labels in ([known], [gone]):
-        assert count_rated(labels, _chunks_for(labels, store, corpus.id), unranked) == 1
-
-
-def test_the_panel_counts_exactly_the_rated_queries_that_a_training_counts(settings: Settings) -> None:
+def test_the_panel_and_stats_count_exactly_the_rated_queries_that_a_training_counts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("home", "base_model", "start_model", "chunk_tokens", "device"):
+        monkeypatch.setenv(f"THUMBTUNE_{name.upper()}", str(getattr(settings, name)))
+    monkeypatch.setenv("THUMBTUNE_DOCS", str(settings.docs[0]))
     index(settings)
     serving = Serving(settings)
     chunks = corpus_chunks(serving.store, serving.corpus.id)
@@ -194,3 +186,5 @@ def test_the_panel_counts_exactly_the_rated_queries_that_a_training_counts(setti
     assert gathered.made is not None
     assert labels_of(gathered.labels, gathered.made).queries == MIN_QUERIES + 2
     assert TrainingPanel(app)._read()["rated"] == MIN_QUERIES + 2
+    assert main(["stats"]) == 0
+    assert f"rated queries with a positive: {MIN_QUERIES + 2}" in capsys.readouterr().out
