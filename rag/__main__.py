@@ -213,8 +213,8 @@ def _export(given: argparse.Namespace) -> None:
     report = export_labels(given.out, store, store.documents.read(load_corpus(settings).id))
     store.close()
     print(f"exported {report.labels} labels on {report.queries} queries to {given.out}")
-    if report.drawn:
-        print(f"{report.drawn} passages on which raters are split are left out")
+    if report.ties:
+        print(f"{report.ties} passages on which raters are split are left out")
 
 
 def _forget(given: argparse.Namespace) -> None:

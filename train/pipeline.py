@@ -72,7 +72,7 @@ def run_training(
         trained.save(settings.models / name)
         abstaining = session.fit_threshold(challenger)
         choice = None
-        if options.promote or verdict.word == "promote":
+        if options.promote or verdict.decision == "promote":
             choice = session.choose_precision(name)
             clock.say(f"precision of both arms: {serving(settings, choice.precision)} ({choice.why})")
         results = session.results(version, verdict, trained, runs, abstaining, choice)

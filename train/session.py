@@ -163,9 +163,9 @@ class TrainingSession:
             general=self.general(challenger, pairs),
             online=self._online(),
         )
-        if verdict.word == "promote" and self._context.champion != self._champion:
+        if verdict.decision == "promote" and self._context.champion != self._champion:
             return replace(
-                verdict, word="keep", reason="another version was promoted during this training: train again"
+                verdict, decision="keep", reason="another version was promoted during this training: train again"
             )
         return verdict
 
@@ -186,7 +186,7 @@ class TrainingSession:
             fingerprint=trained.embedder.fingerprint,
             started_from=self._settings.start_model,
             kind=self._options.kind,
-            verdict=verdict.word,
+            verdict=verdict.decision,
             summary=verdict.line(name, self._served["champion"].name),
             created=datetime.now(UTC),
         )

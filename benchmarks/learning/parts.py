@@ -16,7 +16,7 @@ from benchmarks.learning.rules import RULES
 from benchmarks.learning.squad import Asked
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE
-from rag.feedback.credit import credit
+from rag.feedback.credit import share_thumbs
 from rag.feedback.pairs import synthetic_to_pairs
 from rag.feedback.ratings import derive_labels
 from rag.models.embedder import load_trainable, wrap
@@ -65,7 +65,7 @@ def labels_to_quality(cells: Cells, seeds: int) -> None:
 
 
 def ratings_to_quality(cells: Cells, seeds: int) -> None:
-    """Print what ratings gain in rounds, with explore 0, 1 and 2, with noise, and by every rule of crediting."""
+    """Print what ratings gain in rounds, with explore 0, 1 and 2, with noise, and by every rule of sharing a thumb."""
     runs = {f"explore {explore}": ({"explore": explore}, Rater()) for explore in (1, 0, 2)}
     runs["20% of thumbs flipped"] = ({}, Rater("flipped", flips=FLIPS))
     runs["one spiteful rater of five"] = ({}, Rater("spiteful", raters=5, votes=2, spiteful=True))
@@ -82,10 +82,10 @@ def ratings_to_quality(cells: Cells, seeds: int) -> None:
 
 
 def credit_rules(cells: Cells, seeds: int) -> None:
-    """Print what the same thumbs gain by every rule of crediting: one round, all questions, start weights."""
+    """Print what the same thumbs gain by every rule of sharing a thumb: one round, all questions, start weights."""
     rows = []
     for rule in QUICK_RULES if cells.quick else RULES:
-        cell = cells.cell(f"credit-{_slug(rule)}", lambda rule=rule: _credited(cells, rule))
+        cell = cells.cell(f"credit-{_slug(rule)}", lambda rule=rule: _trained_by_rule(cells, rule))
         rows.append([rule, *_gains(cells, cell), str(cell.get("pairs", ""))])
     _table(["what a thumb up credits", HIT, "gain", f"{GATE} gain", "pairs"], rows)
 
@@ -210,8 +210,8 @@ def _answered(cells: Cells) -> list[tuple[Rating, Answer]]:
     return sorted(given, key=lambda each: each[1].query)
 
 
-def _credited(cells: Cells, rule: str) -> dict[str, Any]:
-    """Train on the same thumbs, those up credited by a rule of RULES."""
+def _trained_by_rule(cells: Cells, rule: str) -> dict[str, Any]:
+    """Train on the same thumbs, each thumb up shared by a rule of RULES."""
     with cells.home() as (settings, store):
         for rating, answer in _answered(cells):
             labels = derive_labels(rating, answer)
@@ -236,7 +236,7 @@ def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
             heard = replace(rating, value=draw.choice((1, -1))) if kind == "noise" else rating
             said = derive_labels(heard, answer)
             store.feedback.put_labels(said)
-            taught |= {label.query for label in credit(said, rank_of)[0] if label.label == 1}
+            taught |= {label.query for label in share_thumbs(said, rank_of)[0] if label.label == 1}
             if len(taught) >= wanted:
                 break
         return {**cells.run_training(settings, store, TrainingOptions(fast=fast)), "kind": kind, "queries": len(taught)}

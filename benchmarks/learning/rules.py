@@ -1,6 +1,6 @@
-"""Every rule that was tried of what a thumb up credits: the labels it makes -> those that are trained on.
+"""Rules for sharing a thumb up among chunks: the labels it makes -> those that are trained on.
 
-"Outright" means as if somebody had marked the chunk: no second witness is asked, so a rule is compared as it stands.
+"Outright" means as if somebody had marked the chunk: BM25 ranks are not used, so each rule is compared as it stands.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ ALL_RANKS = 50
 
 
 def _outright(labels: Sequence[LabelledPair], weight: float | None = None) -> list[LabelledPair]:
-    """Return the positives as if each had been said outright, so that nobody else is asked; the negative stays."""
+    """Return the positives as marks, so that BM25 ranks do not change their weights; the negative stays."""
     return [
         replace(label, origin="mark", weight=weight or label.weight) if label.label == 1 else label for label in labels
     ]

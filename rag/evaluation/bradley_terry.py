@@ -80,18 +80,18 @@ def fit(won: Matrix) -> tuple[Matrix, Matrix]:
     from scipy.optimize import minimize
     from scipy.special import expit  # takes a second to import, as in rag.evaluation.intervals
 
-    credited = won + PRIOR * ((won + won.T) > 0)
-    n = credited + credited.T
+    smoothed = won + PRIOR * ((won + won.T) > 0)
+    n = smoothed + smoothed.T
 
     def differences(free: Matrix) -> Matrix:
         strengths = np.concatenate([[0.0], free])
         return np.asarray(strengths[:, None] - strengths[None, :])
 
     def loss(free: Matrix) -> float:
-        return float((credited * np.logaddexp(0, -differences(free))).sum())
+        return float((smoothed * np.logaddexp(0, -differences(free))).sum())
 
     def gradient(free: Matrix) -> Matrix:
-        return np.asarray((n * expit(differences(free)) - credited).sum(axis=1)[1:])
+        return np.asarray((n * expit(differences(free)) - smoothed).sum(axis=1)[1:])
 
     def hessian(free: Matrix) -> Matrix:
         chance = expit(differences(free))

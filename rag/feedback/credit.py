@@ -58,7 +58,7 @@ def unranked(query: str, chunk_id: str) -> int:
     return DEPTH
 
 
-def credit(labels: Sequence[LabelledPair], rank_of: RankOf) -> tuple[list[LabelledPair], list[LabelledPair]]:
+def share_thumbs(labels: Sequence[LabelledPair], rank_of: RankOf) -> tuple[list[LabelledPair], list[LabelledPair]]:
     """Return the labels with the shares of each thumb up weighted by BM25 rank, and apart from them the doubtful ones.
 
     Doubtful are labels of chunks with less than half of a thumb: nobody knows whether these were right. Where documents
@@ -69,14 +69,14 @@ def credit(labels: Sequence[LabelledPair], rank_of: RankOf) -> tuple[list[Labell
         if _is_thumb_up(label):
             ups.setdefault((label.rater, label.answer_id), []).append(label)
     shares = {label_id: share for group in ups.values() for label_id, share in _shares(group, rank_of).items()}
-    credited: list[LabelledPair] = []
+    counted: list[LabelledPair] = []
     doubtful: list[LabelledPair] = []
     for label in labels:
         if not _is_thumb_up(label):
-            credited.append(label)
+            counted.append(label)
         elif share := shares.pop(label.id, 0.0):  # once for two that are one
-            (credited if share >= STANDS_OUT else doubtful).append(replace(label, weight=share))
-    return credited, doubtful
+            (counted if share >= STANDS_OUT else doubtful).append(replace(label, weight=share))
+    return counted, doubtful
 
 
 def may_judge(pairs: Iterable[Pair], labels: Iterable[LabelledPair], rank_of: RankOf, explore: int) -> list[Pair]:

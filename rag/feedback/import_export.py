@@ -57,11 +57,11 @@ class ReadLabels:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """How many labels, on how many queries, were written; `drawn` passages, with raters split, were left out."""
+    """How many labels, on how many queries, were written; `ties` are passages left out, with raters evenly split."""
 
     labels: int
     queries: int
-    drawn: int = 0
+    ties: int = 0
 
 
 def import_labels(path: Path, store: Store, documents: Sequence[Document]) -> ReadLabels:
@@ -171,7 +171,7 @@ def _export_beir(folder: Path, labels: Sequence[LabelledPair], chunks: Sequence[
     scores = [Score(*key, int(value > 0)) for key, value in sums.items() if value]
     judged = {score.query_id for score in scores}
     write_beir(folder, passages.values(), {i: text for i, text in queries.items() if i in judged}, scores)
-    return ExportReport(len(scores), len(judged), drawn=len(sums) - len(scores))
+    return ExportReport(len(scores), len(judged), ties=len(sums) - len(scores))
 
 
 def _sum(labels: Sequence[LabelledPair]) -> float:

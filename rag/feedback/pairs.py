@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rag.feedback.chunk_matching import ChunkMatcher
-from rag.feedback.credit import RankOf, credit
+from rag.feedback.credit import RankOf, share_thumbs
 from rag.records import Chunk, LabelledPair, Pair, SyntheticPair, normalise_query
 
 Alike = Callable[[str, str], bool]
-Credited = tuple[Sequence[LabelledPair], Sequence[LabelledPair]]  # the labels that count, and the doubtful ones
-Credit = Callable[[Sequence[LabelledPair]], Credited]
+SharedLabels = tuple[Sequence[LabelledPair], Sequence[LabelledPair]]  # the labels that count, and the doubtful ones
+ShareThumbs = Callable[[Sequence[LabelledPair]], SharedLabels]
 
 GONE = "its text is no longer in these documents"
 TRUSTED = 0.9  # prior share of agreement, for a rater who was compared with nobody yet
@@ -30,18 +30,18 @@ class MadePairs:
     """Pairs made from labels.
 
     `judged` maps a normalised query to the chunks that were judged for it; `retired` lists the labels that match no
-    current chunk, and why; `drawn` counts the chunks on which the raters are split; `trust` maps rater to weight, 0 to
-    1.
+    current chunk, and why; `ties` counts the chunks on which the raters are evenly split; `trust` maps rater to weight,
+    0 to 1.
     """
 
     pairs: tuple[Pair, ...]
     judged: Mapping[str, frozenset[str]]
     retired: tuple[tuple[LabelledPair, str], ...]
-    drawn: int
+    ties: int
     trust: Mapping[str, float]
 
 
-def uncredited(labels: Sequence[LabelledPair]) -> Credited:
+def unshared(labels: Sequence[LabelledPair]) -> SharedLabels:
     """Return the labels as they are, none of them doubtful."""
     return labels, ()
 
@@ -65,18 +65,18 @@ def count_rated(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], rank_of
 
 
 def rated_pairs(labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, rank_of: RankOf) -> MadePairs:
-    """Return the pairs that a training makes from ratings: `make_pairs`, with thumbs shared by BM25 rank (`credit`)."""
-    return make_pairs(labels, chunks, alike, lambda placed: credit(placed, rank_of))
+    """Return the pairs that a training makes from ratings: `make_pairs`, with thumbs shared by `share_thumbs`."""
+    return make_pairs(labels, chunks, alike, lambda placed: share_thumbs(placed, rank_of))
 
 
 def make_pairs(
-    labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, credit: Credit = uncredited
+    labels: Iterable[LabelledPair], chunks: Sequence[Chunk], alike: Alike, share: ShareThumbs = unshared
 ) -> MadePairs:
     """Return a pair for each chunk that the raters found good for a query, with the chunks they found bad for it.
 
     Raters are pooled by query: each has one vote per chunk, whatever the number of answers, weighted by agreement with
     the other raters. A draw drops the chunk. A query with only negatives makes no pair. A near copy of a positive
-    (`alike`) is never its negative. `credit` shares each thumb up among the current chunks, after the raters' trust was
+    (`alike`) is never its negative. `share` divides each thumb up among the current chunks, after the raters' trust was
     computed from all chunks that an answer drew on. A chunk with a doubtful share makes no pair, but its thumb counts
     against raters who find it wrong. It does not count against the guess of another good answer that left the chunk
     unused: most such chunks are wrong, and they are the hard ones.
@@ -88,8 +88,8 @@ def make_pairs(
     retired = tuple((label, GONE) for label, chunk_id in found if chunk_id is None and label.label)
     trust = agreement(placed)
     queries: dict[str, _Opinions] = {}
-    credited, doubtful = credit(placed)
-    for label in credited:
+    counted, doubtful = share(placed)
+    for label in counted:
         queries.setdefault(normalise_query(label.query), _Opinions(label.query)).add(label)
     for label in doubtful:
         queries.setdefault(normalise_query(label.query), _Opinions(label.query)).doubt(label)
@@ -98,8 +98,8 @@ def make_pairs(
         pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], matcher.texts, alike)
     ]
     judged = {key: opinions.judged(verdicts[key]) for key, opinions in queries.items()}
-    drawn = sum(len(opinions.split(verdicts[key])) for key, opinions in queries.items())
-    return MadePairs(tuple(pairs), judged, retired, drawn, trust)
+    ties = sum(len(opinions.split(verdicts[key])) for key, opinions in queries.items())
+    return MadePairs(tuple(pairs), judged, retired, ties, trust)
 
 
 def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:

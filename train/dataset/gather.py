@@ -84,8 +84,8 @@ def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = 
         summary += (
             f"; {train_only} queries are for training only: their passage was shown only because a model ranked it"
         )
-    if made.drawn:
-        summary += f"; {made.drawn} chunks are left out because raters disagree on them"
+    if made.ties:
+        summary += f"; {made.ties} chunks are left out because raters disagree on them"
     if made.retired:
         summary += f"; {len(made.retired)} labels point at text no longer in these documents"
     questions = read_questions(settings.docs)

@@ -49,7 +49,7 @@ class Verdict:
     spread; None where more ratings of the same kind would not.
     """
 
-    word: Literal["promote", "keep"]
+    decision: Literal["promote", "keep"]
     reason: str
     challenger: float
     champion: float
@@ -65,7 +65,7 @@ class Verdict:
 
     def line(self, challenger: str, champion: str) -> str:
         """Return the last line that a training prints."""
-        what = f"promote {challenger}" if self.word == "promote" else f"keep {champion}, not {challenger}"
+        what = f"promote {challenger}" if self.decision == "promote" else f"keep {champion}, not {challenger}"
         return (
             f"VERDICT: {what} | {GATE} {self.challenger:.2f}, champion {self.champion:.2f} ({self.gain}), "
             f"base {self.base:.2f} | n={self.n} {self.kind}"
@@ -102,7 +102,7 @@ def decide(
     }
     reasons = [reason for reason, holds in against.items() if holds]
     return Verdict(
-        word="keep" if reasons else "promote",
+        decision="keep" if reasons else "promote",
         reason="; ".join(reasons) or _why(rule, gain, online),
         challenger=ours,
         champion=theirs,

@@ -115,7 +115,7 @@ class TrainingResults:
         """Return this training as a point of the learning curve."""
         ndcg = {role: means(scores)[max(scores)][GATE] for role, scores in self.scores.items()}
         rated = self.labels.queries if self.labels else 0
-        return LearningCurvePoint(self.version.name, rated, len(self.qrels), ndcg, self.verdict.word == "promote")
+        return LearningCurvePoint(self.version.name, rated, len(self.qrels), ndcg, self.verdict.decision == "promote")
 
 
 def config_of(settings: Settings) -> dict[str, object]:
@@ -184,7 +184,7 @@ def labels_of(labels: Iterable[LabelledPair], made: MadePairs) -> LabelSummary:
         raters=[(n, made.trust[rater]) for rater, n in busy.most_common() if rater in made.trust],
         shared=len(shared),
         contested=sum(len(values) > 1 for values in shared),
-        drawn=made.drawn,
+        drawn=made.ties,
         gone=len(made.retired),
         gone_shown=[(label.query, label.text, reason) for label, reason in made.retired[:GONE_SHOWN]],
     )
@@ -249,7 +249,7 @@ def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFi
         "kind": facts.version.kind,
         "verdict": facts.version.summary,
         "reason": facts.verdict.reason,
-        "gate": asdict(facts.verdict),
+        "gate": _gate(facts.verdict),
         "point": asdict(facts.point),
         "config": {**facts.config, **facts.made},
         "data": asdict(facts.data),
@@ -276,6 +276,12 @@ def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFi
         },
         "queries": [_query_row(facts, row, query) for row, query in enumerate(facts.qrels.relevant)],
     }
+
+
+def _gate(verdict: Verdict) -> dict[str, object]:
+    """Return the verdict as a JSON object; its decision is called "word" there, as in files of earlier releases."""
+    fields = asdict(verdict)
+    return {"word": fields.pop("decision"), **fields}
 
 
 def former_points(runs: Path, versions: Sequence[Version], folders: str) -> list[LearningCurvePoint]:

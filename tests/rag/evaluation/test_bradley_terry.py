@@ -66,9 +66,9 @@ def test_models_that_beat_each_other_in_a_circle_are_equal():
 def test_expected_wins_equal_observed_wins_at_the_fit():
     won = np.array([[0, 9, 1, 30], [4, 0, 12, 5], [7, 3, 0, 0], [2, 8, 0, 0]], dtype=float)
     strengths, _ = fit(won)
-    credited = won + 0.5 * ((won + won.T) > 0)
-    expected = (credited + credited.T) / (1 + np.exp(strengths[None, :] - strengths[:, None]))
-    assert expected.sum(axis=1) == pytest.approx(credited.sum(axis=1))
+    smoothed = won + 0.5 * ((won + won.T) > 0)
+    expected = (smoothed + smoothed.T) / (1 + np.exp(strengths[None, :] - strengths[:, None]))
+    assert expected.sum(axis=1) == pytest.approx(smoothed.sum(axis=1))
 
 
 def test_a_model_that_no_chain_of_duels_links_has_no_strength():

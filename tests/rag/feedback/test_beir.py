@@ -139,4 +139,4 @@ def test_an_export_has_all_chunks_texts_that_are_gone_and_one_score_for_each_que
     assert set(corpus) == {*(chunk.id for chunk in CHUNKS), gone}
     assert list(queries.values()) == ["why?"]
     assert list(qrels.values()) == [{CHUNKS[0].id: 1, CHUNKS[1].id: 1, gone: 0}]
-    assert (report.labels, report.queries, report.drawn) == (3, 1, 1)
+    assert (report.labels, report.queries, report.ties) == (3, 1, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes import NOON, make_answer
-from rag.feedback.pairs import GONE, TRUSTED, Credited, MadePairs, agreement, make_pairs, synthetic_to_pairs
+from rag.feedback.pairs import GONE, TRUSTED, MadePairs, SharedLabels, agreement, make_pairs, synthetic_to_pairs
 from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT, derive_labels, mark_source, rate_answer, teach
 from rag.records import Chunk, Hit, Label, LabelledPair, Rating, Reason, SyntheticPair
 from rag.store.store import Store, open_store
@@ -74,7 +74,7 @@ def mark(chunk_id: str, value: Label, *, rater: str = "ann", answer: str = "a1",
     return replace(row, origin="mark")
 
 
-def first_alone(placed: Sequence[LabelledPair]) -> Credited:
+def first_alone(placed: Sequence[LabelledPair]) -> SharedLabels:
     """Credit what an answer drew on first, and nothing else."""
     rest = [each for each in placed if each.label == 1 and each.weight <= 0.5]
     return [each for each in placed if each not in rest], rest
@@ -99,13 +99,13 @@ def test_a_chunk_that_was_merely_consulted_is_neither_positive_nor_negative() ->
     assert TEXTS["plums"] not in made.pairs[0].negatives
 
 
-def test_a_citation_that_its_sentence_does_not_support_credits_nothing() -> None:
+def test_a_citation_that_its_sentence_does_not_support_makes_no_positive() -> None:
     text = f"{TEXTS['pears']} [2] The weather will be fine tomorrow. [1]"
     assert pairs_of(*thumb(1, text, (2, 1))) == {"pears": ("plums",)}
     assert pairs_of(*thumb(1, "The weather will be fine tomorrow. [1]", (1,))) == {}
 
 
-def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_of_it_is_credited() -> None:
+def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_share_each_chunk_gets() -> None:
     two = f"{TEXTS['plums']} [3] {TEXTS['apples']} [1]"
     labels = [*thumb(1, two, (3, 1)), *(replace(each, rater="bob") for each in thumb(-1, two, (3, 1)))]
 
@@ -122,7 +122,7 @@ def test_a_doubtful_chunk_is_the_negative_of_another_good_answer_that_left_it_un
     made = make_pairs([*thumb(1, two, (2, 3)), *shown], CHUNKS, alike, first_alone)
     assert [(pair.positive_id, pair.negatives) for pair in made.pairs] == [("pears", (TEXTS["apples"], TEXTS["plums"]))]
     assert made.judged == {"q": {"pears", "apples"}}
-    assert made.drawn == 0
+    assert made.ties == 0
 
 
 @pytest.mark.parametrize(("ups", "wrong"), [(2, True), (3, False), (5, False)])
@@ -137,15 +137,15 @@ def test_a_chunk_is_wrong_where_more_find_it_so_than_liked_an_answer_that_drew_o
     assert ("plums" in pair.unsure) is not wrong
 
 
-def test_a_thumb_is_credited_to_the_chunks_of_today() -> None:
-    seen: list[str] = []
+def test_a_thumb_is_shared_among_the_current_chunks() -> None:
+    placed_on: list[str] = []
 
-    def noting(placed: Sequence[LabelledPair]) -> Credited:
-        seen.extend(each.chunk_id for each in placed)
+    def noting(placed: Sequence[LabelledPair]) -> SharedLabels:
+        placed_on.extend(each.chunk_id for each in placed)
         return placed, ()
 
     make_pairs([label("its id before an edit", 1, text=TEXTS["pears"])], CHUNKS, alike, noting)
-    assert seen == ["pears"]
+    assert placed_on == ["pears"]
 
 
 def test_an_upvoted_i_do_not_know_makes_no_pair() -> None:
@@ -240,7 +240,7 @@ def test_among_thumbs_the_majority_decides() -> None:
 def test_a_draw_drops_the_chunk_both_as_positive_and_as_negative() -> None:
     labels = [label("pears", 1), label("apples", 1), label("apples", -1, rater="bob")]
     assert pairs_of(*labels) == {"pears": ()}
-    assert made_of(*labels).drawn == 1
+    assert made_of(*labels).ties == 1
 
 
 def test_a_draw_is_no_reason_to_believe_a_guess() -> None:
@@ -262,7 +262,7 @@ def test_a_rater_who_said_both_of_a_chunk_says_nothing_of_it() -> None:
 def test_a_chunk_that_one_good_answer_used_is_no_negative_because_another_left_it_unused() -> None:
     labels = [label("apples", 1), unused("pears"), label("pears", 1, answer="a2")]
     assert pairs_of(*labels) == {"apples": (), "pears": ()}
-    assert made_of(*labels).drawn == 0
+    assert made_of(*labels).ties == 0
 
 
 def test_spellings_of_a_query_are_one_query() -> None:
@@ -355,7 +355,7 @@ def test_a_chunk_that_was_cut_anew_is_found_by_its_text(text: str) -> None:
 def test_votes_on_the_old_and_the_new_cut_of_a_chunk_meet() -> None:
     made = made_of(label("old-id", 1, text=TEXTS["apples"]), label("apples", -1, answer="a2", rater="bob"))
     assert made.pairs == ()
-    assert made.drawn == 1
+    assert made.ties == 1
 
 
 def test_raters_of_the_old_and_the_new_cut_of_a_chunk_are_compared() -> None:

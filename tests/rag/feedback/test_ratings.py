@@ -1,4 +1,4 @@
-"""What a rating credits, and that no double click, change of mind or crash can spoil it."""
+"""Which labels a rating makes, and that no double click, change of mind or crash can spoil it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def labels(value: Label, cited: tuple[int, ...]) -> list[int]:
     return [label.label for label in derive_labels(replace(UP, value=value), make_answer(HITS, cited=cited))]
 
 
-def test_a_thumb_up_credits_the_cited_chunk_and_blames_the_best_uncited_one() -> None:
+def test_a_thumb_up_makes_a_positive_of_the_cited_chunk_and_a_negative_of_the_best_uncited_one() -> None:
     assert labels(1, cited=(2,)) == [-1, 1, 0]
 
 

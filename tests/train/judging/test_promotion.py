@@ -49,7 +49,7 @@ def quiet(text: str):
 
 def test_a_significant_gain_is_promoted():
     verdict = decide(EVEN + 0.2 + NOISE / 3, EVEN, EVEN)
-    assert verdict.word == "promote"
+    assert verdict.decision == "promote"
     assert verdict.gain.low > 0
     assert verdict.n == 60
 
@@ -57,39 +57,39 @@ def test_a_significant_gain_is_promoted():
 def test_a_gain_that_is_not_significant_is_not():
     verdict = decide(EVEN + 0.02 + NOISE, EVEN, EVEN)
     assert verdict.gain.mean > 0
-    assert verdict.word == "keep"
+    assert verdict.decision == "keep"
     assert "not statistically significant" in verdict.reason
 
 
 def test_a_loss_is_not():
     verdict = decide(EVEN - 0.1, EVEN, EVEN)
-    assert verdict.word == "keep"
+    assert verdict.decision == "keep"
     assert verdict.tally.losses == 60
 
 
 def test_the_same_model_again_is_not():
-    assert decide(EVEN, EVEN, EVEN).word == "keep"
+    assert decide(EVEN, EVEN, EVEN).decision == "keep"
 
 
 def test_better_than_a_poor_champion_yet_below_base_is_not():
     verdict = decide(EVEN, EVEN - 0.2, EVEN + 0.1)
     assert verdict.gain.low > 0
-    assert verdict.word == "keep"
+    assert verdict.decision == "keep"
     assert "worse than base" in verdict.reason
 
 
 def test_as_good_as_base_and_better_than_the_champion_is_promoted():
-    assert decide(EVEN, EVEN - 0.2, EVEN).word == "promote"
+    assert decide(EVEN, EVEN - 0.2, EVEN).decision == "promote"
 
 
 def test_a_few_lucky_queries_prove_nothing():
     lucky = np.ones(MIN_HELD_OUT - 1)
     verdict = decide(lucky, lucky * 0, lucky * 0)
-    assert verdict.word == "keep"
+    assert verdict.decision == "keep"
     assert verdict.more == math.ceil(10 / HELD_OUT_SHARE) - math.ceil(9 / HELD_OUT_SHARE)
     assert verdict.reason == f"9 test queries, need {MIN_HELD_OUT}: rate about {verdict.more} more questions"
     enough = np.ones(MIN_HELD_OUT)
-    assert decide(enough, enough * 0, enough * 0).word == "promote"
+    assert decide(enough, enough * 0, enough * 0).decision == "promote"
 
 
 def duels(won: int, lost: int) -> WinRate:
@@ -101,27 +101,27 @@ NEARLY = EVEN + np.tile([0.03, -0.02, -0.005], 20)  # a mean of +0.002, whose in
 
 
 def test_a_version_that_is_not_clearly_worse_is_promoted_where_raters_prefer_the_tuned_arm():
-    assert decide(NEARLY, EVEN, EVEN).word == "keep"
+    assert decide(NEARLY, EVEN, EVEN).decision == "keep"
     verdict = decide(NEARLY, EVEN, EVEN, online=duels(16, 4))
     assert -0.01 < verdict.gain.low <= 0
-    assert (verdict.word, verdict.rule) == ("promote", "duels")
+    assert (verdict.decision, verdict.rule) == ("promote", "duels")
     assert "raters prefer the tuned arm in blind duels: tuned won 16 of 20 duels" in verdict.reason
 
 
 def test_duels_without_a_significant_winner_promote_nothing():
     verdict = decide(NEARLY, EVEN, EVEN, online=duels(12, 8))
-    assert verdict.word == "keep"
+    assert verdict.decision == "keep"
     assert "the duels do not decide either: tuned won 12 of 20 duels" in verdict.reason
 
 
 def test_duels_do_not_make_up_for_a_difference_that_may_be_a_loss():
-    assert decide(EVEN + 0.02 + NOISE, EVEN, EVEN, online=duels(100, 0)).word == "keep"  # reaches too far below 0
-    assert decide(EVEN - 0.001, EVEN, EVEN, online=duels(100, 0)).word == "keep"  # its mean is below 0
+    assert decide(EVEN + 0.02 + NOISE, EVEN, EVEN, online=duels(100, 0)).decision == "keep"  # reaches too far below 0
+    assert decide(EVEN - 0.001, EVEN, EVEN, online=duels(100, 0)).decision == "keep"  # its mean is below 0
 
 
 def test_a_significant_gain_needs_no_duels():
     verdict = decide(LEVEL, EVEN, EVEN, online=duels(0, 100))
-    assert (verdict.word, verdict.rule) == ("promote", "interval")
+    assert (verdict.decision, verdict.rule) == ("promote", "interval")
 
 
 def champion_won(n: int, *, lost_there: float, gained_elsewhere: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -134,7 +134,7 @@ def champion_won(n: int, *, lost_there: float, gained_elsewhere: float) -> tuple
 def test_whatever_the_gain_a_fall_where_the_champion_wins_is_not_promoted():
     verdict = decide(*champion_won(30, lost_there=CHAMPION_WINS_TOLERANCE + 0.01, gained_elsewhere=0.2))
     assert verdict.gain.low > 0
-    assert (verdict.word, verdict.rule) == ("keep", "")
+    assert (verdict.decision, verdict.rule) == ("keep", "")
     assert verdict.reason.startswith(f"it is too much worse on {CHAMPION_WINS}: -0.06 [")
     assert verdict.reason.endswith("on 30, -0.05 is tolerated")
     assert verdict.more is None  # more ratings would not fix that
@@ -142,28 +142,28 @@ def test_whatever_the_gain_a_fall_where_the_champion_wins_is_not_promoted():
 
 def test_a_decrease_within_the_tolerance_is_promoted_and_reported():
     verdict = decide(*champion_won(30, lost_there=CHAMPION_WINS_TOLERANCE - 0.01, gained_elsewhere=0.2))
-    assert verdict.word == "promote"
+    assert verdict.decision == "promote"
     assert [(each.name, each.n, each.has_regressed) for each in verdict.regressions] == [(CHAMPION_WINS, 30, False)]
 
 
 def test_a_small_regression_set_is_reported_and_forbids_nothing():
     challenger = champion_won(MIN_REGRESSION - 1, lost_there=0.2, gained_elsewhere=0.2)
-    assert decide(*challenger).word == "promote"
-    assert decide(*champion_won(MIN_REGRESSION, lost_there=0.2, gained_elsewhere=0.2)).word == "keep"
+    assert decide(*challenger).decision == "promote"
+    assert decide(*champion_won(MIN_REGRESSION, lost_there=0.2, gained_elsewhere=0.2)).decision == "keep"
 
 
 def test_a_fall_on_general_queries_is_not_promoted():
     before = np.full(MIN_REGRESSION, 0.7)
     fallen = (before - GENERAL_TOLERANCE - 0.01, before)
     verdict = decide(EVEN + 0.2, EVEN, EVEN, general=fallen)
-    assert verdict.word == "keep"
+    assert verdict.decision == "keep"
     assert GENERAL in verdict.reason
-    assert decide(EVEN + 0.2, EVEN, EVEN, general=(before - GENERAL_TOLERANCE + 0.01, before)).word == "promote"
+    assert decide(EVEN + 0.2, EVEN, EVEN, general=(before - GENERAL_TOLERANCE + 0.01, before)).decision == "promote"
 
 
 def test_duels_do_not_make_up_for_a_broken_regression_set():
     before = np.full(MIN_REGRESSION, 0.7)
-    assert decide(NEARLY, EVEN, EVEN, online=duels(100, 0), general=(before - 0.1, before)).word == "keep"
+    assert decide(NEARLY, EVEN, EVEN, online=duels(100, 0), general=(before - 0.1, before)).decision == "keep"
 
 
 def test_a_keep_says_how_many_more_ratings_would_decide_it():
@@ -198,7 +198,7 @@ def test_without_a_gain_no_more_ratings_are_requested():
 
 def test_no_held_out_query_at_all_is_a_keep():
     nothing = np.array([])
-    assert decide(nothing, nothing, nothing).word == "keep"
+    assert decide(nothing, nothing, nothing).decision == "keep"
 
 
 def test_the_verdict_is_one_greppable_line():
