@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -48,7 +48,7 @@ class TrainingMetrics:
     `rated` is the number of rated queries with a positive that the training had; `more` is how many more would have
     decided a keep, None where more of the same would not. `means` has each role's metrics by dimension, `models` the
     name of each role's model, `abstaining` a sentence on each role's abstention threshold, `point` the training as a
-    point of the learning curve.
+    point of the learning curve, `gate` the numbers of the promotion gate.
     """
 
     reason: str
@@ -58,6 +58,7 @@ class TrainingMetrics:
     means: Means
     abstaining: Mapping[str, str]
     point: Mapping[str, Any] | None
+    gate: Mapping[str, Any] = field(default_factory=dict)
 
     def at_full_dimension(self, role: str) -> Mapping[str, float]:
         """Return a role's metrics at its full dimension, the one that serves; empty where it has none."""
@@ -75,7 +76,8 @@ def read_metrics(run: Path) -> TrainingMetrics | None:
 
 
 def _parse(given: MetricsFile) -> TrainingMetrics:
-    more, rated = (given.get("gate") or {}).get("more"), (given.get("labels") or {}).get("queries")
+    gate = given.get("gate") or {}
+    more, rated = gate.get("more"), (given.get("labels") or {}).get("queries")
     means = given.get("means") or {}
     return TrainingMetrics(
         reason=str(given.get("reason", "")),
@@ -85,4 +87,5 @@ def _parse(given: MetricsFile) -> TrainingMetrics:
         means={role: {int(dim): values for dim, values in by_dim.items()} for role, by_dim in means.items()},
         abstaining={role: str(each.get("told", "")) for role, each in (given.get("abstaining") or {}).items()},
         point=given.get("point"),
+        gate=gate,
     )

@@ -232,7 +232,7 @@ class TrainingPanel:
             "version": name,
             "kind": last.version.kind,
             "verdict": last.version.verdict,
-            "summary": last.version.summary,
+            "result": last.result(),
             "reason": last.metrics.reason if last.metrics else "",
             "at": _clock_time(last.version.created),
             "table": last.table(),

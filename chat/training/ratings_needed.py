@@ -1,6 +1,6 @@
-"""Estimate how many rated questions are still needed: to start a training, and for a likely verdict.
+"""Estimate how many rated questions are still needed: to start a training, and for a clear result.
 
-Why the last training matters: how many ratings a verdict takes depends on the size of the gain, which nobody knows
+Why the last training matters: how many ratings a clear result takes depends on the size of the gain, which nobody knows
 before a training has measured it. So the estimate comes from the last training, and is None where there was none.
 """
 
@@ -18,7 +18,7 @@ SHOWN = ("hit_rate@1", "hit_rate@5", "mrr@10", "ndcg@10")
 
 @dataclass(frozen=True, slots=True)
 class RatingsNeeded:
-    """Rated queries with a positive, how many of them are new, the number that makes a verdict likely, and a sentence.
+    """Rated queries with a positive, how many of them are new, how many make a clear result likely, a message.
 
     `target` is None where it is unknown. `enough` says whether a training would start.
     """
@@ -36,6 +36,21 @@ class TrainedVersion:
 
     version: Version
     metrics: TrainingMetrics | None
+
+    def result(self) -> str:
+        """Return the result as sentences: promoted or not, and ndcg@10 of challenger, champion and base if known."""
+        name = self.version.name
+        decided = f"{name} was {'' if self.version.verdict == 'promote' else 'not '}promoted."
+        gate = self.metrics.gate if self.metrics else {}
+        if not all(isinstance(gate.get(role), float | int) for role in (*ROLES, "n")):
+            return decided
+        models = self.metrics.models if self.metrics else {}
+        others = (f"{models.get(role, role)} ({role}) {gate[role]:.2f}" for role in ("champion", "base"))
+        how = f", {gate['kind']}" if gate.get("kind") else ""
+        return (
+            f"{decided} Mean ndcg@10 on {gate['n']} test questions{how}: {name} {gate['challenger']:.2f}, "
+            f"{', '.join(others)}."
+        )
 
     def table(self) -> list[list[str]]:
         """Return the metrics of base, champion and challenger at full dimension, under a header row; empty: unknown."""
@@ -67,22 +82,22 @@ def ratings_needed(rated: int, last: TrainedVersion | None) -> RatingsNeeded:
             new,
             None,
             True,
-            f"Enough to train on (at least {MIN_QUERIES}). How many more a verdict takes is not known before a first "
-            "training has measured the gain.",
+            f"You can train now (minimum {MIN_QUERIES}). How many more rated questions a clear result takes can be "
+            "estimated after the first training.",
         )
     name = last.version.name
     if last.version.verdict == "promote":
         message = (
-            f"{name} was significantly better. How many more rated questions the next verdict takes is not known "
-            "before its gain is measured; some dozens of new ones are worth a try."
+            f"{name} was significantly better. How many more rated questions the next clear result takes is not "
+            "known before a training has measured the gain; try again after some dozens of new ones."
         )
         return RatingsNeeded(rated, new, None, True, message)
     if metrics is None:
-        return RatingsNeeded(rated, new, None, True, f"The report of {name} is gone: not known.")
+        return RatingsNeeded(rated, new, None, True, f"The report of {name} was deleted, so nothing can be estimated.")
     if metrics.more is None:
         message = (
-            f"{name} was not better than the model that served: more of the same would not decide it. Rate other "
-            "questions, on other documents, or see in its report which queries it lost."
+            f"{name} was not better than the current model, and more ratings of the same kind would not change that. "
+            "Rate other questions, on other documents, or read in its report which queries it lost."
         )
         return RatingsNeeded(rated, new, None, True, message)
     return _likely(rated, new, then + metrics.more, name)
@@ -91,7 +106,7 @@ def ratings_needed(rated: int, last: TrainedVersion | None) -> RatingsNeeded:
 def _too_few(rated: int) -> str:
     return (
         f"{MIN_QUERIES - rated} more until a training can start: with fewer than {MIN_QUERIES} rated questions that "
-        "have a right passage, a measured gain is mostly noise."
+        "have a known correct passage, a measured gain is mostly noise."
     )
 
 
@@ -99,9 +114,9 @@ def _likely(rated: int, new: int, target: int, name: str) -> RatingsNeeded:
     missing = max(0, target - rated)
     if missing:
         message = (
-            f"About {missing} more rated questions make a verdict likely, if gain and spread stay as {name} had them: "
-            "its gain was not statistically significant."
+            f"The gain of {name} was not statistically significant. With about {missing} more rated questions a clear "
+            "result is likely, if gain and spread stay the same."
         )
     else:
-        message = f"You have the extra ratings that {name} needed: a training now is likely to decide."
+        message = f"You have the extra ratings that {name} needed: training now is likely to give a clear result."
     return RatingsNeeded(rated, new, target, True, message)

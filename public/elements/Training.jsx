@@ -6,7 +6,7 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleDashed, ExternalLink, Loader2, Play, RotateCcw, Square, Trophy, Zap } from 'lucide-react';
 
-const VERSION = '8';
+const VERSION = '9';
 const KEY = `thumbtune-training-${VERSION}`;
 const LOST = 'No answer from the server. Reload the page and try again.';
 
@@ -100,9 +100,8 @@ if (!window[KEY]) {
         {order('fast', 'Quick train', Zap, 'Adjusts only how questions are read: seconds, smaller gain')}
         {order('dry run', 'Dry run', CircleDashed, 'Shows what data would be used, without training')}
         <p className="tt-train-note">
-          {now.enough
-            ? 'Train makes new weights: minutes, largest gain. Quick train adjusts only how questions are read: seconds, smaller gain. Dry run shows what data would be used.'
-            : `Training unlocks at ${now.target} rated questions.`}
+          Train makes new weights: minutes, largest gain. Quick train adjusts only how questions are read: seconds, smaller gain.
+          Dry run shows what data would be used.
         </p>
       </div>
     );
@@ -208,10 +207,8 @@ if (!window[KEY]) {
         {last.kind === 'bootstrap' ? 'First training, on questions made from your documents. ' : ''}
         {last.at}. Active model: {now.serves}.
       </p>
-      <p className="tt-verdict">
-        <code>{last.summary}</code>
-      </p>
-      {last.reason ? <p className="tt-train-why">{last.reason}.</p> : null}
+      <p className="tt-verdict">{last.result}</p>
+      {last.reason ? <p className="tt-train-why">Why: {last.reason}.</p> : null}
       {last.table.length ? <Table rows={last.table} /> : <p className="tt-train-note">Report not found: this training's folder was deleted.</p>}
       {last.plots.length ? (
         <div className="tt-plots">

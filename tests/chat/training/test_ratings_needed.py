@@ -23,23 +23,23 @@ def test_below_the_minimum_the_meter_runs_to_where_a_training_can_start() -> Non
     assert now.message.startswith("38 more until a training can start")
 
 
-def test_before_a_first_training_nobody_knows_how_many_a_verdict_takes() -> None:
+def test_before_a_first_training_nobody_knows_how_many_a_clear_result_takes() -> None:
     now = ratings_needed(60, None)
     assert (now.target, now.enough) == (None, True)
-    assert "not known before a first training" in now.message
+    assert "can be estimated after the first training" in now.message
 
 
-def test_after_a_keep_the_meter_runs_to_what_the_last_verdict_was_missing() -> None:
+def test_after_a_keep_the_meter_runs_to_what_the_last_training_was_missing() -> None:
     now = ratings_needed(70, trained(60, more=45))
     assert (now.new, now.target) == (10, 105)
-    assert now.message.startswith("About 35 more rated questions make a verdict likely")
+    assert "With about 35 more rated questions a clear result is likely" in now.message
     assert ratings_needed(110, trained(60, more=45)).message.startswith("You have the extra ratings that v2 needed")
 
 
 def test_more_of_the_same_is_not_promised_to_decide_where_it_would_not() -> None:
     now = ratings_needed(70, trained(60, more=None))
     assert now.target is None
-    assert "more of the same would not decide it" in now.message
+    assert "more ratings of the same kind would not change that" in now.message
 
 
 def test_after_a_promotion_the_next_gain_is_not_known() -> None:
@@ -48,7 +48,7 @@ def test_after_a_promotion_the_next_gain_is_not_known() -> None:
     assert "is not known before" in now.message
 
 
-def test_a_query_counts_once_and_only_with_a_right_passage_of_these_documents() -> None:
+def test_a_query_counts_once_and_only_with_a_correct_passage_of_these_documents() -> None:
     chunks = [chunk(1), chunk(2)]
     labels = [
         label("What is one?", 1),
@@ -73,3 +73,15 @@ def test_the_table_has_the_three_models_at_full_dimension(tmp_path: Path) -> Non
     assert table[0] == ["", "model", "hit_rate@1", "hit_rate@5", "mrr@10", "ndcg@10"]
     assert table[3] == ["challenger", "v2", "0.500", "0.750", "0.625", "0.600"]
     assert read_trained(tmp_path, version("v7")).table() == []  # its folder is gone
+
+
+def test_the_result_is_a_sentence_with_the_gates_numbers_while_the_report_is_there(tmp_path: Path) -> None:
+    gate = {"word": "keep", "challenger": 0.41, "champion": 0.424, "base": 0.4, "n": 77, "kind": "cross-fitted"}
+    models = {"base": "builtin", "champion": "v1", "challenger": "v2"}
+    (tmp_path / "v2").mkdir()
+    (tmp_path / "v2" / METRICS_FILE).write_text(json.dumps({"gate": gate, "models": models}))
+    assert read_trained(tmp_path, version()).result() == (
+        "v2 was not promoted. Mean ndcg@10 on 77 test questions, cross-fitted: v2 0.41, v1 (champion) 0.42, "
+        "builtin (base) 0.40."
+    )
+    assert read_trained(tmp_path, version("v7", verdict="promote")).result() == "v7 was promoted."
