@@ -23,6 +23,7 @@ from fastapi.routing import APIRoute
 from chat.actions import ask, passages, rate, resume, review, teach
 from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, revive_files
 from chat.actions.resume import Revive
+from chat.elements.jsx import card_route
 from chat.elements.markdown import as_markdown
 from chat.scoreboard import routes
 from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say
@@ -244,6 +245,7 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings))
     redirect_other_raters(sio, state.history)
     app.router.routes.insert(0, APIRoute("/project/translations", translations))
+    app.router.routes.insert(0, card_route(ROOT / "public" / "elements"))
     app.router.routes.insert(0, reports_route(settings.runs))
     app.router.routes.insert(0, passages.pdf_route(state))
     app.router.routes[:0] = routes.routes(state)

@@ -2,6 +2,7 @@
 
 card      the comparison card: its props, which public/elements/Compare.jsx draws
 reveal    what a card says once the models are revealed
+jsx       Compare.jsx with its parts, served as one file
 live      an element kept up to date in every tab and in the thread history
 markdown  an answer's text -> Markdown with citation links
 """
