@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 
-from rag.answering.prompt import CITATION
+from rag.answering.prompt import CITATION, CODE
 
 NO_WORD = "\u200b"  # Chainlit draws its blinking cursor at this character
 TOKENS = re.compile(
-    r"(?P<code>(?P<fence>```|~~~).*?(?:(?P=fence)|\Z)|(?P<tick>`+)(?!`)(?:(?!\n\n).)+?(?<!`)(?P=tick)(?!`))"
+    rf"(?P<code>{CODE.pattern})"
     r"|(?P<relative>\[(?P<words>[^\[\]\n]+)\]\((?!https?://|mailto:|/)[^()\s]+\))"
     r"|(?P<url>https?://[^\s)>\]]+)"
     rf"|(?P<cite>{CITATION.pattern})"

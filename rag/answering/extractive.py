@@ -1,45 +1,75 @@
-"""Extractive answers: quote the sentences of the hits that answer the query best, without an LLM.
+"""Extractive answers: quote the parts of the hits that answer the query best, without an LLM.
 
-The scorer is passed in and belongs to neither arm, so both answers are written the same way.
+The scorer is passed in and belongs to neither arm, so both answers are written the same way. What is quoted, and in
+which order, was chosen by figures: docs/log.md, 2026-11-29.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.loaders.blocks import SENTENCE, split
+from rag.answering.quotable import Unit, quotable_units
 from rag.records import Hit
 
 Score = Callable[[str, list[str]], list[float]]
 Vectors = NDArray[np.float32]
 Embed = Callable[[list[str]], Vectors]
 CACHED_SENTENCES = 20_000  # 30 MB of vectors
-THRESHOLD = 0.404  # cosine of the built-in model; fitted by benchmarks/answering/extractive.py on docs/questions.jsonl
-MARGIN = 0.15  # a sentence that scores this much below the best one is not quoted
+THRESHOLD = 0.424  # of cosine + overlap; fitted by benchmarks/answering/extractive.py on docs/questions.jsonl
+MAX_WORDS = 82  # of all quotes; 79 on average, since what does not fit is passed over
+MARGIN = 0.4  # a unit that scores this much below the best one is not quoted
 MAX_HITS = 4  # citing more includes the right section more often, but makes a rating less specific
-MAX_PER_HIT = 2
-UNITS = re.compile(rf"{SENTENCE.pattern}|(\n)(?=\s*(?:[-*+|]|\d+[.)])\s?)|(\n\s*\n)")
-NOT_QUOTABLE = re.compile(  # a heading, code fence, image or table rule
-    r"^\s*(?:#{1,6}\s.*|```.*|~~~.*|!\[.*\]\(\S+\)|[|\s:+=-]*)$"
+# The share of the query's words counts as well as the cosine, which alone prefers sentences that repeat the question.
+# The score of a hit and the cosine of its best unit help to tell which passage is about the question.
+OVERLAP_WEIGHT, HIT_WEIGHT, BEST_WEIGHT = 0.2, 0.1, 0.2
+STOP_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """a an the of in on to for and or is are was were be been do does did how what why which who when where can
+        could should would i my me you your it its this that these those with without from by as at if not no have has
+        had will there about into than then so we our they their them any all some more most one out up use get""",
+    )
 )
-BULLET = re.compile(r"^\s*(?:[-*+]|\d+[.)])\s+")
+SUFFIX = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")
+REFERS_BACK = re.compile(r"(?:It|They|This|These|Those|That|He|She|But|However|Then|So|Also|Otherwise|Both|Such)\b")
+CHARACTER = "\u3040-\u30ff\u4e00-\u9fff"  # of Chinese and Japanese, which have no blanks
+WORD = re.compile(rf"[{CHARACTER}]|[^\W{CHARACTER}]+")
+CHARACTERS_PER_WORD = 2  # of Chinese and Japanese
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The `nth` sentence of the hit at `rank`, and its score."""
+    """A unit of a passage, the `nth` of the hit at `rank`.
+
+    `match` says how well it answers the query by itself; `score`, which ranks it, how good its passage is, too.
+    """
 
     rank: int
     nth: int
-    text: str
+    unit: Unit
+    match: float
     score: float
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Return where the unit stands: rank and number."""
+        return self.rank, self.nth
+
+    @property
+    def words(self) -> int:
+        """Return the number of words on the screen."""
+        text = self.unit.shown
+        characters = len(re.findall(f"[{CHARACTER}]", text))
+        return sum(1 for word in text.split() if WORD.search(word)) + characters // CHARACTERS_PER_WORD
 
 
 def cache_embeddings(embed: Embed, most: int = CACHED_SENTENCES) -> Embed:
@@ -65,47 +95,136 @@ def cache_embeddings(embed: Embed, most: int = CACHED_SENTENCES) -> Embed:
 
 
 def quote(query: str, hits: Sequence[Hit], score: Score) -> str:
-    """Return the best sentences of the hits, each with its citation [n]; "" if none reaches THRESHOLD.
+    """Return the best parts of the hits as Markdown, each paragraph with its citation [n]; "" below THRESHOLD.
 
-    The hit with the best sentence comes first; the sentences of one hit stay together in their order.
+    The hit with the best unit comes first, and that unit opens the answer. What stands together stays together.
     """
-    quotes = best_quotes(query, hits, score)
-    if not quotes or quotes[0].score < THRESHOLD:
+    ranked = rank_units(query, hits, score)
+    if not ranked or max(each.match for each in ranked) < THRESHOLD:
         return ""
-    order = list(dict.fromkeys(quote.rank for quote in quotes))
-    ordered = sorted(quotes, key=lambda quote: (order.index(quote.rank), quote.nth))
-    return "\n\n".join(f"{quote.text} [{quote.rank}]" for quote in ordered)
+    return "\n\n".join(_paragraphs(choose_quotes(ranked)))
 
 
-def best_quotes(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
-    """Return the best sentences, best first: within MARGIN of the best score, deduplicated, few per hit.
+def rank_units(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
+    """Return all quotable units of the hits, best first.
 
-    At most MAX_PER_HIT per hit and MAX_HITS hits. A sentence is scored together with its heading: "They expire after a
-    year." answers nothing by itself.
+    A unit is scored together with its heading: "They expire after a year." answers nothing by itself.
     """
-    candidates = [(hit, nth, text) for hit in hits for nth, text in enumerate(sentences(hit.chunk.text))]
-    texts = [f"{hit.chunk.heading.rpartition(' > ')[2]}: {text}" for hit, _, text in candidates]
-    scores = score(query, texts) if texts else []
-    ranked = sorted(
-        (Quote(hit.rank, nth, text, value) for (hit, nth, text), value in zip(candidates, scores, strict=True)),
-        key=lambda quote: -quote.score,
-    )
-    kept: list[Quote] = []
-    for found in ranked:
-        of_hit = [quote for quote in kept if quote.rank == found.rank]
-        is_allowed = len(of_hit) < MAX_PER_HIT if of_hit else len({quote.rank for quote in kept}) < MAX_HITS
-        is_new = found.text not in {quote.text for quote in kept}
-        if is_allowed and is_new and found.score >= ranked[0].score - MARGIN:
-            kept.append(found)
-    return kept
+    found = [
+        (hit, nth, unit) for hit in hits for nth, unit in enumerate(quotable_units(hit.chunk.text, hit.chunk.source))
+    ]
+    texts = [f"{hit.chunk.heading.rpartition(' > ')[2]}: {unit.text}" for hit, _, unit in found]
+    cosines = score(query, texts) if texts else []
+    matches = [
+        cosine + OVERLAP_WEIGHT * overlap for cosine, overlap in zip(cosines, word_overlaps(query, texts), strict=True)
+    ]
+    best: dict[int, float] = {}
+    for (hit, _, _), cosine in zip(found, cosines, strict=True):
+        best[hit.rank] = max(best.get(hit.rank, cosine), cosine)
+    quotes = [
+        Quote(hit.rank, nth, unit, match, match + HIT_WEIGHT * hit.score + BEST_WEIGHT * best[hit.rank])
+        for (hit, nth, unit), match in zip(found, matches, strict=True)
+    ]
+    return sorted(quotes, key=lambda each: -each.score)
 
 
-def sentences(text: str) -> list[str]:
-    """Return the quotable sentences, list items and table rows of a chunk, each on one line.
+def word_overlaps(query: str, texts: Sequence[str]) -> list[float]:
+    """Return for each text the share of the query's words that it has, from 0 to 1, rare words counting more.
 
-    Headings are left out, and so are questions, which answer nothing.
+    The weight of a word is its inverse document frequency among these texts, as in BM25.
     """
-    parts = (text[start:end] for start, end in split(text, 0, len(text), UNITS))
-    lines = (" ".join(line for line in part.splitlines() if not NOT_QUOTABLE.match(line)) for part in parts)
-    units = (" ".join(BULLET.sub("", line).split()) for line in lines)
-    return [line for line in units if line and not line.endswith("?")]
+    found = [_stems(text) for text in texts]
+    frequency = Counter(stem for stems in found for stem in stems)
+    weights = {stem: math.log(1 + len(texts) / (0.5 + frequency[stem])) for stem in _stems(query)}
+    total = sum(weights.values()) or 1.0
+    return [sum(weight for stem, weight in weights.items() if stem in stems) / total for stems in found]
+
+
+def choose_quotes(ranked: Sequence[Quote]) -> list[Quote]:
+    """Return the quotes within MARGIN of the best one that fit into MAX_WORDS and MAX_HITS, best first.
+
+    A sentence that refers back takes the one before it along, a code block or list item the line that leads to it, and
+    that line what it leads to, where there is room. The best one is quoted however long it is, and nothing twice.
+    """
+    at = {each.place: each for each in ranked}
+    kept: dict[tuple[int, int], Quote] = {}
+    words = 0
+    for best in ranked:
+        if best.score < ranked[0].score - MARGIN:
+            break
+        texts = {each.unit.text for each in kept.values()}
+        cited = {each.rank for each in kept.values()}
+        if best.place in kept or best.unit.text in texts or (best.rank not in cited and len(cited) >= MAX_HITS):
+            continue
+        together = [best, *(each for each in _companions(best, at) if each.place not in kept)]
+        for new in (together, [best]):
+            more = sum(each.words for each in new)
+            if not kept or words + more <= MAX_WORDS:
+                kept |= {each.place: each for each in new}
+                words += more
+                break
+    return list(kept.values())
+
+
+def _companions(quote: Quote, at: dict[tuple[int, int], Quote]) -> list[Quote]:
+    """Return the neighbours without which a unit is not understood."""
+    rank, nth = quote.place
+    unit, before, after = quote.unit, at.get((rank, nth - 1)), at.get((rank, nth + 1))
+    found = []
+    if unit.shape == "sentence" and before and before.unit.block == unit.block and REFERS_BACK.match(unit.text):
+        found.append(before)
+    if unit.leads and after and after.unit.block == unit.block + 1:
+        found.append(after)
+    if unit.shape != "sentence":
+        first = nth
+        while (rank, first - 1) in at and at[rank, first - 1].unit.block == unit.block:
+            first -= 1
+        lead = at.get((rank, first - 1))
+        if lead and lead.unit.leads and lead.unit.block == unit.block - 1:
+            found.append(lead)
+    return found
+
+
+def _paragraphs(chosen: Sequence[Quote]) -> Iterator[str]:
+    """Yield the paragraphs, lists, tables and code blocks of an answer, each with its citation.
+
+    Hits follow their best unit. Within a hit the best unit opens, with the units that it needs before it, and the rest
+    follows in the order of the passage.
+    """
+    ranks = list(dict.fromkeys(each.rank for each in chosen))
+    for rank in ranks:
+        of_hit = [each for each in chosen if each.rank == rank]
+        places = {each.nth for each in of_hit}
+        opening = of_hit[0].nth
+        while opening - 1 in places and _belongs_before(of_hit, opening):
+            opening -= 1
+        ordered = sorted(of_hit, key=lambda each: (each.nth < opening, each.nth))
+        runs = groupby(
+            enumerate(ordered), key=lambda item: (item[1].nth - item[0], item[1].unit.block, item[1].unit.shape)
+        )
+        for _, run in runs:
+            yield _written([each.unit for _, each in run], rank)
+
+
+def _belongs_before(of_hit: Sequence[Quote], nth: int) -> bool:
+    """Return whether the unit before the `nth` one introduces it."""
+    units = {each.nth: each.unit for each in of_hit}
+    return units[nth - 1].leads or bool(REFERS_BACK.match(units[nth].text) and units[nth - 1].block == units[nth].block)
+
+
+def _written(units: Sequence[Unit], rank: int) -> str:
+    """Return neighbouring units of one block as Markdown with their citation."""
+    first, shape = units[0], units[0].shape
+    if shape == "code":
+        return "\n\n".join(unit.shown for unit in units) + f"\n\n[{rank}]"
+    if shape == "item":
+        return "\n".join(f"{unit.shown} [{rank}]" for unit in units)
+    if shape == "row":
+        rows = [f"{unit.shown.removesuffix('|').rstrip()} [{rank}] |" for unit in units]
+        return "\n".join([*([first.head] if first.head else []), *rows])
+    return f"{' '.join(unit.shown for unit in units)} [{rank}]"
+
+
+def _stems(text: str) -> frozenset[str]:
+    """Return the words of a text without stop words and English endings; other languages keep theirs mostly."""
+    return frozenset(SUFFIX.sub("", word) for word in WORD.findall(text.casefold()) if word not in STOP_WORDS)

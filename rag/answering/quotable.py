@@ -1,0 +1,146 @@
+"""Cut a passage into the units that an extractive answer may quote: sentences, list items, table rows, code blocks.
+
+Passages are Markdown: loaders write code in fences, lists with bullets and tables with pipes, whatever the format was.
+markdown-it finds these blocks, so that code keeps its lines and a table row its header. Headings, questions and rules
+answer nothing and are left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from pathlib import PurePath
+from typing import Literal
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from rag.loaders.blocks import SENTENCE, SMALL, is_wrapped, split
+from rag.loaders.formats import CODE_SUFFIXES, suffix_of
+
+Shape = Literal["sentence", "item", "row", "code"]
+
+MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx", ".rmd", ".qmd")
+SHORT_LINE = 50  # characters; prose is wrapped at more
+LONG_ITEM = 40  # words; a longer list item is quoted by its sentences
+FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^`\n]*)$", re.MULTILINE)
+LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: Ann"
+LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
+CITED_ELSEWHERE = re.compile(r"(?<!\\)\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [3] in a paper is not our [3]
+MARKED = re.compile(r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>[*_<])", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A quotable part of a passage.
+
+    `text` is what is scored, on one line, and `shown` the Markdown that is quoted. `head` stands above the first of
+    several rows of one table: its column names. Units of one `block` are one paragraph, list or table; a unit that
+    `leads` to the next block ends with a colon.
+    """
+
+    text: str
+    shown: str
+    shape: Shape
+    block: int
+    head: str = ""
+
+    @property
+    def leads(self) -> bool:
+        """Return whether the unit introduces what follows it, as "Install it:" does."""
+        return self.shape == "sentence" and self.text.endswith((":", "："))
+
+
+def quotable_units(text: str, source: str) -> list[Unit]:
+    """Return the units of a passage of document `source` in reading order."""
+    suffix = suffix_of(PurePath(source))
+    if suffix in CODE_SUFFIXES:
+        return [_code(text.strip("\n"), suffix.lstrip("."), 0)]
+    is_markdown = suffix in MARKDOWN_SUFFIXES
+    whole = _with_opening_fence(text)
+    tokens = _parser(is_markdown).parse(whole)
+    return list(_units(tokens, whole.split("\n"), is_markdown))
+
+
+@cache
+def _parser(is_markdown: bool) -> MarkdownIt:
+    """Return a parser of blocks; outside Markdown, an indented line is a paragraph and not code."""
+    parser = MarkdownIt("commonmark").enable("table").disable(["html_block", "reference", "inline"])
+    return parser if is_markdown else parser.disable(["code", "lheading"])
+
+
+def _units(tokens: list[Token], lines: list[str], is_markdown: bool) -> Iterator[Unit]:
+    block, depth, head, bullet = 0, 0, "", ""
+    for before, token in pairwise([Token("", "", 0), *tokens]):
+        first, end = token.map or (0, 0)
+        block += token.level == 0 and token.nesting >= 0
+        if token.type in ("fence", "code_block"):
+            yield _code(token.content.rstrip("\n"), token.info.strip(), block)
+        elif token.type.startswith("list_item"):
+            depth += token.nesting
+            bullet = f"{token.info}{token.markup} " if token.info else "- "
+        elif token.type == "thead_open":
+            head = "\n".join(line.strip() for line in lines[first : end + 1])  # with the rule below it
+        elif token.type == "tr_open" and before.type != "thead_open":
+            row = lines[first].strip()
+            if not _answers_nothing(row):
+                yield Unit(row, _marked(row, is_markdown), "row", block, head)
+        elif token.type == "inline" and before.type == "paragraph_open" and depth:
+            yield from _item(token.content, bullet, block, is_markdown)
+            bullet = "- "
+        elif token.type == "inline" and before.type == "paragraph_open":
+            yield from _sentences(token.content, block, is_markdown)
+
+
+def _code(code: str, info: str, block: int) -> Unit:
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
+    return Unit(" ".join(code.split()), f"{fence}{info.split(' ')[0]}\n{code}\n{fence}", "code", block)
+
+
+def _item(text: str, bullet: str, block: int, is_markdown: bool) -> Iterator[Unit]:
+    """Yield a list item whole, or by its sentences where it is long."""
+    one_line = " ".join(text.split())
+    if len(one_line.split()) > LONG_ITEM:
+        yield from _sentences(text, block, is_markdown)
+    elif not _answers_nothing(one_line):
+        yield Unit(one_line, f"{bullet}{_marked(one_line, is_markdown)}", "item", block)
+
+
+def _sentences(text: str, block: int, is_markdown: bool) -> Iterator[Unit]:
+    """Yield the sentences of a paragraph, or its lines where these are lines of a form or a table."""
+    lines = LOWER_LINE.sub(" ", text).split("\n")
+    by_line = len(lines) > 1 and (
+        sum(bool(LABEL.match(line)) or " | " in line for line in lines) * 2 > len(lines)
+        or (not is_markdown and not is_wrapped(text) and all(len(line) < SHORT_LINE for line in lines))
+    )
+    for line in lines if by_line else [text]:
+        for start, end in split(line, 0, len(line), SENTENCE):
+            sentence = " ".join(line[start:end].split())
+            if not _answers_nothing(sentence):
+                yield Unit(sentence, _marked(sentence, is_markdown), "sentence", block)
+
+
+def _answers_nothing(text: str) -> bool:
+    """Return whether a text is a question, a picture or without words."""
+    return text.endswith(("?", "？", "؟")) or text.startswith("![") or not re.search(r"\w", text)
+
+
+def _marked(text: str, is_markdown: bool) -> str:
+    """Return a text as Markdown that shows what it says: marks of other formats and numbers of other works escaped."""
+    text = CITED_ELSEWHERE.sub(r"\\[\1\\]", text)
+    if is_markdown:
+        return text
+    return MARKED.sub(lambda found: f"\\{found['mark']}" if found["mark"] else found[0], text)
+
+
+def _with_opening_fence(text: str) -> str:
+    """Return a passage that begins inside a code block with the fence that its first part had."""
+    fences = list(FENCE.finditer(text))
+    if len(fences) % 2 == 0 or fences[0][2].strip():
+        return text
+    before = text[: fences[0].start()]
+    looks_like_prose = re.search(r"[.:!?]\s*\Z", before) or before.count("\n\n") > 2
+    return text if not before.strip() or looks_like_prose else f"{fences[0][1]}\n{text}"
