@@ -13,6 +13,7 @@ settings         every setting, read once from the environment and .env
 records          the frozen dataclasses that travel between stages
 errors           errors a user can fix, printed as one line
 heading_path     the headings above a chunk, within its token budget
+languages        the language of a text, by its script and stop words
 training_status  status file of the current or last training
 __main__         python -m rag: index, ask, stats, import, export, forget, doctor
 """

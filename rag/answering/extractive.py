@@ -25,8 +25,8 @@ Vectors = NDArray[np.float32]
 Embed = Callable[[list[str]], Vectors]
 CACHED_SENTENCES = 20_000  # 30 MB of vectors
 THRESHOLD = 0.424  # of cosine + overlap; fitted by benchmarks/answering/extractive.py on docs/questions.jsonl
-MAX_WORDS = 82  # of all quotes; 79 on average, since what does not fit is passed over
-MARGIN = 0.4  # a unit that scores this much below the best one is not quoted
+MAX_WORDS = 82  # of all quotes; 77 on average, since what does not fit is passed over
+MARGIN = 0.5  # a unit that scores this much below the best one is not quoted
 MAX_HITS = 4  # citing more includes the right section more often, but makes a rating less specific
 # The share of the query's words counts as well as the cosine, which alone prefers sentences that repeat the question.
 # The score of a hit and the cosine of its best unit help to tell which passage is about the question.
@@ -113,11 +113,13 @@ def rank_units(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
     found = [
         (hit, nth, unit) for hit in hits for nth, unit in enumerate(quotable_units(hit.chunk.text, hit.chunk.source))
     ]
-    texts = [f"{hit.chunk.heading.rpartition(' > ')[2]}: {unit.text}" for hit, _, unit in found]
-    cosines = score(query, texts) if texts else []
-    matches = [
-        cosine + OVERLAP_WEIGHT * overlap for cosine, overlap in zip(cosines, word_overlaps(query, texts), strict=True)
-    ]
+    headings = [hit.chunk.heading.rpartition(" > ")[2] for hit, _, _ in found]
+    texts = [unit.text for _, _, unit in found]
+    cosines = (
+        score(query, [f"{heading}: {text}" for heading, text in zip(headings, texts, strict=True)]) if found else []
+    )
+    overlaps = word_overlaps(query, texts, headings)
+    matches = [cosine + OVERLAP_WEIGHT * overlap for cosine, overlap in zip(cosines, overlaps, strict=True)]
     best: dict[int, float] = {}
     for (hit, _, _), cosine in zip(found, cosines, strict=True):
         best[hit.rank] = max(best.get(hit.rank, cosine), cosine)
@@ -128,16 +130,17 @@ def rank_units(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
     return sorted(quotes, key=lambda each: -each.score)
 
 
-def word_overlaps(query: str, texts: Sequence[str]) -> list[float]:
-    """Return for each text the share of the query's words that it has, from 0 to 1, rare words counting more.
+def word_overlaps(query: str, texts: Sequence[str], headings: Sequence[str]) -> list[float]:
+    """Return for each text the share of the query's words in it or its heading, from 0 to 1, rare words counting more.
 
-    The weight of a word is its inverse document frequency among these texts, as in BM25.
+    The weight of a word is its inverse document frequency among the texts, as in BM25.
     """
     found = [_stems(text) for text in texts]
     frequency = Counter(stem for stems in found for stem in stems)
     weights = {stem: math.log(1 + len(texts) / (0.5 + frequency[stem])) for stem in _stems(query)}
     total = sum(weights.values()) or 1.0
-    return [sum(weight for stem, weight in weights.items() if stem in stems) / total for stems in found]
+    under = [stems | _stems(heading) for stems, heading in zip(found, headings, strict=True)]
+    return [sum(weight for stem, weight in weights.items() if stem in stems) / total for stems in under]
 
 
 def choose_quotes(ranked: Sequence[Quote]) -> list[Quote]:

@@ -101,12 +101,34 @@ def test_words_are_found_without_blanks_between_them_and_without_accents(store: 
     ]
 
 
+GERMAN = (
+    "Das Wettbewerbsrecht der EU ist nicht für die kleinen Firmen gemacht, sagt der Verband.",
+    "Die Krankenversicherung zahlt den Aufenthalt im Krankenhaus und die Pflege zu Hause.",
+    "Der Hausbesitzer ist für das Dach und die Heizung verantwortlich, nicht der Mieter.",
+)
+
+
+def test_in_german_a_compound_is_found_by_its_parts_and_a_short_word_too(store: Store) -> None:
+    worded(store, "t", *GERMAN)
+    store.chunks.build_text_index("t")
+    assert found(store, "t", "Welches Recht?", 1) == [GERMAN[0]]
+    assert found(store, "t", "Besitzer", 1) == [GERMAN[2]]
+    assert found(store, "t", "EU", 1) == [GERMAN[0]]
+
+
+def test_elsewhere_a_part_of_a_word_finds_nothing(store: Store) -> None:
+    worded(store, "t", "The bookkeeper of the house is not in the office, and that is the problem with this firm.")
+    store.chunks.build_text_index("t")
+    assert found(store, "t", "keep") == []
+    assert found(store, "t", "office") != []
+
+
 def test_a_text_index_that_was_built_with_other_options_is_built_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worded(store, "t", "Die Haustür")
     with monkeypatch.context() as earlier:
-        earlier.setattr(text_index, "INDEX", FTS(base_tokenizer="whitespace", lower_case=False, stem=False))
+        earlier.setattr(text_index, "BY_WORDS", FTS(base_tokenizer="whitespace", lower_case=False, stem=False))
         store.chunks.build_text_index("t")
     assert found(store, "t", "haustur") == []
     store.chunks.build_text_index("t")
