@@ -147,7 +147,8 @@ def choose_quotes(ranked: Sequence[Quote]) -> list[Quote]:
     """Return the quotes within MARGIN of the best one that fit into MAX_WORDS and MAX_HITS, best first.
 
     A sentence that refers back takes the one before it along, a code block or list item the line that leads to it, and
-    that line what it leads to, where there is room. The best one is quoted however long it is, and nothing twice.
+    that line what it leads to, where there is room; a line that leads to nothing is left out. The best one is quoted
+    however long it is, and nothing twice.
     """
     at = {each.place: each for each in ranked}
     kept: dict[tuple[int, int], Quote] = {}
@@ -160,7 +161,9 @@ def choose_quotes(ranked: Sequence[Quote]) -> list[Quote]:
         if best.place in kept or best.unit.text in texts or (best.rank not in cited and len(cited) >= MAX_HITS):
             continue
         together = [best, *(each for each in _companions(best, at) if each.place not in kept)]
-        for new in (together, [best]):
+        if best.unit.leads and len(together) == 1 and kept:
+            continue
+        for new in (together,) if best.unit.leads else (together, [best]):
             more = sum(each.words for each in new)
             if not kept or words + more <= MAX_WORDS:
                 kept |= {each.place: each for each in new}

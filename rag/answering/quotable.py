@@ -18,7 +18,7 @@ from typing import Literal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from rag.loaders.blocks import SENTENCE, SMALL, is_wrapped, split
+from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, is_wrapped, split
 from rag.loaders.formats import CODE_SUFFIXES, suffix_of
 
 Shape = Literal["sentence", "item", "row", "code"]
@@ -27,6 +27,8 @@ MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx", ".rmd", ".qmd")
 SHORT_LINE = 50  # characters; prose is wrapped at more
 LONG_ITEM = 40  # words; a longer list item is quoted by its sentences
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^`\n]*)$", re.MULTILINE)
+LABEL_WORDS, LABEL_CHARS = 3, 30  # a paragraph of less, without an end mark, is the name of something
+SENTENCE_END = re.compile(rf"[.!…:。！：؟۔।][{CLOSERS}]*$")
 LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: Ann"
 LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
 CITED_ELSEWHERE = re.compile(r"(?<!\\)\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [3] in a paper is not our [3]
@@ -119,13 +121,18 @@ def _sentences(text: str, block: int, is_markdown: bool) -> Iterator[Unit]:
     for line in lines if by_line else [text]:
         for start, end in split(line, 0, len(line), SENTENCE):
             sentence = " ".join(line[start:end].split())
-            if not _answers_nothing(sentence):
+            if not _answers_nothing(sentence) and (by_line or not _is_label(sentence)):
                 yield Unit(sentence, _marked(sentence, is_markdown), "sentence", block)
 
 
 def _answers_nothing(text: str) -> bool:
     """Return whether a text is a question, a picture or without words."""
     return text.endswith(("?", "？", "؟")) or text.startswith("![") or not re.search(r"\w", text)
+
+
+def _is_label(text: str) -> bool:
+    """Return whether a paragraph only names something, as "Warning" or "SECRET_KEY" does."""
+    return len(text.split()) < LABEL_WORDS and len(text) < LABEL_CHARS and not SENTENCE_END.search(text)
 
 
 def _marked(text: str, is_markdown: bool) -> str:

@@ -52,6 +52,12 @@ def test_code_stands_below_the_line_that_leads_to_it_exact_to_the_letter() -> No
     assert cited_numbers(answer, 4) == (1,)
 
 
+def test_a_line_that_leads_to_nothing_is_quoted_only_where_it_is_all_there_is() -> None:
+    hits = make_hits("Alpha is here. Write this Beta:")
+    assert quote("q", hits, scores(Alpha=0.9, Beta=0.8)) == "Alpha is here. [1]"
+    assert quote("q", hits, scores(Beta=0.9)) == "Write this Beta: [1]"
+
+
 def test_a_code_block_alone_credits_its_passage() -> None:
     hits = make_hits("```\nmake chat\nmake test\n```")
     answer = quote("q", hits, scores(make=0.9))

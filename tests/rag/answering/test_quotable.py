@@ -31,6 +31,8 @@ def shown(text: str, source: str = "a.md") -> list[str]:
         ("Use e.g. this. Version 3.5 too.", ["Use e.g. this.", "Version 3.5 too."]),
         ("> Quoted words.", ["Quoted words."]),
         ("---\n\nBelow a rule.", ["Below a rule."]),
+        ("Warning\n\nHot surface", []),
+        ("Done!", ["Done!"]),
         ("", []),
     ],
 )
