@@ -124,7 +124,7 @@ def prepare(settings: Settings) -> None:
     if why := Registry(settings.models).why_no_bootstrap(load_corpus(settings).folders_id):
         print(why, flush=True)
     elif run("train", "--bootstrap"):
-        print("The first training failed; the chat starts without it, and both retrievers are alike.", file=sys.stderr)
+        print("The first training failed; the chat starts, and both sides use the same model.", file=sys.stderr)
 
 
 def python_path() -> str:
@@ -139,7 +139,7 @@ def run(*command: str) -> int:
     with subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": python_path()}) as child:
         try:
             return child.wait()
-        except KeyboardInterrupt:  # the terminal has told the child, too: let it clean up
+        except KeyboardInterrupt:  # the terminal sent it to the child, too: let it clean up
             child.wait()
             raise
         except SystemExit:  # by SIGTERM, which the child has not got
@@ -147,7 +147,7 @@ def run(*command: str) -> int:
             raise
 
 
-def start(settings: Settings, door: AuthMode) -> None:
+def start(settings: Settings, mode: AuthMode) -> None:
     """Run Chainlit until it is stopped."""
     import logging
 
@@ -159,13 +159,13 @@ def start(settings: Settings, door: AuthMode) -> None:
         CHAINLIT_APP_ROOT=str(ROOT),
         CHAINLIT_HOST=settings.host,
         CHAINLIT_PORT=str(settings.port),
-        CHAINLIT_AUTH_SECRET=door.token_key(secret),
+        CHAINLIT_AUTH_SECRET=mode.token_key(secret),
         CHAINLIT_AUTH_COOKIE_NAME=f"access_token_{cookie_tag(secret)}",
         HF_HUB_OFFLINE="1",  # indexing has fetched what is needed; the chat never waits for a hub
         TRANSFORMERS_OFFLINE="1",
     )
-    if door.way == "header":
-        os.environ["FORWARDED_ALLOW_IPS"] = ""  # or the server gives the browser's address where the proxy's is judged
+    if mode.way == "header":
+        os.environ["FORWARDED_ALLOW_IPS"] = ""  # or the server gives the browser's address where the proxy's is checked
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("chainlit").addFilter(lambda record: not any(text in record.getMessage() for text in QUIET))
     import chainlit

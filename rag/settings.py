@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     host: str = Field("localhost", description="address the chat listens on")
     port: int = Field(8000, ge=1, le=65535, description="port the chat listens on")
     hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="names the chat is served under beside localhost, separated by commas; others are refused"
+        (),
+        description="names the chat is served under besides localhost, separated by commas; others are refused",
     )
     public_url: str = Field(
         "", validation_alias=AliasChoices("CHAINLIT_URL"), description="address that people type, behind a proxy"

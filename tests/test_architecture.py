@@ -158,6 +158,6 @@ def test_every_home_of_a_library_uses_it(library: str) -> None:
 @pytest.mark.parametrize("package", [name for name, path in MODULES.items() if path.name == "__init__.py"])
 def test_a_package_is_small_and_its_docstring_names_its_modules(package: str) -> None:
     files = {path.stem for path in MODULES[package].parent.glob("*.py")} - {"__init__"}
-    told = ast.get_docstring(ast.parse(MODULES[package].read_text())) or ""
+    listed = ast.get_docstring(ast.parse(MODULES[package].read_text())) or ""
     assert len(files) <= MOST_FILES
-    assert {line.split()[0] for line in told.splitlines()[2:]} >= files
+    assert {line.split()[0] for line in listed.splitlines()[2:]} >= files

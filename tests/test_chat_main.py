@@ -76,8 +76,8 @@ def test_a_network_that_is_open_on_purpose_is_warned_of_before_anything_else(tmp
         tmp_path, THUMBTUNE_HOST="0.0.0.0", THUMBTUNE_PORT=port, THUMBTUNE_OPEN="yes", THUMBTUNE_DOCS=nowhere
     )
     (warning,) = done.stdout.splitlines()
-    told = f"Warning: no sign-in on 0.0.0.0:{port}: everyone who can reach it can read the documents."
-    assert warning == told
+    expected = f"Warning: no sign-in on 0.0.0.0:{port}: everyone who can reach it can read the documents."
+    assert warning == expected
     assert nowhere in done.stderr
 
 

@@ -61,7 +61,10 @@ NUMBERS = [
     ("how-to/teach.md", f"shows the best {SHOWN}"),
     ("how-to/teach.md", f"and {PAGE} are loaded at a time"),
     ("how-to/teach.md", f"At most {MOST} are compared"),
-    ("concepts/not-knowing.md", f"At most {MOST_DECLINED:.0%} of the questions whose right passage is among the first"),
+    (
+        "concepts/not-knowing.md",
+        f"At most {MOST_DECLINED:.0%} of the questions whose correct passage is among the first",
+    ),
     ("concepts/not-knowing.md", f"fewer than {ENOUGH_KNOWN} are known, {MOST_FOREIGN} questions about this app"),
     ("concepts/not-knowing.md", f"fewer than {MIN_FOUND} questions find their passage"),
     *(("how-to/your-own-documents.md", f"`{suffix}`") for suffix in LOADERS),
@@ -142,13 +145,13 @@ def test_no_question_is_asked_twice() -> None:
 
 def test_every_section_that_explains_something_is_asked_for() -> None:
     asked = {(question["source"], question["section"]) for question in ANSWERABLE}
-    told = {
+    named = {
         (page.relative_to(DOCS).as_posix(), heading)
         for page in PAGES
         if page.parent.name in ("how-to", "concepts")
         for heading in list(sections(page))[1:]
     }
-    assert not told - asked
+    assert not named - asked
 
 
 def test_no_two_sections_have_the_same_heading() -> None:
@@ -176,32 +179,33 @@ def test_the_reference_gives_the_default_that_the_code_has(field: str) -> None:
 
 
 def test_the_example_and_the_reference_name_no_setting_that_is_gone() -> None:
-    told = (ROOT / ".env.example").read_text("utf-8") + "".join(page.read_text("utf-8") for page in PAGES)
-    assert set(re.findall(r"THUMBTUNE_[A-Z_]+[A-Z]", told)) <= {env_name(field) for field in Settings.model_fields}
+    named = (ROOT / ".env.example").read_text("utf-8") + "".join(page.read_text("utf-8") for page in PAGES)
+    assert set(re.findall(r"THUMBTUNE_[A-Z_]+[A-Z]", named)) <= {env_name(field) for field in Settings.model_fields}
 
 
 def test_every_command_and_flag_is_in_the_reference() -> None:
     text = (DOCS / "how-to" / "commands.md").read_text("utf-8")
-    told = [option if option.startswith("--") else f"python -m {option}" for option in command_line()]
-    assert not [option for option in told if option not in text]
+    named = [option if option.startswith("--") else f"python -m {option}" for option in command_line()]
+    assert not [option for option in named if option not in text]
 
 
 def test_the_reference_names_what_the_one_command_takes() -> None:
     text = (DOCS / "how-to" / "commands.md").read_text("utf-8")
     assert all(
-        f"`{told}`" in text for told in ("thumbtune chat", "thumbtune index", "thumbtune train", "thumbtune --version")
+        f"`{named}`" in text
+        for named in ("thumbtune chat", "thumbtune index", "thumbtune train", "thumbtune --version")
     )
 
 
 def test_every_make_target_is_told_to_contributors() -> None:
-    told = (ROOT / "README.md").read_text("utf-8") + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    assert not [target for target in make_targets() if f"make {target}" not in told]
+    named = (ROOT / "README.md").read_text("utf-8") + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert not [target for target in make_targets() if f"make {target}" not in named]
 
 
 def test_no_page_names_a_make_target_that_is_gone() -> None:
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
-    told = {target for page in pages for target in re.findall(r"`make ([a-z0-9-]+)", page.read_text("utf-8"))}
-    assert not make_targets() or told <= set(make_targets())
+    named = {target for page in pages for target in re.findall(r"`make ([a-z0-9-]+)", page.read_text("utf-8"))}
+    assert not make_targets() or named <= set(make_targets())
 
 
 def test_readmes_tree_names_every_package() -> None:

@@ -212,7 +212,7 @@ def test_what_the_hash_holds_out_no_version_has_learnt(use) -> None:
 
 
 def test_a_training_starts_from_the_start_model_and_is_judged_against_the_champions_recipe(use, capsys) -> None:
-    """Same pairs, same seed: the same weights if v2 starts where v1 started, and no difference if v1's recipe is anew.
+    """Same pairs, same seed: the same weights if v2 starts where v1 started, and no difference if v1 is retrained.
 
     Every pair has a negative from a rater, so none is mined, and nothing depends on which champion would mine it.
     """
@@ -252,9 +252,9 @@ def test_a_dry_run_says_what_there_is_to_go_on_and_changes_nothing(use, capsys) 
     assert lines[2:] == ["dry run: nothing was trained and nothing changed"]
     after = contents(settings)
     assert {name for name in after | before if after.get(name) != before.get(name)} <= {STATE_FILE}
-    told = read_training(settings.home)
-    assert told is not None
-    assert (told.command, told.state, list(told.lines)) == ("python -m train --dry-run", "done", lines)
+    status = read_training(settings.home)
+    assert status is not None
+    assert (status.command, status.state, list(status.lines)) == ("python -m train --dry-run", "done", lines)
 
 
 def test_a_fast_training_is_an_adapter_that_serves_from_the_start_models_table(use, world: World) -> None:
@@ -473,9 +473,9 @@ def test_a_training_that_is_stopped_leaves_all_as_it_was_and_goes_on_where_it_wa
     assert err == "stopped: the current model stays active; the same command resumes the training\n"
     left = {name for name in files(settings) ^ before if not name.startswith(("lancedb/", "cache/training/"))}
     assert left == {"training.lock", "training.json"}
-    told = read_training(settings.home)
-    assert told is not None
-    assert (told.pid, told.state, told.stage) == (process.pid, "stopped", TUNING)
+    status = read_training(settings.home)
+    assert status is not None
+    assert (status.pid, status.state, status.stage) == (process.pid, "stopped", TUNING)
     assert Registry(settings.models).versions() == []
     assert main(["--epochs", EPOCHS]) == 0
     uninterrupted = Registry(world.trained / "models").version("v1")

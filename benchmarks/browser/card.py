@@ -1,4 +1,4 @@
-"""What the room costs a browser and a rater: `python -m benchmarks.browser.card`, in `make bench`.
+"""What the comparison card costs a browser and a rater: `python -m benchmarks.browser.card`, in `make bench`.
 
 In one run, at the pace of an LLM: the comparison card against two plain Chainlit messages, by what the browser receives
 and computes; then clicks and seconds from a complete answer to a stored rating; then what axe finds on the page.
@@ -83,7 +83,7 @@ def documents(folder: Path) -> Path:
     """Return a folder with a few sections to search."""
     path = folder / "docs"
     path.mkdir()
-    sections = (f"## Section {number}\n\nWord {number} is told here, at some length, for once." for number in range(12))
+    sections = (f"## Section {number}\n\nWord {number} is written here, and nowhere else." for number in range(12))
     (path / "words.md").write_text("# Words\n\n" + "\n\n".join(sections))
     return path
 
@@ -119,10 +119,10 @@ def cost(browser: Browser, url: str, wait: Callable[[Page], None]) -> Cost:
     expect(page.locator("#chat-input")).to_be_visible()
     page.wait_for_timeout(1000)  # the page itself is drawn
     session = context.new_cdp_session(page)
-    before, told, started = busy(session), sum(received), time.perf_counter()
-    ask(page, "Which word is told?")
+    before, received_before, started = busy(session), sum(received), time.perf_counter()
+    ask(page, "Which word is written?")
     wait(page)
-    spent = Cost(time.perf_counter() - started, sum(received) - told, busy(session) - before)
+    spent = Cost(time.perf_counter() - started, sum(received) - received_before, busy(session) - before)
     context.close()
     return spent
 
@@ -140,7 +140,7 @@ def wait_for_plain(page: Page) -> None:
 
 
 def print_costs(card: Cost, messages: Cost) -> None:
-    """Print what the card costs beside two messages, and the ratio."""
+    """Print what the card costs compared with two messages, and the ratio."""
     print(f"{TOKENS} tokens per answer at {PER_SECOND:.0f} a second; two answers at once\n")
     print("| | card | two plain messages | ratio |\n|---|---|---|---|")
     for name, one, other, form in [
@@ -156,7 +156,7 @@ def print_rating(browser: Browser, chat: Chat) -> None:
     waits = []
     for number in range(RATINGS):
         page = open_page(browser.new_context(), chat.url)
-        ask(page, f"Which word is told in section {number}?")
+        ask(page, f"Which word is written in section {number}?")
         wait_until_done(page)
         started = time.perf_counter()
         page.get_by_role("button", name="A is better").click()
@@ -174,7 +174,7 @@ def print_findings(browser: Browser, chat: Chat) -> None:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         context.add_init_script(f"localStorage.setItem('vite-ui-theme', '{theme}')")
         page = open_page(context, chat.url)
-        ask(page, "Which word is told?")
+        ask(page, "Which word is written?")
         wait_until_done(page)
         thumb(page, "A", "bad").click()
         expect(page.locator(".tt-model")).to_have_count(2)

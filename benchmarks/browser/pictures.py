@@ -112,8 +112,8 @@ def cross_fitting(axes: Axes) -> None:
     for column, part in enumerate(parts):
         axes.text(_left(column) + 0.5, -0.32, part, ha="center", va="center")
     for row in range(FOLDS + 1):
-        told = "the version itself" if row == FOLDS else f"recipe without fold {row + 1}"
-        axes.text(-0.12, row + 0.5, told, ha="right", va="center")
+        text = "the version itself" if row == FOLDS else f"recipe without fold {row + 1}"
+        axes.text(-0.12, row + 0.5, text, ha="right", va="center")
         for column in range(len(parts)):
             judged = column == row
             if column == FOLDS and not judged:
@@ -121,8 +121,8 @@ def cross_fitting(axes: Axes) -> None:
                 axes.text(_left(column) + 0.5, row + 0.5, "unused", ha="center", va="center")
             else:
                 _cell(axes, _left(column), row, "judges" if judged else "teaches", WRONG if judged else RIGHT)
-    told = "Each column judges once: every rated query is a test query."
-    axes.text(_left(2) + 0.5, FOLDS + 1.35, told, ha="center", va="center")
+    text = "Each column judges once: every rated query is a test query."
+    axes.text(_left(2) + 0.5, FOLDS + 1.35, text, ha="center", va="center")
     _frame(axes, (-2.1, 5.3), (-0.85, FOLDS + 1.65))
 
 
@@ -140,8 +140,8 @@ def credit(axes: Axes) -> None:
         cited = rank in CITED
         colour = RIGHT if cited else WRONG if rank == unused else BYSTANDER
         axes.add_patch(Rectangle((3.55, rank - 1 + 0.1), 1.6, 0.8, facecolor=colour, edgecolor="none"))
-        told = f"{rank}: cited" if cited else f"{rank}: not used"
-        axes.text(4.35, rank - 0.5, told, color=ON_COLOUR, ha="center", va="center")
+        text = f"{rank}: cited" if cited else f"{rank}: not used"
+        axes.text(4.35, rank - 0.5, text, color=ON_COLOUR, ha="center", va="center")
         if cited:
             share = shares[CITED.index(rank)]
             width = 2.6 * float(share)
@@ -185,9 +185,9 @@ def _frame(axes: Axes, across: tuple[float, float], down: tuple[float, float]) -
     axes.axis("off")
 
 
-def _cell(axes: Axes, left: float, top: float, told: str, colour: str) -> None:
+def _cell(axes: Axes, left: float, top: float, text: str, colour: str) -> None:
     axes.add_patch(_box(left, top, facecolor=colour))
-    axes.text(left + 0.5, top + 0.5, told, color=ON_COLOUR, ha="center", va="center")
+    axes.text(left + 0.5, top + 0.5, text, color=ON_COLOUR, ha="center", va="center")
 
 
 def _box(left: float, top: float, **look: Any) -> Rectangle:
@@ -207,10 +207,10 @@ def _left(column: int) -> float:
 
 def _legend(axes: Axes, top: float, entries: dict[str, str]) -> None:
     left = 0.0
-    for told, colour in entries.items():
+    for text, colour in entries.items():
         axes.add_patch(Rectangle((left, top - 0.13), 0.26, 0.26, facecolor=colour, edgecolor="none"))
-        axes.text(left + 0.38, top, told, va="center", fontsize=8)
-        left += 0.75 + 0.115 * len(told)
+        axes.text(left + 0.38, top, text, va="center", fontsize=8)
+        left += 0.75 + 0.115 * len(text)
 
 
 if __name__ == "__main__":

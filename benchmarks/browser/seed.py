@@ -1,7 +1,7 @@
 """Fill a home with rated duels, for the screenshots: `python -m benchmarks.browser.seed`, with THUMBTUNE_HOME set.
 
 Asks the held-out questions of docs/questions.jsonl, which the first training has not learnt from, through the chains
-that serve, and rates the answers as a simulated person would who knows the right passage. So the scoreboard's numbers
+that serve, and rates the answers as a simulated person would who knows the correct passage. So the scoreboard's numbers
 are measured, not made up; only the raters are, and the days on which they rated.
 """
 
@@ -73,7 +73,7 @@ async def ask(service: QueryService, question: str) -> dict[Arm, Answer]:
 
 
 def rate(service: QueryService, answers: Mapping[Arm, Answer], phrase: str, at: datetime) -> None:
-    """Say which answer is better, and thumb each up or down by whether it cites the right passage."""
+    """Say which answer is better, and thumb each up or down by whether it cites the correct passage."""
     if len(answers) < len(ARMS):
         return
     rater = random.Random(answers["base"].query).choice(RATERS)
@@ -86,7 +86,7 @@ def rate(service: QueryService, answers: Mapping[Arm, Answer], phrase: str, at: 
 
 
 def judge(answers: Mapping[Arm, Answer], phrase: str) -> Choice:
-    """Return the arm that ranks the right passage higher; "tie" where both rank it alike, "both bad" where neither."""
+    """Return the arm that ranks the correct passage higher; "tie" for the same rank, "both bad" for none."""
     base, tuned = rank_of(phrase, answers["base"]), rank_of(phrase, answers["tuned"])
     if base == tuned:
         return "tie" if base else "both bad"

@@ -32,7 +32,7 @@ BEGINNING = "A thumb up credits the passages that the answer **cites** [1]. The 
 SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
 HERO = {"width": 1280, "height": 860}
-ROOMS = {"review": ".tt-review", "train": ".tt-training h3", "documents": ".tt-docs li"}  # a command, what it shows
+PANELS = {"review": ".tt-review", "train": ".tt-training h3", "documents": ".tt-docs li"}  # a command, what it shows
 COLOURS = 256  # of a picture's palette: a third of the bytes, and nothing to see of it
 
 
@@ -123,9 +123,9 @@ def shoot_answers(page: Page, name: str, question: str, sentence: str) -> None:
 
 
 def shoot_rooms(page: Page, name: str) -> None:
-    """Show what lies beside the chat."""
+    """Show the panels of the commands."""
     expect(page.locator("#chat-input")).to_be_visible()
-    for word, shown in ROOMS.items():
+    for word, shown in PANELS.items():
         ask(page, f"/{word}")
         expect(page.locator(shown).last).to_be_visible()
         shoot(page, word, name)

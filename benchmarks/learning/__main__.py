@@ -29,7 +29,7 @@ def main() -> None:
     cache = given.cache / ("quick" if quick else "full")
     world = build_world(given.data, cache / given.data.stem, QUICK if quick else None)
     cells = Cells(cache / given.data.stem, world, quick=quick)
-    print(world.told(), flush=True)
+    print(world.summary(), flush=True)
     for name in given.only or PARTS:
         print(f"\n## {name}\n", flush=True)
         PARTS[name](cells, given.seeds)

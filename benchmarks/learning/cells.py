@@ -149,7 +149,7 @@ class Cells:
         learned = run_training(context, options, plan, StageReporter(lambda line: None))
         assert learned, "a cell is measured by one process"
         spent = time.process_time() - cpu
-        return {**self.judged(learned.made.embedder, learned.vectors), **told_of(learned), "train_cpu_s": spent}
+        return {**self.judged(learned.made.embedder, learned.vectors), **outcome_of(learned), "train_cpu_s": spent}
 
     def ask(self, settings: Settings, asked: Sequence[Asked], rater: Rater) -> dict[str, int]:
         """Ask both arms through the chains that serve, and store what the rater says of each answer."""
@@ -162,7 +162,7 @@ def values_of(cell: dict[str, Any], metric: str = HIT, part: Part = "test", dim:
     return np.array(by_dim[str(dim or max(map(int, by_dim)))][metric])
 
 
-def told_of(learned: TrainingOutcome) -> dict[str, Any]:
+def outcome_of(learned: TrainingOutcome) -> dict[str, Any]:
     """Return of a training what the tables need."""
     facts = {key: value for key, value in learned.made.facts.items() if isinstance(value, int | float | str)}
     return {

@@ -126,7 +126,7 @@ def cold_start(cells: Cells, seeds: int) -> None:
 
 
 def fast_against_full(cells: Cells, seeds: int) -> None:
-    """Print what an adapter gains beside full training, and in which time."""
+    """Print what an adapter gains compared with full training, and in which time."""
     rows = []
     for n in _stages(cells, LABELS):
         for how, fast in (("full", False), ("fast", True)):
@@ -249,14 +249,14 @@ def _cold(cells: Cells, most: int) -> dict[str, Any]:
     chunks = [chunk for chunk in cells.world.chunks if chunk.document_id not in apart]
     kinds = {"headings": from_headings, "definitions": from_definitions, "sentences": from_clozes}
     made = {kind: synthetic_to_pairs(make(chunks, most)) for kind, make in kinds.items()}
-    told = ", ".join(f"{kind}: {len(pairs)}" for kind, pairs in made.items())
+    counts = ", ".join(f"{kind}: {len(pairs)}" for kind, pairs in made.items())
     with cells.home() as (settings, store):
         order = TrainingOptions(kind="bootstrap", cross_fit=False, epochs=1)
         pairs = [pair for some in made.values() for pair in some]
-        gathered = TrainingData(pairs, [], told)
+        gathered = TrainingData(pairs, [], counts)
         trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks),))
         cell = cells.run_training(settings, store, order, TrainingPlan(gathered, trial))
-        return {**cell, "made": told}
+        return {**cell, "made": counts}
 
 
 def _gains(cells: Cells, cell: dict[str, Any]) -> list[str]:

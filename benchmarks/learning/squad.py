@@ -1,7 +1,7 @@
 """A SQuAD-format file -> a folder of documents, an indexed home, and questions with the chunks that answer them.
 
 The questions are split by document, by a hash of its text: 60% teach, 15% are for whoever wants to choose something,
-25% judge. The corpus is all documents, so a judged question is looked for among chunks that training has seen, too.
+25% judge. The corpus is all documents, so a judged question is looked for among chunks that were trained on, too.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class World:
         """Return the questions of one part, in an order that no file and no seed decides."""
         return sorted((a for a in self.asked if a.part == part), key=lambda a: content_id("asked", a.query))
 
-    def told(self) -> str:
-        """Return in one line what there is."""
+    def summary(self) -> str:
+        """Return how many documents, chunks and questions there are, in one line."""
         parts = ", ".join(f"{len(self.of(part))} questions to {verb}" for part, verb in VERBS.items())
         return f"{len({c.document_id for c in self.chunks})} documents, {len(self.chunks)} chunks; {parts}"
 
@@ -100,7 +100,7 @@ def build_world(data: Path, folder: Path, few: Few | None = None) -> World:
                 asked[normalise_query(found.query)] = Asked(found.query, found.part, gold)
     world = World(settings, chunks, list(asked.values()))
     if not world.of("train") or not world.of("test"):
-        raise SystemExit(f"{data}: {len(named)} documents give {world.told()}: need questions on more documents")
+        raise SystemExit(f"{data}: {len(named)} documents give {world.summary()}: need questions on more documents")
     return world
 
 

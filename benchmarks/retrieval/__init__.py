@@ -1,1 +1,1 @@
-"""What indexing and searching cost and find, beside named peers."""
+"""What indexing and searching cost and find, compared with named peers."""

@@ -1,11 +1,11 @@
-"""What retrieval costs and finds, part by part, beside named peers in one run.
+"""What retrieval costs and finds, part by part, compared with named peers in one run.
 
     python -m benchmarks.retrieval [--only PART ...] [--data FILE.json] [--cache DIR] [--sizes N ...]
 
-indexing: a folder of text files to an index, beside LangChain with Chroma and LlamaIndex; scale: question to hits at
-10,000 to a million chunks, beside Chroma, FAISS and LanceDB's exact search; growth: what ten times the documents cost;
-options: what each way of finding finds on questions of a SQuAD-format file; languages: the same questions in five
-languages (XQuAD). QUICK=1 is small.
+indexing: a folder of text files to an index, compared with LangChain with Chroma and LlamaIndex; scale: question to
+hits at 10,000 to a million chunks, compared with Chroma, FAISS and LanceDB's exact search; growth: what ten times the
+documents cost; options: what each kind of search finds on questions of a SQuAD-format file; languages: the same
+questions in five languages (XQuAD). QUICK=1 is small.
 """
 
 from __future__ import annotations

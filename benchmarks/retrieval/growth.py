@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.retrieval.scale import most_mb, timed, told_by
+from benchmarks.retrieval.scale import most_mb, result_of, timed
 from rag.indexing.update import read_files, update_documents, update_vector_index, update_vectors
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import Progress, Vectors
@@ -57,7 +57,7 @@ def growth(*, quick: bool) -> None:
     print("| files | chunks | index s | nothing new s | one more file s | MB on disk | peak MB | search ms |")
     print("|---|---|---|---|---|---|---|---|")
     for files in QUICK_FILES if quick else FILES:
-        found = told_by([sys.executable, "-m", "benchmarks.retrieval.growth", files])
+        found = result_of([sys.executable, "-m", "benchmarks.retrieval.growth", files])
         print(
             f"| {files:,} | {found['chunks']:,} | {found['index_s']:.1f} | {found['again_s']:.2f} "
             f"| {found['one_s']:.2f} | {found['disk_mb']:.0f} | {found['peak_mb']:.0f} | {found['search_ms']:.1f} |",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.learning.squad import Few, write_papers
-from benchmarks.retrieval.scale import most_mb, peers, told_by
+from benchmarks.retrieval.scale import most_mb, peers, result_of
 from rag.models.precision import native
 from rag.models.weights import BUILTIN, model_folder
 from rag.settings import ROOT, PrecisionSet, Settings
@@ -62,7 +62,7 @@ def indexing(data: Path, folder: Path, *, quick: bool) -> None:
         for system in SYSTEMS if turn % 2 == 0 else reversed(SYSTEMS):
             shutil.rmtree(work / system, ignore_errors=True)
             (work / system).mkdir(parents=True)
-            runs[system].append(told_by(commands[system], OMP_NUM_THREADS=threads))
+            runs[system].append(result_of(commands[system], OMP_NUM_THREADS=threads))
             print(f"{system}: {runs[system][-1]}", file=sys.stderr, flush=True)
     typical = {system: median(found) for system, found in runs.items()}
     print("\n".join([*table(typical), "", *verdicts(typical)]), flush=True)
@@ -111,8 +111,8 @@ def verdicts(found: Mapping[str, Measured]) -> list[str]:
             )
     for ours, raw in ((OURS, RAW), (OURS_INT8, RAW_INT8), (OURS_FP32, RAW_FP32)):
         over = overhead(found[ours], found[raw])
-        told = f"(aim at most {AIM_OVERHEAD:.0%}: {_reached(over <= AIM_OVERHEAD)})"
-        lines.append(f"{ours} over {raw} of the same chunks: {over:+.1%} {told}")
+        aim = f"(aim at most {AIM_OVERHEAD:.0%}: {_reached(over <= AIM_OVERHEAD)})"
+        lines.append(f"{ours} over {raw} of the same chunks: {over:+.1%} {aim}")
     return lines
 
 

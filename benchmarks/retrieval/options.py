@@ -5,7 +5,7 @@
 
 Takes any SQuAD-format file, as benchmarks.learning does, and the product's own tables and search. A figure is
 the mean over the questions, a difference is paired by question, with its 95% interval. Questions are asked of all
-documents. `--model` names a tuned model to measure beside the built-in one; its chunks are embedded first.
+documents. `--model` names a tuned model to measure next to the built-in one; its chunks are embedded first.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def main() -> None:
     quick = os.environ.get("QUICK", "") not in ("", "0")
     folder = given.cache / ("quick" if quick else "full") / given.data.stem
     world = build_world(given.data, folder, QUICK if quick else None)
-    print(world.told(), flush=True)
+    print(world.summary(), flush=True)
     options(world, given.model, given.part)
 
 
 def options(world: World, tuned: str = "", part: Part = "test", ways: Mapping[str, SearchOptions] = WAYS) -> None:
-    """Print, for the base model and a tuned one where it is named, what each way of finding finds."""
+    """Print, for the base model and a tuned one where it is named, what each kind of search finds."""
     qrels = world.qrels(part)
     print(f"\n{len(qrels.relevant)} questions to {part}; differences to dense of the same model, with 95% intervals\n")
     print("| model | found by | hit_rate@5 | difference | ndcg@10 | difference | ms a question |")
@@ -63,7 +63,7 @@ def options(world: World, tuned: str = "", part: Part = "test", ways: Mapping[st
         for name, reference in {"base": world.settings.base_model, "tuned": tuned}.items():
             if reference:
                 served = serve(world, store, reference, list(qrels.relevant))
-                for line in _lines(name, lambda way, served=served: measure(store, served, qrels, way), ways):
+                for line in _lines(name, lambda options, served=served: measure(store, served, qrels, options), ways):
                     print(line, flush=True)
 
 
@@ -74,12 +74,12 @@ def serve(world: World, store: Store, reference: str, queries: list[str]) -> Ser
     return ServedModel("base", reference, _Remembered(embedder, queries), table)  # type: ignore[arg-type]
 
 
-def measure(store: Store, served: ServedModel, qrels: Qrels, way: SearchOptions) -> tuple[Scores, float]:
+def measure(store: Store, served: ServedModel, qrels: Qrels, options: SearchOptions) -> tuple[Scores, float]:
     """Return each metric per question, and the milliseconds of a search for five."""
     scores, ms = {}, 0.0
     for metric, k in K_OF.items():
         started = perf_counter()
-        hits = {query: retrieve(store, served, query, replace(way, k=k)) for query in qrels.relevant}
+        hits = {query: retrieve(store, served, query, replace(options, k=k)) for query in qrels.relevant}
         ms = ms or (perf_counter() - started) * 1000 / len(hits)
         run = {query: [hit.chunk.id for hit in found] for query, found in hits.items()}
         scores[metric] = evaluate_run(run, qrels)[metric]
@@ -90,15 +90,15 @@ def _lines(
     name: str, measured: Callable[[SearchOptions], tuple[Scores, float]], ways: Mapping[str, SearchOptions]
 ) -> list[str]:
     lines, first = [], Scores()
-    for told, way in ways.items():
-        scores, ms = measured(way)
+    for label, options in ways.items():
+        scores, ms = measured(options)
         first = first or scores
         cells = []
         for metric in K_OF:
             gain = paired_bootstrap(scores[metric], first[metric])
-            told_gain = f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" if scores is not first else "-"
-            cells += [f"{scores[metric].mean():.3f}", told_gain]
-        lines.append(f"| {name} | {told} | {' | '.join(cells)} | {ms:.0f} |")
+            gain_text = f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]" if scores is not first else "-"
+            cells += [f"{scores[metric].mean():.3f}", gain_text]
+        lines.append(f"| {name} | {label} | {' | '.join(cells)} | {ms:.0f} |")
     return lines
 
 

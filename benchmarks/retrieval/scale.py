@@ -52,7 +52,7 @@ def scale(folder: Path, *, quick: bool, sizes: Sequence[int] = ()) -> None:
     for n in sizes or (QUICK_SIZES if quick else SIZES):
         made = folder / f"vectors-{n}"
         make_vectors(made, n)
-        built = told_by([sys.executable, "-m", "benchmarks.retrieval.scale", BUILD, made])
+        built = result_of([sys.executable, "-m", "benchmarks.retrieval.scale", BUILD, made])
         print(f"{n:,} chunks: {built['index']}; building it held {built['mb']:.0f} MB", file=sys.stderr, flush=True)
         for name in (OURS, EXACT, FLAT, IVF, CHROMA):
             if name == CHROMA and n > SLOW_BUILD:
@@ -62,7 +62,7 @@ def scale(folder: Path, *, quick: bool, sizes: Sequence[int] = ()) -> None:
                 [sys.executable, "-m", "benchmarks.retrieval.scale"] if name in (OURS, EXACT) else [python, PEER_SEARCH]
             )
             embed_ms = embedding_ms(model)  # each time: the machine may have become busy
-            found = told_by([*command, name, made])
+            found = result_of([*command, name, made])
             times = found["ms"] / embed_ms
             measured = f"{found['ms']:.2f} | {embed_ms:.1f} | {times:.2f} | {found['recall']:.4f} | {found['mb']:.0f}"
             print(f"| {n:,} | {name} | {measured} | {found['build_s']:.1f} |", flush=True)
@@ -125,7 +125,7 @@ def make_vectors(folder: Path, n: int) -> None:
     np.save(folder / "truth.npy", ids)
 
 
-def told_by(command: Sequence[object], **more: str) -> dict[str, Any]:
+def result_of(command: Sequence[object], **more: str) -> dict[str, Any]:
     """Run a command, with more in its environment, and return the JSON in its last line."""
     silent = {"ANONYMIZED_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
     environment = {**os.environ, "PYTHONPATH": str(PEERS.parent.parent), **silent, **more}
@@ -152,7 +152,7 @@ def search_ours(folder: Path, name: str) -> dict[str, Any]:
         found[n] = {int(chunk_id, 16) for chunk_id in ids}
 
     ms = 1e3 * timed(search, len(queries))
-    return told(ms, found, truth, built["index_s"] if name == OURS else 0.0, built["index"])
+    return search_cost(ms, found, truth, built["index_s"] if name == OURS else 0.0, built["index"])
 
 
 def build_ours(folder: Path) -> dict[str, Any]:
@@ -199,8 +199,8 @@ def rows(first: int, vectors: np.ndarray, schema: pa.Schema) -> pa.Table:
     return pa.table([pa.array(columns.get(field.name, empty)).cast(field.type) for field in schema], schema=schema)
 
 
-def told(ms: float, found: Sequence[set[int]], truth: np.ndarray, build_s: float, index: str) -> dict[str, Any]:
-    """Return what a search came to, with the most memory that this process held."""
+def search_cost(ms: float, found: Sequence[set[int]], truth: np.ndarray, build_s: float, index: str) -> dict[str, Any]:
+    """Return latency and recall of a search, with the most memory that this process held."""
     recall = float(np.mean([len(ids & set(map(int, right))) / K for ids, right in zip(found, truth, strict=True)]))
     return {"ms": ms, "recall": recall, "mb": most_mb(), "build_s": build_s, "index": index}
 

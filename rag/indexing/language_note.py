@@ -14,7 +14,7 @@ BUILTIN = "builtin"
 SAMPLED = 100  # documents, evenly spaced in the list
 NOTE = (
     "{foreign} of {known} documents that were looked at are not in English (most: {most}), and the built-in model was"
-    " trained on English. On the same questions it finds the right passage among five for 97% in English, 69% in"
+    " trained on English. On the same questions it finds the correct passage among five for 97% in English, 69% in"
     " German; hybrid search for 89% in German. What helps: THUMBTUNE_SEARCH=hybrid, a multilingual model in"
     " THUMBTUNE_BASE_MODEL and THUMBTUNE_START_MODEL, or training (docs/how-to/choose-embedding-models.md)."
 )

@@ -53,8 +53,8 @@ class Maintenance:
     def notes(self) -> list[str]:
         """Return notes for the user on each arm whose table lacks documents, and on the documents' language.
 
-        Comparing a million chunks takes five seconds, and the language is told by up to 100 documents: a chat gets the
-        result of the last background check.
+        Comparing a million chunks takes five seconds, and detecting the language reads up to 100 documents: a chat
+        gets the result of the last background check.
         """
         notes = [self.index_error] if self.index_error else []
         for arm in ARMS:

@@ -74,7 +74,7 @@ class Embedder(Protocol):
         ...
 
     def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
-        """Return unit vectors, shape (n, dim), float32; `progress` is told how many texts each step finished."""
+        """Return unit vectors, shape (n, dim), float32; `progress` gets the number of texts of each step."""
         ...
 
 

@@ -150,7 +150,7 @@ class Registry:
             state.setdefault("abstain_below", {}).setdefault(corpus, {}).update(values)
 
     def precision(self, folders: str, version: Version | None, base: str) -> Precision | None:
-        """Return in which precision both arms serve with a champion (None: the start weights) beside a base model.
+        """Return in which precision both arms serve with a champion (None: the start weights), given a base model.
 
         None if that was not measured: another base model may lose more by the same rounding.
         """

@@ -18,8 +18,8 @@ from driver import (
     FLAGS,
     TEAM,
     Chat,
+    PageLog,
     RoomChat,
-    Seen,
     Writer,
     find_browser,
     open_page,
@@ -156,21 +156,21 @@ def new_context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[C
     What a failure looked like is printed. An error of a script or of the console fails the test, unless it is one that
     the test provokes, and says so: `@pytest.mark.page_errors("a pattern")`.
     """
-    opened: list[Seen] = []
+    opened: list[PageLog] = []
     expect.set_options(timeout=WAIT_MS)
 
     def new(**options: Any) -> BrowserContext:  # Playwright's own
         context = chromium.new_context(**{"viewport": DESKTOP, **options})
         context.set_default_timeout(WAIT_MS)
-        opened.append(Seen(context))
+        opened.append(PageLog(context))
         return context
 
     yield new
     if request.node.stash.get(FAILED, False):
-        print(*(seen.told() for seen in opened), sep="\n")
-    for seen in opened:
-        seen.close()
-    errors = [error for seen in opened for error in seen.errors]
+        print(*(log.summary() for log in opened), sep="\n")
+    for log in opened:
+        log.close()
+    errors = [error for log in opened for error in log.errors]
     expected = [pattern for mark in request.node.iter_markers("page_errors") for pattern in mark.args]
     wrong = unexpected(errors, expected)
     assert not wrong, "errors in the page:\n" + "\n".join(wrong)

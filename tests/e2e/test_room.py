@@ -224,14 +224,14 @@ def test_an_answer_that_ends_while_the_connection_is_lost_is_there_when_it_is_ba
 def test_a_second_question_while_one_is_answered_is_refused_in_words(context: BrowserContext, room: RoomChat) -> None:
     gate = room.writer.reply = Gate("Patience", " pays [1].")
     sent: list[str] = []
-    told: list[str] = []
+    replies: list[str] = []
     servers: list[WebSocketRoute] = []
 
     def connect(socket: WebSocketRoute) -> None:
         server = socket.connect_to_server()
         servers.append(server)
         socket.on_message(lambda text: (sent.append(str(text)), server.send(text)))
-        server.on_message(lambda text: (told.append(str(text)), socket.send(text)))
+        server.on_message(lambda text: (replies.append(str(text)), socket.send(text)))
 
     page = context.new_page()
     page.route_web_socket("**/ws/socket.io/**", connect)
@@ -242,7 +242,7 @@ def test_a_second_question_while_one_is_answered_is_refused_in_words(context: Br
     message = json.loads(first.removeprefix("42"))
     message[1]["message"].update(id=str(uuid.uuid4()), output="And wasps?")
     servers[-1].send("42" + json.dumps(message))
-    while not any("One question at a time" in text for text in told):
+    while not any("One question at a time" in text for text in replies):
         page.wait_for_timeout(100)
     gate.opened.set()
     wait_until_done(page)

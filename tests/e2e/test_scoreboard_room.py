@@ -22,7 +22,7 @@ def test_a_duel_that_was_decided_is_told_in_the_chat_and_drawn_on_the_page(
     link = page.get_by_role("link", name="Open the scoreboard")
     expect(link).to_be_visible()
     assert link.get_attribute("href") == "/scoreboard"
-    for count in (2, 3):  # opened, closed and opened again, and a question asked beside it
+    for count in (2, 3):  # opened, closed and opened again, and a question asked while it is open
         with context.expect_page() as opened:
             link.click()
         expect(opened.value.get_by_role("row", name="start weights")).to_be_visible()

@@ -1,4 +1,4 @@
-"""A passage beside the chat, in a real browser: opened by a citation, closed, opened again, beside everything else."""
+"""A passage in the side panel, in a real browser: opened by a citation, closed, opened again, with everything else."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def press(word: str, label: str) -> Callable[[Page], None]:
     return act
 
 
-BESIDE: dict[str, Callable[[Page], object]] = {
+WHILE_OPEN: dict[str, Callable[[Page], object]] = {
     "the panel closed": close_panel,
     "the panel closed by Escape": lambda page: page.keyboard.press("Escape"),
     "another passage opened": lambda page: open_passage(page, "B"),
@@ -66,7 +66,7 @@ BESIDE: dict[str, Callable[[Page], object]] = {
 }
 
 
-@pytest.mark.parametrize("act", BESIDE.values(), ids=BESIDE)
+@pytest.mark.parametrize("act", WHILE_OPEN.values(), ids=WHILE_OPEN)
 def test_whatever_is_done_beside_an_open_passage_the_chat_goes_on(
     page: Page, room: RoomChat, act: Callable[[Page], object]
 ) -> None:

@@ -37,7 +37,7 @@ FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-TEAM = "team.test"  # a name that the room may be asked for by, where a browser is told that it is this machine
+TEAM = "team.test"  # a name that the room may be asked for by, which a browser resolves to this machine
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
 START_SECONDS = 1500  # the first start indexes and trains, at a low priority: minutes on two busy cores
 
@@ -66,7 +66,7 @@ class Chat:
             self.process.kill()
 
     def run(self, *command: str, timeout: float = START_SECONDS) -> subprocess.CompletedProcess[str]:
-        """Run `python -m ...` beside the chat, with the same settings."""
+        """Run `python -m ...` while the chat runs, with the same settings."""
         call = [sys.executable, "-m", *command]
         return subprocess.run(call, env=self.env, cwd=self.cwd, capture_output=True, text=True, timeout=timeout)
 
@@ -174,7 +174,7 @@ CHAINLIT_ERRORS = (  # what Chainlit's own page says in its console, whatever we
 )
 
 
-class Seen:
+class PageLog:
     """What the pages of a context show, and what went wrong in them or on their way.
 
     `errors` are those of scripts and of the console, which fail a test that does not expect them.
@@ -193,7 +193,7 @@ class Seen:
             lambda answer: note(f"{answer.status} {answer.url}") if answer.status >= HTTPStatus.BAD_REQUEST else None,
         )
 
-    def told(self) -> str:
+    def summary(self) -> str:
         pages = (f"--- {page.url}\n{page.locator('body').inner_text()}" for page in self.context.pages)
         return "\n".join([*pages, "---", *self._troubles])
 
@@ -256,7 +256,7 @@ def ask(page: Page, question: str) -> None:
     """Type a question and send it; return when the page has the address of its thread.
 
     The address comes once the thread is stored, on its own way: a short answer can be there before it. With it Chainlit
-    draws the page anew, and what was typed by then is lost.
+    draws the page again, and what was typed by then is lost.
     """
     page.locator("#chat-input").click()
     page.keyboard.insert_text(question)
@@ -281,7 +281,7 @@ def wait_until_done(page: Page, cards: int = 1) -> None:
 
 
 def panel(page: Page) -> Locator:
-    """Return the panel beside the chat, with a passage in its document."""
+    """Return the side panel of the chat, with a passage in its document."""
     return page.locator("#side-view-content")
 
 

@@ -29,8 +29,8 @@ BLOCK = 256  # queries per matrix product, as in evaluate
 COPIES = 50  # near duplicates of a relevant chunk that are skipped; more than these are not
 FOUND, MISSED, LEFT_OUT = "found", "missed", "left out"
 KINDS = {
-    FOUND: "right passage among the first",
-    MISSED: "right passage further down",
+    FOUND: "correct passage among the first",
+    MISSED: "correct passage further down",
     LEFT_OUT: "own passage taken out",
     WRITTEN: "listed as having no answer",
     VOTED: "voted not to be in the documents",

@@ -63,10 +63,10 @@ CURVE_NOTE = (
 )
 ABSTAIN_NOTE = (
     "Where the cosine of the nearest passage is below a model's threshold, the chat says that it does not know. At "
-    "most one in twenty of the questions whose right passage is found may be declined. The shares are cross-validated: "
-    "each fifth was measured with a threshold fitted on the others. Precision is the share of declined questions that "
-    "have no answer, at equal numbers of questions with and without one. Where only a question's own passage is "
-    "missing, the cosine does not help: other passages on the same subject are as near."
+    "most one in twenty of the questions whose correct passage is found may be declined. The shares are "
+    "cross-validated: each fifth was measured with a threshold fitted on the others. Precision is the share of "
+    "declined questions that have no answer, at equal numbers of questions with and without one. Where only a "
+    "question's own passage is missing, the cosine does not help: other passages on the same subject are as near."
 )
 NOT_SERVING = "Not measured: the version was not promoted, so the precision stays."
 PRECISION_NOTE = (

@@ -229,10 +229,10 @@ async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it
 async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one(
     history: ThreadStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[str, object]] = []
+    sent: list[tuple[str, object]] = []
 
     async def tell(event: str, data: object) -> None:
-        told.append((event, data))
+        sent.append((event, data))
 
     thread_id, kept = await new_thread(history, await new_user(history, "ann"), "Why?"), str(uuid4())
     shows, does_not = (
@@ -241,7 +241,7 @@ async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one
     )
     monkeypatch.setattr("chat.session.thread_store.ws_sessions_id", {"s1": shows, "s2": does_not})
     await history.delete_thread(thread_id)
-    assert told == [("window_message", LEAVE)]
+    assert sent == [("window_message", LEAVE)]
     assert (shows.thread_id == thread_id, shows.has_first_interaction, shows.thread_id_to_resume) == (
         False,
         False,

@@ -99,14 +99,14 @@ def test_a_process_that_only_has_the_id_of_a_training_is_not_stopped(bench: Benc
 
 
 @pytest.mark.parametrize(
-    ("word", "state", "told"),
+    ("word", "state", "message"),
     [
         ("few", "refused", "7 rated queries, need 50"),
         ("crash", "failed", "ZeroDivisionError: nothing to divide"),
         ("vanish", "failed", "killed by signal 9"),
     ],
 )
-def test_why_a_training_ended_is_in_its_status(bench: Bench, word: str, state: str, told: str) -> None:
+def test_why_a_training_ended_is_in_its_status(bench: Bench, word: str, state: str, message: str) -> None:
     trainer = bench.trainer()
     trainer.start("train")
     bench.until_tuning()
@@ -115,7 +115,7 @@ def test_why_a_training_ended_is_in_its_status(bench: Bench, word: str, state: s
     last = trainer.last()
     assert last is not None
     assert last.state == state
-    assert told in last.told
+    assert message in last.told
     if word == "crash":
         assert last.lines[-1] == "ZeroDivisionError: nothing to divide"
         assert len(last.lines) > 2  # the traceback, from the log

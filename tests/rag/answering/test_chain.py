@@ -87,15 +87,15 @@ async def test_an_answer_that_reached_its_length_is_no_whole_answer(settings: Se
 @pytest.mark.parametrize("token", ["and on ", "", "x" * 5_000])
 async def test_an_endpoint_that_never_stops_is_hung_up_on(settings: Settings, token: str) -> None:
     reply, short = Endless(token), settings.model_copy(update={"llm_max_tokens": 64})
-    read, told = 0, ""
+    read, message = 0, ""
     with endpoint(reply) as (url, _):
         try:
             async for step in chain_to(short, url).astream("milk"):
                 read += len(step.get("answer", ""))
         except AnswerFailed as error:
-            told = str(error)
+            message = str(error)
         assert await asyncio.to_thread(reply.hung_up.wait, 5)
-    assert "cut off after 64 tokens: raise THUMBTUNE_LLM_MAX_TOKENS; the endpoint ignores max_tokens" in told
+    assert "cut off after 64 tokens: raise THUMBTUNE_LLM_MAX_TOKENS; the endpoint ignores max_tokens" in message
     assert read <= 64 * MAX_CHARS_PER_TOKEN
 
 

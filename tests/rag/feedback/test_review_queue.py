@@ -36,14 +36,14 @@ def taught(rater: str, query: str, chunk_id: str, value: Label = 1, minute: int 
     return Rating(rater, target, value, False, at, "taught", chunk_id=chunk_id, query=query, text="t")
 
 
-def told(items: Sequence[ReviewItem]) -> list[tuple[str, str, str]]:
+def shown(items: Sequence[ReviewItem]) -> list[tuple[str, str, str]]:
     return [(each.kind, each.query, each.chunk_id or " ".join(a.id for a in each.answers)) for each in items]
 
 
 def test_a_question_whose_answers_failed_comes_first_with_both_of_them() -> None:
     answers = [answer("a1", "how?", 1, "d"), answer("a2", "how?", 1, "d"), answer("a3", "when?", 2)]
     ratings = [thumb("ann", "a1", -1), thumb("ann", "a2", -1)]
-    assert told(review_queue("bob", ratings, answers, CHUNKS)) == [
+    assert shown(review_queue("bob", ratings, answers, CHUNKS)) == [
         ("teach", "how?", "a1 a2"),
         ("unrated", "when?", "a3"),
     ]
@@ -58,8 +58,8 @@ def test_a_question_leaves_when_a_right_passage_is_known() -> None:
 def test_raters_who_contradict_each_other_on_an_answer_make_a_conflict() -> None:
     answers = [answer("a1")]
     ratings = [thumb("ann", "a1", 1), thumb("bob", "a1", -1, minute=5)]
-    assert told(review_queue("cid", ratings, answers, CHUNKS)) == [("conflict", "why?", "a1")]
-    assert told(review_queue("ann", ratings, answers, CHUNKS)) == [("conflict", "why?", "a1")]  # bob has spoken since
+    assert shown(review_queue("cid", ratings, answers, CHUNKS)) == [("conflict", "why?", "a1")]
+    assert shown(review_queue("ann", ratings, answers, CHUNKS)) == [("conflict", "why?", "a1")]  # bob has spoken since
     assert review_queue("bob", ratings, answers, CHUNKS) == []  # he has spoken last
     decided = [*ratings, thumb("cid", "a1", 1, minute=9)]
     assert [review_queue(rater, decided, answers, CHUNKS) for rater in ("ann", "bob", "dan")] == [[], [], []]
@@ -75,7 +75,7 @@ def test_one_rater_who_likes_both_sides_or_only_one_contradicts_nobody() -> None
 def test_a_passage_is_in_conflict_between_raters_whatever_they_said_it_by() -> None:
     answers = [answer("a1")]
     ratings = [thumb("ann", "a1", 1), mark("ann", "a1", ONE, 1), taught("bob", "Why", ONE, -1, minute=5)]
-    assert told(review_queue("cid", ratings, answers, CHUNKS)) == [("conflict", "why?", ONE)]
+    assert shown(review_queue("cid", ratings, answers, CHUNKS)) == [("conflict", "why?", ONE)]
 
 
 def test_what_one_rater_says_last_of_a_passage_counts_and_contradicts_nobody() -> None:
@@ -86,18 +86,18 @@ def test_what_one_rater_says_last_of_a_passage_counts_and_contradicts_nobody() -
 
 def test_a_taught_passage_waits_for_one_other_rater() -> None:
     ratings = [taught("ann", "how?", TWO)]
-    assert told(review_queue("bob", ratings, [], CHUNKS)) == [("confirm", "how?", TWO)]
+    assert shown(review_queue("bob", ratings, [], CHUNKS)) == [("confirm", "how?", TWO)]
     assert review_queue("ann", ratings, [], CHUNKS) == []
     assert review_queue("cid", [*ratings, taught("bob", "how", TWO)], [], CHUNKS) == []
     refused = [*ratings, taught("bob", "how", TWO, -1, minute=5)]
-    assert told(review_queue("cid", refused, [], CHUNKS)) == [("conflict", "how?", TWO)]
-    assert told(review_queue("ann", refused, [], CHUNKS)) == [("conflict", "how?", TWO)]
+    assert shown(review_queue("cid", refused, [], CHUNKS)) == [("conflict", "how?", TWO)]
+    assert shown(review_queue("ann", refused, [], CHUNKS)) == [("conflict", "how?", TWO)]
 
 
 def test_a_withdrawn_word_is_none() -> None:
     answers = [answer("a1")]
     ratings = [thumb("ann", "a1", 0), taught("ann", "how?", TWO, 0)]
-    assert told(review_queue("bob", ratings, answers, CHUNKS)) == [("unrated", "why?", "a1")]
+    assert shown(review_queue("bob", ratings, answers, CHUNKS)) == [("unrated", "why?", "a1")]
 
 
 def test_unrated_answers_come_last_the_latest_first_and_twins_once() -> None:
@@ -105,7 +105,7 @@ def test_unrated_answers_come_last_the_latest_first_and_twins_once() -> None:
     answers = [*twins, answer("a3", hour=2), answer("a4", hour=3), answer("a5", hour=4)]
     preferred = Rating("ann", "duel of a4", 1, True, NOON, "preference", choice="tie")
     ratings = [preferred, thumb("ann", "a5", 1)]
-    assert [name for _, _, name in told(review_queue("bob", ratings, answers, CHUNKS))] == ["a3", "a1"]
+    assert [name for _, _, name in shown(review_queue("bob", ratings, answers, CHUNKS))] == ["a3", "a1"]
     assert review_queue("bob", [*ratings, thumb("bob", "a2", 1), thumb("bob", "a3", 1)], answers, CHUNKS) == []
 
 
@@ -113,7 +113,7 @@ def test_the_order_does_not_tell_which_answer_of_a_duel_was_complete_first() -> 
     answers = [replace(answer("a1", hour=1, duel="d"), side="B"), replace(answer("a2", hour=2, duel="d"), side="A")]
     for hours in (0, 5):
         turned = [replace(each, at=NOON + timedelta(hours=hours - n)) for n, each in enumerate(answers)]
-        assert [name for _, _, name in told(review_queue("bob", [], turned, CHUNKS))] == ["a2", "a1"]
+        assert [name for _, _, name in shown(review_queue("bob", [], turned, CHUNKS))] == ["a2", "a1"]
         answers = [replace(each, at=NOON + timedelta(hours=n)) for n, each in enumerate(answers)]
 
 

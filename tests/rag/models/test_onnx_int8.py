@@ -58,7 +58,7 @@ def test_int8_vectors_are_units_close_to_the_exact_ones(settings: Settings) -> N
 def test_what_a_text_is_padded_with_does_not_change_it(settings: Settings) -> None:
     model = int8(settings)
     alone = np.concatenate([model.embed_documents([text]) for text in TEXTS[:6]])
-    together = model.embed_documents(TEXTS)[:6]  # beside one of eleven tokens
+    together = model.embed_documents(TEXTS)[:6]  # in one batch with one of eleven tokens
     assert cosines(alone, together).min() > 0.999  # one scale rounds a batch: not equal, and nearly
 
 

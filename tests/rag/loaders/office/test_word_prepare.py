@@ -1,5 +1,5 @@
 # ruff: noqa: E501  # lines of XML
-"""Word files: what Word shows around the text and beside it is read where it stands; what it hides is not."""
+"""Word files: what Word shows around the text and next to it is read where it stands; what it hides is not."""
 
 from __future__ import annotations
 
