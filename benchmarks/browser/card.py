@@ -152,7 +152,7 @@ def print_costs(card: Cost, messages: Cost) -> None:
 
 
 def print_rating(browser: Browser, chat: Chat) -> None:
-    """Print clicks and seconds from a complete card to a stored rating: the first of a card, which unveils it."""
+    """Print clicks and seconds from a complete card to a stored rating: the first of a card, which reveals it."""
     waits = []
     for number in range(RATINGS):
         page = open_page(browser.new_context(), chat.url)
@@ -165,7 +165,7 @@ def print_rating(browser: Browser, chat: Chat) -> None:
         page.context.close()
     stored = sum(rating.kind == "preference" for rating in chat.store.feedback.ratings())
     assert stored == RATINGS
-    print(f"\nrating: 1 click, {statistics.median(waits):.2f} s until stored, shown and unveiled ({RATINGS} cards)")
+    print(f"\nrating: 1 click, {statistics.median(waits):.2f} s until stored, shown and revealed ({RATINGS} cards)")
 
 
 def print_findings(browser: Browser, chat: Chat) -> None:

@@ -134,7 +134,7 @@ async def stream(context: RequestContext, live: LiveCard, query: str, only: Docu
             live.card.take(sides[event.arm], event)
             live.touch()
             if isinstance(event, Done | Failed):
-                if live.card.is_unveiled:  # the other answer was rated while this one was streaming
+                if live.card.is_revealed:  # the other answer was rated while this one was streaming
                     await asyncio.to_thread(reveal, serving, live.card)
                 await live.keep()
 

@@ -1,6 +1,6 @@
-"""Store thumbs, preferences and passage marks, then show them; the first thumb or preference unveils the card.
+"""Store thumbs, preferences and passage marks, then show them; the first thumb or preference reveals the card.
 
-A mark on a passage unveils nothing: it says whether the passage answers, whichever arm found it, and the duel is still
+A mark on a passage reveals nothing: it says whether the passage answers, whichever arm found it, and the duel is still
 undecided.
 """
 
@@ -37,7 +37,7 @@ async def vote(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
             rater=context.rater,
             answer_id=sent.answer,
             value=sent.value,
-            blind=not live.card.is_unveiled,
+            blind=not live.card.is_revealed,
             reason=reason,
             comment=comment,
         )
@@ -61,7 +61,7 @@ async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[st
             rater=context.rater,
             duel_id=answers["A"].duel,
             choice=_arm_of(sent.choice, answers),
-            blind=not live.card.is_unveiled,
+            blind=not live.card.is_revealed,
         )
         live.card.prefer(sent.choice)
         await _show_rated(context, live)
@@ -80,7 +80,7 @@ async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
             answer_id=sent.answer,
             rank=sent.rank,
             value=sent.value,
-            blind=not live.card.is_unveiled,
+            blind=not live.card.is_revealed,
         )
         live.card.mark(sent.answer, sent.rank, sent.value)
         await live.keep()
@@ -95,7 +95,7 @@ def reveal(serving: QueryService, card: Card) -> None:
     for answer in answers.values():
         if serving.served(answer.arm).model == answer.model:  # otherwise another version is active now
             ranks[answer.arm] = serving.ranks(answer.arm, answer.query, DEEP)
-    card.unveil(make_reveal(answers, serving.notes(), ranks))
+    card.show_reveal(make_reveal(answers, serving.notes(), ranks))
 
 
 def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
@@ -105,16 +105,16 @@ def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
 
 
 async def _show_rated(context: RequestContext, live: LiveCard) -> None:
-    """Show a card after a rating; the first rating unveils it."""
-    if not live.card.is_unveiled:
+    """Show a card after a rating; the first rating reveals it."""
+    if not live.card.is_revealed:
         await asyncio.to_thread(reveal, context.app.serving, live.card)
     await live.keep()
     await live.show()
 
 
 def _refuse_empty_withdrawal(card: Card, value: object) -> None:
-    """Raise BadRating for a withdrawal before anything was rated: it must not unveil a card."""
-    if not card.is_unveiled and not value:
+    """Raise BadRating for a withdrawal before anything was rated: it must not reveal a card."""
+    if not card.is_revealed and not value:
         raise BadRating("there is no vote to take back")
 
 

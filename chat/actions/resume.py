@@ -80,7 +80,7 @@ def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> Non
     answers = answers_of(serving, card)
     duels = {answer.duel for answer in answers.values()}
     preferred = [rating for rating in ratings if rating.kind == "preference" and rating.target_id in duels]
-    if not card.is_unveiled and (preferred or any(rating.kind == "answer" for rating in rated)):
+    if not card.is_revealed and (preferred or any(rating.kind == "answer" for rating in rated)):
         reveal(serving, card)
     for rating in preferred:
         card.prefer(card.side_of(rating.choice))

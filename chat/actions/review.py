@@ -242,8 +242,8 @@ def _store_on_passage(context: RequestContext, item: ItemView, value: Label, at:
 
 
 def _may_know_the_arm(rater: str, answer_id: str, store: Store) -> bool:
-    """Return whether a rater may know which arm wrote an answer: a thumb or preference unveils both of a duel."""
+    """Return whether a rater may know which arm wrote an answer: a thumb or preference reveals both of a duel."""
     kinds = ("answer", "preference")
     rated = {each.target_id for each in store.feedback.ratings(rater) if each.kind in kinds}
-    unveiled = rated | {answer.duel for answer in store.feedback.answers(rated)}
-    return any(answer.duel in unveiled for answer in store.feedback.answers([answer_id]))
+    revealed = rated | {answer.duel for answer in store.feedback.answers(rated)}
+    return any(answer.duel in revealed for answer in store.feedback.answers([answer_id]))

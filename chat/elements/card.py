@@ -65,7 +65,7 @@ class Props(TypedDict):
 
 
 class Card:
-    """One question's two answers: `take` the duel's events, then `vote`, and `unveil` at the first vote."""
+    """One question's two answers: `take` the duel's events, then `vote`, and `show_reveal` at the first vote."""
 
     def __init__(self, props: Props | None = None) -> None:
         self._props = _completed(props) if props else _blank()
@@ -80,7 +80,7 @@ class Card:
         return self._props
 
     @property
-    def is_unveiled(self) -> bool:
+    def is_revealed(self) -> bool:
         """Return whether the browser has been sent which arm wrote which answer."""
         return self._props["reveal"] is not None
 
@@ -136,12 +136,12 @@ class Card:
             if source["rank"] == rank:
                 source["mark"] = value
 
-    def unveil(self, reveal: Reveal) -> None:
+    def show_reveal(self, reveal: Reveal) -> None:
         """Show which arm wrote which answer."""
         self._props["reveal"] = reveal
 
     def side_of(self, choice: Choice) -> SideChoice:
-        """Return a stored preference as this card shows it: the arm's side, once the card is unveiled."""
+        """Return a stored preference as this card shows it: the arm's side, once the card is revealed."""
         if choice != "base" and choice != "tuned":
             return choice
         reveal = self._props["reveal"]

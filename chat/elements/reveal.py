@@ -17,7 +17,7 @@ Ranks = Mapping[Arm, Mapping[str, int]]  # arm -> chunk id -> rank, for the firs
 
 
 class SideReveal(TypedDict):
-    """What a column shows once it is unveiled.
+    """What a column shows once it is revealed.
 
     The lists are parallel to its sources: `scores`, `alone` (the other arm did not show it), `words` (found by keyword
     search, not by the arm's model), and `elsewhere`, its rank by the other arm's model (0: not among the first DEEP,
@@ -43,7 +43,7 @@ class Reveal(TypedDict):
 
 def make_reveal(answers: Mapping[Side, Answer], notes: list[str], ranks: Ranks) -> Reveal:
     """Return the reveal of a card from its stored answers: two, or one if the other side has none."""
-    sides = {side: _unveiled(answer, _others(answers, side), ranks) for side, answer in answers.items()}
+    sides = {side: _side_reveal(answer, _others(answers, side), ranks) for side, answer in answers.items()}
     for side in SIDES:
         if side not in sides:
             (arm,) = [arm for arm in ARMS if all(arm != answer.arm for answer in answers.values())]
@@ -58,7 +58,7 @@ def same(ids: list[str], others: list[str]) -> str:
     return f"{SAME}, {NOT_COUNTED}." if ids == others else f"{SAME} in a different order, {NOT_COUNTED}."
 
 
-def _unveiled(answer: Answer, others: list[Answer], ranks: Ranks) -> SideReveal:
+def _side_reveal(answer: Answer, others: list[Answer], ranks: Ranks) -> SideReveal:
     shown = {hit.chunk.id for other in others for hit in other.hits}
     (other_arm,) = [arm for arm in ARMS if arm != answer.arm]
     known = ranks.get(other_arm)

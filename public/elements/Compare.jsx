@@ -13,7 +13,7 @@ import { elementState, sessionState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '11';
+const VERSION = '12';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'no answer from the server. Reload the page and try again.';
 const PREVIEW_CHARS = 320;
@@ -111,7 +111,7 @@ if (!window[KEY]) {
       ? [card.reveal.summary, ...card.reveal.notes]
       : [card.same, blind && 'Rate one answer to see which model found it.'];
     return (
-      <div className="tt-outcome" role="status" data-unveiled={Boolean(card.reveal)}>
+      <div className="tt-outcome" role="status" data-revealed={Boolean(card.reveal)}>
         {lines.filter(Boolean).map((line) => (
           <p key={line}>{line}</p>
         ))}

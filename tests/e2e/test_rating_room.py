@@ -84,7 +84,7 @@ def test_what_a_card_opens_closes_opens_again_and_stays_while_a_question_is_aske
     expect(text).to_be_visible()
 
 
-def test_a_mark_on_a_passage_is_kept_and_unveils_nothing(page: Page, room: RoomChat) -> None:
+def test_a_mark_on_a_passage_is_kept_and_reveals_nothing(page: Page, room: RoomChat) -> None:
     query = ask_and_wait(page, "How is compost made?")
     mark(page, "A", 2, "not relevant").click()
     expect(mark(page, "A", 2, "not relevant")).to_have_attribute("aria-pressed", "true")

@@ -297,3 +297,9 @@ def close_panel(page: Page) -> None:
     """Close the panel by its own button."""
     page.locator("#side-view-title").get_by_role("button").click()
     expect(panel(page)).to_have_count(0)
+
+
+def votes(room: RoomChat, query: str) -> list[int]:
+    """Return the stored ratings of a query's answers, withdrawn ones as 0."""
+    ids = {answer.id for answer in room.store.feedback.answers() if answer.query == query}
+    return [rating.value for rating in room.store.feedback.ratings() if rating.target_id in ids]

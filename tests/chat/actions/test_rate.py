@@ -1,4 +1,4 @@
-"""Ratings of a card: checked, stored, shown, and blind until the first of them unveils it."""
+"""Ratings of a card: checked, stored, shown, and blind until the first of them reveals it."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def stored(context: RequestContext) -> list[tuple[str, str, int, str, bool]]:
     return sorted((each.kind, each.target_id, each.value, each.choice, each.blind) for each in ratings)
 
 
-async def test_a_preference_is_stored_by_arm_blind_and_unveils_the_card(context: RequestContext) -> None:
+async def test_a_preference_is_stored_by_arm_blind_and_reveals_the_card(context: RequestContext) -> None:
     await choose(context, {"answer": "of base", "choice": "B"})
     assert stored(context) == [("preference", "duel", 1, "tuned", True)]
-    assert card(context).is_unveiled
+    assert card(context).is_revealed
     assert card(context).props["preference"] == "B"
 
 
-async def test_only_what_is_said_before_the_card_is_unveiled_is_blind(context: RequestContext) -> None:
+async def test_only_what_is_said_before_the_card_is_revealed_is_blind(context: RequestContext) -> None:
     await mark(context, {"answer": "of base", "rank": 1, "value": 1})
-    assert not card(context).is_unveiled
+    assert not card(context).is_revealed
     await vote(context, {"answer": "of base", "value": 1})
     await vote(context, {"answer": "of tuned", "value": -1})
     await choose(context, {"answer": "of tuned", "choice": "A"})
@@ -118,7 +118,7 @@ async def test_a_card_of_one_answer_takes_a_thumb_and_no_preference(context: Req
     with pytest.raises(BadRating, match="only one answer is complete"):
         await choose(context, {"answer": "alone", "choice": "A"})
     await vote(context, {"answer": "alone", "value": 1})
-    assert live.card.is_unveiled
+    assert live.card.is_revealed
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ async def test_what_is_no_rating_is_refused_in_one_line_and_nothing_is_stored(
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 250
     assert stored(context) == []
-    assert not card(context).is_unveiled
+    assert not card(context).is_revealed
 
 
 async def test_a_card_read_from_an_old_history_shows_what_is_stored_today(context: RequestContext) -> None:

@@ -1,4 +1,4 @@
-"""A card shows what the duel says, loses no text, and knows no arm before it is unveiled."""
+"""A card shows what the duel says, loses no text, and knows no arm before it is revealed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_card_looks_the_same_whichever_arm_is_on_which_side() -> None:
     assert duel("A").props == duel("B").props
 
 
-def test_a_card_says_no_score_no_time_and_no_model_before_it_is_unveiled() -> None:
+def test_a_card_says_no_score_no_time_and_no_model_before_it_is_revealed() -> None:
     shown = json.dumps(duel("A").props)
     assert not re.search(r"base|tuned|builtin|extractive|0\.9|0\.8|0\.1|0\.2|\"scores?\"|dense", shown)
 
@@ -161,10 +161,10 @@ def test_a_mark_a_preference_and_a_reason_are_shown_where_they_belong() -> None:
     assert card.props["preference"] == "tie"
 
 
-def test_a_stored_preference_is_shown_on_the_side_its_arm_has_and_not_before_the_card_is_unveiled() -> None:
+def test_a_stored_preference_is_shown_on_the_side_its_arm_has_and_not_before_the_card_is_revealed() -> None:
     card = duel("B")
     assert card.side_of("tuned") == ""
-    card.unveil(make_reveal({"A": finished(arm="tuned"), "B": finished(arm="base")}, [], {}))
+    card.show_reveal(make_reveal({"A": finished(arm="tuned"), "B": finished(arm="base")}, [], {}))
     assert [card.side_of(choice) for choice in ("tuned", "base", "tie", "both bad", "")] == [
         "A",
         "B",

@@ -4,89 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from fakes import NOON, make_answer
-from rag.feedback.pairs import GONE, TRUSTED, MadePairs, SharedLabels, agreement, make_pairs, synthetic_to_pairs
+from fruit import (
+    ALL_THREE,
+    CHUNKS,
+    HITS,
+    TEXTS,
+    consulted,
+    first_alone,
+    label,
+    made_of,
+    mark,
+    pairs_of,
+    thumb,
+    unused,
+)
+from rag.feedback.pairs import GONE, SharedLabels, make_pairs, synthetic_to_pairs
 from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT, derive_labels, mark_source, rate_answer, teach
-from rag.records import Chunk, Hit, Label, LabelledPair, Rating, Reason, SyntheticPair
+from rag.records import Label, LabelledPair, Rating, Reason, SyntheticPair
 from rag.store.store import Store, open_store
 from train.dataset.split import alike
-
-AT = datetime(2026, 1, 1, tzinfo=UTC)
-TEXTS = {
-    "apples": "Apples keep for months in a cool cellar, as long as none of them is bruised.",
-    "pears": "Pears ripen from the inside, so press the neck of one before you wait any longer.",
-    "plums": "Plums freeze well once their stones are out, and need no sugar for it at all.",
-    "copy": "Apples keep for many months in a cool cellar, as long as none of them is bruised.",
-}
-
-
-def chunk(chunk_id: str, text: str) -> Chunk:
-    return Chunk(chunk_id, "d", "fruit.md", "Fruit", "", None, text, 0, len(text))
-
-
-CHUNKS = [chunk(chunk_id, text) for chunk_id, text in TEXTS.items()]
-HITS = tuple(Hit(each, rank, 1 - rank / 10) for rank, each in enumerate(CHUNKS[:3], start=1))
-ALL_THREE = f"{TEXTS['apples']} [1] {TEXTS['pears']} [2] {TEXTS['plums']} [3]"
-
-
-def made_of(*labels: LabelledPair) -> MadePairs:
-    return make_pairs(labels, CHUNKS, alike)
-
-
-def pairs_of(*labels: LabelledPair) -> dict[str, tuple[str, ...]]:
-    """Return positive -> negatives, by the names of the chunks."""
-    names = {text: name for name, text in TEXTS.items()}
-    return {pair.positive_id: tuple(names[text] for text in pair.negatives) for pair in made_of(*labels).pairs}
-
-
-def label(
-    chunk_id: str,
-    value: Label,
-    *,
-    query: str = "q",
-    rater: str = "ann",
-    answer: str = "a1",
-    text: str | None = None,
-    weight: float = 1.0,
-) -> LabelledPair:
-    """Return what a thumb says of a chunk that the answer drew on."""
-    text = TEXTS.get(chunk_id, "") if text is None else text
-    return LabelledPair(rater, answer, query, chunk_id, text, value, AT, "rating", weight=weight, cited=True)
-
-
-def unused(chunk_id: str, *, answer: str = "a1", rater: str = "ann") -> LabelledPair:
-    """Return what a thumb up implies of the best-ranked chunk that the answer left unused."""
-    return replace(label(chunk_id, -1, answer=answer, rater=rater), cited=False)
-
-
-def consulted(chunk_id: str) -> LabelledPair:
-    """Return what a thumb up says of a chunk that was shown and neither used nor ranked best: nothing."""
-    return replace(label(chunk_id, 0), cited=False)
-
-
-def mark(chunk_id: str, value: Label, *, rater: str = "ann", answer: str = "a1", query: str = "q") -> LabelledPair:
-    row = label(chunk_id, value, rater=rater, answer=f"mark:{answer}", query=query, weight=MARK_WEIGHT)
-    return replace(row, origin="mark")
-
-
-def first_alone(placed: Sequence[LabelledPair]) -> SharedLabels:
-    """Credit what an answer drew on first, and nothing else."""
-    rest = [each for each in placed if each.label == 1 and each.weight <= 0.5]
-    return [each for each in placed if each not in rest], rest
-
-
-def thumb(value: Label, text: str, cited: tuple[int, ...], *, reason: Reason = "") -> list[LabelledPair]:
-    """Return the labels of a thumb on an answer that was shown apples, pears and plums."""
-    answer = replace(make_answer(HITS, query="q"), text=text, cited=cited)
-    return derive_labels(Rating("ann", answer.id, value, True, NOON, reason=reason), answer)
-
-
-# --- positives ---------------------------------------------------------------------------------------------------
 
 
 def test_an_upvoted_answer_makes_a_pair_of_what_it_drew_on_with_the_best_ranked_unused_chunk_as_its_negative() -> None:
@@ -103,15 +44,6 @@ def test_a_citation_that_its_sentence_does_not_support_makes_no_positive() -> No
     text = f"{TEXTS['pears']} [2] The weather will be fine tomorrow. [1]"
     assert pairs_of(*thumb(1, text, (2, 1))) == {"pears": ("plums",)}
     assert pairs_of(*thumb(1, "The weather will be fine tomorrow. [1]", (1,))) == {}
-
-
-def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_share_each_chunk_gets() -> None:
-    two = f"{TEXTS['plums']} [3] {TEXTS['apples']} [1]"
-    labels = [*thumb(1, two, (3, 1)), *(replace(each, rater="bob") for each in thumb(-1, two, (3, 1)))]
-
-    trust = make_pairs(labels, CHUNKS, alike, first_alone).trust
-    assert trust == made_of(*labels).trust
-    assert trust["bob"] < 2 * TRUSTED - 1  # what he had if he had been compared with nobody
 
 
 def test_a_doubtful_chunk_is_the_negative_of_another_good_answer_that_left_it_unused_and_is_not_judged() -> None:
@@ -180,9 +112,6 @@ def test_a_query_with_several_good_chunks_makes_a_pair_of_each() -> None:
     assert set(pairs_of(label("apples", 1), label("pears", 1))) == {"apples", "pears"}
 
 
-# --- negatives ---------------------------------------------------------------------------------------------------
-
-
 def test_a_thumb_down_never_makes_a_positive() -> None:
     assert pairs_of(*thumb(-1, ALL_THREE, (1, 2, 3))) == {}
 
@@ -220,9 +149,6 @@ def test_what_raters_found_wrong_comes_before_what_was_only_left_unused() -> Non
     assert pairs_of(label("apples", 1), unused("plums"), label("pears", -1, answer="a2")) == {
         "apples": ("pears", "plums")
     }
-
-
-# --- conflicts ---------------------------------------------------------------------------------------------------
 
 
 def test_a_mark_on_the_source_beats_any_number_of_thumbs_both_ways() -> None:
@@ -278,65 +204,6 @@ def test_the_order_of_the_rows_changes_nothing() -> None:
     assert made_of(*rows) == made_of(*rows[::-1])
 
 
-# --- how far a rater is believed -----------------------------------------------------------------------------------
-
-HONEST = ("ann", "bob", "cy", "dee")
-
-
-def shared(n: int, spiteful: str = "eve") -> list[LabelledPair]:
-    """Return n queries on which four raters say what is so, and one says the contrary."""
-    values: dict[str, Label] = {**dict.fromkeys(HONEST, 1), spiteful: -1}
-    return [
-        label("apples", value, query=f"q{i}", rater=rater, answer=f"a{i}")
-        for i in range(n)
-        for rater, value in values.items()
-    ]
-
-
-def test_a_rater_whom_nobody_contradicts_is_mostly_believed() -> None:
-    assert agreement([label("apples", 1)]) == pytest.approx({"ann": 0.8})
-
-
-def test_a_rater_who_says_the_opposite_of_all_others_loses_his_weight() -> None:
-    trust = agreement(shared(10))
-    assert trust["eve"] == 0
-    assert min(trust[name] for name in HONEST) > 0.6
-
-
-def test_a_spiteful_rater_does_not_flip_a_chunk_nor_make_a_draw_of_it() -> None:
-    contested = [
-        label("pears", 1, query="new", rater="ann"),
-        label("pears", -1, query="new", rater="eve"),
-        label("plums", 1, query="new", rater="eve"),
-    ]
-    new = [pair for pair in made_of(*shared(10), *contested).pairs if pair.query == "new"]
-    assert [(pair.positive_id, pair.negatives) for pair in new] == [("pears", ())]
-
-
-def test_a_thumb_on_an_answer_of_three_chunks_is_one_comparison_not_three() -> None:
-    names: list[tuple[str, Label]] = [("ann", 1), ("bob", -1)]
-    three = [label(i, value, rater=name) for name, value in names for i in ("apples", "pears", "plums")]
-    one = [label("apples", value, rater=name) for name, value in names]
-    assert agreement(three) == agreement(one)
-
-
-@pytest.mark.parametrize("order", [1, -1])
-def test_raters_who_mark_the_same_chunks_alike_agree_in_whatever_order_their_rows_come(order: int) -> None:
-    marks = [mark("apples", 1), mark("pears", -1)]
-    others = [replace(each, rater="bob") for each in marks[::order]]
-    trust = agreement([*marks, *others])
-    assert trust["ann"] == trust["bob"] > 0.8  # of two comparisons both agree
-
-
-def test_a_guess_from_an_unused_chunk_is_no_opinion_to_agree_or_disagree_with() -> None:
-    assert agreement([unused("apples"), label("apples", 1, rater="bob", answer="a2")]) == pytest.approx(
-        {"ann": 0.8, "bob": 0.8}
-    )
-
-
-# --- labels survive ------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -345,7 +212,7 @@ def test_a_guess_from_an_unused_chunk_is_no_opinion_to_agree_or_disagree_with() 
         "A long page. Apples keep for months in a cool cellar, as long as none of them is bruised. And more.",
     ],
 )
-def test_a_chunk_that_was_cut_anew_is_found_by_its_text(text: str) -> None:
+def test_a_chunk_that_was_cut_differently_is_found_by_its_text(text: str) -> None:
     made = made_of(label("old-id", 1, text=text))
     (pair,) = made.pairs
     assert (pair.positive_id, pair.positive) == ("apples", TEXTS["apples"])
@@ -356,12 +223,6 @@ def test_votes_on_the_old_and_the_new_cut_of_a_chunk_meet() -> None:
     made = made_of(label("old-id", 1, text=TEXTS["apples"]), label("apples", -1, answer="a2", rater="bob"))
     assert made.pairs == ()
     assert made.ties == 1
-
-
-def test_raters_of_the_old_and_the_new_cut_of_a_chunk_are_compared() -> None:
-    old = [replace(each, chunk_id="old-id") for each in shared(10) if each.rater == "eve"]
-    new = [each for each in shared(10) if each.rater != "eve"]
-    assert made_of(*old, *new).trust["eve"] == 0
 
 
 def test_text_that_is_gone_or_too_short_to_tell_is_retired_with_the_reason() -> None:

@@ -117,7 +117,7 @@ def test_what_was_said_before_the_reveal_outlives_a_changed_mind_and_ends_with_a
         return rating.value, rating.blind, rating.first
 
     assert said(-1) == (-1, True, "")
-    assert said(-1, "incomplete") == (-1, False, "-1")  # a reason comes after the thumb that unveiled the card
+    assert said(-1, "incomplete") == (-1, False, "-1")  # a reason comes after the thumb that revealed the card
     assert said(1) == (1, False, "-1")
     assert said(-1) == (-1, False, "-1")
     assert said(0) == (0, False, "")
