@@ -36,7 +36,10 @@ def add_commands(commands: cli.Commands) -> None:
     command = partial(cli.add_command, commands)
     index = command("index", _index, "update the index; embeds only what changed")
     index.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders or files instead of THUMBTUNE_DOCS")
-    index.add_argument("--watch", action="store_true", help="keep running and index changes until Ctrl-C")
+    output = index.add_mutually_exclusive_group()
+    output.add_argument("--watch", action="store_true", help="keep running and index changes until Ctrl-C")
+    output.add_argument("--list", action="store_true", help="list every file: read, read in part, skipped or left out")
+    output.add_argument("--json", action="store_true", help="print the report as JSON")
     ask = command("ask", _ask, "answer a question with both arms")
     ask.add_argument("question")
     show = command("show", _show, "print what is read of a file and where it is cut into chunks")
@@ -56,7 +59,7 @@ def add_commands(commands: cli.Commands) -> None:
 
 
 def _index(given: argparse.Namespace) -> None:
-    from rag.indexing.indexer import Indexer, format_report
+    from rag.indexing.indexer import Indexer, format_report, report_json
     from rag.indexing.watch import watch
     from rag.settings import load_settings
 
@@ -65,12 +68,13 @@ def _index(given: argparse.Namespace) -> None:
         watch(settings, partial(print, flush=True))
         return
     with Indexer(settings) as indexer:
-        print(format_report(indexer.run()), flush=True)
+        report = indexer.run()
+        print(report_json(report) if given.json else format_report(report, everything=given.list), flush=True)
         for line in indexer.build_vector_indexes():
-            print(line, flush=True)
+            print(line, file=sys.stderr if given.json else sys.stdout, flush=True)
         if note := indexer.language_note():
-            print(f"Note: {note}", flush=True)
-    if given.paths and settings.docs != load_settings().docs:
+            print(f"Note: {note}", file=sys.stderr if given.json else sys.stdout, flush=True)
+    if given.paths and not given.json and settings.docs != load_settings().docs:
         print(f"To chat with these: make chat DOCS={os.pathsep.join(map(str, settings.docs))}")
 
 
@@ -136,6 +140,7 @@ def _stats(given: argparse.Namespace) -> None:
 
     from rag.feedback.rated_queries import count_rated_now
     from rag.feedback.ratings import current_labels
+    from rag.indexing.file_report import load_file_report
     from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
     from rag.settings import load_settings
@@ -159,6 +164,10 @@ def _stats(given: argparse.Namespace) -> None:
     rows["tuned arm"] = champion.summary if champion else "start weights (nothing promoted yet)"
     for name, value in rows.items():
         print(f"{name + ':':31}{value}")
+    if files := load_file_report(settings, corpus):
+        print("files at the last index run:")
+        for line in files.lines():
+            print(f"  {line}")
 
 
 def _import(given: argparse.Namespace) -> None:

@@ -33,8 +33,8 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 
 
 def test_index_then_unchanged_then_ask_then_stats(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "index")[:2] == (0, "index: 2 added\n")
-    assert run(capsys, "index")[:2] == (0, "index: unchanged, 2 documents\n")
+    assert run(capsys, "index")[:2] == (0, "index: 2 added\nMarkdown: 2 read\n")
+    assert run(capsys, "index")[:2] == (0, "index: unchanged, 2 documents\nMarkdown: 2 read\n")
     status, out, _ = run(capsys, "ask", "Does the cat drink warm milk at night?")
     assert status == 0
     assert out.count("The cat drinks warm milk at night. [") == 2

@@ -49,7 +49,10 @@ log = logging.getLogger("thumbtune")
 
 
 class FileView(TypedDict):
-    """A file in the card. `done` of `total` passages are embedded, for each arm; `reason`: what failed, if anything."""
+    """A file in the card. `done` of `total` passages are embedded, for each arm.
+
+    `reason`: what failed or is missing; `note`: what was guessed.
+    """
 
     name: str
     state: State
@@ -57,6 +60,7 @@ class FileView(TypedDict):
     total: int
     passages: int
     reason: str
+    note: str
 
 
 class UploadStopped(Exception):
@@ -104,6 +108,7 @@ class UploadQueue:
         try:
             with _stoppable(context):
                 async with _shown(live, batch):
+                    await _check_all(context.app.serving.uploads, batch, live)
                     batch.queue(self._turn.locked())
                     live.touch()
                     async with self._turn:
@@ -119,7 +124,9 @@ class UploadQueue:
     async def list_all(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return all documents as the list shows them."""
         listed = await asyncio.to_thread(context.app.serving.uploads.documents)
-        return {"documents": [_row(each) for each in listed]}
+        report = await asyncio.to_thread(context.app.serving.uploads.report)
+        shown = {"lines": report.lines(), "details": list(report.details())} if report else None
+        return {"documents": [_row(each) for each in listed], "report": shown}
 
     async def remove(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Remove an uploaded file. Raises UnknownDocument and StoreFailed."""
@@ -165,7 +172,15 @@ def make_batch(uploaded: Sequence[UploadedFile]) -> Batch:
     return Batch(
         uploaded,
         [
-            {"name": display_name(name), "state": "waiting", "done": 0, "total": 0, "passages": 0, "reason": ""}
+            {
+                "name": display_name(name),
+                "state": "waiting",
+                "done": 0,
+                "total": 0,
+                "passages": 0,
+                "reason": "",
+                "note": "",
+            }
             for name, _ in uploaded
         ],
     )
@@ -180,11 +195,28 @@ async def revive_files(context: RequestContext, props: Mapping[str, Any]) -> Map
     return batch.props
 
 
+async def _check_all(intake: Uploads, batch: Batch, live: LiveElement) -> None:
+    """Parse the files before their turn, so that one that hangs its parser holds up no other message."""
+    stopped = threading.Event()
+    for view, (name, path) in zip(batch.files, batch.uploaded, strict=True):
+
+        def check(view: FileView = view, name: str = name, path: Path = path) -> None:
+            if refused := intake.check(name, path, stopped.is_set):
+                _conclude(view, refused)
+            else:
+                view["state"] = "waiting"
+
+        view["state"] = "reading"
+        live.touch()
+        await _run_to_end(check, stopped.set)
+
+
 async def _take_all(intake: Uploads, batch: Batch, live: LiveElement) -> None:
     """Add one file after another. An error that is not the file's own ends it: the next file would meet it, too."""
     try:
         for view, (name, path) in zip(batch.files, batch.uploaded, strict=True):
-            await _take_one(intake, view, name, path, live)
+            if view["state"] in OPEN:
+                await _take_one(intake, view, name, path, live)
     except asyncio.CancelledError:
         batch.close("stopped", STOPPED)
         raise
@@ -233,7 +265,15 @@ def _conclude(view: FileView, taken: UploadOutcome) -> None:
     match taken:
         case UploadResult():
             state: State = "replaced" if taken.replaced else "added"
-            view.update({"state": state, "name": taken.source, "passages": taken.chunks, "reason": taken.lost})
+            view.update(
+                {
+                    "state": state,
+                    "name": taken.source,
+                    "passages": taken.chunks,
+                    "reason": taken.lost,
+                    "note": taken.note,
+                }
+            )
         case Unchanged():
             view.update({"state": "unchanged", "name": taken.source})
         case Skipped():

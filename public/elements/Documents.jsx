@@ -6,7 +6,7 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, Trash2 } from 'lucide-react';
 
-const VERSION = '2';
+const VERSION = '3';
 const KEY = `thumbtune-documents-${VERSION}`;
 const LOST = 'no answer from the server. Reload the page and try again.';
 const SEARCH_FROM = 21; // documents; a shorter list needs no search
@@ -44,7 +44,7 @@ if (!window[KEY]) {
       stopped: file.reason,
     })[file.state];
 
-  const missing = (file) => (file.reason ? `. Incomplete: ${file.reason}` : '');
+  const missing = (file) => (file.reason ? `. Incomplete: ${file.reason}` : '') + (file.note ? `. Note: ${file.note}` : '');
 
   const percent = (file) => (file.total ? Math.floor((100 * file.done) / file.total) : 0);
 
@@ -127,11 +127,25 @@ if (!window[KEY]) {
       <section className="tt-docs" aria-label="Documents">
         <p className="tt-docs-head" tabIndex={-1} ref={head}>{totals(found.documents)}</p>
         {notice ? <p className="tt-docs-note" role="status">{notice}</p> : null}
+        {found.report ? <Report report={found.report} /> : null}
         <Rows documents={found.documents} search={now.search} remove={remove} />
         <p className="tt-docs-note">Drop files anywhere in the chat to add them. Files from your documents folder must be edited or deleted in that folder.</p>
       </section>
     );
   };
+
+  // A line per kind of file as `python -m rag index` prints it; the files with trouble on request.
+  const Report = ({ report }) => (
+    <section className="tt-docs-report" aria-label="Files read">
+      {report.lines.map((line) => <p className="tt-docs-note" key={line}>{line}</p>)}
+      {report.details.length ? (
+        <details className="tt-docs-note">
+          <summary>Files skipped or read in part</summary>
+          {report.details.map((line) => <p key={line}>{line}</p>)}
+        </details>
+      ) : null}
+    </section>
+  );
 
   const totals = (documents) => {
     const passages = documents.reduce((sum, each) => sum + each.passages, 0);

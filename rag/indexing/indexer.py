@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
-from typing import Never
-
-from tqdm import tqdm
 
 from rag.indexing.language_note import language_note
+from rag.indexing.progress import Progress, each_with_progress
 from rag.indexing.update import (
     IndexReport,
     changing_documents,
+    keep_file_report,
     make_chunker,
     read_files,
     update_documents,
@@ -21,6 +21,7 @@ from rag.indexing.update import (
 from rag.ingest.corpus import load_corpus
 from rag.models.arms import arm_models, arm_precision
 from rag.models.embedder import Embedder, load_embedder
+from rag.records import Chunk
 from rag.settings import Settings
 from rag.store.store import Store, open_store
 
@@ -73,12 +74,24 @@ class Indexer:
             corpus,
             store.documents.hashes(corpus.id),
             make_chunker(settings, embedders[settings.start_model], embedders.values()),
-            lambda files: tqdm(files, desc="reading", unit="file", disable=None, leave=False),
+            partial(each_with_progress, "reading", "file"),
         )
         report = update_documents(store, corpus, outcomes)
+        keep_file_report(settings, corpus, report)
+        new = {*report.added, *report.changed}
         for name, reference in models:
-            with tqdm(desc=f"embedding ({name})", unit="chunk", disable=None, leave=False) as bar:
-                update_vectors(store, corpus.id, embedders[reference], partial(_advance, bar))
+            embedder = embedders[reference]
+            is_new = not store.chunks.exists(store.chunks.table_name(corpus.id, embedder.fingerprint))
+            with Progress(f"embedding ({name})", "chunk") as progress:
+                old = 0
+
+                def tally(chunks: list[Chunk]) -> None:
+                    nonlocal old
+                    old += sum(chunk.source not in new for chunk in chunks)
+
+                update_vectors(store, corpus.id, embedder, progress.advance, tally)
+            if old:
+                report.caught_up[f"{name}, a new table" if is_new else name] = old
         return report
 
     def _embedder(self, reference: str) -> Embedder:
@@ -90,16 +103,31 @@ class Indexer:
         return self._embedders[reference]
 
 
-def format_report(report: IndexReport) -> str:
-    """Return a summary of an index run: one line, and one more for each skipped file."""
+def format_report(report: IndexReport, *, everything: bool = False) -> str:
+    """Return a summary of an index run: what changed, a line per kind of file, and a line per file with trouble.
+
+    With `everything` each file has a line.
+    """
     parts = {"added": report.added, "changed": report.changed, "deleted": report.deleted, "unchanged": report.unchanged}
     line = ", ".join(f"{len(sources)} {what}" for what, sources in parts.items() if sources)
     if report.is_unchanged:
         line = f"unchanged, {len(report.unchanged)} documents"
-    skipped = [f"skipped {skipped.source!r}: {skipped.reason}" for skipped in report.skipped]
-    return "\n".join([f"index: {line}", *skipped])
+    caught_up = [
+        f"embedded {count:,} missing vectors ({name}) of documents that an earlier run has read"
+        for name, count in report.caught_up.items()
+    ]
+    files = [*report.files.lines(), *report.files.details(everything=everything)]
+    return "\n".join([f"index: {line}", *caught_up, *files])
 
 
-def _advance(bar: tqdm[Never], done: int, total: int) -> None:
-    bar.total = total
-    bar.update(done)
+def report_json(report: IndexReport) -> str:
+    """Return an index run as one JSON object: sources by what happened to them, and the report on all files."""
+    row = {
+        "added": report.added,
+        "changed": report.changed,
+        "deleted": report.deleted,
+        "unchanged": report.unchanged,
+        "embedded_for_earlier_runs": report.caught_up,
+        **report.files.as_json(),
+    }
+    return json.dumps(row, ensure_ascii=False, indent=1)

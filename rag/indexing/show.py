@@ -15,7 +15,6 @@ from rag.indexing.update import make_chunker
 from rag.ingest.chunking import CountTokens
 from rag.ingest.corpus import load_corpus
 from rag.ingest.documents import read_document
-from rag.loaders.builder import LoadedText
 from rag.loaders.formats import LOADERS, suffix_of
 from rag.models.arms import arm_models
 from rag.models.embedder import load_embedder
@@ -113,18 +112,12 @@ def _cut(number: int, chunk: ShownChunk) -> Sequence[str]:
 def _read(settings: Settings, name: str, path: Path) -> ShownDocument:
     if suffix_of(path) not in LOADERS:
         raise Unreadable(f"{name}: {suffix_of(path) or 'a file without an ending'} has no reader: see `rag index`")
-    read: list[LoadedText] = []
-
-    def load(suffix: str, data: bytes) -> LoadedText:
-        read.append(LOADERS[suffix](data))
-        return read[-1]
-
     count_tokens, chunk_tokens = _chunker(settings)
     try:
-        document, lost = read_document(name, path, count_tokens=count_tokens, chunk_tokens=chunk_tokens, load=load)
+        document, remark = read_document(name, path, count_tokens=count_tokens, chunk_tokens=chunk_tokens)
     except Unreadable as error:
         raise Unreadable(f"{name}: {error}") from error
-    return shown(document, count_tokens, indexed=False, lost=lost, guessed=read[-1].note)
+    return shown(document, count_tokens, indexed=False, lost=remark.lost, guessed=remark.note)
 
 
 def _chunker(settings: Settings) -> tuple[CountTokens, int]:

@@ -21,13 +21,16 @@ from filelock import FileLock, Timeout
 
 from rag.errors import NoDocuments, StoreFailed
 from rag.heading_path import HEADING_TOKENS
+from rag.indexing.file_report import FileReport, load_file_report, make_file_report, save_file_report
 from rag.ingest.chunking import CountTokens
 from rag.ingest.corpus import Corpus
-from rag.ingest.discovery import SourceFile
-from rag.ingest.documents import MAX_FILE_BYTES, Outcome, Skipped, Unchanged, ingest
+from rag.ingest.discovery import LeftOut, SourceFile
+from rag.ingest.documents import MAX_FILE_BYTES, Outcome, Remark, Skipped, Unchanged, ingest
 from rag.ingest.parse_cache import ParseCache
 from rag.ingest.stat_cache import StatCache
 from rag.ingest.web_pages import PageFetcher
+from rag.ingest.workers import WorkerPool, worker_count
+from rag.loaders.formats import SLOW_SUFFIXES, suffix_of
 from rag.models.embedder import Embedder
 from rag.records import Chunk, Document, chunks_of
 from rag.settings import Settings
@@ -39,8 +42,10 @@ from rag.store.vector_index import VectorIndexInfo
 STEP = 512  # chunks embedded between two writes: an interruption costs at most 20 s on two cores
 MAX_UNWRITTEN = 512  # documents per write, or HELD_CHARS characters: each write compares with all stored documents
 HELD_CHARS = 5_000_000  # characters of the documents in memory at once, while they are written or read
+FILES_AHEAD = 16  # files that are parsed while the first of them is cut into chunks: two for each worker
 FOREVER = -1.0  # filelock's value for no timeout
 Embedded = Callable[[int, int], None]  # called with (done, total)
+Tally = Callable[[list[Chunk]], None]
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +58,10 @@ class IndexReport:
     unchanged: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    remarks: dict[str, Remark] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+    files: FileReport = field(default_factory=FileReport)
+    caught_up: dict[str, int] = field(default_factory=dict)  # arm -> missing vectors of documents not read in this run
 
     @property
     def is_unchanged(self) -> bool:
@@ -126,25 +135,55 @@ def read_files(
         unchanged.extend(source for source, path in files if stats.is_unchanged(source, path, known.get(source)))
         unopened = set(unchanged)
         unchanged.extend(each for each in known if not unopened.isdisjoint(_containers(each)))
-        return progress([each for each in files if each[0] not in unopened])
+        opened = [each for each in files if each[0] not in unopened]
+        pool.workers = worker_count(_sizes(opened))
+        return progress(opened)
 
-    for outcome in ingest(
-        settings.docs,
-        known=known,
-        count_tokens=count_tokens,
-        chunk_tokens=chunk_tokens,
-        progress=changed,
-        without=[settings.home],
-        uploads=uploads_folder(settings, corpus),
-        fetch=PageFetcher(settings.cache / "pages", MAX_FILE_BYTES),
-        load=parsed.load,
-    ):
-        if not isinstance(outcome, Skipped):
-            hashes[outcome.source] = outcome.hash if isinstance(outcome, Document) else known[outcome.source]
-        yield outcome
+    with WorkerPool(parsed) as pool:
+        for outcome in ingest(
+            settings.docs,
+            known=known,
+            count_tokens=count_tokens,
+            chunk_tokens=chunk_tokens,
+            progress=changed,
+            without=[settings.home],
+            uploads=uploads_folder(settings, corpus),
+            fetch=PageFetcher(settings.cache / "pages", MAX_FILE_BYTES),
+            submit=pool.submit,
+            ahead=FILES_AHEAD,
+        ):
+            if isinstance(outcome, Document | Unchanged):
+                hashes[outcome.source] = outcome.hash if isinstance(outcome, Document) else known[outcome.source]
+            yield outcome
     yield from map(Unchanged, unchanged)
     stats.save(hashes)
     parsed.remove_unused()
+
+
+def _sizes(files: Iterable[SourceFile]) -> Iterator[int]:
+    """Yield the sizes in bytes of the files of slow formats."""
+    for _, path in files:
+        if suffix_of(path) in SLOW_SUFFIXES:
+            try:
+                yield path.stat().st_size
+            except OSError:  # reading it will say why
+                yield 0
+
+
+def keep_file_report(settings: Settings, corpus: Corpus, report: IndexReport) -> None:
+    """Add the report on all files to that of an index run, and store it. Raises StoreFailed."""
+    report.files = make_file_report(
+        [*report.added, *report.changed],
+        report.unchanged,
+        report.skipped,
+        report.remarks,
+        report.left_out,
+        load_file_report(settings, corpus),
+    )
+    try:
+        save_file_report(settings, corpus, report.files)
+    except OSError as error:
+        raise StoreFailed(f"the report on the files cannot be written ({error.strerror}): make room") from error
 
 
 def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) -> IndexReport:
@@ -169,6 +208,10 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
                     report.unchanged.append(outcome.source)
                 case Skipped():
                     report.skipped.append(outcome)
+                case Remark():
+                    report.remarks[outcome.source] = outcome
+                case LeftOut():
+                    report.left_out.append(outcome)
             if len(read) >= MAX_UNWRITTEN or chars > HELD_CHARS:
                 store.documents.put(corpus.id, read)
                 read, chars = [], 0
@@ -191,11 +234,16 @@ def corpus_chunks(store: Store, corpus_id: str) -> list[Chunk]:
 
 
 def update_vectors(
-    store: Store, corpus_id: str, embedder: Embedder, progress: Embedded = lambda done, total: None
+    store: Store,
+    corpus_id: str,
+    embedder: Embedder,
+    progress: Embedded = lambda done, total: None,
+    tally: Tally = lambda chunks: None,
 ) -> str:
     """Update a model's vector table and full-text index from table `documents`; return the table's name.
 
-    Embeds only the chunks that the table lacks. `progress` is called with (done, total) after each step.
+    Embeds only the chunks that the table lacks. `progress` is called with (done, total) after each step, and
+    `tally` with the chunks that were embedded.
     """
     table = store.chunks.table_name(corpus_id, embedder.fingerprint)
     if not store.chunks.exists(table):
@@ -207,6 +255,7 @@ def update_vectors(
         vectors = embedder.embed_documents(texts, lambda n: progress(n, len(diff.missing)))
         store.chunks.put(table, missing, vectors)
         _update_metadata(store, table, moved)
+        tally(missing)
     store.chunks.delete(table, diff.surplus)
     store.chunks.build_text_index(table)
     return table

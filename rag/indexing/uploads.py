@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import time
 import unicodedata
@@ -23,8 +24,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
 from rag.errors import NoDocuments, StoreFailed, UnknownDocument, Unreadable
+from rag.indexing.file_report import FileReport, load_file_report, record_of, save_file_report
 from rag.indexing.update import (
     changing_documents,
+    keep_file_report,
     make_chunker,
     read_files,
     update_documents,
@@ -33,7 +36,9 @@ from rag.indexing.update import (
 )
 from rag.ingest.chunking import CountTokens
 from rag.ingest.discovery import UPLOADS
-from rag.ingest.documents import Skipped, Unchanged, read_document
+from rag.ingest.documents import Remark, Skipped, Unchanged, read_bytes, read_document
+from rag.ingest.parse_cache import ParseCache
+from rag.ingest.workers import WorkerPool, belongs_in_worker
 from rag.loaders.formats import LOADERS
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder, unadapted
@@ -53,12 +58,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """An indexed file. `replaced`: there was one of the same name. `lost`: note on what could not be read of it."""
+    """An indexed file. `replaced`: there was one of the same name.
+
+    `lost`: what could not be read of it; `note`: what was guessed.
+    """
 
     source: str
     chunks: int
     replaced: bool
     lost: str = ""
+    note: str = ""
 
 
 UploadOutcome = UploadResult | Unchanged | Skipped
@@ -84,6 +93,26 @@ class Uploads:
         self._start: Embedder | None = None
         self.folder = uploads_folder(settings, self._corpus)
 
+    def check(self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> Skipped | None:
+        """Parse a file in a worker process, ahead of `add`; return why it cannot be read, None if it can.
+
+        Changes nothing but the cache of parsed files, so any number of files may be checked at the same time: one that
+        hangs its parser holds up no other.
+        """
+        try:
+            suffix = PurePath(clean_name(name)).suffix.lower()
+            data = read_bytes(path)
+            if belongs_in_worker(suffix, data):
+                with self._pool() as pool:
+                    pool.load(suffix, data, is_stopped)
+        except Unreadable as error:
+            return Skipped(display_name(name), str(error))
+        return None
+
+    def report(self) -> FileReport | None:
+        """Return the report on all files of the corpus, None before the first index run that kept one."""
+        return load_file_report(self._settings, self._corpus)
+
     def add(self, name: str, path: Path, progress: Progress = lambda done, total: None) -> UploadOutcome:
         """Add the file at `path`, which the browser calls `name`.
 
@@ -95,9 +124,14 @@ class Uploads:
             source = UPLOADS + self._existing_case(clean_name(name))
             with self._copy(path, PurePath(source).suffix) as part:
                 count_tokens, chunk_tokens = self._chunker()
-                document, lost = read_document(source, part, count_tokens=count_tokens, chunk_tokens=chunk_tokens)
-                outcome = self._index(document, part, progress)
-                return replace(outcome, lost=lost) if isinstance(outcome, UploadResult) else outcome
+                with self._pool() as pool:
+                    document, remark = read_document(
+                        source, part, count_tokens=count_tokens, chunk_tokens=chunk_tokens, load=pool.load
+                    )
+                outcome = self._index(document, remark, part, progress)
+                if isinstance(outcome, UploadResult):
+                    return replace(outcome, lost=remark.lost, note=remark.note)
+                return outcome
         except Unreadable as error:
             return Skipped(display_name(name), str(error))
 
@@ -115,6 +149,8 @@ class Uploads:
         with self._changing():
             self._file(source).unlink(missing_ok=True)
             self._store.documents.delete(self._corpus.id, [source])
+            if report := self.report():
+                save_file_report(self._settings, self._corpus, report.without_file(source))
             for table in self._store.chunks.table_names(self._corpus.id):  # including those of former models
                 self._store.chunks.delete(table, [chunk.id for chunk in chunks_of(document)])
         self.update_text_index()
@@ -129,7 +165,7 @@ class Uploads:
         for table in self._tables():
             self._store.chunks.build_text_index(table)
 
-    def _index(self, document: Document, part: Path, progress: Progress) -> UploadOutcome:
+    def _index(self, document: Document, remark: Remark, part: Path, progress: Progress) -> UploadOutcome:
         """Embed a document, then change folder and tables: the only step that must not be interrupted comes last."""
         former = next(iter(self._store.documents.read(self._corpus.id, document.source)), None)
         if former and former.hash == document.hash and self._file(document.source).exists():
@@ -144,6 +180,8 @@ class Uploads:
             for table, rows in vectors.items():
                 self._store.chunks.put(table, chunks, rows)
                 self._store.chunks.delete(table, {chunk.id for chunk in old} - {chunk.id for chunk in chunks})
+            if report := self.report():
+                save_file_report(self._settings, self._corpus, report.with_file(record_of(document.source, remark)))
         return UploadResult(document.source, len(chunks), former is not None)
 
     def _embed(self, texts: list[str], done: dict[str, Vectors], progress: Progress) -> dict[str, Vectors]:
@@ -174,6 +212,10 @@ class Uploads:
         self._start = start or load_embedder(self._settings.start_model, self._settings)
         return make_chunker(self._settings, self._start, loaded)
 
+    def _pool(self) -> WorkerPool:
+        """Return a pool of its own for one file: it starts no process where none is needed."""
+        return WorkerPool(ParseCache(self._settings.cache / "parsed"))
+
     def _file(self, source: str) -> Path:
         return self.folder / source.removeprefix(UPLOADS)
 
@@ -200,7 +242,7 @@ class Uploads:
     @contextmanager
     def _copy(self, path: Path, suffix: str) -> Iterator[Path]:
         """Yield a temporary copy of a file in the uploads folder, with the given suffix; it is deleted afterwards."""
-        part = self._folder() / f"{PART}{os.getpid()}{suffix}"
+        part = self._folder() / f"{PART}{os.getpid()}-{secrets.token_hex(4)}{suffix}"
         try:
             try:
                 for old in self.folder.glob(f"{PART}*"):
@@ -235,7 +277,8 @@ class Uploads:
             known = self._store.documents.hashes(self._corpus.id)
             files = read_files(self._settings, self._corpus, known, self._chunker())
             with suppress(NoDocuments):  # a folder was emptied, or nothing can be read: rows are kept
-                update_documents(self._store, self._corpus, files)
+                report = update_documents(self._store, self._corpus, files)
+                keep_file_report(self._settings, self._corpus, report)
             for embedder in self._tables().values():
                 update_vectors(self._store, self._corpus.id, embedder)
 

@@ -6,6 +6,7 @@ documents      read files into documents cut into chunks; a file that fails is s
 chunking       split a text into chunks at headings, paragraphs, sentences, lines and words
 table_columns  repeat a table's column names in chunks that start inside the table
 archives       read the files inside zip and tar archives
+workers        parse files in processes with limits on time and memory
 web_pages      fetch the pages of a list of URLs, cached for a week
 parse_cache    parsed text by content hash, so that re-chunking parses nothing again
 stat_cache     skip unchanged files by size and mtime, without opening them

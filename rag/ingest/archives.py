@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from zipfile import ZipInfo
 
 from rag.errors import Unreadable
+from rag.ingest.discovery import LeftOutWhy
 from rag.loaders.formats import LOADERS, suffix_of
 from rag.loaders.safe_zip import open_zip, read_part
 
@@ -20,16 +21,15 @@ MAX_RATIO = 200  # unpacked to packed: text has 3 to 10, a log 50
 SMALL = 1_000_000  # bytes: a file that unpacks to less is harmless, whatever its ratio
 UTF8 = 0x800  # flag: the name is UTF-8; without it, the encoding is unknown
 ATTACHING = {".eml": "rag.loaders.messages.mail", ".msg": "rag.loaders.messages.outlook"}  # opened on use
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".svg", ".webp", ".ico", ".tif", ".tiff")  # logos, mostly
 JUNK = frozenset(("__MACOSX", "__pycache__", "node_modules"))
 
 ZIP, MAILBOX = ".zip", ".mbox"
-UNKNOWN_KIND = "attachments of this kind are not read"
 MAX_NESTING = 4  # messages attached to messages
 MAX_ATTACHED_BYTES = 300_000_000  # of all attachments in a message, whose nested messages are counted again
 
-Member = tuple[str, bytes | Unreadable]
-Inner = tuple[str, str, bytes | Unreadable]  # (source, suffix, content)
+Content = bytes | Unreadable | LeftOutWhy
+Member = tuple[str, Content]
+Inner = tuple[str, str, Content]  # (source, suffix, content)
 
 
 def expand(source: str, suffix: str, data: bytes, nested: Collection[str], max_file: int) -> Iterator[Inner]:
@@ -62,7 +62,7 @@ def _expand(
         members = _attached(suffix, data, max_file)
     for name, content in members:
         inner, inside = f"{source}/{name}", ".eml" if suffix == MAILBOX else suffix_of(PurePosixPath(name))
-        if isinstance(content, Unreadable):
+        if not isinstance(content, bytes):
             yield inner, inside, content
             continue
         try:
@@ -72,7 +72,7 @@ def _expand(
 
 
 def _attached(suffix: str, data: bytes, max_file: int) -> Iterator[Member]:
-    """Yield the attachments of a message that can be documents. A picture is named in its text only."""
+    """Yield the attachments of a message. A logo or other picture is left out; the text of the message names it."""
     try:
         attachments = list(import_module(ATTACHING[suffix]).attachments_of(data))
     except Unreadable:
@@ -81,8 +81,7 @@ def _attached(suffix: str, data: bytes, max_file: int) -> Iterator[Member]:
     for name, content in attachments:
         suffix_of_name = suffix_of(PurePosixPath(name))
         if suffix_of_name not in {*LOADERS, ZIP, MAILBOX}:
-            if suffix_of_name not in PICTURES:
-                yield name, content if isinstance(content, Unreadable) else Unreadable(UNKNOWN_KIND)
+            yield name, "kind"
             continue
         size = len(content) if isinstance(content, bytes) else 0
         left -= size
@@ -93,7 +92,7 @@ def _attached(suffix: str, data: bytes, max_file: int) -> Iterator[Member]:
 
 
 def unpack(data: bytes, suffixes: Collection[str], nested: Collection[str], max_file: int) -> Iterator[Member]:
-    """Yield (path inside, bytes or the reason why it is skipped) for each file whose suffix is in `suffixes`.
+    """Yield (path inside, bytes, the reason why it is skipped or why it is left out) of each file.
 
     Archives and lists inside the archive (suffixes in `nested`) are not opened. Hidden files and those of tools are
     left out, as in a folder. `max_file` is in bytes. Raises Unreadable for the archive as a whole.
@@ -102,7 +101,10 @@ def unpack(data: bytes, suffixes: Collection[str], nested: Collection[str], max_
         done: set[str] = set()
         for info in opened.infolist():
             path = PurePosixPath(_name(info).replace("\\", "/"))  # written by some Windows programs
-            if info.is_dir() or suffix_of(path) not in {*suffixes, *nested} or _is_left_out(path):
+            if info.is_dir():
+                continue
+            if why := _why_left_out(path, {*suffixes, *nested}):
+                yield str(path), why
                 continue
             try:
                 _check(info, path, nested, done, max_file)
@@ -130,8 +132,13 @@ def _check(info: ZipInfo, path: PurePosixPath, nested: Collection[str], done: se
         raise Unreadable("it is empty")
 
 
-def _is_left_out(path: PurePosixPath) -> bool:
-    return any(part in JUNK or (part.startswith(".") and part != "..") for part in path.parts)
+def _why_left_out(path: PurePosixPath, suffixes: Collection[str]) -> LeftOutWhy | None:
+    """Return why a file in an archive is left out, as it would be in a folder; None if it is a document."""
+    if not JUNK.isdisjoint(path.parts):
+        return "tools"
+    if any(part.startswith(".") and part != ".." for part in path.parts):
+        return "hidden"
+    return None if suffix_of(path) in suffixes else "kind"
 
 
 def _name(info: ZipInfo) -> str:

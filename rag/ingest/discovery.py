@@ -7,8 +7,10 @@ file, so that reading it reports why.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from rag.errors import NoDocuments
 from rag.loaders.formats import DOCUMENT_SUFFIXES, LOADERS, suffix_of
@@ -21,6 +23,23 @@ QUESTIONS = "questions.jsonl"  # read by the training, and never indexed
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})  # in addition to hidden folders and virtual environments
 
 SourceFile = tuple[str, Path]  # (source, path)
+LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "questions"]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder that is left out by rule.
+
+    "kind": no loader for its ending; "tools": a folder of a tool, such as node_modules; "home": the home folder;
+    "again": a link to a file or folder that is read anyway; "questions": the file of questions for the training. What
+    is in a folder that is left out is not counted.
+    """
+
+    source: str
+    why: LeftOutWhy
+
+
+Note = Callable[[str, LeftOutWhy], None]  # (path inside the folder, why)
 
 
 def find_files(
@@ -29,13 +48,15 @@ def find_files(
     without: Collection[Path] = (),
     uploads: Path | None = None,
     known: Collection[str] = (),
+    left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> list[SourceFile]:
     """Return (source, path) of every file with a known suffix, sorted by source. A "folder" may be a single file.
 
     The source is the name shown to users: the path inside its folder, prefixed by the folder's name if there are
     several. Hidden files and folders, virtual environments, node_modules, __pycache__ and the folders in `without` (the
     home folder) are left out below a folder, but not if they are named themselves. A file that is reached twice counts
-    once. The folder `uploads` may be missing. Raises NoDocuments if another folder is missing, if one has been emptied
+    once; `left_out` is called with all that is not returned.
+    The folder `uploads` may be missing. Raises NoDocuments if another folder is missing, if one has been emptied
     (`known` are the indexed sources), and if no file is found at all.
     """
     excluded = {os.path.realpath(folder) for folder in without}
@@ -45,13 +66,20 @@ def find_files(
     if uploads is not None and uploads.is_dir():
         labelled.append((UPLOADS, uploads))
     for label, folder in labelled:
-        here = list(_walk(folder, excluded))
-        if label != UPLOADS and all(os.path.isdir(path) for path, _, _ in here):  # noqa: PTH112  # as in _should_enter
+
+        def note(inside: str, why: LeftOutWhy, label: str = label) -> None:
+            if label != UPLOADS or why == "kind":  # the uploads folder has hidden files of its own
+                left_out(LeftOut(_source(label, inside), why))
+
+        here = list(_walk(folder, excluded, note))
+        if label != UPLOADS and all(os.path.isdir(path) for path, _, _ in here):  # noqa: PTH112  # as in _why_not_entered
             _check_not_emptied(label, folder, known)
         for path, real, inside in here:
             if real not in reached:
                 reached.add(real)
                 found[_source(label, inside)] = path
+            else:
+                note(inside, "again")
     if not found:
         raise NoDocuments(
             f"nothing to index in {_shown(folders)}: put documents there ({SUFFIXES_SHOWN}), or name other folders"
@@ -64,7 +92,7 @@ def locate(source: str, folders: Sequence[Path], uploads: Path) -> Path | None:
     for label, folder in [*zip(_labels(folders), folders, strict=True), (UPLOADS, uploads)]:
         inside = source.removeprefix("./").removeprefix(label).lstrip("/")
         path = folder if folder.is_file() else folder / inside
-        if ".." in PurePosixPath(inside).parts or not os.path.isfile(path):  # noqa: PTH113  # as in _should_enter
+        if ".." in PurePosixPath(inside).parts or not os.path.isfile(path):  # noqa: PTH113  # as in _why_not_entered
             continue
         if _source(label, _inside(folder, path)) == source:
             return path
@@ -116,7 +144,7 @@ def _inside(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix() if path != folder else ""
 
 
-def _walk(folder: Path, excluded: set[str]) -> Iterator[tuple[Path, str, str]]:
+def _walk(folder: Path, excluded: set[str], note: Note) -> Iterator[tuple[Path, str, str]]:
     """Yield (path, real path, path inside) of the files with a known suffix, and of folders that cannot be listed.
 
     The real path is resolved once per folder, which halves the time for 50,000 files.
@@ -137,22 +165,51 @@ def _walk(folder: Path, excluded: set[str]) -> Iterator[tuple[Path, str, str]]:
         unlisted.append(Path(error.filename))
 
     for parent, folders, files in os.walk(folder, onerror=note_unlisted, followlinks=True):
-        folders[:] = sorted(name for name in folders if _should_enter(Path(parent, name), excluded, entered))
         here, inside = os.path.realpath(parent), _inside(folder, Path(parent))
+        folders[:] = _entered(parent, inside, folders, excluded, entered, note)
         for name in sorted(files):
             path = Path(parent, name)
-            if not name.startswith(".") and name != QUESTIONS and suffix_of(path) in INDEXED_SUFFIXES:
-                is_link = os.path.islink(path)  # noqa: PTH114  # as in _should_enter
+            if why := _why_left_out(path):
+                note(f"{inside}/{name}".lstrip("/"), why)
+            else:
+                is_link = os.path.islink(path)  # noqa: PTH114  # as in _why_not_entered
                 real = os.path.realpath(path) if is_link else f"{here.rstrip('/')}/{name}"
                 yield path, real, f"{inside}/{name}".lstrip("/")
     for path in unlisted:
         yield path, os.path.realpath(path), _inside(folder, path)
 
 
-def _should_enter(folder: Path, excluded: set[str], entered: set[str]) -> bool:
-    """Return whether to search a folder, and add it to `entered`: a link back up is not followed again."""
+def _entered(
+    parent: str, inside: str, names: Collection[str], excluded: set[str], entered: set[str], note: Note
+) -> list[str]:
+    """Return the names of the folders that are searched, sorted; `note` is called with the others."""
+    reasons = {name: _why_not_entered(Path(parent, name), excluded, entered) for name in sorted(names)}
+    for name, why in reasons.items():
+        if why:
+            note(f"{inside}/{name}".lstrip("/"), why)
+    return [name for name, why in reasons.items() if why is None]
+
+
+def _why_not_entered(folder: Path, excluded: set[str], entered: set[str]) -> LeftOutWhy | None:
+    """Return why a folder is not searched; else add it to `entered`, so that a link back up is not followed again."""
     real = os.path.realpath(folder)
-    if folder.name.startswith(".") or folder.name in SKIPPED_FOLDERS or real in excluded or real in entered:
-        return False
+    if real in excluded:
+        return "home"
+    if folder.name.startswith("."):
+        return "hidden"
+    if folder.name in SKIPPED_FOLDERS:
+        return "tools"
+    if real in entered:
+        return "again"
     entered.add(real)
-    return not os.path.exists(folder / "pyvenv.cfg")  # noqa: PTH110  # Path.exists raises without permission to enter
+    # os.path, since Path.exists raises without permission to enter
+    return "tools" if os.path.exists(folder / "pyvenv.cfg") else None  # noqa: PTH110
+
+
+def _why_left_out(path: Path) -> LeftOutWhy | None:
+    """Return why a file in a folder is left out, None if it is a document."""
+    if path.name.startswith("."):
+        return "hidden"
+    if path.name == QUESTIONS:
+        return "questions"
+    return None if suffix_of(path) in INDEXED_SUFFIXES else "kind"

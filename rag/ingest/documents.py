@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from rag.errors import Unreadable
-from rag.ingest.archives import expand
+from rag.ingest.archives import Content, expand
 from rag.ingest.chunking import CountTokens, chunk_text
-from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, SourceFile, find_files
+from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, LeftOut, SourceFile, find_files
 from rag.ingest.stat_cache import modified_on
 from rag.ingest.table_columns import headings_with_columns
 from rag.ingest.web_pages import Fetch, parse_addresses
@@ -25,12 +27,14 @@ from rag.loaders.formats import LOADERS, suffix_of
 from rag.records import Document, Span, content_id
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory
+MAX_AHEAD_BYTES = 50_000_000  # of files that are being parsed while an earlier one is: memory stays flat
 Load = Callable[[str, bytes], LoadedText]  # (suffix, bytes) -> text
+Submit = Callable[[str, bytes], Future[LoadedText]]  # the same, done in the background
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that is not indexed and the reason, or the part of an indexed file that could not be read."""
+    """A file that is not indexed, and the reason."""
 
     source: str
     reason: str
@@ -43,7 +47,27 @@ class Unchanged:
     source: str
 
 
-Outcome = Document | Skipped | Unchanged
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Follows a document of which `lost` could not be read, or that was read with a `note` on what was guessed."""
+
+    source: str
+    lost: str = ""
+    note: str = ""
+
+
+Outcome = Document | Skipped | Unchanged | Remark | LeftOut
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A file that is being parsed: the hash and size of its bytes, and the future of its text."""
+
+    source: str
+    hash: str
+    modified: str
+    size: int
+    text: Future[LoadedText]
 
 
 def ingest(
@@ -56,48 +80,105 @@ def ingest(
     without: Collection[Path] = (),
     uploads: Path | None = None,
     fetch: Fetch | None = None,
-    load: Load | None = None,
+    submit: Submit | None = None,
+    ahead: int = 0,
 ) -> Iterator[Outcome]:
     """Yield one outcome per document, in the order of find_files; the caller may stop at any time.
 
     `known` maps a source to the hash of its indexed bytes: a file with the same hash is Unchanged and not parsed.
     `progress` wraps the list of files, as tqdm does. `fetch` gets the pages of listed URLs; without it lists are
-    skipped. `load` replaces the loaders, for example by a cache of them. Raises NoDocuments as find_files does.
+    skipped. `submit` replaces the loaders, for example by worker processes; up to `ahead` files are then parsed at
+    once. A Remark follows its document. Raises NoDocuments as find_files does.
     """
+    left_out: list[LeftOut] = []
+    files = find_files(folders, without=without, uploads=uploads, known=known, left_out=left_out.append)
     done: set[str] = set()
-    for file_source, path in progress(find_files(folders, without=without, uploads=uploads, known=known)):
+    waiting: deque[Begun | Outcome] = deque()
+
+    def finished(most: int) -> Iterator[Outcome]:
+        """Yield outcomes from the front until at most so many files wait, and no more than is allowed in memory."""
+        while waiting and (
+            len(waiting) > most or not isinstance(waiting[0], Begun) or waiting[0].text.done() or _held(waiting)
+        ):
+            first = waiting.popleft()
+            if isinstance(first, Begun):
+                yield from _outcomes(first, count_tokens, chunk_tokens)
+            else:
+                yield first
+
+    for file_source, path in progress(files):
         modified = "" if suffix_of(path) in URL_LISTS else modified_on(path)
         allowed = None if file_source.startswith(UPLOADS) else fetch
         for source, suffix, content in _documents_in(file_source, path, allowed):
             if source in done:  # a URL that is in two lists
                 continue
             done.add(source)
-            try:
-                if isinstance(content, Unreadable):
-                    raise content
-                if known.get(source) == _hash(content):
-                    yield Unchanged(source)
-                else:
-                    document, lost = _document(source, suffix, content, modified, count_tokens, chunk_tokens, load)
-                    yield document
-                    if lost:
-                        yield Skipped(source, lost)
-            except Unreadable as error:
-                yield Skipped(source, str(error))
+            waiting.append(_begin(source, suffix, content, modified, known, submit or _submit))
+            yield from finished(ahead)
+    yield from finished(0)
+    yield from left_out
 
 
 def read_document(
     source: str, path: Path, *, count_tokens: CountTokens, chunk_tokens: int, load: Load | None = None
-) -> tuple[Document, str]:
-    """Return the document of one file and a note on what of it could not be read. Raises Unreadable with the reason."""
-    return _document(source, suffix_of(path), _read(path), modified_on(path), count_tokens, chunk_tokens, load)
+) -> tuple[Document, Remark]:
+    """Return the document of one file and the remark on how it was read. Raises Unreadable with the reason."""
+    data = read_bytes(path)
+    loaded = (load or _load)(suffix_of(path), data)
+    document = _document(source, _hash(data), loaded, modified_on(path), count_tokens, chunk_tokens)
+    return document, Remark(source, loaded.lost, loaded.note)
 
 
-def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, bytes | Unreadable]]:
+def _begin(
+    source: str, suffix: str, content: Content, modified: str, known: Mapping[str, str], submit: Submit
+) -> Begun | Outcome:
+    """Begin to parse a file, or return its outcome where nothing has to be parsed."""
+    match content:
+        case str():
+            return LeftOut(source, content)
+        case Unreadable():
+            return Skipped(source, str(content))
+    digest = _hash(content)
+    if known.get(source) == digest:
+        return Unchanged(source)
+    return Begun(source, digest, modified, len(content), submit(suffix, content))
+
+
+def _outcomes(begun: Begun, count_tokens: CountTokens, chunk_tokens: int) -> Iterator[Outcome]:
+    """Yield the outcomes of a file, once it is parsed."""
+    try:
+        loaded = begun.text.result()
+        yield _document(begun.source, begun.hash, loaded, begun.modified, count_tokens, chunk_tokens)
+        if loaded.lost or loaded.note:
+            yield Remark(begun.source, loaded.lost, loaded.note)
+    except Unreadable as error:
+        yield Skipped(begun.source, str(error))
+
+
+def _held(waiting: Iterable[Begun | Outcome]) -> bool:
+    """Return whether the files that wait are too large together."""
+    return sum(each.size for each in waiting if isinstance(each, Begun)) > MAX_AHEAD_BYTES
+
+
+def _load(suffix: str, data: bytes) -> LoadedText:
+    return LOADERS[suffix](data)
+
+
+def _submit(suffix: str, data: bytes) -> Future[LoadedText]:
+    """Return the text of a file as a future that is done: parsed here and now."""
+    future: Future[LoadedText] = Future()
+    try:
+        future.set_result(_load(suffix, data))
+    except Unreadable as error:
+        future.set_exception(error)
+    return future
+
+
+def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, Content]]:
     """Yield (source, suffix, bytes or error) of each document in a file, which is usually the file itself."""
     suffix = suffix_of(path)
     try:
-        data = _read(path)
+        data = read_bytes(path)
         if suffix in URL_LISTS:
             yield from _pages(source, data, fetch)
         else:
@@ -106,7 +187,7 @@ def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tupl
         yield source, suffix, error
 
 
-def _pages(source: str, data: bytes, fetch: Fetch | None) -> Iterator[tuple[str, str, bytes | Unreadable]]:
+def _pages(source: str, data: bytes, fetch: Fetch | None) -> Iterator[tuple[str, str, Content]]:
     """Yield (source, suffix, bytes or error) of each page of a list; the source of a page is its address."""
     listed = list(parse_addresses(data))
     if not listed:
@@ -120,7 +201,7 @@ def _pages(source: str, data: bytes, fetch: Fetch | None) -> Iterator[tuple[str,
             yield address, "", error
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     """Return a file's bytes. Raises Unreadable; a file that is not regular or too large is never opened."""
     try:
         _check_kind_and_size(path)
@@ -151,16 +232,9 @@ def _hash(data: bytes) -> str:
 
 
 def _document(
-    source: str,
-    suffix: str,
-    data: bytes,
-    modified: str,
-    count_tokens: CountTokens,
-    chunk_tokens: int,
-    load: Load | None = None,
-) -> tuple[Document, str]:
-    """Return the document of a file and a note on what of the file is not in it."""
-    loaded = load(suffix, data) if load else LOADERS[suffix](data)
+    source: str, digest: str, loaded: LoadedText, modified: str, count_tokens: CountTokens, chunk_tokens: int
+) -> Document:
+    """Return the document of a file, cut into chunks. Raises Unreadable if it has no text."""
     chunks = chunk_text(loaded.text, loaded.sections, count_tokens, chunk_tokens)
     if not chunks:
         raise Unreadable("it has no text")
@@ -168,4 +242,4 @@ def _document(
     spans = tuple(Span(start, end, heading, section.page) for heading, (start, end, section) in headed)
     title = loaded.title or " ".join(PurePosixPath(source).stem.split())
     date = loaded.date or modified
-    return Document(content_id(source), source, title, _hash(data), loaded.text, spans, date), loaded.lost
+    return Document(content_id(source), source, title, digest, loaded.text, spans, date)

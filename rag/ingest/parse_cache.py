@@ -29,30 +29,41 @@ class ParseCache:
     """The cache in one folder, which may be deleted at any time."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def load(self, suffix: str, data: bytes) -> LoadedText:
         """Return the text of a file, from the cache or parsed now. Raises Unreadable as the loaders do."""
-        if suffix not in SLOW_SUFFIXES:
-            return LOADERS[suffix](data)
-        path = self._folder / f"{hashlib.sha256(data).hexdigest()}-{CHUNKER_VERSION}{suffix}.json.gz"
-        cached = _read(path)
+        cached = self.read(suffix, data)
         if cached:
             return cached
         loaded = LOADERS[suffix](data)
+        self.write(suffix, data, loaded)
+        return loaded
+
+    def read(self, suffix: str, data: bytes) -> LoadedText | None:
+        """Return the cached text of a file, None if there is none."""
+        return _read(self._path(suffix, data)) if suffix in SLOW_SUFFIXES else None
+
+    def write(self, suffix: str, data: bytes, loaded: LoadedText) -> None:
+        """Cache the text of a file; without effect for formats that are not cached."""
+        if suffix not in SLOW_SUFFIXES:
+            return
+        path = self._path(suffix, data)
         with suppress(OSError):  # the file is parsed again next time
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(f".{os.getpid()}")
             temporary.write_bytes(gzip.compress(json.dumps(asdict(loaded)).encode(), compresslevel=1))
             temporary.replace(path)
-        return loaded
 
     def remove_unused(self) -> None:
         """Remove entries that were not used for half a year."""
         with suppress(OSError):
-            for path in self._folder.iterdir():
+            for path in self.folder.iterdir():
                 if path.stat().st_mtime < time.time() - UNUSED_SECONDS:
                     path.unlink()
+
+    def _path(self, suffix: str, data: bytes) -> Path:
+        return self.folder / f"{hashlib.sha256(data).hexdigest()}-{CHUNKER_VERSION}{suffix}.json.gz"
 
 
 def _read(path: Path) -> LoadedText | None:

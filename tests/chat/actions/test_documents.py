@@ -90,6 +90,9 @@ class Scripted:
         self.names: list[str] = []
         self.words_indexed = 0
 
+    def check(self, name: str, path: Path, is_stopped: Any) -> None:
+        """Find every file readable."""
+
     def add(self, name: str, path: Path, tell: Any) -> UploadOutcome:
         try:
             self.names.append(name)

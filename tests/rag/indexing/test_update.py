@@ -15,7 +15,7 @@ from rag.errors import NoDocuments
 from rag.indexing import update
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, is_up_to_date, update_vectors
-from rag.ingest import documents, parse_cache, stat_cache
+from rag.ingest import documents, stat_cache, workers
 from rag.ingest.corpus import load_corpus
 from rag.models import embedder
 from rag.settings import Settings
@@ -178,13 +178,13 @@ def test_an_emptied_folder_leaves_the_index_unchanged_even_with_uploads(settings
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list of files that are opened from now on; files of any age may be cached."""
     names: list[str] = []
-    read = documents._read
+    read = documents.read_bytes
 
     def reading(path: Path) -> bytes:
         names.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(documents, "_read", reading)
+    monkeypatch.setattr(documents, "read_bytes", reading)
     monkeypatch.setattr(stat_cache, "MIN_AGE", -60.0)
     return names
 
@@ -359,9 +359,9 @@ def test_another_base_model_chunks_again_without_parsing_again(
 ) -> None:
     page = "<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden every day.</p></article></body></html>"
     (settings.docs[0] / "birds.html").write_text(page)
-    parsings: list[bytes] = []
-    load = parse_cache.LOADERS[".html"]
-    monkeypatch.setitem(parse_cache.LOADERS, ".html", lambda data: parsings.append(data) or load(data))
+    parsings: list[str] = []
+    ask = workers.Worker.ask
+    monkeypatch.setattr(workers.Worker, "ask", lambda self, *given: parsings.append(given[0][0]) or ask(self, *given))
     index(settings)
     other = settings.model_copy(update={"base_model": str(other_tiny_model)})
     assert "birds.html" in index(other).added  # another corpus, since another tokenizer may chunk differently

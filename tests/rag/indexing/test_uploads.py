@@ -101,7 +101,7 @@ def test_an_upload_is_chunked_and_named_as_by_an_index_run(app: App, give: Give)
     app.uploads.add("birds.md", give(BIRDS + "\n\n" + "the bird finds water in the river " * 40))
     before = corpus_chunks(app.store, app.corpus.id)
     report = index(app.settings)
-    assert format_report(report) == "index: unchanged, 3 documents"
+    assert format_report(report) == "index: unchanged, 3 documents\nMarkdown: 3 read"
     assert corpus_chunks(app.store, app.corpus.id) == before
     app.uploads._file("uploads/birds.md").touch()
     app.store.documents.delete(app.corpus.id, ["uploads/birds.md"])

@@ -16,7 +16,7 @@ from pdfs import ENCRYPTED, make_pdf
 from rag.errors import NoDocuments, Unreadable
 from rag.ingest.corpus import Corpus, corpus_of
 from rag.ingest.discovery import SourceFile
-from rag.ingest.documents import MAX_FILE_BYTES, Outcome, Skipped, Unchanged, ingest, read_document
+from rag.ingest.documents import MAX_FILE_BYTES, Outcome, Remark, Skipped, Unchanged, ingest, read_document
 from rag.records import Document, chunks_of, content_id
 
 TEXT = "# Cats\n\nCats sleep.\n"
@@ -163,8 +163,8 @@ def test_a_mostly_scanned_file_is_indexed_with_a_note(tmp_path: Path) -> None:
     write(tmp_path / "a.pdf", make_pdf("Cats sleep.", "", ""))
     document, skipped = outcomes(tmp_path)
     assert isinstance(document, Document)
-    assert isinstance(skipped, Skipped)
-    assert skipped.reason.startswith("2 of its 3 pages have no text")
+    assert isinstance(skipped, Remark)
+    assert skipped.lost.startswith("2 of its 3 pages have no text")
 
 
 def test_a_file_that_is_too_large_is_not_read_at_all(tmp_path: Path) -> None:
