@@ -54,6 +54,7 @@ HOMES: dict[str, str] = {
     "openai": "rag.models rag.answering",
     "openpyxl": "rag.loaders",
     "oxmsg": "rag.loaders",
+    "pebble": "rag.ingest",
     "peft": "train.tuning",
     "pptx": "rag.loaders",
     "psutil": "rag.training_status train.session",

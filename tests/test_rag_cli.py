@@ -45,6 +45,40 @@ def test_index_then_unchanged_then_ask_then_stats(capsys: pytest.CaptureFixture[
     assert "answers:                       2" in out
 
 
+def test_index_lists_every_file_or_prints_one_json_object(
+    capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
+    for name in ("empty.md", "tune.mp3"):
+        (settings.docs[0] / name).write_text("")
+    status, out, _ = run(capsys, "index", "--list")
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            "index: 2 added",
+            "Markdown: 2 read, 1 skipped",
+            "1 file of other kinds left out: .mp3 1",
+            "read 'cats.md'",
+            "read 'dogs.md'",
+            "skipped 'empty.md': it is empty",
+            "left out 'tune.mp3': file of another kind",
+        ],
+    )
+    status, out, _ = run(capsys, "index", "--json", str(settings.docs[0]))
+    row = json.loads(out)
+    assert (status, row["unchanged"], row["added"]) == (0, ["cats.md", "dogs.md"], [])
+    assert row["kinds"] == [{"kind": "Markdown", "read": 2, "partly": 0, "skipped": 1, "notes": 0}]
+    assert row["left_out"]["files"] == [{"source": "tune.mp3", "why": "kind"}]
+    assert {file["source"]: file["state"] for file in row["files"]} == {
+        "cats.md": "read",
+        "dogs.md": "read",
+        "empty.md": "skipped",
+    }
+    status, out, _ = run(capsys, "stats")
+    assert "files at the last index run:\n  Markdown: 2 read, 1 skipped\n  1 file of other kinds" in out
+    with pytest.raises(SystemExit):
+        run(capsys, "index", "--json", "--list")
+
+
 def test_show_prints_what_was_read_of_any_file_and_where_it_is_cut(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -9,22 +9,22 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from rag.ingest.corpus import Corpus
-from rag.ingest.discovery import ARCHIVES, URL_LISTS, LeftOut, LeftOutWhy
+from rag.ingest.discovery import ARCHIVES, MAILBOXES, URL_LISTS, LeftOut, LeftOutWhy
 from rag.ingest.documents import Remark, Skipped
-from rag.loaders.formats import LOADERS
+from rag.loaders.formats import LOADERS, suffix_of
 from rag.settings import Settings
 
 State = Literal["read", "read in part", "skipped"]
 MAX_LISTED = 20  # files whose reasons are printed without --list: a screenful
 MAX_ENDINGS = 12  # endings named in the line on other kinds; the rest are counted
-MAX_KEPT = 10_000  # names of left-out files that are kept; a folder of pictures may have a million
-NOT_KEPT = "read by an earlier version, which kept no notes"
+MAX_KEPT = 10_000  # names of what was left out that are kept; a folder of pictures may have a million
 WHY: Mapping[LeftOutWhy, tuple[str, str]] = {  # one, several
+    "kind": ("file of another kind", "files of other kinds"),
     "hidden": ("hidden file or folder", "hidden files and folders"),
     "tools": ("folder of a tool", "folders of tools"),
     "home": ("home folder of thumbtune", "home folders of thumbtune"),
@@ -42,6 +42,11 @@ class FileRecord:
     state: State
     reason: str = ""
     note: str = ""
+
+    @property
+    def has_news(self) -> bool:
+        """Return whether a user should see the file: something is missing or was guessed."""
+        return self.state != "read" or bool(self.note)
 
     @property
     def line(self) -> str:
@@ -73,9 +78,13 @@ class FileReport:
     """All files of a corpus by source, and what was left out: counts by ending and by reason, and the first names."""
 
     files: tuple[FileRecord, ...] = ()
-    endings: Mapping[str, int] | None = None
-    others: Mapping[LeftOutWhy, int] | None = None
-    left_out: tuple[str, ...] = ()
+    endings: Mapping[str, int] = field(default_factory=dict)
+    others: Mapping[LeftOutWhy, int] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+
+    def record(self, source: str) -> FileRecord | None:
+        """Return the record of one file."""
+        return next((record for record in self.files if record.source == source), None)
 
     def kinds(self) -> list[KindCount]:
         """Return one row for each kind of file, the most frequent first."""
@@ -93,16 +102,16 @@ class FileReport:
         return [*(row.line for row in self.kinds()), *self._left_out_lines()]
 
     def details(self, *, everything: bool = False) -> Iterator[str]:
-        """Yield a line for each file that was skipped or read in part; with `everything`, for each file."""
-        shown = [each for each in self.files if everything or each.state != "read"]
+        """Yield a line for each file that was skipped, read in part or guessed; with `everything`, for each file."""
+        shown = [each for each in self.files if everything or each.has_news]
         yield from (record.line for record in (shown if everything else shown[:MAX_LISTED]))
         if not everything and len(shown) > MAX_LISTED:
             yield f"and {len(shown) - MAX_LISTED:,} more: `python -m rag index --list` shows all"
         if everything:
-            yield from (f"left out {source!r}" for source in self.left_out)
-            unnamed = sum((self.endings or {}).values()) - len(self.left_out)
-            if unnamed > 0:
-                yield f"and {unnamed:,} more of these kinds"
+            yield from (f"left out {each.source!r}: {WHY[each.why][0]}" for each in self.left_out)
+            unnamed = sum(self.endings.values()) + sum(self.others.values()) - len(self.left_out)
+            if unnamed:
+                yield f"and {unnamed:,} more left out"
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for a machine; FileReport.read takes it back."""
@@ -110,9 +119,9 @@ class FileReport:
             "kinds": [asdict(row) for row in self.kinds()],
             "files": [asdict(record) for record in self.files],
             "left_out": {
-                "endings": dict(self.endings or {}),
-                "others": dict(self.others or {}),
-                "files": list(self.left_out),
+                "endings": dict(self.endings),
+                "others": dict(self.others),
+                "files": [asdict(each) for each in self.left_out],
             },
         }
 
@@ -121,7 +130,7 @@ class FileReport:
         """Return the report that `as_json` has written. Raises KeyError or TypeError for another shape."""
         left = row["left_out"]
         records = tuple(FileRecord(**each) for each in row["files"])
-        return cls(records, left["endings"], left["others"], tuple(left["files"]))
+        return cls(records, left["endings"], left["others"], tuple(LeftOut(**each) for each in left["files"]))
 
     def with_file(self, record: FileRecord) -> FileReport:
         """Return the report with a file added or replaced."""
@@ -150,10 +159,11 @@ def kind_of(source: str) -> str:
     """Return the kind of file that a source is, as the report names it."""
     if source.startswith(("http://", "https://")):
         return "web address"
-    suffix = PurePosixPath(source).suffix.lower()
+    suffix = suffix_of(PurePosixPath(source))
     if suffix in LOADERS:
         return LOADERS[suffix].kind
-    return "archive" if suffix in ARCHIVES else "list of addresses" if suffix in URL_LISTS else "other"
+    others = {**dict.fromkeys(ARCHIVES, "archive"), **dict.fromkeys(MAILBOXES, "mailbox")}
+    return "list of addresses" if suffix in URL_LISTS else others.get(suffix, "other")
 
 
 def make_file_report(
@@ -168,16 +178,13 @@ def make_file_report(
     known = {record.source: record for record in former.files} if former else {}
     records = [record_of(source, remarks.get(source)) for source in read]
     for source in unchanged:
-        was = known.get(source)
-        records.append(
-            was if was and was.state != "skipped" else FileRecord(source, kind_of(source), "read", "", NOT_KEPT)
-        )
+        was = None if source in remarks else known.get(source)
+        records.append(was or record_of(source, remarks.get(source)))
     records += [FileRecord(each.source, kind_of(each.source), "skipped", each.reason) for each in skipped]
     left = list(left_out)
-    kinds = [each.source for each in left if each.why == "kind"]
-    endings = Counter(PurePosixPath(source).suffix.lower() for source in kinds)
+    endings = Counter(PurePosixPath(each.source).suffix.lower() for each in left if each.why == "kind")
     others = Counter[LeftOutWhy](each.why for each in left if each.why != "kind")
-    return FileReport(_sorted(records), dict(endings), dict(others), tuple(kinds[:MAX_KEPT]))
+    return FileReport(_sorted(records), dict(endings), dict(others), tuple(left[:MAX_KEPT]))
 
 
 def record_of(source: str, remark: Remark | None) -> FileRecord:

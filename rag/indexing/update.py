@@ -128,11 +128,17 @@ def read_files(
     count_tokens, chunk_tokens = chunker
     stats = StatCache(settings.cache / f"seen-{corpus.id}.json")
     parsed = ParseCache(settings.cache / "parsed")
+    reported = load_file_report(settings, corpus)
+    unreported = set(known) - {record.source for record in (reported.files if reported else ())}
     unchanged: list[str] = []
     hashes: dict[str, str] = {}
 
     def changed(files: list[SourceFile]) -> Iterable[SourceFile]:
-        unchanged.extend(source for source, path in files if stats.is_unchanged(source, path, known.get(source)))
+        unchanged.extend(
+            source
+            for source, path in files
+            if source not in unreported and stats.is_unchanged(source, path, known.get(source))
+        )
         unopened = set(unchanged)
         unchanged.extend(each for each in known if not unopened.isdisjoint(_containers(each)))
         opened = [each for each in files if each[0] not in unopened]
@@ -143,6 +149,7 @@ def read_files(
         for outcome in ingest(
             settings.docs,
             known=known,
+            unreported=unreported,
             count_tokens=count_tokens,
             chunk_tokens=chunk_tokens,
             progress=changed,

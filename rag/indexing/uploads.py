@@ -38,7 +38,7 @@ from rag.ingest.chunking import CountTokens
 from rag.ingest.discovery import UPLOADS
 from rag.ingest.documents import Remark, Skipped, Unchanged, read_bytes, read_document
 from rag.ingest.parse_cache import ParseCache
-from rag.ingest.workers import WorkerPool, belongs_in_worker
+from rag.ingest.workers import WorkerPool
 from rag.loaders.formats import LOADERS
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder, unadapted
@@ -101,10 +101,8 @@ class Uploads:
         """
         try:
             suffix = PurePath(clean_name(name)).suffix.lower()
-            data = read_bytes(path)
-            if belongs_in_worker(suffix, data):
-                with self._pool() as pool:
-                    pool.load(suffix, data, is_stopped)
+            with self._pool() as pool:
+                pool.check(suffix, read_bytes(path), is_stopped)
         except Unreadable as error:
             return Skipped(display_name(name), str(error))
         return None

@@ -11,7 +11,6 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -22,14 +21,15 @@ from rag.ingest.discovery import ARCHIVES, UPLOADS, URL_LISTS, LeftOut, SourceFi
 from rag.ingest.stat_cache import modified_on
 from rag.ingest.table_columns import headings_with_columns
 from rag.ingest.web_pages import Fetch, parse_addresses
+from rag.ingest.workers import Parsing, parse, parse_here
 from rag.loaders.builder import LoadedText
-from rag.loaders.formats import LOADERS, suffix_of
+from rag.loaders.formats import suffix_of
 from rag.records import Document, Span, content_id
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory
 MAX_AHEAD_BYTES = 50_000_000  # of files that are being parsed while an earlier one is: memory stays flat
 Load = Callable[[str, bytes], LoadedText]  # (suffix, bytes) -> text
-Submit = Callable[[str, bytes], Future[LoadedText]]  # the same, done in the background
+Submit = Callable[[str, bytes], Parsing]  # the same, perhaps in the background
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +61,21 @@ Outcome = Document | Skipped | Unchanged | Remark | LeftOut
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A file that is being parsed: the hash and size of its bytes, and the future of its text."""
+    """A file that is being parsed: the hash and size of its bytes, whether these are indexed, and its text to come."""
 
     source: str
     hash: str
     modified: str
     size: int
-    text: Future[LoadedText]
+    is_known: bool
+    text: Parsing
 
 
 def ingest(
     folders: Sequence[Path],
     *,
     known: Mapping[str, str],
+    unreported: Collection[str] = (),
     count_tokens: CountTokens,
     chunk_tokens: int,
     progress: Callable[[list[SourceFile]], Iterable[SourceFile]] = iter,
@@ -85,7 +87,8 @@ def ingest(
 ) -> Iterator[Outcome]:
     """Yield one outcome per document, in the order of find_files; the caller may stop at any time.
 
-    `known` maps a source to the hash of its indexed bytes: a file with the same hash is Unchanged and not parsed.
+    `known` maps a source to the hash of its indexed bytes: a file with the same hash is Unchanged and not parsed. Of
+    those that are `unreported`, since an earlier run was killed, the Remark is found once more.
     `progress` wraps the list of files, as tqdm does. `fetch` gets the pages of listed URLs; without it lists are
     skipped. `submit` replaces the loaders, for example by worker processes; up to `ahead` files are then parsed at
     once. A Remark follows its document. Raises NoDocuments as find_files does.
@@ -98,7 +101,7 @@ def ingest(
     def finished(most: int) -> Iterator[Outcome]:
         """Yield outcomes from the front until at most so many files wait, and no more than is allowed in memory."""
         while waiting and (
-            len(waiting) > most or not isinstance(waiting[0], Begun) or waiting[0].text.done() or _held(waiting)
+            len(waiting) > most or not isinstance(waiting[0], Begun) or waiting[0].text.is_done() or _held(waiting)
         ):
             first = waiting.popleft()
             if isinstance(first, Begun):
@@ -113,7 +116,7 @@ def ingest(
             if source in done:  # a URL that is in two lists
                 continue
             done.add(source)
-            waiting.append(_begin(source, suffix, content, modified, known, submit or _submit))
+            waiting.append(_begin(source, suffix, content, modified, known, unreported, submit or parse_here))
             yield from finished(ahead)
     yield from finished(0)
     yield from left_out
@@ -124,13 +127,19 @@ def read_document(
 ) -> tuple[Document, Remark]:
     """Return the document of one file and the remark on how it was read. Raises Unreadable with the reason."""
     data = read_bytes(path)
-    loaded = (load or _load)(suffix_of(path), data)
+    loaded = (load or parse)(suffix_of(path), data)
     document = _document(source, _hash(data), loaded, modified_on(path), count_tokens, chunk_tokens)
     return document, Remark(source, loaded.lost, loaded.note)
 
 
 def _begin(
-    source: str, suffix: str, content: Content, modified: str, known: Mapping[str, str], submit: Submit
+    source: str,
+    suffix: str,
+    content: Content,
+    modified: str,
+    known: Mapping[str, str],
+    unreported: Collection[str],
+    submit: Submit,
 ) -> Begun | Outcome:
     """Begin to parse a file, or return its outcome where nothing has to be parsed."""
     match content:
@@ -139,16 +148,20 @@ def _begin(
         case Unreadable():
             return Skipped(source, str(content))
     digest = _hash(content)
-    if known.get(source) == digest:
+    is_known = known.get(source) == digest
+    if is_known and source not in unreported:
         return Unchanged(source)
-    return Begun(source, digest, modified, len(content), submit(suffix, content))
+    return Begun(source, digest, modified, len(content), is_known, submit(suffix, content))
 
 
 def _outcomes(begun: Begun, count_tokens: CountTokens, chunk_tokens: int) -> Iterator[Outcome]:
     """Yield the outcomes of a file, once it is parsed."""
     try:
         loaded = begun.text.result()
-        yield _document(begun.source, begun.hash, loaded, begun.modified, count_tokens, chunk_tokens)
+        if begun.is_known:
+            yield Unchanged(begun.source)
+        else:
+            yield _document(begun.source, begun.hash, loaded, begun.modified, count_tokens, chunk_tokens)
         if loaded.lost or loaded.note:
             yield Remark(begun.source, loaded.lost, loaded.note)
     except Unreadable as error:
@@ -158,20 +171,6 @@ def _outcomes(begun: Begun, count_tokens: CountTokens, chunk_tokens: int) -> Ite
 def _held(waiting: Iterable[Begun | Outcome]) -> bool:
     """Return whether the files that wait are too large together."""
     return sum(each.size for each in waiting if isinstance(each, Begun)) > MAX_AHEAD_BYTES
-
-
-def _load(suffix: str, data: bytes) -> LoadedText:
-    return LOADERS[suffix](data)
-
-
-def _submit(suffix: str, data: bytes) -> Future[LoadedText]:
-    """Return the text of a file as a future that is done: parsed here and now."""
-    future: Future[LoadedText] = Future()
-    try:
-        future.set_result(_load(suffix, data))
-    except Unreadable as error:
-        future.set_exception(error)
-    return future
 
 
 def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, Content]]:

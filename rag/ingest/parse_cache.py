@@ -20,7 +20,7 @@ from typing import Any
 from rag.ingest.chunking import CHUNKER_VERSION
 from rag.loaders.blocks import Block, Section
 from rag.loaders.builder import LoadedText
-from rag.loaders.formats import LOADERS, SLOW_SUFFIXES
+from rag.loaders.formats import SLOW_SUFFIXES
 
 UNUSED_SECONDS = 180 * 24 * 3600.0  # an entry is removed this long after its last use
 
@@ -30,15 +30,6 @@ class ParseCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-
-    def load(self, suffix: str, data: bytes) -> LoadedText:
-        """Return the text of a file, from the cache or parsed now. Raises Unreadable as the loaders do."""
-        cached = self.read(suffix, data)
-        if cached:
-            return cached
-        loaded = LOADERS[suffix](data)
-        self.write(suffix, data, loaded)
-        return loaded
 
     def read(self, suffix: str, data: bytes) -> LoadedText | None:
         """Return the cached text of a file, None if there is none."""

@@ -360,8 +360,10 @@ def test_another_base_model_chunks_again_without_parsing_again(
     page = "<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden every day.</p></article></body></html>"
     (settings.docs[0] / "birds.html").write_text(page)
     parsings: list[str] = []
-    ask = workers.Worker.ask
-    monkeypatch.setattr(workers.Worker, "ask", lambda self, *given: parsings.append(given[0][0]) or ask(self, *given))
+    begin = workers.WorkerPool._schedule
+    monkeypatch.setattr(
+        workers.WorkerPool, "_schedule", lambda self, *given: parsings.append(given[0]) or begin(self, *given)
+    )
     index(settings)
     other = settings.model_copy(update={"base_model": str(other_tiny_model)})
     assert "birds.html" in index(other).added  # another corpus, since another tokenizer may chunk differently

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hostile
 from office import edit_zip, make_epub
 from pdfs import make_pdf
 from rag.errors import StoreFailed, UnknownDocument, Unreadable
@@ -21,6 +22,7 @@ from rag.indexing.update import (
     uploads_folder,
 )
 from rag.indexing.uploads import MARK, NAME_BYTES, UploadResult, Uploads, clean_name
+from rag.ingest import workers
 from rag.ingest.corpus import load_corpus
 from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged
 from rag.models.arms import Arms
@@ -405,3 +407,46 @@ def load_tiny(app: App, folder: Path) -> None:
     folder.mkdir(parents=True)
     build_tiny_model(folder, seed=7)
     update_vectors(app.store, app.corpus.id, load_embedder(str(folder), app.settings))
+
+
+# hostile files
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ("exit", "it made its parser crash"),
+        ("spin", "reading it took more than 2 s"),
+        ("eat", "reading it took more memory than 1.0 GB"),
+    ],
+)
+def test_a_file_that_crashes_or_hangs_its_parser_is_refused_and_the_next_is_added(
+    app: App, give: Give, monkeypatch: pytest.MonkeyPatch, word: str, why: str
+) -> None:
+    monkeypatch.setattr(workers, "begin_work", hostile.begin_work)
+    monkeypatch.setattr(workers, "SECONDS", 2.0)
+    monkeypatch.setattr(workers, "MEMORY", 1_000_000_000)
+    for refused in (
+        app.uploads.check("x.pdf", give(word)),
+        app.uploads.add("x.pdf", give(word)),
+    ):
+        assert isinstance(refused, Skipped)
+        assert refused.reason.startswith(why)
+    assert app.uploads.check("y.pdf", give("Birds eat seed.")) is None
+    assert isinstance(app.uploads.add("y.pdf", give("Birds eat seed.")), UploadResult)
+    assert app.files() == ["y.pdf"]
+
+
+def test_an_upload_and_its_removal_are_in_the_report(app: App, give: Give) -> None:
+    app.uploads.add("scan.pdf", give(make_pdf("Birds eat seed.", "", "")))
+    app.uploads.add("birds.txt", give("Die Vögel fressen Körner im Garten, und schön ist es.\n".encode("cp1252")))
+    report = app.uploads.report()
+    assert report
+    assert report.lines() == ["Markdown: 2 read", "PDF: 1 read in part", "text: 1 read (1 with a note)"]
+    assert [record.source for record in report.files if record.state == "read in part"] == ["uploads/scan.pdf"]
+    assert [line for line in report.details() if "guessed from its bytes" in line]
+    app.uploads.remove("uploads/scan.pdf")
+    after = app.uploads.report()
+    assert after
+    assert after.lines() == ["Markdown: 2 read", "text: 1 read (1 with a note)"]
+    assert index(app.settings).files == after

@@ -8,19 +8,27 @@ from pathlib import Path
 
 import pytest
 
-from rag.ingest import parse_cache
+from rag.ingest import workers
 from rag.ingest.parse_cache import ParseCache
+from rag.ingest.workers import work
+from rag.loaders.builder import LoadedText
 
 PAGE = b"<html><body><article><h1>Birds</h1><p>Birds eat seed in the garden.</p></article></body></html>"
 GOOD = {"text": "x", "sections": [], "title": "", "lost": "", "date": ""}
+
+
+def load(folder: Path) -> LoadedText:
+    """Return the page as a worker process returns it."""
+    cache = ParseCache(folder)
+    return cache.read(".html", PAGE) or work(".html", PAGE, cache, 60)
 
 
 @pytest.fixture
 def parsings(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Return the list of files that are parsed from now on."""
     parsed: list[bytes] = []
-    load = parse_cache.LOADERS[".html"]
-    monkeypatch.setitem(parse_cache.LOADERS, ".html", lambda data: parsed.append(data) or load(data))
+    parse = workers.parse
+    monkeypatch.setattr(workers, "parse", lambda suffix, data: parsed.append(data) or parse(suffix, data))
     return parsed
 
 
@@ -30,8 +38,8 @@ def damaged(cached: bytes) -> bytes:
 
 
 def test_a_file_is_parsed_once(tmp_path: Path, parsings: list[bytes]) -> None:
-    first = ParseCache(tmp_path).load(".html", PAGE)
-    assert ParseCache(tmp_path).load(".html", PAGE) == first
+    first = load(tmp_path)
+    assert load(tmp_path) == first
     assert len(parsings) == 1
 
 
@@ -41,17 +49,17 @@ def test_a_file_is_parsed_once(tmp_path: Path, parsings: list[bytes]) -> None:
     ids=str,
 )
 def test_an_entry_of_another_shape_is_parsed_again(tmp_path: Path, parsings: list[bytes], row: object) -> None:
-    first = ParseCache(tmp_path).load(".html", PAGE)
+    first = load(tmp_path)
     (cached,) = tmp_path.iterdir()
     cached.write_bytes(gzip.compress(json.dumps(row).encode()))
-    assert [ParseCache(tmp_path).load(".html", PAGE) for _ in range(2)] == [first, first]
+    assert [load(tmp_path) for _ in range(2)] == [first, first]
     assert len(parsings) == 2  # and cached again
 
 
 @pytest.mark.parametrize("damage", [damaged, lambda cached: cached[:-9], lambda cached: b"", lambda cached: b"no gzip"])
 def test_a_damaged_entry_is_parsed_again(tmp_path: Path, parsings: list[bytes], damage: object) -> None:
-    first = ParseCache(tmp_path).load(".html", PAGE)
+    first = load(tmp_path)
     (cached,) = tmp_path.iterdir()
     cached.write_bytes(damage(cached.read_bytes()))  # type: ignore[operator]
-    assert [ParseCache(tmp_path).load(".html", PAGE) for _ in range(2)] == [first, first]
+    assert [load(tmp_path) for _ in range(2)] == [first, first]
     assert len(parsings) == 2
