@@ -75,6 +75,7 @@ ACTIONS: Mapping[str, Action] = {  # called by the buttons of the elements
     "refresh": resume.refresh,
     "documents": uploads.list_all,
     "documents_remove": uploads.remove,
+    "documents_show": uploads.show_one,
     "train_look": panel.look,
     "train_start": panel.start,
     "train_cancel": panel.cancel,

@@ -25,10 +25,11 @@ from chainlit.config import config
 from chainlit.element import Element
 from chainlit.emitter import ChainlitEmitter
 
-from chat.actions.payloads import RemoveDocument
+from chat.actions.payloads import RemoveDocument, ShowDocument
 from chat.elements.live import LiveElement
 from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError
+from rag.indexing.file_report import FileRecord
 from rag.indexing.uploads import ListedDocument, UploadOutcome, UploadResult, Uploads, display_name
 from rag.ingest.documents import Skipped, Unchanged
 from rag.loaders.formats import LOADERS
@@ -44,6 +45,7 @@ State = Literal["waiting", "reading", "embedding", "added", "replaced", "unchang
 OPEN: tuple[State, ...] = ("waiting", "reading", "embedding")
 TAKEN: tuple[State, ...] = ("added", "replaced")
 MAX_SEARCH = 200  # characters of what is searched for in the list
+MAX_SHOWN = 50  # passages of a document that are sent at once: 40 kB
 UploadedFile = tuple[str, Path]  # the browser's name of a file, and the path of its bytes
 log = logging.getLogger("thumbtune")
 
@@ -125,8 +127,16 @@ class UploadQueue:
         """Return all documents as the list shows them."""
         listed = await asyncio.to_thread(context.app.serving.uploads.documents)
         report = await asyncio.to_thread(context.app.serving.uploads.report)
-        shown = {"lines": report.lines(), "details": list(report.details())} if report else None
-        return {"documents": [_row(each) for each in listed], "report": shown}
+        records = {each.source: each for each in report.files} if report else {}
+        shown = {"lines": report.lines(), "files": report.on_request()} if report else None
+        return {"documents": [_row(each, records.get(each.source)) for each in listed], "report": shown}
+
+    async def show_one(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was read of a document and where it is cut, MAX_SHOWN passages of it. Raises UnknownDocument."""
+        wanted = ShowDocument.read(payload)
+        document = await asyncio.to_thread(context.app.serving.uploads.show, wanted.source)
+        row = document.as_json()
+        return {**row, "total": len(row["chunks"]), "chunks": row["chunks"][wanted.start : wanted.start + MAX_SHOWN]}
 
     async def remove(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Remove an uploaded file. Raises UnknownDocument and StoreFailed."""
@@ -316,12 +326,14 @@ async def _refresh_lists(app: AppState) -> None:
             await live.show()
 
 
-def _row(listed: ListedDocument) -> dict[str, Any]:
-    """Return a document as the list shows it."""
+def _row(listed: ListedDocument, record: FileRecord | None) -> dict[str, Any]:
+    """Return a document as the list shows it; what is missing in it or was guessed is "" where the report is silent."""
     return {
         "source": listed.source,
         "title": listed.title,
         "passages": listed.chunks,
         "uploaded": listed.uploaded,
         "added": listed.added.isoformat() if listed.added else None,
+        "lost": record.reason if record else "",
+        "note": record.note if record else "",
     }

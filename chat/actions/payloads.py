@@ -106,6 +106,14 @@ class QueueTeach(QueueItem):
     value: Taught
 
 
+class ShowDocument(Payload):
+    """A document to show from its passage number `start`, by its source."""
+
+    error = UnknownDocument
+    source: Annotated[Text, Field(max_length=MAX_SOURCE)]
+    start: Annotated[int, Field(ge=0, strict=True)] = 0
+
+
 class RemoveDocument(Payload):
     """An uploaded document to remove, by its source."""
 

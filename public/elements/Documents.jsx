@@ -6,7 +6,7 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, Trash2 } from 'lucide-react';
 
-const VERSION = '3';
+const VERSION = '4';
 const KEY = `thumbtune-documents-${VERSION}`;
 const LOST = 'no answer from the server. Reload the page and try again.';
 const SEARCH_FROM = 21; // documents; a shorter list needs no search
@@ -128,20 +128,24 @@ if (!window[KEY]) {
         <p className="tt-docs-head" tabIndex={-1} ref={head}>{totals(found.documents)}</p>
         {notice ? <p className="tt-docs-note" role="status">{notice}</p> : null}
         {found.report ? <Report report={found.report} /> : null}
-        <Rows documents={found.documents} search={now.search} remove={remove} />
+        <Rows documents={found.documents} search={now.search} remove={remove} stamp={now.stamp} callAction={callAction} />
         <p className="tt-docs-note">Drop files anywhere in the chat to add them. Files from your documents folder must be edited or deleted in that folder.</p>
       </section>
     );
   };
 
-  // A line per kind of file as `python -m rag index` prints it; the files with trouble on request.
+  // A line per kind of file as `python -m rag index` prints it; the files on request.
   const Report = ({ report }) => (
     <section className="tt-docs-report" aria-label="Files read">
-      {report.lines.map((line) => <p className="tt-docs-note" key={line}>{line}</p>)}
-      {report.details.length ? (
-        <details className="tt-docs-note">
-          <summary>Files skipped or read in part</summary>
-          {report.details.map((line) => <p key={line}>{line}</p>)}
+      <ul>
+        {report.lines.map((line) => <li key={line}>{line}</li>)}
+      </ul>
+      {report.files.length ? (
+        <details>
+          <summary>Files skipped, read in part, guessed or left out ({report.files.length.toLocaleString('en-US')})</summary>
+          <ul className="tt-docs-found" tabIndex={0} aria-label="Files skipped, read in part, guessed or left out">
+            {report.files.map((line) => <li key={line}>{line}</li>)}
+          </ul>
         </details>
       ) : null}
     </section>
@@ -154,7 +158,7 @@ if (!window[KEY]) {
     return uploaded ? `${all}; ${uploaded} uploaded` : all;
   };
 
-  const Rows = ({ documents, search, remove }) => {
+  const Rows = ({ documents, search, ...rest }) => {
     const [wanted, setWanted] = useState(search || '');
     const [most, setMost] = useState(AT_ONCE);
     const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
@@ -179,7 +183,7 @@ if (!window[KEY]) {
         ) : null}
         <ul className="tt-docs-list">
           {matches.slice(0, most).map((each) => (
-            <Row key={each.source} document={each} remove={remove} />
+            <Row key={each.source} document={each} {...rest} />
           ))}
         </ul>
         {matches.length > most ? (
@@ -193,20 +197,67 @@ if (!window[KEY]) {
 
   const when = (added) => new Date(added).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
 
-  const Row = ({ document, remove }) => (
-    <li className="tt-docs-row" data-uploaded={document.uploaded}>
-      <FileText className="tt-docs-icon" size={18} aria-hidden="true" />
-      <div className="tt-docs-what">
-        <span className="tt-docs-title">{document.title}</span>
-        <span className="tt-docs-source">{document.source}</span>
-        <span className="tt-docs-said">
-          {count(document.passages, 'passage', 'passages')}
-          {document.uploaded ? (document.added ? `, uploaded ${when(document.added)}` : ', uploaded') : ', from your documents folder'}
-        </span>
-      </div>
-      {document.uploaded ? <Remove document={document} remove={remove} /> : null}
-    </li>
-  );
+  const Row = ({ document, remove, stamp, callAction }) => {
+    const [open, setOpen] = useState(false);
+    return (
+      <li className="tt-docs-row" data-uploaded={document.uploaded}>
+        <FileText className="tt-docs-icon" size={18} aria-hidden="true" />
+        <div className="tt-docs-what">
+          <span className="tt-docs-title">{document.title}</span>
+          <span className="tt-docs-source">{document.source}</span>
+          <span className="tt-docs-said">
+            {count(document.passages, 'passage', 'passages')}
+            {document.uploaded ? (document.added ? `, uploaded ${when(document.added)}` : ', uploaded') : ', from your documents folder'}
+          </span>
+          {document.lost ? <span className="tt-docs-lost">Read in part: {document.lost}</span> : null}
+          {document.note ? <span className="tt-docs-said">Note: {document.note}</span> : null}
+        </div>
+        <button
+          type="button"
+          className="tt-docs-show"
+          aria-expanded={open}
+          aria-label={`${open ? 'Hide' : 'Show'} the text of ${withoutFolder(document.source)}`}
+          onClick={() => setOpen(!open)}
+        >
+          {open ? 'Hide' : 'Show'}
+        </button>
+        {document.uploaded ? <Remove document={document} remove={remove} /> : null}
+        {open ? <Shown source={document.source} stamp={stamp} callAction={callAction} /> : null}
+      </li>
+    );
+  };
+
+  // What was read of a document and where it is cut, as `python -m rag show` prints it.
+  const Shown = ({ source, stamp, callAction }) => {
+    const [text, setText] = useState(null); // the server's answer, with the passages so far, or {error}
+    const load = async (before = []) => {
+      const got = await call(callAction, 'documents_show', { source, start: before.length });
+      setText(got.error ? got : { ...got, chunks: [...before, ...got.chunks] });
+    };
+    useEffect(() => {
+      load();
+    }, [source, stamp]);
+    const name = `Text of ${withoutFolder(source)}`;
+    if (!text) return <section className="tt-docs-shown" aria-label={name} aria-busy="true">Loading…</section>;
+    if (text.error) return <section className="tt-docs-shown" aria-label={name}><p className="tt-error" role="alert">The text could not be loaded: {text.error}</p></section>;
+    const left = text.total - text.chunks.length;
+    return (
+      <section className="tt-docs-shown" aria-label={name}>
+        <p>{[text.kind, text.date, count(text.characters, 'character', 'characters'), count(text.total, 'passage', 'passages')].filter(Boolean).join(', ')}</p>
+        {text.chunks.map((chunk, index) => (
+          <figure key={chunk.start} className="tt-docs-chunk">
+            <figcaption>{[`Passage ${index + 1}`, chunk.page ? `page ${chunk.page}` : '', chunk.heading, `characters ${chunk.start} to ${chunk.end}`, count(chunk.tokens, 'token', 'tokens')].filter(Boolean).join(' · ')}</figcaption>
+            <div className="tt-docs-text" dir="auto">{chunk.text}</div>
+          </figure>
+        ))}
+        {left > 0 ? (
+          <button type="button" className="tt-docs-more" onClick={() => load(text.chunks)}>
+            Show more passages ({left.toLocaleString('en-US')} left)
+          </button>
+        ) : null}
+      </section>
+    );
+  };
 
   // The first click asks, the second one removes; leaving the button or Escape cancels.
   const Remove = ({ document, remove }) => {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from rag.settings import Settings
 
 State = Literal["read", "read in part", "skipped"]
 MAX_LISTED = 20  # files whose reasons are printed without --list: a screenful
+MAX_ON_PAGE = 500  # lines that the documents page lists on request
 MAX_ENDINGS = 12  # endings named in the line on other kinds; the rest are counted
 MAX_KEPT = 10_000  # names of what was left out that are kept; a folder of pictures may have a million
 WHY: Mapping[LeftOutWhy, tuple[str, str]] = {  # one, several
@@ -103,15 +104,17 @@ class FileReport:
 
     def details(self, *, everything: bool = False) -> Iterator[str]:
         """Yield a line for each file that was skipped, read in part or guessed; with `everything`, for each file."""
-        shown = [each for each in self.files if everything or each.has_news]
-        yield from (record.line for record in (shown if everything else shown[:MAX_LISTED]))
-        if not everything and len(shown) > MAX_LISTED:
-            yield f"and {len(shown) - MAX_LISTED:,} more: `python -m rag index --list` shows all"
         if everything:
-            yield from (f"left out {each.source!r}: {WHY[each.why][0]}" for each in self.left_out)
-            unnamed = sum(self.endings.values()) + sum(self.others.values()) - len(self.left_out)
-            if unnamed:
-                yield f"and {unnamed:,} more left out"
+            yield from (record.line for record in self.files)
+            yield from self._left_out_names()
+        else:
+            yield from _at_most(MAX_LISTED, [each.line for each in self.files if each.has_news])
+
+    def on_request(self) -> list[str]:
+        """Return the lines that the documents page lists on request: of trouble, guesses and what was left out."""
+        return list(
+            _at_most(MAX_ON_PAGE, [*(each.line for each in self.files if each.has_news), *self._left_out_names()])
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for a machine; FileReport.read takes it back."""
@@ -142,6 +145,12 @@ class FileReport:
 
     def _without(self, source: str) -> list[FileRecord]:
         return [record for record in self.files if record.source != source]
+
+    def _left_out_names(self) -> Iterator[str]:
+        yield from (f"left out {each.source!r}: {WHY[each.why][0]}" for each in self.left_out)
+        unnamed = sum(self.endings.values()) + sum(self.others.values()) - len(self.left_out)
+        if unnamed:
+            yield f"and {unnamed:,} more left out"
 
     def _left_out_lines(self) -> Iterator[str]:
         if self.endings:
@@ -212,6 +221,12 @@ def save_file_report(settings: Settings, corpus: Corpus, report: FileReport) -> 
 
 def _path(settings: Settings, corpus: Corpus) -> Path:
     return settings.home / "reports" / f"files-{corpus.id}.json"
+
+
+def _at_most(most: int, lines: Sequence[str]) -> Iterator[str]:
+    yield from lines[:most]
+    if len(lines) > most:
+        yield f"and {len(lines) - most:,} more: `python -m rag index --list` shows all"
 
 
 def _sorted(records: Iterable[FileRecord]) -> tuple[FileRecord, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import UnknownDocument, Unreadable
+from rag.indexing.file_report import FileReport, load_file_report
 from rag.indexing.update import make_chunker
 from rag.ingest.chunking import CountTokens
 from rag.ingest.corpus import load_corpus
@@ -71,7 +72,7 @@ def show_document(settings: Settings, name: str) -> ShownDocument:
     if not found:
         raise UnknownDocument(f"{name!r} is neither a file nor the name of an indexed document: check the path")
     count_tokens, _ = _chunker(settings)
-    return shown(found[0], count_tokens, indexed=True)
+    return shown_as_indexed(found[0], count_tokens, load_file_report(settings, corpus))
 
 
 def shown(
@@ -89,6 +90,13 @@ def shown(
     return ShownDocument(
         document.source, document.title, document.date, kind, indexed, lost, guessed, len(document.text), cut
     )
+
+
+def shown_as_indexed(document: Document, count_tokens: CountTokens, report: FileReport | None) -> ShownDocument:
+    """Return an indexed document, with what the report says of its file."""
+    record = report.record(document.source) if report else None
+    lost, guessed = (record.reason, record.note) if record else ("", "")
+    return shown(document, count_tokens, indexed=True, lost=lost, guessed=guessed)
 
 
 def format_document(document: ShownDocument) -> Iterator[str]:

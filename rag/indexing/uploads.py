@@ -25,6 +25,7 @@ from pathlib import Path, PurePath
 
 from rag.errors import NoDocuments, StoreFailed, UnknownDocument, Unreadable
 from rag.indexing.file_report import FileReport, load_file_report, record_of, save_file_report
+from rag.indexing.show import ShownDocument, shown_as_indexed
 from rag.indexing.update import (
     changing_documents,
     keep_file_report,
@@ -157,6 +158,13 @@ class Uploads:
         """Return all documents of the corpus, uploads first, then by source."""
         listed = [self._listed(*each) for each in self._store.documents.sizes(self._corpus.id)]
         return sorted(listed, key=lambda each: (not each.uploaded, each.source))
+
+    def show(self, source: str) -> ShownDocument:
+        """Return what was read of a document and where it is cut. Raises UnknownDocument."""
+        document = next(iter(self._store.documents.read_sources(self._corpus.id, [source])), None)
+        if document is None:
+            raise UnknownDocument(f"{source[:80]!r} is not among the documents (any more): reload the page")
+        return shown_as_indexed(document, self._chunker()[0], self.report())
 
     def update_text_index(self) -> None:
         """Update the full-text indexes after uploads; once for all files, since it takes a second at 50,000 chunks."""

@@ -13,6 +13,7 @@ from driver import RoomChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 BATS = "# Bats\n\nA pipistrelle bat eats three thousand midges in one night.\n"
+LATIN = "# Moths\n\nEine Motte fliegt über die Wiese, während die Bäume blühen.\n".encode("cp1252")
 LONG = "\n\n".join(
     f"Bees visit meadow number {n} in the morning, and they come back in the evening. " * 8 for n in range(999)
 )
@@ -24,6 +25,7 @@ def files(tmp_path: Path, room: RoomChat) -> Iterator[Path]:
     (tmp_path / "bats.md").write_text(BATS)
     (tmp_path / "rubbish.pdf").write_bytes(b"%PDF-1.4 and then nothing that belongs to one")
     (tmp_path / "long.txt").write_text(LONG)
+    (tmp_path / "latin.txt").write_bytes(LATIN)
     yield tmp_path
     left = [path for path in (room.home / "uploads").rglob("*.*") if path.is_file()]
     for path in left:
@@ -62,12 +64,14 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
     listed = page.get_by_role("region", name="Documents", exact=True)
     own = len(list(Path(room.env["THUMBTUNE_DOCS"]).iterdir()))
     expect(listed).to_contain_text(f"{own + 1} documents")
-    expect(listed.get_by_role("listitem")).to_have_count(own + 1)
-    expect(listed.get_by_role("button")).to_have_count(1)  # those of the documents folder cannot be removed here
+    rows = listed.locator(".tt-docs-row")
+    expect(rows).to_have_count(own + 1)
+    remove = listed.get_by_role("button", name="Remove")
+    expect(remove).to_have_count(1)  # those of the documents folder cannot be removed here
     listed.get_by_role("button", name="Remove bats.md").click()
     listed.get_by_role("button", name="Really remove? bats.md").click()
     expect(listed).to_contain_text("bats.md was removed")
-    expect(listed.get_by_role("listitem")).to_have_count(own)
+    expect(rows).to_have_count(own)
     assert list(corpus.iterdir()) == []
 
     page.reload()
@@ -78,8 +82,9 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
 def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thought_over(
     page: Page, room: RoomChat, files: Path
 ) -> None:
-    drop(page, files / "bats.md")
+    drop(page, files / "bats.md", files / "latin.txt")
     expect(page.get_by_role("region", name="Uploaded files")).to_contain_text("Added, 1 passage")
+    expect(page.get_by_role("region", name="Uploaded files")).to_have_attribute("aria-busy", "false")
     listed = page.get_by_role("region", name="Documents", exact=True)
     press = page.locator(".tt-bar-row").get_by_text("Documents", exact=True).click
     press()
@@ -92,8 +97,24 @@ def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thoug
         expect(listed.get_by_role("button", name="Really remove? bats.md")).to_be_visible()
         think_over()
         expect(remove).to_be_visible()
+    read = listed.get_by_role("region", name="Files read")
+    own = len(list(Path(room.env["THUMBTUNE_DOCS"]).iterdir()))
+    expect(read).to_contain_text(f"Markdown: {own + 1} read")
+    expect(read).to_contain_text("text: 1 read (1 with a note)")
+    expect(read).not_to_contain_text("guessed from its bytes", use_inner_text=True)
+    read.get_by_text("Files skipped, read in part, guessed or left out (1)").click()
+    expect(read).to_contain_text("guessed from its bytes", use_inner_text=True)
+    text = listed.get_by_role("region", name="Text of bats.md")
+    for _ in range(2):
+        listed.get_by_role("button", name="Show the text of bats.md").click()
+        expect(text).to_contain_text("A pipistrelle bat eats three thousand midges in one night.")
+        expect(text.get_by_role("figure")).to_contain_text("Passage 1 · Bats · characters 0 to ")
+        listed.get_by_role("button", name="Hide the text of bats.md").click()
+        expect(text).to_have_count(0)
+    listed.get_by_role("button", name="Show the text of bats.md").click()
     ask(page, "What do bats eat?")
     wait_until_done(page)
+    expect(text).to_be_visible()
     press()
     expect(listed).to_have_count(2)
     expect(listed.last).to_contain_text("bats.md")

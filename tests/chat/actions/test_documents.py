@@ -21,6 +21,7 @@ from chainlit.emitter import ChainlitEmitter
 from chat.actions.documents import DOCUMENTS, NOT_TRIED, RESTARTED, STOPPED, UploadQueue, accept_documents, revive_files
 from chat.elements.live import LiveElement
 from chat.session.context import INTERNAL, RequestContext, SessionState
+from pdfs import make_pdf
 from rag.answering.service import QueryService, open_service
 from rag.errors import StoreFailed, UnknownDocument
 from rag.indexing.indexer import index
@@ -266,8 +267,56 @@ async def test_documents_are_listed_and_what_was_dropped_can_be_removed(serving:
     )
     assert first["added"].endswith("+00:00")
     assert [each["source"] for each in others] == ["cats.md", "dogs.md"]
+    assert (await uploads.list_all(here.context, {}))["report"] == {"lines": ["Markdown: 3 read"], "files": []}
     assert await uploads.remove(here.context, {"source": "uploads/birds.md"}) == {}
     assert (await uploads.list_all(here.context, {}))["documents"] == others
+
+
+async def test_the_list_says_what_is_missing_in_a_document_and_what_was_guessed(
+    serving: QueryService, tmp_path: Path
+) -> None:
+    scan, latin = tmp_path / "scan.bin", tmp_path / "latin.bin"
+    scan.write_bytes(make_pdf("Birds eat seed.", "", ""))
+    latin.write_bytes("Für Müll gilt: Größe bis 80 Liter kostet 5 Euro im Monat.".encode("cp1252"))
+    here, uploads = Here(App(serving.uploads)), UploadQueue()
+    await uploads.take(here.context, [("scan.pdf", scan), ("latin.txt", latin)])
+    listed = await uploads.list_all(here.context, {})
+    rows = {row["source"]: (row["lost"][:24], row["note"][:8]) for row in listed["documents"]}
+    assert rows["uploads/scan.pdf"] == ("2 of its 3 pages have no", "")
+    assert rows["uploads/latin.txt"] == ("", "read as ")
+    assert rows["cats.md"] == ("", "")
+    assert listed["report"]["lines"] == ["Markdown: 2 read", "PDF: 1 read in part", "text: 1 read (1 with a note)"]
+    assert len(listed["report"]["files"]) == 2
+    shown = await uploads.show_one(here.context, {"source": "uploads/scan.pdf"})
+    assert (shown["kind"], shown["lost"][:24], shown["total"]) == ("PDF", "2 of its 3 pages have no", 1)
+    assert shown["chunks"][0]["text"] == "Birds eat seed."
+
+
+async def test_a_long_document_is_shown_fifty_passages_at_a_time(serving: QueryService, tmp_path: Path) -> None:
+    here, uploads = Here(App(serving.uploads)), UploadQueue()
+    long = "\n\n".join(f"# Bird {number}\n\nBird {number} eats seed." for number in range(70))
+    await uploads.take(here.context, write(tmp_path, birds_md=long))
+    first, rest, none = [
+        await uploads.show_one(here.context, {"source": "uploads/birds.md", "start": start}) for start in (0, 50, 99)
+    ]
+    assert [len(each["chunks"]) for each in (first, rest, none)] == [50, 20, 0]
+    assert {each["total"] for each in (first, rest, none)} == {70}
+    assert "".join(chunk["text"] for chunk in [*first["chunks"], *rest["chunks"]]).count("eats seed") == 70
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"source": "/etc/passwd"},
+        {"source": "cats.md", "start": -1},
+        {"source": "cats.md", "start": "1"},
+        {"source": ""},
+    ],
+)
+async def test_a_document_that_is_not_indexed_is_not_shown(serving: QueryService, payload: dict[str, Any]) -> None:
+    with pytest.raises(UnknownDocument):
+        await UploadQueue().show_one(Here(App(serving.uploads)).context, payload)
 
 
 async def test_every_list_on_a_screen_is_asked_for_anew_after_a_change(serving: QueryService, tmp_path: Path) -> None:
