@@ -12,6 +12,7 @@ sniff      the format of a file by its first bytes
 formats    the registry: suffix -> kind of file and its loader
 pdf/       PDF
 office/    Word, PowerPoint, Excel, EPUB
+opendocument/  OpenDocument text, spreadsheets and slides
 web/       web pages
 markup/    Markdown
 messages/  e-mail, Outlook messages, saved web pages

@@ -24,9 +24,9 @@ CODE_SUFFIXES = tuple(
     )
 )
 UNSUPPORTED = {  # document formats without a loader: reported as skipped, with the format to save them in
-    **dict.fromkeys((".doc", ".odt", ".pages"), ".docx"),
-    **dict.fromkeys((".ppt", ".odp"), ".pptx"),
-    **dict.fromkeys((".xls", ".xlsb", ".ods", ".numbers"), ".xlsx"),
+    **dict.fromkeys((".doc", ".pages"), ".docx"),
+    ".ppt": ".pptx",
+    **dict.fromkeys((".xls", ".xlsb", ".numbers"), ".xlsx"),
     **dict.fromkeys((".mobi", ".azw3"), ".epub"),
 }
 
@@ -109,6 +109,13 @@ LOADERS: Mapping[str, Format | Refused] = {
     ".rtf": Format("Rich Text", "office.rtf", "load_rtf", slow=True),
     **dict.fromkeys((".pptx", ".pptm"), Format("slides", "office.pptx", "load_pptx", slow=True)),
     **dict.fromkeys((".xlsx", ".xlsm"), Format("spreadsheet", "office.spreadsheet", "load_xlsx", slow=True)),
+    **dict.fromkeys((".odt", ".ott", ".fodt"), Format("OpenDocument text", "opendocument.text", "load_odt", slow=True)),
+    **dict.fromkeys(
+        (".ods", ".ots", ".fods"), Format("OpenDocument sheet", "opendocument.sheets", "load_ods", slow=True)
+    ),
+    **dict.fromkeys(
+        (".odp", ".otp", ".fodp"), Format("OpenDocument slides", "opendocument.slides", "load_odp", slow=True)
+    ),
     **dict.fromkeys((".csv", ".tsv"), Format("CSV", "office.spreadsheet", "load_csv")),
     ".eml": Format("e-mail", "messages.mail", "load_eml"),
     ".msg": Format("Outlook message", "messages.outlook", "load_msg", slow=True),

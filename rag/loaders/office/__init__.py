@@ -6,6 +6,7 @@ number_formats  numbers as a cell of a workbook shows them
 office_math     formulas in Word and PowerPoint files -> one line of text such as a/b or x^2
 ooxml           the XML parts of an Office file, their relationships, charts, Strict Open XML
 pptx            PowerPoint slides, with tables and speaker notes
+reading_order   the boxes of a slide, from top to bottom where the file has another order
 rtf             Rich Text
 sheet_layout    hidden rows and columns, merged cells of a sheet
 spreadsheet     Excel workbooks and CSV

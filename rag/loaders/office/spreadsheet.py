@@ -57,7 +57,7 @@ def load_xlsx(data: bytes) -> LoadedText:
         return to_transitional(xml)
 
     clean = repack(data, MAX_BYTES, change=count)
-    builder, budget, left_out = DocumentBuilder(), _Budget(), Counter[str]()
+    builder, budget, left_out = DocumentBuilder(), Budget(), Counter[str]()
     try:
         parts = ZipFile(clean)
         book = load_workbook(clean, read_only=True, data_only=True, keep_links=False)
@@ -68,7 +68,7 @@ def load_xlsx(data: bytes) -> LoadedText:
                 layout = read_layout(parts.read(sheet._worksheet_path.lstrip("/")))  # it says no more
                 rows = sheet.iter_rows(max_row=LAST_ROW)
                 shown = ([_display(cell, book.epoch.year == 1904) for cell in budget.spend(row)] for row in rows)
-                _write(builder, layout.arrange(shown))
+                write_rows(builder, layout.arrange(shown))
                 left_out.update(rows=len(layout.hidden_rows), columns=len(layout.hidden_columns))
             else:
                 left_out["sheets"] += 1
@@ -89,7 +89,7 @@ def load_csv(data: bytes) -> LoadedText:
     """Read a CSV file; the delimiter (comma, semicolon, tab or bar) is detected. Raises Unreadable."""
     decoded = decode_noting(data)
     text = normalise(decoded.text)
-    builder, budget = DocumentBuilder(), _Budget()
+    builder, budget = DocumentBuilder(), Budget()
     named = SEPARATOR.match(text)
     text = text[named.end() :] if named else text
     mark = named[1] if named else _delimiter(text)
@@ -97,13 +97,13 @@ def load_csv(data: bytes) -> LoadedText:
     try:
         if text.count('"') % 2 and max(map(len, re.split('"', text))) > LONG_FIELD:
             raise csv.Error("a quotation mark is never closed")
-        _write(builder, map(budget.spend, csv.reader(StringIO(text), delimiter=mark)))
+        write_rows(builder, map(budget.spend, csv.reader(StringIO(text), delimiter=mark)))
     except csv.Error as error:
         raise Unreadable(f"it cannot be split into rows ({error}): close its quotation marks") from None
     return replace(builder.build(), note=decoded.note)
 
 
-class _Budget:
+class Budget:
     """Counts cells, so that no file fills the memory: raises Unreadable above MAX_CELLS."""
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class _Budget:
         return row
 
 
-def _write(builder: DocumentBuilder, rows: Iterable[Row]) -> None:
+def write_rows(builder: DocumentBuilder, rows: Iterable[Row]) -> None:
     """Write the tables of a sheet, which blank rows separate. A table without a header reuses the previous one."""
     header: Row | None = None
     for region in _regions(rows):
