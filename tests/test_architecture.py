@@ -53,6 +53,7 @@ HOMES: dict[str, str] = {
     "onnxruntime": "rag.models",
     "openai": "rag.models rag.answering",
     "openpyxl": "rag.loaders",
+    "olefile": "rag.loaders",
     "oxmsg": "rag.loaders",
     "pebble": "rag.ingest",
     "peft": "train.tuning",
@@ -68,6 +69,7 @@ HOMES: dict[str, str] = {
     "tokenizers": "rag.models",
     "transformers": "rag.models rag.retrieval train.tuning",
     "watchfiles": "rag.indexing",
+    "xlrd": "rag.loaders",
     "yaml": "rag.loaders",
 }
 ROW = {name: row for row, names in enumerate(LAYERS) for name in names.split()}

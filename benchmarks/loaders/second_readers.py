@@ -28,7 +28,7 @@ PARTS = {
     "docx": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
     "docm": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
     "pptx": re.compile(r"ppt/(slides/slide|notesSlides/notesSlide)\d+\.xml"),
-    "odt": re.compile(r"content\.xml"), "ods": re.compile(r"content\.xml"), "odp": re.compile(r"content\.xml"),
+    "ods": re.compile(r"content\.xml"), "odp": re.compile(r"content\.xml"),
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ safe_zip   zip files, within limits on size and number of parts
 sniff      the format of a file by its first bytes
 formats    the registry: suffix -> kind of file and its loader
 pdf/       PDF
-office/    Word, PowerPoint, Excel, EPUB
+office/    Word, PowerPoint, EPUB
+sheets/    Excel, CSV
 opendocument/  OpenDocument text, spreadsheets and slides
 web/       web pages
 markup/    Markdown

@@ -24,9 +24,8 @@ CODE_SUFFIXES = tuple(
     )
 )
 UNSUPPORTED = {  # document formats without a loader: reported as skipped, with the format to save them in
-    **dict.fromkeys((".doc", ".pages"), ".docx"),
-    ".ppt": ".pptx",
-    **dict.fromkeys((".xls", ".xlsb", ".numbers"), ".xlsx"),
+    ".pages": ".docx",
+    **dict.fromkeys((".xlsb", ".numbers"), ".xlsx"),
     **dict.fromkeys((".mobi", ".azw3"), ".epub"),
 }
 
@@ -108,7 +107,10 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".docx", ".docm"), Format("Word", "office.docx_epub", "load_docx", slow=True)),
     ".rtf": Format("Rich Text", "office.rtf", "load_rtf", slow=True),
     **dict.fromkeys((".pptx", ".pptm"), Format("slides", "office.pptx", "load_pptx", slow=True)),
-    **dict.fromkeys((".xlsx", ".xlsm"), Format("spreadsheet", "office.spreadsheet", "load_xlsx", slow=True)),
+    **dict.fromkeys((".xlsx", ".xlsm"), Format("spreadsheet", "sheets.spreadsheet", "load_xlsx", slow=True)),
+    ".doc": Format("Word 97-2003", "office.legacy", "load_doc", slow=True),
+    **dict.fromkeys((".ppt", ".pps"), Format("PowerPoint 97-2003", "office.legacy", "load_ppt", slow=True)),
+    ".xls": Format("Excel 97-2003", "sheets.xls", "load_xls", slow=True),
     **dict.fromkeys((".odt", ".ott", ".fodt"), Format("OpenDocument text", "opendocument.text", "load_odt", slow=True)),
     **dict.fromkeys(
         (".ods", ".ots", ".fods"), Format("OpenDocument sheet", "opendocument.sheets", "load_ods", slow=True)
@@ -116,7 +118,7 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys(
         (".odp", ".otp", ".fodp"), Format("OpenDocument slides", "opendocument.slides", "load_odp", slow=True)
     ),
-    **dict.fromkeys((".csv", ".tsv"), Format("CSV", "office.spreadsheet", "load_csv")),
+    **dict.fromkeys((".csv", ".tsv"), Format("CSV", "sheets.spreadsheet", "load_csv")),
     ".eml": Format("e-mail", "messages.mail", "load_eml"),
     ".msg": Format("Outlook message", "messages.outlook", "load_msg", slow=True),
     **dict.fromkeys((".mhtml", ".mht"), Format("saved web page", "messages.mhtml", "load_mhtml", slow=True)),

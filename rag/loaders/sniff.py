@@ -25,10 +25,11 @@ ZIP_TYPES = {
     b"application/vnd.oasis.opendocument.presentation": ".odp",
     b"application/vnd.oasis.opendocument.presentation-template": ".odp",
 }
-OLE_STREAMS = {  # UTF-16 names in the directory of the file
+OLE_STREAMS = {  # in the root of the file; embedded files have some in folders
     "__properties_version1.0": ".msg",
     "WordDocument": ".doc",
     "Workbook": ".xls",
+    "Book": ".xls",
     "PowerPoint Document": ".ppt",
 }
 MAX_TYPE = 80  # bytes of the part that states a zip's type
@@ -66,7 +67,12 @@ def _zip_suffix(data: bytes) -> str:
 
 
 def _ole_suffix(data: bytes) -> str:
-    """Return the format of an old Office file; "" for one that is encrypted."""
-    if "EncryptedPackage".encode("utf-16-le") in data:
-        return ""
-    return next((suffix for name, suffix in OLE_STREAMS.items() if name.encode("utf-16-le") in data), "")
+    """Return the format of an old Office file or an Outlook message; "" for one that is encrypted or damaged."""
+    import olefile  # few folders hold such files
+
+    try:
+        with olefile.OleFileIO(data) as opened:
+            names = {path[0].lower() for path in opened.listdir() if len(path) == 1}
+    except (OSError, ValueError, IndexError, TypeError, AttributeError):
+        return ""  # the loader of its name says what is wrong
+    return next((suffix for name, suffix in OLE_STREAMS.items() if name.lower() in names), "")

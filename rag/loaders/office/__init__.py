@@ -1,15 +1,13 @@
-"""Word, PowerPoint, Excel and EPUB files.
+"""Word, PowerPoint and EPUB files, and the XML that all Office files share.
 
 docx_epub       Word files and EPUB books, converted to XHTML first
 header_rows     rows of column names above each other -> one row
-number_formats  numbers as a cell of a workbook shows them
+legacy          .doc and .ppt, converted by LibreOffice
 office_math     formulas in Word and PowerPoint files -> one line of text such as a/b or x^2
 ooxml           the XML parts of an Office file, their relationships, charts, Strict Open XML
 pptx            PowerPoint slides, with tables and speaker notes
 reading_order   the boxes of a slide, from top to bottom where the file has another order
 rtf             Rich Text
-sheet_layout    hidden rows and columns, merged cells of a sheet
-spreadsheet     Excel workbooks and CSV
 word_fields     tick boxes, form fields and symbols as text
 word_numbering  the numbers of Word's headings, clauses and list items
 word_prepare    Word's tick boxes, numbers, headers, comments, charts as plain text before the conversion

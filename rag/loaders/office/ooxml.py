@@ -49,7 +49,17 @@ class Package:
         """Unpack a file of at most `max_bytes`; `change` is applied to each part. Raises Unreadable."""
         clean = repack(data, max_bytes, change=lambda xml: change(to_transitional(xml)))
         with ZipFile(clean) as opened:
-            self.parts = {name.lstrip("/"): opened.read(name) for name in opened.namelist()}
+            self._take({name: opened.read(name) for name in opened.namelist()})
+
+    @classmethod
+    def of(cls, parts: Mapping[str, bytes]) -> Package:
+        """Return a package of parts that were unpacked before."""
+        package = cls.__new__(cls)
+        package._take(parts)
+        return package
+
+    def _take(self, parts: Mapping[str, bytes]) -> None:
+        self.parts = {name.lstrip("/"): content for name, content in parts.items()}
         self._folded = {name.lower(): name for name in self.parts}
 
     def main_part(self) -> str:

@@ -12,6 +12,7 @@ from rag.loaders.decoding import line_of, one_line
 from rag.loaders.metadata import day, good_title
 from rag.loaders.office.office_math import slide_math_to_text
 from rag.loaders.office.ooxml import chart_table, parse, to_transitional
+from rag.loaders.office.reading_order import Box, in_reading_order
 from rag.loaders.safe_zip import office_date, repack
 
 MAX_BYTES = 100_000_000  # of XML; a slide has 10,000
@@ -43,7 +44,7 @@ def load_pptx(data: bytes) -> LoadedText:
 def _write_slide(builder: DocumentBuilder, number: int, slide: Any, lost: list[str]) -> None:  # noqa: ANN401
     title, name = slide.shapes.title, _title(slide)
     builder.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
-    for shape in _shapes(slide.shapes, lost, number):
+    for shape in _ordered(slide.shapes, lost, number):
         if title is not None and shape.shape_id == title.shape_id:
             continue
         if getattr(shape, "has_chart", False) and shape.has_chart:
@@ -69,18 +70,35 @@ def _first_title(presentation: Any) -> str:  # noqa: ANN401
     return one_line(next(filter(None, map(_title, presentation.slides)), ""))
 
 
-def _shapes(shapes: Any, lost: list[str], number: int) -> Iterator[Shape]:  # noqa: ANN401
-    """Yield shapes in order, groups flattened in place; one that cannot be built is noted in `lost`."""
+def _shapes(shapes: Any, lost: list[str], number: int) -> Iterator[tuple[Shape, list[Shape]]]:  # noqa: ANN401
+    """Yield each shape with itself, or with what is in the group; one that cannot be built is noted in `lost`."""
     for element in shapes._iter_member_elms():  # iterating stops at the first broken shape
         try:
             shape = shapes._shape_factory(element)
-            parts = list(_shapes(shape.shapes, lost, number)) if hasattr(shape, "shapes") else [shape]
+            parts = _ordered(shape.shapes, lost, number) if hasattr(shape, "shapes") else [shape]
             for part in parts:
                 _ = part.shape_id, part.has_text_frame
         except Exception as error:  # noqa: BLE001  # a damaged shape may fail anywhere in python-pptx
             lost.append(f"a shape on slide {number} cannot be read ({type(error).__name__})")
             continue
-        yield from parts
+        yield shape, parts
+
+
+def _ordered(shapes: Any, lost: list[str], number: int) -> list[Shape]:  # noqa: ANN401
+    """Return the shapes of a slide or group in reading order, groups flattened in place."""
+    found = list(_shapes(shapes, lost, number))
+    return [each for some in in_reading_order(found, [_box(some[0]) for some in found]) for each in some[1]]
+
+
+def _box(shape: Shape) -> Box | None:
+    """Return a shape's place; None for a placeholder that has only its layout's, or for one without."""
+    try:
+        left, top, width, height = shape.left, shape.top, shape.width, shape.height
+    except Exception:  # noqa: BLE001  # a damaged layout may fail anywhere in python-pptx
+        return None
+    if None in (left, top, width, height):
+        return None
+    return Box(left, top, left + width, top + height)
 
 
 def _write_text(builder: DocumentBuilder, paragraphs: Any) -> None:  # noqa: ANN401

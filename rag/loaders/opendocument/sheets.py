@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from rag.loaders.builder import DocumentBuilder, LoadedText
-from rag.loaders.office.number_formats import plain
-from rag.loaders.office.sheet_layout import MAX_COLUMNS, MAX_MERGES, Layout
-from rag.loaders.office.spreadsheet import Budget, write_rows
 from rag.loaders.opendocument.inline import Anchored, Inline
 from rag.loaders.opendocument.objects import comment_text, form_fields, write_chart
 from rag.loaders.opendocument.package import Children, Element, OpenDocument, child, count_of, full, get, name_of
 from rag.loaders.opendocument.text import table_rows, write_margins
+from rag.loaders.sheets.number_formats import plain
+from rag.loaders.sheets.sheet_extras import cell_name
+from rag.loaders.sheets.sheet_layout import MAX_COLUMNS, MAX_MERGES, Layout
+from rag.loaders.sheets.spreadsheet import Budget, write_rows
 
 HIDDEN = ("collapse", "filter")
 MAX_BLANK = 1_000  # blank rows that are counted below a cell over several rows
@@ -111,7 +112,7 @@ class _Reader:
                     grid.merged.append((top, column, top + high - 1, column + wide - 1))
                     grid.below = max(grid.below, top + high - 1)
             for note in cell.iterfind(full("office:annotation")):
-                grid.comments += filter(None, [comment_text(note, f"{_letters(column)}{at + 1}")])
+                grid.comments += filter(None, [comment_text(note, cell_name(at, column))])
             column += times
         return cells
 
@@ -147,12 +148,3 @@ def _hidden_columns(table: Element) -> Iterator[int]:
         if get(each, "table:visibility") in HIDDEN:
             yield from range(column, column + times)
         column += times
-
-
-def _letters(column: int) -> str:
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(65 + rest) + letters
-    return letters

@@ -73,3 +73,12 @@ def test_a_text_box_with_a_formula_is_read_with_the_formula() -> None:
     parts = f"{before}<a:r><a:t>It is </a:t></a:r>{FORMULA}<a:r><a:t> always.</a:t></a:r>{after}"
     text = load_pptx(edit_zip(data, part, box, MATH.replace("BOX", parts))).text
     assert text == "# Slide 1: Energy\n\nIt is E=mc^2 always.\n\n"
+
+
+def test_a_box_that_comes_first_in_the_file_but_stands_below_is_read_after() -> None:
+    presentation, data = pptx.Presentation(), BytesIO()
+    slide = presentation.slides.add_slide(presentation.slide_layouts[6])
+    for text, top in (("Below", 3), ("Above", 1)):
+        slide.shapes.add_textbox(Inches(1), Inches(top), Inches(4), Inches(1)).text_frame.text = text
+    presentation.save(data)
+    assert load_pptx(data.getvalue()).text == "# Slide 1\n\nAbove\n\nBelow\n\n"

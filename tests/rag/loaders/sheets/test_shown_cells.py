@@ -12,9 +12,9 @@ from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 
 from office import edit_zip, make_pptx
-from rag.loaders.office.number_formats import show
 from rag.loaders.office.pptx import load_pptx
-from rag.loaders.office.spreadsheet import load_csv, load_xlsx
+from rag.loaders.sheets.number_formats import show
+from rag.loaders.sheets.spreadsheet import load_csv, load_xlsx
 
 
 @pytest.mark.parametrize(

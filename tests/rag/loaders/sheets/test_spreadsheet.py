@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from office import edit_zip, make_docx, make_xlsx
 from rag.errors import Unreadable
 from rag.ingest.chunking import chunk_text
-from rag.loaders.office.spreadsheet import MAX_CELLS, load_csv, load_xlsx
+from rag.loaders.sheets.spreadsheet import MAX_CELLS, load_csv, load_xlsx
 
 PEOPLE = [["Name", "Age", "City"], ["Ann", 3, "Rome"], ["Bob", 4.5, "Oslo"]]
 MANY = [["Name", "Age", "City"], *([f"Ann {n}", n, "Rome"] for n in range(100))]

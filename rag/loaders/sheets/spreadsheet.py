@@ -21,10 +21,11 @@ from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import decode_noting, normalise
 from rag.loaders.metadata import day, good_title
-from rag.loaders.office.number_formats import show
 from rag.loaders.office.ooxml import to_transitional
-from rag.loaders.office.sheet_layout import read_layout
 from rag.loaders.safe_zip import office_date, repack
+from rag.loaders.sheets.number_formats import show
+from rag.loaders.sheets.sheet_extras import SheetExtras
+from rag.loaders.sheets.sheet_layout import read_layout
 from rag.loaders.tables import Row, is_header, is_number, table_lines
 
 MAX_BYTES = 200_000_000  # of XML, read as a stream
@@ -34,6 +35,9 @@ ISO_STYLES = ("mm-dd-yy", "m/d/yy", "m/d/yy h:mm", "yyyy-mm-dd", "yyyy-mm-dd h:m
 UNCOMPUTED = re.compile(  # a formula without a stored value; an empty text is a value
     rb'<c\b(?![^>]*\bt="str")[^>]*>\s*<f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
 )
+BLANK_CELL = re.compile(rb"<c r=\"[A-Z]{1,3}\d{1,7}\"[^<>]*?(?:/>|></c>)")
+BLANK_ROW = re.compile(rb"<row\b[^<>]*?(?:/>|>\s*</row>)")
+PLACELESS = re.compile(rb"<(?:c(?! r=)|row(?![^>]* r=))[ />]")  # counted from the one before, so none may go
 SEPARATOR = re.compile(r"sep=(.)\n", re.I)  # a first line that Excel writes and hides
 LONG_FIELD, MAX_FIELD = 131_072, 100_000_000  # characters
 DELIMITERS = ",;\t|"
@@ -54,24 +58,28 @@ def load_xlsx(data: bytes) -> LoadedText:
     def count(xml: bytes) -> bytes:
         nonlocal uncomputed
         uncomputed += len(UNCOMPUTED.findall(xml))
-        return to_transitional(xml)
+        return without_blanks(to_transitional(xml))
 
     clean = repack(data, MAX_BYTES, change=count)
     builder, budget, left_out = DocumentBuilder(), Budget(), Counter[str]()
     try:
         parts = ZipFile(clean)
         book = load_workbook(clean, read_only=True, data_only=True, keep_links=False)
+        extras = SheetExtras(parts, [sheet.title for sheet in book.worksheets if sheet.sheet_state == "visible"])
         for sheet in book.worksheets:
             if sheet.sheet_state == "visible":
                 sheet.reset_dimensions()  # the size that a sheet states is often wrong
                 builder.heading(1, sheet.title)
-                layout = read_layout(parts.read(sheet._worksheet_path.lstrip("/")))  # it says no more
+                part = sheet._worksheet_path.lstrip("/")  # it says no more
+                layout = read_layout(parts.read(part))
                 rows = sheet.iter_rows(max_row=LAST_ROW)
                 shown = ([_display(cell, book.epoch.year == 1904) for cell in budget.spend(row)] for row in rows)
                 write_rows(builder, layout.arrange(shown))
+                extras.write(builder, part)
                 left_out.update(rows=len(layout.hidden_rows), columns=len(layout.hidden_columns))
             else:
                 left_out["sheets"] += 1
+        extras.write_chart_sheets(builder)
     except Unreadable:
         raise
     except Exception as error:  # a damaged file may fail anywhere in openpyxl
@@ -83,6 +91,16 @@ def load_xlsx(data: bytes) -> LoadedText:
     note = f"what is hidden is left out: {hidden}" if hidden else ""
     title, date = good_title(book.properties.title or ""), day(office_date(clean))
     return replace(builder.build(title), date=date, lost=lost if uncomputed else "", note=note)
+
+
+def without_blanks(xml: bytes) -> bytes:
+    """Return a sheet's XML without the rows and cells that have a format and no value.
+
+    Why: a sheet that is formatted down to row 1,048,576 took 14 s for the 60 cells that it has.
+    """
+    if b"<sheetData" not in xml or PLACELESS.search(xml):
+        return xml
+    return BLANK_ROW.sub(b"", BLANK_CELL.sub(b"", xml))
 
 
 def load_csv(data: bytes) -> LoadedText:

@@ -1,0 +1,103 @@
+"""Read workbooks of Excel 97 to 2003, and 5.0 and 95 (.xls), as their cells show them, with xlrd."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from io import StringIO
+from typing import Any
+
+from rag.errors import Unreadable
+from rag.loaders.builder import DocumentBuilder, LoadedText
+from rag.loaders.safe_zip import OLE
+from rag.loaders.sheets.number_formats import show
+from rag.loaders.sheets.sheet_extras import cell_name, comment_line
+from rag.loaders.sheets.sheet_layout import Layout
+from rag.loaders.sheets.spreadsheet import ISO_STYLES, Budget, write_rows
+
+OLDER = (b"\x09\x00", b"\x09\x02", b"\x09\x04", b"\x09\x08")  # how a workbook before Excel 5.0 begins
+Book = Any  # xlrd ships no types
+
+
+def load_xls(data: bytes) -> LoadedText:
+    """Read a workbook as its cells show it; hidden sheets, rows and columns left out. Raises Unreadable.
+
+    Charts and text boxes are not read: xlrd gives cells and comments only.
+    """
+    import xlrd  # few folders hold such files
+
+    if not data.startswith((OLE, *OLDER)):
+        raise Unreadable("it is no .xls file, or it is damaged: save it as .xlsx")
+    builder, budget, left_out = DocumentBuilder(), Budget(), Counter[str]()
+    try:
+        book = _open(data)
+        for name in book.sheet_names():
+            sheet = book.sheet_by_name(name)
+            if sheet.visibility:
+                left_out["sheets"] += 1
+            else:
+                builder.heading(1, name)
+                layout = _layout(sheet)
+                write_rows(builder, layout.arrange(map(budget.spend, _rows(book, sheet))))
+                left_out.update(rows=len(layout.hidden_rows), columns=len(layout.hidden_columns))
+                for (row, column), note in sorted(sheet.cell_note_map.items()):
+                    builder.add(comment_line(note.text, note.author, cell_name(row, column)))
+            book.unload_sheet(name)
+    except Unreadable:
+        raise
+    except xlrd.XLRDError as error:
+        why = "it is protected by a password: save a copy without one" if "encrypted" in str(error) else ""
+        raise Unreadable(why or f"it cannot be read ({error}): save it as .xlsx") from None
+    except Exception as error:  # a damaged file may fail anywhere in xlrd
+        raise Unreadable(f"it is damaged ({type(error).__name__}): save it as .xlsx") from error
+    hidden = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
+    return replace(builder.build(), note=f"what is hidden is left out: {hidden}" if hidden else "")
+
+
+def _open(data: bytes) -> Book:
+    import xlrd
+
+    options = {"file_contents": data, "on_demand": True, "ragged_rows": True, "logfile": StringIO()}
+    try:
+        return xlrd.open_workbook(**options, formatting_info=True)
+    except xlrd.XLRDError:
+        raise
+    except Exception:  # noqa: BLE001  # styles may be damaged where the cells are not
+        return xlrd.open_workbook(**options)
+
+
+def _layout(sheet: Any) -> Layout:  # noqa: ANN401
+    rows = {row for row, info in sheet.rowinfo_map.items() if info.hidden and row < sheet.nrows}
+    columns = {column for column, info in sheet.colinfo_map.items() if info.hidden and column < sheet.ncols}
+    merged = tuple((top, left, bottom - 1, right - 1) for top, bottom, left, right in sheet.merged_cells)
+    return Layout(frozenset(rows), frozenset(columns), merged)
+
+
+def _rows(book: Book, sheet: Any) -> Iterator[list[str]]:  # noqa: ANN401
+    for row in range(sheet.nrows):
+        yield [_shown(book, cell) for cell in sheet.row(row)]
+
+
+def _shown(book: Book, cell: Any) -> str:  # noqa: ANN401
+    """Return a cell's value as the sheet displays it."""
+    import xlrd
+
+    value = cell.value
+    if cell.ctype in (xlrd.XL_CELL_NUMBER, xlrd.XL_CELL_DATE):
+        style = _style(book, cell)
+        if style.lower() in ISO_STYLES and value >= 1:
+            style = "yyyy-mm-dd" if value == int(value) else "yyyy-mm-dd hh:mm:ss"
+        return show(value, style, from_1904=bool(book.datemode))
+    if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+        return str(bool(value))
+    if cell.ctype == xlrd.XL_CELL_ERROR:
+        return str(xlrd.error_text_from_code.get(value, "#ERROR"))
+    return str(value)
+
+
+def _style(book: Book, cell: Any) -> str:  # noqa: ANN401
+    if cell.xf_index is None or not book.xf_list:
+        return "General"
+    style = book.format_map.get(book.xf_list[cell.xf_index].format_key)
+    return style.format_str if style else "General"
