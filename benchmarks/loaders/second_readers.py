@@ -21,14 +21,16 @@ SECONDS = 60  # for one file in one program
 PANDOC = {
     **dict.fromkeys(("md", "markdown"), "markdown_mmd-raw_tex+yaml_metadata_block+fenced_divs+link_attributes"),
     "rst": "rst", "org": "org", "tex": "latex", "mediawiki": "mediawiki", "wiki": "mediawiki", "ipynb": "ipynb",
-    "epub": "epub",
+    "epub": "epub", "odt": "odt",
 }  # fmt: skip
+MARKUP = ("latex", "org", "mediawiki", "asciidoc")
+FILTER = Path(__file__).with_name("verbatim.lua")
 NOISE = "//script|//style|//noscript|//template|//head|//nav|//header|//footer|//aside|//button|//select|//svg|//iframe"
 PARTS = {
     "docx": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
     "docm": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
     "pptx": re.compile(r"ppt/(slides/slide|notesSlides/notesSlide)\d+\.xml"),
-    "ods": re.compile(r"content\.xml"), "odp": re.compile(r"content\.xml"),
+    "odt": re.compile(r"content\.xml"), "ods": re.compile(r"content\.xml"), "odp": re.compile(r"content\.xml"),
 }  # fmt: skip
 
 
@@ -51,7 +53,21 @@ def _pdf(path: Path) -> list[str]:
 
 
 def _pandoc(path: Path) -> list[str]:
-    return [_run("pandoc", "-f", PANDOC[path.suffix[1:].lower()], "-t", "plain", "--wrap=none", str(path))]
+    """Return pandoc's text, and the file itself: what is only there, such as a formula's command, is not invented."""
+    form = PANDOC[path.suffix[1:].lower()]
+    if form == "odt":
+        return [_run("pandoc", "-t", "plain", "--wrap=none", str(path)), *_xml(path)]
+    text = _run("pandoc", "-s", "-f", form, "-t", "plain", "--wrap=none", f"--lua-filter={FILTER}", str(path))
+    return [text, *([path.read_text("utf-8", "replace")] if form in MARKUP else [])]
+
+
+def _asciidoctor(path: Path) -> list[str]:
+    """Return asciidoctor's page as text, and the file itself. `apt-get install asciidoctor`."""
+    page = _run(
+        "asciidoctor", "-q", "-S", "safe", "-a", "linkcss", "-a", "nofooter", "-a", "toc!@", "-o", "-", str(path)
+    )
+    page = re.sub(r"Unresolved directive in .*", "", page)
+    return [str(html.document_fromstring(page.encode()).text_content()), path.read_text("utf-8", "replace")]
 
 
 def _xml(path: Path) -> list[str]:
@@ -140,6 +156,7 @@ _READERS: dict[str, Callable[[Path], list[str]]] = {
     **dict.fromkeys(("xlsx", "xlsm"), _xlsx),
     **dict.fromkeys(("html", "htm", "xhtml"), _html),
     **dict.fromkeys(PANDOC, _pandoc),
+    **dict.fromkeys(("adoc", "asciidoc"), _asciidoctor),
     "ipynb": _notebook,
     "eml": _mail,
     **dict.fromkeys(("txt", "csv", "log"), _plain),

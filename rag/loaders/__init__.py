@@ -15,7 +15,7 @@ office/    Word, PowerPoint, EPUB
 sheets/    Excel, CSV
 opendocument/  OpenDocument text, spreadsheets and slides
 web/       web pages
-markup/    Markdown
+markup/    Markdown, reStructuredText, AsciiDoc, Org, LaTeX, Wiki text
 messages/  e-mail, Outlook messages, saved web pages
 data/      JSON, YAML, XML, notebooks, subtitles
 """

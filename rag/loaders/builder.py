@@ -11,6 +11,7 @@ from rag.loaders.decoding import line_of, normalise, one_line
 from rag.loaders.tables import MAX_HEADER_CHARS, Row, table_lines
 
 CONTROL = re.compile(r"[\x01-\x08\x0b-\x1f\x7f]")  # control characters that office programs use as marks
+BLANK_START = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,13 @@ class DocumentBuilder:
         self._blocks.append(Block(self._length, self._length + len(text), kind))
         self._parts.append(text + "\n\n")
         self._length += len(text) + 2
+
+    def code(self, code: str, language: str = "") -> None:
+        """Add code exactly as it is, in a fence that the code itself does not have; blank lines around it go."""
+        code = BLANK_START.sub("", code).rstrip()
+        fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
+        if code.strip():
+            self.add(f"{fence}{language}\n{code}\n{fence}", "code")
 
     def table(self, rows: Sequence[Row], has_header: bool = False) -> None:
         """Add a table as lines that make sense one by one.

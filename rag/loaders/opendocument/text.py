@@ -230,9 +230,7 @@ class TextWriter:
         self._flush_items()
 
     def _flush_code(self) -> None:
-        code = "\n".join(self._code).strip("\n")
-        fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
-        self._builder.add(f"{fence}\n{code}\n{fence}" if code.strip() else "", "code")
+        self._builder.code("\n".join(self._code))
         self._code = []
 
     def _flush_items(self) -> None:

@@ -1,0 +1,146 @@
+r"""Prepare LaTeX for its parser: comments go, code is put aside, \newcommand and \newtheorem are collected."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+CODE = r"verbatim\*?|Verbatim\*?|BVerbatim|lstlisting|minted|alltt|code|semiverbatim|spverbatim|listing\*"
+SCAN = re.compile(
+    r"(?P<escape>\\[\\%])|(?P<comment>%[^\n]*(?:\n[ \t]*|\Z))"
+    rf"|\\begin\{{(?P<env>{CODE})\}}(?P<body>.*?)\\end\{{(?P=env)\}}"
+    r"|\\begin\{(?P<out>comment)\}.*?\\end\{comment\}|\\iffalse\b.*?\\fi\b"
+    r"|\\(?:verb\*?|lstinline(?:\[[^\]]*\])?|mintinline(?:\[[^\]]*\])?\{[^}]*\})"
+    r"(?:(?P<mark>[^\w\s*{\[])(?P<verb>[^\n]*?)(?P=mark)|\{(?P<braced>[^{}\n]*)\})",
+    re.DOTALL,
+)
+LEADING = re.compile(r"\A(?:[ \t]*\[(?P<options>[^\]]*)\])?(?:[ \t]*\{(?P<language>[\w+#-]*)\})?[ \t]*\n?")
+LANGUAGE = re.compile(r"language\s*=\s*\{?(?:\[[^\]]*\])?\s*([\w+#-]+)")
+DEFINITION = re.compile(
+    r"\\(?:re|provide|Declare\w*)?(?:new)?[cC]ommand\*?\s*\{?\s*\\(?P<name>[A-Za-z]+)\s*\}?\s*(?:\[(?P<count>\d)\])?"
+    r"\s*(?:\[(?P<default>[^\]]*)\])?\s*(?=\{)|\\def\s*\\(?P<def>[A-Za-z]+)(?P<hash>(?:#\d)*)\s*(?=\{)"
+)
+ENVIRONMENT = re.compile(r"\\(?:re)?newenvironment\*?\s*\{[^}]*\}\s*(?:\[[^\]]*\]\s*)*(?=\{)")
+THEOREM = re.compile(r"\\newtheorem\*?\s*\{([^}]+)\}\s*(?:\[[^\]]*\])?\s*\{([^}]+)\}")
+OPTIONS = re.compile(
+    r"(\\(?!item|sqrt|cite|footnote|caption|section|def)[A-Za-z]+\*?(?:\{Form\})?)\[[^\]\[{}\n]*=[^\]\n]*\]"
+)
+SIZES = re.compile(
+    r"\\(?:parindent|parskip|textwidth|textheight|oddsidemargin|evensidemargin|topmargin|baselineskip|itemsep|parsep)"
+    r"\s*=?\s*-?[\d.]+\s*(?:pt|cm|mm|in|em|ex|truein)\b"
+)
+FIELD = r"\\{}\s*(?:\[[^\]]*\])?\s*(?=\{{)"
+FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\]]*\])?)\s*\{([^}]+)\}")
+BEGIN, END = r"\begin{document}", r"\end{document}"
+MAX_MACROS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Code that was put aside: its text, its language, and how it was written."""
+
+    text: str
+    language: str = ""
+    raw: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Macro:
+    r"""What \newcommand defines; `optional` is whether the first argument has a default."""
+
+    body: str
+    arguments: int = 0
+    optional: bool = False
+    default: str = ""
+
+
+@dataclass(slots=True)
+class Source:
+    """A file without comments and definitions; \\thumbtunecode{n} and \\thumbtuneverb{n} stand for `code[n]`."""
+
+    body: str = ""
+    title: str = ""
+    author: str = ""
+    date: str = ""
+    code: list[Code] = field(default_factory=list)
+    macros: dict[str, Macro] = field(default_factory=dict)
+    theorems: dict[str, str] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
+
+
+def read_source(text: str) -> Source:
+    """Return a file's parts."""
+    source = Source()
+    text = SCAN.sub(lambda found: _put_aside(found, source.code), text)
+    text = _take_definitions(SIZES.sub("", OPTIONS.sub(r"\1", text)), source)
+    source.theorems = dict(THEOREM.findall(text))
+    source.files = [name.strip() for name in FILES.findall(text)]
+    for name in ("title", "author", "date"):
+        found = re.search(FIELD.format(name), text)
+        if found:
+            setattr(source, name, group_at(text, found.end())[0])
+    start = text.find(BEGIN)
+    if start >= 0:
+        text = text[start + len(BEGIN) :]
+        end = text.rfind(END)
+        text = text[:end] if end >= 0 else text
+    source.body = text
+    return source
+
+
+def _put_aside(found: re.Match[str], code: list[Code]) -> str:
+    if found["escape"]:
+        return found[0]
+    if found["env"]:
+        leading = LEADING.match(found["body"]) if found["env"] in ("lstlisting", "minted", "Verbatim") else None
+        body = found["body"][leading.end() :] if leading else found["body"].removeprefix("\n")
+        named = LANGUAGE.search((leading["options"] or "") if leading else "")
+        language = ((leading["language"] or "") if leading else "") or (named[1] if named else "")
+        code.append(Code(body.rstrip(), language.lower(), found[0]))
+        return f"\n\\thumbtunecode{{{len(code) - 1}}}\n"
+    if found["mark"] or found["braced"] is not None:
+        code.append(Code(found["verb"] if found["mark"] else found["braced"], raw=found[0]))
+        return f"\\thumbtuneverb{{{len(code) - 1}}}"
+    return ""
+
+
+def _take_definitions(text: str, source: Source) -> str:
+    r"""Return a text without its \newcommand, \def and \newenvironment, the first two collected."""
+    parts, position = list[str](), 0
+    while found := DEFINITION.search(text, position):
+        body, end = group_at(text, found.end())
+        parts.append(text[position : found.start()])
+        position = max(end, found.end())
+        name = found["name"] or found["def"]
+        count = int(found["count"] or 0) if found["name"] else (found["hash"] or "").count("#")
+        if len(source.macros) < MAX_MACROS and f"\\{name}" not in body:
+            has_default = found["default"] is not None
+            source.macros[name] = Macro(body, count, has_default, found["default"] or "")
+    parts.append(text[position:])
+    text = "".join(parts)
+    parts, position = [], 0
+    while found := ENVIRONMENT.search(text, position):
+        parts.append(text[position : found.start()])
+        _, end = group_at(text, found.end())
+        while end < len(text) and text[end].isspace():
+            end += 1
+        _, position = group_at(text, end)
+        position = max(position, found.end())
+    return "".join([*parts, text[position:]])
+
+
+def group_at(text: str, start: int) -> tuple[str, int]:
+    """Return what stands in the braces that open at `start`, and the place after them; ("", start) if none does."""
+    if text[start : start + 1] != "{":
+        return "", start
+    depth, position = 0, start
+    while position < len(text):
+        char = text[position]
+        if char == "\\":
+            position += 2
+            continue
+        depth += (char == "{") - (char == "}")
+        position += 1
+        if depth == 0:
+            return text[start + 1 : position - 1], position
+    return text[start + 1 :], len(text)
