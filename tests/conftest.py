@@ -25,7 +25,7 @@ from tiny import build_tiny_model  # noqa: E402
 
 MOST_WORKERS = 4  # each holds torch, more than 1 GB; from here on the longest group alone decides how long all takes
 ROOM = "_room.py"  # how the files end whose tests share one running chat
-SLOWEST = ("e2e", "test_train_cli.py", "test_trainer.py")  # in this order; together two thirds of the time
+SLOWEST = ("e2e", "train_cli", "test_trainer.py")  # in this order; together two thirds of the time
 
 
 def pytest_xdist_auto_num_workers() -> int:

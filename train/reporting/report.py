@@ -49,7 +49,7 @@ COST_NOTE = (
 )
 ON_JUDGED = (
     "Ratings judge only what was shown, and a hit that nobody judged counts as wrong above. Here such hits are removed "
-    "and the others move up, on the {n} queries that have a chunk judged wrong as well as a right one. A challenger "
+    "and the others move up, on the {n} queries that have a chunk judged wrong as well as a correct one. A challenger "
     "with many more unjudged hits than the champion is better than the metrics above say; unjudged@5 is their share "
     "among the first 5."
 )
@@ -107,7 +107,7 @@ def _page(facts: TrainingResults, on_judged: JudgedOnlyScores) -> str:
     """Return the report as Markdown, the most important sections first."""
     sections = {
         "How it was judged": _judged(facts),
-        "Metrics on the queries that judge": _metrics(facts),
+        "Metrics on the test queries": _metrics(facts),
         "Differences at full dimension": _differences(facts),
         "Metrics on judged hits alone": _on_judged(facts, on_judged),
         "When it says that it does not know": _abstaining(facts),
@@ -224,7 +224,7 @@ def _labels(labels: LabelSummary | None) -> str:
     if labels is None:
         return "None: the pairs were made from the documents."
     counts = {
-        "rated queries with a right chunk": labels.queries,
+        "rated queries with a positive": labels.queries,
         **{f"labels by {origin}": f"{good} good, {bad} bad" for origin, (good, bad) in labels.by_origin.items()},
         "chunks shown but not used by a good answer, assumed to be wrong": labels.guessed,
         "withdrawn": labels.withdrawn,

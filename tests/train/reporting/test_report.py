@@ -83,7 +83,7 @@ def test_the_same_facts_make_the_same_files(tmp_path: Path) -> None:
 
 
 def test_every_model_has_its_metrics_and_its_cost_at_every_dimension(tmp_path: Path) -> None:
-    rows = section(page(tmp_path), "Metrics on the queries").splitlines()
+    rows = section(page(tmp_path), "Metrics on the test queries").splitlines()
     assert len([line for line in rows if line.startswith(("| c", "| b"))]) == 6
     # ranks 1, 2, 4, 2: mrr (1 + 1/2 + 1/4 + 1/2) / 4, ndcg (1 + 0.631 + 0.431 + 0.631) / 4
     assert "| challenger | v3 | 8 | 0.250 | 1.000 | 0.562 | 0.673 | 3.20 MB | 1.50 ms |" in rows
@@ -114,7 +114,7 @@ def test_the_page_gives_the_serving_precision_and_its_measurements(tmp_path: Pat
 
 
 def test_the_page_explains_which_dimension_would_be_enough(tmp_path: Path) -> None:
-    metrics = section(page(tmp_path), "Metrics on the queries")
+    metrics = section(page(tmp_path), "Metrics on the test queries")
     assert (
         "For the challenger 8 dimensions would be enough: ndcg@10 0.673 at 8 dimensions, and every smaller one costs"
         in metrics

@@ -1,0 +1,182 @@
+"""python -m train, whole: real documents, real labels and a real (tiny) model; what it prints, keeps and promotes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rag.indexing.update import corpus_chunks, is_up_to_date
+from rag.ingest.corpus import load_corpus
+from rag.models.embedder import load_embedder
+from rag.models.registry import START_WEIGHTS, Registry
+from rag.store.store import open_store
+from rag.training_status import STATE_FILE, read_training
+from train.__main__ import main
+from train.dataset.split import is_held_out
+from train.tuning.version_folder import trained_pairs, trained_recipe
+from train_world import EPOCHS, World, champion, contents
+
+
+def test_a_training_that_wins_serves_and_leaves_its_report(use, world: World) -> None:
+    settings = use("trained")
+    registry, corpus = Registry(settings.models), load_corpus(settings)
+    version = registry.version("v1")
+    assert (version.kind, version.verdict, champion(settings)) == ("ratings", "promote", "v1")
+    assert version.summary.startswith("VERDICT: promote v1 | ndcg@10 0.")
+    assert version.summary.endswith("| n=80 cross-fitted")
+    assert version.summary in (settings.runs / "v1" / "report.md").read_text()
+    metrics = json.loads((settings.runs / "v1" / "metrics.json").read_text())
+    means = {role: metrics["means"][role]["32"]["ndcg@10"] for role in ("base", "champion", "challenger")}
+    assert means["challenger"] > means["champion"] == means["base"]
+    abstains = metrics["abstaining"]["challenger"]
+    serving = load_embedder(str(registry.model_folder(version)), settings)
+    assert abstains["fingerprint"] == serving.query_fingerprint
+    assert registry.abstain_below(corpus.id, serving.query_fingerprint) == abstains["below"] is not None
+    assert (abstains["of"]["found"]["n"] + abstains["of"]["missed"]["n"], abstains["of"]["foreign"]["n"]) == (80, 100)
+    store = open_store(settings.lancedb)
+    assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, version.fingerprint))
+    (move,) = registry.moves(corpus.folders_id)
+    assert (move.name, move.by) == ("v1", "gate")
+
+
+def test_a_version_keeps_the_pairs_it_learnt_from_and_its_recipe_beside_its_weights(use) -> None:
+    folder = use("trained").models / "v1"
+    recipe = trained_recipe(folder)
+    assert recipe is not None
+    assert (recipe.epochs, recipe.loss, recipe.dims, recipe.seed) == (int(EPOCHS), "matryoshka", (32, 16), 0)
+    pairs = trained_pairs(folder)
+    assert len({pair.query for pair in pairs}) == len(pairs) > 50
+    assert all(len(pair.negatives) == 1 for pair in pairs)
+
+
+def test_what_the_hash_holds_out_no_version_has_learnt(use) -> None:
+    settings = use("trained")
+    metrics = json.loads((settings.runs / "v1" / "metrics.json").read_text())
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    held = {row["query"] for row in metrics["queries"] if is_held_out(row["query"])}
+    texts = {label.text for label in store.feedback.labels() if label.query in held and label.label == 1}
+    judged = {chunk.id for chunk in corpus_chunks(store, corpus.id) if chunk.text in texts}
+    pairs = trained_pairs(settings.models / "v1")
+    assert len(judged) == len(held) > 10
+    assert not judged & {pair.positive_id for pair in pairs}
+    assert not held & {pair.query for pair in pairs}
+
+
+def test_a_training_starts_from_the_start_model_and_is_judged_against_the_champions_recipe(use, capsys) -> None:
+    """Same pairs, same seed: the same weights if v2 starts where v1 started, and no difference if v1 is retrained.
+
+    Every pair has a negative from a rater, so none is mined, and nothing depends on which champion would mine it.
+    """
+    settings = use("trained")
+    assert main(["--epochs", EPOCHS]) == 0
+    out = capsys.readouterr().out.splitlines()
+    registry = Registry(settings.models)
+    assert registry.version("v2").fingerprint == registry.version("v1").fingerprint
+    assert out[-1].startswith("VERDICT: keep v1, not v2 | ")
+    assert "(+0.00 [+0.00, +0.00])" in out[-1]
+    assert champion(settings) == "v1"
+
+
+def test_what_a_user_reads_is_a_few_lines_and_the_verdict_last(use, capfd) -> None:
+    use("labelled")
+    assert main(["--epochs", "1", "--seed", "5"]) == 0
+    out, err = capfd.readouterr()
+    starts = [
+        "labels: 80 pairs on 80 queries",
+        "split: training on 65 examples, testing on 80 queries (cross-fitted)",
+        "training ",
+        "trained: ",
+        "report: ",
+        "VERDICT: ",
+    ]
+    assert [line[: len(start)] for line, start in zip(out.splitlines(), starts, strict=True)] == starts
+    assert err == ""
+
+
+def test_a_dry_run_says_what_there_is_to_go_on_and_changes_nothing(use, capsys) -> None:
+    settings = use("trained")
+    before = contents(settings)
+    assert main(["--dry-run"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("labels: 80 pairs on 80 queries")
+    assert lines[1].startswith("split: training on 65 examples, testing on 80 queries (cross-fitted); ")
+    assert lines[2:] == ["dry run: nothing was trained and nothing changed"]
+    after = contents(settings)
+    assert {name for name in after | before if after.get(name) != before.get(name)} <= {STATE_FILE}
+    status = read_training(settings.home)
+    assert status is not None
+    assert (status.command, status.state, list(status.lines)) == ("python -m train --dry-run", "done", lines)
+
+
+def test_a_fast_training_is_an_adapter_that_serves_from_the_start_models_table(use, world: World) -> None:
+    settings = use("labelled")
+    tables = sorted(settings.lancedb.glob("chunks__*"))
+    assert main(["--fast", "--promote"]) == 0
+    version = Registry(settings.models).version("v1")
+    start, served = (load_embedder(ref, settings) for ref in (str(world.model), str(settings.models / "v1")))
+    assert version.fingerprint == served.fingerprint == start.fingerprint
+    assert sorted(settings.lancedb.glob("chunks__*")) == tables
+    assert trained_recipe(settings.models / "v1") is None
+    assert len(trained_pairs(settings.models / "v1")) > 50
+    assert not list((settings.models / "v1").glob("*.safetensors"))
+
+
+def test_a_keep_that_is_promoted_all_the_same_is_logged_as_by_hand(use, capsys) -> None:
+    settings = use("labelled")
+    assert main(["--fast", "--promote"]) == 0  # on random weights an adapter finds nothing to keep
+    out = capsys.readouterr().out.splitlines()
+    assert out[-2].startswith("VERDICT: keep start weights, not v1 | ")
+    assert out[-1] == "v1 promoted anyway, because of --promote"
+    assert champion(settings) == "v1"
+    (move,) = Registry(settings.models).moves(load_corpus(settings).folders_id)
+    assert (move.name, move.by) == ("v1", "hand")
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--loss", "mnrl"], ("mnrl", 0, (32, 16))),
+        (["--lora", "4"], ("matryoshka", 4, (32, 16))),
+        (["--dims", "8,32"], ("matryoshka", 0, (32, 8))),
+    ],
+)
+def test_what_a_user_chooses_is_trained_and_loads_again(use, args: list[str], expected: tuple[object, ...]) -> None:
+    settings = use("labelled")
+    assert main([*args, "--epochs", "1"]) == 0
+    recipe, version = trained_recipe(settings.models / "v1"), Registry(settings.models).version("v1")
+    assert recipe is not None
+    assert (recipe.loss, recipe.lora, recipe.dims) == expected
+    served = load_embedder(str(settings.models / "v1"), settings)
+    assert served.fingerprint == version.fingerprint
+    assert served.embed_queries(["where is the cat"]).shape == (1, 32)
+
+
+def test_versions_are_listed_promoted_by_hand_and_rolled_back(use, capsys) -> None:
+    settings = use("trained")
+    assert main(["rollback"]) == 0  # so that no fold's champion is retrained, which takes seconds
+    assert main(["--fast"]) == 0
+    assert main(["promote", "v1"]) == 0
+    assert main(["promote", "v2"]) == 0
+    assert champion(settings) == "v2"
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line[:4] for line in listed] == ["  st", "  v1", "* v2"]
+    assert listed[0] == f"  {START_WEIGHTS} ({settings.start_model})"
+    assert main(["rollback"]) == 0
+    assert champion(settings) == "v1"
+    assert main(["rollback"]) == 0
+    assert champion(settings) is None
+    capsys.readouterr()
+    assert main(["list"]) == 0
+    assert [line[:4] for line in capsys.readouterr().out.splitlines()] == ["* st", "  v1", "  v2"]
+    assert main(["rollback"]) == 2
+    assert "nothing to roll back" in capsys.readouterr().err
+    assert main(["promote", "v1"]) == 0
+    capsys.readouterr()
+    assert main(["promote", *START_WEIGHTS.split()]) == 0
+    assert f"{START_WEIGHTS} serves now; a running chat follows" in capsys.readouterr().out
+    assert champion(settings) is None
+    movers = [move.by for move in Registry(settings.models).moves(load_corpus(settings).folders_id)]
+    assert movers == ["gate", "rollback", "hand", "hand", "rollback", "rollback", "hand", "hand"]
