@@ -8,6 +8,7 @@ tables of both arms agree to the last digit; 10,000 chunks take 0.2 s, 50,000 ta
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from lancedb import lit
@@ -20,13 +21,13 @@ from rag.store.filters import EVERYWHERE, DocumentFilter, spellings
 COLUMN = "text"
 PATH = "concat('/', lower(source), '/')"  # so that every part of it stands between two slashes
 FACTS = "words"
-OPTIONS = {"lower_case": True, "ascii_folding": True, "stem": False, "remove_stop_words": False}
+_FTS = partial(FTS, lower_case=True, ascii_folding=True, stem=False, remove_stop_words=False)
 # For any language: ICU finds words also where no blank separates them, and accents are folded. No stemming and no stop
 # words: both depend on the language, and BM25 gives a word that is everywhere next to no weight anyway.
-BY_WORDS = FTS(base_tokenizer="icu/split", **OPTIONS)
+BY_WORDS = _FTS(base_tokenizer="icu/split")
 # Where words are joined, by all runs of two and three letters, so that a compound is found by its parts: XQuAD in
 # German 0.94 -> 0.97 (docs/log.md). Three alone would not find "EU".
-BY_LETTERS = FTS(base_tokenizer="ngram", ngram_min_length=2, ngram_max_length=3, **OPTIONS)
+BY_LETTERS = _FTS(base_tokenizer="ngram", ngram_min_length=2, ngram_max_length=3)
 SAMPLED = 200  # chunks that the language is guessed from
 TIES = 32  # extra rows: of equal scores the smallest id comes first, whatever their order in the table
 TRIES = 10  # to build an index while other processes build it: the loser of a conflict checks again
