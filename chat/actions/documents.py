@@ -30,7 +30,7 @@ from chat.elements.live import LiveElement
 from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError
 from rag.indexing.file_report import FileRecord
-from rag.indexing.uploads import ListedDocument, UploadOutcome, UploadResult, Uploads, display_name
+from rag.indexing.uploads import ListedDocument, UploadOutcome, UploadResult, Uploads, display_name, is_attachment
 from rag.ingest.documents import Skipped, Unchanged
 from rag.loaders.formats import LOADERS
 from rag.settings import Settings
@@ -333,6 +333,7 @@ def _row(listed: ListedDocument, record: FileRecord | None) -> dict[str, Any]:
         "title": listed.title,
         "passages": listed.chunks,
         "uploaded": listed.uploaded,
+        "attached": is_attachment(listed.source),
         "added": listed.added.isoformat() if listed.added else None,
         "lost": record.reason if record else "",
         "note": record.note if record else "",

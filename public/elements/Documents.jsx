@@ -6,7 +6,7 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, Trash2 } from 'lucide-react';
 
-const VERSION = '4';
+const VERSION = '5';
 const KEY = `thumbtune-documents-${VERSION}`;
 const LOST = 'no answer from the server. Reload the page and try again.';
 const SEARCH_FROM = 21; // documents; a shorter list needs no search
@@ -207,7 +207,7 @@ if (!window[KEY]) {
           <span className="tt-docs-source">{document.source}</span>
           <span className="tt-docs-said">
             {count(document.passages, 'passage', 'passages')}
-            {document.uploaded ? (document.added ? `, uploaded ${when(document.added)}` : ', uploaded') : ', from your documents folder'}
+            {document.attached ? ', attached to an uploaded message' : document.uploaded ? (document.added ? `, uploaded ${when(document.added)}` : ', uploaded') : ', from your documents folder'}
           </span>
           {document.lost ? <span className="tt-docs-lost">Read in part: {document.lost}</span> : null}
           {document.note ? <span className="tt-docs-said">Note: {document.note}</span> : null}
@@ -221,7 +221,7 @@ if (!window[KEY]) {
         >
           {open ? 'Hide' : 'Show'}
         </button>
-        {document.uploaded ? <Remove document={document} remove={remove} /> : null}
+        {document.uploaded && !document.attached ? <Remove document={document} remove={remove} /> : null}
         {open ? <Shown source={document.source} stamp={stamp} callAction={callAction} /> : null}
       </li>
     );

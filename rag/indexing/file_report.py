@@ -135,16 +135,20 @@ class FileReport:
         records = tuple(FileRecord(**each) for each in row["files"])
         return cls(records, left["endings"], left["others"], tuple(LeftOut(**each) for each in left["files"]))
 
-    def with_file(self, record: FileRecord) -> FileReport:
-        """Return the report with a file added or replaced."""
-        return replace(self, files=_sorted([*self._without(record.source), record]))
+    def with_file(self, source: str, report: FileReport) -> FileReport:
+        """Return this report with that on one file and its attachments, which replaces what was said of them."""
 
-    def without_file(self, source: str) -> FileReport:
-        """Return the report without a file."""
-        return replace(self, files=_sorted(self._without(source)))
+        def is_inside(other: str) -> bool:
+            return other == source or other.startswith(f"{source}/")
 
-    def _without(self, source: str) -> list[FileRecord]:
-        return [record for record in self.files if record.source != source]
+        gone = [each for each in self.left_out if is_inside(each.source)]
+        return replace(
+            self,
+            files=_sorted([*(each for each in self.files if not is_inside(each.source)), *report.files]),
+            endings=Counter(self.endings) - _endings(gone) + Counter(report.endings),
+            others=Counter(self.others) - _others(gone) + Counter(report.others),
+            left_out=(*(each for each in self.left_out if not is_inside(each.source)), *report.left_out),
+        )
 
     def _left_out_names(self) -> Iterator[str]:
         yield from (f"left out {each.source!r}: {WHY[each.why][0]}" for each in self.left_out)
@@ -191,9 +195,15 @@ def make_file_report(
         records.append(was or record_of(source, remarks.get(source)))
     records += [FileRecord(each.source, kind_of(each.source), "skipped", each.reason) for each in skipped]
     left = list(left_out)
-    endings = Counter(PurePosixPath(each.source).suffix.lower() for each in left if each.why == "kind")
-    others = Counter[LeftOutWhy](each.why for each in left if each.why != "kind")
-    return FileReport(_sorted(records), dict(endings), dict(others), tuple(left[:MAX_KEPT]))
+    return FileReport(_sorted(records), _endings(left), _others(left), tuple(left[:MAX_KEPT]))
+
+
+def _endings(left_out: Iterable[LeftOut]) -> Counter[str]:
+    return Counter(PurePosixPath(each.source).suffix.lower() for each in left_out if each.why == "kind")
+
+
+def _others(left_out: Iterable[LeftOut]) -> Counter[LeftOutWhy]:
+    return Counter(each.why for each in left_out if each.why != "kind")
 
 
 def record_of(source: str, remark: Remark | None) -> FileRecord:

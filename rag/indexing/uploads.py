@@ -17,27 +17,29 @@ import secrets
 import shutil
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
 from rag.errors import NoDocuments, StoreFailed, UnknownDocument, Unreadable
-from rag.indexing.file_report import FileReport, load_file_report, record_of, save_file_report
+from rag.indexing.file_report import FileReport, load_file_report, make_file_report, save_file_report
 from rag.indexing.show import ShownDocument, shown_as_indexed
 from rag.indexing.update import (
     changing_documents,
     keep_file_report,
     make_chunker,
-    read_files,
     update_documents,
     update_vectors,
     uploads_folder,
 )
+from rag.indexing.update import (
+    read_files as read_corpus,
+)
 from rag.ingest.chunking import CountTokens
-from rag.ingest.discovery import UPLOADS
-from rag.ingest.documents import Remark, Skipped, Unchanged, read_bytes, read_document
+from rag.ingest.discovery import UPLOADS, LeftOut
+from rag.ingest.documents import Outcome, Remark, Skipped, Unchanged, read_bytes, read_files
 from rag.ingest.parse_cache import ParseCache
 from rag.ingest.workers import WorkerPool
 from rag.loaders.formats import LOADERS
@@ -46,6 +48,7 @@ from rag.models.embedder import Embedder, load_embedder, unadapted
 from rag.records import ARMS, Document, chunks_of
 from rag.settings import Settings
 from rag.store.chunk_store import Vectors
+from rag.store.lance import IN_LIST
 from rag.store.store import Store
 
 MAX_WAIT = 30.0  # seconds to wait for another process that is indexing; a user is waiting
@@ -83,6 +86,54 @@ class ListedDocument:
     chunks: int
     uploaded: bool
     added: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What was read of a file: its document first, then those of its attachments, and what is not read of them."""
+
+    source: str
+    documents: list[Document]
+    remarks: dict[str, Remark]
+    skipped: list[Skipped]
+    left_out: list[LeftOut]
+
+    @classmethod
+    def of(cls, source: str, outcomes: Iterable[Outcome]) -> _Read:
+        """Return the outcomes of one file, sorted. Raises Unreadable if it cannot be read itself."""
+        read = cls(source, [], {}, [], [])
+        for outcome in outcomes:
+            match outcome:
+                case Document():
+                    read.documents.append(outcome)
+                case Remark():
+                    read.remarks[outcome.source] = outcome
+                case Skipped() if outcome.source == source:
+                    raise Unreadable(outcome.reason)
+                case Skipped():
+                    read.skipped.append(outcome)
+                case LeftOut():
+                    read.left_out.append(outcome)
+        return read
+
+    def report(self) -> FileReport:
+        """Return the report on the file and its attachments."""
+        return make_file_report(
+            [document.source for document in self.documents], [], self.skipped, self.remarks, self.left_out, None
+        )
+
+    @property
+    def lost(self) -> str:
+        """Return what could not be read of the file and its attachments, "" if nothing."""
+        own = [remark.lost for remark in self.remarks.values() if remark.lost]
+        skipped = [f"{PurePath(each.source).name}: {each.reason}" for each in self.skipped]
+        left_out = [f"{PurePath(each.source).name} is of another kind" for each in self.left_out if each.why == "kind"]
+        return "; ".join([*own, *skipped, *left_out])
+
+    @property
+    def note(self) -> str:
+        """Return what was guessed, "" if nothing."""
+        return "; ".join(remark.note for remark in self.remarks.values() if remark.note)
 
 
 class Uploads:
@@ -124,13 +175,14 @@ class Uploads:
             with self._copy(path, PurePath(source).suffix) as part:
                 count_tokens, chunk_tokens = self._chunker()
                 with self._pool() as pool:
-                    document, remark = read_document(
-                        source, part, count_tokens=count_tokens, chunk_tokens=chunk_tokens, load=pool.load
+                    outcomes = read_files(
+                        [(source, part)],
+                        known={},
+                        count_tokens=count_tokens,
+                        chunk_tokens=chunk_tokens,
+                        submit=pool.submit,
                     )
-                outcome = self._index(document, remark, part, progress)
-                if isinstance(outcome, UploadResult):
-                    return replace(outcome, lost=remark.lost, note=remark.note)
-                return outcome
+                    return self._index(_Read.of(source, outcomes), part, progress)
         except Unreadable as error:
             return Skipped(display_name(name), str(error))
 
@@ -145,13 +197,16 @@ class Uploads:
             raise UnknownDocument(f"{source[:80]!r} is in the documents folder: remove it there, and index again")
         if document is None:
             raise UnknownDocument(f"{source[:80]!r} is not among the documents (any more): reload the page")
+        if is_attachment(source):
+            raise UnknownDocument(f"{source[:80]!r} is an attachment: remove the message")
         with self._changing():
             self._file(source).unlink(missing_ok=True)
-            self._store.documents.delete(self._corpus.id, [source])
+            former = self._stored(source)
+            self._store.documents.delete(self._corpus.id, [each.source for each in former])
             if report := self.report():
-                save_file_report(self._settings, self._corpus, report.without_file(source))
+                save_file_report(self._settings, self._corpus, report.with_file(source, FileReport()))
             for table in self._store.chunks.table_names(self._corpus.id):  # including those of former models
-                self._store.chunks.delete(table, [chunk.id for chunk in chunks_of(document)])
+                self._store.chunks.delete(table, [chunk.id for each in former for chunk in chunks_of(each)])
         self.update_text_index()
 
     def documents(self) -> list[ListedDocument]:
@@ -171,24 +226,28 @@ class Uploads:
         for table in self._tables():
             self._store.chunks.build_text_index(table)
 
-    def _index(self, document: Document, remark: Remark, part: Path, progress: Progress) -> UploadOutcome:
-        """Embed a document, then change folder and tables: the only step that must not be interrupted comes last."""
-        former = next(iter(self._store.documents.read(self._corpus.id, document.source)), None)
-        if former and former.hash == document.hash and self._file(document.source).exists():
-            return Unchanged(document.source)
-        chunks, old = chunks_of(document), chunks_of(former) if former else []
+    def _index(self, read: _Read, part: Path, progress: Progress) -> UploadOutcome:
+        """Embed a file's documents, then change folder and tables: the step that must not be interrupted comes last."""
+        former = self._stored(read.source)
+        was = next((each for each in former if each.source == read.source), None)
+        if was and was.hash == read.documents[0].hash and self._file(read.source).exists():
+            return Unchanged(read.source)
+        chunks = [chunk for document in read.documents for chunk in chunks_of(document)]
+        old = [chunk for document in former for chunk in chunks_of(document)]
         texts = [chunk.embedded for chunk in chunks]
         vectors = self._embed(texts, {}, progress)
         with self._changing():
             vectors = self._embed(texts, vectors, progress)  # for a model that was promoted meanwhile
-            part.replace(self._file(document.source))
-            self._store.documents.put(self._corpus.id, [document])
+            part.replace(self._file(read.source))
+            self._store.documents.put(self._corpus.id, read.documents)
+            gone = {each.source for each in former} - {each.source for each in read.documents}
+            self._store.documents.delete(self._corpus.id, sorted(gone))
             for table, rows in vectors.items():
                 self._store.chunks.put(table, chunks, rows)
                 self._store.chunks.delete(table, {chunk.id for chunk in old} - {chunk.id for chunk in chunks})
             if report := self.report():
-                save_file_report(self._settings, self._corpus, report.with_file(record_of(document.source, remark)))
-        return UploadResult(document.source, len(chunks), former is not None)
+                save_file_report(self._settings, self._corpus, report.with_file(read.source, read.report()))
+        return UploadResult(read.source, len(chunks), was is not None, read.lost, read.note)
 
     def _embed(self, texts: list[str], done: dict[str, Vectors], progress: Progress) -> dict[str, Vectors]:
         """Return table -> vectors for the models that serve now; those in `done` are not embedded again."""
@@ -217,6 +276,13 @@ class Uploads:
         start = self._start or next((each for each in loaded if each.reference == self._settings.start_model), None)
         self._start = start or load_embedder(self._settings.start_model, self._settings)
         return make_chunker(self._settings, self._start, loaded)
+
+    def _stored(self, source: str) -> list[Document]:
+        """Return the stored documents of a file: its own and those of its attachments."""
+        inside = (each for each, _, _ in self._store.documents.sizes(self._corpus.id) if each.startswith(f"{source}/"))
+        sources = [source, *inside]
+        groups = (sources[start : start + IN_LIST] for start in range(0, len(sources), IN_LIST))
+        return [each for group in groups for each in self._store.documents.read_sources(self._corpus.id, group)]
 
     def _pool(self) -> WorkerPool:
         """Return a pool of its own for one file: it starts no process where none is needed."""
@@ -281,12 +347,17 @@ class Uploads:
             return
         with self._changing():
             known = self._store.documents.hashes(self._corpus.id)
-            files = read_files(self._settings, self._corpus, known, self._chunker())
+            files = read_corpus(self._settings, self._corpus, known, self._chunker())
             with suppress(NoDocuments):  # a folder was emptied, or nothing can be read: rows are kept
                 report = update_documents(self._store, self._corpus, files)
                 keep_file_report(self._settings, self._corpus, report)
             for embedder in self._tables().values():
                 update_vectors(self._store, self._corpus.id, embedder)
+
+
+def is_attachment(source: str) -> bool:
+    """Return whether a document was uploaded inside another one, such as a message."""
+    return source.startswith(UPLOADS) and "/" in source.removeprefix(UPLOADS)
 
 
 def clean_name(name: str) -> str:

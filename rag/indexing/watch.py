@@ -14,6 +14,7 @@ from pathlib import Path
 import watchfiles
 
 from rag.errors import NoDocuments
+from rag.indexing.file_report import record_of
 from rag.indexing.indexer import Indexer, format_report
 from rag.indexing.update import IndexReport
 from rag.ingest.discovery import INDEXED_SUFFIXES, SKIPPED_FOLDERS
@@ -55,9 +56,10 @@ def reindex(indexer: Indexer) -> Iterable[str]:
 
 
 def change_lines(report: IndexReport) -> Iterable[str]:
-    """Yield a line for each document that was added, changed, deleted or skipped."""
+    """Yield a line for each document that was added, changed, deleted, read in part, guessed or skipped."""
     for what, sources in {"added": report.added, "changed": report.changed, "deleted": report.deleted}.items():
         yield from (f"{what} {source}" for source in sources)
+    yield from (record_of(remark.source, remark).line for remark in report.remarks.values())
     yield from (f"skipped {skipped.source}: {skipped.reason}" for skipped in report.skipped)
 
 

@@ -6,13 +6,14 @@ anything is unpacked. A rejected file is yielded with its reason, which users se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib import import_module
 from pathlib import PurePosixPath
 from zipfile import ZipInfo
 
 from rag.errors import Unreadable
 from rag.ingest.discovery import LeftOutWhy
+from rag.ingest.workers import unreadable
 from rag.loaders.formats import LOADERS, suffix_of
 from rag.loaders.safe_zip import open_zip, read_part
 
@@ -32,16 +33,30 @@ Member = tuple[str, Content]
 Inner = tuple[str, str, Content]  # (source, suffix, content)
 
 
-def expand(source: str, suffix: str, data: bytes, nested: Collection[str], max_file: int) -> Iterator[Inner]:
+def expand(
+    source: str,
+    suffix: str,
+    data: bytes,
+    nested: Collection[str],
+    max_file: int,
+    is_readable: Callable[[str], bool] = lambda source: True,
+) -> Iterator[Inner]:
     """Yield the documents in a file: those of a zip, the messages of a mailbox, the attachments of a message.
 
-    A message is a document itself. `nested` and `max_file` are as for `unpack`. Raises Unreadable for the file.
+    A message is a document itself; its attachments are opened only if it `is_readable`, which is asked after it was
+    yielded. `nested` and `max_file` are as for `unpack`. Raises Unreadable for the file.
     """
-    yield from _expand(source, suffix, data, nested, max_file, 0)
+    yield from _expand(source, suffix, data, nested, max_file, is_readable, 0)
 
 
 def _expand(
-    source: str, suffix: str, data: bytes, nested: Collection[str], max_file: int, depth: int
+    source: str,
+    suffix: str,
+    data: bytes,
+    nested: Collection[str],
+    max_file: int,
+    is_readable: Callable[[str], bool],
+    depth: int,
 ) -> Iterator[Inner]:
     members: Iterator[Member]
     if suffix == ZIP:
@@ -50,7 +65,7 @@ def _expand(
         members = iter(import_module("rag.loaders.messages.mail").messages_of(data))
     else:
         yield source, suffix, data
-        if suffix not in ATTACHING:
+        if suffix not in ATTACHING or not is_readable(source):
             return
         if depth > MAX_NESTING:
             yield (
@@ -66,7 +81,7 @@ def _expand(
             yield inner, inside, content
             continue
         try:
-            yield from _expand(inner, inside, content, nested, max_file, depth + 1)
+            yield from _expand(inner, inside, content, nested, max_file, is_readable, depth + 1)
         except Unreadable as error:
             yield inner, inside, error
 
@@ -75,8 +90,9 @@ def _attached(suffix: str, data: bytes, max_file: int) -> Iterator[Member]:
     """Yield the attachments of a message. A logo or other picture is left out; the text of the message names it."""
     try:
         attachments = list(import_module(ATTACHING[suffix]).attachments_of(data))
-    except Unreadable:
-        return  # the message is skipped for the same reason
+    except Exception as error:  # noqa: BLE001  # whatever a parser raises costs the attachments of one message
+        yield "attachments", unreadable(suffix, error)
+        return
     left = MAX_ATTACHED_BYTES
     for name, content in attachments:
         suffix_of_name = suffix_of(PurePosixPath(name))

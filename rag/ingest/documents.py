@@ -95,8 +95,39 @@ def ingest(
     """
     left_out: list[LeftOut] = []
     files = find_files(folders, without=without, uploads=uploads, known=known, left_out=left_out.append)
+    yield from read_files(
+        progress(files),
+        known=known,
+        unreported=unreported,
+        count_tokens=count_tokens,
+        chunk_tokens=chunk_tokens,
+        fetch=fetch,
+        submit=submit,
+        ahead=ahead,
+    )
+    yield from left_out
+
+
+def read_files(
+    files: Iterable[SourceFile],
+    *,
+    known: Mapping[str, str],
+    unreported: Collection[str] = (),
+    count_tokens: CountTokens,
+    chunk_tokens: int,
+    fetch: Fetch | None = None,
+    submit: Submit | None = None,
+    ahead: int = 0,
+) -> Iterator[Outcome]:
+    """Yield one outcome per document in these files, as `ingest` does for those of folders."""
     done: set[str] = set()
     waiting: deque[Begun | Outcome] = deque()
+    begun: dict[str, Begun | Outcome] = {}  # of the file that is being opened
+
+    def is_readable(source: str) -> bool:
+        """Return whether a message's own text could be parsed: what hangs a worker is not opened here."""
+        message = begun.get(source)
+        return not isinstance(message, Begun) or _is_readable(message.text)
 
     def finished(most: int) -> Iterator[Outcome]:
         """Yield outcomes from the front until at most so many files wait, and no more than is allowed in memory."""
@@ -109,17 +140,18 @@ def ingest(
             else:
                 yield first
 
-    for file_source, path in progress(files):
+    for file_source, path in files:
+        begun.clear()
         modified = "" if suffix_of(path) in URL_LISTS else modified_on(path)
         allowed = None if file_source.startswith(UPLOADS) else fetch
-        for source, suffix, content in _documents_in(file_source, path, allowed):
+        for source, suffix, content in _documents_in(file_source, path, allowed, is_readable):
             if source in done:  # a URL that is in two lists
                 continue
             done.add(source)
-            waiting.append(_begin(source, suffix, content, modified, known, unreported, submit or parse_here))
+            begun[source] = _begin(source, suffix, content, modified, known, unreported, submit or parse_here)
+            waiting.append(begun[source])
             yield from finished(ahead)
     yield from finished(0)
-    yield from left_out
 
 
 def read_document(
@@ -154,6 +186,14 @@ def _begin(
     return Begun(source, digest, modified, len(content), is_known, submit(suffix, content))
 
 
+def _is_readable(text: Parsing) -> bool:
+    try:
+        text.result()
+    except Unreadable:
+        return False
+    return True
+
+
 def _outcomes(begun: Begun, count_tokens: CountTokens, chunk_tokens: int) -> Iterator[Outcome]:
     """Yield the outcomes of a file, once it is parsed."""
     try:
@@ -173,7 +213,9 @@ def _held(waiting: Iterable[Begun | Outcome]) -> bool:
     return sum(each.size for each in waiting if isinstance(each, Begun)) > MAX_AHEAD_BYTES
 
 
-def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tuple[str, str, Content]]:
+def _documents_in(
+    source: str, path: Path, fetch: Fetch | None, is_readable: Callable[[str], bool]
+) -> Iterator[tuple[str, str, Content]]:
     """Yield (source, suffix, bytes or error) of each document in a file, which is usually the file itself."""
     suffix = suffix_of(path)
     try:
@@ -181,7 +223,7 @@ def _documents_in(source: str, path: Path, fetch: Fetch | None) -> Iterator[tupl
         if suffix in URL_LISTS:
             yield from _pages(source, data, fetch)
         else:
-            yield from expand(source, suffix, data, (*ARCHIVES, *URL_LISTS), MAX_FILE_BYTES)
+            yield from expand(source, suffix, data, (*ARCHIVES, *URL_LISTS), MAX_FILE_BYTES, is_readable)
     except Unreadable as error:
         yield source, suffix, error
 

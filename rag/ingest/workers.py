@@ -19,6 +19,7 @@ from concurrent.futures import CancelledError, Future
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from rag.errors import StoreFailed, Unreadable, first_line
@@ -53,7 +54,7 @@ class Parsing:
 
 def parse_here(suffix: str, data: bytes) -> Parsing:
     """Return a file that is parsed in this process, once its result is asked for."""
-    return Parsing(lambda: parse(suffix, data))
+    return Parsing(cache(lambda: parse(suffix, data)))
 
 
 def belongs_in_worker(suffix: str, data: bytes) -> bool:
@@ -163,13 +164,20 @@ def parse(suffix: str, data: bytes) -> LoadedText:
     """Return the text of a file, parsed in this process. Raises Unreadable, also for a loader's own error."""
     try:
         return LOADERS[suffix](data)
-    except (Unreadable, MemoryError):
+    except MemoryError:
         raise
-    except Exception as error:  # whatever a parser raises costs one file, and its traceback is logged
-        log.warning("the loader of %s files failed", suffix, exc_info=True)
-        raise Unreadable(
-            f"its parser failed ({type(error).__name__}: {first_line(error)}): save it again, or in another format"
-        ) from error
+    except Exception as error:  # whatever a parser raises costs one file
+        raise unreadable(suffix, error) from error
+
+
+def unreadable(suffix: str, error: Exception) -> Unreadable:
+    """Return the reason for a file whose parser failed; the traceback of its own error is logged."""
+    if isinstance(error, Unreadable):
+        return error
+    log.warning("the parser of %s files failed", suffix, exc_info=error)
+    return Unreadable(
+        f"its parser failed ({type(error).__name__}: {first_line(error)}): save it again, or in another format"
+    )
 
 
 def begin_work(memory: int) -> None:

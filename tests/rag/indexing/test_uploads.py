@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
 from pathlib import Path
 
 import numpy as np
@@ -450,3 +451,49 @@ def test_an_upload_and_its_removal_are_in_the_report(app: App, give: Give) -> No
     assert after
     assert after.lines() == ["Markdown: 2 read", "text: 1 read (1 with a note)"]
     assert index(app.settings).files == after
+
+
+# messages
+
+
+def message(*attached: tuple[str, bytes]) -> bytes:
+    mail = EmailMessage()
+    mail["Subject"], mail["From"] = "Seed", "ann@example.org"
+    mail.set_content("The bill is attached.")
+    for name, content in attached:
+        mail.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return mail.as_bytes()
+
+
+def test_an_uploaded_message_is_added_and_removed_with_its_attachments(app: App, give: Give) -> None:
+    attached = {"bill.md": b"Seed costs 412 Euro.", "notes.txt": b"Pay soon.", "x.ics": b"x", "bad.pdf": b"x"}
+    added = app.uploads.add("seed.eml", give(message(*attached.items())))
+    assert isinstance(added, UploadResult)
+    assert added.chunks == sum(each.chunks for each in app.uploads.documents() if each.uploaded)
+    assert not added.replaced
+    assert added.lost == ("bad.pdf: the PDF is broken: open it in a viewer and save it again; x.ics is of another kind")
+    inside = ["uploads/seed.eml", "uploads/seed.eml/bill.md", "uploads/seed.eml/notes.txt"]
+    assert app.sources()[-3:] == inside
+    assert app.is_up_to_date()
+    report = app.uploads.report()
+    assert report
+    lines = ["Markdown: 3 read", "PDF: 1 skipped", "e-mail: 1 read", "text: 1 read"]
+    assert report.lines() == [*lines, "1 file of other kinds left out: .ics 1"]
+    after = index(app.settings)
+    assert after.is_unchanged
+    assert after.files == report
+    with pytest.raises(UnknownDocument, match="is an attachment: remove the message"):
+        app.uploads.remove(inside[1])
+    shorter = message(("bill.md", b"Seed costs 500 Euro."))
+    again = app.uploads.add("seed.eml", give(shorter))
+    assert isinstance(again, UploadResult)
+    assert (again.replaced, again.lost) == (True, "")
+    assert app.sources()[-2:] == inside[:2]
+    assert app.uploads.add("seed.eml", give(shorter)) == Unchanged(inside[0])
+    app.uploads.remove(inside[0])
+    assert not [source for source in app.sources() if source.startswith("uploads/")]
+    assert app.is_up_to_date()
+    gone = app.uploads.report()
+    assert gone
+    assert gone.lines() == ["Markdown: 2 read"]
+    assert index(app.settings).files == gone

@@ -11,9 +11,10 @@ import watchfiles
 
 from rag.errors import NoDocuments
 from rag.indexing import watch as watching
-from rag.indexing.update import is_up_to_date
-from rag.indexing.watch import may_be_document, watch
+from rag.indexing.update import IndexReport, is_up_to_date
+from rag.indexing.watch import change_lines, may_be_document, watch
 from rag.ingest.corpus import load_corpus
+from rag.ingest.documents import Remark
 from rag.settings import Settings
 from rag.store.store import open_store
 
@@ -44,6 +45,14 @@ def test_each_change_is_a_line_and_the_index_is_up_to_date_after_it(settings: Se
     corpus = load_corpus(settings)
     (table,) = [name for name in with_tables.tables.names() if name.startswith("chunks__")]
     assert is_up_to_date(with_tables, corpus.id, table)
+
+
+def test_a_change_is_listed_with_what_is_missing_or_was_guessed() -> None:
+    report = IndexReport(added=["scan.pdf"], remarks={"scan.pdf": Remark("scan.pdf", "page 2 has no text", "as UTF-8")})
+    assert list(change_lines(report)) == [
+        "added scan.pdf",
+        "read in part 'scan.pdf': page 2 has no text; note: as UTF-8",
+    ]
 
 
 def test_an_emptied_folder_is_reported_and_still_watched(settings: Settings) -> None:

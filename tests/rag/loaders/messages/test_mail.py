@@ -11,8 +11,11 @@ from office import make_zip
 from pdfs import make_pdf
 from rag.errors import Unreadable
 from rag.ingest.discovery import LeftOut
-from rag.ingest.documents import Outcome, Unchanged, ingest
+from rag.ingest.documents import Outcome, Skipped, Unchanged, ingest
+from rag.ingest.workers import Parsing
+from rag.loaders.builder import LoadedText
 from rag.loaders.formats import LOADERS
+from rag.loaders.messages import mail as mail_module
 from rag.loaders.messages.mail import load_eml, messages_of
 from rag.records import Document
 
@@ -194,3 +197,40 @@ def test_a_damaged_outlook_message_is_refused() -> None:
         LOADERS[".msg"](b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600)
     with pytest.raises(Unreadable, match="no Outlook message"):
         LOADERS[".msg"](b"From: Ann")
+
+
+def test_attachments_that_crash_their_parser_cost_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(data: bytes) -> None:
+        raise KeyError("page")
+
+    monkeypatch.setattr(mail_module, "attachments_of", crash)
+    (tmp_path / "a.eml").write_bytes(message("Invoice").as_bytes())
+    (tmp_path / "b.md").write_text("After it.")
+    read, skipped, after = outcomes(tmp_path)
+    assert isinstance(read, Document)
+    assert isinstance(skipped, Skipped)
+    assert skipped.source == "a.eml/attachments"
+    assert skipped.reason.startswith("its parser failed (KeyError: 'page')")
+    assert isinstance(after, Document)
+
+
+def test_attachments_of_a_message_that_cannot_be_read_are_not_opened(tmp_path: Path) -> None:
+    opened: list[bytes] = []
+
+    def refuse() -> LoadedText:
+        raise Unreadable("it hangs its parser")
+
+    mail = message("Invoice")
+    mail.add_attachment(b"Cats sleep.", maintype="text", subtype="plain", filename="cats.txt")
+    (tmp_path / "a.eml").write_bytes(mail.as_bytes())
+    found = list(
+        ingest(
+            [tmp_path],
+            known={},
+            count_tokens=lambda texts: [1 for _ in texts],
+            chunk_tokens=9,
+            submit=lambda suffix, data: opened.append(data) or Parsing(refuse),
+        )
+    )
+    assert found == [Skipped("a.eml", "it hangs its parser")]
+    assert len(opened) == 1
