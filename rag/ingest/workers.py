@@ -13,6 +13,8 @@ import faulthandler
 import logging
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, Future
@@ -31,7 +33,7 @@ from rag.loaders.sniff import sniff
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
-SECONDS = 120.0  # for a file: ten times the slowest of 3,066 public files, a Word file of 872 pages
+SECONDS = 150.0  # for a file: LibreOffice may take 120; the slowest of 3,066 public files, 872 pages of Word, took 12
 SECONDS_PER_MB = 30.0  # more for each MB: that file takes 26; a scanned page has 0.2 MB and is recognised in 5 s
 MEMORY = 4_000_000_000  # bytes of address space of a worker: half the machine's if less; those files take 0.33 GB
 LARGE = 1_000_000  # bytes: a larger file of a fast format is parsed by a worker as well, in case it hangs
@@ -182,6 +184,7 @@ def unreadable(suffix: str, error: Exception) -> Unreadable:
 
 def begin_work(memory: int) -> None:
     """Prepare a worker process: limit its memory, and end it with its parent, even one that was killed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # pebble's own handler would leave a loader's programs behind
     os.dup2(2, 1)  # a parser that prints must not write into the report
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -192,11 +195,14 @@ def begin_work(memory: int) -> None:
 def work(suffix: str, data: bytes, cache: ParseCache, seconds: float) -> LoadedText:
     """Return the text of a file and cache it: one task of a worker process.
 
-    The process ends itself after so many seconds, even inside a parser's C code: its parent may have been killed.
+    The process ends itself after so many seconds, even inside a parser's C code: its parent may have been killed. One
+    that is terminated lets the loader clean up first, such as LibreOffice's processes.
     """
     faulthandler.dump_traceback_later(seconds, exit=True)
     try:
         loaded = parse(suffix, data)
+    except SystemExit:
+        os._exit(1)  # and not on to the next file
     finally:
         faulthandler.cancel_dump_traceback_later()
     cache.write(suffix, data, loaded)

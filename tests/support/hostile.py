@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -26,7 +27,7 @@ def begin_in_vain(memory: int) -> None:
     raise OSError("no process left")
 
 
-def load(data: bytes) -> LoadedText:
+def load(data: bytes) -> LoadedText:  # noqa: C901  # a case for each fault
     """Do what the first word of a file says; write this process's id where "sleep" is followed by a path."""
     words = data.decode().removeprefix("%PDF-").split()
     match words[0]:
@@ -38,6 +39,13 @@ def load(data: bytes) -> LoadedText:
             if words[1:]:
                 Path(words[1]).write_text(f"{os.getpid()}\n")
             time.sleep(60)
+        case "program":
+            with subprocess.Popen(["sleep", "60"]) as program:
+                try:
+                    Path(words[1]).write_text(f"{program.pid}\n")
+                    program.wait()
+                finally:
+                    program.kill()
         case "spin":
             while True:
                 pass

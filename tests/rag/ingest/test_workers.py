@@ -64,6 +64,20 @@ def test_a_stopped_file_ends_its_worker_and_the_pool_still_reads(pool: WorkerPoo
     assert pool.load(".pdf", b"fine").text == "fine"
 
 
+def test_a_stopped_file_ends_the_programs_that_its_loader_runs(pool: WorkerPool, tmp_path: Path) -> None:
+    note, end = tmp_path / "program", time.monotonic() + 30
+
+    def is_running() -> bool:
+        return note.exists() and note.read_text().endswith("\n")
+
+    with pytest.raises(Unreadable, match="stopped"):
+        pool.check(".pdf", f"program {note}".encode(), lambda: is_running() or time.monotonic() > end)
+    program = Path("/proc") / note.read_text().strip() / "cmdline"
+    while program.exists() and program.read_bytes():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_a_worker_that_cannot_start_fails_the_run_and_skips_no_file(
     pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
