@@ -1,6 +1,6 @@
 """The same file by other readers: poppler (PDF), pandoc (markup, books), lxml (web pages), raw XML (Office).
 
-pdftotext and pandoc are programs: `apt-get install poppler-utils pandoc`. Only for measuring; the app calls neither.
+`apt-get install poppler-utils pandoc asciidoctor antiword`. Only for measuring; the app calls none of them.
 """
 
 from __future__ import annotations
@@ -63,11 +63,12 @@ def _pandoc(path: Path) -> list[str]:
 
 def _asciidoctor(path: Path) -> list[str]:
     """Return asciidoctor's page as text, and the file itself. `apt-get install asciidoctor`."""
-    page = _run(
-        "asciidoctor", "-q", "-S", "safe", "-a", "linkcss", "-a", "nofooter", "-a", "toc!@", "-o", "-", str(path)
-    )
-    page = re.sub(r"Unresolved directive in .*", "", page)
-    return [str(html.document_fromstring(page.encode()).text_content()), path.read_text("utf-8", "replace")]
+    options = ("-a", "linkcss", "-a", "nofooter", "-a", "toc!@")
+    page = _run("asciidoctor", "-q", "-S", "secure", *options, "-o", "-", str(path))
+    root = html.document_fromstring(page.encode())
+    for element in root.xpath("//head|//script|//style"):
+        element.drop_tree()
+    return [" ".join(map(str, root.xpath("//body//text()"))), path.read_text("utf-8", "replace")]
 
 
 def _xml(path: Path) -> list[str]:
@@ -135,6 +136,11 @@ def _mail(path: Path) -> list[str]:
     return [f"{message['subject'] or ''}\n{text}"]
 
 
+def _program(*command: str) -> Callable[[Path], list[str]]:
+    """Return a reader by a program that writes a file's text. `apt-get install antiword`."""
+    return lambda path: [_run(*command, str(path))]
+
+
 def _plain(path: Path) -> list[str]:
     return [path.read_bytes().decode("utf-8-sig")]
 
@@ -157,6 +163,7 @@ _READERS: dict[str, Callable[[Path], list[str]]] = {
     **dict.fromkeys(("html", "htm", "xhtml"), _html),
     **dict.fromkeys(PANDOC, _pandoc),
     **dict.fromkeys(("adoc", "asciidoc"), _asciidoctor),
+    "doc": _program("antiword", "-m", "UTF-8.txt", "-w", "0"),
     "ipynb": _notebook,
     "eml": _mail,
     **dict.fromkeys(("txt", "csv", "log"), _plain),

@@ -14,6 +14,8 @@ def make_xls(
     hidden_columns: Sequence[int] = (),
     merged: Sequence[tuple[int, int, int, int]] = (),
     hidden_sheet: str = "",
+    box: str = "",
+    chart: str = "",
 ) -> bytes:
     """Return a workbook with a sheet "Fees" of texts and of (number, format), by row and column from 0."""
     formats = sorted({cell[1] for cell in cells.values() if isinstance(cell, tuple)})
@@ -26,6 +28,15 @@ def make_xls(
         else:
             style = 1 + formats.index(cell[1])
             sheet += _record(0x203, struct.pack("<HHHd", row, column, style, cell[0]))
+    if box:  # its characters, then how they look
+        runs = _record(0x3C, bytes(16))
+        sheet += _record(0x5D, struct.pack("<HHHHH12xHH", 0x15, 18, 6, 1, 0, 0, 0))
+        sheet += (
+            _record(0x1B6, struct.pack("<HH6xHHI", 0, 0, len(box), 16, 0)) + _record(0x3C, b"\0" + box.encode()) + runs
+        )
+    if chart:
+        name = _record(0x100D, struct.pack("<HB", 0, len(chart)) + b"\1" + chart.encode("utf-16-le"))
+        sheet += _begin(0x20) + name + _record(0x0A, b"")
     ranges = b"".join(struct.pack("<HHHH", top, bottom, left, right) for top, left, bottom, right in merged)
     sheet += _record(0xE5, struct.pack("<H", len(merged)) + ranges) + _record(0x0A, b"")
     other = _begin(0x10) + _record(0x204, struct.pack("<HHH", 0, 0, 0) + _text("secret", "<H")) + _record(0x0A, b"")

@@ -6,6 +6,7 @@ the file defines are expanded, a few thousand times at most, since they can doub
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ from rag.loaders.markup.writer import MarkupWriter
 from rag.loaders.metadata import day
 from rag.loaders.office.header_rows import join_headers
 
+logging.getLogger("pylatexenc").setLevel(logging.CRITICAL)  # it warns of commands without their arguments
 MAX_EXPANSIONS, MAX_DEPTH = 3_000, 8
 EMPTY_GROUP = re.compile(r"\\([A-Za-z]+)\{\}")
 MAX_HEADER = 4  # rows of names above a table

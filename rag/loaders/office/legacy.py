@@ -24,8 +24,11 @@ from rag.loaders.safe_zip import OLE
 
 PROGRAMS = ("soffice", "libreoffice")
 PLACES = ("/Applications/LibreOffice.app/Contents/MacOS/soffice", "/opt/libreoffice/program/soffice")
-MAX_SECONDS = 120  # by the clock; a book of 500 pages takes 15
-LIMITS = 'ulimit -v 6000000 -t 120 2>/dev/null; ulimit -f 1000000 2>/dev/null; exec "$0" "$@"'  # KB, s, blocks
+MAX_SECONDS = 90  # by the clock; a book of 500 pages takes 15, and a worker that reads files has 120
+START = """ulimit -v 4000000; ulimit -t 90; ulimit -f 1000000
+parent=$0; "$@" & child=$!
+while kill -0 $child && kill -0 $parent; do sleep 0.2; done 2>/dev/null
+kill -0 $parent 2>/dev/null && wait $child || kill -9 0"""  # limits in KB, seconds, blocks; ends with its parent
 NOWHERE = "http://127.0.0.1:9"  # a proxy that answers nobody: what a file links to is never fetched
 WORD_ENCRYPTED, WORD_FLAGS = 0x0100, slice(10, 12)  # in the stream WordDocument
 PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
@@ -88,7 +91,7 @@ def _run(program: str, folder: Path, new: str, source: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT")}
     try:
         process = subprocess.Popen(
-            ["/bin/sh", "-c", LIMITS, program, *options],
+            ["/bin/sh", "-c", START, str(os.getpid()), program, *options],
             cwd=folder,
             env={**kept, **proxies, "HOME": str(folder), "TMPDIR": str(folder), "no_proxy": ""},
             stdin=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import line_of, one_line
 from rag.loaders.metadata import day, good_title
 from rag.loaders.office.office_math import slide_math_to_text
-from rag.loaders.office.ooxml import chart_table, parse, to_transitional
+from rag.loaders.office.ooxml import attribute, chart_table, drawing_lines, local, parse, to_transitional
 from rag.loaders.office.reading_order import Box, in_reading_order
 from rag.loaders.safe_zip import office_date, repack
 
@@ -58,6 +58,39 @@ def _write_slide(builder: DocumentBuilder, number: int, slide: Any, lost: list[s
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
         notes = slide.notes_slide.notes_text_frame.text.strip()
         builder.add(f"Notes: {notes}" if notes else "")
+    for line in _comments(slide):
+        builder.add(line)
+
+
+def _comments(slide: Any) -> Iterator[str]:  # noqa: ANN401
+    """Yield the comments on a slide with their authors."""
+    names = dict[str, str]()
+    for part in _targets(slide.part.package.presentation_part):
+        if part.partname.lower().endswith("authors.xml"):
+            root = parse(part.blob)
+            names |= {attribute(each, "id"): attribute(each, "name") for each in (root if root is not None else ())}
+    for part in _targets(slide.part):
+        root = parse(part.blob) if "/comments/" in part.partname.lower() else None
+        for each in root.iter() if root is not None else ():
+            if local(each) in ("cm", "reply"):
+                author = names.get(attribute(each, "authorId"), "")
+                text = " ".join(" ".join(_own_text(each)).split())
+                if text:
+                    yield f"Comment{f' by {author}' if author else ''}: {text}"
+
+
+def _targets(part: Any) -> list[Any]:  # noqa: ANN401
+    return [each.target_part for each in part.rels.values() if not each.is_external]
+
+
+def _own_text(comment: Any) -> list[str]:  # noqa: ANN401
+    """Return the text of a comment, in the older format or in the newer one, without its replies."""
+    return [
+        line
+        for each in comment
+        if local(each) in ("text", "txBody")
+        for line in ([each.text or ""] if local(each) == "text" else drawing_lines(each))
+    ]
 
 
 def _title(slide: Any) -> str:  # noqa: ANN401

@@ -15,15 +15,17 @@ from rag.loaders.sheets.number_formats import show
 from rag.loaders.sheets.sheet_extras import cell_name, comment_line
 from rag.loaders.sheets.sheet_layout import Layout
 from rag.loaders.sheets.spreadsheet import ISO_STYLES, Budget, write_rows
+from rag.loaders.sheets.xls_drawings import drawn_texts
 
 OLDER = (b"\x09\x00", b"\x09\x02", b"\x09\x04", b"\x09\x08")  # how a workbook before Excel 5.0 begins
+UNICODE = 80  # xlrd's number of the format of Excel 97
 Book = Any  # xlrd ships no types
 
 
 def load_xls(data: bytes) -> LoadedText:
     """Read a workbook as its cells show it; hidden sheets, rows and columns left out. Raises Unreadable.
 
-    Charts and text boxes are not read: xlrd gives cells and comments only.
+    Charts are read by their titles and the names of their series; their values are cells.
     """
     import xlrd  # few folders hold such files
 
@@ -32,7 +34,7 @@ def load_xls(data: bytes) -> LoadedText:
     builder, budget, left_out = DocumentBuilder(), Budget(), Counter[str]()
     try:
         book = _open(data)
-        for name in book.sheet_names():
+        for at, name in enumerate(book.sheet_names()):
             sheet = book.sheet_by_name(name)
             if sheet.visibility:
                 left_out["sheets"] += 1
@@ -41,6 +43,7 @@ def load_xls(data: bytes) -> LoadedText:
                 layout = _layout(sheet)
                 write_rows(builder, layout.arrange(map(budget.spend, _rows(book, sheet))))
                 left_out.update(rows=len(layout.hidden_rows), columns=len(layout.hidden_columns))
+                _write_drawings(builder, book, at, {_flat(note.text) for note in sheet.cell_note_map.values()})
                 for (row, column), note in sorted(sheet.cell_note_map.items()):
                     builder.add(comment_line(note.text, note.author, cell_name(row, column)))
             book.unload_sheet(name)
@@ -52,7 +55,26 @@ def load_xls(data: bytes) -> LoadedText:
     except Exception as error:  # a damaged file may fail anywhere in xlrd
         raise Unreadable(f"it is damaged ({type(error).__name__}): save it as .xlsx") from error
     hidden = ", ".join(f"{count} {kind}" for kind, count in left_out.items() if count)
-    return replace(builder.build(), note=f"what is hidden is left out: {hidden}" if hidden else "")
+    note = f"what is hidden is left out: {hidden}" if hidden else ""
+    charts = book._all_sheets_count - book.nsheets
+    lost = f"{charts} sheets that are a chart or a macro are not read" if charts > 0 else ""
+    return replace(builder.build(), note=note, lost=lost)
+
+
+def _write_drawings(builder: DocumentBuilder, book: Book, at: int, comments: set[str]) -> None:
+    """Write the text boxes and charts of a sheet."""
+    if book.biff_version < UNICODE:
+        return
+    boxes, charts = drawn_texts(book.mem, book._sh_abs_posn[at])  # xlrd says no more of where a sheet begins
+    for box in boxes:
+        if box not in comments:
+            builder.add(box)
+    for chart in charts:
+        builder.add(f"Chart: {chart}" if chart else "")
+
+
+def _flat(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _open(data: bytes) -> Book:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Put a program named soffice on an otherwise empty PATH; its script is to be written."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("cp", "sleep", "env"):
+    for name in ("cp", "sleep", "env", "sh"):
         (folder / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", str(folder))
     return folder / "soffice"
@@ -82,6 +83,24 @@ def test_a_program_that_hangs_is_ended_with_its_children(
     child = int((tmp_path / "child").read_text())
     state = Path(f"/proc/{child}/stat")
     assert not state.exists() or state.read_text().split()[2] == "Z"
+
+
+def test_a_program_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    write(folder / "soffice", f"echo $$ > {tmp_path}/started; sleep 300")
+    code = "import sys; from rag.loaders.office.legacy import convert; convert(sys.argv[1], b'x', 'doc', 'docx')"
+    parent = subprocess.Popen([sys.executable, "-c", code, str(folder / "soffice")], cwd=Path.cwd())
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists() or not (tmp_path / "started").read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    child = Path(f"/proc/{(tmp_path / 'started').read_text().strip()}")
+    while child.exists() and "Z (zombie)" not in (child / "status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("data", [b"They sleep.", b"PK\x03\x04", b"\0\1\2"])

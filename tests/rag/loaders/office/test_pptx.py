@@ -10,7 +10,7 @@ import pptx
 import pytest
 from pptx.util import Inches
 
-from office import edit_zip, make_docx, make_pptx
+from office import edit_zip, make_docx, make_pptx, make_zip
 from rag.errors import Unreadable
 from rag.loaders.office.pptx import load_pptx
 
@@ -82,3 +82,37 @@ def test_a_box_that_comes_first_in_the_file_but_stands_below_is_read_after() -> 
         slide.shapes.add_textbox(Inches(1), Inches(top), Inches(4), Inches(1)).text_frame.text = text
     presentation.save(data)
     assert load_pptx(data.getvalue()).text == "# Slide 1\n\nAbove\n\nBelow\n\n"
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        '<p:cmLst xmlns:p="p"><p:cm authorId="7"><p:text>Too long?</p:text></p:cm></p:cmLst>',
+        '<x:cmLst xmlns:x="x" xmlns:a="a"><x:cm authorId="7"><x:replyLst><x:reply authorId="8"><x:txBody><a:p><a:r>'
+        "<a:t>No.</a:t></a:r></a:p></x:txBody></x:reply></x:replyLst><x:txBody><a:p><a:r><a:t>Too long?"
+        "</a:t></a:r></a:p></x:txBody></x:cm></x:cmLst>",
+    ],
+)
+def test_comments_follow_the_slide_with_their_authors(comment: str) -> None:
+    data = make_pptx(("Cats", "They sleep.", ""))
+    kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/"
+    for part, name, target in (
+        ("ppt/slides/_rels/slide1.xml.rels", "comments", "/ppt/comments/comment1.xml"),
+        ("ppt/_rels/presentation.xml.rels", "commentAuthors", "/ppt/commentAuthors.xml"),
+    ):
+        link = f'<Relationship Id="c{name}" Type="{kinds}{name}" Target="{target}"/></Relationships>'
+        data = edit_zip(data, part, "</Relationships>", link)
+    authors = (
+        '<p:cmAuthorLst xmlns:p="p"><p:cmAuthor id="7" name="Ann"/><p:cmAuthor id="8" name="Bob"/></p:cmAuthorLst>'
+    )
+    with ZipFile(BytesIO(data)) as opened:
+        parts = {each: opened.read(each) for each in opened.namelist()}
+    types = parts["[Content_Types].xml"].replace(
+        b"</Types>",
+        b'<Override PartName="/ppt/comments/comment1.xml" ContentType="application/xml"/>'
+        b'<Override PartName="/ppt/commentAuthors.xml" ContentType="application/xml"/></Types>',
+    )
+    added = {"[Content_Types].xml": types, "ppt/comments/comment1.xml": comment, "ppt/commentAuthors.xml": authors}
+    text = load_pptx(make_zip(parts | added)).text
+    assert text.startswith("# Slide 1: Cats\n\nThey sleep.\n\nComment by Ann: Too long?\n\n")
+    assert ("Comment by Bob: No." in text) == ("reply" in comment)

@@ -35,6 +35,11 @@ def test_a_merged_cell_counts_in_each_of_its_rows() -> None:
     assert "| Rome | 7 |" in LOADERS[".xls"](make_xls(cells, merged=[(1, 0, 2, 0)])).text
 
 
+def test_text_boxes_and_charts_follow_the_cells() -> None:
+    text = LOADERS[".xls"](make_xls({(0, 0): "a"}, box="In a box", chart="Visitors µ")).text
+    assert text == "# Fees\n\na\n\nIn a box\n\nChart: Visitors µ\n\n"
+
+
 @pytest.mark.parametrize("data", [b"a;b\n1;2\n", make_xls({(0, 0): "a"})[:30]])
 def test_what_is_no_workbook_says_so(data: bytes) -> None:
     with pytest.raises(Unreadable, match=r"save it as \.xlsx"):
