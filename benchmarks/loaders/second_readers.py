@@ -68,7 +68,8 @@ def _asciidoctor(path: Path) -> list[str]:
     root = html.document_fromstring(page.encode())
     for element in root.xpath("//head|//script|//style"):
         element.drop_tree()
-    return [" ".join(map(str, root.xpath("//body//text()"))), path.read_text("utf-8", "replace")]
+    text = " ".join(map(str, root.xpath("//body//text()")))
+    return [text, path.read_text("utf-8", "replace")] if text.strip() else []
 
 
 def _xml(path: Path) -> list[str]:

@@ -131,7 +131,7 @@ def test_many_names_are_counted_and_not_all_kept(settings: Settings, monkeypatch
         ("a.zip", "archive"),
         ("a.mbox", "mailbox"),
         ("a.urls", "list of addresses"),
-        ("old.doc", "not supported"),
+        ("old.pages", "not supported"),
         ("odd", "other"),
     ],
 )
