@@ -32,7 +32,9 @@ SENTENCE_END = re.compile(rf"[.!…:。！：؟۔।][{CLOSERS}]*$")
 LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: Ann"
 LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
 CITED_ELSEWHERE = re.compile(r"(?<!\\)\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [3] in a paper is not our [3]
-MARKED = re.compile(r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>[*_<])", re.DOTALL)
+MARKED = re.compile(  # marks that Markdown would take for its own, outside code
+    r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>\*(?=\S)|(?<=\S)\*|(?<![^\W_])_|_(?![^\W_])|<(?=[a-zA-Z/!]))", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ def test_outside_markdown_marks_are_text_and_stay_so_on_the_screen() -> None:
     assert shown("Call __init__ of a*b <here>, not `__init__`.", "a.txt") == [
         r"Call \_\_init\_\_ of a\*b \<here>, not `__init__`."
     ]
+    assert shown("Where 2 * 3 < 7, set SECRET_KEY.", "a.txt") == ["Where 2 * 3 < 7, set SECRET_KEY."]
     assert shown("This is *important*.", "a.md") == ["This is *important*."]
     assert shown("    indented prose.", "a.txt") == ["indented prose."]
     assert shown("A line.\n---\nNext.", "a.txt")[-1] == "Next."
