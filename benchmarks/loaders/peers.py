@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.loaders import second_readers
-from benchmarks.loaders.words import compare
+from benchmarks.loaders.words import compare, words
 from rag.errors import Unreadable
 from rag.loaders.formats import LOADERS
 
@@ -31,6 +31,7 @@ PEERS = {
     "pymupdf4llm": (".pdf", ".epub"),
     "docling": OFFICE,
 }
+LEAST_WORDS = 200  # of a drawn file: most test files hold a line or two
 LONGEST = 600  # seconds for all files of a peer
 READER = Path(__file__).with_name("peer_read.py")
 ROW = "{:14} {:7} {:>6} {:>7} {:>9} {:>8} {:>11} {:>9}"
@@ -51,12 +52,14 @@ def main() -> None:
 
 
 def draw(folder: Path) -> dict[str, list[Path]]:
-    """Return files by ending that second readers find words in."""
+    """Return files by ending that have LEAST_WORDS by a second reader."""
     found: dict[str, list[Path]] = defaultdict(list)
     paths = [path for path in folder.rglob("*") if path.suffix.lower() in DRAWN]
     for path in sorted(paths, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest()):
         kind = path.suffix.lower()
-        if len(found[kind]) < DRAWN[kind] and any(text.strip() for text in second_readers.read(path)[:1]):
+        if len(found[kind]) < DRAWN[kind] and any(
+            len(words(text)) >= LEAST_WORDS for text in second_readers.read(path)[:1]
+        ):
             found[kind].append(path)
     return {kind: found[kind] for kind in DRAWN}
 

@@ -82,6 +82,8 @@ class Cleaned:
         """Return a note for the report on what the page would have included, "" if nothing."""
         if not self.included:
             return ""
+        if len(self.included) == 1:
+            return f"includes another file, which is not part of it: {self.included[0]!r}"
         return f"includes {len(self.included)} other files, which are not part of it, the first: {self.included[0]!r}"
 
 

@@ -98,7 +98,7 @@ def test_an_admonition_is_text_without_its_marks(written: str, read: str) -> Non
 def test_an_include_is_counted_and_not_shown(include: str) -> None:
     loaded = load_markdown(f"Before.\n\n{include}\n\nAfter.\n".encode())
     assert loaded.text.split() == ["Before.", "After."]
-    assert loaded.note == "includes 1 other files, which are not part of it, the first: 'a.md'"
+    assert loaded.note == "includes another file, which is not part of it: 'a.md'"
 
 
 def test_jsx_comments_and_data_pictures_are_left_out_and_their_text_is_kept() -> None:
