@@ -30,6 +30,7 @@ WHY: Mapping[LeftOutWhy, tuple[str, str]] = {  # one, several
     "tools": ("folder of a tool", "folders of tools"),
     "home": ("home folder of thumbtune", "home folders of thumbtune"),
     "questions": ("file of questions for the training", "files of questions for the training"),
+    "illustration": ("picture of a page or mail", "pictures of pages and mails"),
     "again": ("link to what is read anyway", "links to what is read anyway"),
 }
 

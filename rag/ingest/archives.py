@@ -14,7 +14,7 @@ from zipfile import ZipInfo
 from rag.errors import Unreadable
 from rag.ingest.discovery import LeftOutWhy
 from rag.ingest.workers import unreadable
-from rag.loaders.formats import LOADERS, suffix_of
+from rag.loaders.formats import LOADERS, PICTURE_SUFFIXES, is_illustration, suffix_of
 from rag.loaders.safe_zip import open_zip, read_part
 
 MAX_ARCHIVE_BYTES = 2_000_000_000  # unpacked, one file after the other; hundreds of books
@@ -25,6 +25,7 @@ ATTACHING = {".eml": "rag.loaders.messages.mail", ".msg": "rag.loaders.messages.
 JUNK = frozenset(("__MACOSX", "__pycache__", "node_modules"))
 
 ZIP, MAILBOX = ".zip", ".mbox"
+LOGO_BYTES = 100_000  # a smaller picture in a mail is a logo, mostly; a photographed letter has a million
 MAX_NESTING = 4  # messages attached to messages
 MAX_ATTACHED_BYTES = 300_000_000  # of all attachments in a message, whose nested messages are counted again
 
@@ -100,6 +101,9 @@ def _attached(suffix: str, data: bytes, max_file: int) -> Iterator[Member]:
             yield name, "kind"
             continue
         size = len(content) if isinstance(content, bytes) else 0
+        if suffix_of_name in PICTURE_SUFFIXES and size < LOGO_BYTES:
+            yield name, "illustration"
+            continue
         left -= size
         if size > max_file or left < 0:
             yield name, Unreadable(f"it is too large: {size / 1e6:.0f} MB, save it as a file of its own")
@@ -154,6 +158,8 @@ def _why_left_out(path: PurePosixPath, suffixes: Collection[str]) -> LeftOutWhy 
         return "tools"
     if any(part.startswith(".") and part != ".." for part in path.parts):
         return "hidden"
+    if is_illustration(path):
+        return "illustration"
     return None if suffix_of(path) in suffixes else "kind"
 
 

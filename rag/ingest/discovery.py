@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from rag.errors import NoDocuments
-from rag.loaders.formats import DOCUMENT_SUFFIXES, LOADERS, suffix_of
+from rag.loaders.formats import DOCUMENT_SUFFIXES, LOADERS, is_illustration, suffix_of
 
 ARCHIVES, MAILBOXES, URL_LISTS = (".zip",), (".mbox",), (".url", ".urls")
 INDEXED_SUFFIXES = frozenset((*LOADERS, *ARCHIVES, *MAILBOXES, *URL_LISTS))
@@ -23,7 +23,7 @@ QUESTIONS = "questions.jsonl"  # read by the training, and never indexed
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})  # in addition to hidden folders and virtual environments
 
 SourceFile = tuple[str, Path]  # (source, path)
-LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "questions"]
+LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "questions", "illustration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class LeftOut:
     """A file or folder that is left out by rule.
 
     "kind": no loader for its ending; "tools": a folder of a tool, such as node_modules; "home": the home folder;
-    "again": a link to a file or folder that is read anyway; "questions": the file of questions for the training. What
-    is in a folder that is left out is not counted.
+    "again": a link to a file or folder that is read anyway; "questions": the file of questions for the training;
+    "illustration": a picture of a page or a logo in a mail. What is in a folder that is left out is not counted.
     """
 
     source: str
@@ -169,7 +169,7 @@ def _walk(folder: Path, excluded: set[str], note: Note) -> Iterator[tuple[Path, 
         folders[:] = _entered(parent, inside, folders, excluded, entered, note)
         for name in sorted(files):
             path = Path(parent, name)
-            if why := _why_left_out(path):
+            if why := _why_left_out(path, PurePosixPath(inside, name)):
                 note(f"{inside}/{name}".lstrip("/"), why)
             else:
                 is_link = os.path.islink(path)  # noqa: PTH114  # as in _why_not_entered
@@ -206,10 +206,12 @@ def _why_not_entered(folder: Path, excluded: set[str], entered: set[str]) -> Lef
     return "tools" if os.path.exists(folder / "pyvenv.cfg") else None  # noqa: PTH110
 
 
-def _why_left_out(path: Path) -> LeftOutWhy | None:
+def _why_left_out(path: Path, inside: PurePosixPath) -> LeftOutWhy | None:
     """Return why a file in a folder is left out, None if it is a document."""
     if path.name.startswith("."):
         return "hidden"
     if path.name == QUESTIONS:
         return "questions"
+    if is_illustration(inside):
+        return "illustration"
     return None if suffix_of(path) in INDEXED_SUFFIXES else "kind"

@@ -21,6 +21,7 @@ from rag.ingest.chunking import CHUNKER_VERSION
 from rag.loaders.blocks import Block, Section
 from rag.loaders.builder import LoadedText
 from rag.loaders.formats import SLOW_SUFFIXES
+from rag.loaders.ocr.extra import reader_version
 
 UNUSED_SECONDS = 180 * 24 * 3600.0  # an entry is removed this long after its last use
 
@@ -54,7 +55,7 @@ class ParseCache:
                     path.unlink()
 
     def _path(self, suffix: str, data: bytes) -> Path:
-        return self.folder / f"{hashlib.sha256(data).hexdigest()}-{CHUNKER_VERSION}{suffix}.json.gz"
+        return self.folder / f"{hashlib.sha256(data).hexdigest()}-{CHUNKER_VERSION}{reader_version()}{suffix}.json.gz"
 
 
 def _read(path: Path) -> LoadedText | None:

@@ -11,6 +11,7 @@ safe_zip   zip files, within limits on size and number of parts
 sniff      the format of a file by its first bytes
 formats    the registry: suffix -> kind of file and its loader
 pdf/       PDF
+ocr/       pictures and scanned pages, by text recognition
 office/    Word, PowerPoint, EPUB
 sheets/    Excel, CSV
 opendocument/  OpenDocument text, spreadsheets and slides

@@ -23,6 +23,12 @@ CODE_SUFFIXES = tuple(
         .sh .bash .ps1 .sql .css .scss .vue .toml .ini .tf .proto""",
     )
 )
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")  # read by text recognition, the extra `ocr`
+ILLUSTRATIONS = frozenset(  # folders whose pictures belong to pages; TIFF is no format for such
+    re.findall(
+        r"\S+", "image images img imgs figure figures fig figs icon icons screenshots assets static _static media"
+    )
+)
 UNSUPPORTED = {  # document formats without a loader: reported as skipped, with the format to save them in
     ".pages": ".docx",
     **dict.fromkeys((".xlsb", ".numbers"), ".xlsx"),
@@ -73,6 +79,12 @@ def suffix_of(name: PurePath) -> str:
     return name.suffix.lower() or NAMES_WITHOUT_SUFFIX.get(name.name.lower(), "")
 
 
+def is_illustration(inside: PurePath) -> bool:
+    """Return whether a file is a picture in a folder of illustrations, by its path inside the documents folder."""
+    is_picture = inside.suffix.lower() in PICTURE_SUFFIXES and not inside.suffix.lower().startswith(".tif")
+    return is_picture and not ILLUSTRATIONS.isdisjoint(part.lower() for part in inside.parts[:-1])
+
+
 def _read_as_content(data: bytes, named: Format | Refused) -> LoadedText | None:
     """Read a file whose bytes are another format than its name says, and note it; None if they are not."""
     suffix = sniff(data)
@@ -108,6 +120,7 @@ LOADERS: Mapping[str, Format | Refused] = {
     ".tex": Format("LaTeX", "markup.latex", "load_tex", slow=True),
     **dict.fromkeys((".html", ".htm", ".xhtml"), Format("web page", "web.html", "load_html", slow=True)),
     ".pdf": Format("PDF", "pdf.pages", "load_pdf", slow=True),
+    **dict.fromkeys(PICTURE_SUFFIXES, Format("picture", "ocr.pictures", "load_picture", slow=True)),
     **dict.fromkeys((".docx", ".docm"), Format("Word", "office.docx_epub", "load_docx", slow=True)),
     ".rtf": Format("Rich Text", "office.rtf", "load_rtf", slow=True),
     **dict.fromkeys((".pptx", ".pptm"), Format("slides", "office.pptx", "load_pptx", slow=True)),

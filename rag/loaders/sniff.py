@@ -12,6 +12,7 @@ from zipfile import BadZipFile, ZipFile
 
 from rag.loaders.safe_zip import OLE
 
+PICTURES = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif"}
 BOM = b"\xef\xbb\xbf"
 HTML = re.compile(rb"\A(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,500}?-->\s*)*(?:<!doctype html|<html[\s>])", re.I | re.S)
 MHTML = re.compile(rb"\A(?:[!-9;-~]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?content-type:\s*multipart/related", re.IGNORECASE)
@@ -44,6 +45,9 @@ def sniff(data: bytes) -> str:
         return _zip_suffix(data)
     if start.startswith(OLE):
         return _ole_suffix(data)
+    picture = next((suffix for mark, suffix in PICTURES.items() if data.startswith(mark)), "")
+    if picture:
+        return picture
     if start.startswith(b"{\\rtf"):
         return ".rtf"
     if HTML.match(start):

@@ -149,7 +149,7 @@ def test_a_scanned_pdf_is_refused_as_having_no_text() -> None:
     page.gen_content()
     pdf.save(data)
     with pytest.raises(Unreadable, match=r"has no text, its pages are images: .*OCR"):
-        load_pdf(data.getvalue())
+        load_pdf(data.getvalue(), lambda: None)
 
 
 def test_a_pdf_with_mostly_scanned_pages_notes_how_many() -> None:
@@ -164,8 +164,9 @@ def test_a_single_scanned_page_of_a_pdf_is_noted() -> None:
     page.insert_obj(picture)
     page.gen_content()
     pdf.save(data)
-    assert load_pdf(data.getvalue()).lost == (
-        "1 of its 5 pages have no text, as scanned ones (the first is 3): make it searchable (OCR, such as ocrmypdf)"
+    assert load_pdf(data.getvalue(), lambda: None).lost == (
+        "1 of its 5 pages have no text, as scanned ones (the first is 3): "
+        "install text recognition (OCR): pip install 'thumbtune[ocr]'"
     )
 
 
