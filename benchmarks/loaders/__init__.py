@@ -2,5 +2,6 @@
 
 words           a text as a bag of words, and two bags compared
 second_readers  the same file as read by poppler, pandoc, lxml or from its raw XML
+scans           text recognition on pages that are drawn, tilted and spoilt for it
 measuring       one file read as `index` does, and compared
 """

@@ -46,7 +46,7 @@ def load_picture(data: bytes, find_recogniser: Callable[[], Recognise | None] = 
         raise Unreadable(
             f"the picture is damaged ({type(error).__name__}): open it in a viewer and save it again"
         ) from error
-    words = count_words([line.text for lines in pages for line in lines])
+    words = count_words(pages)
     text, sections = "", []
     for number, lines in enumerate(pages, 1):
         page = page_text(lines, words)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from rag.loaders.pdf.layout import HYPHENS, MIN_COLUMN_CHARS, MIN_COLUMN_LINES, Line, Segment
+from rag.loaders.pdf.characters import HYPHENS
+from rag.loaders.pdf.layout import MIN_COLUMN_CHARS, MIN_COLUMN_LINES, Line, Segment
 
 ONE_ROW = 0.5  # heights between the middles of two boxes in one row, at most
 CROSSING = 0.3  # share of the boxes that may run across the gap between two columns, as titles and tables do

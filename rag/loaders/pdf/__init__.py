@@ -1,6 +1,7 @@
 """PDF files.
 
 pages        read the text page by page, with PDFium
+characters   the characters of a page with their boxes
 layout       the lines of a page in reading order, from the boxes of its characters
 form_fields  what is filled into a form, ticked boxes and free text notes, at their places
 text         lines -> text: hyphens at line ends, repeated headers and footers, sentences over two pages

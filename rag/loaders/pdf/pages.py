@@ -60,7 +60,7 @@ def load_pdf(data: bytes, find_recogniser: Callable[[], Recognise | None] = reco
     pages, title, date = _read_pages(data, find_recogniser())
     all_lines = [page.lines for page in pages]
     drop_repeated(all_lines)
-    words = count_words([line.text for lines in all_lines for line in lines])
+    words = count_words(all_lines)
     texts = whole_sentences([page_text(lines, words) for lines in all_lines])
     if not any(text.strip() for text in texts):
         problems = {page.problem for page in pages}
@@ -122,7 +122,7 @@ def _read_page(pdf: pypdfium2.PdfDocument, number: int, *, draw: bool) -> tuple[
 
 def _problem(page: pypdfium2.PdfPage, lines: list[Line]) -> Problem:
     """Return why a page may have text that its lines lack, "" if it has none or enough."""
-    if sum(len(line.text) for line in lines) >= FEW_LETTERS:
+    if len(lines) >= FEW_LETTERS or sum(len(line.text) for line in lines) >= FEW_LETTERS:
         return ""
     pictures = list(page.get_objects([raw.FPDF_PAGEOBJ_IMAGE]))
     if lines:

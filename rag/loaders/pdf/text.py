@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rag.loaders.blocks import SENTENCE
-from rag.loaders.pdf.layout import HYPHENS, Line
+from rag.loaders.pdf.characters import HYPHENS
+from rag.loaders.pdf.layout import Line
 
 HYPHEN = re.compile(f"(\\w*)[{HYPHENS}]\n?(\\w*)")
 MIN_PAGES = 3  # with which a line is called repeated
@@ -32,14 +33,12 @@ def drop_repeated(pages: Sequence[list[Line]]) -> None:
     high = max((line.top for lines in pages for line in lines), default=0.0)
     margin = MARGIN * (high - low)
     inside = [[n for n in _edges(lines) if not low + margin < lines[n].bottom < high - margin] for lines in pages]
-    keys = [[_key(line) for line in lines] for lines in pages]
+    keys = [{n: _key(lines[n]) for n in _edges(lines)} for lines in pages]
     counts = Counter(key for some, edges in zip(keys, inside, strict=True) for key in {some[n] for n in edges})
     repeated = {key for key, n in counts.items() if n >= max(MIN_PAGES, REPEATED * len(pages))}
     kept: set[tuple[str, int]] = set()
     for lines, some, edges in zip(pages, keys, inside, strict=True):
-        drop = [
-            n for n in _edges(some) if some[n] in repeated and (some[n] in kept or PAGE_NUMBER.fullmatch(lines[n].text))
-        ]
+        drop = [n for n in some if some[n] in repeated and (some[n] in kept or PAGE_NUMBER.fullmatch(lines[n].text))]
         kept.update(some[n] for n in edges)
         if len(drop) == len(lines):  # a page that holds nothing else
             continue
@@ -92,8 +91,14 @@ def whole_sentences(pages: Sequence[str]) -> list[str]:
     return whole
 
 
-def count_words(texts: Sequence[str]) -> Counter[str]:
-    """Return how often each word stands in the texts, compounds with a hyphen as one."""
+def count_words(pages: Sequence[Sequence[Line]]) -> Counter[str]:
+    """Return how often each word stands on the pages, compounds with a hyphen as one; nothing where no line is divided.
+
+    Only join_hyphens needs them.
+    """
+    texts = [line.text for lines in pages for line in lines]
+    if not any(HYPHENS[0] in text or HYPHENS[1] in text for text in texts):
+        return Counter()
     return Counter(word.casefold() for text in texts for word in re.findall(r"\w+(?:-\w+)*", text))
 
 

@@ -132,7 +132,8 @@ def test_a_hyphen_at_a_line_end_goes_only_where_a_word_goes_on(written: str, joi
 
 
 def test_a_hyphen_stays_where_the_document_writes_it_elsewhere() -> None:
-    words = count_words(["A long-term loan.", "Another long-term loan."])
+    texts = ["A long-term loan.", "Another long-term loan, and a long\ufffe", "term one."]
+    words = count_words([[layout.Line([layout.Segment(text, 0, 0, 0, 0)]) for text in texts]])
     assert join_hyphens("long\ufffeterm", words) == "long-term"
 
 
@@ -193,3 +194,14 @@ def test_text_printed_twice_for_bold_is_read_once() -> None:
 def test_a_path_or_a_word_of_a_program_is_no_title(title: str) -> None:
     escaped = title.replace("(", "\\(").replace(")", "\\)")
     assert load_pdf(make_pdf("Cats sleep.", title=escaped)).title == ""
+
+
+def test_letters_beyond_16_bits_are_read_and_mathematical_ones_are_plain() -> None:
+    """The font says that A is a mathematical x and B an emoji, each of which PDFium counts as two."""
+    names = "2 beginbfchar <41> <D835DC65> <42> <D83DDE03> endbfchar"
+    space = "1 begincodespacerange <00> <FF> endcodespacerange"
+    cmap = f"/CIDInit /ProcSet findresource begin begincmap {space} {names} endcmap end"
+    stream = f"<< /Length {len(cmap)} >>\nstream\n{cmap}\nendstream"
+    drawn = draw_pdf(place((40, 700, "let A be prime, B and")), annotations=(stream,))
+    font = b"/BaseFont /Helvetica"
+    assert load_pdf(drawn.replace(font, font + b" /ToUnicode 5 0 R")).text.strip() == "let x be prime, \U0001f603 and"

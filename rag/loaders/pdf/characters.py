@@ -1,0 +1,125 @@
+"""The characters of a PDF page with their boxes, line by line as PDFium finds them.
+
+Why words are not read letter by letter: asking for a box costs 1 microsecond, so small letters that stand close
+together share one, which halves the calls.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+
+import pypdfium2
+from pypdfium2 import raw
+
+RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")  # Hebrew and Arabic: their lines run from right to left
+HYPHENS = "\x02\ufffe"  # PDFium's marks for a hyphen at the end of a line
+PIECE = re.compile(r"[a-z]{3,}|.", re.DOTALL)  # boxes of the first and last of small Latin letters: half the calls
+BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
+LONE_HALF = re.compile("[\ud800-\udfff]")
+SECOND_HALF = "\uffff"  # stands for no character
+NO_CODES = (0, 0xFFFD)
+NO_CODE = re.compile("[\0\ufffd]")
+OTHER_BLANK = re.compile(r"\r|[^\S\n ]")
+WIDEST = 1.5  # heights of an average letter, above it letters do not stand close together
+
+Piece = tuple[str, float, float, float, float]  # character or word, left, bottom, right, top; a tuple for speed
+BLANK: Piece = (" ", 0, 0, 0, 0)
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+
+# Declared with plain pointers, a call costs half of what it does with pypdfium2's, which checks five types.
+_get_char_box = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, *[ctypes.c_void_p] * 4)(
+    ctypes.cast(raw.FPDFText_GetCharBox, ctypes.c_void_p).value or 0
+)
+
+
+def raw_lines(textpage: pypdfium2.PdfTextPage, page_box: Sequence[float]) -> Iterator[list[Piece]]:
+    """Yield the pieces between two of PDFium's line breaks; blanks have no box of their own."""
+    text = _text(textpage)
+    box_of = _loose_box(textpage) if RTL.search(text) else _tight_box(textpage)
+    low_x, low_y, high_x, high_y = (2 * edge for edge in page_box)
+    pieces: list[Piece] = []
+    for match in PIECE.finditer(text):
+        piece = match[0]
+        if piece == " ":
+            pieces.append(BLANK)
+        elif piece == "\n":
+            yield pieces
+            pieces = []
+        elif piece != SECOND_HALF:
+            start = match.start()
+            if len(piece) == 1:
+                box = box_of(start)
+                found = [(piece, *box)] if box else []
+            else:
+                found = _boxes(piece, start, box_of)
+            for each in found:
+                if low_x <= each[1] + each[3] <= high_x and low_y <= each[2] + each[4] <= high_y:
+                    pieces.append(each)
+            if piece in HYPHENS:  # PDFium joins the next line to it
+                yield pieces
+                pieces = []
+    yield pieces
+
+
+def _text(textpage: pypdfium2.PdfTextPage) -> str:
+    """Return a page's text, one character for each that PDFium counts, and each blank as a space.
+
+    PDFium counts both halves of a letter beyond U+FFFF, such as emoji: SECOND_HALF follows such a one. Mathematical
+    letters become plain ones, as people type them in a question and models know them.
+    """
+    count = textpage.count_chars()
+    buffer = (ctypes.c_ushort * (count + 1))()
+    written = raw.FPDFText_GetText(textpage.raw, 0, count, buffer) if count else 1
+    text = bytes(buffer)[: 2 * count].decode("utf-16-le", "replace")
+    if written != count + 1 or NO_CODE.search(text):
+        codes = buffer[:count]
+        for index in range(count) if written != count + 1 else (n for n, code in enumerate(codes) if code in NO_CODES):
+            codes[index] = raw.FPDFText_GetUnicode(textpage.raw, index) or ord(" ")
+        text = b"".join(code.to_bytes(2, "little") for code in codes).decode("utf-16-le", "surrogatepass")
+        text = LONE_HALF.sub(" ", text)
+    if len(text) < count:
+        text = BEYOND_16_BITS.sub(lambda match: f"{_plain(match[0])}{SECOND_HALF}", text)
+    return OTHER_BLANK.sub(" ", text)
+
+
+def _plain(letter: str) -> str:
+    return unicodedata.normalize("NFKC", letter) if "\U0001d400" <= letter <= "\U0001d7ff" else letter
+
+
+def _boxes(word: str, start: int, box_of: Callable[[int], Box | None]) -> list[Piece]:
+    """Return a word with its box; its characters one by one where they do not stand close together."""
+    first, last = box_of(start), box_of(start + len(word) - 1)
+    if first and last:
+        left, right = min(first[0], last[0]), max(first[2], last[2])
+        bottom, top = min(first[1], last[1]), max(first[3], last[3])
+        if max(right - left, top - bottom) < WIDEST * len(word) * max(first[3] - first[1], last[3] - last[1]):
+            return [(word, left, bottom, right, top)]
+    boxes = ((character, box_of(index)) for index, character in enumerate(word, start))
+    return [(character, *box) for character, box in boxes if box]
+
+
+def _tight_box(textpage: pypdfium2.PdfTextPage) -> Callable[[int], Box | None]:
+    """Return a function index -> (left, bottom, right, top) of a character's ink; None where it has none."""
+    edges = (ctypes.c_double * 4)()
+    size, start = ctypes.sizeof(ctypes.c_double), ctypes.addressof(edges)
+    left, bottom, right, top = (ctypes.c_void_p(start + size * n) for n in range(4))
+    handle = ctypes.cast(textpage.raw, ctypes.c_void_p)
+
+    def box(index: int) -> Box | None:
+        return tuple(edges) if _get_char_box(handle, index, left, right, bottom, top) else None
+
+    return box
+
+
+def _loose_box(textpage: pypdfium2.PdfTextPage) -> Callable[[int], Box | None]:
+    """Return a function as _tight_box does, for the place that a character takes: only words have gaps between."""
+    rect = raw.FS_RECTF()
+    handle, get = textpage.raw, raw.FPDFText_GetLooseCharBox
+
+    def box(index: int) -> Box | None:
+        return (rect.left, rect.bottom, rect.right, rect.top) if get(handle, index, ctypes.byref(rect)) else None
+
+    return box
