@@ -8,7 +8,7 @@ tika, pandoc, pdf.js and others were used (docs/log.md); none is part of this re
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,7 +37,12 @@ def main() -> None:
     print(ROW.format("kind", "files", "compared", "words", "lost %", "fewer %", "invented %", "> 2%", "CPU ms/file"))
     for kind, results in sorted(by_kind.items()):
         _print_row(kind, results)
-    _print_row("all", [result for results in by_kind.values() for result in results])
+    everything = [result for results in by_kind.values() for result in results]
+    _print_row("all", everything)
+    explained = sum((result.difference.explained for result in everything if result.difference), Counter())
+    print(
+        "the same words written in another way, not counted:", ", ".join(f"{n} {rule}" for rule, n in explained.items())
+    )
     if arguments.list:
         for results in by_kind.values():
             _print_list(results)

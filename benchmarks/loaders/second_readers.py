@@ -49,7 +49,9 @@ def _run(*command: str) -> str:
 
 
 def _pdf(path: Path) -> list[str]:
-    return [_run("pdftotext", "-q", "-enc", "UTF-8", *option, str(path), "-") for option in ((), ("-raw",))]
+    """Return the text of the pages as viewers show them: what stands outside the crop box is no part of them."""
+    options = ((), ("-raw",))
+    return [_run("pdftotext", "-q", "-enc", "UTF-8", "-cropbox", *option, str(path), "-") for option in options]
 
 
 def _pandoc(path: Path) -> list[str]:

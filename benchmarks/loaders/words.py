@@ -6,24 +6,30 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")  # soft hyphens, direction marks
 # Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
 ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+RAISED = re.compile(r"([^\W_]+)[^\w\s^]*\^([0-9]+)")  # how our PDF loader writes a footnote mark or an exponent
+MIXED = 0.03  # share of a text's words in letters of two scripts, above which its font has no true map
 WORD = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Words of one file: of the second reader, of ours; lost entirely, fewer times, and invented."""
+    """Words of one file: of the second reader, of ours; lost entirely, fewer times, and invented.
+
+    `explained`: lost or invented words that are the same text written in another way, by rule.
+    """
 
     expected: int
     read: int
     lost: Counter[str]
     fewer: int
     invented: Counter[str]
+    explained: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost_share(self) -> float:
@@ -44,9 +50,12 @@ def words(text: str) -> list[str]:
 def compare(ours: str, others: Sequence[str]) -> Difference:
     """Return which words of the first of `others` are lost, and which of ours none of `others` has.
 
-    Two neighbouring words of one reader may be one in another (a hyphen at a line's end, a letter-spaced heading): a
-    word without digits that is the joined text of neighbours of the other is neither lost nor invented. Digits are
-    excepted, since 400.01 and a footnote's 3 are not 400.013.
+    The same text may be written in another way, which these rules find and count:
+
+    joined: two neighbouring words of one reader are one in another (a hyphen at a line's end, a letter-spaced heading).
+    A word with digits is excepted, since 400.01 and a footnote's 3 are not 400.013.
+    raised: city^2 of ours is city2 of a reader that does not see that the digit is raised.
+    twice: TThhee of a reader is The, printed twice for a bold look.
     """
     mine = words(ours)
     theirs = [words(text) for text in others]
@@ -56,7 +65,38 @@ def compare(ours: str, others: Sequence[str]) -> Difference:
     new = {word: n for word, n in read.items() if word not in known}
     lost = _without_joined(gone, read, _joined(mine))
     invented = _without_joined(new, known, set().union(*map(_joined, theirs)))
-    return Difference(expected.total(), len(mine), lost, (expected - read).total(), invented)
+    _remove(lost, _halves(theirs[0], read))
+    explained = Counter(joined=sum(gone.values()) + sum(new.values()) - lost.total() - invented.total())
+    marks = [(word.casefold(), digits) for word, digits in RAISED.findall(unicodedata.normalize("NFKC", ours))]
+    glued = {word + digits for word, digits in marks}
+    apart = {part for word, digits in marks if word + digits in known for part in (word, digits)}
+    explained["raised"] = _remove(lost, glued) + _remove(invented, apart)
+    explained["twice"] = _remove(lost, {word for word in lost if word[::2] == word[1::2] and word[::2] in read})
+    explained["twice"] += _remove(invented, {word for word in invented if "".join(2 * each for each in word) in known})
+    return Difference(expected.total(), len(mine), lost, (expected - read).total(), invented, explained)
+
+
+def _halves(some: Sequence[str], bag: Mapping[str, int]) -> set[str]:
+    """Return the words without digits that joined with a neighbour are a word of the bag: infor and mation."""
+    pairs = [(a, b) for a, b in pairwise(some) if a + b in bag and (a + b).isalpha()]
+    return {half for pair in pairs for half in pair}
+
+
+def has_true_letters(text: str) -> bool:
+    """Return whether a reader's text can be taken for right: few of its words have letters of two scripts.
+
+    Where a font has no map to Unicode, each reader gives other letters, and none of them is right.
+    """
+    found = [word for word in words(text) if len(word) > 2]
+    mixed = sum(
+        len({unicodedata.name(letter, "").split(" ")[0] for letter in word if letter.isalpha()}) > 1 for word in found
+    )
+    return mixed <= MIXED * max(1, len(found))
+
+
+def _remove(some: Counter[str], words_to_go: set[str]) -> int:
+    """Remove words from a bag, in place, and return how many there were."""
+    return sum(some.pop(word) for word in words_to_go & set(some))
 
 
 def _joined(some: Sequence[str]) -> set[str]:
