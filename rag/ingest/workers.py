@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SECONDS = 150.0  # for a file: LibreOffice may take 120; the slowest of 3,066 public files, 872 pages of Word, took 12
 SECONDS_PER_MB = 30.0  # more for each MB: that file takes 26; a scanned page has 0.2 MB and is recognised in 5 s
 MEMORY = 4_000_000_000  # bytes of address space of a worker: half the machine's if less; those files take 0.33 GB
+LEAST_MEMORY = 3_000_000_000  # also where that is more than half: text recognition takes 2.5 GB of address space
 LARGE = 1_000_000  # bytes: a larger file of a fast format is parsed by a worker as well, in case it hangs
 FILES_PER_WORKER = 8  # slow files for which one more worker pays: it starts in 0.8 s, a file takes 0.1 s
 BYTES_PER_WORKER = 4_000_000  # or so many bytes of them
@@ -76,7 +77,7 @@ def memory_limit() -> int:
     """Return the bytes of memory that a worker may take on this machine."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
         return MEMORY
-    return min(MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return min(MEMORY, max(LEAST_MEMORY, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2))
 
 
 class WorkerPool:
