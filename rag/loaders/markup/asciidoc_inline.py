@@ -8,28 +8,35 @@ from collections.abc import Sequence
 
 from rag.loaders.markup.writer import MarkupWriter
 
+# What is repeated has a limit: without one, 100,000 opening marks and no closing one took minutes.
 PASSTHROUGH = re.compile(
-    r"\+\+\+(.+?)\+\+\+|\bpass:[a-z,]*\[(.*?)\]|(?<![\w`+])\+(?! )([^+\n]+?)(?<! )\+(?![\w`+])", re.S
+    r"\+\+\+(.{1,1000}?)\+\+\+|\+\+(.{1,1000}?)\+\+|\bpass:[a-z,]*\[(.{0,1000}?)\]"
+    r"|(?<![\w`+])\+(?! )([^+\n]{1,1000}?)(?<! )\+(?![\w`+])",
+    re.S,
 )
-CODE = re.compile(r"``(.+?)``|(?<![\w`\\;:}\"'])`(?! )([^`]+?)(?<! )`(?![\w`\"'])", re.S)
-STEM = re.compile(r"\b(?:stem|latexmath|asciimath):\[(.*?)(?<!\\)\]", re.S)
-FOOTNOTE = re.compile(r"footnote(?:ref)?:([\w-]*)\[((?:[^\[\]]|\[[^\[\]]*\])*)\]", re.S)
-REFERENCE = re.compile(r"<<([^<>,\n]+?)(?:,\s*([^<>]+?))?>>|\bxref:([^\s\[]+)\[([^\]]*)\]", re.S)
+CODE = re.compile(r"``(.{1,1000}?)``|(?<![\w`\\;:}\"'])`(?! )([^`]{1,1000}?)(?<! )`(?![\w`\"'])", re.S)
+STEM = re.compile(r"\b(?:stem|latexmath|asciimath):\[(.{0,1000}?)(?<!\\)\]", re.S)
+FOOTNOTE = re.compile(r"footnote(?:ref)?:([\w-]*)\[((?:[^\[\]]|\[[^\[\]]{0,300}\]){0,3000})\]", re.S)
+REFERENCE = re.compile(r"<<([^<>,\n]+?)(?:,\s*([^<>]+?))?>>|\bxref:([^\s\[]+)\[([^\]]{0,1000})\]", re.S)
 LINK = re.compile(
-    r"(?:\blink:|\bmailto:)([^\s\[]+)\[([^\]]*)\]|\b((?:https?|ftp|irc|file)://[^\s\[\]<>]+)\[([^\]]*)\]", re.S
+    r"(?:\blink:|\bmailto:)([^\s\[]+)\[([^\]]{0,1000})\]|\b((?:https?|ftp|irc|file)://[^\s\[\]<>]+)\[([^\]]{0,1000})\]",
+    re.S,
 )
-INLINE_MACRO = re.compile(r"\b(kbd|btn|menu|image|icon|anchor|indexterm2?|term|xref2):([^\s\[:]*)\[([^\]]*)\]")
-ANCHOR = re.compile(r"\[\[[\w:.-]+(?:,[^\]]*)?\]\]|\[#[\w:.-]+\](?=[^#])")
-BIBLIOGRAPHY = re.compile(r"\[\[\[([^\],]+)(?:,\s*([^\]]+))?\]\]\]")
-INDEX = re.compile(r"\(\(\(.*?\)\)\)", re.S)
-TERM = re.compile(r"\(\(([^()]+?)\)\)")
-ROLE = re.compile(r"\[[\w .#%-]*\](?=[#*_`])")
-QUOTES = re.compile(r"\"`(.+?)`\"|'`(.+?)`'", re.S)
-STRONG = {
-    sign: (re.compile(rf"{re.escape(sign * 2)}(\S.*?)(?<!\s){re.escape(sign * 2)}", re.S),
-           re.compile(rf"(?<![\w{re.escape(sign)}\\;:}}]){re.escape(sign)}(\S|\S.*?\S){re.escape(sign)}(?!\w)", re.S))
-    for sign in "*_#"
-}  # fmt: skip
+INLINE_MACRO = re.compile(r"\b(kbd|btn|menu|image|icon|anchor|indexterm2?|term|xref2):([^\s\[:]*)\[([^\]]{0,1000})\]")
+ANCHOR = re.compile(r"\[\[[\w:.-]+(?:,[^\]]{0,300})?\]\]|\[#[\w:.-]+\](?=[^#])")
+BIBLIOGRAPHY = re.compile(r"\[\[\[([^\],]{1,300})(?:,\s*([^\]]{1,300}))?\]\]\]")
+INDEX = re.compile(r"\(\(\(.{0,500}?\)\)\)", re.S)
+TERM = re.compile(r"\(\(([^()]{1,500}?)\)\)")
+ROLE = re.compile(r"\[[\w .#%-]{0,100}\](?=[#*_`])")
+QUOTES = re.compile(r"\"`(.{1,1000}?)`\"|'`(.{1,1000}?)`'", re.S)
+STRONG = [
+    pattern
+    for sign in map(re.escape, "*_#")
+    for pattern in (
+        re.compile(rf"{sign}{sign}(\S.{{0,1000}}?)(?<!\s){sign}{sign}", re.S),
+        re.compile(rf"(?<![\w{sign}\\;:}}]){sign}(\S|\S.{{0,1000}}?\S){sign}(?!\w)", re.S),
+    )
+]
 SMALL = re.compile(r"([\^~])(\S+?)\1")
 NAMED = re.compile(r"(?<!\\)\{([\w][\w-]*)\}")
 ESCAPED = re.compile(r"\\(?=[*_`#^~{<\[+]|https?:|link:|\w+:\[)")
@@ -89,8 +96,8 @@ class Inline:
         text = INLINE_MACRO.sub(_macro, text)
         text = QUOTES.sub(lambda found: f"“{found[1]}”" if found[1] else f"‘{found[2]}’", text)
         text = ROLE.sub("", text)
-        for double, single in STRONG.values():
-            text = single.sub(r"\1", double.sub(r"\1", text))
+        for pattern in STRONG:
+            text = pattern.sub(r"\1", text)
         text = SMALL.sub(r"\2", text)
         text = html.unescape(ESCAPED.sub("", text))
         for _ in range(3):  # code within kept text

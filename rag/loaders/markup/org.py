@@ -33,20 +33,25 @@ TABLE = re.compile(r"^[ \t]*\|")
 RULE = re.compile(r"^[ \t]*\|-")
 NOTE = re.compile(r"^\[fn:([\w-]+)\][ \t]*(.*)$")
 VERBATIM = ("src", "example", "comment", "export", "verbatim", "latex", "html", "ascii")
-LINK = re.compile(r"\[\[([^\[\]]+)\](?:\[((?:[^\[\]]|\[[^\[\]]*\])+)\])?\]")
-REFERENCE = re.compile(r"\[fn:([\w-]*)(?::((?:[^\[\]]|\[[^\[\]]*\])*))?\]")
-CODE = re.compile(r"(?<![\w=~\\])([=~])(?![\s=~])(.*?\S??)(?<!\s)\1(?![\w=~])", re.S)
-FORMULA = re.compile(r"\$\$.+?\$\$|\\\(.+?\\\)|\\\[.+?\\\]|(?<![\w$])\$(?![\s$])[^$\n]+?(?<!\s)\$(?!\w)", re.S)
-EMPHASIS = re.compile(r"(?<![^\s\-({'\"])([*/_+])(?!\s)((?:(?!\1).)+?|.*?)(?<!\s)\1(?=[\s\-.,:;!?'\")}\]\[]|$)", re.S)
+# What is repeated has a limit: without one, 100,000 opening marks and no closing one took minutes.
+LINK = re.compile(r"\[\[([^\[\]]+)\](?:\[((?:[^\[\]]|\[[^\[\]]{0,300}\]){1,1000})\])?\]")
+REFERENCE = re.compile(r"\[fn:([\w-]*)(?::((?:[^\[\]]|\[[^\[\]]{0,300}\]){0,3000}))?\]")
+CODE = re.compile(r"(?<![\w=~\\])([=~])(?![\s=~])(.{0,1000}?)(?<!\s)\1(?![\w=~])", re.S)
+FORMULA = re.compile(
+    r"\$\$.{1,2000}?\$\$|\\\(.{1,2000}?\\\)|\\\[.{1,2000}?\\\]|(?<![\w$])\$(?![\s$])[^$\n]{1,1000}?(?<!\s)\$(?!\w)",
+    re.S,
+)
+EMPHASIS = re.compile(r"(?<![^\s\-({'\"])([*/_+])(?!\s)(.{1,1000}?)(?<!\s)\1(?=[\s\-.,:;!?'\")}\]\[]|$)", re.S)
 ENTITY = re.compile(r"\\([A-Za-z]+)(?:\{\}|(?![A-Za-z{\[]))")
-SNIPPET = re.compile(r"@@\w+:.*?@@", re.S)
+SNIPPET = re.compile(r"@@\w+:.{0,1000}?@@", re.S)
 TARGET = re.compile(r"<<<?([^<>\n]+)>>>?")
-MACRO = re.compile(r"\{\{\{\w[\w-]*(?:\((.*?)\))?\}\}\}", re.S)
+MACRO = re.compile(r"\{\{\{\w[\w-]*(?:\((.{0,1000}?)\))?\}\}\}", re.S)
 INLINE_SOURCE = re.compile(r"\bsrc_\w+(?:\[[^\]]*\])?\{([^{}]*)\}")
 SCRIPT = re.compile(r"(?<=\S)([\^_])\{([^{}]*)\}")
 KEPT = re.compile("\ue000(\\d+)\ue001")
 NAMED = ("\\nbsp", "\\-")
 MAX_DEPTH = 20
+MAX_DRAWER = 500  # lines
 
 
 def load_org(data: bytes) -> LoadedText:
@@ -156,7 +161,8 @@ class _Reader:
         if COMMENT.match(line) or re.fullmatch(r"[ \t]*-{5,}[ \t]*", line):
             return at + 1
         if DRAWER.match(line):
-            end = next((n for n in range(at + 1, len(lines)) if lines[n].strip().upper() == ":END:"), -1)
+            last = min(len(lines), at + MAX_DRAWER)
+            end = next((n for n in range(at + 1, last) if lines[n].strip().upper() == ":END:"), -1)
             if end > 0 and not any(HEADING.match(each) for each in lines[at:end]):
                 return end + 1
         if FIXED.match(line):

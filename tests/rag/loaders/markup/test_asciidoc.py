@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rag.loaders.formats import LOADERS
@@ -94,3 +96,10 @@ def test_attributes_that_name_themselves_end() -> None:
 
 def test_blocks_nested_without_end_are_read() -> None:
     assert "They sleep." in text_of("They sleep.\n\n" + "".join("=" * (4 + n) + "\n" for n in range(2000)))
+
+
+@pytest.mark.parametrize("mark", ["*a ", '"`a', "[[[a", "(((a", "link:a[", "stem:[", "footnote:[a", "pass:["])
+def test_marks_that_are_never_closed_cost_little(mark: str) -> None:
+    start = time.process_time()
+    text_of(mark * (20_000 // len(mark)))
+    assert time.process_time() - start < 10  # minutes without limits

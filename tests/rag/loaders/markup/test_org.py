@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from rag.loaders.formats import LOADERS
 
 
@@ -67,3 +71,10 @@ def test_a_footnote_that_names_itself_ends() -> None:
 
 def test_a_drawer_without_an_end_is_text() -> None:
     assert "They sleep." in text_of("* a\n:LOGBOOK:\nThey sleep.\n* b\nc")
+
+
+@pytest.mark.parametrize("mark", ["*a ", "~a ", "{{{a(", "\\(a", ":A:\n", "[fn::a"])
+def test_marks_that_are_never_closed_cost_little(mark: str) -> None:
+    start = time.process_time()
+    text_of(mark * (20_000 // len(mark)))
+    assert time.process_time() - start < 10  # minutes without limits
