@@ -47,7 +47,7 @@ HOMES: dict[str, str] = {
     "langchain_openai": "rag.models rag.answering",
     "lxml": "rag.loaders",
     "mammoth": "rag.loaders",
-    "markdown_it": "rag.loaders train.reporting",
+    "markdown_it": "rag.answering rag.loaders train.reporting",
     "matplotlib": "train.reporting",
     "onnx": "rag.models",
     "onnxruntime": "rag.models",

@@ -213,9 +213,11 @@ def _paragraphs(chosen: Sequence[Quote]) -> Iterator[str]:
 
 
 def _belongs_before(of_hit: Sequence[Quote], nth: int) -> bool:
-    """Return whether the unit before the `nth` one introduces it."""
+    """Return whether the unit before the `nth` one introduces it, or is of the same list, table or form."""
     units = {each.nth: each.unit for each in of_hit}
-    return units[nth - 1].leads or bool(REFERS_BACK.match(units[nth].text) and units[nth - 1].block == units[nth].block)
+    before, unit = units[nth - 1], units[nth]
+    is_same = before.block == unit.block
+    return before.leads or (is_same and (unit.shape != "sentence" or bool(REFERS_BACK.match(unit.text))))
 
 
 def _written(units: Sequence[Unit], rank: int) -> str:
@@ -228,7 +230,7 @@ def _written(units: Sequence[Unit], rank: int) -> str:
     if shape == "row":
         rows = [f"{unit.shown.removesuffix('|').rstrip()} [{rank}] |" for unit in units]
         return "\n".join([*([first.head] if first.head else []), *rows])
-    return f"{' '.join(unit.shown for unit in units)} [{rank}]"
+    return f"{('  ' + chr(10) if shape == 'line' else ' ').join(unit.shown for unit in units)} [{rank}]"
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -18,13 +18,14 @@ from typing import Literal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, is_wrapped, split
+from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, SYMBOLS, is_wrapped, split
 from rag.loaders.formats import CODE_SUFFIXES, suffix_of
 
-Shape = Literal["sentence", "item", "row", "code"]
+Shape = Literal["sentence", "line", "item", "row", "code"]
 
 MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx", ".rmd", ".qmd")
 SHORT_LINE = 50  # characters; prose is wrapped at more
+CODE_SIGNS = 30  # characters to a sign of code, at most; prose has some 200
 LONG_ITEM = 40  # words; a longer list item is quoted by its sentences
 FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([^`\n]*)$", re.MULTILINE)
 LABEL_WORDS, LABEL_CHARS = 3, 30  # a paragraph of less, without an end mark, is the name of something
@@ -64,7 +65,7 @@ def quotable_units(text: str, source: str) -> list[Unit]:
     if suffix in CODE_SUFFIXES:
         return [_code(text.strip("\n"), suffix.lstrip("."), 0)]
     is_markdown = suffix in MARKDOWN_SUFFIXES
-    whole = _with_opening_fence(text)
+    whole = _with_fence(text)
     tokens = _parser(is_markdown).parse(whole)
     return list(_units(tokens, whole.split("\n"), is_markdown))
 
@@ -124,7 +125,7 @@ def _sentences(text: str, block: int, is_markdown: bool) -> Iterator[Unit]:
         for start, end in split(line, 0, len(line), SENTENCE):
             sentence = " ".join(line[start:end].split())
             if not _answers_nothing(sentence) and (by_line or not _is_label(sentence)):
-                yield Unit(sentence, _marked(sentence, is_markdown), "sentence", block)
+                yield Unit(sentence, _marked(sentence, is_markdown), "line" if by_line else "sentence", block)
 
 
 def _answers_nothing(text: str) -> bool:
@@ -145,11 +146,21 @@ def _marked(text: str, is_markdown: bool) -> str:
     return MARKED.sub(lambda found: f"\\{found['mark']}" if found["mark"] else found[0], text)
 
 
-def _with_opening_fence(text: str) -> str:
-    """Return a passage that begins inside a code block with the fence that its first part had."""
+def _with_fence(text: str) -> str:
+    """Return a passage that begins inside a code block, or lies in one, with the fence that an earlier part has."""
     fences = list(FENCE.finditer(text))
+    if not fences:
+        return f"```\n{text}\n```" if _is_code(text) else text
     if len(fences) % 2 == 0 or fences[0][2].strip():
         return text
     before = text[: fences[0].start()]
     looks_like_prose = re.search(r"[.:!?]\s*\Z", before) or before.count("\n\n") > 2
     return text if not before.strip() or looks_like_prose else f"{fences[0][1]}\n{text}"
+
+
+def _is_code(text: str) -> bool:
+    """Return whether all of a passage is code: several lines, some indented, with many signs, in no list or table."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    indented = sum(line.startswith((" ", "\t")) for line in lines)
+    marked = any(line.startswith(("- ", "* ", "+ ", "|", "#", "> ")) for line in lines)
+    return len(lines) > 1 and indented > 0 and not marked and len(SYMBOLS.findall(text)) * CODE_SIGNS > len(text)

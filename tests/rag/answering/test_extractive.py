@@ -68,7 +68,14 @@ def test_a_code_block_alone_credits_its_passage() -> None:
 def test_rows_of_a_table_are_a_table_with_its_column_names() -> None:
     hits = make_hits("| city | cost |\n|---|---|\n| Bonn | 1 |\n| Alpha | 2 |")
     answer = quote("q", hits, scores(Alpha=0.9, Bonn=0.8))
-    assert answer == "| city | cost |\n|---|---|\n| Alpha | 2 [1] |\n\n| city | cost |\n|---|---|\n| Bonn | 1 [1] |"
+    assert answer == "| city | cost |\n|---|---|\n| Bonn | 1 [1] |\n| Alpha | 2 [1] |"
+
+
+def test_lines_of_a_form_stay_lines() -> None:
+    (hit,) = make_hits("Name Ann\nNumber plate Alpha\nZone Old Town")
+    form = Hit(replace(hit.chunk, source="form.pdf"), 1, 0.9)
+    answer = quote("q", [form], scores(Alpha=0.9, Ann=0.8, Zone=0.8))
+    assert answer == "Name Ann  \nNumber plate Alpha  \nZone Old Town [1]"
 
 
 def test_list_items_stay_a_list() -> None:

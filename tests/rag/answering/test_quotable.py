@@ -60,6 +60,16 @@ def test_a_passage_that_begins_inside_a_code_block_is_code_up_to_its_end() -> No
     assert shown("Then run it:\n\n```\nmake x", "a.html") == ["Then run it:", "```\nmake x\n```"]
 
 
+def test_a_passage_inside_a_code_block_is_code() -> None:
+    code = "@app.errorhandler(404)\ndef not_found(e):\n    # our own page\n    return render_template('404.html'), 404"
+    assert shown(code, "a.rst") == [f"```\n{code}\n```"]
+    assert shown("A list of steps:\n\n- call f(x)\n  - and g[y](z)", "a.rst") == [
+        "A list of steps:",
+        "- call f(x)",
+        "- and g[y](z)",
+    ]
+
+
 def test_source_code_is_one_unit_in_its_language() -> None:
     assert shown("def f(x):\n    return x\n", "src/a.py") == ["```py\ndef f(x):\n    return x\n```"]
 
