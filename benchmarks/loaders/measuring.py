@@ -9,8 +9,7 @@ from pathlib import Path
 from benchmarks.loaders import second_readers
 from benchmarks.loaders.words import Difference, compare, has_true_letters
 from rag.ingest.documents import Skipped, ingest
-from rag.loaders.builder import LoadedText
-from rag.loaders.formats import LOADERS
+from rag.ingest.workers import Parsing, parse_here
 from rag.loaders.pdf.pages import load_pdf
 from rag.records import Document
 
@@ -29,7 +28,7 @@ def measure(path: Path) -> Result:
     """Read one file as `index` does, and compare its words with what second readers find."""
     start = time.process_time()
     texts, reasons = [], []
-    for outcome in ingest([path], known={}, count_tokens=_count, chunk_tokens=128, load=_load):
+    for outcome in ingest([path], known={}, count_tokens=_count, chunk_tokens=128, submit=_submit):
         if isinstance(outcome, Document):
             texts.append(outcome.text)
         elif isinstance(outcome, Skipped):
@@ -42,9 +41,9 @@ def measure(path: Path) -> Result:
     return Result(path, difference, seconds, "" if texts else "; ".join(reasons))
 
 
-def _load(suffix: str, data: bytes) -> LoadedText:
+def _submit(suffix: str, data: bytes) -> Parsing:
     """Read a file as the loaders do without the extra `ocr`: second readers recognise no text."""
-    return load_pdf(data, lambda: None) if suffix == ".pdf" else LOADERS[suffix](data)
+    return Parsing(lambda: load_pdf(data, lambda: None)) if suffix == ".pdf" else parse_here(suffix, data)
 
 
 def _count(texts: list[str]) -> list[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import math
 import re
 import subprocess
 import zipfile
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import pypdfium2
 from lxml import etree, html
 
 SECONDS = 60  # for one file in one program
@@ -50,8 +52,23 @@ def _run(*command: str) -> str:
 
 def _pdf(path: Path) -> list[str]:
     """Return the text of the pages as viewers show them: what stands outside the crop box is no part of them."""
-    options = ((), ("-raw",))
-    return [_run("pdftotext", "-q", "-enc", "UTF-8", "-cropbox", *option, str(path), "-") for option in options]
+    shown = ("-cropbox", *_crop(path))
+    return [_run("pdftotext", "-q", "-enc", "UTF-8", *shown, *option, str(path), "-") for option in ((), ("-raw",))]
+
+
+def _crop(path: Path) -> list[str]:
+    """Return the options for the crop box of a PDF's first page; none where it shows the whole page.
+
+    With -cropbox alone, poppler gives the text outside of it as well.
+    """
+    try:
+        page = pypdfium2.PdfDocument(path)[0]
+    except pypdfium2.PdfiumError:
+        return []
+    if page.get_cropbox() == page.get_mediabox():
+        return []
+    width, height = page.get_size()
+    return ["-x", "0", "-y", "0", "-W", str(math.ceil(width)), "-H", str(math.ceil(height))]
 
 
 def _pandoc(path: Path) -> list[str]:

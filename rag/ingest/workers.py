@@ -28,13 +28,14 @@ from rag.errors import StoreFailed, Unreadable, first_line
 from rag.ingest.parse_cache import ParseCache
 from rag.loaders.builder import LoadedText
 from rag.loaders.formats import LOADERS, SLOW_SUFFIXES
+from rag.loaders.ocr.extra import seconds_for
 from rag.loaders.sniff import sniff
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
 SECONDS = 150.0  # for a file: LibreOffice may take 120; the slowest of 3,066 public files, 872 pages of Word, took 12
-SECONDS_PER_MB = 30.0  # more for each MB: that file takes 26; a scanned page has 0.2 MB and is recognised in 5 s
+SECONDS_PER_MB = 30.0  # more for each MB: that file takes 26
 MEMORY = 4_000_000_000  # bytes of address space of a worker: half the machine's if less; those files take 0.33 GB
 LEAST_MEMORY = 3_000_000_000  # also where that is more than half: text recognition takes 2.5 GB of address space
 LARGE = 1_000_000  # bytes: a larger file of a fast format is parsed by a worker as well, in case it hangs
@@ -140,7 +141,7 @@ class WorkerPool:
         return self._pool.schedule(work, (suffix, data, self._cache, seconds + GRACE), timeout=seconds)
 
     def _limit(self, data: bytes) -> float:
-        return self._seconds + SECONDS_PER_MB * len(data) / 1e6
+        return self._seconds + SECONDS_PER_MB * len(data) / 1e6 + seconds_for(data)
 
     def _result(self, future: Future[LoadedText], suffix: str, data: bytes) -> LoadedText:
         """Return a file's text, or raise Unreadable with the reason. Raises StoreFailed if no worker can be started."""

@@ -86,7 +86,7 @@ def test_a_missing_folder_is_refused_at_the_start(settings: Settings, tmp_path: 
         ("docs/deep/b.pdf", True),
         ("docs/gone-folder", True),
         ("docs/v1.2", True),
-        ("docs/picture.png", False),
+        ("docs/picture.gif", False),
         ("docs/.a.md.swp", False),
         ("docs/.git/a.md", False),
         ("docs/node_modules/a.md", False),
@@ -95,7 +95,7 @@ def test_a_missing_folder_is_refused_at_the_start(settings: Settings, tmp_path: 
 )
 def test_only_changes_that_may_be_documents_start_a_run(tmp_path: Path, path: str, is_one: bool) -> None:
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "picture.png").touch()
+    (tmp_path / "docs" / "picture.gif").touch()
     assert may_be_document([tmp_path / "docs"], tmp_path / "docs" / "data", None, str(tmp_path / path)) is is_one
 
 

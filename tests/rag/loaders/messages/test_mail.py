@@ -122,7 +122,7 @@ def test_attachments_are_documents_of_their_own(tmp_path: Path) -> None:
     assert "inner text" not in read["mail.eml"]
     assert "412 Euro" in read["mail.eml/invoice.pdf"]
     assert [each for each in found if isinstance(each, LeftOut)] == [
-        LeftOut("mail.eml/logo.png", "kind"),
+        LeftOut("mail.eml/logo.png", "illustration"),
         LeftOut("mail.eml/meeting.ics", "kind"),
     ]
     known = {each.source: each.hash for each in found if isinstance(each, Document)}

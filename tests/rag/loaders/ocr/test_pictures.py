@@ -166,6 +166,15 @@ def test_illustrations_are_no_documents() -> None:
     assert [is_illustration(PurePosixPath(path)) for path in left_out + documents] == [True] * 3 + [False] * 4
 
 
+def test_a_time_limit_grows_with_the_pictures_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = [draw_picture("x", size=(60, 80))] * 3
+    for installed, per_page in ((True, extra.SECONDS_PER_PICTURE), (False, 0)):
+        monkeypatch.setattr(extra, "find_spec", lambda name, found=installed: name if found else None)
+        assert extra.seconds_for(encode(pages, "PDF")) == 3 * per_page
+        assert extra.seconds_for(encode(pages, "TIFF")) >= per_page
+        assert extra.seconds_for(make_pdf("A page of text.")) == extra.seconds_for(b"text") == 0
+
+
 def test_what_was_parsed_without_the_extra_is_parsed_again_with_it(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache, data = ParseCache(tmp_path), make_pdf("A page of text.")
     for installed, entries in ((False, 1), (True, 2), (True, 2)):
