@@ -46,6 +46,7 @@ GRACE = 10.0  # seconds after which a worker ends itself, because its parent did
 POLL = 0.1  # seconds between two looks at whether an upload was stopped
 STOPPED = "reading it was stopped"
 log = logging.getLogger(__name__)
+_at_work = threading.Event()  # in a worker process: a file is being parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,7 @@ def unreadable(suffix: str, error: Exception) -> Unreadable:
 
 def begin_work(memory: int) -> None:
     """Prepare a worker process: limit its memory, and end it with its parent, even one that was killed."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # pebble's own handler would leave a loader's programs behind
+    signal.signal(signal.SIGTERM, _stop)  # pebble's own handler would leave a loader's programs behind
     os.dup2(2, 1)  # a parser that prints must not write into the report
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -201,14 +202,23 @@ def work(suffix: str, data: bytes, cache: ParseCache, seconds: float) -> LoadedT
     that is terminated lets the loader clean up first, such as LibreOffice's processes.
     """
     faulthandler.dump_traceback_later(seconds, exit=True)
+    _at_work.set()
     try:
         loaded = parse(suffix, data)
     except SystemExit:
         os._exit(1)  # and not on to the next file
     finally:
+        _at_work.clear()
         faulthandler.cancel_dump_traceback_later()
     cache.write(suffix, data, loaded)
     return loaded
+
+
+def _stop(*_: object) -> None:
+    """End this process: through the loader's clean-up while it parses, else at once."""
+    if _at_work.is_set():
+        sys.exit(1)
+    os._exit(1)
 
 
 def _end_after(wait: Callable[[], None]) -> None:

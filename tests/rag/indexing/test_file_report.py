@@ -29,7 +29,7 @@ def mixed(settings: Settings) -> Settings:
     (folder / "broken.docx").write_bytes(b"none")
     (folder / "empty.md").write_bytes(b"")
     (folder / "more.zip").write_bytes(make_zip({"a.md": "In a zip.", "b.gif": "GIF", ".c.md": "hidden", "d.md": ""}))
-    for name in ("a.png", "b.png", "tune.mp3", "program", ".hidden.md", "questions.jsonl"):
+    for name in ("a.bmp", "b.bmp", "tune.mp3", "program", ".hidden.md", "questions.jsonl"):
         (folder / name).write_text("x")
     (folder / ".git").mkdir()
     (folder / "node_modules").mkdir()
@@ -42,7 +42,7 @@ LINES = [
     "text: 2 read (2 with a note)",
     "PDF: 1 read in part",
     "Word: 1 skipped",
-    "5 files of other kinds left out: .png 2, without ending 1, .gif 1, .mp3 1",
+    "5 files of other kinds left out: .bmp 2, without ending 1, .gif 1, .mp3 1",
     "also left out: 3 hidden files and folders, 1 folder of a tool, 1 file of questions for the training, "
     "1 link to what is read anyway",
 ]

@@ -56,8 +56,10 @@ def test_readme_and_makefile_without_a_suffix_are_found_and_programs_are_not(tmp
         (tmp_path / name).write_text("all:\n\tThey sleep.\n")
     (tmp_path / "program").write_bytes(b"\x7fELF\0")
     assert [source for source, _ in find_files([tmp_path])] == ["CHANGELOG", "LICENSE", "Makefile", "README", "a.log"]
-    found = list(ingest([tmp_path], known={}, count_tokens=lambda texts: [9 for _ in texts], chunk_tokens=64))
-    assert all(isinstance(each, Document) and "They sleep." in each.text for each in found)
+    outcomes = ingest([tmp_path], known={}, count_tokens=lambda texts: [9 for _ in texts], chunk_tokens=64)
+    found = [each for each in outcomes if isinstance(each, Document)]
+    assert len(found) == 5
+    assert all("They sleep." in each.text for each in found)
 
 
 def test_a_log_keeps_its_lines_without_colours() -> None:
