@@ -208,8 +208,11 @@ def _paragraphs(chosen: Sequence[Quote]) -> Iterator[str]:
         runs = groupby(
             enumerate(ordered), key=lambda item: (item[1].nth - item[0], item[1].unit.block, item[1].unit.shape)
         )
+        introduced = False
         for _, run in runs:
-            yield _written([each.unit for _, each in run], rank)
+            units = [each.unit for _, each in run]
+            yield _written(units, rank, introduced)
+            introduced = units[-1].leads
 
 
 def _belongs_before(of_hit: Sequence[Quote], nth: int) -> bool:
@@ -220,11 +223,11 @@ def _belongs_before(of_hit: Sequence[Quote], nth: int) -> bool:
     return before.leads or (is_same and (unit.shape != "sentence" or bool(REFERS_BACK.match(unit.text))))
 
 
-def _written(units: Sequence[Unit], rank: int) -> str:
-    """Return neighbouring units of one block as Markdown with their citation."""
+def _written(units: Sequence[Unit], rank: int, introduced: bool) -> str:
+    """Return neighbouring units of one block as Markdown with their citation; `introduced` code has it above."""
     first, shape = units[0], units[0].shape
     if shape == "code":
-        return "\n\n".join(unit.shown for unit in units) + f"\n\n[{rank}]"
+        return "\n\n".join(unit.shown for unit in units) + ("" if introduced else f"\n\n[{rank}]")
     if shape == "item":
         return "\n".join(f"{unit.shown} [{rank}]" for unit in units)
     if shape == "row":

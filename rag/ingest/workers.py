@@ -34,7 +34,7 @@ from rag.loaders.sniff import sniff
 if TYPE_CHECKING:
     from pebble import ProcessPool
 
-SECONDS = 150.0  # for a file: LibreOffice may take 120; the slowest of 3,066 public files, 872 pages of Word, took 12
+SECONDS = 150.0  # for a file: LibreOffice may take 90; the slowest of 2,883 public files, 872 pages of Word, took 12
 SECONDS_PER_MB = 30.0  # more for each MB: that file takes 26
 MEMORY = 4_000_000_000  # bytes of address space of a worker: half the machine's if less; those files take 0.33 GB
 LEAST_MEMORY = 3_000_000_000  # also where that is more than half: text recognition takes 2.5 GB of address space

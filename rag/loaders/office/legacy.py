@@ -24,7 +24,7 @@ from rag.loaders.safe_zip import OLE
 
 PROGRAMS = ("soffice", "libreoffice")
 PLACES = ("/Applications/LibreOffice.app/Contents/MacOS/soffice", "/opt/libreoffice/program/soffice")
-MAX_SECONDS = 90  # by the clock; a book of 500 pages takes 15, and a worker that reads files has 120
+MAX_SECONDS = 90  # by the clock; a book of 500 pages takes 15, and a worker that reads files has 150
 START = """ulimit -v 4000000; ulimit -t 90; ulimit -f 1000000
 parent=$0; "$@" & child=$!
 while kill -0 $child && kill -0 $parent; do sleep 0.2; done 2>/dev/null

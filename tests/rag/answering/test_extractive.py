@@ -46,9 +46,9 @@ def test_code_stands_below_the_line_that_leads_to_it_exact_to_the_letter() -> No
     code = "```python\nfrom flask import Flask\napp = Flask(__name__)\nprint(argv[4])\n```"
     hits = make_hits(f"Other text.\n\nWrite this Alpha:\n\n{code}", "x", "x", "x")
     answer = quote("q", hits, scores(Alpha=0.9))
-    assert answer.startswith(f"Write this Alpha: [1]\n\n{code}\n\n[1]")
+    assert answer == f"Write this Alpha: [1]\n\n{code}"
     answer = quote("q", hits, scores(flask=0.9))
-    assert answer.startswith(f"Write this Alpha: [1]\n\n{code}\n\n[1]")
+    assert answer == f"Write this Alpha: [1]\n\n{code}"
     assert cited_numbers(answer, 4) == (1,)
 
 
