@@ -1,6 +1,6 @@
 # The two that matter: `make chat` and `make test`. Both make .venv themselves, with plain venv and pip.
 .DEFAULT_GOAL := help
-.PHONY: help chat test check e2e bench bench-learning shots docs fix
+.PHONY: help chat test check e2e bench bench-learning shots docs fix ocr
 PYTHON ?= python3
 BIN := .venv/bin
 COVERAGE := .coverage.json
@@ -55,6 +55,8 @@ docs: .venv/installed-docs  ## build the documentation site into site/; a broken
 		{ echo "the site must not load anything from another host"; exit 1; }
 	@echo "site/index.html"
 
+ocr: .venv/installed-ocr  ## install text recognition, so that scans and pictures are read (92 MB)
+
 fix: .venv/installed-dev  ## let ruff fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -72,6 +74,11 @@ $(BIN)/python:
 .venv/installed-dev: .venv/installed
 	@echo "Installing what the tests need into .venv (once)"
 	@$(PIP) --editable '.[dev]' | $(PROGRESS)
+	@touch $@
+
+.venv/installed-ocr: .venv/installed
+	@echo "Installing text recognition into .venv (once)"
+	@$(PIP) --editable '.[ocr]' | $(PROGRESS)
 	@touch $@
 
 .venv/installed-docs: constraints.txt | $(BIN)/python  # not the extra: the site needs neither torch nor the app

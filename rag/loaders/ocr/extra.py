@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 
-INSTALL = "install text recognition (OCR): pip install 'thumbtune[ocr]'"
+INSTALL = "install text recognition (OCR): make ocr, or pip install 'thumbtune[ocr]'"
 VERSION = "ocr1"  # of what is recognised, for caches: change it with the models or the order of lines
 SECONDS_PER_PICTURE = 60.0  # a dense page takes 5 to 25 s of a core, and the cores may be busy
 BYTES_PER_PAGE = 20_000  # of a TIFF at least, which may pack its pages as fax machines do

@@ -166,7 +166,7 @@ def test_a_single_scanned_page_of_a_pdf_is_noted() -> None:
     pdf.save(data)
     assert load_pdf(data.getvalue(), lambda: None).lost == (
         "1 of its 5 pages have no text, as scanned ones (the first is 3): "
-        "install text recognition (OCR): pip install 'thumbtune[ocr]'"
+        "install text recognition (OCR): make ocr, or pip install 'thumbtune[ocr]'"
     )
 
 
