@@ -110,7 +110,7 @@ async def _ask_both(question: str) -> None:
                 print(f"\n{answer.arm} ({answer.model}), {answer.total_s:.2f} s\n{answer.text}")
                 for hit in answer.hits:
                     mark = "cited    " if hit.rank in answer.cited else "consulted"
-                    page = f", page {hit.chunk.page}" if hit.chunk.page else ""
+                    page = f", page {hit.chunk.pages}" if hit.chunk.pages else ""
                     where = " > ".join(filter(None, [hit.chunk.source, hit.chunk.heading]))
                     print(f"  [{hit.rank}] {mark} {hit.score:.3f} {where}{page}")
             elif isinstance(event, Failed):

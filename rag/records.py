@@ -16,6 +16,7 @@ Label = Literal[-1, 0, 1]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 SIDES: tuple[Side, ...] = get_args(Side)
 
+PAGE_TURN = "\f"  # in the text of a chunk that goes on over the end of its page, after a blank
 ID_LENGTH = 16  # hex digits, 64 bits: a million chunks collide with a chance of 3 in 100 million
 
 
@@ -77,6 +78,17 @@ class Chunk:
     def name(self) -> str:
         """Return the display name of its document: the title, else the source."""
         return self.title or self.source
+
+    @property
+    def pages(self) -> str:
+        """Return the page it is on, such as "3", or "3–4" where it goes on over the end of a page; "" without pages."""
+        last = (self.page or 0) + self.text.count(PAGE_TURN)
+        return "" if self.page is None else str(self.page) if last == self.page else f"{self.page}–{last}"
+
+    @property
+    def shown(self) -> str:
+        """Return its text as people and language models read it."""
+        return self.text.replace(PAGE_TURN, "")
 
     @property
     def section(self) -> str:

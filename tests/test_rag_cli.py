@@ -97,7 +97,7 @@ def test_show_names_an_indexed_document_by_its_source_and_prints_json(capsys: py
     status, out, _ = run(capsys, "show", "cats.md", "--json")
     shown = json.loads(out)
     assert (status, shown["source"], shown["indexed"], shown["kind"]) == (0, "cats.md", True, "Markdown")
-    assert all(set(chunk) == {"start", "end", "page", "heading", "tokens", "text"} for chunk in shown["chunks"])
+    assert all(set(chunk) == {"start", "end", "pages", "heading", "tokens", "text"} for chunk in shown["chunks"])
     assert len(shown["chunks"]) == 2
 
 

@@ -21,7 +21,7 @@ from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
 from rag.indexing.update import uploads_folder
 from rag.ingest.discovery import locate
-from rag.records import Chunk, Document
+from rag.records import PAGE_TURN, Chunk, Document
 
 AROUND = 1_500  # characters before and after: a screenful each
 PDF = ".pdf"
@@ -35,7 +35,7 @@ class Passage(TypedDict):
     title: str
     source: str
     heading: str
-    page: int | None
+    page: str  # or pages, such as 3–4
     before: str
     text: str
     after: str
@@ -77,10 +77,10 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
         "title": chunk.name,
         "source": chunk.source,
         "heading": chunk.section,
-        "page": chunk.page,
-        "before": text[begin:at] if text else "",
-        "text": chunk.text,
-        "after": text[end:stop] if text else "",
+        "page": chunk.pages,
+        "before": text[begin:at].replace(PAGE_TURN, "") if text else "",
+        "text": chunk.shown,
+        "after": text[end:stop].replace(PAGE_TURN, "") if text else "",
         "more_before": bool(text) and begin > 0,
         "more_after": bool(text) and stop < len(text),
         "note": "" if text else CHANGED,

@@ -41,7 +41,7 @@ class Passage(TypedDict):
     chunk: str
     title: str
     heading: str
-    page: int | None
+    page: str  # or pages, such as 3–4
     text: str
     shown: bool
 
@@ -157,8 +157,8 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
         "chunk": chunk.id,
         "title": chunk.name,
         "heading": chunk.section,
-        "page": chunk.page,
-        "text": chunk.text,
+        "page": chunk.pages,
+        "text": chunk.shown,
         "shown": chunk.id in shown,
     }
 

@@ -27,7 +27,7 @@ class Source(TypedDict):
     rank: int
     title: str
     source: str
-    page: int | None
+    page: str  # or pages, such as 3–4
     heading: str
     text: str
     cited: bool
@@ -178,9 +178,9 @@ def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bo
             "rank": hit.rank,
             "title": hit.chunk.name,
             "source": hit.chunk.source,
-            "page": hit.chunk.page,
+            "page": hit.chunk.pages,
             "heading": hit.chunk.section,
-            "text": hit.chunk.text if with_text else "",
+            "text": hit.chunk.shown if with_text else "",
             "cited": hit.rank in cited,
             "mark": 0,
         }

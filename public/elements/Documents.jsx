@@ -246,7 +246,7 @@ if (!window[KEY]) {
         <p>{[text.kind, text.date, count(text.characters, 'character', 'characters'), count(text.total, 'passage', 'passages')].filter(Boolean).join(', ')}</p>
         {text.chunks.map((chunk, index) => (
           <figure key={chunk.start} className="tt-docs-chunk">
-            <figcaption>{[`Passage ${index + 1}`, chunk.page ? `page ${chunk.page}` : '', chunk.heading, `characters ${chunk.start} to ${chunk.end}`, count(chunk.tokens, 'token', 'tokens')].filter(Boolean).join(' · ')}</figcaption>
+            <figcaption>{[`Passage ${index + 1}`, chunk.pages ? `page ${chunk.pages}` : '', chunk.heading, `characters ${chunk.start} to ${chunk.end}`, count(chunk.tokens, 'token', 'tokens')].filter(Boolean).join(' · ')}</figcaption>
             <div className="tt-docs-text" dir="auto">{chunk.text}</div>
           </figure>
         ))}

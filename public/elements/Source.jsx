@@ -42,7 +42,7 @@ if (!window[KEY]) {
         {passage.file ? (
           <p>
             <a href={passage.file} target="_blank" rel="noopener noreferrer" className="tt-link">
-              <ExternalLink size={13} aria-hidden="true" /> Open the PDF{passage.page ? ` at page ${passage.page}` : ''}
+              <ExternalLink size={13} aria-hidden="true" /> Open the PDF{passage.page ? ` at page ${parseInt(passage.page, 10)}` : ''}
             </a>
           </p>
         ) : null}

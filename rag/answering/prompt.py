@@ -106,6 +106,6 @@ def _words(text: str) -> frozenset[str]:
 def _passage(hit: Hit, code: str) -> str:
     """Return a hit as a fenced passage with its rank and place."""
     chunk = hit.chunk
-    place = " > ".join(filter(None, [chunk.title, chunk.heading, f"page {chunk.page}" if chunk.page else ""]))
+    place = " > ".join(filter(None, [chunk.title, chunk.heading, f"page {chunk.pages}" if chunk.pages else ""]))
     flat = " ".join(place.replace('"', "'").replace("<", "(").replace(">", "/").split())
-    return PASSAGE.format(code=code, rank=hit.rank, place=flat, text=chunk.text.replace(code, ""))
+    return PASSAGE.format(code=code, rank=hit.rank, place=flat, text=chunk.shown.replace(code, ""))

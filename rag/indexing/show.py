@@ -30,7 +30,7 @@ class ShownChunk:
 
     start: int
     end: int
-    page: int | None
+    pages: str
     heading: str
     tokens: int
     text: str
@@ -82,7 +82,7 @@ def shown(
     chunks = chunks_of(document)
     counts = count_tokens([chunk.text for chunk in chunks]) if chunks else []
     cut = tuple(
-        ShownChunk(chunk.start, chunk.end, chunk.page, chunk.heading, tokens, chunk.text)
+        ShownChunk(chunk.start, chunk.end, chunk.pages, chunk.heading, tokens, chunk.shown)
         for chunk, tokens in zip(chunks, counts, strict=True)
     )
     loader = LOADERS.get(suffix_of(Path(document.source)))
@@ -112,7 +112,7 @@ def format_document(document: ShownDocument) -> Iterator[str]:
 
 
 def _cut(number: int, chunk: ShownChunk) -> Sequence[str]:
-    page = f"page {chunk.page}" if chunk.page else ""
+    page = f"page {chunk.pages}" if chunk.pages else ""
     parts = (f"chunk {number}", f"{chunk.start} to {chunk.end}", f"{chunk.tokens} tokens", page, chunk.heading)
     return [part for part in parts if part]
 

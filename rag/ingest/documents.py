@@ -22,9 +22,10 @@ from rag.ingest.stat_cache import modified_on
 from rag.ingest.table_columns import headings_with_columns
 from rag.ingest.web_pages import Fetch, parse_addresses
 from rag.ingest.workers import Parsing, parse, parse_here
+from rag.loaders.blocks import Section
 from rag.loaders.builder import LoadedText
 from rag.loaders.formats import suffix_of
-from rag.records import Document, Span, content_id
+from rag.records import PAGE_TURN, Document, Span, content_id
 
 MAX_FILE_BYTES = 100_000_000  # a book has one million; a larger file is data or a dump, and would fill the memory
 MAX_AHEAD_BYTES = 50_000_000  # of files that are being parsed while an earlier one is: memory stays flat
@@ -272,6 +273,13 @@ def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def _page(text: str, start: int, section: Section) -> int | None:
+    """Return the page on which a chunk of a section begins: a section may hold the end of the next page's sentence."""
+    if section.page is None:
+        return None
+    return section.page + text.count(PAGE_TURN, section.blocks[0].start, start)
+
+
 def _document(
     source: str, digest: str, loaded: LoadedText, modified: str, count_tokens: CountTokens, chunk_tokens: int
 ) -> Document:
@@ -280,7 +288,9 @@ def _document(
     if not chunks:
         raise Unreadable("it has no text")
     headed = zip(headings_with_columns(loaded.text, chunks), chunks, strict=True)
-    spans = tuple(Span(start, end, heading, section.page) for heading, (start, end, section) in headed)
+    spans = tuple(
+        Span(start, end, heading, _page(loaded.text, start, section)) for heading, (start, end, section) in headed
+    )
     title = loaded.title or " ".join(PurePosixPath(source).stem.split())
     date = loaded.date or modified
     return Document(content_id(source), source, title, digest, loaded.text, spans, date)

@@ -87,7 +87,7 @@ def _hit(query: str, chunk_id: str, qrels: Qrels, chunks: Mapping[str, Chunk]) -
     judged = chunk_id in judged_for(qrels, query)
     mark = RIGHT if chunk_id in qrels.relevant[query] else WRONG if judged else UNJUDGED
     heading = chunk.heading.rpartition(" > ")[2]
-    page = f"page {chunk.page}" if chunk.page else ""
+    page = f"page {chunk.pages}" if chunk.pages else ""
     where = " › ".join(part for part in (chunk.source, page, heading) if part)
     return f"**{mark}** {plain(where)}: {plain(excerpt(_below(heading, chunk.text)))}"
 

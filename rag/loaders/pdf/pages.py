@@ -54,8 +54,8 @@ class Page:
 def load_pdf(data: bytes, find_recogniser: Callable[[], Recognise | None] = recogniser) -> LoadedText:
     """Read a PDF, one section per page, so that each chunk has one page number.
 
-    A sentence that goes on over the end of a page belongs to the page on which it begins. Raises Unreadable for a PDF
-    that is encrypted, broken, or has no text on any page.
+    A sentence that goes on over the end of a page is in the section of the page on which it begins. Raises Unreadable
+    for a PDF that is encrypted, broken, or has no text on any page.
     """
     pages, title, date = _read_pages(data, find_recogniser())
     all_lines = [page.lines for page in pages]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from rag.loaders.blocks import SENTENCE
 from rag.loaders.pdf.characters import HYPHENS
 from rag.loaders.pdf.layout import Line
+from rag.records import PAGE_TURN
 
 HYPHEN = re.compile(f"(\\w*)[{HYPHENS}]\n?(\\w*)")
 MIN_PAGES = 3  # with which a line is called repeated
@@ -74,7 +75,7 @@ def whole_sentences(pages: Sequence[str]) -> list[str]:
     """Return the texts of the pages with each sentence that goes on over a page's end whole, on its first page.
 
     It goes on where the page ends without an end mark and the next one begins in lower case; up to its own end, and at
-    most CARRIED characters of it.
+    most CARRIED characters of it. PAGE_TURN stands where the page ends.
     """
     whole = list(pages)
     for n in range(len(whole) - 1):
@@ -84,10 +85,10 @@ def whole_sentences(pages: Sequence[str]) -> list[str]:
         end = SENTENCE.search(after, 0, CARRIED)
         if end:
             gap = end.lastindex or 0
-            whole[n] = f"{before} {after[: end.start(gap)]}"
+            whole[n] = f"{before} {PAGE_TURN}{after[: end.start(gap)]}"
             whole[n + 1] = after[end.end(gap) :]
         elif len(after) <= CARRIED:
-            whole[n], whole[n + 1] = f"{before} {after}", ""
+            whole[n], whole[n + 1] = f"{before} {PAGE_TURN}{after}", ""
     return whole
 
 

@@ -68,6 +68,29 @@ def test_files_of_several_formats_become_documents(tmp_path: Path) -> None:
     ]
 
 
+def test_a_sentence_over_a_page_break_has_both_pages_and_what_follows_its_own(tmp_path: Path) -> None:
+    write(
+        tmp_path / "a.pdf",
+        make_pdf("Cats sleep. The deposit is returned to the tenant", "within fourteen days. Dogs bark."),
+    )
+    (document,) = (outcome for outcome in outcomes(tmp_path) if isinstance(outcome, Document))
+    over, after = chunks_of(document)
+    assert (over.pages, over.shown) == (
+        "1–2",
+        "Cats sleep. The deposit is returned to the tenant within fourteen days.",
+    )
+    assert (after.page, after.pages, after.shown) == (2, "2", "Dogs bark.")
+
+
+def test_a_chunk_that_begins_after_the_turn_of_a_page_is_on_the_next_one(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.pdf", make_pdf("Cats sleep and", "go on, and so do all other beasts, as we know. Dogs bark.")
+    )
+    document, _ = read_document("a.pdf", path, count_tokens=words, chunk_tokens=6)
+    first, *others = [chunk.pages for chunk in chunks_of(document)]
+    assert (first, set(others)) == ("1–2", {"2"})
+
+
 def test_a_documents_id_is_of_its_source_and_its_hash_of_its_bytes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.md")
     document, _ = read_document("x/a.md", path, count_tokens=words, chunk_tokens=32)

@@ -11,6 +11,7 @@ from rag.errors import Unreadable
 from rag.loaders.pdf import layout
 from rag.loaders.pdf.pages import load_pdf
 from rag.loaders.pdf.text import count_words, join_hyphens, whole_sentences
+from rag.records import PAGE_TURN
 
 
 def text_of(*streams: str, page: str = "") -> str:
@@ -97,9 +98,9 @@ def test_pages_that_hold_only_their_number_keep_it() -> None:
     assert load_pdf(make_pdf("1", "2", "3", "4")).text.split() == ["1", "2", "3", "4"]
 
 
-def test_a_sentence_over_a_page_break_is_whole_on_the_page_where_it_begins() -> None:
+def test_a_sentence_over_a_page_break_is_whole_and_marks_where_the_page_ends() -> None:
     loaded = load_pdf(make_pdf("The deposit is returned to the tenant", "within fourteen days. The key stays."))
-    assert "returned to the tenant within fourteen days." in loaded.text
+    assert f"returned to the tenant {PAGE_TURN}within fourteen days." in loaded.text
     first, second = loaded.sections
     assert (first.page, second.page) == (1, 2)
     assert loaded.text[second.blocks[0].start : second.blocks[0].end] == "The key stays."
