@@ -173,6 +173,7 @@ def test_a_time_limit_grows_with_the_pictures_of_a_file(monkeypatch: pytest.Monk
         assert extra.seconds_for(encode(pages, "PDF")) == 3 * per_page
         assert extra.seconds_for(encode(pages, "TIFF")) >= per_page
         assert extra.seconds_for(make_pdf("A page of text.")) == extra.seconds_for(b"text") == 0
+        assert extra.seconds_for(b"%PDF-1.7" + b"/Subtype/Image" * 1000) == (extra.MOST_SECONDS if installed else 0)
 
 
 def test_what_was_parsed_without_the_extra_is_parsed_again_with_it(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
