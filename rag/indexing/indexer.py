@@ -19,6 +19,7 @@ from rag.indexing.update import (
     update_vectors,
 )
 from rag.ingest.corpus import load_corpus
+from rag.ingest.discovery import check_exists
 from rag.models.arms import arm_models, arm_precision
 from rag.models.embedder import Embedder, load_embedder
 from rag.records import Chunk
@@ -66,6 +67,8 @@ class Indexer:
 
     def _run(self, store: Store) -> IndexReport:
         settings, corpus = self._settings, self._corpus
+        for folder in settings.docs:
+            check_exists(folder)
         models = arm_models(settings, corpus.folders_id).values()
         references = dict.fromkeys([*(reference for _, reference in models), settings.start_model])
         embedders = {reference: self._embedder(reference) for reference in references}

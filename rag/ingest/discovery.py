@@ -144,18 +144,21 @@ def _inside(folder: Path, path: Path) -> str:
     return path.relative_to(folder).as_posix() if path != folder else ""
 
 
+def check_exists(folder: Path) -> None:
+    """Raise NoDocuments unless this is a folder or a document: before models are loaded for nothing."""
+    if not os.path.lexists(folder):
+        raise NoDocuments(f"there is no {os.fspath(folder)!r}: create this folder with documents, or name another")
+    if not folder.is_dir() and suffix_of(folder) not in INDEXED_SUFFIXES:
+        raise NoDocuments(f"{os.fspath(folder)!r} is neither a folder nor a document ({SUFFIXES_SHOWN}): name another")
+
+
 def _walk(folder: Path, excluded: set[str], note: Note) -> Iterator[tuple[Path, str, str]]:
     """Yield (path, real path, path inside) of the files with a known suffix, and of folders that cannot be listed.
 
     The real path is resolved once per folder, which halves the time for 50,000 files.
     """
-    if not os.path.lexists(folder):
-        raise NoDocuments(f"there is no {os.fspath(folder)!r}: create this folder with documents, or name another")
+    check_exists(folder)
     if not folder.is_dir():
-        if suffix_of(folder) not in INDEXED_SUFFIXES:
-            raise NoDocuments(
-                f"{os.fspath(folder)!r} is neither a folder nor a document ({SUFFIXES_SHOWN}): name another"
-            )
         yield folder, os.path.realpath(folder), ""
         return
     unlisted: list[Path] = []
