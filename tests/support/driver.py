@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.request
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, WebSocket, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from fakes import Reply, completion, send_chunk, start_stream, stream
 from rag.settings import ROOT
@@ -252,15 +253,25 @@ def open_page(context: BrowserContext, url: str) -> Page:
     return page
 
 
+SENT = "question => !(document.querySelector('#chat-input')?.textContent ?? '').includes(question)"
+SENT_MS = 5_000
+
+
 def ask(page: Page, question: str) -> None:
     """Type a question and send it; return when the page has the address of its thread.
 
     The address comes once the thread is stored, on its own way: a short answer can be there before it. With it Chainlit
-    draws the page again, and what was typed by then is lost.
+    draws the page again, and what was typed by then is lost. On a busy machine Chainlit may be drawing the page while
+    the button is pressed, and the question stays in its box: whoever sees that presses again.
     """
-    page.locator("#chat-input").click()
+    box = page.locator("#chat-input")
+    box.click()
     page.keyboard.insert_text(question)
     page.locator("#chat-submit").click()  # waits until the page is connected
+    with suppress(PlaywrightTimeoutError):
+        page.wait_for_function(SENT, arg=question, timeout=SENT_MS)
+    if page.evaluate(f"question => !({SENT})(question)", question):
+        page.locator("#chat-submit").click()
     expect(page).to_have_url(THREAD)
 
 
