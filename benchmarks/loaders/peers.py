@@ -3,7 +3,7 @@
 PYTHON is the interpreter of an environment with markitdown, unstructured, pymupdf4llm and docling. Of each kind of file
 some are drawn by the hash of their names. Measured as in benchmarks.loaders, against the same second readers. A peer is
 measured on the kinds that it reads; a file that it cannot read has lost all of its words. docling reads PDF by models
-from a hub, so PDF is left out for it where there is none.
+from a hub, so PDF is left out for it where there is none; unstructured fetches a model of spaCy, and fails without.
 """
 
 from __future__ import annotations
