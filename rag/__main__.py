@@ -90,10 +90,11 @@ async def _ask_both(question: str) -> None:
     from contextlib import aclosing
 
     from rag.answering.duel import Done, Failed
+    from rag.answering.quotable import plain_text
     from rag.answering.service import open_service
     from rag.errors import ThumbtuneError
     from rag.records import ARMS, SIDES
-    from rag.settings import load_settings
+    from rag.settings import EXTRACTIVE, load_settings
 
     serving = open_service(load_settings())
     query, only = serving.parse_query(question)
@@ -107,7 +108,8 @@ async def _ask_both(question: str) -> None:
         async for event in events:
             if isinstance(event, Done):
                 answer = event.answer
-                print(f"\n{answer.arm} ({answer.model}), {answer.total_s:.2f} s\n{answer.text}")
+                text = plain_text(answer.text) if answer.answerer == EXTRACTIVE else answer.text
+                print(f"\n{answer.arm} ({answer.model}), {answer.total_s:.2f} s\n{text}")
                 for hit in answer.hits:
                     mark = "cited    " if hit.rank in answer.cited else "consulted"
                     page = f", page {hit.chunk.pages}" if hit.chunk.pages else ""

@@ -6,6 +6,7 @@ Nothing heavy may be imported here or at the top of a `__main__`: `--help` loads
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 DISTRIBUTION = "thumbtune"
 USER_ERROR = 2
 INTERRUPTED = 130
+READER_GONE = 141  # as a shell reports SIGPIPE
 STOPPED = "stopped; what was done is kept"
 Command = Callable[[argparse.Namespace], int | None]
 
 
 def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0, 2 for what the user can fix, 130 for Ctrl-C, or what it returns.
+    """Run one command and return its exit status: what it returns, else 0.
+
+    2 stands for what the user can fix, 130 for Ctrl-C, 141 for a pipe that was closed.
 
     A parser sets `run`, a Command; it may set `before`, called with no argument, and `stopped`, which returns what
     Ctrl-C prints. The command finds what was typed as `command`.
@@ -34,10 +38,15 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     try:
         if before := getattr(given, "before", None):
             before()
-        return int(given.run(given) or 0)
+        status = int(given.run(given) or 0)
+        sys.stdout.flush()
+        return status
     except ThumbtuneError as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
+    except BrokenPipeError:  # `| head` has read enough: as Python's documentation advises, nothing is flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except KeyboardInterrupt:
         if stopped := getattr(given, "stopped", lambda: STOPPED)():
             print(stopped, file=sys.stderr)

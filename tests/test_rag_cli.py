@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +18,7 @@ from fakes import NOON, make_answer, make_hits
 from rag.__main__ import main
 from rag.feedback.ratings import rate_answer, repair, teach
 from rag.records import Rating
-from rag.settings import Settings
+from rag.settings import ROOT, Settings
 from rag.store.store import open_store
 
 
@@ -294,3 +297,12 @@ def test_review_lists_what_was_voted_down_until_a_passage_is_known(settings, mon
     store.close()
     assert main(["review"]) == 0
     assert "nothing to review" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A line of text.\n" * 20_000)
+    command = f"{sys.executable} -m rag show {tmp_path / 'a.txt'} | head -1"
+    env = {**os.environ, "THUMBTUNE_HOME": str(tmp_path / "home"), "THUMBTUNE_DOCS": str(tmp_path)}
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, env=env, cwd=ROOT)
+    assert done.stdout.startswith("file ")
+    assert done.stderr == ""

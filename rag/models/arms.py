@@ -105,7 +105,11 @@ class Arms:
         table = self._store.chunks.table_name(self.corpus.id, embedder.fingerprint)
         if not self._store.chunks.exists(table):
             self._awaited = table
-            raise NotIndexed(f"arm {arm}: {model} has no index of these documents: run `python -m rag index`")
+            folders = ", ".join(map(str, self._settings.docs))
+            raise NotIndexed(
+                f"arm {arm}: {model} has no index of these documents ({folders}): run `python -m rag index`, or set "
+                "THUMBTUNE_DOCS to the folder that you indexed"
+            )
         if self._settings.explore or self._settings.search == "hybrid":
             self._store.chunks.build_text_index(
                 table
