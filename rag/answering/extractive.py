@@ -233,7 +233,8 @@ def _written(units: Sequence[Unit], rank: int, introduced: bool) -> str:
     if shape == "row":
         rows = [f"{unit.shown.removesuffix('|').rstrip()} [{rank}] |" for unit in units]
         return "\n".join([*([first.head] if first.head else []), *rows])
-    return f"{('  ' + chr(10) if shape == 'line' else ' ').join(unit.shown for unit in units)} [{rank}]"
+    between = "\n" if shape == "line" else " "  # Chainlit keeps line breaks
+    return f"{between.join(unit.shown for unit in units)} [{rank}]"
 
 
 def _stems(text: str) -> frozenset[str]:

@@ -8,8 +8,8 @@ answer nothing and are left out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import PurePath
@@ -33,6 +33,7 @@ SENTENCE_END = re.compile(rf"[.!…:。！：؟۔।][{CLOSERS}]*$")
 LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: Ann"
 LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
 CITED_ELSEWHERE = re.compile(r"(?<!\\)\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [3] in a paper is not our [3]
+ESCAPED = re.compile(r"\\([*_<\[\]])")
 MARKED = re.compile(  # marks that Markdown would take for its own, outside code
     r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>\*(?=\S)|(?<=\S)\*|(?<![^\W_])_|_(?![^\W_])|<(?=[a-zA-Z/!]))", re.DOTALL
 )
@@ -52,11 +53,12 @@ class Unit:
     shape: Shape
     block: int
     head: str = ""
+    is_caption: bool = False
 
     @property
     def leads(self) -> bool:
-        """Return whether the unit introduces what follows it, as "Install it:" does."""
-        return self.shape == "sentence" and self.text.endswith((":", "："))
+        """Return whether the unit introduces what follows it, as "Install it:" or the caption of a table does."""
+        return self.shape == "sentence" and (self.is_caption or self.text.endswith((":", "：")))
 
 
 def quotable_units(text: str, source: str) -> list[Unit]:
@@ -67,7 +69,19 @@ def quotable_units(text: str, source: str) -> list[Unit]:
     is_markdown = suffix in MARKDOWN_SUFFIXES
     whole = _with_fence(text)
     tokens = _parser(is_markdown).parse(whole)
-    return list(_units(tokens, whole.split("\n"), is_markdown))
+    units = list(_units(tokens, whole.split("\n"), is_markdown))
+    return [replace(unit, is_caption=_is_caption(unit, units[n : n + 1])) for n, unit in enumerate(units, start=1)]
+
+
+def plain_text(shown: str) -> str:
+    """Return quoted Markdown for a terminal: without the backslashes that keep marks from being taken as Markdown."""
+    return ESCAPED.sub(r"\1", shown)
+
+
+def _is_caption(unit: Unit, after: Sequence[Unit]) -> bool:
+    """Return whether a unit is a line above a table that ends without an end mark."""
+    above = any(next_one.shape == "row" and next_one.block == unit.block + 1 for next_one in after)
+    return above and unit.shape == "sentence" and not SENTENCE_END.search(unit.text)
 
 
 @cache
@@ -92,12 +106,20 @@ def _units(tokens: list[Token], lines: list[str], is_markdown: bool) -> Iterator
         elif token.type == "tr_open" and before.type != "thead_open":
             row = lines[first].strip()
             if not _answers_nothing(row):
-                yield Unit(row, _marked(row, is_markdown), "row", block, head)
+                yield Unit(_named(head, row), _marked(row, is_markdown), "row", block, head)
         elif token.type == "inline" and before.type == "paragraph_open" and depth:
             yield from _item(token.content, bullet, block, is_markdown)
             bullet = "- "
         elif token.type == "inline" and before.type == "paragraph_open":
             yield from _sentences(token.content, block, is_markdown)
+
+
+def _named(head: str, row: str) -> str:
+    """Return a table row for scoring, each cell with the name of its column: a number alone says nothing."""
+    names, cells = ([cell.strip() for cell in line.strip("| ").split("|")] for line in (head.partition("\n")[0], row))
+    if len(names) != len(cells):
+        return row
+    return ", ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=True) if cell)
 
 
 def _code(code: str, info: str, block: int) -> Unit:

@@ -75,7 +75,7 @@ def test_lines_of_a_form_stay_lines() -> None:
     (hit,) = make_hits("Name Ann\nNumber plate Alpha\nZone Old Town")
     form = Hit(replace(hit.chunk, source="form.pdf"), 1, 0.9)
     answer = quote("q", [form], scores(Alpha=0.9, Ann=0.8, Zone=0.8))
-    assert answer == "Name Ann  \nNumber plate Alpha  \nZone Old Town [1]"
+    assert answer == "Name Ann\nNumber plate Alpha\nZone Old Town [1]"
 
 
 def test_list_items_stay_a_list() -> None:

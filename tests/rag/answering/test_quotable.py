@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.quotable import LONG_ITEM, quotable_units
+from rag.answering.quotable import LONG_ITEM, plain_text, quotable_units
 
 CODE = "from flask import Flask\n\napp = Flask(__name__)\nprint(argv[1])"
 
@@ -38,6 +38,18 @@ def shown(text: str, source: str = "a.md") -> list[str]:
 )
 def test_sentences_items_rows_and_code_of_a_passage_can_be_quoted(text: str, units: list[str]) -> None:
     assert shown(text) == units
+
+
+def test_a_table_row_is_scored_with_its_column_names_and_its_caption_leads_to_it() -> None:
+    caption, row = quotable_units("Ducks per year\n\n| Year | Ducks |\n|---|---|\n| 2022 | 170 |", "a.html")
+    assert (row.text, row.shown) == ("Year: 2022, Ducks: 170", "| 2022 | 170 |")
+    assert caption.leads
+    assert not any(unit.leads for unit in quotable_units("It is so.\n\n| a | b |\n|---|---|\n| 1 | 2 |", "a.md"))
+
+
+def test_in_a_terminal_no_backslash_is_left() -> None:
+    (unit,) = quotable_units("Call __init__ [3] of <a@b.c>.", "a.txt")
+    assert plain_text(unit.shown) == "Call __init__ [3] of <a@b.c>."
 
 
 def test_a_table_row_carries_its_column_names() -> None:
