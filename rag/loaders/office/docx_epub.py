@@ -27,7 +27,7 @@ from rag.loaders.office.header_rows import join_headers
 from rag.loaders.office.office_math import word_math_to_text
 from rag.loaders.office.ooxml import Package
 from rag.loaders.office.rtf import write_rtf
-from rag.loaders.office.word_prepare import INSERT_STYLE, NUMBER_STYLE, Insert, Preparation
+from rag.loaders.office.word_prepare import CODE_STYLE, INSERT_STYLE, NUMBER_STYLE, Insert, Preparation
 from rag.loaders.safe_zip import office_date, open_zip, read_part
 from rag.loaders.web.xhtml import BLOCKS, SILENT, Element, parse_xml, tag_of, text_of
 
@@ -42,6 +42,7 @@ STYLES = "\n".join(
         "p[style-name='Title'] => h1:fresh",
         f"r.{NUMBER_STYLE} => span.number:fresh",
         f"p.{INSERT_STYLE} => p.insert:fresh",
+        rf"p.{CODE_STYLE} => pre:separator('\n')",
         *(rf"p[style-name='{name}'] => pre:separator('\n')" for name in CODE_STYLES),
     ]
 )
@@ -225,7 +226,7 @@ class _Writer:
             self._write_notes(_links(child))
         elif tag == "pre":
             self.flush()
-            self._builder.add(_verbatim(child).strip("\n"), "code")
+            self._builder.code(_verbatim(child).strip("\n"))
         elif child.get("class") == "insert" and (child.text or "").isdigit() and int(child.text) < len(self._inserts):
             self.flush()
             self._inserts[int(child.text)](self._builder)

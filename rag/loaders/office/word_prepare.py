@@ -38,6 +38,15 @@ from rag.loaders.office.word_fields import (
 from rag.loaders.office.word_numbering import Numbering
 
 VML = "{urn:schemas-microsoft-com:vml}"
+CODE_STYLE = "ThumbtuneCode"
+PLAIN_STYLES = ("", "normal", "standard", "plaintext", "nospacing")
+CODE_FONTS = frozenset(
+    (
+        *("courier", "courier new", "consolas", "menlo", "monaco", "lucida console", "andale mono", "inconsolata"),
+        *("cascadia code", "cascadia mono", "source code pro", "fira code", "fira mono", "jetbrains mono", "sf mono"),
+        *("dejavu sans mono", "liberation mono", "ubuntu mono", "roboto mono", "ibm plex mono", "noto sans mono"),
+    )
+)
 NUMBER_STYLE, INSERT_STYLE = "ThumbtuneNumber", "ThumbtuneInsert"  # mammoth marks these as .number and .insert
 VISIBLE = ("t", "tab", "br", "cr", "sym", "drawing", "pict", "object", "noBreakHyphen", "footnoteReference",
            "endnoteReference", "commentReference", "delText")  # fmt: skip
@@ -78,6 +87,7 @@ class Preparation:
     def _rewrite(self, root: Element) -> None:
         body = child(root, "body")
         self._tidy(root)
+        _mark_code(root)
         for paragraph in root.iter(f"{W}p"):
             self._number(paragraph)
         comments = {attribute(each, "id"): each for each in self._aux("comments") if local(each) == "comment"}
@@ -232,6 +242,35 @@ class Preparation:
                         continue
                     said.add(text)
                     yield from _marked(story, f"Page {place}{named}: ")
+
+
+def _mark_code(root: Element) -> None:
+    """Give paragraphs in a font for code the style of code, unless most of the document is in such a font."""
+    paragraphs = [each for each in root.iter(f"{W}p") if next(each.iterancestors(f"{W}tc"), None) is None]
+    code = [each for each in paragraphs if _is_code(each)]
+    sizes = [sum(len(text) for each in some for text in each.itertext(f"{W}t")) for some in (code, paragraphs)]
+    for paragraph in code if sizes[0] * 2 < sizes[1] else []:
+        properties = child(paragraph, "pPr")
+        if properties is None:
+            properties = etree.Element(f"{W}pPr")
+            paragraph.insert(0, properties)
+        style = child(properties, "pStyle")
+        if style is None:
+            style = etree.Element(f"{W}pStyle")
+            properties.insert(0, style)
+        style.set(f"{W}val", CODE_STYLE)
+
+
+def _is_code(paragraph: Element) -> bool:
+    """Return whether all text of a plain paragraph is in a font for code."""
+    properties = child(paragraph, "pPr")
+    if child(properties, "numPr") is not None:
+        return False
+    if attribute(child(properties, "pStyle"), "val").lower() not in PLAIN_STYLES:
+        return False
+    runs = [each for each in paragraph.iter(f"{W}r") if any(text.strip() for text in each.itertext(f"{W}t"))]
+    fonts = [child(each, "rPr", "rFonts") for each in runs]
+    return bool(runs) and all((attribute(font, "ascii") or "").lower() in CODE_FONTS for font in fonts)
 
 
 def _paragraph(text: str, style: str = "") -> Element:

@@ -36,7 +36,6 @@ BREAK = "\0"  # stands for <br>: no text contains a NUL
 MAX_SPAN = 1_000  # rows or columns that a cell spans; more is forged
 MAX_CELLS = 2_000_000
 LONG_CELL = 1_000  # characters: a table with such cells sets the page, and holds no values
-FENCE = re.compile(r"`{3,}")
 LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:)-?\s*([A-Za-z0-9+#]{1,15})(?=\s|$)")
 NOT_LANGUAGES = frozenset(("default", "none", "plain", "text", "plaintext", "notranslate", "source", "nohighlight"))
 GUTTER = re.compile(  # class of a line number or a copy button
@@ -140,11 +139,7 @@ class PageWriter:
 
     def _add_code(self, element: Element) -> None:
         """Add a code block in a fence, exact to the letter: line numbers and copy buttons are not part of it."""
-        code = verbatim(element).strip("\n")
-        if not code.strip():
-            return
-        fence = "`" * max(3, *(len(run) + 1 for run in FENCE.findall(code))) if FENCE.search(code) else "```"
-        self._builder.add(f"{fence}{_language(element)}\n{code}\n{fence}", "code")
+        self._builder.code(verbatim(element).strip("\n"), _language(element))
 
     def _write_list(self, entries: Element) -> None:
         """Write a list as lines; a code block or table in an item is a block between them."""

@@ -117,7 +117,7 @@ def test_a_file_that_is_no_book_is_refused(data: bytes) -> None:
         ("<ul><li>a<ul><li>b</li></ul></li><li>c</li></ul>", "- a\n  - b\n- c"),
         ("<ol><li><p>a</p><p>b</p></li><li>c</li></ol>", "1. a b\n2. c"),
         ("<ul><li>x</li><ul><li>a</li></ul></ul>", "- x\n  - a"),
-        ("<pre>def a():\n    b</pre>", "def a():\n    b"),
+        ("<pre>def a():\n    b</pre>", "```\ndef a():\n    b\n```"),
         ("<p>a</p><script>x</script><style>y</style><!-- z --><img alt='q'/>", "a"),
         ("<p>a &lt; b &amp; c &unknown; d</p>", "a < b & c &unknown; d"),
         ("<h2>a</h2><h3>b</h3>", "## a\n\n### b"),
@@ -207,7 +207,7 @@ def test_a_long_heading_in_word_is_kept_in_full() -> None:
 
 
 def test_code_keeps_its_line_breaks_and_indentation() -> None:
-    assert html("<pre>if a:<br/>    b<br/></pre>") == "if a:\n    b"
+    assert html("<pre>if a:<br/>    b<br/></pre>") == "```\nif a:\n    b\n```"
     code = docx.Document()
     code.styles.add_style("Source Code", WD_STYLE_TYPE.PARAGRAPH)
     for line in ("if a:", "    b"):
@@ -215,7 +215,28 @@ def test_code_keeps_its_line_breaks_and_indentation() -> None:
     data = BytesIO()
     code.save(data)
     loaded = load_docx(data.getvalue())
-    assert (loaded.text.strip(), outline(loaded)) == ("if a:\n    b", [("", ["code"])])
+    assert (loaded.text.strip(), outline(loaded)) == ("```\nif a:\n    b\n```", [("", ["code"])])
+
+
+def test_paragraphs_in_a_font_for_code_are_one_code_block_with_its_indentation() -> None:
+    document = docx.Document()
+    document.add_paragraph("This function counts, as long as there is something to count, and then returns.")
+    for line in ("def f(n):", "    while n:", "        n -= 1", "    return n"):
+        document.add_paragraph().add_run(line).font.name = "Courier New"
+    document.add_paragraph("It needs no more.")
+    data = BytesIO()
+    document.save(data)
+    code = "```\ndef f(n):\n    while n:\n        n -= 1\n    return n\n```"
+    assert f"returns.\n\n{code}\n\nIt needs" in load_docx(data.getvalue()).text
+
+
+def test_a_letter_in_courier_is_no_code() -> None:
+    document = docx.Document()
+    for line in ("Dear Ann,", "the key stays.", "Bob"):
+        document.add_paragraph().add_run(line).font.name = "Courier New"
+    data = BytesIO()
+    document.save(data)
+    assert load_docx(data.getvalue()).text == "Dear Ann,\n\nthe key stays.\n\nBob\n\n"
 
 
 def test_a_formula_becomes_text() -> None:
