@@ -101,12 +101,16 @@ def outer_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """Return code as the ranges that begin at a line of the least indentation below its first line.
 
     A line that only closes what is above it, such as "}" or a code fence, begins no range; nor is an opening fence
-    left alone.
+    left alone, nor a line after one that ends in a backslash, which goes on.
     """
     lines = split(text, start, end, LINE)
     first_is_fence = text[lines[0][0] : lines[0][1]].lstrip().startswith(("```", "~~~"))
     starts = [(begin, _indentation(text[begin:stop])) for begin, stop in lines[1 + first_is_fence :]]
-    starts = [(begin, depth) for begin, depth in starts if text[begin + depth] not in ")]}`~"]
+    starts = [
+        (begin, depth)
+        for begin, depth in starts
+        if text[begin + depth] not in ")]}`~" and text[begin - 2 : begin] != "\\\n"
+    ]
     least = min((depth for _, depth in starts), default=0)
     borders = [lines[0][0], *(begin for begin, depth in starts if depth == least), end]
     pairs = pairwise(borders)

@@ -165,6 +165,13 @@ def test_long_code_is_cut_between_lines_and_keeps_its_indentation() -> None:
     assert chunk_texts(code, 8) == ["```\ndef f():\n    a = 1", "    b = 2\n    return a\n```"]
 
 
+def test_a_command_that_goes_on_after_a_backslash_is_not_cut_there() -> None:
+    code = "```\necho one two\ncurl http://localhost/a \\\n-H json \\\n-d body\necho three four\n```"
+    texts = chunk_texts(code, 12)
+    assert len(texts) > 1
+    assert not any(text.rstrip("`\n").endswith("\\") for text in texts)
+
+
 def test_a_long_sentence_is_cut_between_words_and_a_long_word_inside() -> None:
     assert chunk_texts(numbered(5), 4) == ["w0 w1", "w2 w3", "w4"]
     assert chunk_texts("abcdefgh", 6, letters) == ["abcd", "efgh"]
