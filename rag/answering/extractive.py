@@ -25,7 +25,7 @@ Vectors = NDArray[np.float32]
 Embed = Callable[[list[str]], Vectors]
 CACHED_SENTENCES = 20_000  # 30 MB of vectors
 THRESHOLD = 0.424  # of cosine + overlap; fitted by benchmarks/answering/extractive.py on docs/questions.jsonl
-MAX_WORDS = 84  # of all quotes; 79 on average, since what does not fit is passed over
+MAX_WORDS = 84  # of all quotes; 80 on average, since what does not fit is passed over
 MARGIN = 0.5  # a unit that scores this much below the best one is not quoted
 MAX_HITS = 4  # citing more includes the right section more often, but makes a rating less specific
 # The share of the query's words counts as well as the cosine, which alone prefers sentences that repeat the question.

@@ -18,12 +18,13 @@ from typing import Literal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from rag.answering.prompt import CITATION
 from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, SYMBOLS, is_wrapped, split
-from rag.loaders.formats import CODE_SUFFIXES, suffix_of
+from rag.loaders.builder import fenced
+from rag.loaders.formats import CODE_SUFFIXES, LOADERS, suffix_of
 
 Shape = Literal["sentence", "line", "item", "row", "code"]
 
-MARKDOWN_SUFFIXES = (".md", ".markdown", ".mdx", ".rmd", ".qmd")
 SHORT_LINE = 50  # characters; prose is wrapped at more
 CODE_SIGNS = 30  # characters to a sign of code, at most; prose has some 200
 LONG_ITEM = 40  # words; a longer list item is quoted by its sentences
@@ -32,7 +33,7 @@ LABEL_WORDS, LABEL_CHARS = 3, 30  # a paragraph of less, without an end mark, is
 SENTENCE_END = re.compile(rf"[.!…:。！：؟۔।][{CLOSERS}]*$")
 LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: Ann"
 LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
-CITED_ELSEWHERE = re.compile(r"(?<!\\)\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [3] in a paper is not our [3]
+CITED_ELSEWHERE = re.compile(rf"(?<!\\){CITATION.pattern}")  # [3] in a paper is not our [3]
 ESCAPED = re.compile(r"\\([*_<\[\]])")
 MARKED = re.compile(  # marks that Markdown would take for its own, outside code
     r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>\*(?=\S)|(?<=\S)\*|(?<![^\W_])_|_(?![^\W_])|<(?=[a-zA-Z/!]))", re.DOTALL
@@ -44,8 +45,7 @@ class Unit:
     """A quotable part of a passage.
 
     `text` is what is scored, on one line, and `shown` the Markdown that is quoted. `head` stands above the first of
-    several rows of one table: its column names. Units of one `block` are one paragraph, list or table; a unit that
-    `leads` to the next block ends with a colon.
+    several rows of one table: its column names. Units of one `block` are one paragraph, list or table.
     """
 
     text: str
@@ -66,7 +66,7 @@ def quotable_units(text: str, source: str) -> list[Unit]:
     suffix = suffix_of(PurePath(source))
     if suffix in CODE_SUFFIXES:
         return [_code(text.strip("\n"), suffix.lstrip("."), 0)]
-    is_markdown = suffix in MARKDOWN_SUFFIXES
+    is_markdown = suffix in LOADERS and LOADERS[suffix].kind == "Markdown"
     whole = _with_fence(text)
     tokens = _parser(is_markdown).parse(whole)
     units = list(_units(tokens, whole.split("\n"), is_markdown))
@@ -123,8 +123,7 @@ def _named(head: str, row: str) -> str:
 
 
 def _code(code: str, info: str, block: int) -> Unit:
-    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
-    return Unit(" ".join(code.split()), f"{fence}{info.split(' ')[0]}\n{code}\n{fence}", "code", block)
+    return Unit(" ".join(code.split()), fenced(code, info.split(" ")[0]), "code", block)
 
 
 def _item(text: str, bullet: str, block: int, is_markdown: bool) -> Iterator[Unit]:

@@ -30,6 +30,12 @@ class LoadedText:
     note: str = ""
 
 
+def fenced(code: str, language: str = "") -> str:
+    """Return code in a Markdown fence that the code itself does not have."""
+    fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
+    return f"{fence}{language}\n{code}\n{fence}"
+
+
 class DocumentBuilder:
     """Collects the blocks of a document; `build` returns the result."""
 
@@ -67,9 +73,8 @@ class DocumentBuilder:
     def code(self, code: str, language: str = "") -> None:
         """Add code exactly as it is, in a fence that the code itself does not have; blank lines around it go."""
         code = BLANK_START.sub("", code).rstrip()
-        fence = "`" * max([3, *(len(run) + 1 for run in re.findall("`{3,}", code))])
         if code.strip():
-            self.add(f"{fence}{language}\n{code}\n{fence}", "code")
+            self.add(fenced(code, language), "code")
 
     def table(self, rows: Sequence[Row], has_header: bool = False) -> None:
         """Add a table as lines that make sense one by one.

@@ -38,15 +38,15 @@ def build_text_index(table: Any) -> None:  # noqa: ANN401  # lancedb ships no ty
     for left in reversed(range(TRIES)):
         if is_up_to_date(table):
             return
-        content = index_metadata.content(table)
+        content, config = index_metadata.content(table), _config(table)
         try:
-            table.create_index(COLUMN, config=_config(table), replace=True)
+            table.create_index(COLUMN, config=config, replace=True)
         except RuntimeError as error:
             if "commit conflict" not in str(error) or not left:
                 raise
             continue
         if made := _index(table):
-            index_metadata.write(table, FACTS, _facts(table, made, content))
+            index_metadata.write(table, FACTS, _facts(made, content, repr(config)))
 
 
 def is_up_to_date(table: Any) -> bool:  # noqa: ANN401
@@ -57,12 +57,15 @@ def is_up_to_date(table: Any) -> bool:  # noqa: ANN401
     index = _index(table)
     if index is None or index.num_unindexed_rows:  # of two that are built at once, the one kept may lack rows
         return False
-    return index_metadata.read(table, FACTS) == _facts(table, index, index_metadata.content(table))
+    facts = index_metadata.read(table, FACTS) or {}
+    options = str(facts.get("options"))  # the same rows are in the same language, so it is not guessed again
+    is_current = options in (repr(BY_WORDS), repr(BY_LETTERS))
+    return is_current and facts == _facts(index, index_metadata.content(table), options)
 
 
-def _facts(table: Any, index: Any, content: index_metadata.Facts) -> index_metadata.Facts:  # noqa: ANN401
+def _facts(index: Any, content: index_metadata.Facts, options: str) -> index_metadata.Facts:  # noqa: ANN401
     """Return what an index was built from; an index of an earlier release has no options, so it is built again."""
-    return {"uuid": str(index.index_uuid), "content": content, "options": repr(_config(table))}
+    return {"uuid": str(index.index_uuid), "content": content, "options": options}
 
 
 def _config(table: Any) -> FTS:  # noqa: ANN401
