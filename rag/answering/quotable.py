@@ -34,6 +34,7 @@ SENTENCE_END = re.compile(rf"[.!…:。！：؟۔।][{CLOSERS}]*$")
 LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: Ann"
 LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
 CITED_ELSEWHERE = re.compile(rf"(?<!\\){CITATION.pattern}")  # [3] in a paper is not our [3]
+HEADING = re.compile(r"^#{1,6} .*\n[ \t]*(?:\n|\Z)", re.MULTILINE)  # a comment in code has no blank line below it
 ESCAPED = re.compile(r"\\([*_<\[\]])")
 MARKED = re.compile(  # marks that Markdown would take for its own, outside code
     r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>\*(?=\S)|(?<=\S)\*|(?<![^\W_])_|_(?![^\W_])|<(?=[a-zA-Z/!]))", re.DOTALL
@@ -183,5 +184,5 @@ def _is_code(text: str) -> bool:
     """Return whether all of a passage is code: several lines, some indented, with many signs, in no list or table."""
     lines = [line for line in text.split("\n") if line.strip()]
     indented = sum(line.startswith((" ", "\t")) for line in lines)
-    marked = any(line.startswith(("- ", "* ", "+ ", "|", "#", "> ")) for line in lines)
+    marked = HEADING.search(text) or any(line.startswith(("- ", "* ", "+ ", "|", "> ")) for line in lines)
     return len(lines) > 1 and indented > 0 and not marked and len(SYMBOLS.findall(text)) * CODE_SIGNS > len(text)

@@ -75,6 +75,8 @@ def test_a_passage_that_begins_inside_a_code_block_is_code_up_to_its_end() -> No
 def test_a_passage_inside_a_code_block_is_code() -> None:
     code = "@app.errorhandler(404)\ndef not_found(e):\n    # our own page\n    return render_template('404.html'), 404"
     assert shown(code, "a.rst") == [f"```\n{code}\n```"]
+    commented = f"# not the level of the blueprint\n{code}"
+    assert shown(commented, "a.rst") == [f"```\n{commented}\n```"]
     assert shown("A list of steps:\n\n- call f(x)\n  - and g[y](z)", "a.rst") == [
         "A list of steps:",
         "- call f(x)",
