@@ -29,6 +29,7 @@ from driver import (
 from fakes import endpoint
 
 FAILED = pytest.StashKey[bool]()
+LOG_CHARS = 8_000  # of a chat's log, beside a failure
 WAIT_MS = 30_000  # a training of another test may keep the second core busy
 BEES = """# Keeping bees
 
@@ -142,10 +143,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep whether a test failed, for the fixtures that tell what its pages looked like."""
+    """Keep whether a test failed, for the fixtures that tell what its pages looked like, and report its chat's log."""
     report = yield
     if report.when == "call":
         item.stash[FAILED] = report.failed
+        if report.failed and isinstance(item, pytest.Function):
+            chats = [used for used in item.funcargs.values() if isinstance(used, Chat)]
+            report.sections += [(f"log of {chat.url}", chat.log.read_text()[-LOG_CHARS:]) for chat in chats]
     return report
 
 
