@@ -163,6 +163,11 @@ class Answer:
     total_s: float
     at: datetime
 
+    @property
+    def rests_on(self) -> tuple[int, ...]:
+        """Return the ranks of the hits that this answer draws on: a rating of the answer teaches about these."""
+        return self.cited
+
 
 RatingKind = Literal["answer", "source", "taught", "preference"]
 Choice = Literal["", "base", "tuned", "tie", "both bad"]

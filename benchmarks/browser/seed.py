@@ -80,7 +80,7 @@ def rate(service: QueryService, answers: Mapping[Arm, Answer], phrase: str, at: 
     choice = judge(answers, phrase)
     prefer(service.store, rater=rater, duel_id=answers["base"].duel, choice=choice, blind=True, at=at)
     for answer in answers.values():
-        right = any(phrase in hit.chunk.text for hit in answer.hits if hit.rank in answer.cited)
+        right = any(phrase in hit.chunk.text for hit in answer.hits if hit.rank in answer.rests_on)
         value = 1 if right else -1
         rate_answer(service.store, rater=rater, answer_id=answer.id, value=value, blind=True, at=at)
 

@@ -57,7 +57,7 @@ class Rater:
 
     def thumbs(self, answer: Answer, gold: frozenset[str]) -> list[tuple[str, Label]]:
         """Return who says what: up when a passage that the answer cites holds the span of the right answer."""
-        cited = {hit.chunk.id for hit in answer.hits if hit.rank in answer.cited}
+        cited = {hit.chunk.id for hit in answer.hits if hit.rank in answer.rests_on}
         right: Label = 1 if cited & gold else -1
         draw = random.Random(content_id(self.name, answer.query, answer.arm))
         said: list[tuple[str, Label]] = []

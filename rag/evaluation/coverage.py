@@ -62,7 +62,7 @@ def measure_coverage(
 ) -> Coverage:
     """Return the coverage of these chunks by the answers; `solved` are the queries with a known relevant chunk."""
     shown = {hit.chunk.id for answer in answers for hit in answer.hits}
-    cited = {hit.chunk.id for answer in answers for hit in answer.hits if hit.rank in answer.cited}
+    cited = {hit.chunk.id for answer in answers for hit in answer.hits if hit.rank in answer.rests_on}
     by_source: dict[str, list[str]] = {}
     for chunk in chunks:
         by_source.setdefault(chunk.source, []).append(chunk.id)

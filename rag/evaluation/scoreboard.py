@@ -270,7 +270,7 @@ def _start(moment: datetime, by_week: bool) -> date:
 
 
 def _cited(answer: Answer) -> list[Chunk]:
-    return [hit.chunk for hit in answer.hits if hit.rank in answer.cited]
+    return [hit.chunk for hit in answer.hits if hit.rank in answer.rests_on]
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> list[str]:

@@ -144,7 +144,7 @@ def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
     used = supported_numbers(answer.text, answer.hits)
     labels, shares = _thumb_labels(rating, answer, used), _shares(used) if rating.value == 1 else {}
     return [
-        _row(rating, answer, hit, labels.get(hit.rank, 0), hit.rank in answer.cited, shares.get(hit.rank, 1.0))
+        _row(rating, answer, hit, labels.get(hit.rank, 0), hit.rank in answer.rests_on, shares.get(hit.rank, 1.0))
         for hit in answer.hits
     ]
 
@@ -222,7 +222,7 @@ def _thumb_labels(rating: Rating, answer: Answer, used: Sequence[int]) -> dict[i
     if rating.value == -1 and rating.reason in NOT_RETRIEVAL:
         return {}
     labels: dict[int, Label] = dict.fromkeys(used, rating.value)
-    unused = [hit.rank for hit in answer.hits if hit.rank not in answer.cited]
+    unused = [hit.rank for hit in answer.hits if hit.rank not in answer.rests_on]
     if rating.value == 1 and used and unused:
         labels[min(unused)] = -1
     return labels
