@@ -24,7 +24,7 @@ from rag.settings import Settings  # noqa: E402  # after the environment is clea
 from tiny import build_tiny_model  # noqa: E402
 
 MOST_WORKERS = 4  # each holds torch, more than 1 GB; from here on the longest group alone decides how long all takes
-ROOM = "_room.py"  # how the files end whose tests share one running chat
+OWN_CHAT = "test_journey.py"  # starts its own chat; all other browser tests share one
 SLOWEST = ("e2e", "train_cli", "test_trainer.py")  # in this order; together two thirds of the time
 
 
@@ -40,11 +40,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 
 class _ByFile(LoadFileScheduling):
-    """A file's tests run in one worker, and so do those of all files that share the room's chat: it starts once."""
+    """A file's tests run in one worker, and so do those of all files that share a running chat: it starts once."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return ROOM if file.endswith(ROOM) else file
+        return "e2e" if "/e2e/" in file and not file.endswith(OWN_CHAT) else file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
