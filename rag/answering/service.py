@@ -47,7 +47,7 @@ class QueryService:
         self.search_options = build_options(settings)
         self.answerer = settings.answerer
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
-        if self._counter and not self._counter.is_exact:
+        if self._counter and not self._counter.is_exact and not settings.is_local_llm:
             self._counter.fetch()
         self._answerer = self._build_answerer()
         self._rewrite = build_rewriter(settings)
@@ -66,7 +66,7 @@ class QueryService:
             notes.append(
                 "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."
             )
-        if self._counter and not self._counter.is_exact:
+        if self._counter and not self._counter.is_exact and not self.settings.is_local_llm:
             notes.append("Tokens are estimated, not counted: tiktoken's file is not in the cache.")
         return notes
 
