@@ -1,7 +1,7 @@
 """Rewrite a follow-up question into a standalone query for both arms, with an LLM.
 
 "And in winter?" retrieves nothing useful, since no retriever reads the question before it. With an LLM the follow-up is
-rewritten once for both arms; without one it is asked as typed, with a note on how to phrase it.
+rewritten once for both arms; without one the question before it is searched along, where it certainly needs that.
 
 Why ratings matter: the rewriter sees former answers, whose words get into the next query. If they were always those of
 one arm, its passages would be favoured in the next duel. So answers are chosen by their ratings, both if unrated.
@@ -29,7 +29,8 @@ TURNS = 3  # a follow-up refers to the last turn or two; more would mislead the 
 TURN_CHARS = 800  # of a turn's answers, about 200 tokens: the names are in the first sentences
 REPLY_TOKENS = 512  # a query has some 20; the rest is for a model that thinks first
 EXTRA_CHARS = 300  # that a rewritten query may be longer: names are inserted, not paragraphs
-NO_LLM = "This app has no LLM, so it does not see your earlier question: name the thing you mean."
+CARRIED = "Searched together with your earlier question. If you meant something else, edit the question."
+TOPIC_CHARS = 300  # of the earlier question; a longer one would outweigh the new one
 AS_TYPED = (
     "Asked as you typed it, without your earlier question: {reason}. If the answers miss it, name the thing you mean."
 )
@@ -50,6 +51,7 @@ LABEL = re.compile(
     re.IGNORECASE,
 )
 QUOTES = (("**", "**"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("„", "“"), ("«", "»"), ("`", "`"))
+SENTENCE_END = re.compile(r"(?<=[?？؟.!。])\s+")
 QUESTION_MARKS, SENTENCE_MARKS = tuple("?？؟"), tuple(".!。")
 MAX_CITED = 99  # any one or two digits in brackets are a citation
 REFUSED = (400, 422)  # HTTP status if the model does not support a temperature
@@ -74,7 +76,10 @@ FUNCTION_WORDS = frozenset(
     why will with without work worked works would wouldn't yes you your
     """)
 )
-OPENS_A_FOLLOW_UP = re.compile(r"(?:and|but|or|what about|how about)\b", re.IGNORECASE)
+OPENS_A_FOLLOW_UP = re.compile(
+    r"(?:and|but|or|what about|how about|und|oder|aber|was ist mit|wie ist es mit|et|ou|mais|y|o|pero|¿?qué hay de)\b",
+    re.IGNORECASE,
+)
 MAX_SHORT = 5  # words: a longer question, such as "what about results nobody has looked at", names its subject
 
 Turn = tuple[str, str]  # (former query, text of its answers)
@@ -97,7 +102,7 @@ def build_rewriter(settings: Settings, timeout: float = TIMEOUT) -> Rewrite:
     The first question of a thread needs no LLM call. Opens no connection before the first follow-up. `timeout` is in
     seconds.
     """
-    return _as_typed_with_advice if settings.answerer == EXTRACTIVE else _Rewriter(settings, timeout)
+    return _carry_topic if settings.answerer == EXTRACTIVE else _Rewriter(settings, timeout)
 
 
 def answers_so_far(answers: Sequence[tuple[str, Label]]) -> str:
@@ -146,8 +151,8 @@ def shorten(text: str, most: int) -> str:
 def refers_back(query: str) -> bool:
     """Return whether a question certainly refers to something said before; many that do are not recognised.
 
-    Either it has only function words, or it has few words and begins with "and", "what about" or the like. English
-    only: in other languages every word counts as a name, so nothing is recognised.
+    Either it has only function words, or it has few words and begins with "and", "what about" or the like. Function
+    words are English; beginnings are also German, French and Spanish.
     """
     words = [word.casefold().replace("’", "'") for word in WORDS.findall(query)]
     if not words:
@@ -201,9 +206,15 @@ class _Rewriter:
         return reason
 
 
-async def _as_typed_with_advice(query: str, former: Sequence[Turn]) -> RewrittenQuery:
-    """Return the query as typed, with a note if it looks like a follow-up: there is no LLM to rewrite it."""
-    return RewrittenQuery(query, note=NO_LLM if former and refers_back(query) else "")
+async def _carry_topic(query: str, former: Sequence[Turn]) -> RewrittenQuery:
+    """Return a follow-up behind the question that it refers to, and any other query as typed: there is no LLM.
+
+    Of a question that was carried over itself, only its topic is: a chain of follow-ups does not pile up.
+    """
+    if not former or not refers_back(query):
+        return RewrittenQuery(query)
+    topic = SENTENCE_END.split(former[-1][0].strip(), maxsplit=1)[0]
+    return RewrittenQuery(f"{shorten(topic, TOPIC_CHARS)} {query.strip()}", changed=True, note=CARRIED)
 
 
 def _abstains(text: str) -> bool:

@@ -12,9 +12,10 @@ import pytest
 from fakes import Reply, completion, endpoint, refuse
 from rag.answering.prompt import DONT_KNOW
 from rag.answering.query_rewrite import (
+    CARRIED,
     EXTRA_CHARS,
-    NO_LLM,
     REPLY_TOKENS,
+    TOPIC_CHARS,
     TURN_CHARS,
     TURNS,
     RewrittenQuery,
@@ -240,16 +241,32 @@ def test_apostrophes_and_quotes_inside_a_question_stay() -> None:
 # without an LLM
 
 
-async def test_without_an_llm_a_follow_up_is_asked_as_typed_with_advice(settings: Settings) -> None:
+async def test_without_an_llm_a_follow_up_is_searched_with_the_question_before_it(settings: Settings) -> None:
     rewrite = build_rewriter(settings)
-    assert await rewrite(TYPED, FORMER) == RewrittenQuery(TYPED, note=NO_LLM)
+    assert await rewrite(TYPED, FORMER) == RewrittenQuery(f"What does the cat drink? {TYPED}", True, CARRIED)
     assert await rewrite(TYPED, []) == RewrittenQuery(TYPED)
     assert await rewrite("What do dogs eat?", FORMER) == RewrittenQuery("What do dogs eat?")
+
+
+async def test_a_chain_of_follow_ups_keeps_its_topic_and_does_not_pile_up(settings: Settings) -> None:
+    rewrite = build_rewriter(settings)
+    second = await rewrite(TYPED, FORMER)
+    third = await rewrite("and how much of it?", [*FORMER, (second.query, "Milk.")])
+    assert third.query == "What does the cat drink? and how much of it?"
+
+
+async def test_a_topic_as_long_as_a_page_is_cut(settings: Settings) -> None:
+    carried = await build_rewriter(settings)(TYPED, [("word " * 500, "")])
+    assert carried.query.endswith(f"word … {TYPED}")
+    assert len(carried.query) <= TOPIC_CHARS + len(TYPED) + 1
 
 
 @pytest.mark.parametrize(
     "question",
     [
+        "Und im Winter?",
+        "¿Qué hay de Berlín?",
+        "et en hiver ?",
         "and how much of it?",
         "why is that",
         "what about winter?",
@@ -275,7 +292,7 @@ def test_a_question_that_names_nothing_refers_back(question: str) -> None:
         "what about my votes on a paragraph that was rewritten",
         "Does it rain?",
         "milk",
-        "And wird es im Winter kalt?",
+        "And wird es im Winter denn kalt?",
         "?",
     ],
 )
