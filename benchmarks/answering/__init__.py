@@ -1,1 +1,1 @@
-"""How often the extractive answerer is right."""
+"""How often the extractive answerer is right, and what follow-up questions retrieve without an LLM."""
