@@ -20,7 +20,7 @@ from fastapi import Query
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from chat.actions import ask, passages, rate, resume, review, teach
+from chat.actions import ask, export, passages, rate, resume, review, teach
 from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, revive_files
 from chat.actions.resume import Revive
 from chat.elements.jsx import card_route
@@ -247,6 +247,7 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     redirect_other_raters(sio, state.history)
     app.router.routes.insert(0, APIRoute("/project/translations", translations))
     app.router.routes.insert(0, card_route(ROOT / "public" / "elements"))
+    app.router.routes.insert(0, export.export_route(state.history))
     app.router.routes.insert(0, reports_route(settings.runs))
     app.router.routes.insert(0, passages.pdf_route(state))
     app.router.routes[:0] = routes.routes(state)

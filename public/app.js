@@ -79,6 +79,25 @@
     return node;
   };
 
+  // A chat as a Markdown file; hidden until the chat has begun and has an address.
+  const CHAT = /^\/thread\/([0-9a-f-]{36})$/;
+  const save = () => {
+    const node = document.createElement('a');
+    node.className = 'tt-save';
+    node.textContent = 'Save';
+    node.title = 'Save this chat as a Markdown file';
+    node.setAttribute('download', '');
+    node.hidden = true;
+    return node;
+  };
+  const address = () => {
+    const [, id] = CHAT.exec(window.location.pathname) ?? [];
+    document.querySelectorAll('.tt-save').forEach((node) => {
+      if (node.hidden !== !id) node.hidden = !id;
+      if (id && node.getAttribute('href') !== `/chats/${id}.md`) node.setAttribute('href', `/chats/${id}.md`);
+    });
+  };
+
   const bar = () => {
     const nav = document.createElement('nav');
     const title = document.createElement('h1');
@@ -90,11 +109,11 @@
     const summary = document.createElement('summary');
     summary.textContent = 'Menu';
     const items = document.createElement('div');
-    items.append(...COMMANDS.map(button), scoreboard());
+    items.append(...COMMANDS.map(button), scoreboard(), save());
     menu.append(summary, items);
     const row = document.createElement('div');
     row.className = 'tt-bar-row';
-    row.append(...COMMANDS.map(button), scoreboard());
+    row.append(...COMMANDS.map(button), scoreboard(), save());
     nav.append(title, row, menu);
     return nav;
   };
@@ -121,6 +140,7 @@
     give('aria-label', NAMES);
     give('role', ROLES);
     entitle();
+    address();
     look();
   };
 

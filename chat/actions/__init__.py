@@ -3,6 +3,7 @@
 ask        a question -> both answers, streamed into one card
 rate       thumbs, preferences and undo
 teach      mark the passage that answers; which question helps most
+export     serve a chat as a Markdown file
 passages   the panel that shows a passage in its document
 review     /review: the review queue
 documents  /documents and uploads

@@ -158,3 +158,18 @@ def test_the_page_asks_no_other_host_and_its_console_says_nothing_of_one(page: P
     elsewhere = [url for url in asked if not url.startswith((room.url, "data:", "blob:"))]
     assert asked
     assert (elsewhere, said) == ([], [])
+
+
+def test_a_chat_is_saved_as_a_markdown_file(page: Page, room: RoomChat) -> None:
+    save = page.locator(".tt-bar-row .tt-save")
+    expect(save).to_be_hidden()
+    ask_anew(page, room, "When do they swarm?", "In late spring [1].")
+    for _ in range(2):
+        with page.expect_download() as saved:
+            save.click()
+        assert saved.value.suggested_filename == "When-do-they-swarm.md"
+    text = saved.value.path().read_text("utf-8")
+    assert text.startswith("# When do they swarm?\n\n## When do they swarm?\n\n### Answer A\n\nIn late spring [1].")
+    assert "> A colony swarms when it runs out of room." in text
+    page.goto(room.url)
+    expect(save).to_be_hidden()

@@ -81,9 +81,9 @@ def test_a_single_hit_leaves_no_place_to_explore_and_says_how_to_do_without(monk
         ("THUMBTUNE_MMR", "1.5", "less than or equal to 1"),
         ("THUMBTUNE_PORT", "70000", "65535"),
         ("THUMBTUNE_OPEN", "maybe", "valid boolean"),
-        ("THUMBTUNE_LLM", "gpt-5", "give openai:NAME or extractive"),
+        ("THUMBTUNE_LLM", "gpt-5", "give openai:NAME, gguf:PATH or extractive"),
         ("THUMBTUNE_LLM", "openai:gpt-5", "set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed"),
-        ("THUMBTUNE_LLM", "openai:", "give openai:NAME or extractive"),
+        ("THUMBTUNE_LLM", "openai:", "give openai:NAME, gguf:PATH or extractive"),
         ("THUMBTUNE_START_MODEL", "openai:text-embedding-3-small", "fine-tuning needs weights"),
     ],
 )
