@@ -155,7 +155,7 @@ def _by_labels(cells: Cells, n: int, order: TrainingOptions) -> dict[str, Any]:
     def compute() -> dict[str, Any]:
         with cells.home() as (settings, store):
             cells.label(settings, store, cells.world.of("train")[:n])
-            return cells.run_training(settings, store, order)
+            return cells.learn(settings, store, order)
 
     return cells.cell(f"labels-{n}-{'fast' if order.fast else 'full'}-seed{order.seed}", compute)
 
@@ -186,7 +186,7 @@ def _rounds(cells: Cells, changes: dict[str, object], rater: Rater) -> dict[str,
         for begin, end in zip([0, *ends], ends, strict=False):
             counts = cells.ask(settings, asked[begin:end], rater)
             up, down = up + counts["up"], down + counts["down"]
-            learned = cells.run_training(settings, store, TrainingOptions(promote=True, cross_fit=False))
+            learned = cells.learn(settings, store, TrainingOptions(promote=True, cross_fit=False))
             rounds[str(end)] = {**learned, "up": up, "down": down}
     return {"rounds": rounds}
 
@@ -216,7 +216,7 @@ def _trained_by_rule(cells: Cells, rule: str) -> dict[str, Any]:
         for rating, answer in _answered(cells):
             labels = derive_labels(rating, answer)
             store.feedback.put_labels(RULES[rule](labels) if rating.value == 1 else labels)
-        return cells.run_training(settings, store, TrainingOptions(cross_fit=False))
+        return cells.learn(settings, store, TrainingOptions(cross_fit=False))
 
 
 def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
             taught |= {label.query for label in share_thumbs(said, rank_of)[0] if label.label == 1}
             if len(taught) >= wanted:
                 break
-        return {**cells.run_training(settings, store, TrainingOptions(fast=fast)), "kind": kind, "queries": len(taught)}
+        return {**cells.learn(settings, store, TrainingOptions(fast=fast)), "kind": kind, "queries": len(taught)}
 
 
 def _cold(cells: Cells, most: int) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _cold(cells: Cells, most: int) -> dict[str, Any]:
         pairs = [pair for some in made.values() for pair in some]
         gathered = TrainingData(pairs, [], counts)
         trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks),))
-        cell = cells.run_training(settings, store, order, TrainingPlan(gathered, trial))
+        cell = cells.learn(settings, store, order, TrainingPlan(gathered, trial))
         return {**cell, "made": counts}
 
 
