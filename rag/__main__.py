@@ -151,13 +151,16 @@ def _stats(given: argparse.Namespace) -> None:
     settings = load_settings()
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in store.feedback.ratings())
-    pairs = Counter(label.label for label in current_labels(store))
+    labels = current_labels(store)
+    pairs = Counter(label.label for label in labels)
+    preferred = Counter(label.label for label in labels if label.origin == "preference")
     rows = {
         "documents": ", ".join(map(str, settings.docs)) + f" ({len(store.documents.hashes(corpus.id))} files)",
         "chunks": store.documents.count_chunks(corpus.id),
         "answers": len(store.feedback.answers()),
         "ratings": f"{ratings['up']} up, {ratings['down']} down, {ratings['withdrawn']} withdrawn",
         "pairs": f"{pairs[1]} positive, {pairs[-1]} negative",
+        "of them by preferences": f"{preferred[1]} positive, {preferred[-1]} negative",
         "rated queries with a positive": count_rated_now(store, corpus.id),
         "synthetic pairs": len(store.feedback.synthetic()),
     }
@@ -226,6 +229,8 @@ def _export(given: argparse.Namespace) -> None:
     print(f"exported {report.labels} labels on {report.queries} queries to {given.out}")
     if report.ties:
         print(f"{report.ties} passages on which raters are split are left out")
+    if report.preferences:
+        print(f"{report.preferences} labels of preferences are left out: only a {given.out}.jsonl marks them as weaker")
 
 
 def _forget(given: argparse.Namespace) -> None:

@@ -222,7 +222,7 @@ class LabelledPair:
     text: str
     label: Label
     at: datetime
-    origin: Literal["rating", "mark", "taught", "import"]
+    origin: Literal["rating", "mark", "taught", "import", "preference"]
     weight: float = 1.0
     cited: bool = False
     rank: int | None = None

@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from rag.feedback.ratings import FALL
+from rag.feedback.credit import FALL
 from train.dataset.folds import FOLDS
 from train.recipe import matryoshka_dims
 

@@ -29,7 +29,7 @@ from rag.feedback.import_export import import_labels
 from rag.feedback.ratings import rate_answer
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import Embedder, Vectors, load_embedder
-from rag.records import ARMS, SIDES, Answer, Label, content_id
+from rag.records import ARMS, CHOICES, SIDES, Answer, Choice, Label, content_id
 from rag.settings import Settings
 from rag.store.store import Store, open_store
 from train.context import open_context
@@ -65,6 +65,17 @@ class Rater:
             wrong = draw.random() < self.flips or (self.spiteful and number == 0)
             said.append((f"rater-{number}", OPPOSITE[right] if wrong else right))
         return said
+
+    def preference(self, duel: tuple[Answer, Answer], gold: frozenset[str]) -> Choice:
+        """Return which answer is preferred, base or tuned: the one that cites a right passage if the other does not.
+
+        Of `flips` of the duels something else is said, each other choice as often.
+        """
+        base, tuned = (bool(gold & {hit.chunk.id for hit in a.hits if hit.rank in a.rests_on}) for a in duel)
+        right: Choice = "tie" if base and tuned else "base" if base else "tuned" if tuned else "both bad"
+        draw = random.Random(content_id(self.name, duel[0].query, "preference"))
+        others = [choice for choice in CHOICES if choice and choice != right]
+        return draw.choice(others) if draw.random() < self.flips else right
 
 
 class Cells:
@@ -149,7 +160,7 @@ class Cells:
         learned = run_training(context, options, plan, StageReporter(lambda line: None))
         assert learned, "a cell is measured by one process"
         spent = time.process_time() - cpu
-        return {**self.judged(learned.made.embedder, learned.vectors), **outcome_of(learned), "train_cpu_s": spent}
+        return {**self.judged(learned.trained.embedder, learned.vectors), **outcome_of(learned), "train_cpu_s": spent}
 
     def ask(self, settings: Settings, asked: Sequence[Asked], rater: Rater) -> dict[str, int]:
         """Ask both arms through the chains that serve, and store what the rater says of each answer."""
@@ -164,9 +175,9 @@ def values_of(cell: dict[str, Any], metric: str = HIT, part: Part = "test", dim:
 
 def outcome_of(learned: TrainingOutcome) -> dict[str, Any]:
     """Return of a training what the tables need."""
-    facts = {key: value for key, value in learned.made.facts.items() if isinstance(value, int | float | str)}
+    facts = {key: value for key, value in learned.trained.facts.items() if isinstance(value, int | float | str)}
     return {
-        "pairs": len(learned.made.pairs),
+        "pairs": len(learned.trained.pairs),
         "verdict": learned.version.verdict,
         "summary": learned.version.summary,
         "facts": facts,

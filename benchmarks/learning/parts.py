@@ -16,18 +16,21 @@ from benchmarks.learning.rules import RULES
 from benchmarks.learning.squad import Asked
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE
+from rag.evaluation.scoreboard import pair_up
 from rag.feedback.credit import share_thumbs
-from rag.feedback.pairs import synthetic_to_pairs
+from rag.feedback.pairs import rated_pairs, synthetic_to_pairs
+from rag.feedback.preferences import PREFERENCE_WEIGHT, preference_labels
 from rag.feedback.ratings import derive_labels
 from rag.models.embedder import load_trainable, wrap
 from rag.models.precision import native
-from rag.records import Answer, Pair, Rating, content_id
-from rag.store.store import open_store
+from rag.records import Answer, LabelledPair, Pair, Rating, content_id
+from rag.settings import Settings
+from rag.store.store import Store, open_store
 from train.context import open_context
 from train.dataset.folds import EvaluationSplits
 from train.dataset.gather import TrainingData, keyword_ranks
 from train.dataset.plan import TrainingOptions, TrainingPlan
-from train.dataset.split import split
+from train.dataset.split import alike, split
 from train.recipe import Recipe, matryoshka_dims
 from train.synthetic.from_documents import from_clozes, from_definitions, from_headings
 from train.tuning.trainer import tune
@@ -35,6 +38,7 @@ from train.tuning.trainer import tune
 LABELS = (50, 200)  # and all
 ROUNDS = (100, 300)  # and all
 FLIPS = 0.2
+WEIGHTS = (0.25, 0.5, 1.0)  # of a preference, as a share of a thumb
 SETS = 20  # of feedback, for the part on never serving a worse model
 TUNED_SETS = 5  # of these, with full training
 SET_SIZES = (50, 100)  # rated queries with a positive
@@ -90,6 +94,24 @@ def credit_rules(cells: Cells, seeds: int) -> None:
     _table(["what a thumb up credits", HIT, "gain", f"{GATE} gain", "pairs"], rows)
 
 
+def preferences_to_quality(cells: Cells, seeds: int) -> None:
+    """Print what preferences, thumbs and both gain on the same duels, of which FLIPS are rated wrong."""
+    kinds = {"thumbs": (True, 0.0), **{f"preferences at {w}": (False, w) for w in WEIGHTS}}
+    kinds |= {f"thumbs and preferences at {w}": (True, w) for w in WEIGHTS}
+    rows = []
+    for fast in (True,) if cells.quick else (True, False):
+        how = "adapter" if fast else "full"
+        for name, (thumbs, weight) in kinds.items():
+            for seed in range(seeds):
+                cell = cells.cell(
+                    f"duels-{_slug(name)}-{how}-seed{seed}",
+                    lambda t=thumbs, w=weight, s=seed, f=fast: _by_duels(cells, t, w, seed=s, fast=f),
+                )
+                counts = f"{cell['positives']} of {cell['queries']}"
+                rows.append([f"{name}, {how}, noise {seed}", *_gains(cells, cell), counts])
+    _table(["20% of ratings wrong", HIT, "gain", f"{GATE} gain", "queries with a right positive"], rows)
+
+
 def never_worse(cells: Cells, seeds: int) -> None:
     """Print, for feedback sets a third of which are noise, what the gate said and what it would have meant."""
     rows, promoted, broken = [], 0, 0
@@ -139,6 +161,7 @@ def fast_against_full(cells: Cells, seeds: int) -> None:
 PARTS: dict[str, Callable[[Cells, int], None]] = {
     "labels": labels_to_quality,
     "ratings": ratings_to_quality,
+    "preferences": preferences_to_quality,
     "gate": never_worse,
     "cold": cold_start,
     "fast": fast_against_full,
@@ -219,6 +242,55 @@ def _trained_by_rule(cells: Cells, rule: str) -> dict[str, Any]:
         return cells.learn(settings, store, TrainingOptions(cross_fit=False))
 
 
+def _duels(cells: Cells) -> list[tuple[Answer, Answer]]:
+    """Return both answers to each question, base first, asked once while an adapter from the documents serves as tuned.
+
+    Before a first training both arms are the same, and no answer can be preferred.
+    """
+    kept = cells.folder / "duels"
+    settings = cells.world.settings.model_copy(update={"home": kept})
+
+    def compute() -> dict[str, Any]:
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.copytree(cells.world.settings.home, kept)
+        with closing(open_store(settings.lancedb)) as store:
+            order = TrainingOptions(kind="bootstrap", fast=True, promote=True, cross_fit=False)
+            _learn_documents(cells, settings, store, order, MADE[0])
+        return cells.ask(settings, cells.world.of("train"), Rater("nobody", votes=0))
+
+    cells.cell("duels", compute)
+    with closing(open_store(settings.lancedb)) as store:
+        both = pair_up(store.feedback.answers())
+    return sorted(((arms["base"], arms["tuned"]) for arms in both.values()), key=lambda duel: duel[0].query)
+
+
+def _by_duels(cells: Cells, thumbs: bool, weight: float, *, seed: int, fast: bool) -> dict[str, Any]:
+    """Train on what noisy raters say of the duels: thumbs on both answers, a preference of this weight, or both."""
+    gold = {each.query: each.gold for each in cells.world.of("train")}
+    rater = Rater(f"noisy-{seed}", flips=FLIPS)
+    labels: list[LabelledPair] = []
+    for duel in _duels(cells):
+        right = gold[duel[0].query]
+        for answer in duel if thumbs else ():
+            for who, value in rater.thumbs(answer, right):
+                labels += derive_labels(Rating(who, answer.id, value, True, answer.at), answer)
+        if weight:
+            choice = rater.preference(duel, right)
+            said = Rating("rater-0", duel[0].duel, 1, True, duel[0].at, "preference", choice=choice)
+            scale = weight / PREFERENCE_WEIGHT
+            labels += [replace(label, weight=label.weight * scale) for label in preference_labels(said, duel)]
+    with cells.home() as (settings, store):
+        chunks = cells.world.chunks
+        made = rated_pairs(labels, chunks, alike, keyword_ranks(open_context(settings, store), labels))
+        pairs = list(made.pairs)
+        trial = EvaluationSplits("held out", (split(pairs, [], chunks),))
+        order = TrainingOptions(fast=fast, cross_fit=False)
+        cell = cells.learn(settings, store, order, TrainingPlan(TrainingData(pairs, [], "duels"), trial))
+    queries = {pair.query for pair in pairs}
+    correct = {pair.query for pair in pairs if pair.positive_id in gold[pair.query]}
+    return {**cell, "queries": len(queries), "positives": len(correct)}
+
+
 def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
     """Train on a small set of ratings, every third one pure noise, with the gate as it is.
 
@@ -244,19 +316,25 @@ def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:
 
 def _cold(cells: Cells, most: int) -> dict[str, Any]:
     """Train on queries made from the documents that do not judge, as a bootstrap does."""
+    with cells.home() as (settings, store):
+        order = TrainingOptions(kind="bootstrap", cross_fit=False, epochs=1)
+        return _learn_documents(cells, settings, store, order, most)
+
+
+def _learn_documents(
+    cells: Cells, settings: Settings, store: Store, order: TrainingOptions, most: int
+) -> dict[str, Any]:
     judging = {i for part in JUDGED for asked in cells.world.of(part) for i in asked.gold}
     apart = {chunk.document_id for chunk in cells.world.chunks if chunk.id in judging}
     chunks = [chunk for chunk in cells.world.chunks if chunk.document_id not in apart]
     kinds = {"headings": from_headings, "definitions": from_definitions, "sentences": from_clozes}
     made = {kind: synthetic_to_pairs(make(chunks, most)) for kind, make in kinds.items()}
     counts = ", ".join(f"{kind}: {len(pairs)}" for kind, pairs in made.items())
-    with cells.home() as (settings, store):
-        order = TrainingOptions(kind="bootstrap", cross_fit=False, epochs=1)
-        pairs = [pair for some in made.values() for pair in some]
-        gathered = TrainingData(pairs, [], counts)
-        trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks),))
-        cell = cells.learn(settings, store, order, TrainingPlan(gathered, trial))
-        return {**cell, "made": counts}
+    pairs = [pair for some in made.values() for pair in some]
+    gathered = TrainingData(pairs, [], counts)
+    trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks),))
+    cell = cells.learn(settings, store, order, TrainingPlan(gathered, trial))
+    return {**cell, "made": counts}
 
 
 def _gains(cells: Cells, cell: dict[str, Any]) -> list[str]:

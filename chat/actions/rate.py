@@ -1,5 +1,7 @@
 """Store thumbs, preferences and passage marks, then show them; the first thumb or preference reveals the card.
 
+Each action returns what the rating taught, in a line for the card (`taught`).
+
 A mark on a passage reveals nothing: it says whether the passage answers, whichever arm found it, and the duel is still
 undecided.
 """
@@ -7,18 +9,24 @@ undecided.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from chat.actions.payloads import Mark, Preference, Vote
 from chat.elements.card import Card, SideChoice
+from chat.elements.lesson import in_words
 from chat.elements.live import LiveCard
 from chat.elements.reveal import DEEP, make_reveal
 from chat.session.context import RequestContext
 from rag.answering.service import QueryService
-from rag.errors import BadRating
+from rag.errors import BadRating, ThumbtuneError
+from rag.feedback.credit import KeywordRanks
+from rag.feedback.lesson import lesson_of
 from rag.feedback.ratings import mark_source, prefer, rate_answer
-from rag.records import SIDES, Answer, Arm, Choice, Side
+from rag.records import SIDES, Answer, Arm, Choice, Rating, Side
+
+log = logging.getLogger("thumbtune")
 
 
 async def vote(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +39,7 @@ async def vote(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
     async with live.lock:
         reason, comment = sent.explanation(*live.card.why(sent.answer))
         _refuse_empty_withdrawal(live.card, sent.value)
-        await asyncio.to_thread(
+        rating = await asyncio.to_thread(
             rate_answer,
             context.app.serving.store,
             rater=context.rater,
@@ -43,7 +51,7 @@ async def vote(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
         )
         live.card.vote(sent.answer, sent.value, reason, comment)
         await _show_rated(context, live)
-    return {}
+    return await _taught(context, rating)
 
 
 async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,7 +63,7 @@ async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[st
         answers = await asyncio.to_thread(answers_of, context.app.serving, live.card)
         if len(answers) < len(SIDES):
             raise BadRating("only one answer is complete, so there is nothing to compare: rate it by its thumbs")
-        await asyncio.to_thread(
+        rating = await asyncio.to_thread(
             prefer,
             context.app.serving.store,
             rater=context.rater,
@@ -65,7 +73,7 @@ async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[st
         )
         live.card.prefer(sent.choice)
         await _show_rated(context, live)
-    return {}
+    return await _taught(context, rating)
 
 
 async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +81,7 @@ async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
     sent = Mark.read(payload)
     live = context.session.card_with(sent.answer)
     async with live.lock:
-        await asyncio.to_thread(
+        rating = await asyncio.to_thread(
             mark_source,
             context.app.serving.store,
             rater=context.rater,
@@ -85,7 +93,7 @@ async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
         live.card.mark(sent.answer, sent.rank, sent.value)
         await live.keep()
         await live.show()
-    return {}
+    return await _taught(context, rating)
 
 
 def reveal(serving: QueryService, card: Card) -> None:
@@ -102,6 +110,17 @@ def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
     """Return the stored answers of a card by side."""
     stored = {answer.id: answer for answer in serving.store.feedback.answers(card.answer_ids.values())}
     return {side: stored[id_] for side, id_ in card.answer_ids.items() if id_ in stored}
+
+
+async def _taught(context: RequestContext, rating: Rating) -> dict[str, Any]:
+    """Return what a stored rating teaches, as a line for the card; none where it cannot be read."""
+    serving = context.app.serving
+    ranks = KeywordRanks(serving.store, serving.served("base").table)
+    try:
+        return {"taught": in_words(await asyncio.to_thread(lesson_of, serving.store, rating, ranks.of))}
+    except ThumbtuneError as error:  # the rating is stored, whatever happens here
+        log.warning("what a rating teaches is not shown: %s", error)
+        return {}
 
 
 async def _show_rated(context: RequestContext, live: LiveCard) -> None:

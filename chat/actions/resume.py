@@ -78,6 +78,7 @@ def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> Non
     ids = set(card.answer_ids.values())
     rated = [rating for rating in ratings if rating.target_id in ids]
     answers = answers_of(serving, card)
+    card.compare(answers)
     duels = {answer.duel for answer in answers.values()}
     preferred = [rating for rating in ratings if rating.kind == "preference" and rating.target_id in duels]
     if not card.is_revealed and (preferred or any(rating.kind == "answer" for rating in rated)):

@@ -1,6 +1,7 @@
 """The comparison card and the other live elements.
 
 card      the comparison card: its props, which public/elements/Compare.jsx draws
+lesson    what a rating teaches, in words
 reveal    what a card says once the models are revealed
 jsx       Compare.jsx with its parts, served as one file
 live      an element kept up to date in every tab and in the thread history

@@ -6,18 +6,25 @@ with the first stored rating, so before that there is nothing to leak.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
-from chat.elements.reveal import Reveal, same
+from chat.elements.reveal import NOT_COUNTED, Reveal, same
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.errors import BadRating
-from rag.records import SIDES, Choice, Hit, Label, Reason, Side
+from rag.evaluation.same_answers import Sameness, sameness
+from rag.records import SIDES, Answer, Choice, Hit, Label, Reason, Side
 
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "streaming")
 STOPPED = "Stopped. This answer is incomplete, so it cannot be rated."
 INTERRUPTED = "The chat was restarted before this answer was complete. Ask again."
+ALIKE: dict[Sameness, str] = {
+    "same": "Both answers are the same",
+    "near": "Both answers are nearly the same",
+    "abstained": "Neither answer found anything",
+}
 SideChoice = Literal["", "A", "B", "tie", "both bad"]
 
 
@@ -52,6 +59,7 @@ class Props(TypedDict):
     """Props of Compare.jsx, sent as a whole each time.
 
     `query` is what both arms searched for; `asked` what was typed, if that was rewritten; `hint` a line about it.
+    `same` says that both showed the same passages, `alike` that both answers say the same: then none can be preferred.
     """
 
     query: str
@@ -60,6 +68,7 @@ class Props(TypedDict):
     sides: list[SideView]
     preference: SideChoice
     same: str
+    alike: str
     trouble: str
     reveal: Reveal | None
 
@@ -71,6 +80,7 @@ class Card:
         self._props = _completed(props) if props else _blank()
         self._raw: dict[Side, str] = {}
         self._found: dict[Side, list[str]] = {}
+        self._answers: dict[Side, Answer] = {}
 
     @property
     def props(self) -> Props:
@@ -101,6 +111,7 @@ class Card:
             case Done():
                 self._close(side, "done", event.answer.text, event.answer.hits, event.answer.cited)
                 view["answer"] = event.answer.id
+                self.compare({**self._answers, side: event.answer})
             case Failed():
                 self._close(side, "failed", event.text, event.hits)
                 view["error"] = event.message
@@ -116,6 +127,12 @@ class Card:
     def searched_for(self, query: str, asked: str = "", hint: str = "") -> None:
         """Show what both arms search for, what was typed if that differs, and a hint."""
         self._props.update({"query": query, "asked": asked, "hint": hint})
+
+    def compare(self, answers: Mapping[Side, Answer]) -> None:
+        """Announce that both answers say the same, once both are complete."""
+        self._answers = dict(answers)
+        if len(answers) == len(SIDES) and (kind := sameness(*answers.values())):
+            self._props["alike"] = f"{ALIKE[kind]}." if self._props["same"] else f"{ALIKE[kind]}, {NOT_COUNTED}."
 
     def vote(self, answer_id: str, value: Label, reason: Reason = "", comment: str = "") -> None:
         """Show a stored vote. Raises BadRating for an answer of another card."""
@@ -196,6 +213,7 @@ def _blank() -> Props:
         "sides": [_blank_side(side) for side in SIDES],
         "preference": "",
         "same": "",
+        "alike": "",
         "trouble": "",
         "reveal": None,
     }

@@ -100,8 +100,8 @@ def next_step(board: Scoreboard) -> str:
         return "No question has been asked yet. Ask one in the chat: two retrievers answer, you pick the better one."
     if sizes.same == sizes.duels:
         return (
-            f"No duel can be decided yet: both retrievers showed the same passages in {_all(sizes.duels)}. That is so "
-            "until a training run succeeds. Rate answers anyway, then train."
+            f"No duel can be decided yet: both sides had the same passages or the same answer in {_all(sizes.duels)}. "
+            "That is so until a training run succeeds. Rate answers anyway, then train."
         )
     if not sizes.decided:
         return (
@@ -124,7 +124,7 @@ def _tiles(board: Scoreboard) -> dict[str, int]:
     sizes = board.sizes
     return {
         "questions answered by both retrievers": sizes.duels,
-        "of them with the same passages on both sides": sizes.same,
+        "of them with the same passages or answers on both sides": sizes.same,
         "decided blind": sizes.decided,
         "ratings": sizes.ratings,
         "raters": sizes.raters,

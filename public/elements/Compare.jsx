@@ -13,7 +13,7 @@ import { elementState, sessionState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '12';
+const VERSION = '13';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'no answer from the server. Reload the page and try again.';
 const PREVIEW_CHARS = 320;
@@ -24,10 +24,18 @@ const CHOICES = [
   { choice: 'tie', key: '0', label: 'Tie' },
   { choice: 'both bad', key: 'x', label: 'Both bad' },
 ];
+// Answers that say the same: neither can be better, so there is less to choose.
+const SAME_CHOICES = [
+  { choice: 'tie', key: '0', label: 'Same answer' },
+  { choice: 'both bad', key: 'x', label: 'Both bad' },
+];
 const KEYS = '1 A is better · 2 B is better · 0 tie · x both bad · a, b: answer is good · Shift+a, b: answer is bad · '
   + 'arrow keys: passages · y relevant · n not relevant · Enter: text · o: document · u: undo';
 
+const SAME_KEYS = KEYS.replace('1 A is better · 2 B is better · 0 tie', '0 same answer');
+
 if (!window[KEY]) {
+  const choicesOf = (card) => (card.alike ? SAME_CHOICES : CHOICES);
   const isBusy = (side) => side.state === 'waiting' || side.state === 'streaming';
   const place = (source) => [source.source, source.heading].filter(Boolean).join(' > ');
   const once = (act) => (event) => event.detail > 1 || act(event); // ignore the second click of a double click
@@ -52,9 +60,9 @@ if (!window[KEY]) {
         tabIndex={0}
         role="group"
         aria-label="Two answers to compare"
-        aria-keyshortcuts="1 2 0 x a b Shift+A Shift+B y n o u"
+        aria-keyshortcuts={`${card.alike ? '' : '1 2 '}0 x a b Shift+A Shift+B y n o u`}
         aria-busy={sender.sending}
-        onKeyDown={(event) => press(event, root.current, act, sender)}
+        onKeyDown={(event) => press(event, root.current, act, sender, choicesOf(card))}
       >
         <Query card={card} ask={act.ask} />
         <Outcome card={card} />
@@ -64,7 +72,7 @@ if (!window[KEY]) {
           ))}
         </div>
         {complete ? <Preference card={card} choose={act.choose} sender={sender} /> : <Saved sender={sender} />}
-        <p className="tt-keys">{KEYS}</p>
+        <p className="tt-keys">{card.alike ? SAME_KEYS : KEYS}</p>
       </div>
     );
   };
@@ -108,8 +116,8 @@ if (!window[KEY]) {
   const Outcome = ({ card }) => {
     const blind = card.sides.some((side) => side.answer || isBusy(side));
     const lines = card.reveal
-      ? [card.reveal.summary, ...card.reveal.notes]
-      : [card.same, blind && 'Rate one answer to see which model found it.'];
+      ? [card.reveal.summary, card.alike, ...card.reveal.notes]
+      : [card.same, card.alike, blind && 'Rate one answer to see which model found it.'];
     return (
       <div className="tt-outcome" role="status" data-revealed={Boolean(card.reveal)}>
         {lines.filter(Boolean).map((line) => (
@@ -122,7 +130,7 @@ if (!window[KEY]) {
 
   const Preference = ({ card, choose, sender }) => (
     <div className="tt-preference" role="group" aria-label="Which answer is better?">
-      {CHOICES.map(({ choice, key, label, short }) => (
+      {choicesOf(card).map(({ choice, key, label, short }) => (
         <button
           key={choice}
           type="button"
@@ -141,6 +149,9 @@ if (!window[KEY]) {
         </button>
       ))}
       <Saved sender={sender} />
+      {card.alike ? (
+        <p className="tt-instead">Nothing to prefer here: mark the passages that answer, or find the correct one below.</p>
+      ) : null}
     </div>
   );
 
@@ -156,12 +167,14 @@ if (!window[KEY]) {
           ) : null}
         </p>
       ) : null}
-      {sender.canUndo && !sender.failed ? (
+      {(sender.canUndo || sender.taught) && !sender.failed ? (
         <p>
-          Saved.{' '}
-          <button type="button" className="tt-link" onClick={sender.undo} aria-disabled={sender.sending}>
-            <Undo2 size={13} aria-hidden="true" /> Undo
-          </button>
+          {sender.canUndo ? 'Saved.' : ''} {sender.taught}{' '}
+          {sender.canUndo ? (
+            <button type="button" className="tt-link" onClick={sender.undo} aria-disabled={sender.sending}>
+              <Undo2 size={13} aria-hidden="true" /> Undo
+            </button>
+          ) : null}
         </p>
       ) : null}
     </div>

@@ -2,6 +2,7 @@
 
 metrics        hit_rate@k, mrr@k and ndcg@k per query; unjudged hits
 intervals      paired bootstrap, Wilson intervals, number of queries needed for significance
+same_answers   identical and near-identical answers
 win_rates      blind duels: how often raters preferred the tuned arm
 bradley_terry  model strengths from duel results
 agreement      Krippendorff's alpha between raters

@@ -34,7 +34,7 @@ class Duel:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Counts of duels, ratings and raters. `same` counts duels in which both arms showed the same chunks."""
+    """Counts of duels, ratings and raters. `same` counts duels whose arms had the same chunks or the same answer."""
 
     duels: int
     same: int

@@ -1,7 +1,7 @@
 """Win rate of the tuned arm against base in blind duels.
 
 Why most ratings do not count: a thumb after the reveal may be loyalty, a thumb on one side only may be politeness, and
-if both arms showed the same chunks there is nothing to prefer.
+if both arms showed the same chunks or wrote the same answer, there is nothing to prefer.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Literal, cast
 
 from rag.evaluation.intervals import Interval, share_interval
+from rag.evaluation.same_answers import sameness
 from rag.records import ARMS, DECIDING, Answer, Arm, Choice, Label, Rating
 
 Winner = Literal["base", "tuned", "tie", "both bad"]
@@ -52,8 +53,8 @@ def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outco
     """Return one outcome for each duel and rater that decided it blind, oldest first.
 
     A preference decides. Without one the thumbs do, if both answers have one: up beats down, equal is a tie. If a
-    rating was changed after the reveal, the one before it counts. Duels in which an arm has no answer, or both showed
-    the same chunks, do not count.
+    rating was changed after the reveal, the one before it counts. Duels in which an arm has no answer, both showed the
+    same chunks, or both say the same (`sameness`), do not count.
     """
     duels: dict[str, dict[Arm, Answer]] = {}
     for answer in answers:
@@ -82,8 +83,8 @@ def count(winners: Sequence[Winner]) -> WinRate:
 
 
 def differ(one: Answer, other: Answer) -> bool:
-    """Return whether two answers were written from different chunks, whatever their order."""
-    return {hit.chunk.id for hit in one.hits} != {hit.chunk.id for hit in other.hits}
+    """Return whether two answers were written from different chunks, whatever their order, and say different things."""
+    return {hit.chunk.id for hit in one.hits} != {hit.chunk.id for hit in other.hits} and not sameness(one, other)
 
 
 def _before_reveal(rating: Rating) -> Rating | None:

@@ -9,15 +9,20 @@ search ranks first is shown whatever the models rank, so those pairs judge.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
-from rag.records import LabelledPair, Pair, normalise_query
+from rag.records import Answer, LabelledPair, Pair, normalise_query
 from rag.store.store import Store
 
+Used = TypeVar("Used", bound=Hashable)  # a rank, or a chunk id
 RankOf = Callable[[str, str], int]  # query, chunk id -> its BM25 rank, from 1; DEPTH where it is not ranked
 
+SHOWN = ("rating", "mark", "preference")  # origins of labels of what a retriever has shown
 DEPTH = 20  # BM25 ranks that count; further down they say nothing
+FALL = 0.5  # of the share from one used chunk to the next; of four, the first held the answer in 58% of cases, then
+# 19, 13 and 9 (docs/log.md): an answer opens with what answers best
 STANDS_OUT = 0.5  # of a thumb: with less, another chunk is as likely to have earned it
 
 
@@ -50,7 +55,20 @@ class KeywordRanks:
 
 def judged_queries(labels: Iterable[LabelledPair]) -> dict[str, str]:
     """Return normalised query -> query, of those for which raters judged an answer or a passage that was shown."""
-    return {normalise_query(x.query): x.query for x in labels if x.label and x.origin in ("rating", "mark")}
+    return {normalise_query(x.query): x.query for x in labels if x.label and x.origin in SHOWN}
+
+
+def credited_ranks(answer: Answer) -> tuple[int, ...]:
+    """Return the ranks of the hits that a rating of an answer credits or blames, in the order of use."""
+    from rag.answering.prompt import supported_numbers  # loads langchain_core, which `rag stats` can do without
+
+    return supported_numbers(answer.text, answer.hits)
+
+
+def shares_in_order(used: Sequence[Used]) -> dict[Used, float]:
+    """Return the share of one rating up for each hit that an answer drew on, in the order of use; they sum to 1."""
+    raw = [FALL**nth for nth in range(len(used))]
+    return {each: share / sum(raw) for each, share in zip(used, raw, strict=True)}
 
 
 def unranked(query: str, chunk_id: str) -> int:
@@ -62,20 +80,26 @@ def share_thumbs(labels: Sequence[LabelledPair], rank_of: RankOf) -> tuple[list[
     """Return the labels with the shares of each thumb up weighted by BM25 rank, and apart from them the doubtful ones.
 
     Doubtful are labels of chunks with less than half of a thumb: nobody knows whether these were right. Where documents
-    were cut differently since, two cited chunks may be one now; that one gets both shares.
+    were cut differently since, two cited chunks may be one now; that one gets both shares. A preference is shared in
+    the same way, within its own weight, and what gets less than half of it is left out.
     """
     ups: dict[tuple[str, str], list[LabelledPair]] = {}
     for label in labels:
-        if _is_thumb_up(label):
+        if _is_shared(label):
             ups.setdefault((label.rater, label.answer_id), []).append(label)
     shares = {label_id: share for group in ups.values() for label_id, share in _shares(group, rank_of).items()}
+    wholes = {label.id: sum(each.weight for each in group) for group in ups.values() for label in group}
     counted: list[LabelledPair] = []
     doubtful: list[LabelledPair] = []
     for label in labels:
-        if not _is_thumb_up(label):
+        if not _is_shared(label):
             counted.append(label)
         elif share := shares.pop(label.id, 0.0):  # once for two that are one
-            (counted if share >= STANDS_OUT else doubtful).append(replace(label, weight=share))
+            whole = wholes[label.id] if label.origin == "preference" else 1.0
+            if share >= STANDS_OUT:
+                counted.append(replace(label, weight=share * whole))
+            elif label.origin == "rating":
+                doubtful.append(replace(label, weight=share))
     return counted, doubtful
 
 
@@ -93,12 +117,13 @@ def may_judge(pairs: Iterable[Pair], labels: Iterable[LabelledPair], rank_of: Ra
     return [replace(pair, judges=was_shown_anyway(pair)) for pair in pairs]
 
 
-def _is_thumb_up(label: LabelledPair) -> bool:
-    return label.origin == "rating" and label.label == 1 and label.cited
+def _is_shared(label: LabelledPair) -> bool:
+    """Return whether a label is one of those that share a thumb up, or a preference."""
+    return label.origin in ("rating", "preference") and label.label == 1 and label.cited
 
 
 def _shares(group: Sequence[LabelledPair], rank_of: RankOf) -> dict[str, float]:
-    """Return label id -> share of the one thumb."""
+    """Return label id -> share of the one thumb or preference."""
     raw: dict[str, float] = {}
     for label in group:
         raw[label.id] = raw.get(label.id, 0.0) + label.weight / rank_of(label.query, label.chunk_id)

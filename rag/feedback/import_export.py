@@ -17,11 +17,13 @@ from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.jsonl import read_jsonl, write_jsonl
 from rag.feedback.label_files import SHOWN, LabelRecord
 from rag.feedback.pairs import is_guess
+from rag.feedback.preferences import PREFERRED
 from rag.records import Chunk, Document, LabelledPair, chunks_of, content_id, normalise_query
 from rag.store.store import Store
 
 IMPORTED = "import:"  # prefix of a query's id as answer id of a label: no answer has such an id
 JSONL = ".jsonl"
+RELIABILITY = {"preference": 0, "rating": 1}  # of origins; all others judge the passage itself, and are above
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,16 @@ class ReadLabels:
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """How many labels, on how many queries, were written; `ties` are passages left out, with raters evenly split."""
+    """How many labels, on how many queries, were written.
+
+    Left out are `ties`, passages with raters evenly split, and `preferences`, labels that a BEIR folder cannot mark as
+    weaker than others.
+    """
 
     labels: int
     queries: int
     ties: int = 0
+    preferences: int = 0
 
 
 def import_labels(path: Path, store: Store, documents: Sequence[Document]) -> ReadLabels:
@@ -127,25 +134,28 @@ def _chunks(documents: Sequence[Document]) -> list[Chunk]:
     return [chunk for document in documents for chunk in chunks_of(document)]
 
 
-def _export_order(label: LabelledPair) -> tuple[bool, datetime, str]:
+def _export_order(label: LabelledPair) -> tuple[int, datetime, str]:
     """Return the sort key of export. An import keeps the last line of each rater, query and text.
 
-    So labels of the passage itself come after those of thumbs on answers.
+    So labels of the passage itself come after those of thumbs on answers, and these after those of preferences.
     """
-    return (label.origin != "rating", label.at, label.id)
+    return (RELIABILITY.get(label.origin, len(RELIABILITY)), label.at, label.id)
 
 
 def _row(judgement: LabelRecord) -> LabelledPair:
     """Return the row of a judgement. Its chunk id is a hash of the text: training finds the current chunk by text."""
+    weak = judgement.preference
     return LabelledPair(
         rater=judgement.rater,
-        answer_id=IMPORTED + content_id(normalise_query(judgement.query)),
+        answer_id=(PREFERRED if weak else "") + IMPORTED + content_id(normalise_query(judgement.query)),
         query=judgement.query.strip(),
         chunk_id=content_id(judgement.text),
         text=judgement.text,
         label=judgement.label,
         at=judgement.at,
-        origin="import",
+        origin="preference" if weak else "import",
+        weight=weak or 1.0,
+        cited=bool(weak),
     )
 
 
@@ -157,6 +167,9 @@ def _export_jsonl(path: Path, labels: Sequence[LabelledPair], chunks: Sequence[C
 
 def _export_beir(folder: Path, labels: Sequence[LabelledPair], chunks: Sequence[Chunk]) -> ExportReport:
     """Write all chunks, and the texts that only a label still has; one score for each query and passage."""
+    given = len(labels)
+    labels = [label for label in labels if label.origin != "preference"]
+    preferences = given - len(labels)
     matcher = ChunkMatcher(chunks)
     passages = {chunk.id: Passage(chunk.id, chunk.title, chunk.text) for chunk in chunks}
     queries: dict[str, str] = {}
@@ -171,7 +184,7 @@ def _export_beir(folder: Path, labels: Sequence[LabelledPair], chunks: Sequence[
     scores = [Score(*key, int(value > 0)) for key, value in sums.items() if value]
     judged = {score.query_id for score in scores}
     write_beir(folder, passages.values(), {i: text for i, text in queries.items() if i in judged}, scores)
-    return ExportReport(len(scores), len(judged), ties=len(sums) - len(scores))
+    return ExportReport(len(scores), len(judged), len(sums) - len(scores), preferences)
 
 
 def _sum(labels: Sequence[LabelledPair]) -> float:

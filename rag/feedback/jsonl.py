@@ -25,6 +25,7 @@ from rag.feedback.label_files import (
     write_atomically,
     write_objects,
 )
+from rag.feedback.preferences import PREFERENCE_WEIGHT
 from rag.records import Chunk, Document, Label, LabelledPair
 
 LABELS: dict[int, Label] = {1: 1, 0: 0, -1: -1}  # 1.0 is the key 1, too
@@ -53,12 +54,22 @@ def _judgement(
     query, label = _text(given, "query"), _label(given["label"])
     rater, at = _rater(given.get("rater", "")), _time(given["at"]) if "at" in given else UNDATED
     if "text" in given:
-        return LabelRecord(where, query, _text(given, "text"), label, rater, at)
+        return LabelRecord(where, query, _text(given, "text"), label, rater, at, preference=_preference(given))
     source, start, end = _place(given)
     document = documents.get(source)
     lacks = _lacks(document, source, start, end)
     text = _passage(document, start, end, matcher) if document and not lacks else ""
-    return LabelRecord(where, query, text, label, rater, at, lacks)
+    return LabelRecord(where, query, text, label, rater, at, lacks, _preference(given))
+
+
+def _preference(given: Mapping[str, Any]) -> float:
+    """Return the weight of a label that a preference made, at most PREFERENCE_WEIGHT; 0 for any other label."""
+    if given.get("origin") != "preference":
+        return 0.0
+    weight = given.get("weight", PREFERENCE_WEIGHT)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= 1:
+        raise ValueError(f"weight of a preference must be a number above 0, at most 1, not {weight!r}")
+    return min(float(weight), PREFERENCE_WEIGHT)
 
 
 def _text(given: Mapping[str, Any], name: str) -> str:
@@ -122,7 +133,7 @@ def _passage(document: Document, start: int, end: int, matcher: ChunkMatcher) ->
 def write_jsonl(path: Path, labels: Iterable[tuple[LabelledPair, Chunk | None]]) -> None:
     """Write labels, each with its current chunk or None, as an import reads them. Raises BadLabels.
 
-    `origin` and `weight` are written for readers only: an import takes every label as a judgement of weight 1.
+    An import takes every label as a judgement of weight 1, but those with the `origin` preference: they stay weak.
     """
     with write_atomically(path) as draft:
         write_objects(draft, (_line(label, chunk) for label, chunk in labels))

@@ -27,7 +27,10 @@ SHOWN = 60  # characters of a line, or of a text, in a message
 
 @dataclass(frozen=True, slots=True)
 class LabelRecord:
-    """A label of a passage for a query, as read from a file. `where` is its line; `lacks` says why it has no text."""
+    """A label of a passage for a query, as read from a file. `where` is its line; `lacks` says why it has no text.
+
+    `preference` is the weight of a label that a preference made, 0 for any other.
+    """
 
     where: str
     query: str
@@ -36,6 +39,7 @@ class LabelRecord:
     rater: str = DEFAULT_RATER
     at: datetime = UNDATED
     lacks: str = ""
+    preference: float = 0.0
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:

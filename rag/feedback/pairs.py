@@ -1,9 +1,10 @@
 """Aggregate labels (`training_pairs`) into one verdict per query and chunk, and into pairs to train and judge with.
 
 Why in tiers: labels are not equally reliable. A judgement of the passage itself (mark, taught passage, imported label)
-overrides thumbs on answers; thumbs override the guess that an unused chunk is wrong. A label's chunk is found by id,
-or by its text where the documents were cut differently since; where the text is gone, the label is kept, and counted
-as retired.
+overrides thumbs on answers; thumbs override preferences, of which a thumb's doubtful share overrides the negatives; and
+all override the guess that an unused chunk is wrong. So a chunk has its verdict from one tier and is never counted
+twice. A label's chunk is found by id, or by its text where the documents were cut differently since; where the text is
+gone, the label is kept, and counted as retired.
 """
 
 from __future__ import annotations
@@ -106,22 +107,22 @@ def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:
     """Return rater -> trust: 0 where others mostly say the opposite, near 1 where they agree.
 
     Two raters are compared where both judged the same chunks for the same query: a thumb is one judgement of all chunks
-    that an answer drew on, any other label one of its chunk. With p the share of agreement, shrunk towards TRUSTED
+    that an answer drew on, a preference one of the chunks that it tells apart, compared with preferences only, and any
+    other label one of its chunk. With p the share of agreement, shrunk towards TRUSTED
     while comparisons are few, the trust is 2p - 1 (0 for a coin toss), and never negative.
     """
-    said: dict[tuple[str, frozenset[str]], dict[str, int]] = {}
-    heard: dict[tuple[str, str], tuple[str, set[str], int]] = {}
+    said: dict[tuple[str, frozenset[str], bool], dict[str, int]] = {}
+    heard: dict[tuple[str, str], list[LabelledPair]] = {}
     raters = set()
     for label in labels:
         raters.add(label.rater)
         if label.label and not is_guess(label):
-            target = label.answer_id if label.origin == "rating" else label.id
-            query, ids, _ = heard.setdefault(
-                (label.rater, target), (normalise_query(label.query), set(), int(label.label))
-            )
-            ids.add(label.chunk_id)
-    for (rater, _), (query, ids, value) in heard.items():
-        said.setdefault((query, frozenset(ids)), {})[rater] = value
+            target = label.answer_id if label.origin in ("rating", "preference") else label.id
+            heard.setdefault((label.rater, target), []).append(label)
+    for (rater, _), together in heard.items():
+        first = min(together, key=lambda label: label.chunk_id)  # the opposite preference has the opposite label there
+        ids, compares = frozenset(label.chunk_id for label in together), first.origin == "preference"
+        said.setdefault((normalise_query(first.query), ids, compares), {})[rater] = int(first.label)
     same, compared = dict.fromkeys(raters, 0.0), dict.fromkeys(raters, 0.0)
     for values in said.values():
         for rater, value in values.items():
@@ -140,22 +141,24 @@ def synthetic_to_pairs(synthetic: Iterable[SyntheticPair], weight: float = 1.0) 
 
 @dataclass(frozen=True, slots=True)
 class _Opinions:
-    """A query in its first spelling, and per chunk its labels: direct ones, thumbs, doubtful ones, and guesses."""
+    """A query in its first spelling, and per chunk its labels: direct, thumbs, doubtful, preferences, and guesses."""
 
     query: str
     outright: dict[str, list[LabelledPair]] = field(default_factory=dict)
     thumbs: dict[str, list[LabelledPair]] = field(default_factory=dict)
     doubts: dict[str, list[LabelledPair]] = field(default_factory=dict)
+    preferred: dict[str, list[LabelledPair]] = field(default_factory=dict)
     guessed: dict[str, None] = field(default_factory=dict)
     labelled: dict[str, None] = field(default_factory=dict)
 
     def add(self, label: LabelledPair) -> None:
-        self.labelled[label.chunk_id] = None
+        if label.origin != "preference" or label.label == 1:  # what only the worse answer used may still be right
+            self.labelled[label.chunk_id] = None
         if is_guess(label):
             self.guessed[label.chunk_id] = None
         elif label.label:
-            tier = self.thumbs if label.origin == "rating" else self.outright
-            tier.setdefault(label.chunk_id, []).append(label)
+            tiers = {"rating": self.thumbs, "preference": self.preferred}
+            tiers.get(label.origin, self.outright).setdefault(label.chunk_id, []).append(label)
 
     def doubt(self, label: LabelledPair) -> None:
         """Add a thumb up of an answer that drew on this chunk, and on others that are more likely to have earned it."""
@@ -165,17 +168,22 @@ class _Opinions:
         """Return chunk -> verdict: above 0 its weight as a positive, below 0 bad, 0 for a draw.
 
         Doubtful labels make no verdict, but count where somebody finds the chunk wrong. Shares of thumbs add up, to one
-        thumb at most; of direct labels the strongest counts.
+        thumb at most; of direct labels the strongest counts, and of preferences, so that several are no thumb.
         """
+        by_preference = {
+            chunk_id: _strongest(said, trust)
+            for chunk_id, said in self.preferred.items()
+            if chunk_id not in self.thumbs
+        }
+        for chunk_id in self.doubts:  # a thumb that may be meant for it: enough against a negative, not for a positive
+            if by_preference.get(chunk_id, 0) < 0:
+                del by_preference[chunk_id]
         by_thumbs = {}
         for chunk_id, said in self.thumbs.items():
             side = _side(said, trust, self.doubts.get(chunk_id, ()))
             by_thumbs[chunk_id] = side * min(1.0, sum(_weights(said, side)))
-        outright = {}
-        for chunk_id, said in self.outright.items():
-            side = _side(said, trust)
-            outright[chunk_id] = side * max(_weights(said, side), default=0.0)
-        return by_thumbs | outright
+        outright = {chunk_id: _strongest(said, trust) for chunk_id, said in self.outright.items()}
+        return by_preference | by_thumbs | outright
 
     def judged(self, verdicts: Mapping[str, float]) -> frozenset[str]:
         """Return the chunks that have been judged, without those left in doubt."""
@@ -205,6 +213,12 @@ def _side(said: Sequence[LabelledPair], trust: Mapping[str, float], doubts: Sequ
         voices[label.rater] = voices.get(label.rater, 0.0) + label.label * label.weight
     lean = sum(trust[rater] * ((voice > 0) - (voice < 0)) for rater, voice in sorted(voices.items()))
     return (lean > EVEN) - (lean < -EVEN)
+
+
+def _strongest(said: Sequence[LabelledPair], trust: Mapping[str, float]) -> float:
+    """Return the verdict of the majority of raters with the weight of its strongest label; 0 for a draw."""
+    side = _side(said, trust)
+    return side * max(_weights(said, side), default=0.0)
 
 
 def _weights(said: Sequence[LabelledPair], side: int) -> list[float]:

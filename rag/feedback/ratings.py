@@ -4,7 +4,7 @@ A thumb up makes positives of the chunks that the answer drew on, and a negative
 and not used. Why not every shown chunk: positives of all of them made the model worse, of only the used ones
 taught little, because the model ranks those first already (docs/concepts/hard-negatives.md). One thumb is shared among
 the chunks that an answer drew on, since it does not say which of them earned it. A mark on a source and a taught
-passage label their chunk directly.
+passage label their chunk directly. A preference labels what tells the two answers apart (rag.feedback.preferences).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from rag.errors import BadRating
+from rag.feedback.credit import credited_ranks, shares_in_order
+from rag.feedback.preferences import preference_labels
 from rag.records import (
     CHOICES,
     DECIDING,
@@ -33,8 +35,6 @@ from rag.store.store import Store
 
 VALUES: tuple[Label, ...] = (-1, 0, 1)
 NOT_RETRIEVAL: frozenset[Reason] = frozenset({"not in the documents", "made up"})  # the answerer is to blame
-FALL = 0.5  # of the share from one used chunk to the next; of four, the first held the answer in 58% of cases, then
-# 19, 13 and 9 (docs/log.md): an answer opens with what answers best
 MARK_WEIGHT = 2.0  # somebody read that very passage: twice what an answer's thumb says of each chunk it cited
 TAUGHT_WEIGHT = 3.0  # somebody searched for it: it is right, and no retriever had shown it
 TAUGHT = "taught:"  # prefix of a query's id as target of a rating: no answer has such an id
@@ -100,14 +100,15 @@ def teach(
 def prefer(
     store: Store, *, rater: str, duel_id: str, choice: Choice, blind: bool, at: datetime | None = None
 ) -> Rating:
-    """Store which arm's answer a rater prefers in a duel; "" withdraws. It makes no label: it rates no chunk.
+    """Store which arm's answer a rater prefers in a duel, and its labels (`preference_labels`); "" withdraws both.
 
     Raises BadRating for an unknown choice, StoreFailed where nothing could be written.
     """
     if choice not in CHOICES:
         raise BadRating(f"{choice!r} is no preference: give one of {', '.join(filter(None, CHOICES))}")
     value: Label = 1 if choice else 0
-    return _keep(store, Rating(rater, duel_id, value, blind, at or datetime.now(UTC), "preference", choice=choice), [])
+    rating = Rating(rater, duel_id, value, blind, at or datetime.now(UTC), "preference", choice=choice)
+    return _keep(store, rating, preference_labels(rating, store.feedback.answers_of_duels([duel_id])))
 
 
 def repair(store: Store) -> int:
@@ -130,7 +131,7 @@ def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
     """Return the labels of a rating: one for each hit of a rated answer, one for a mark or a taught passage.
 
     The labels of a target always have the same keys, so a changed rating overwrites all previous ones. A rating of an
-    answer that is not stored makes none.
+    answer that is not stored makes none. The labels of a preference need both answers: `preference_labels`.
     """
     if rating.kind == "taught":
         return [_taught(rating)]
@@ -139,10 +140,8 @@ def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
     if rating.kind == "source":
         marked = [hit for hit in answer.hits if hit.chunk.id == rating.chunk_id]
         return [_row(rating, answer, hit, rating.value, True, MARK_WEIGHT) for hit in marked]
-    from rag.answering.prompt import supported_numbers  # loads langchain_core, which `rag stats` can do without
-
-    used = supported_numbers(answer.text, answer.hits)
-    labels, shares = _thumb_labels(rating, answer, used), _shares(used) if rating.value == 1 else {}
+    used = credited_ranks(answer)
+    labels, shares = _thumb_labels(rating, answer, used), shares_in_order(used) if rating.value == 1 else {}
     return [
         _row(rating, answer, hit, labels.get(hit.rank, 0), hit.rank in answer.rests_on, shares.get(hit.rank, 1.0))
         for hit in answer.hits
@@ -152,7 +151,8 @@ def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
 def to_teach(ratings: Iterable[Rating], answers: Mapping[str, Answer]) -> list[str]:
     """Return the queries whose answers were voted down and that have no positive label, latest first.
 
-    They make no pair until a person finds the passage that answers them.
+    They make no pair until a person finds the passage that answers them. A preference finds none: the better one of two
+    answers may still be wrong.
     """
     down: dict[str, tuple[datetime, str]] = {}
     solved: set[str] = set()
@@ -173,7 +173,12 @@ def _lacking(store: Store, stored: Iterable[LabelledPair]) -> list[LabelledPair]
     """Return the labels that ratings imply and that are not among the stored ones, or differ from them."""
     ratings = store.feedback.ratings()
     answers = {answer.id: answer for answer in store.feedback.answers(rating.target_id for rating in ratings)}
+    preferred = [rating for rating in ratings if rating.kind == "preference"]
+    duels: dict[str, list[Answer]] = {}
+    for answer in store.feedback.answers_of_duels(rating.target_id for rating in preferred):
+        duels.setdefault(answer.duel, []).append(answer)
     implied = [label for rating in ratings for label in derive_labels(rating, answers.get(rating.target_id))]
+    implied += [label for rating in preferred for label in preference_labels(rating, duels.get(rating.target_id, ()))]
     known = {label.id: _content(label) for label in stored}
     return [label for label in implied if known.get(label.id) != _content(label)]
 
@@ -209,12 +214,6 @@ def _blind_rating(previous: Rating | None) -> str:
 def _content(label: LabelledPair) -> tuple[Label, datetime, float]:
     """Return the fields in which a stored label may differ; an earlier release weighed thumbs differently."""
     return label.label, label.at, round(label.weight, 4)  # the table keeps 7 digits
-
-
-def _shares(used: Sequence[int]) -> dict[int, float]:
-    """Return rank -> share of one thumb up, for the ranks that an answer drew on, in its order."""
-    raw = [FALL**nth for nth in range(len(used))]
-    return {rank: share / sum(raw) for rank, share in zip(used, raw, strict=True)}
 
 
 def _thumb_labels(rating: Rating, answer: Answer, used: Sequence[int]) -> dict[int, Label]:

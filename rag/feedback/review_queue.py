@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from rag.evaluation.same_answers import sameness
 from rag.feedback.ratings import to_teach
 from rag.records import Answer, Rating, content_id, normalise_query
 
@@ -104,13 +105,17 @@ def _unconfirmed(rater: str, said: Mapping[tuple[str, str], ByRater], chunk_ids:
 
 
 def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewItem]:
-    """Return the unrated answers; of two equal ones in one duel the first."""
+    """Return the unrated answers; of two in one duel that say the same the first, unless either is rated."""
     given = {rating.target_id for rating in ratings if rating.kind in ("answer", "preference") and rating.value}
-    seen = {(answer.duel, answer.text) for answer in here if answer.id in given}
+    known: dict[str, list[Answer]] = {}
+    for answer in here:
+        if answer.id in given:
+            known.setdefault(answer.duel, []).append(answer)
     found = []
     for answer in _latest(here):
-        if not given & {answer.id, answer.duel} and (answer.duel, answer.text) not in seen:
-            seen.add((answer.duel, answer.text))
+        others = known.setdefault(answer.duel, [])
+        if not given & {answer.id, answer.duel} and not any(sameness(answer, other) for other in others):
+            others.append(answer)
             found.append(ReviewItem("unrated", answer.query, (answer,)))
     return found
 

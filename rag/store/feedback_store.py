@@ -27,10 +27,14 @@ class FeedbackStore:
 
     def answers(self, ids: Iterable[str] | None = None) -> list[Answer]:
         """Return the answers of these ids, or all."""
-        wanted = sorted(set(ids or ()))
-        parts = [col("id").isin(wanted[start : start + IN_LIST]) for start in range(0, len(wanted), IN_LIST)]
-        found = [self._tables.arrow(schema.ANSWERS, part) for part in ([None] if ids is None else parts)]
-        return [answer for table in found if table is not None for answer in schema.read_answers(table)]
+        if ids is not None:
+            return self._answers_by("id", ids)
+        table = self._tables.arrow(schema.ANSWERS, None)
+        return [] if table is None else list(schema.read_answers(table))
+
+    def answers_of_duels(self, ids: Iterable[str]) -> list[Answer]:
+        """Return the answers of these duels."""
+        return self._answers_by("duel", ids)
 
     def put_ratings(self, ratings: Sequence[Rating]) -> None:
         """Write ratings in one atomic step; a rater's previous rating of the same target is replaced."""
@@ -50,14 +54,15 @@ class FeedbackStore:
         """Write rows of `training_pairs`; a rater's previous label of the same chunk and answer is replaced."""
         self._tables.upsert(schema.TRAINING_PAIRS, [schema.keyed_row(label) for label in labels])
 
-    def labels(self) -> list[LabelledPair]:
-        """Return all rows of `training_pairs`."""
-        return [schema.read_label(row) for row in self._tables.rows(schema.TRAINING_PAIRS)]
+    def labels(self, query: str | None = None) -> list[LabelledPair]:
+        """Return the rows of `training_pairs`, all or those of a query in this spelling."""
+        where = None if query is None else col("query") == lit(query)
+        return [schema.read_label(row) for row in self._tables.rows(schema.TRAINING_PAIRS, where)]
 
     def solved_queries(self) -> set[str]:
-        """Return the queries that have a positive label."""
-        rows = self._tables.rows(schema.TRAINING_PAIRS, col("label") == lit(1), ["query"])
-        return {row["query"] for row in rows}
+        """Return the queries that have a positive label, other than of a preference: the better answer may be wrong."""
+        rows = self._tables.rows(schema.TRAINING_PAIRS, col("label") == lit(1), ["query", "origin"])
+        return {row["query"] for row in rows if row["origin"] != "preference"}
 
     def put_synthetic(self, pairs: Sequence[SyntheticPair]) -> None:
         """Write rows of `synthetic_pairs`."""
@@ -76,3 +81,9 @@ class FeedbackStore:
             self._tables.delete_rater(schema.RATINGS, rater),
             self._tables.delete_rater(schema.TRAINING_PAIRS, rater),
         )
+
+    def _answers_by(self, column: str, values: Iterable[str]) -> list[Answer]:
+        wanted = sorted(set(values))
+        parts = [col(column).isin(wanted[start : start + IN_LIST]) for start in range(0, len(wanted), IN_LIST)]
+        found = [self._tables.arrow(schema.ANSWERS, part) for part in parts]
+        return [answer for table in found if table is not None for answer in schema.read_answers(table)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -119,6 +120,12 @@ def wait_for_health(chat: Chat) -> None:
     pytest.fail(f"the chat did not start:\n{chat.log.read_text()[-4000:]}")
 
 
+def in_turn(*replies: Reply) -> Reply:
+    """Return a reply that is each of these in turn: both arms ask at the same time, and their answers differ."""
+    numbers = itertools.count()
+    return lambda handler, body: replies[next(numbers) % len(replies)](handler, body)
+
+
 @dataclass
 class Writer:
     """What the room's LLM replies; a test sets it. Both arms ask it at the same time, for a stream.
@@ -126,7 +133,11 @@ class Writer:
     Asked for a whole reply it is to make a follow-up stand alone: `rewritten`, or the follow-up word for word.
     """
 
-    reply: Reply = field(default_factory=lambda: stream("Bees swarm ", "in spring [1]."))
+    reply: Reply = field(
+        default_factory=lambda: in_turn(
+            stream("Bees swarm ", "in spring [1]."), stream("Bees swarm ", "in spring [1], before noon.")
+        )
+    )
     rewritten: str = ""
 
     def __call__(self, handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:

@@ -1,12 +1,12 @@
 // Part of Compare.jsx: keyboard shortcuts and arrow keys.
 
 // Keys work wherever the focus is in the card, except in its text fields.
-const press = (event, root, act, sender) => {
+const press = (event, root, act, sender, choices) => {
   if (event.target.closest('input, textarea') || event.ctrlKey || event.metaKey || event.altKey) return;
   const passage = event.target.closest('[data-passage]');
   const at = passage ? [passage.dataset.side, Number(passage.dataset.passage)] : null;
   const key = event.key.toLowerCase();
-  const choice = CHOICES.find((each) => each.key === key);
+  const choice = choices.find((each) => each.key === key);
   const acts = {
     a: () => act.vote('A', event.shiftKey ? -1 : 1),
     b: () => act.vote('B', event.shiftKey ? -1 : 1),

@@ -4,6 +4,7 @@ const useSender = (callAction) => {
   const [sending, setSending] = useState(0);
   const [failed, setFailed] = useState(null);
   const [canUndo, setCanUndo] = useState(false);
+  const [taught, setTaught] = useState(''); // by the latest rating, in words
   const backs = useRef([]); // the action that undoes each saved one, latest last
   const queue = useRef(Promise.resolve()); // actions wait here while another one is being saved
   const call = async (name, payload) => {
@@ -26,16 +27,19 @@ const useSender = (callAction) => {
       const [name, payload, back] = make() ?? [];
       if (name) {
         setFailed(null);
-        const { error } = await call(name, payload);
+        const { error, taught: lesson } = await call(name, payload);
         if (error) setFailed({ again: () => send(make, saved), error });
-        else saved(name, back);
+        else {
+          setTaught(lesson ?? '');
+          saved(name, back);
+        }
       }
       setSending((n) => n - 1);
     });
   };
   // Queued, too: the action to undo may not be saved yet.
   const undo = () => send(() => backs.current[backs.current.length - 1], () => remember(backs.current.slice(0, -1)));
-  return { call, send, undo, sending: sending > 0, failed, canUndo, fail: setFailed };
+  return { call, send, undo, sending: sending > 0, failed, canUndo, taught, fail: setFailed };
 };
 
 // `latest` holds the card as the server last sent it; a queued action refers to that.

@@ -64,6 +64,17 @@ async def test_a_preference_is_stored_by_arm_blind_and_reveals_the_card(context:
     assert card(context).props["preference"] == "B"
 
 
+async def test_each_rating_says_what_it_taught(context: RequestContext) -> None:
+    up = await vote(context, {"answer": "of base", "value": 1})
+    assert up == {"taught": "It makes 1 training pair."}
+    again = await mark(context, {"answer": "of tuned", "rank": 1, "value": 1})
+    assert again == {"taught": "It changes 1 training pair."}  # a mark weighs more
+    same = await choose(context, {"answer": "of base", "choice": "A"})
+    assert same == {"taught": "Nothing new: both answers say the same. Mark the passages that answer."}
+    back = await vote(context, {"answer": "of base", "value": 0})
+    assert back == {"taught": "Taken back: it teaches nothing now."}
+
+
 async def test_only_what_is_said_before_the_card_is_revealed_is_blind(context: RequestContext) -> None:
     await mark(context, {"answer": "of base", "rank": 1, "value": 1})
     assert not card(context).is_revealed

@@ -51,6 +51,18 @@ def test_a_card_says_no_score_no_time_and_no_model_before_it_is_revealed() -> No
     assert not re.search(r"base|tuned|builtin|extractive|0\.9|0\.8|0\.1|0\.2|\"scores?\"|dense", shown)
 
 
+def test_answers_that_say_the_same_are_announced_and_others_are_not() -> None:
+    same = "Both models found the same passages, so this comparison does not count in the scores."
+    assert (duel("A").props["same"], duel("A").props["alike"]) == (same, "Both answers are the same.")
+    apart = play(
+        ("A", Done("base", finished())), ("B", Done("tuned", finished(arm="tuned", text="No, never [2].", id="id-2")))
+    )
+    assert apart.props["alike"] == ""
+    declined = replace(finished(arm="tuned", id="id-2"), abstained=True, hits=make_hits("four"))
+    both = play(("A", Done("base", replace(finished(), abstained=True))), ("B", Done("tuned", declined)))
+    assert both.props["alike"] == "Neither answer found anything, so this comparison does not count in the scores."
+
+
 def test_a_token_appears_at_once_and_thumbs_only_when_the_answer_is_stored() -> None:
     card = play(("A", Hits("base", HITS)), ("A", Token("base", "It is ")), ("A", Token("base", "so [2]")))
     view, other = card.props["sides"]

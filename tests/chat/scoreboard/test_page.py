@@ -62,7 +62,7 @@ def test_the_next_step_names_what_is_missing() -> None:
         return next_step(make_scoreboard(ratings, answers, [], [], base="builtin", tuned="v1"))
 
     same = [replace(answer, hits=duel(0)[0].hits) for answer in duel(0)]
-    assert "both retrievers showed the same passages in the only question" in step([], same)
+    assert "both sides had the same passages or the same answer in the only question" in step([], same)
     assert "No duel has been decided yet" in step([], duel(0))
     assert 'All 1 decided duels were ties or "both bad"' in step([preference(0, "tie")], duel(0))
 

@@ -132,6 +132,7 @@ def test_a_duel_counts_in_each_document_that_one_of_its_answers_cited():
         answer(1, "base", "A", chunk("one", "a.md")),
         answer(1, "tuned", "B", chunk("three", "a.md")),
     ]
+    answers = [replace(each, text=f"Text {n}.") for n, each in enumerate(answers)]
     duels = duels_of([preference(0, "tuned"), preference(1, "base")], answers)
     found = group(duels, lambda each: each.source)
     assert [(each.name, each.rate.won, each.rate.n, each.is_small) for each in found.shown] == [

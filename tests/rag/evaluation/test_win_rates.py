@@ -13,8 +13,8 @@ from rag.evaluation.intervals import Interval
 from rag.evaluation.win_rates import Outcome, outcomes, win_rate
 from rag.records import Answer, Choice, Label, Rating
 
-BASE = replace(make_answer(make_hits("one", "two"), arm="base", id="b"), model="builtin")
-TUNED = replace(make_answer(make_hits("two", "three"), arm="tuned", id="t"), model="v1")
+BASE = replace(make_answer(make_hits("one", "two"), cited=(1,), arm="base", id="b"), model="builtin")
+TUNED = replace(make_answer(make_hits("two", "three"), cited=(1,), arm="tuned", id="t"), model="v1")
 
 
 def thumb(answer: Answer, value: Label, *, blind: bool = True, rater: str = "ann") -> Rating:
@@ -66,6 +66,13 @@ def test_a_preference_taken_back_leaves_the_decision_to_the_thumbs():
 def test_a_duel_in_which_both_arms_showed_the_same_chunks_does_not_count():
     same = replace(TUNED, hits=BASE.hits[::-1])
     assert winners([preference("tuned")], [BASE, same]) == []
+
+
+def test_a_duel_in_which_both_arms_say_the_same_does_not_count():
+    copied = replace(TUNED, text=BASE.text.replace("[1]", "[2]"))
+    assert winners([preference("tuned"), thumb(BASE, -1), thumb(copied, 1)], [BASE, copied]) == []
+    declined = [replace(answer, abstained=True) for answer in (BASE, TUNED)]
+    assert winners([preference("tuned")], declined) == []
 
 
 def test_a_duel_with_one_answer_missing_does_not_count():
