@@ -11,6 +11,7 @@ NOTHING: dict[Nothing, str] = {
     "same answer": "Nothing new: both answers say the same. Mark the passages that answer.",
     "same passages": "Nothing new: both rest on the same passages.",
     "no passage": "Nothing to learn from: no passage is cited. Mark one, or find the correct one below.",
+    "unsupported": "Nothing to learn from: the cited passages do not support the answer.",
     "writer": "Nothing about passages: by this reason the writing is at fault.",
     "wrong only": "Noted what is wrong. A training pair needs a correct passage, too.",
     "known": "Nothing new: your ratings of the same passages count already.",

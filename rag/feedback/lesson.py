@@ -11,11 +11,11 @@ from rag.feedback.credit import RankOf
 from rag.feedback.pairs import rated_pairs
 from rag.feedback.preferences import preference_labels
 from rag.feedback.ratings import NOT_RETRIEVAL, derive_labels
-from rag.records import Answer, Chunk, LabelledPair, Pair, Rating
+from rag.records import ARMS, Answer, Chunk, LabelledPair, Pair, Rating
 from rag.store.store import Store
 
 Nothing = Literal[
-    "", "withdrawn", "tie", "both bad", "same answer", "same passages", "no passage", "writer", "wrong only", "known",
+    "", "withdrawn", "tie", "both bad", "same answer", "same passages", "no passage", "unsupported", "writer", "wrong only", "known",
     "unclear",
 ]  # fmt: skip
 RanksOf = Callable[[Iterable[LabelledPair]], RankOf]  # KeywordRanks.of
@@ -70,13 +70,16 @@ def _why_nothing(rating: Rating, answers: Sequence[Answer]) -> Nothing:
     """Return why a rating has no label."""
     if not rating.value and not rating.choice:
         return "withdrawn"
-    if rating.kind != "preference":
-        return "writer" if rating.reason in NOT_RETRIEVAL else "no passage"
     if rating.choice == "tie" or rating.choice == "both bad":
         return rating.choice
-    if len(answers) == 2 and sameness(*answers):  # both arms
+    if rating.kind == "preference" and len(answers) == len(ARMS) and sameness(*answers):
         return "same answer"
-    return "same passages" if any(answer.rests_on for answer in answers) else "no passage"
+    if rating.reason in NOT_RETRIEVAL:
+        return "writer"
+    rested = {frozenset(hit.chunk.id for hit in each.hits if hit.rank in each.rests_on) for each in answers}
+    if not any(rested):
+        return "no passage"
+    return "same passages" if rating.kind == "preference" and len(rested) == 1 else "unsupported"
 
 
 def _why_no_pair(said: Sequence[LabelledPair], after: dict[str, Pair], others: Sequence[LabelledPair]) -> Nothing:

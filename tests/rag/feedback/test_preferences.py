@@ -255,6 +255,15 @@ def test_why_a_preference_teaches_nothing(store: Store, changes: dict, choice: C
     assert lesson(store, say(store, choice)) == Lesson(why_none=why)  # type: ignore[arg-type]
 
 
+def test_a_citation_without_support_teaches_nothing_and_that_is_why(store: Store) -> None:
+    base, tuned = (replace(answer, text=f"Sunny {answer.arm} [{n}].", cited=(n,)) for n, answer in enumerate(duel(), 1))
+    for answer in (base, tuned):
+        store.feedback.put_answer(answer)
+    assert lesson(store, say(store, "tuned")) == Lesson(why_none="unsupported")
+    up = rate_answer(store, rater="ann", answer_id=base.id, value=1, blind=True)
+    assert lesson(store, up) == Lesson(why_none="unsupported")
+
+
 def test_why_a_thumb_teaches_nothing(store: Store) -> None:
     store.feedback.put_answer(make_answer(BASE_HITS, id="cites nothing"))
     up = rate_answer(store, rater="ann", answer_id="cites nothing", value=1, blind=True)
