@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rag.loaders.blocks import Block, Kind, Section
 from rag.loaders.decoding import line_of, normalise, one_line
+from rag.loaders.symbols import plain_signs
 from rag.loaders.tables import MAX_HEADER_CHARS, Row, table_lines
 
 CONTROL = re.compile(r"[\x01-\x08\x0b-\x1f\x7f]")  # control characters that office programs use as marks
@@ -52,7 +53,7 @@ class DocumentBuilder:
 
         The text keeps the heading in full, since contracts style whole clauses as headings; the path has it truncated.
         """
-        whole, title = line_of(title), one_line(title)
+        whole, title = line_of(plain_signs(title)), one_line(plain_signs(title))
         if not title:
             return
         if self._blocks and self._blocks[-1].kind != "heading":
@@ -64,6 +65,7 @@ class DocumentBuilder:
     def add(self, text: str, kind: Kind = "prose") -> None:
         """Add a block of text; blank text is ignored."""
         text = CONTROL.sub(" ", normalise(text)).rstrip()
+        text = text if kind == "code" else plain_signs(text)
         if not text.strip():
             return
         self._blocks.append(Block(self._length, self._length + len(text), kind))

@@ -1,7 +1,8 @@
 """Tables as lines of text that make sense one by one.
 
 Why: a long table is cut into many chunks, and a row without its column names means nothing. So each row of a table that
-does not fit into one chunk carries them: "Name: Ann | Age: 3".
+does not fit into one chunk carries them: "Name: Ann | Age: 3". A cell becomes one line, and what stood on lines of its
+own in it stays apart: "fish; mice".
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from rag.loaders.decoding import line_of
 
@@ -16,6 +18,11 @@ SMALL_TABLE = 400  # characters: fits into one chunk of 128 tokens, so a single 
 MAX_HEADER_CHARS = 80  # of a column name; a longer cell is a value
 MIN_COLUMNS_FOR_REPEATS = 4  # with fewer columns, two equal cells are probably values and not names
 NUMBER_OR_DATE = re.compile(r"[-+(]?[\d\s.,:/%€$£-]*\d[\d\s.,:/%€$£)-]*(?:[eE][-+]?\d+)?")
+END_OF_PARAGRAPH = "\v"  # in the text of a cell; a newline there is a line break, which may just wrap a line
+NEXT_LINE = re.compile(r"[^\S\n\v]*([\n\v])\s*")
+GOES_ON = ".,;:!?…-–—/(+=&。、；：！？"  # a line that ends in one needs no separator
+BEGINS_ENTRY = "-*•([{\"'“„«+#"  # besides letters and digits
+WRAPPED_WIDTH = 30  # characters: a longer line that goes on in lower case was wrapped; shorter ones are entries
 YEAR_OR_DAY = re.compile(r"(?:1[89]|2[01])\d\d|\d{4}[-/]\d\d?(?:[-/]\d\d?)?|\d\d?[./-]\d\d?[./-](?:\d\d){0,2}")
 Row = Sequence[str]
 
@@ -26,9 +33,11 @@ def table_lines(rows: Sequence[Row], header: Row | None = None) -> list[str]:
     `header` is used as the column names; with None the first row is, if it looks like a header; an empty one means
     that there are no names.
     """
-    rows = [cells for row in rows if any(cells := [" ".join(cell.split()) for cell in row])]
+    rows = [row for row in rows if any(map(str.strip, row))]
     if header is None and is_header(rows):
         header, rows = rows[0], rows[1:]
+    names = [list(map(line_of, rows[0]))] if not header and rows and is_header(rows) else []
+    rows = names + [list(map(cell_line, row)) for row in rows[len(names) :]]
     header = _numbered_names(header or ())
     grid = [header, *rows] if header else rows
     if len(grid) > 1 and sum(len(cell) + 3 for row in grid for cell in row) <= SMALL_TABLE:
@@ -36,12 +45,32 @@ def table_lines(rows: Sequence[Row], header: Row | None = None) -> list[str]:
     return [_labelled(row, header) for row in rows]
 
 
+def cell_line(cell: str) -> str:
+    """Return a cell's text on one line: "; " between its paragraphs, and between its lines unless one is wrapped."""
+    if "\n" not in cell and "\v" not in cell:
+        return " ".join(cell.split())
+    parts = ["", *NEXT_LINE.split(cell)]
+    lines = [
+        (mark, line) for mark, part in zip(parts[::2], parts[1::2], strict=True) if (line := " ".join(part.split()))
+    ]
+    joined = lines[0][1] if lines else ""
+    for (_, above), (mark, line) in pairwise(lines):
+        goes_on = above[-1] in GOES_ON or (mark == "\n" and _is_wrapped(above, line))
+        joined += f"{' ' if goes_on else '; '}{line}"
+    return joined
+
+
+def _is_wrapped(above: str, line: str) -> bool:
+    begins_entry = line[0].isalnum() or line[0] in BEGINS_ENTRY
+    return not begins_entry or (line[0].islower() and len(above) > WRAPPED_WIDTH)
+
+
 def is_header(rows: Sequence[Row]) -> bool:
     """Return whether the first row holds column names: short texts, few duplicates, few gaps, no numbers.
 
     Years and dates count as names if the rows below have other values in those columns.
     """
-    names = [cell for cell in rows[0] if cell] if len(rows) > 1 else []
+    names = [line for cell in rows[0] if (line := " ".join(cell.split()))] if len(rows) > 1 else []
     return (
         len(names) > 1
         and (len(names) == len(set(names)) or MIN_COLUMNS_FOR_REPEATS <= len(names) < 2 * len(set(names)))

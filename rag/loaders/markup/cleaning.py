@@ -240,7 +240,7 @@ def _fence_of(match: re.Match[str]) -> str:
 def _table_of(match: re.Match[str]) -> str:
     import lxml.html  # slow to import, and few pages hold an HTML table
 
-    from rag.loaders.web.walker import grid_of
+    from rag.loaders.web.page_table import grid_of
 
     table = lxml.html.fromstring(match[0])
     rows, has_header = grid_of(table)

@@ -8,6 +8,7 @@ ooxml           the XML parts of an Office file, their relationships, charts, St
 pptx            PowerPoint slides, with tables and speaker notes
 reading_order   the boxes of a slide, from top to bottom where the file has another order
 rtf             Rich Text
+rtf_marks       list numbers, cells and notes of Rich Text as marks that striprtf keeps
 word_fields     tick boxes, form fields and symbols as text
 word_numbering  the numbers of Word's headings, clauses and list items
 word_prepare    Word's tick boxes, numbers, headers, comments, charts as plain text before the conversion

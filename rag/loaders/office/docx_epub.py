@@ -29,7 +29,7 @@ from rag.loaders.office.ooxml import Package
 from rag.loaders.office.rtf import write_rtf
 from rag.loaders.office.word_prepare import CODE_STYLE, INSERT_STYLE, NUMBER_STYLE, Insert, Preparation
 from rag.loaders.safe_zip import office_date, open_zip, read_part
-from rag.loaders.web.xhtml import BLOCKS, SILENT, Element, parse_xml, tag_of, text_of
+from rag.loaders.web.xhtml import BLOCKS, SILENT, Element, cell_text, parse_xml, tag_of, text_of
 
 MAX_WORD_BYTES = 40_000_000  # of XML: some 5,000 pages; mammoth needs 25 times as much memory
 MAX_BOOK_BYTES = 500_000_000  # including pictures, which are not unpacked
@@ -299,7 +299,7 @@ def _grid(table: Element) -> list[list[str]]:
                 (text, height), width = above[len(row)], 1
             else:
                 cell = cells.popleft()
-                text, height, width = text_of(cell), _span(cell, "rowspan"), _span(cell, "colspan")
+                text, height, width = cell_text(cell).strip(), _span(cell, "rowspan"), _span(cell, "colspan")
             for part in (text, *[""] * (width - 1)):
                 if height > 1:
                     hanging[len(row)] = part, height - 1

@@ -164,11 +164,16 @@ def drawing_lines(root: Element) -> list[str]:
 
 def diagram_lines(root: Element) -> list[str]:
     """Return the texts of a SmartArt diagram's data part in their order, those of the template left out."""
-    lines = []
+    lines = list[str]()
     for point in (each for each in root.iter() if local(each) == "pt"):
         if point.get("type") not in ("pres", "parTrans", "sibTrans") and child(point, "t") is not None:
             lines += drawing_lines(child(point, "t"))
     return lines
+
+
+def drawing_of(diagram: Element) -> str:
+    """Return the id of the relationship to the drawing that stands in for a diagram in programs without SmartArt."""
+    return next((attribute(each, "relId") for each in diagram.iter() if local(each) == "dataModelExt"), "")
 
 
 def chart_table(root: Element, with_values: bool = True) -> tuple[str, list[list[str]]]:

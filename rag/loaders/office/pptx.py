@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,11 +12,26 @@ from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import line_of, one_line
 from rag.loaders.metadata import day, good_title
 from rag.loaders.office.office_math import slide_math_to_text
-from rag.loaders.office.ooxml import attribute, chart_table, drawing_lines, local, parse, to_transitional
+from rag.loaders.office.ooxml import (
+    attribute,
+    chart_table,
+    diagram_lines,
+    drawing_lines,
+    drawing_of,
+    local,
+    parse,
+    to_transitional,
+)
 from rag.loaders.office.reading_order import Box, in_reading_order
 from rag.loaders.safe_zip import office_date, repack
+from rag.loaders.symbols import sign_of
+from rag.loaders.tables import END_OF_PARAGRAPH
 
 MAX_BYTES = 100_000_000  # of XML; a slide has 10,000
+SIGN = re.compile(
+    rb'(<a:sym typeface="(Wingdings(?: [23])?|Webdings|Symbol)"[^<>]*>(?:<[^<>]*>){0,9}?</a:rPr><a:t>)'
+    rb"([^<]{1,9})(?=</a:t>)"
+)
 Shape = Any  # python-pptx has no type per kind of shape, only properties to ask
 
 
@@ -23,7 +39,7 @@ def load_pptx(data: bytes) -> LoadedText:
     """Read a PowerPoint file. Raises Unreadable."""
     from pptx import Presentation  # slow to import, and many folders hold no slides
 
-    clean = repack(data, MAX_BYTES, change=lambda xml: slide_math_to_text(to_transitional(xml)))
+    clean = repack(data, MAX_BYTES, change=lambda xml: slide_math_to_text(_write_signs(to_transitional(xml))))
     builder, lost, hidden = DocumentBuilder(), list[str](), list[int]()
     try:
         presentation = Presentation(clean)
@@ -41,6 +57,17 @@ def load_pptx(data: bytes) -> LoadedText:
     return replace(builder.build(title), date=day(office_date(clean)), lost="; ".join(lost), note=note)
 
 
+def _write_signs(xml: bytes) -> bytes:
+    """Return the XML with the signs of symbol fonts as characters: PowerPoint stores the arrow of "-->" as "à"."""
+
+    def write(run: re.Match[bytes]) -> bytes:
+        letter = run[3].decode("utf-8", "replace").strip()
+        sign = sign_of(run[2].decode(), ord(letter)) if len(letter) == 1 else ""
+        return run[1] + (run[3].decode("utf-8", "replace").replace(letter, sign).encode() if sign else run[3])
+
+    return SIGN.sub(write, xml) if b"<a:sym " in xml else xml
+
+
 def _write_slide(builder: DocumentBuilder, number: int, slide: Any, lost: list[str]) -> None:  # noqa: ANN401
     title, name = slide.shapes.title, _title(slide)
     builder.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
@@ -52,7 +79,9 @@ def _write_slide(builder: DocumentBuilder, number: int, slide: Any, lost: list[s
             builder.add(f"Chart: {name}" if name else "Chart:" if rows else "")
             builder.table(rows, has_header=True)
         elif getattr(shape, "has_table", False) and shape.has_table:
-            builder.table([[cell.text for cell in row.cells] for row in shape.table.rows])
+            builder.table([[_cell_text(cell) for cell in row.cells] for row in shape.table.rows])
+        elif lines := _diagram_lines(shape):
+            builder.add("\n".join(f"- {line}" for line in lines), "list")
         elif shape.has_text_frame:
             _write_text(builder, shape.text_frame.paragraphs)
     if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
@@ -60,6 +89,25 @@ def _write_slide(builder: DocumentBuilder, number: int, slide: Any, lost: list[s
         builder.add(f"Notes: {notes}" if notes else "")
     for line in _comments(slide):
         builder.add(line)
+
+
+def _diagram_lines(shape: Shape) -> list[str]:
+    """Return the texts of a SmartArt diagram by its data, else by the drawing that stands in for it."""
+    ids = next((each for each in shape._element.iter() if local(each) == "relIds"), None)
+    data = _part_root(shape, attribute(ids, "dm"))
+    if data is None:
+        return []
+    drawing = _part_root(shape, drawing_of(data))
+    return diagram_lines(data) or (drawing_lines(drawing) if drawing is not None else [])
+
+
+def _part_root(shape: Shape, relation: str) -> Any:  # noqa: ANN401
+    related = shape.part.rels.get(relation) if relation else None
+    return None if related is None or related.is_external else parse(related.target_part.blob)
+
+
+def _cell_text(cell: Any) -> str:  # noqa: ANN401
+    return END_OF_PARAGRAPH.join(paragraph.text.replace("\v", "\n") for paragraph in cell.text_frame.paragraphs)
 
 
 def _comments(slide: Any) -> Iterator[str]:  # noqa: ANN401

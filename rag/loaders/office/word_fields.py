@@ -7,17 +7,10 @@ import re
 from lxml import etree
 
 from rag.loaders.office.ooxml import Element, attribute, child, is_on, local
+from rag.loaders.symbols import EMPTY, FONTS, TICKED, sign_of
 
 W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
-TICKED, EMPTY = "☒", "☐"
-SYMBOLS = {  # of fonts with signs in place of letters: tick boxes and ticks, which mammoth drops or shows as squares
-    "wingdings": {0x6F: EMPTY, 0xA8: EMPTY, 0x78: TICKED, 0xFD: TICKED, 0xFE: "☑", 0xFC: "✓", 0xFB: "✗", 0xA7: "▪",
-                  0x71: EMPTY, 0xE0: "→"},
-    "wingdings 2": {0x51: TICKED, 0x53: TICKED, 0x54: TICKED, 0x52: "☑", 0x50: "✓", 0x4F: "✗", 0x2A: EMPTY, 0xA3: EMPTY,
-                    0x30: EMPTY},
-    "webdings": {0x63: EMPTY, 0x61: "✓", 0x72: "✗"},
-}  # fmt: skip
 
 
 def text_run(text: str, style: str = "") -> Element:
@@ -83,14 +76,14 @@ def write_ruby(ruby: Element) -> None:
 def write_symbol(element: Element) -> None:
     """Write the signs of symbol fonts, stored as letters or as private characters, as what they look like."""
     if local(element) == "sym":
-        font, code = attribute(element, "font").lower(), attribute(element, "char")
-        sign = SYMBOLS.get(font, {}).get(int(code, 16) & 0xFF) if re.fullmatch(r"[0-9A-Fa-f]{1,6}", code) else None
+        code = attribute(element, "char")
+        sign = sign_of(attribute(element, "font"), int(code, 16)) if re.fullmatch(r"[0-9A-Fa-f]{1,6}", code) else ""
         if sign:
             element.tag, element.text = f"{W}t", sign
-    elif any("\uf000" <= letter <= "\uf0ff" for letter in element.text):
-        font = attribute(child(element.getparent(), "rPr", "rFonts"), "ascii").lower()
-        signs = SYMBOLS.get(font, SYMBOLS["wingdings"])
-        element.text = re.sub(r"[\uf000-\uf0ff]", lambda found: signs.get(ord(found[0]) & 0xFF, found[0]), element.text)
+        return
+    font = attribute(child(element.getparent(), "rPr", "rFonts"), "ascii")
+    if font.strip().lower() in FONTS:
+        element.text = "".join(sign_of(font, ord(letter)) or letter for letter in element.text)
 
 
 def fill_row(before: Element) -> None:

@@ -21,6 +21,8 @@ from rag.loaders.office.ooxml import (
     chart_table,
     child,
     diagram_lines,
+    drawing_lines,
+    drawing_of,
     is_on,
     local,
 )
@@ -100,7 +102,7 @@ class Preparation:
             elif name == "chart" and attribute(element, "id"):
                 self._insert_part(element, attribute(element, "id"), write_chart)
             elif name == "relIds":
-                self._insert_part(element, attribute(element, "dm"), _write_diagram)
+                self._insert_part(element, attribute(element, "dm"), self._write_diagram)
             elif name == "commentReference" and attribute(element, "id") in comments:
                 self._put_after(element, _paragraph(_comment(comments[attribute(element, "id")])))
         if body is not None:
@@ -112,6 +114,12 @@ class Preparation:
         if relation and relation.target in self._package.parts:
             tree = self._package.tree(relation.target)
             self._insert(element, lambda builder: write(builder, tree))
+
+    def _write_diagram(self, builder: DocumentBuilder, diagram: Element) -> None:
+        """Write the texts of a SmartArt diagram by its data, else by the drawing that stands in for it."""
+        drawing = self._relations.get(drawing_of(diagram))
+        lines = diagram_lines(diagram) or (drawing_lines(self._package.tree(drawing.target)) if drawing else [])
+        builder.add("\n".join(f"- {line}" for line in lines), "list")
 
     def _insert(self, element: Element, insert: Insert) -> None:
         self.inserts.append(insert)
@@ -366,7 +374,3 @@ def write_chart(builder: DocumentBuilder, chart: Element) -> None:
     title, rows = chart_table(chart)
     builder.add(f"Chart: {title}" if title else "Chart:" if rows else "")
     builder.table(rows, has_header=True)
-
-
-def _write_diagram(builder: DocumentBuilder, diagram: Element) -> None:
-    builder.add("\n".join(f"- {line}" for line in diagram_lines(diagram)), "list")

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from copy import deepcopy
 
 from rag.loaders.builder import DocumentBuilder
-from rag.loaders.office.word_fields import EMPTY, TICKED
 from rag.loaders.opendocument.package import Element, OpenDocument, child, count_of, full, get, name_of
+from rag.loaders.symbols import EMPTY, TICKED
 from rag.loaders.web.mathml import math_to_text
 
 MAX_VALUES = 2_000  # of a chart that are written; one with more is data

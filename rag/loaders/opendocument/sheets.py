@@ -124,7 +124,7 @@ class _Reader:
                 lines.append(self._inline.line(each, anchored))
             elif name_of(each).startswith("draw:"):
                 self._shape(each, anchored)
-        text = " ".join(" ".join(lines).split())
+        text = "\n".join(lines).strip()
         if text or not get(cell, "office:value-type"):
             return text
         value = get(cell, "office:value")

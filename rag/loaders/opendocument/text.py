@@ -12,7 +12,7 @@ from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import line_of
 from rag.loaders.office.header_rows import join_headers
 from rag.loaders.opendocument.inline import COUNTERS, SHAPES, SILENT, Anchored, Inline
-from rag.loaders.opendocument.numbering import Counts, Numbering
+from rag.loaders.opendocument.numbering import BULLET, Counts, Numbering
 from rag.loaders.opendocument.objects import comment_text, form_fields, write_chart
 from rag.loaders.opendocument.package import (
     Children,
@@ -25,6 +25,7 @@ from rag.loaders.opendocument.package import (
     get,
     name_of,
 )
+from rag.loaders.tables import END_OF_PARAGRAPH, cell_line
 
 CODE_STYLES = {"Preformatted Text", "Source Code", "Source Text Block", "HTML Preformatted", "Code", "Code Block",
                "Listing", "SourceCode"}  # fmt: skip
@@ -148,17 +149,9 @@ class TextWriter:
 
     def _list(self, element: Element, level: int, style: str, counts: Counts | None) -> None:
         """Collect the lines of a list; headings, tables and code in it are blocks of their own."""
-        if counts is None:
-            first = next(element.iter(full("text:p"), full("text:h")), None)
-            counts = self._numbering.begin(element, get(first, "text:style-name"))
-        style = get(element, "text:style-name") or style
-        for item in element:
-            name = name_of(item)
-            if name not in ("text:list-item", "text:list-header"):
-                continue
-            has_own = any(name_of(each) in ("text:p", "text:h") and _has_text(each) for each in item)
-            numbered = name == "text:list-item" and has_own
-            mark = self._numbering.item(counts, style or counts.style, level, item) if numbered else ""
+        counts, style = self._begin_list(element, style, counts)
+        for item in (each for each in element if name_of(each) in ("text:list-item", "text:list-header")):
+            mark = self._mark(item, counts, style, level)
             for each in item:
                 if name_of(each) == "text:list":
                     self._list(each, level + 1, style, counts)
@@ -167,6 +160,18 @@ class TextWriter:
                 elif name_of(each):
                     self._flush_items()
                     self._blocks(Children([each]))
+
+    def _begin_list(self, element: Element, style: str, counts: Counts | None) -> tuple[Counts, str]:
+        if counts is None:
+            first = next(element.iter(full("text:p"), full("text:h")), None)
+            counts = self._numbering.begin(element, get(first, "text:style-name"))
+        return counts, get(element, "text:style-name") or style
+
+    def _mark(self, item: Element, counts: Counts, style: str, level: int) -> str:
+        """Count an item and return its number, BULLET or, where it has no text of its own, ""."""
+        has_own = any(name_of(each) in ("text:p", "text:h") and _has_text(each) for each in item)
+        numbered = name_of(item) == "text:list-item" and has_own
+        return self._numbering.item(counts, style or counts.style, level, item) if numbered else ""
 
     def _item(self, paragraph: Element, level: int, mark: str) -> str:
         """Collect a paragraph of a list item, the first one with its mark; return the mark that is left to write."""
@@ -203,7 +208,7 @@ class TextWriter:
                 name = name_of(cell)
                 if name not in ("table:table-cell", "table:covered-table-cell"):
                     continue
-                text = self.inline.flat(cell, anchored)
+                text = self._cell(cell, anchored)
                 wide, high = (count_of(cell, f"table:number-{side}-spanned") for side in ("columns", "rows"))
                 for _ in range(min(count_of(cell, "table:number-columns-repeated"), MAX_COLUMNS - len(cells))):
                     above = hanging.get(len(cells))
@@ -224,6 +229,47 @@ class TextWriter:
         self._builder.add(title)
         self._builder.table(rows, has_header=has_header)
         self._after(anchored)
+
+    def _cell(self, cell: Element, anchored: Anchored) -> str:
+        """Return a cell's text, an end of paragraph after each paragraph and list item; text boxes in their place."""
+        own = Anchored(anchored.lines)
+        lines = list(self._cell_lines(cell, own))
+        anchored.charts += own.charts
+        while own.shapes:
+            lines.append(self.inline.flat(own.shapes.pop(0), own))
+        return END_OF_PARAGRAPH.join(filter(None, lines))
+
+    def _cell_lines(self, parent: Element, anchored: Anchored) -> Iterator[str]:
+        for each in parent:
+            name = name_of(each)
+            if name in ("text:p", "text:h"):
+                yield "" if self.inline.is_hidden(each) else self.inline.line(each, anchored)
+            elif name == "text:list":
+                yield from self._list_in_cell(each, 1, "", None, anchored)
+            elif name == "table:table":
+                for row, _ in table_rows(each):
+                    cells = (
+                        cell_line(self._cell(cell, anchored)) for cell in row if name_of(cell) == "table:table-cell"
+                    )
+                    yield ", ".join(filter(None, cells))
+            elif name == "office:annotation":
+                anchored.lines += filter(None, [comment_text(each)])
+            elif name and not SILENT.match(name) and not (name == "text:section" and self.inline.is_hidden(each)):
+                yield from self._cell_lines(each, anchored)
+
+    def _list_in_cell(
+        self, element: Element, level: int, style: str, counts: Counts | None, anchored: Anchored
+    ) -> Iterator[str]:
+        counts, style = self._begin_list(element, style, counts)
+        for item in (each for each in element if name_of(each) in ("text:list-item", "text:list-header")):
+            mark = self._mark(item, counts, style, level).removeprefix(BULLET)
+            for each in item:
+                if name_of(each) == "text:list":
+                    yield from self._list_in_cell(each, level + 1, style, counts, anchored)
+                    continue
+                for line in self._cell_lines(Children([each]), anchored):
+                    yield f"{mark} {line}".strip()
+                    mark = ""
 
     def _flush(self) -> None:
         self._flush_code()

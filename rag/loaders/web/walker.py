@@ -6,7 +6,6 @@ Why a walk over events: saved pages nest thousands of unclosed <font> tags, whic
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,35 +13,19 @@ from lxml import etree
 
 from rag.loaders.builder import DocumentBuilder
 from rag.loaders.web.boilerplate import Boilerplate
-from rag.loaders.web.mathml import math_to_text
+from rag.loaders.web.page_table import grid_of, sets_page
+from rag.loaders.web.page_text import BLOCKS, BREAK, NUMBER, closing, inline_value, opening, text_of, tidy
 
 Element = Any  # lxml ships no types
 
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 LISTS = frozenset(("ul", "ol", "menu", "dir"))
-BLOCKS = frozenset(
-    re.findall(
-        r"\S+",
-        """address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption
-        figure footer form header hgroup hr html legend li main noscript ol optgroup p section summary table
-        tbody td tfoot th thead tr ul menu dir h1 h2 h3 h4 h5 h6 pre xmp listing search""",
-    )
-)
 CODE = frozenset(("pre", "xmp", "listing"))
-NUMBER = re.compile(r"[-−+]?\d+|\[\d+\]")
-INVISIBLE = str.maketrans("", "", "\u00ad\u200b\u2060\ufeff")
-PERMALINKS = frozenset(("", "¶", "#", "§", "🔗", "\uf0c1", "link", "[edit]"))
-BREAK = "\0"  # stands for <br>: no text contains a NUL
-MAX_SPAN = 1_000  # rows or columns that a cell spans; more is forged
-MAX_CELLS = 2_000_000
-LONG_CELL = 1_000  # characters: a table with such cells sets the page, and holds no values
 LANGUAGE = re.compile(r"(?:^|\s)(?:language|lang|highlight-source|highlight|brush:)-?\s*([A-Za-z0-9+#]{1,15})(?=\s|$)")
 NOT_LANGUAGES = frozenset(("default", "none", "plain", "text", "plaintext", "notranslate", "source", "nohighlight"))
 GUTTER = re.compile(  # class of a line number or a copy button
     r"(?:^|[\s_-])(?:linenos?|line-?numbers?|gutter|ln|blob-num|copy-?btn|copy-?button)(?:[\s_-]|$)"
 )
-BUTTON_WORDS = 4  # a button with fewer words outside headings is a control
-TYPED = frozenset(("", "text", "email", "tel", "url", "number", "date", "time", "month", "week", "datetime-local"))
 
 
 class PageWriter:
@@ -195,10 +178,10 @@ class PageWriter:
                     line.append(inline if inline is not None else BREAK)
                     walk.skip_subtree()
                 else:
-                    line += [BREAK if element.tag in BLOCKS else _opening(element), element.text or ""]
+                    line += [BREAK if element.tag in BLOCKS else opening(element), element.text or ""]
             else:
                 if event == "end":
-                    line.append(BREAK if element.tag in BLOCKS else _closing(element))
+                    line.append(BREAK if element.tag in BLOCKS else closing(element))
                 line.append(element.tail or "")
         yield from _lines("".join(line))
 
@@ -211,132 +194,6 @@ class PageWriter:
             self._builder.add(self._text(caption))
         self._builder.table(*grid_of(table, self._boilerplate))
         return True
-
-
-def sets_page(table: Element) -> bool:
-    """Return whether a table only lays out the page: its cells hold headings, code, other tables or long texts."""
-    if table.get("role") in ("presentation", "none"):
-        return True
-    rows = [row for row in table.iter("tr") if next(row.iterancestors("table"), None) is table]
-    if max((len(row) for row in rows), default=0) <= 1 and not table.xpath(".//th"):
-        return True
-    if table.xpath(".//table | .//pre | .//dl"):
-        return True
-    if table.xpath("./thead | ./tr/th | ./tbody/tr/th"):
-        return False
-    return bool(table.xpath(".//h1 | .//h2 | .//h3 | .//h4")) or any(
-        len("".join(cell.itertext())) > LONG_CELL for cell in table.iter("td")
-    )
-
-
-def grid_of(table: Element, boilerplate: Boilerplate | None = None) -> tuple[list[list[str]], bool]:
-    """Return a table's texts by row and column, and whether its first row names the columns.
-
-    A cell is repeated in each row that it spans, and a header cell in each column too; several header rows become one:
-    "Berlin, Cost".
-    """
-    grid: list[list[str]] = []
-    headers = 0
-    hanging: dict[int, tuple[str, int]] = {}  # column -> (text, rows it still spans)
-    size = 0
-    for row in (each for each in table.iter("tr") if next(each.iterancestors("table"), None) is table):
-        cells = deque(cell for cell in row if cell.tag in ("td", "th"))
-        if not cells:
-            continue
-        is_header = headers == len(grid) and (row.getparent().tag == "thead" or all(cell.tag == "th" for cell in cells))
-        line: list[str] = []
-        above, hanging = hanging, {}
-        while cells or len(line) in above:
-            if len(line) in above:
-                (text, height), width = above[len(line)], 1
-            else:
-                cell = cells.popleft()
-                text, height, width = text_of(cell, boilerplate), _span(cell, "rowspan"), _span(cell, "colspan")
-            for part in (text, *[text if is_header else ""] * (width - 1)):
-                if height > 1:
-                    hanging[len(line)] = part, height - 1
-                line.append(part)
-        size += len(line)
-        if size > MAX_CELLS:
-            break
-        headers += is_header
-        grid.append(line)
-    if 1 < headers < len(grid):
-        grid = [_joined_names(grid[:headers]), *grid[headers:]]
-    return grid, headers > 0
-
-
-def _joined_names(rows: list[list[str]]) -> list[str]:
-    width = max(map(len, rows))
-    columns = ([row[column] if column < len(row) else "" for row in rows] for column in range(width))
-    return [", ".join(dict.fromkeys(filter(None, names))) for names in columns]
-
-
-def text_of(element: Element, boilerplate: Boilerplate | None = None) -> str:
-    """Return an element's text on one line: lists as "a; b", formulas and form values as text."""
-    parts: list[str] = [element.text or ""]
-    walk = etree.iterwalk(element, events=("start", "end", "comment", "pi"))
-    for event, each in walk:
-        if each is element:
-            continue
-        if event == "start":
-            inline = inline_value(each)
-            if inline is not None:
-                parts.append(inline)
-                walk.skip_subtree()
-            elif boilerplate is not None and each in boilerplate:
-                walk.skip_subtree()
-            elif each.tag == "br":
-                parts.append(" ")
-            else:
-                parts += [" " if each.tag in BLOCKS else _opening(each), each.text or ""]
-        else:
-            if event == "end":
-                last = each.tag == "li" and each.getnext() is not None
-                parts.append("; " if last else " " if each.tag in BLOCKS else _closing(each))
-            parts.append(each.tail or "")
-    return " ".join("".join(parts).translate(INVISIBLE).split()).replace(" ;", ";")
-
-
-def inline_value(element: Element) -> str | None:
-    """Return what an element shows where it is not its text: a form value, a formula. None for any other element."""
-    tag = element.tag
-    if tag == "input":
-        return _input_value(element)
-    if tag == "textarea":
-        return f" {element.text or ''} "
-    if tag == "select":
-        options = list(element.iter("option"))
-        chosen = [each for each in options if each.get("selected") is not None] or options[:1]
-        return f" {', '.join(' '.join(''.join(each.itertext()).split()) for each in chosen)} "
-    if tag == "math":
-        return f" {math_to_text(element)} "
-    if tag == "button":
-        words = " ".join("".join(element.itertext()).split())
-        in_text = next(element.iterancestors("p", "h1", "h2", "h3", "h4", "h5", "h6", "summary"), None) is not None
-        return f" {words} " if in_text or len(words.split()) >= BUTTON_WORDS else " "
-    if tag == "a" and _is_permalink(element):
-        return ""
-    if tag == "script":  # MathJax keeps the source of a formula in one
-        return f" {element.text or ''} " if (element.get("type") or "").startswith("math/tex") else None
-    if tag == "img" and "math" in (element.get("class") or "").lower() and element.get("alt"):
-        return f" {element.get('alt')} "
-    return None
-
-
-def _input_value(field: Element) -> str:
-    kind = (field.get("type") or "").lower()
-    if kind in ("checkbox", "radio"):
-        return " ☒ " if field.get("checked") is not None else " ☐ "
-    return f" {field.get('value') or ''} " if kind in TYPED else " "
-
-
-def _is_permalink(link: Element) -> bool:
-    target = link.get("href")
-    if target is None or len(link) > 3:
-        return False
-    text = "".join(link.itertext()).strip()
-    return text in PERMALINKS and not next(link.iter("img", "math", "input"), None) is not None
 
 
 def verbatim(element: Element) -> str:
@@ -385,28 +242,5 @@ def _items_of(entries: Element) -> Iterator[Element]:
     return (each for each in entries if isinstance(each.tag, str) and each.tag not in ("script", "template", "style"))
 
 
-def _opening(element: Element) -> str:
-    if element.tag == "sup" and NUMBER.fullmatch("".join(element.itertext()).strip()):
-        return "^"
-    if element.tag in ("code", "kbd", "samp", "tt") and "`" not in "".join(element.itertext()):
-        return "`"
-    return ""
-
-
-def _closing(element: Element) -> str:
-    return "" if element.tag == "sup" else _opening(element)
-
-
-def _span(cell: Element, name: str) -> int:
-    value = cell.get(name) or ""
-    return min(int(value), MAX_SPAN) if value.isascii() and value.isdigit() and int(value) else 1
-
-
 def _lines(text: str) -> Iterator[str]:
     return iter(tidy(text).splitlines())
-
-
-def tidy(text: str) -> str:
-    """Return collected text with line breaks only for <br>, single spaces elsewhere and no empty code marks."""
-    text = text.translate(INVISIBLE)
-    return "\n".join(line for part in text.split(BREAK) if (line := " ".join(part.split()).replace("``", "")))

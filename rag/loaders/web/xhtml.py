@@ -9,6 +9,7 @@ from typing import Any
 from lxml import etree
 
 from rag.errors import Unreadable
+from rag.loaders.tables import END_OF_PARAGRAPH, cell_line
 
 BLOCKS = frozenset(
     re.findall(
@@ -17,6 +18,7 @@ BLOCKS = frozenset(
         section""",
     )
 )
+PARAGRAPHS = frozenset(re.findall(r"\S+", "p li ul ol dl dt dd table pre blockquote h1 h2 h3 h4 h5 h6"))
 SILENT = frozenset(("annotation", "head", "img", "nav", "script", "style", "svg", "template"))
 ENTITY = re.compile(r"&([A-Za-z][A-Za-z0-9]{0,31});")
 XML_ENTITIES = frozenset(("amp", "lt", "gt", "quot", "apos"))  # predefined in XML
@@ -64,6 +66,26 @@ def text_of(element: Element, without: list[Element] | None = None) -> str:
 
     gather(element)
     return " ".join("".join(parts).split())
+
+
+def cell_text(cell: Element) -> str:
+    """Return a table cell's text: <br> as a line break, an end of paragraph around each paragraph and list item.
+
+    A table in the cell has a line per row, with commas between its cells.
+    """
+    parts = [" ".join((cell.text or "").split("\n"))]
+    for child in cell:
+        tag = tag_of(child)
+        if tag == "br":
+            parts.append("\n")
+        elif tag == "tr":
+            cells = (cell_line(cell_text(each)) for each in child if tag_of(each) in ("td", "th"))
+            parts += [END_OF_PARAGRAPH, ", ".join(filter(None, cells)), END_OF_PARAGRAPH]
+        elif tag and tag not in SILENT:
+            end = END_OF_PARAGRAPH if tag in PARAGRAPHS else " " if tag in BLOCKS else ""
+            parts += [end, cell_text(child), end]
+        parts.append(" ".join((child.tail or "").split("\n")))
+    return "".join(parts)
 
 
 def tag_of(element: Element) -> str:

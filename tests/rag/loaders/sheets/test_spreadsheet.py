@@ -44,7 +44,7 @@ def test_each_row_of_a_long_sheet_has_its_column_names_in_its_chunk() -> None:
 def test_values_are_written_as_people_write_them() -> None:
     row = [3.0, 0.1, date(2026, 1, 2), datetime(2026, 1, 2, 3, 4), True, None, "two\nlines", 1e20]
     text = load_xlsx(make_xlsx(A=[row])).text
-    assert text == "# A\n\n3 | 0.1 | 2026-01-02 | 2026-01-02 03:04:00 | True | two lines | 1e+20\n\n"
+    assert text == "# A\n\n3 | 0.1 | 2026-01-02 | 2026-01-02 03:04:00 | True | two; lines | 1e+20\n\n"
 
 
 def test_a_title_above_a_table_is_text_and_a_table_below_reuses_its_header() -> None:
