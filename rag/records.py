@@ -145,8 +145,25 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was found out about the statement `text[start:end]` of an answer and the hit at `rank`.
+
+    attributed: it has no valid citation and was drawn from that passage. unsupported: it cites that passage, which does
+    not support it.
+    """
+
+    start: int
+    end: int
+    rank: int
+    kind: Literal["attributed", "unsupported"]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """One arm's finished answer. `cited` holds ranks of hits; times are seconds from the query to that moment."""
+    """One arm's finished answer. `cited` holds ranks of hits; times are seconds from the query to that moment.
+
+    `evidence` is in reading order; None for an answer of an earlier release, which looked for none.
+    """
 
     id: str
     duel: str
@@ -162,11 +179,17 @@ class Answer:
     first_token_s: float
     total_s: float
     at: datetime
+    evidence: tuple[Evidence, ...] | None = None
+
+    @property
+    def attributed(self) -> tuple[int, ...]:
+        """Return the ranks of the hits from which statements without a valid citation were drawn, first one first."""
+        return tuple(dict.fromkeys(each.rank for each in self.evidence or () if each.kind == "attributed"))
 
     @property
     def rests_on(self) -> tuple[int, ...]:
         """Return the ranks of the hits that this answer draws on: a rating of the answer teaches about these."""
-        return self.cited
+        return tuple(dict.fromkeys((*self.cited, *self.attributed)))
 
 
 RatingKind = Literal["answer", "source", "taught", "preference"]

@@ -1,1 +1,1 @@
-"""How often the extractive answerer is right, and what follow-up questions retrieve without an LLM."""
+"""How often the extractive answerer is right, what sentences rest on, and what follow-ups retrieve without an LLM."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from rag.answering.prompt import CITATION, CODE
+from rag.answering.citations import CITATION, CODE
 
 NO_WORD = "\u200b"  # Chainlit draws its blinking cursor at this character
 TOKENS = re.compile(

@@ -15,8 +15,10 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
 
+from rag.answering.attribution import Similar
 from rag.answering.llm import Answerer, require_finish
-from rag.answering.prompt import DONT_KNOW, build_messages
+from rag.answering.prompt import build_messages
+from rag.answering.refusals import DONT_KNOW
 from rag.records import Hit
 
 Find = Callable[[str], list[Hit]]
@@ -24,11 +26,15 @@ Find = Callable[[str], list[Hit]]
 
 @dataclass(frozen=True, slots=True)
 class ArmChain:
-    """The chain of an arm for one query, and the names of its embedding model and answerer."""
+    """The chain of an arm for one query, and the names of its embedding model and answerer.
+
+    `similar` returns how near in meaning texts are to hits, by the arm's embedding model.
+    """
 
     chain: Runnable[str, dict[str, Any]]
     model: str
     answerer: str
+    similar: Similar
 
 
 def build_chain(find: Find, answerer: Answerer, abstain_below: float | None = None) -> Runnable[str, dict[str, Any]]:

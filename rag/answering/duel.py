@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
+from rag.answering.attribution import find_evidence, informative_starts
 from rag.answering.chain import ArmChain
+from rag.answering.citations import cited_numbers
+from rag.answering.cleaning import clean_answer, cut_loop
 from rag.answering.llm import explain
-from rag.answering.prompt import cited_numbers, is_abstention
+from rag.answering.refusals import is_abstention, without_citations
 from rag.errors import BadModel, NotIndexed
-from rag.records import Answer, Arm, Hit, Side
+from rag.records import Answer, Arm, Evidence, Hit, Side
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +116,10 @@ async def _run_arm(
                     first_token_s = first_token_s or perf_counter() - started
                     text += token
                     queue.put_nowait(Token(arm, token))
+            said = await asyncio.to_thread(_understand, text, query, hits, chain)
     except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
-        queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, text))
+        queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, clean_answer(cut_loop(text), hits)))
         return
-    cited = cited_numbers(text, len(hits))
     answer = Answer(
         id=secrets.token_hex(8),  # random, because it must not reveal the arm to the browser
         duel=duel_id,
@@ -126,11 +129,31 @@ async def _run_arm(
         answerer=chain.answerer,
         query=query,
         hits=hits,
-        text=text,
-        cited=cited,
-        abstained=is_abstention(text, cited),
+        text=said.text,
+        cited=said.cited,
+        abstained=said.abstained,
+        evidence=said.evidence,
         first_token_s=first_token_s,
         total_s=perf_counter() - started,
         at=datetime.now(UTC),
     )
     queue.put_nowait(Done(arm, answer))
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an arm wrote: its clean text, the ranks it cites, what was found out about its statements."""
+
+    text: str
+    cited: tuple[int, ...]
+    abstained: bool
+    evidence: tuple[Evidence, ...]
+
+
+def _understand(raw: str, query: str, hits: tuple[Hit, ...], chain: ArmChain) -> _Said:
+    """Clean what was written and find what it rests on. An abstention rests on nothing, whatever it cites."""
+    text = clean_answer(raw, hits)
+    evidence = find_evidence(text, query, hits, chain.similar)
+    if is_abstention(text, hits, informative_starts(text, hits, evidence)):
+        return _Said(without_citations(text), (), True, ())
+    return _Said(text, cited_numbers(text, len(hits)), False, evidence)

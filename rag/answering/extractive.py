@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.answering.quotable import Unit, quotable_units
+from rag.answering.words import CHARACTER, WORD, stem_list
 from rag.records import Hit
 
 Score = Callable[[str, list[str]], list[float]]
@@ -31,18 +32,7 @@ MAX_HITS = 4  # citing more includes the right section more often, but makes a r
 # The share of the query's words counts as well as the cosine, which alone prefers sentences that repeat the question.
 # The score of a hit and the cosine of its best unit help to tell which passage is about the question.
 OVERLAP_WEIGHT, HIT_WEIGHT, BEST_WEIGHT = 0.2, 0.1, 0.2
-STOP_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """a an the of in on to for and or is are was were be been do does did how what why which who when where can
-        could should would i my me you your it its this that these those with without from by as at if not no have has
-        had will there about into than then so we our they their them any all some more most one out up use get""",
-    )
-)
-SUFFIX = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")
 REFERS_BACK = re.compile(r"(?:It|They|This|These|Those|That|He|She|But|However|Then|So|Also|Otherwise|Both|Such)\b")
-CHARACTER = "\u3040-\u30ff\u4e00-\u9fff"  # of Chinese and Japanese, which have no blanks
-WORD = re.compile(rf"[{CHARACTER}]|[^\W{CHARACTER}]+")
 CHARACTERS_PER_WORD = 2  # of Chinese and Japanese
 
 
@@ -135,11 +125,11 @@ def word_overlaps(query: str, texts: Sequence[str], headings: Sequence[str]) -> 
 
     The weight of a word is its inverse document frequency among the texts, as in BM25.
     """
-    found = [_stems(text) for text in texts]
+    found = [frozenset(stem_list(text)) for text in texts]
     frequency = Counter(stem for stems in found for stem in stems)
-    weights = {stem: math.log(1 + len(texts) / (0.5 + frequency[stem])) for stem in _stems(query)}
+    weights = {stem: math.log(1 + len(texts) / (0.5 + frequency[stem])) for stem in frozenset(stem_list(query))}
     total = sum(weights.values()) or 1.0
-    under = [stems | _stems(heading) for stems, heading in zip(found, headings, strict=True)]
+    under = [stems | frozenset(stem_list(heading)) for stems, heading in zip(found, headings, strict=True)]
     return [sum(weight for stem, weight in weights.items() if stem in stems) / total for stems in under]
 
 
@@ -235,8 +225,3 @@ def _written(units: Sequence[Unit], rank: int, introduced: bool) -> str:
         return "\n".join([*([first.head] if first.head else []), *rows])
     between = "\n" if shape == "line" else " "  # Chainlit keeps line breaks
     return f"{between.join(unit.shown for unit in units)} [{rank}]"
-
-
-def _stems(text: str) -> frozenset[str]:
-    """Return the words of a text without stop words and English endings; other languages keep theirs mostly."""
-    return frozenset(SUFFIX.sub("", word) for word in WORD.findall(text.casefold()) if word not in STOP_WORDS)

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from rag.answering.citations import CITATION
 from rag.answering.llm import build_chat_model, explain
-from rag.answering.prompt import CITATION, cited_numbers, is_abstention
+from rag.answering.refusals import is_abstention
 from rag.errors import AnswerFailed
 from rag.records import Label, normalise_query
 from rag.settings import EXTRACTIVE, Settings
@@ -53,7 +54,6 @@ LABEL = re.compile(
 QUOTES = (("**", "**"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("„", "“"), ("«", "»"), ("`", "`"))
 SENTENCE_END = re.compile(r"(?<=[?？؟.!。])\s+")
 QUESTION_MARKS, SENTENCE_MARKS = tuple("?？؟"), tuple(".!。")
-MAX_CITED = 99  # any one or two digits in brackets are a citation
 REFUSED = (400, 422)  # HTTP status if the model does not support a temperature
 COMPLETE = ("stop", None)  # finish reasons of a complete reply; not every endpoint gives one
 OPENS_AN_ANSWER = re.compile(
@@ -218,7 +218,7 @@ async def _carry_topic(query: str, former: Sequence[Turn]) -> RewrittenQuery:
 
 
 def _abstains(text: str) -> bool:
-    return not text.strip() or is_abstention(text, cited_numbers(text, MAX_CITED))
+    return not text.strip() or is_abstention(text, ())
 
 
 def _unwrap(line: str) -> str:

@@ -10,15 +10,15 @@ from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import Done, Event, Failed, run_duel
 from rag.answering.extractive import cache_embeddings
 from rag.answering.llm import Answerer, build_chat_model, build_extractive
-from rag.answering.prompt import DONT_KNOW
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
+from rag.answering.refusals import DONT_KNOW
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed
 from rag.indexing.maintenance import Maintenance
 from rag.indexing.uploads import Uploads
 from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms, ServedModel
-from rag.models.embedder import load_embedder
+from rag.models.embedder import Vectors, load_embedder
 from rag.models.weights import BUILTIN
 from rag.records import ARMS, Arm, Hit, Side
 from rag.retrieval.search import build_options, retrieve
@@ -132,7 +132,15 @@ class QueryService:
         def find(query: str) -> list[Hit]:
             return retrieve(self.store, served, query, self.search_options, only)
 
-        return ArmChain(build_chain(find, self._answerer, below), served.model, self.answerer)
+        def similar(texts: list[str], hits: Sequence[Hit]) -> Vectors:
+            try:
+                chunks = self.store.chunks.vectors(served.table, [hit.chunk.id for hit in hits])
+            except KeyError:  # the documents have changed since the hits were found
+                chunks = served.embedder.embed_documents([hit.chunk.embedded for hit in hits])
+            cosines: Vectors = served.embedder.embed_queries(texts) @ chunks.T
+            return cosines
+
+        return ArmChain(build_chain(find, self._answerer, below), served.model, self.answerer, similar)
 
     def _build_answerer(self) -> Answerer:
         """Return the LLM, or the extractive answerer with the built-in embedding model as its scorer."""

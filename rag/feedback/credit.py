@@ -60,9 +60,9 @@ def judged_queries(labels: Iterable[LabelledPair]) -> dict[str, str]:
 
 def credited_ranks(answer: Answer) -> tuple[int, ...]:
     """Return the ranks of the hits that a rating of an answer credits or blames, in the order of use."""
-    from rag.answering.prompt import supported_numbers  # loads langchain_core, which `rag stats` can do without
+    from rag.answering.attribution import credited_numbers  # loads numpy, which `rag stats` can do without
 
-    return supported_numbers(answer.text, answer.hits)
+    return credited_numbers(answer)
 
 
 def shares_in_order(used: Sequence[Used]) -> dict[Used, float]:

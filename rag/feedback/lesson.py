@@ -15,8 +15,8 @@ from rag.records import ARMS, Answer, Chunk, LabelledPair, Pair, Rating
 from rag.store.store import Store
 
 Nothing = Literal[
-    "", "withdrawn", "tie", "both bad", "same answer", "same passages", "no passage", "unsupported", "writer", "wrong only", "known",
-    "unclear",
+    "", "withdrawn", "tie", "both bad", "same answer", "same passages", "no passage", "unsupported", "writer",
+    "wrong only", "known", "unclear",
 ]  # fmt: skip
 RanksOf = Callable[[Iterable[LabelledPair]], RankOf]  # KeywordRanks.of
 

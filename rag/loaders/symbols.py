@@ -40,8 +40,13 @@ SYMBOL = {
     0xCF: "∉", 0xD0: "∠", 0xD1: "∇", 0xD2: "®", 0xD3: "©", 0xD4: "™", 0xD5: "∏", 0xD6: "√", 0xD7: "⋅", 0xD8: "¬",
     0xD9: "∧", 0xDA: "∨", 0xDB: "⇔", 0xDC: "⇐", 0xDD: "⇑", 0xDE: "⇒", 0xDF: "⇓", 0xE5: "∑", 0xF2: "∫",
 }  # fmt: skip
-FONTS = {"wingdings": WINGDINGS, "wingdings 2": WINGDINGS_2, "wingdings 3": WINGDINGS_3, "webdings": WEBDINGS,
-         "symbol": SYMBOL}  # fmt: skip
+FONTS: dict[str, dict[int, str]] = {
+    "wingdings": WINGDINGS,
+    "wingdings 2": WINGDINGS_2,
+    "wingdings 3": WINGDINGS_3,
+    "webdings": WEBDINGS,
+    "symbol": SYMBOL,
+}
 UNNAMED = {**WINGDINGS, 0xB7: "•"}  # where the file does not say the font: bullets and arrows are the commonest
 
 

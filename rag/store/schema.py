@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from rag.records import Answer, Chunk, Document, Hit, LabelledPair, Rating, Span, SyntheticPair, chunks_of
+from rag.records import Answer, Chunk, Document, Evidence, Hit, LabelledPair, Rating, Span, SyntheticPair, chunks_of
 
 DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
 TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
@@ -53,6 +53,7 @@ HIT = pa.struct(
         *_fields(rank=pa.int32(), score=pa.float32(), origin=pa.string()),
     ]
 )
+EVIDENCE = pa.struct(_fields(start=pa.int32(), end=pa.int32(), rank=pa.int32(), kind=pa.string()))
 
 SCHEMAS: dict[str, pa.Schema] = {
     DOCUMENTS: pa.schema(
@@ -69,6 +70,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             *_fields(duel=pa.string(), arm=pa.string(), side=pa.string(), model=pa.string(), answerer=pa.string()),
             *_fields(query=pa.string(), hits=pa.list_(HIT), text=pa.string(), cited=pa.list_(pa.int32())),
             *_fields(abstained=pa.bool_(), first_token_s=pa.float64(), total_s=pa.float64(), at=TIME),
+            *_fields(evidence=pa.list_(EVIDENCE)),
         ]
     ),
     RATINGS: pa.schema(
@@ -214,8 +216,14 @@ def read_answers(table: pa.Table) -> list[Answer]:
     shown = [tuple(islice(hits, n)) for n in lists.value_lengths().to_pylist()]
     rows = table.drop_columns("hits").to_pylist()
     return [
-        Answer(**{**row, "hits": mine, "cited": tuple(row["cited"])}) for row, mine in zip(rows, shown, strict=True)
+        Answer(**{**row, "hits": mine, "cited": tuple(row["cited"]), "evidence": _read_evidence(row.get("evidence"))})
+        for row, mine in zip(rows, shown, strict=True)
     ]
+
+
+def _read_evidence(structs: list[Row] | None) -> tuple[Evidence, ...] | None:
+    """Return what was found out about an answer; None where the row is of an earlier release."""
+    return None if structs is None else tuple(Evidence(**each) for each in structs)
 
 
 def _read_hits(structs: pa.StructArray) -> list[Hit]:

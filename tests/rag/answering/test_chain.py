@@ -12,7 +12,7 @@ import pytest
 from fakes import Endless, endpoint, make_hits, refuse, send_chunk, start_stream, stream
 from rag.answering.chain import ask_chat_model, build_chain
 from rag.answering.llm import MAX_CHARS_PER_TOKEN, build_chat_model, build_extractive, explain
-from rag.answering.prompt import DONT_KNOW
+from rag.answering.refusals import DONT_KNOW
 from rag.errors import AnswerFailed
 from rag.records import Hit
 from rag.settings import Settings

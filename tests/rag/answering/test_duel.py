@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.runnables import RunnableGenerator
 
 from fakes import make_hits
 from rag.answering.chain import ArmChain
 from rag.answering.duel import Done, Event, Failed, Hits, Token, run_duel
-from rag.answering.prompt import DONT_KNOW
+from rag.answering.refusals import DONT_KNOW
 from rag.errors import AnswerFailed, BadModel, NotIndexed
-from rag.records import Arm
+from rag.records import Arm, Hit
 
 HITS = list(make_hits("cats", "dogs"))
 SIDES: dict[Arm, Any] = {"base": "B", "tuned": "A"}
+
+
+def far(texts: list[str], hits: Sequence[Hit]) -> Any:
+    """Return the cosines of texts that are near no passage."""
+    return np.zeros((len(texts), len(hits)), np.float32)
 
 
 def arm(*tokens: str, gate: asyncio.Event | None = None, error: Exception | None = None) -> ArmChain:
@@ -34,7 +40,7 @@ def arm(*tokens: str, gate: asyncio.Event | None = None, error: Exception | None
         if error:
             raise error
 
-    return ArmChain(RunnableGenerator(run), "model", "answerer")
+    return ArmChain(RunnableGenerator(run), "model", "answerer", far)
 
 
 async def duel(base: ArmChain, tuned: ArmChain, timeout: float = 5) -> list[Event]:

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from fakes import make_hits
+from rag.answering.attribution import supported_numbers
+from rag.answering.citations import cited_numbers
 from rag.answering.extractive import (
     MARGIN,
     MAX_HITS,
@@ -18,7 +20,6 @@ from rag.answering.extractive import (
     rank_units,
     word_overlaps,
 )
-from rag.answering.prompt import cited_numbers, supported_numbers
 from rag.records import Hit
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from fakes import Reply, completion, endpoint, refuse
-from rag.answering.prompt import DONT_KNOW
 from rag.answering.query_rewrite import (
     CARRIED,
     EXTRA_CHARS,
@@ -26,6 +25,7 @@ from rag.answering.query_rewrite import (
     refers_back,
     shorten,
 )
+from rag.answering.refusals import DONT_KNOW
 from rag.settings import ROOT, Settings
 
 FORMER = [("What does the cat drink?", "The cat drinks warm milk.")]
