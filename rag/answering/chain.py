@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -68,10 +69,13 @@ def ask_chat_model(
 ) -> Answerer:
     """Return an answerer that prompts a chat model with the hits as passages of together at most `context_tokens`.
 
-    Its answer has at most `max_tokens`; one that is cut off there, or anywhere else, raises AnswerFailed.
+    Its answer has at most `max_tokens`; one that is cut off there, or anywhere else, raises AnswerFailed. The code that
+    fences the passages depends on the question and a secret of this process: both arms' prompts begin alike.
     """
+    key = secrets.token_bytes(16)
 
     def messages(given: dict[str, Any]) -> list[BaseMessage]:
-        return build_messages(given["query"], given["hits"], secrets.token_hex(4), count_tokens, context_tokens)
+        code = blake2b(given["query"].encode("utf-8", "replace"), key=key, digest_size=4).hexdigest()
+        return build_messages(given["query"], given["hits"], code, count_tokens, context_tokens)
 
     return RunnableLambda(messages) | require_finish(model, max_tokens)

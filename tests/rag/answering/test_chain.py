@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -49,6 +50,19 @@ async def test_an_llm_streams_through_the_chain_and_sees_the_passages(settings: 
     assert (hits, text) == (list(HITS), "Milk [1].")
     assert "Cats drink milk." in str(requests[0]["messages"])
     assert requests[0]["model"] == "fake"
+
+
+async def test_the_prompts_of_a_question_begin_alike_and_no_document_knows_their_code(settings: Settings) -> None:
+    with endpoint(stream("Milk", " [1].")) as (url, requests):
+        for chain in (once := chain_to(settings, url), once, chain_to(settings, url)):
+            await collect(chain)
+        await collect(once, "bones")
+    codes = [re.findall(r"<passage-(\w{8}) ", str(request["messages"])) for request in requests]
+    arm, other_arm, other_process, other_question = map(set, codes)
+    assert arm == other_arm
+    assert len(arm | other_process | other_question) == 3
+    same, _, _, other = (str(request["messages"]) for request in requests)
+    assert same[: same.index("<passage-")] == other[: other.index("<passage-")]
 
 
 async def test_a_stream_that_ends_without_a_finish_reason_is_an_error(settings: Settings) -> None:
