@@ -111,6 +111,30 @@ def test_show_says_why_a_file_cannot_be_read(capsys: pytest.CaptureFixture[str],
         f"error: {tmp_path}/broken.pdf: the PDF is broken: open it in a viewer and save it again\n",
     )
     assert run(capsys, "show", "nowhere.md")[0] == 2
+    (tmp_path / "tune.xyz").write_text("no document")
+    (tmp_path / "mail.mbox").write_text("From a Mon Nov 30 10:00:00 2026\nSubject: Boats\n\nHi.\n")
+    for name, why in (
+        ("tune.xyz", ".xyz files are not read: docs/how-to/your-own-documents.md lists what is"),
+        ("", "is a folder: name a file in it, or see `rag index --list`"),
+        ("mail.mbox", "'mail.mbox/NAME'"),
+        ("broken.pdf/page.txt", "no document of that name is indexed"),
+    ):
+        status, _, err = run(capsys, "show", f"{tmp_path}/{name}".rstrip("/"))
+        assert (status, why in err, err.count("\n")) == (2, True, 1), err
+
+
+def test_show_finds_an_indexed_attachment_by_its_path_too(
+    capsys: pytest.CaptureFixture[str], settings: Settings
+) -> None:
+    attached = (
+        "--x\nContent-Type: text/plain\n\nHi.\n--x\nContent-Disposition: attachment; filename=a.txt\n\nBoats.\n--x--\n"
+    )
+    letter = f"Subject: Pier\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n{attached}"
+    (settings.docs[0] / "mail.eml").write_text(letter)
+    run(capsys, "index")
+    for name in ("mail.eml/a.txt", str(settings.docs[0] / "mail.eml" / "a.txt")):
+        status, out, _ = run(capsys, "show", name)
+        assert (status, "Boats." in out) == (0, True)
 
 
 def test_a_filter_in_the_question_holds_for_both_arms_and_what_is_on_is_printed(

@@ -32,7 +32,6 @@ from rag.errors import StoreFailed, ThumbtuneError
 from rag.indexing.file_report import FileRecord
 from rag.indexing.uploads import ListedDocument, UploadOutcome, UploadResult, Uploads, display_name, is_attachment
 from rag.ingest.documents import Skipped, Unchanged
-from rag.loaders.formats import LOADERS
 from rag.settings import Settings
 
 DOCUMENTS = "Documents"  # public/elements/Documents.jsx
@@ -150,12 +149,13 @@ class UploadQueue:
 
 
 def accept_documents(settings: Settings) -> None:
-    """Configure Chainlit's uploads: allowed file extensions, and a folder of this chat's own.
+    """Configure Chainlit's uploads: files of any name, and a folder of this chat's own.
 
-    Why: extensions, as browsers disagree on the MIME type of Markdown; the loaders check the bytes. Chainlit's upload
-    folder is shared by all chats of a checkout, and the first that ends deletes it for the others.
+    Why: for a name that is not on a list, Chainlit shows all 90 endings that are; the card says what is wrong with
+    this one. Chainlit's upload folder is shared by all chats of a checkout, and the first that ends deletes it for the
+    others.
     """
-    config.features.spontaneous_file_upload.accept = {"*/*": list(LOADERS)}
+    config.features.spontaneous_file_upload.accept = ["*/*"]
     folder = settings.cache / f"dropped-{settings.port}"
     shutil.rmtree(folder, ignore_errors=True)  # left by a chat that was killed
     folder.mkdir(parents=True)

@@ -15,8 +15,9 @@ from rag.indexing.file_report import FileReport, load_file_report
 from rag.indexing.update import make_chunker
 from rag.ingest.chunking import CountTokens
 from rag.ingest.corpus import load_corpus
+from rag.ingest.discovery import ARCHIVES, MAILBOXES
 from rag.ingest.documents import read_document
-from rag.loaders.formats import LOADERS, suffix_of
+from rag.loaders.formats import LOADERS, not_read, suffix_of
 from rag.models.arms import arm_models
 from rag.models.embedder import load_embedder
 from rag.records import Document, chunks_of
@@ -61,16 +62,17 @@ def show_document(settings: Settings, name: str) -> ShownDocument:
     Raises Unreadable with the reason, UnknownDocument where there is neither, BadModel and StoreFailed.
     """
     path = Path(name)
-    if path.is_file():
+    if path.is_file() and path.suffix.lower() not in (*ARCHIVES, *MAILBOXES):
         return _read(settings, name, path)
     corpus = load_corpus(settings)
     store = open_store(settings.lancedb)
     try:
-        found = store.documents.read(corpus.id, name) if name else []
+        named = (store.documents.read(corpus.id, each) for each in _sources(settings, name))
+        found = next(filter(None, named), [])
     finally:
         store.close()
     if not found:
-        raise UnknownDocument(f"{name!r} is neither a file nor the name of an indexed document: check the path")
+        raise UnknownDocument(_why_unknown(name, path))
     count_tokens, _ = _chunker(settings)
     return shown_as_indexed(found[0], count_tokens, load_file_report(settings, corpus))
 
@@ -119,13 +121,36 @@ def _cut(number: int, chunk: ShownChunk) -> Sequence[str]:
 
 def _read(settings: Settings, name: str, path: Path) -> ShownDocument:
     if suffix_of(path) not in LOADERS:
-        raise Unreadable(f"{name}: {suffix_of(path) or 'a file without an ending'} has no reader: see `rag index`")
+        raise Unreadable(f"{name}: {not_read(suffix_of(path))}")
     count_tokens, chunk_tokens = _chunker(settings)
     try:
         document, remark = read_document(name, path, count_tokens=count_tokens, chunk_tokens=chunk_tokens)
     except Unreadable as error:
         raise Unreadable(f"{name}: {error}") from error
     return shown(document, count_tokens, indexed=False, lost=remark.lost, guessed=remark.note)
+
+
+def _sources(settings: Settings, name: str) -> Iterator[str]:
+    """Yield the names by which a document may be indexed: as given, and its path within a documents folder."""
+    if name:
+        yield name
+        whole = Path(name).absolute()
+        yield from (
+            whole.relative_to(folder.absolute()).as_posix()
+            for folder in settings.docs
+            if whole.is_relative_to(folder.absolute())
+        )
+
+
+def _why_unknown(name: str, path: Path) -> str:
+    """Return why there is no such document, and the next step."""
+    if name and path.is_dir():
+        return f"{name!r} is a folder: name a file in it, or see `rag index --list` for all of them"
+    holder = path if path.is_file() else next((above for above in path.parents if above.is_file()), None)
+    if holder is not None:
+        inside = "name one of the documents in it" if holder == path else "no document of that name is indexed"
+        return f"{str(holder)!r} holds documents: {inside}, such as {holder.name + '/NAME'!r}, after `rag index`"
+    return f"{name!r} is neither a file nor the name of an indexed document: check the path, or see `rag index --list`"
 
 
 def _chunker(settings: Settings) -> tuple[CountTokens, int]:

@@ -42,7 +42,7 @@ from rag.ingest.discovery import UPLOADS, LeftOut
 from rag.ingest.documents import Outcome, Remark, Skipped, Unchanged, read_bytes, read_files
 from rag.ingest.parse_cache import ParseCache
 from rag.ingest.workers import WorkerPool
-from rag.loaders.formats import LOADERS
+from rag.loaders.formats import LOADERS, not_read, suffix_of
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder, unadapted
 from rag.records import ARMS, Document, chunks_of
@@ -152,7 +152,7 @@ class Uploads:
         hangs its parser holds up no other.
         """
         try:
-            suffix = PurePath(clean_name(name)).suffix.lower()
+            suffix = suffix_of(PurePath(clean_name(name)))
             with self._pool() as pool:
                 pool.check(suffix, read_bytes(path), is_stopped)
         except Unreadable as error:
@@ -369,9 +369,10 @@ def clean_name(name: str) -> str:
     last = unicodedata.normalize("NFC", name.encode("utf-8", "ignore").decode()).replace("\\", "/").rpartition("/")[2]
     visible = _visible(last)
     clean = UNUSABLE.sub(" ", visible).strip(" .")
-    stem, _, ending = clean.rpartition(".")
-    if not stem.strip() or f".{ending.lower()}" not in LOADERS:
-        raise Unreadable("this file format is not supported: save it as PDF, Markdown or text")
+    suffix = suffix_of(PurePath(clean))
+    if suffix not in LOADERS:
+        raise Unreadable(not_read(suffix))
+    stem, _, ending = clean.rpartition(".") if "." in clean else (clean, "", "txt")
     if len(clean.encode()) > NAME_BYTES:
         kept = stem.encode()[: NAME_BYTES - len(ending) - 10].decode("utf-8", "ignore").rstrip()
         return f"{kept}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}.{ending}"

@@ -79,6 +79,12 @@ def suffix_of(name: PurePath) -> str:
     return name.suffix.lower() or NAMES_WITHOUT_SUFFIX.get(name.name.lower(), "")
 
 
+def not_read(suffix: str) -> str:
+    """Return why a file with a suffix that is not in LOADERS is not read, and what to do."""
+    kind = f"{suffix} files" if suffix else "files without an ending"
+    return f"{kind} are not read: docs/how-to/your-own-documents.md lists what is; save it as PDF, Markdown or text"
+
+
 def is_illustration(inside: PurePath) -> bool:
     """Return whether a file is a picture in a folder of illustrations, by its path inside the documents folder."""
     is_picture = inside.suffix.lower() in PICTURE_SUFFIXES and not inside.suffix.lower().startswith(".tif")

@@ -44,7 +44,7 @@ BROKEN = (  # raised by zipfile and its decompressors on damaged bytes
 def open_zip(data: bytes, max_bytes: int) -> ZipFile:
     """Open a zip of at most MAX_PARTS parts and `max_bytes` unpacked. Raises Unreadable."""
     if data.startswith(OLE):
-        raise Unreadable("it is encrypted, or in an old format: save a copy without a password, in the current format")
+        raise Unreadable(_why_no_zip(data))
     try:
         opened = ZipFile(BytesIO(data))
     except BROKEN:
@@ -57,6 +57,20 @@ def open_zip(data: bytes, max_bytes: int) -> ZipFile:
         sizes = f"{size / 1e6:,.0f} MB, the limit is {max_bytes / 1e6:,.0f}"
         raise Unreadable(f"it is too large: it unpacks to {sizes}; split it")
     return opened
+
+
+def _why_no_zip(data: bytes) -> str:
+    """Return what is wrong with an office file that is in the older container."""
+    import olefile  # few folders hold such files
+
+    try:
+        with olefile.OleFileIO(data) as opened:
+            is_encrypted = opened.exists("EncryptedPackage")
+    except (OSError, ValueError, IndexError, TypeError, AttributeError):
+        return "it is damaged, or encrypted: open it in its own program and save a copy without a password"
+    if is_encrypted:
+        return "it is protected by a password: save a copy without one"
+    return "it is in an older format than its name says: save it again in the current one"
 
 
 def read_part(opened: ZipFile, part: str | ZipInfo) -> bytes:

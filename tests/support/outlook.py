@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
 
 SECTOR, MINI_SECTOR = 512, 64
 FREE, END, FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
 STORAGE, STREAM, ROOT = 1, 2, 5
-UNICODE, BINARY, INTEGER = 0x001F, 0x0102, 0x0003
+UNICODE, BINARY, INTEGER, TIME = 0x001F, 0x0102, 0x0003, 0x0040
 SUBJECT, BODY, SENDER_NAME, SENDER_ADDRESS = 0x0037, 0x1000, 0x0C1A, 0x0C1F
 NAME, ADDRESS, RECIPIENT_TYPE = 0x3001, 0x39FE, 0x0C15
 FILE_NAME, FILE_BYTES = 0x3707, 0x3701
@@ -21,24 +23,42 @@ def write_msg(
     sender: tuple[str, str],
     recipients: list[tuple[int, str, str]],
     attachments: Mapping[str, bytes],
+    named: Mapping[tuple[str, int], str | datetime] | None = None,
+    **more: str,
 ) -> bytes:
-    """Return a message; `sender` is (name, address), a recipient (1 To, 2 Cc, 3 Bcc; name; address)."""
+    """Return a message; `sender` is (name, address), a recipient (1 To, 2 Cc, 3 Bcc; name; address).
+
+    `named` are properties by their set and number, `more` are those by a name such as p5D01.
+    """
+    own = {int(name[1:], 16): value for name, value in more.items()}
+    own |= {0x8000 + at: value for at, value in enumerate((named or {}).values())}
     root = _storage(
         struct.pack("<8x4I8x", len(recipients), len(attachments), len(recipients), len(attachments)),
-        {SUBJECT: subject, BODY: body, SENDER_NAME: sender[0], SENDER_ADDRESS: sender[1]},
+        {SUBJECT: subject, BODY: body, SENDER_NAME: sender[0], SENDER_ADDRESS: sender[1], **own},
     )
+    if named:
+        sets = list(dict.fromkeys(kind for kind, _ in named))
+        entries = (struct.pack("<IHH", at, (sets.index(kind) + 3) << 1, n) for n, (kind, at) in enumerate(named))
+        root["__nameid_version1.0"] = {
+            "__substg1.0_00020102": b"".join(UUID(each).bytes_le for each in sets),
+            "__substg1.0_00030102": b"".join(entries),
+        }
     for number, (kind, name, address) in enumerate(recipients):
         found = {NAME: name, ADDRESS: address, RECIPIENT_TYPE: kind}
         root[f"__recip_version1.0_#{number:08X}"] = _storage(bytes(8), found)
     for number, (name, content) in enumerate(attachments.items()):
         root[f"__attach_version1.0_#{number:08X}"] = _storage(bytes(8), {FILE_NAME: name, FILE_BYTES: content})
-    return _compound_file(root)
+    return compound_file(root)
 
 
-def _storage(header: bytes, properties: Mapping[int, str | bytes | int]) -> dict[str, Node]:
+def _storage(header: bytes, properties: Mapping[int, str | bytes | int | datetime]) -> dict[str, Node]:
     """Return the streams of an object with these properties, by their numbers."""
     streams: dict[str, Node] = {}
     for number, value in properties.items():
+        if isinstance(value, datetime):
+            ticks = (value - datetime(1601, 1, 1)) // timedelta(microseconds=1) * 10
+            header += struct.pack("<HHIQ", TIME, number, 6, ticks)
+            continue
         if isinstance(value, int):
             header += struct.pack("<HHIQ", INTEGER, number, 6, value)
             continue
@@ -49,7 +69,7 @@ def _storage(header: bytes, properties: Mapping[int, str | bytes | int]) -> dict
     return {"__properties_version1.0": header, **streams}
 
 
-def _compound_file(root: Mapping[str, Node]) -> bytes:
+def compound_file(root: Mapping[str, Node]) -> bytes:
     """Return a compound file (MS-CFB) whose streams are all small ones: the contents lie in one "mini stream"."""
     entries: list[bytes] = []
     content, mini_chains = b"", list[int]()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from rag.loaders.sheets.sheet_layout import MAX_COLUMNS, MAX_MERGES, Layout
 from rag.loaders.sheets.spreadsheet import Budget, write_rows
 
 HIDDEN = ("collapse", "filter")
+SCIENTIFIC = re.compile(r"\d[.,]\d{5,}E\+?\d+")
+LONG_NUMBER = 15  # digits: a program shows one with more as 1.23457E+15, but people search for its digits
 MAX_BLANK = 1_000  # blank rows that are counted below a cell over several rows
 STORED = ("office:string-value", "office:date-value", "office:time-value", "office:boolean-value")
 
@@ -125,9 +128,11 @@ class _Reader:
             elif name_of(each).startswith("draw:"):
                 self._shape(each, anchored)
         text = "\n".join(lines).strip()
+        value = get(cell, "office:value")
+        if SCIENTIFIC.fullmatch(text) and len(value) > LONG_NUMBER and value.isdigit():
+            return value
         if text or not get(cell, "office:value-type"):
             return text
-        value = get(cell, "office:value")
         try:
             return plain(float(value)) if value else next(filter(None, (get(cell, each) for each in STORED)), "")
         except (ValueError, OverflowError):

@@ -176,14 +176,25 @@ def _note_lost_pages(pages: list[Page]) -> str:
         return [number for number, page in enumerate(pages, 1) if page.problem in problems]
 
     scanned, silent = numbers("scanned"), numbers("scanned", "drawn", "unrecognised", "empty")
-    advice = INSTALL if numbers("scanned", "drawn") else "they are blank, or pictures without letters"
+    blank = "it is blank, or a picture" if len(silent) == 1 else "they are blank, or pictures"
+    advice = INSTALL if numbers("scanned", "drawn") else f"{blank} without letters"
     notes = (
-        (silent if len(silent) * 2 > len(pages) else scanned, "have no text, as scanned ones", advice),
-        (numbers("pictured"), "are hardly more than a picture", INSTALL),
-        (numbers("damaged"), "are damaged and left out", "open it in a viewer and save it again"),
+        (
+            silent if len(silent) * 2 > len(pages) else scanned,
+            "has no text, as a scan",
+            "have no text, as scans",
+            advice,
+        ),
+        (numbers("pictured"), "is hardly more than a picture", "are hardly more than a picture", INSTALL),
+        (numbers("damaged"), "is damaged", "are damaged", "open it in a viewer and save it again"),
     )
-    of = f"of its {len(pages)} pages"
-    return "; ".join(f"{len(some)} {of} {what} (the first is {some[0]}): {do}" for some, what, do in notes if some)
+    return "; ".join(
+        f"page {some[0]} of {len(pages)} {one}: {do}"
+        if len(some) == 1
+        else f"{len(some)} of its {len(pages)} pages {several} (the first is {some[0]}): {do}"
+        for some, one, several, do in notes
+        if some
+    )
 
 
 def _property(pdf: pypdfium2.PdfDocument, name: str) -> str:

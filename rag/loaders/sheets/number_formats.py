@@ -21,6 +21,8 @@ MONTHS: list[str] = re.findall(
     r"\w+", "January February March April May June July August September October November December"
 )
 DAYS: list[str] = re.findall(r"\w+", "Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+LONGEST = 1e21  # larger ones are measured and no numbers of things
+ROUNDED = 6  # significant digits: 1.5e+16 is no number of a thing either
 MAX_SERIAL = 2_958_466  # the day after 9999-12-31
 Token = tuple[str, str]
 
@@ -44,8 +46,15 @@ def show(value: float, style: str, from_1904: bool = False) -> str:
 
 
 def plain(value: float) -> str:
-    """Return a number with the digits that Excel keeps: 3.3, not 3.3000000000000003."""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else f"{value:.15g}"
+    """Return a number with the digits that the file keeps: 3.3, not 3.3000000000000003.
+
+    Excel shows one of 12 digits or more as 1.23457E+15 in a cell without a format, but people search for its digits.
+    """
+    if value != int(value) or abs(value) >= LONGEST:
+        return f"{value:.15g}"
+    digits = f"{Decimal(repr(value)):f}".removesuffix(".0")
+    is_rounded = isinstance(value, float) and len(digits.strip("-").rstrip("0")) <= ROUNDED
+    return f"{value:.15g}" if is_rounded and abs(value) >= 1e15 else digits
 
 
 @lru_cache(maxsize=1000)

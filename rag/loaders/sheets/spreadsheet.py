@@ -200,12 +200,8 @@ def _display(cell: Any, from_1904: bool = False) -> str:  # noqa: ANN401  # open
 
 
 def _plain(value: object) -> str:
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
         return value.date().isoformat()
-    if isinstance(value, float):
-        return f"{value:.15g}"  # the digits that Excel keeps: 3.3, not 3.3000000000000003
     if isinstance(value, timedelta):
         minutes, seconds = divmod(abs(round(value.total_seconds())), 60)
         sign = "-" if value < timedelta() else ""

@@ -116,9 +116,7 @@ def test_a_damaged_page_is_left_out_and_noted(caplog: pytest.LogCaptureFixture) 
     assert loaded.text.strip() == "Dogs bark."
     assert [section.page for section in loaded.sections if section.blocks] == [2]
     assert "page 1 of a PDF is damaged" in caplog.text
-    assert loaded.lost == (
-        "1 of its 2 pages are damaged and left out (the first is 1): open it in a viewer and save it again"
-    )
+    assert loaded.lost == ("page 1 of 2 is damaged: open it in a viewer and save it again")
 
 
 def test_a_title_that_cannot_be_decoded_is_ignored() -> None:
@@ -165,8 +163,7 @@ def test_a_single_scanned_page_of_a_pdf_is_noted() -> None:
     page.gen_content()
     pdf.save(data)
     assert load_pdf(data.getvalue(), lambda: None).lost == (
-        "1 of its 5 pages have no text, as scanned ones (the first is 3): "
-        "install text recognition (OCR): make ocr, or pip install 'thumbtune[ocr]'"
+        "page 3 of 5 has no text, as a scan: install text recognition (OCR): make ocr, or pip install 'thumbtune[ocr]'"
     )
 
 

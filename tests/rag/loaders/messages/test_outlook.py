@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from outlook import write_msg
 from rag.errors import Unreadable
 from rag.ingest.documents import ingest
 from rag.loaders.formats import LOADERS
+from rag.loaders.messages.outlook_items import APPOINTMENT
 from rag.records import Document
 
 MESSAGE = write_msg(
@@ -41,3 +43,28 @@ def test_its_attachments_are_documents_of_their_own(tmp_path: Path) -> None:
 def test_half_a_message_is_refused_in_one_line(kept: int) -> None:
     with pytest.raises(Unreadable, match=r"save it again, or as \.eml"):
         LOADERS[".msg"](MESSAGE[:kept])
+
+
+def test_an_appointment_has_its_place_and_times_and_exchange_addresses_are_left_out() -> None:
+    exchange = "/o=ExchangeLabs/ou=Exchange Administrative Group/cn=Recipients/cn=0f-bob"
+    data = write_msg(
+        "Pier walk", "Bring boots.", ("Bob Müller", exchange), [(1, "Ann Smith", exchange)], {},
+        named={
+            (APPOINTMENT, 0x8208): "Pier 3, east gate",
+            (APPOINTMENT, 0x820D): datetime(2026, 11, 30, 9, 30),
+            (APPOINTMENT, 0x820E): datetime(2026, 11, 30, 11, 0),
+        },
+        p5D01="bob@example.org",
+    )  # fmt: skip
+    assert LOADERS[".msg"](data).text == (
+        "# Pier walk\n\nFrom: Bob Müller <bob@example.org>\nTo: Ann Smith\nLocation: Pier 3, east gate\n"
+        "Begin: 2026-11-30 09:30+00:00\nEnd: 2026-11-30 11:00+00:00\n\nBring boots.\n\n"
+    )
+
+
+def test_a_contact_has_its_numbers_and_an_encoded_sender_is_text() -> None:
+    data = write_msg("Ann", "Met in May.", ("=?utf-8?q?B=C3=B6b?=", "bob@example.org"), [], {},
+                     p001A="IPM.Contact", p3A16="Boats Ltd", p3A1C="+49 171 1")  # fmt: skip
+    text = LOADERS[".msg"](data).text
+    assert "Böb" in text
+    assert "Company: Boats Ltd\nMobile phone: +49 171 1" in text

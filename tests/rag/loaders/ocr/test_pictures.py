@@ -145,7 +145,7 @@ def test_a_scan_with_a_stamp_on_it_is_recognised_and_its_stamp_kept_where_nothin
     stamped.save(data)
     assert load_pdf(data.getvalue(), engine("Received, and a letter.")).text.strip() == "Received, and a letter."
     assert load_pdf(data.getvalue(), engine("")).text.strip() == "Received"
-    assert "hardly more than a picture (the first is 1)" in load_pdf(data.getvalue(), no_engine).lost
+    assert "page 1 of 1 is hardly more than a picture" in load_pdf(data.getvalue(), no_engine).lost
 
 
 def test_without_the_extra_a_scan_says_what_to_install() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from office import edit_zip, make_docx, make_epub, make_zip
+from outlook import compound_file
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.office.docx_epub import load_docx, load_epub, write_html
@@ -70,8 +71,12 @@ def test_a_file_that_is_no_word_file_is_refused(data: bytes) -> None:
 
 
 def test_a_word_file_with_a_password_is_refused() -> None:
-    with pytest.raises(Unreadable, match="encrypted"):
+    with pytest.raises(Unreadable, match="damaged, or encrypted"):
         load_docx(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    with pytest.raises(Unreadable, match="it is protected by a password: save a copy without one"):
+        load_docx(compound_file({"EncryptedPackage": b"x" * 100, "EncryptionInfo": b"x" * 100}))
+    with pytest.raises(Unreadable, match="in an older format than its name says"):
+        load_docx(compound_file({"Contents": b"x" * 100}))
 
 
 def test_a_book_is_read_in_reading_order_without_its_table_of_contents() -> None:

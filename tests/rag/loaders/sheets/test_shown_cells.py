@@ -11,7 +11,7 @@ import pytest
 from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 
-from office import edit_zip, make_pptx
+from office import edit_zip, make_pptx, make_xlsx
 from rag.loaders.office.pptx import load_pptx
 from rag.loaders.sheets.number_formats import show
 from rag.loaders.sheets.spreadsheet import load_csv, load_xlsx
@@ -100,3 +100,16 @@ def test_a_chart_is_a_table_and_a_hidden_slide_is_left_out() -> None:
 def test_a_separator_line_is_no_row_and_a_long_field_is_read() -> None:
     assert load_csv(b"sep=;\nName;Age\nAnn;3\n").text.startswith("| Name | Age |")
     assert len(load_csv(b'Name,Text\nAnn,"' + b"word " * 40_000 + b'"\n').text) > 190_000
+
+
+def test_long_numbers_have_their_digits_and_measured_ones_an_exponent() -> None:
+    rows = [
+        ["Account", "Mass"],
+        [4012345678901234567, 1.5e16],
+        [1234567890123460.0, 6.02214076e23],
+        [12345678901, 2e-9],
+    ]
+    sheet, rounded = "xl/worksheets/sheet1.xml", "4.012345678901235e+18"  # openpyxl rounds what it writes
+    text = load_xlsx(edit_zip(make_xlsx(Accounts=rows), sheet, rounded, "4012345678901234567")).text
+    for row in ("4012345678901234567 | 1.5e+16", "1234567890123460 | 6.02214076e+23", "12345678901 | 2e-09"):
+        assert f"| {row} |" in text
