@@ -6,6 +6,7 @@ tables     tables as lines that make sense one by one
 decoding   bytes of a text file -> text, with a note on what was guessed
 encoding_guess  the encoding of a text by its letters, in 41 languages
 metadata   titles and dates as files state them
+readme     README and the like without an ending, by the markup that they show
 symbols    signs of symbol fonts -> characters
 text       plain text and source code
 safe_zip   zip files, within limits on size and number of parts

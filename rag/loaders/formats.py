@@ -107,10 +107,13 @@ def _read_as_content(data: bytes, named: Format | Refused) -> LoadedText | None:
     return replace(loaded, note="; ".join(filter(None, (f"by its content it is {actual.kind}", loaded.note))))
 
 
-PROSE_NAMES = """readme license licence copying copyright changelog changes news history authors contributors
-    maintainers thanks credits install notice todo bugs faq hacking contributing security citation acknowledgements"""
+MARKED_UP_NAMES = "readme changelog changes news history install faq hacking contributing security"
+PROSE_NAMES = """license licence copying copyright authors contributors maintainers thanks credits notice todo bugs
+    citation acknowledgements"""
 BUILD_NAMES = "makefile gnumakefile dockerfile containerfile jenkinsfile vagrantfile procfile gemfile rakefile"
+README = "readme"  # stands for the suffix of prose without one: its markup is told by its text
 NAMES_WITHOUT_SUFFIX = {  # in lower case; other files without a suffix are mostly programs
+    **dict.fromkeys(re.findall(r"\w+", MARKED_UP_NAMES), README),
     **dict.fromkeys(re.findall(r"\w+", PROSE_NAMES), ".txt"),
     **dict.fromkeys(re.findall(r"\w+", BUILD_NAMES), ".sh"),
 }
@@ -119,6 +122,7 @@ MAY_BEGIN_AS_HTML = ("XML", "EPUB", "notebook", "data", "YAML")
 LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".md", ".markdown"), Format("Markdown", "markup.markdown", "load_markdown")),
     **dict.fromkeys((".txt", ".text"), Format("text", "text", "load_text")),
+    README: Format("text", "readme", "load_readme", slow=True),
     ".rst": Format("reStructuredText", "markup.rst", "load_rst", slow=True),
     **dict.fromkeys((".wiki", ".mediawiki"), Format("Wiki text", "markup.wiki", "load_wiki", slow=True)),
     **dict.fromkeys((".adoc", ".asciidoc", ".asc"), Format("AsciiDoc", "markup.asciidoc", "load_adoc", slow=True)),
@@ -158,5 +162,5 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys(CODE_SUFFIXES, Format("source code", "text", "load_code")),
     **{old: Refused(better) for old, better in UNSUPPORTED.items()},
 }
-DOCUMENT_SUFFIXES = tuple(suffix for suffix in LOADERS if suffix not in (*CODE_SUFFIXES, *UNSUPPORTED))
+DOCUMENT_SUFFIXES = tuple(suffix for suffix in LOADERS if suffix not in (*CODE_SUFFIXES, *UNSUPPORTED, README))
 SLOW_SUFFIXES = frozenset(suffix for suffix, loader in LOADERS.items() if loader.slow)

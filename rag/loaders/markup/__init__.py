@@ -12,5 +12,6 @@ markdown         Markdown and its front matter in YAML, TOML or JSON
 org              Org
 rst              reStructuredText
 wiki             Wiki text as MediaWiki has it
+wiki_marks       unclosed marks of Wiki text, taken out before it is parsed
 writer           the blocks of AsciiDoc, Org, LaTeX and Wiki text
 """

@@ -56,6 +56,8 @@ def load_tex(data: bytes) -> LoadedText:
         writer.end()
     except RecursionError:
         raise Unreadable("its markup is nested too deeply") from None
+    except IndexError:  # pylatexenc cannot read \verb as the last word
+        raise Unreadable("its markup cannot be read: a command at its end lacks an argument") from None
     title = one_line(writer.plain(source.title)) or builder.first_heading
     notes = [decoded.note]
     unknown = writer.unknown()

@@ -8,20 +8,19 @@ from dataclasses import dataclass, field
 CODE = r"verbatim\*?|Verbatim\*?|BVerbatim|lstlisting|minted|alltt|code|semiverbatim|spverbatim|listing\*"
 SCAN = re.compile(
     r"(?P<escape>\\[\\%])|(?P<comment>%[^\n]*(?:\n[ \t]*|\Z))"
-    rf"|\\begin\{{(?P<env>{CODE})\}}(?P<body>.*?)\\end\{{(?P=env)\}}"
-    r"|\\begin\{(?P<out>comment)\}.*?\\end\{comment\}|\\iffalse\b.*?\\fi\b"
-    r"|\\(?:verb\*?|lstinline(?:\[[^\]]*\])?|mintinline(?:\[[^\]]*\])?\{[^}]*\})"
-    r"(?:(?P<mark>[^\w\s*{\[])(?P<verb>[^\n]*?)(?P=mark)|\{(?P<braced>[^{}\n]*)\})",
-    re.DOTALL,
+    rf"|\\begin\{{(?P<env>{CODE}|comment)\}}|(?P<iffalse>\\iffalse\b)"
+    r"|\\(?:verb\*?|lstinline(?:\[[^\]\n]{0,300}\])?|mintinline(?:\[[^\]\n]{0,300}\])?\{[^{}\n]{0,50}\})"
+    r"(?:(?P<mark>[^\w\s*{\[])(?P<verb>[^\n]{0,2000}?)(?P=mark)|\{(?P<braced>[^{}\n]{0,2000})\})"
 )
+FI = re.compile(r"\\fi\b")
 LEADING = re.compile(r"\A(?:[ \t]*\[(?P<options>[^\]]*)\])?(?:[ \t]*\{(?P<language>[\w+#-]*)\})?[ \t]*\n?")
 LANGUAGE = re.compile(r"language\s*=\s*\{?(?:\[[^\]]*\])?\s*([\w+#-]+)")
 DEFINITION = re.compile(
     r"\\(?:re|provide|Declare\w*)?(?:new)?[cC]ommand\*?\s*\{?\s*\\(?P<name>[A-Za-z]+)\s*\}?\s*(?:\[(?P<count>\d)\])?"
     r"\s*(?:\[(?P<default>[^\]]*)\])?\s*(?=\{)|\\def\s*\\(?P<def>[A-Za-z]+)(?P<hash>(?:#\d)*)\s*(?=\{)"
 )
-ENVIRONMENT = re.compile(r"\\(?:re)?newenvironment\*?\s*\{[^}]*\}\s*(?:\[[^\]]*\]\s*)*(?=\{)")
-THEOREM = re.compile(r"\\newtheorem\*?\s*\{([^}]+)\}\s*(?:\[[^\]]*\])?\s*\{([^}]+)\}")
+ENVIRONMENT = re.compile(r"\\(?:re)?newenvironment\*?\s*\{[^{}\n]{0,100}\}\s*(?:\[[^\[\]]{0,300}\]\s*){0,9}(?=\{)")
+THEOREM = re.compile(r"\\newtheorem\*?\s*\{([^{}]{1,100})\}\s*(?:\[[^\[\]]{0,100}\])?\s*\{([^{}]{1,300})\}")
 OPTIONS = re.compile(
     r"(\\(?!item|sqrt|cite|footnote|caption|section|def)[A-Za-z]+\*?(?:\{Form\})?)\[[^\]\[{}\n]*=[^\]\n]*\]"
 )
@@ -29,8 +28,8 @@ SIZES = re.compile(
     r"\\(?:parindent|parskip|textwidth|textheight|oddsidemargin|evensidemargin|topmargin|baselineskip|itemsep|parsep)"
     r"\s*=?\s*-?[\d.]+\s*(?:pt|cm|mm|in|em|ex|truein)\b"
 )
-FIELD = r"\\{}\s*(?:\[[^\]]*\])?\s*(?=\{{)"
-FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\]]*\])?)\s*\{([^}]+)\}")
+FIELD = r"\\{}\s*(?:\[[^\[\]]{{0,500}}\])?\s*(?=\{{)"
+FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\[\]]{0,500}\])?)\s*\{([^{}]{1,500})\}")
 BEGIN, END = r"\begin{document}", r"\end{document}"
 MAX_MACROS = 1_000
 
@@ -71,7 +70,7 @@ class Source:
 def read_source(text: str) -> Source:
     """Return a file's parts."""
     source = Source()
-    text = SCAN.sub(lambda found: _put_aside(found, source.code), text)
+    text = _put_code_aside(text, source.code)
     text = _take_definitions(SIZES.sub("", OPTIONS.sub(r"\1", text)), source)
     source.theorems = dict(THEOREM.findall(text))
     source.files = [name.strip() for name in FILES.findall(text)]
@@ -88,20 +87,53 @@ def read_source(text: str) -> Source:
     return source
 
 
-def _put_aside(found: re.Match[str], code: list[Code]) -> str:
-    if found["escape"]:
-        return found[0]
-    if found["env"]:
-        leading = LEADING.match(found["body"]) if found["env"] in ("lstlisting", "minted", "Verbatim") else None
-        body = found["body"][leading.end() :] if leading else found["body"].removeprefix("\n")
-        named = LANGUAGE.search((leading["options"] or "") if leading else "")
-        language = ((leading["language"] or "") if leading else "") or (named[1] if named else "")
-        code.append(Code(body.rstrip(), language.lower(), found[0]))
-        return f"\n\\thumbtunecode{{{len(code) - 1}}}\n"
+def _put_code_aside(text: str, code: list[Code]) -> str:
+    """Return a text without comments and with marks for its code. An environment that never ends is read as text."""
+    parts, place, copied = list[str](), 0, 0
+    endless = set[str]()
+    while found := SCAN.search(text, place):
+        place, opened = found.end(), found["env"] or found["iffalse"]
+        if found["escape"] or opened in endless:
+            continue
+        if not opened:
+            parts += [text[copied : found.start()], _inline_code(found, code)]
+            copied = place
+            continue
+        end = _end_of(text, found["env"], place)
+        if end is None:
+            endless.add(opened)
+            continue
+        parts.append(text[copied : found.start()])
+        if found["env"] and found["env"] != "comment":
+            parts.append(_block_code(found["env"], text[place : end[0]], text[found.start() : end[1]], code))
+        place = copied = end[1]
+    return "".join([*parts, text[copied:]])
+
+
+def _end_of(text: str, environment: str | None, start: int) -> tuple[int, int] | None:
+    """Return where the end of an environment, or the \\fi of \\iffalse, begins and ends; None if there is none."""
+    if environment is None:
+        found = FI.search(text, start)
+        return found.span() if found else None
+    end = rf"\end{{{environment}}}"
+    at = text.find(end, start)
+    return (at, at + len(end)) if at >= 0 else None
+
+
+def _inline_code(found: re.Match[str], code: list[Code]) -> str:
     if found["mark"] or found["braced"] is not None:
         code.append(Code(found["verb"] if found["mark"] else found["braced"], raw=found[0]))
         return f"\\thumbtuneverb{{{len(code) - 1}}}"
     return ""
+
+
+def _block_code(environment: str, body: str, raw: str, code: list[Code]) -> str:
+    leading = LEADING.match(body) if environment in ("lstlisting", "minted", "Verbatim") else None
+    named = LANGUAGE.search((leading["options"] or "") if leading else "")
+    language = ((leading["language"] or "") if leading else "") or (named[1] if named else "")
+    body = body[leading.end() :] if leading else body.removeprefix("\n")
+    code.append(Code(body.rstrip(), language.lower(), raw))
+    return f"\n\\thumbtunecode{{{len(code) - 1}}}\n"
 
 
 def _take_definitions(text: str, source: Source) -> str:

@@ -15,12 +15,13 @@ from typing import Any
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import decode_noting, line_of, normalise
+from rag.loaders.markup.wiki_marks import restored, without_unclosed
 from rag.loaders.markup.writer import MarkupWriter
 
 Node = Any  # the parser's nodes have no common type
 MARK = re.compile("\ue000(\\d+)\ue001")  # stands for a block that was put aside
 NOTE = re.compile("\ue002(\\d+)\ue003")  # stands for a note's mark
-SIGNS = re.compile("[\ue000-\ue003]")
+SIGNS = re.compile("[\ue000-\ue007]")
 BREAK = "\0"  # stands for <br>: no text contains a NUL
 LIST = re.compile(r"^([*#:;]+)[ \t]*(.*)$")
 MAGIC = re.compile(r"__[A-Z]{3,20}__|\{\{(?:DEFAULTSORT|DISPLAYTITLE|SHORTDESC|NUMBEROF\w+|PAGENAME|TOC\w*)[^{}]*\}\}")
@@ -86,7 +87,7 @@ class _Reader:
     def read(self, text: str) -> None:
         import mwparserfromhell  # few folders hold Wiki text
 
-        code = mwparserfromhell.parse(MAGIC.sub("", text))
+        code = mwparserfromhell.parse(without_unclosed(MAGIC.sub("", text)))
         self._lines(self._render(code.nodes))
         self._out.flush()
         if self._categories:
@@ -98,7 +99,7 @@ class _Reader:
     def _node(self, node: Node) -> str:
         kind = type(node).__name__
         if kind == "Text":
-            return str(node.value)
+            return restored(str(node.value))
         if kind == "Wikilink":
             return self._link(node)
         if kind == "ExternalLink":
@@ -163,7 +164,7 @@ class _Reader:
             return str(node.wiki_markup)
         if name == "table":
             return self._table(node)
-        inner = str(node.contents) if node.contents is not None else ""
+        inner = restored(str(node.contents)) if node.contents is not None else ""
         if name in CODE:
             language = str(node.get("lang").value) if node.has("lang") else ""
             return self._aside(_Block("code", f"{language}\n{html.unescape(inner)}"))

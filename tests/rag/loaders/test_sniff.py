@@ -11,7 +11,7 @@ from pdfs import make_pdf
 from rag.errors import Unreadable
 from rag.ingest.discovery import find_files
 from rag.ingest.documents import Document, ingest
-from rag.loaders.formats import LOADERS
+from rag.loaders.formats import LOADERS, suffix_of
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,23 @@ def test_a_log_keeps_its_lines_without_colours() -> None:
     loaded = LOADERS[".log"](b"\x1b[32m12:00 INFO\x1b[0m started\n12:01 WARN hot\n")
     assert loaded.text == "12:00 INFO started\n12:01 WARN hot\n"
     assert {block.kind for section in loaded.sections for block in section.blocks} == {"code"}
+
+
+@pytest.mark.parametrize(
+    ("text", "begin", "note"),
+    [
+        ("= Boats\n\n== Piers\n\nPier 3.\n", "# Boats\n\n## Piers", "read as AsciiDoc"),
+        ("#+TITLE: Boats\n\n* Piers\n\nPier [[a][3]].\n", "", "read as Org"),
+        ("Boats\n=====\n\n.. note:: Wait.\n\nSee `here <https://a.b>`_.\n", "# Boats", "read as reStructuredText"),
+        ("# Boats\n\n## Piers\n\nPier 3.\n", "# Boats\n\n## Piers", "read as Markdown"),
+        ("Boats\n=====\n\n* Pier 3\n* Pier 4::\n\n    a\n", "Boats\n=====", ""),
+    ],
+)
+def test_a_readme_without_an_ending_is_read_in_the_markup_that_it_shows(
+    tmp_path: Path, text: str, begin: str, note: str
+) -> None:
+    (tmp_path / "README").write_text(text)
+    outcomes = ingest([tmp_path], known={}, count_tokens=lambda texts: [len(each) for each in texts], chunk_tokens=99)
+    document = next(each for each in outcomes if isinstance(each, Document))
+    assert document.text.startswith(begin)
+    assert LOADERS[suffix_of(tmp_path / "README")](text.encode()).note == note
