@@ -27,6 +27,24 @@ def test_a_preference_is_one_click_blind_and_kept_by_arm(page: Page, room: RoomC
     arm = side(page, "B").locator(".tt-name").inner_text()
     (rating,) = said(room, query)
     assert (rating.kind, rating.choice, rating.blind) == ("preference", arm, True)
+    expect(page.locator(".tt-stored")).to_contain_text("Saved. Nothing")  # the writer cites what supports nothing
+    mark(page, "A", 2, "relevant").click()
+    expect(page.locator(".tt-stored")).to_contain_text("Saved. It makes 1 training pair.")
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".tt-stored")).to_contain_text("Taken back: it teaches nothing now.")
+
+
+def test_of_answers_that_say_the_same_none_can_be_preferred(page: Page, room: RoomChat) -> None:
+    room.writer.reply = stream("Bees swarm in spring [1].")
+    query = ask_and_wait(page, "What do both say?")
+    expect(page.locator(".tt-outcome")).to_contain_text("Both answers are the same")
+    expect(choice(page, "A is better")).to_have_count(0)
+    page.locator(".tt-card").focus()
+    page.keyboard.press("1")
+    page.keyboard.press("0")
+    expect(choice(page, "Same answer")).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".tt-outcome")).to_contain_text("Both answers are the same")
+    assert [(rating.kind, rating.choice) for rating in said(room, query)] == [("preference", "tie")]
 
 
 def test_every_rating_can_be_undone_in_turn(page: Page, room: RoomChat) -> None:
