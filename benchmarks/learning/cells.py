@@ -42,6 +42,7 @@ from train.recipe import matryoshka_dims
 HIT = "hit_rate@5"
 METRICS = (HIT, GATE)
 OPPOSITE: dict[Label, Label] = {1: -1, -1: 1}
+NEVER = 1_000  # beyond every place of a citation
 JUDGED: tuple[Part, ...] = ("test", "validation")
 
 
@@ -67,15 +68,21 @@ class Rater:
         return said
 
     def preference(self, duel: tuple[Answer, Answer], gold: frozenset[str]) -> Choice:
-        """Return which answer is preferred, base or tuned: the one that cites a right passage if the other does not.
+        """Return which answer is preferred, base or tuned: the one that cites a right passage, or cites it earlier.
 
-        Of `flips` of the duels something else is said, each other choice as often.
+        Of a share of `flips` of the duels something else is said, each other choice as often.
         """
-        base, tuned = (bool(gold & {hit.chunk.id for hit in a.hits if hit.rank in a.rests_on}) for a in duel)
-        right: Choice = "tie" if base and tuned else "base" if base else "tuned" if tuned else "both bad"
+        base, tuned = (_first_right(answer, gold) for answer in duel)
+        right: Choice = "base" if base < tuned else "tuned" if tuned < base else "tie" if base < NEVER else "both bad"
         draw = random.Random(content_id(self.name, duel[0].query, "preference"))
         others = [choice for choice in CHOICES if choice and choice != right]
         return draw.choice(others) if draw.random() < self.flips else right
+
+
+def _first_right(answer: Answer, gold: frozenset[str]) -> int:
+    """Return at which place an answer cites a right passage first, from 0; NEVER if it cites none."""
+    chunks = {hit.rank: hit.chunk.id for hit in answer.hits}
+    return next((place for place, rank in enumerate(answer.rests_on) if chunks[rank] in gold), NEVER)
 
 
 class Cells:

@@ -96,19 +96,16 @@ def credit_rules(cells: Cells, seeds: int) -> None:
 
 def preferences_to_quality(cells: Cells, seeds: int) -> None:
     """Print what preferences, thumbs and both gain on the same duels, of which FLIPS are rated wrong."""
-    kinds = {"thumbs": (True, 0.0), **{f"preferences at {w}": (False, w) for w in WEIGHTS}}
-    kinds |= {f"thumbs and preferences at {w}": (True, w) for w in WEIGHTS}
+    weights = (PREFERENCE_WEIGHT,) if cells.quick else WEIGHTS
+    kinds = {"thumbs": (True, 0.0), **{f"preferences at {w}": (False, w) for w in weights}}
+    kinds |= {f"thumbs and preferences at {w}": (True, w) for w in weights}
     rows = []
-    for fast in (True,) if cells.quick else (True, False):
-        how = "adapter" if fast else "full"
+    for seed in range(1 if cells.quick else seeds):
         for name, (thumbs, weight) in kinds.items():
-            for seed in range(seeds):
-                cell = cells.cell(
-                    f"duels-{_slug(name)}-{how}-seed{seed}",
-                    lambda t=thumbs, w=weight, s=seed, f=fast: _by_duels(cells, t, w, seed=s, fast=f),
-                )
-                counts = f"{cell['positives']} of {cell['queries']}"
-                rows.append([f"{name}, {how}, noise {seed}", *_gains(cells, cell), counts])
+            key = f"duels-{_slug(name)}-seed{seed}"
+            cell = cells.cell(key, lambda t=thumbs, w=weight, s=seed: _by_duels(cells, t, w, s))
+            counts = f"{cell['positives']} of {cell['queries']}"
+            rows.append([f"{name}, noise {seed}", *_gains(cells, cell), counts])
     _table(["20% of ratings wrong", HIT, "gain", f"{GATE} gain", "queries with a right positive"], rows)
 
 
@@ -243,7 +240,7 @@ def _trained_by_rule(cells: Cells, rule: str) -> dict[str, Any]:
 
 
 def _duels(cells: Cells) -> list[tuple[Answer, Answer]]:
-    """Return both answers to each question, base first, asked once while an adapter from the documents serves as tuned.
+    """Return both answers to each question, base first, asked once while a model from the documents serves as tuned.
 
     Before a first training both arms are the same, and no answer can be preferred.
     """
@@ -254,7 +251,7 @@ def _duels(cells: Cells) -> list[tuple[Answer, Answer]]:
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(cells.world.settings.home, kept)
         with closing(open_store(settings.lancedb)) as store:
-            order = TrainingOptions(kind="bootstrap", fast=True, promote=True, cross_fit=False)
+            order = TrainingOptions(kind="bootstrap", epochs=1, promote=True, cross_fit=False)
             _learn_documents(cells, settings, store, order, MADE[0])
         return cells.ask(settings, cells.world.of("train"), Rater("nobody", votes=0))
 
@@ -264,7 +261,7 @@ def _duels(cells: Cells) -> list[tuple[Answer, Answer]]:
     return sorted(((arms["base"], arms["tuned"]) for arms in both.values()), key=lambda duel: duel[0].query)
 
 
-def _by_duels(cells: Cells, thumbs: bool, weight: float, *, seed: int, fast: bool) -> dict[str, Any]:
+def _by_duels(cells: Cells, thumbs: bool, weight: float, seed: int) -> dict[str, Any]:
     """Train on what noisy raters say of the duels: thumbs on both answers, a preference of this weight, or both."""
     gold = {each.query: each.gold for each in cells.world.of("train")}
     rater = Rater(f"noisy-{seed}", flips=FLIPS)
@@ -284,7 +281,7 @@ def _by_duels(cells: Cells, thumbs: bool, weight: float, *, seed: int, fast: boo
         made = rated_pairs(labels, chunks, alike, keyword_ranks(open_context(settings, store), labels))
         pairs = list(made.pairs)
         trial = EvaluationSplits("held out", (split(pairs, [], chunks),))
-        order = TrainingOptions(fast=fast, cross_fit=False)
+        order = TrainingOptions(cross_fit=False)
         cell = cells.learn(settings, store, order, TrainingPlan(TrainingData(pairs, [], "duels"), trial))
     queries = {pair.query for pair in pairs}
     correct = {pair.query for pair in pairs if pair.positive_id in gold[pair.query]}
