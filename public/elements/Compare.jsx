@@ -169,7 +169,8 @@ if (!window[KEY]) {
       ) : null}
       {(sender.canUndo || sender.taught) && !sender.failed ? (
         <p>
-          {sender.canUndo ? 'Saved.' : ''} {sender.taught}{' '}
+          {sender.canUndo ? 'Saved. ' : ''}
+          {sender.taught ? <span className="tt-taught">{sender.taught}</span> : null}{' '}
           {sender.canUndo ? (
             <button type="button" className="tt-link" onClick={sender.undo} aria-disabled={sender.sending}>
               <Undo2 size={13} aria-hidden="true" /> Undo
