@@ -1,4 +1,4 @@
-"""Truncate the heading path that models read before a chunk's text, so that enough tokens are left for the text."""
+"""Truncate the heading path that models read before a chunk's text, and write it without marks for people."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from functools import lru_cache
 
 PATH_SEPARATOR = " > "  # separates the headings of a path
 HEADING_TOKENS = 48  # of a chunk's token limit, approximately; outer headings are left out first
+MARKS = re.compile(r"(`+|\*\*)(?=\S)(.+?)(?<=\S)\1|\[([^\[\]]+)\]\([^()\s]*\)")  # inline Markdown in a heading
 COMMON_WORD = re.compile(r"[A-Z]?[a-z]{1,7}|[A-Za-z]")  # words of one or two tokens
+
+
+def plain_headings(path: str) -> str:
+    """Return a heading path as people read it: `code`, **bold** and [links](url) without their marks."""
+    return MARKS.sub(lambda found: found[2] or found[3], path)
 
 
 @lru_cache(maxsize=1_000)  # the chunks of a section share their headings

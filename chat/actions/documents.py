@@ -29,6 +29,7 @@ from chat.actions.payloads import RemoveDocument, ShowDocument
 from chat.elements.live import LiveElement
 from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError
+from rag.heading_path import plain_headings
 from rag.indexing.file_report import FileRecord
 from rag.indexing.uploads import ListedDocument, UploadOutcome, UploadResult, Uploads, display_name, is_attachment
 from rag.ingest.documents import Skipped, Unchanged
@@ -135,7 +136,9 @@ class UploadQueue:
         wanted = ShowDocument.read(payload)
         document = await asyncio.to_thread(context.app.serving.uploads.show, wanted.source)
         row = document.as_json()
-        return {**row, "total": len(row["chunks"]), "chunks": row["chunks"][wanted.start : wanted.start + MAX_SHOWN]}
+        cut = row["chunks"][wanted.start : wanted.start + MAX_SHOWN]
+        chunks = [{**chunk, "heading": plain_headings(chunk["heading"])} for chunk in cut]
+        return {**row, "total": len(row["chunks"]), "chunks": chunks}
 
     async def remove(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Remove an uploaded file. Raises UnknownDocument and StoreFailed."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from pathlib import PurePosixPath
+from typing import Any, Literal, TypedDict
 from urllib.parse import urlencode
 
 from chainlit.auth import get_current_user
@@ -19,12 +20,15 @@ from fastapi.routing import APIRoute
 from chat.actions.payloads import OpenPassage
 from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
+from rag.heading_path import plain_headings
 from rag.indexing.update import uploads_folder
 from rag.ingest.discovery import locate
+from rag.loaders.formats import LOADERS, suffix_of
 from rag.records import PAGE_TURN, Chunk, Document
 
 AROUND = 1_500  # characters before and after: a screenful each
 PDF = ".pdf"
+PLAIN = ("text", "log", "source code", "PDF", "picture", "YAML", "data")  # kinds of text without marks
 PDF_ADDRESS = "/document.pdf"
 CHANGED = "This document was changed or removed. This is the passage as it was shown."
 
@@ -43,6 +47,7 @@ class Passage(TypedDict):
     more_after: bool
     note: str
     file: str
+    form: Literal["markdown", "marked", "plain"]  # how its marks are drawn: all, those of blocks and code, none
 
 
 async def passage(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
     return {
         "title": chunk.name,
         "source": chunk.source,
-        "heading": chunk.section,
+        "heading": plain_headings(chunk.section),
         "page": chunk.pages,
         "before": text[begin:at].replace(PAGE_TURN, "") if text else "",
         "text": chunk.shown,
@@ -85,6 +90,7 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
         "more_after": bool(text) and stop < len(text),
         "note": "" if text else CHANGED,
         "file": _pdf_address(chunk) if text and chunk.page else "",
+        "form": _form(chunk.source),
     }
 
 
@@ -96,6 +102,15 @@ def _find(context: RequestContext, answer_id: str, rank: int) -> Passage:
         raise BadRating(f"this answer has no passage {rank}: reload the page and try again")
     found = store.documents.read(context.app.serving.corpus.id, hit.chunk.source)
     return around(hit.chunk, found[0] if found else None)
+
+
+def _form(source: str) -> Literal["markdown", "marked", "plain"]:
+    """Return what marks the text of a document has, by its kind: loaders write headings, lists, tables and code so."""
+    loader = LOADERS.get(suffix_of(PurePosixPath(source)))
+    kind = loader.kind if loader else "web page" if "://" in source else ""
+    if kind in PLAIN or not kind:
+        return "plain"
+    return "markdown" if kind == "Markdown" else "marked"
 
 
 def _pdf_address(chunk: Chunk) -> str:

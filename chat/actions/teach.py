@@ -23,6 +23,7 @@ from rag.errors import BadRating, ThumbtuneError
 from rag.feedback.ratings import TAUGHT
 from rag.feedback.ratings import teach as store_taught
 from rag.feedback.suggestions import suggest
+from rag.heading_path import plain_headings
 from rag.records import ARMS, Chunk, Label, Rating, content_id, normalise_query
 from rag.retrieval.passage_search import search_passages
 
@@ -156,7 +157,7 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
     return {
         "chunk": chunk.id,
         "title": chunk.name,
-        "heading": chunk.section,
+        "heading": plain_headings(chunk.section),
         "page": chunk.pages,
         "text": chunk.shown,
         "shown": chunk.id in shown,

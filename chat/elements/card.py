@@ -14,6 +14,7 @@ from chat.elements.reveal import NOT_COUNTED, Reveal, same
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.errors import BadRating
 from rag.evaluation.same_answers import Sameness, sameness
+from rag.heading_path import plain_headings
 from rag.records import SIDES, Answer, Choice, Hit, Label, Reason, Side
 
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
@@ -196,7 +197,7 @@ def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bo
             "title": hit.chunk.name,
             "source": hit.chunk.source,
             "page": hit.chunk.pages,
-            "heading": hit.chunk.section,
+            "heading": plain_headings(hit.chunk.section),
             "text": hit.chunk.shown if with_text else "",
             "cited": hit.rank in cited,
             "mark": 0,

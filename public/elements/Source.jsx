@@ -1,11 +1,11 @@
 // The side panel: a passage highlighted in its document, with the text before and after it.
 // `props` has the shape in chat/actions/passages.py.
-import { createElement, useEffect, useRef } from 'react';
+import { createElement, Fragment, useEffect, useMemo, useRef } from 'react';
 import { useSetRecoilState } from 'recoil';
 import { sideViewState } from '@chainlit/react-client';
 import { ExternalLink } from 'lucide-react';
 
-const VERSION = '4';
+const VERSION = '5';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {
@@ -17,6 +17,81 @@ if (!window[KEY]) {
     if (!box) return;
     const above = node.getBoundingClientRect().top - box.getBoundingClientRect().top;
     box.scrollTop += above - Math.max(0, (box.clientHeight - node.offsetHeight) / 2);
+  };
+
+  // Draws the marks of headings, lists, tables and code as what they mean. Each mark stays in the text, hidden: what is
+  // selected, searched and tested is the document's text to the letter. Code is never changed.
+  const Sign = ({ children }) => <span hidden>{children}</span>;
+  const INLINE = /(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)|\\([\\`*_{}[\]()#+.!|<>~-])/g;
+  const MARKDOWN = new RegExp(`${INLINE.source}|(\\*\\*)(?=\\S)(.+?)(?<=\\S)\\4|(!?\\[)([^\\[\\]\\n]+)(\\]\\([^()\\s]*\\))`, 'g');
+
+  const inline = (line, form) => {
+    const parts = [];
+    let at = 0;
+    for (const found of line.matchAll(form === 'markdown' ? MARKDOWN : INLINE)) {
+      const [whole, ticks, code, escaped, bold, strong, link, label, target] = found;
+      parts.push(line.slice(at, found.index));
+      if (ticks) parts.push(<Sign>{ticks}</Sign>, <code>{code}</code>, <Sign>{ticks}</Sign>);
+      else if (escaped) parts.push(<Sign>\</Sign>, escaped);
+      else if (bold) parts.push(<Sign>{bold}</Sign>, <strong>{strong}</strong>, <Sign>{bold}</Sign>);
+      else parts.push(<Sign>{link}</Sign>, label, <Sign>{target}</Sign>);
+      at = found.index + whole.length;
+    }
+    return [...parts, line.slice(at)].map((part, key) => <Fragment key={key}>{part}</Fragment>);
+  };
+
+  const isRow = (line) => /^\s*\|.*\|\s*$/.test(line);
+  const row = (line, key, isLast) => {
+    const end = isLast ? '' : '\n';
+    if (/^[\s|:-]+$/.test(line)) return <Sign key={key}>{line + end}</Sign>;
+    const cells = line.split(/(?<!\\)\|/);
+    return (
+      <span key={key} className="tt-md-row">
+        <Sign>{cells[0]}|</Sign>
+        {cells.slice(1, -1).map((cell, index) => (
+          <Fragment key={index}>
+            <span className="tt-md-cell">{inline(cell, 'marked')}</span>
+            <Sign>|</Sign>
+          </Fragment>
+        ))}
+        <Sign>{cells.at(-1) + end}</Sign>
+      </span>
+    );
+  };
+
+  const plainLine = (line, form) => {
+    const heading = /^(#{1,6} )(.*)$/.exec(line);
+    if (heading) return <><Sign>{heading[1]}</Sign><strong className="tt-md-heading">{inline(heading[2], form)}</strong></>;
+    const item = /^(\s*)([-*] )(.*)$/.exec(line);
+    if (item) return <>{item[1]}<span className="tt-md-bullet"><Sign>{item[2]}</Sign></span>{inline(item[3], form)}</>;
+    return inline(line, form);
+  };
+
+  // Returns the three parts of a text as nodes; a fence that opens in one of them may close in the next.
+  const drawn = (texts, form) => {
+    if (form === 'plain') return texts;
+    let fence = '';
+    return texts.map((text) => {
+      const lines = text.split('\n');
+      const nodes = [];
+      for (let n = 0; n < lines.length; n += 1) {
+        const isLast = n === lines.length - 1;
+        const found = /^\s*(`{3,}|~{3,})/.exec(lines[n]);
+        if (found && (!fence || lines[n].trim() === fence)) {
+          fence = fence ? '' : found[1];
+          nodes.push(<Sign key={n}>{lines[n] + (isLast ? '' : '\n')}</Sign>);
+        } else if (fence) {
+          nodes.push(<code key={n} className="tt-md-code">{lines[n] + (isLast ? '' : '\n')}</code>);
+        } else if (isRow(lines[n])) {
+          const start = n;
+          while (n + 1 < lines.length && isRow(lines[n + 1])) n += 1;
+          nodes.push(<span key={start} className="tt-md-table">{lines.slice(start, n + 1).map((line, at) => row(line, at, start + at === lines.length - 1))}</span>);
+        } else {
+          nodes.push(<Fragment key={n}>{plainLine(lines[n], form)}{isLast ? '' : '\n'}</Fragment>);
+        }
+      }
+      return nodes;
+    });
   };
 
   const isTyping = (node) => Boolean(node?.closest?.('input, textarea, [contenteditable=true]'));
@@ -35,6 +110,7 @@ if (!window[KEY]) {
       document.addEventListener('keydown', close);
       return () => document.removeEventListener('keydown', close);
     }, []);
+    const [before, text, after] = useMemo(() => drawn([passage.before, passage.text, passage.after], passage.form), [passage]);
     const where = [passage.source, passage.heading, passage.page ? `page ${passage.page}` : ''].filter(Boolean).join(' > ');
     return (
       <article className="tt-source" aria-label={`Passage in ${passage.title}`}>
@@ -49,9 +125,9 @@ if (!window[KEY]) {
         {passage.note ? <p className="tt-error">{passage.note}</p> : null}
         <div className="tt-source-text">
           {passage.more_before ? '… ' : ''}
-          {passage.before}
-          <mark ref={mark}>{passage.text}</mark>
-          {passage.after}
+          {before}
+          <mark ref={mark}>{text}</mark>
+          {after}
           {passage.more_after ? ' …' : ''}
         </div>
       </article>

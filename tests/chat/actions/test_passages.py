@@ -11,6 +11,7 @@ from chat.actions.passages import AROUND, CHANGED, around, passage
 from chat.session.context import RequestContext, SessionState
 from fakes import make_chunk
 from rag.errors import BadRating
+from rag.heading_path import plain_headings
 from rag.ingest.discovery import locate
 from rag.records import Document, content_id
 
@@ -84,3 +85,23 @@ def test_a_source_of_one_of_several_folders_begins_with_its_name(tmp_path: Path)
 async def test_a_forged_address_of_a_passage_is_refused(payload: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadRating, match=reason):
         await passage(RequestContext(cast(Any, None), SessionState(), "ann"), payload)
+
+
+@pytest.mark.parametrize(
+    ("source", "form"),
+    [("a.md", "markdown"), ("b.docx", "marked"), ("https://a.b/c", "marked"),
+     ("m.eml/c.py", "plain"), ("d.pdf", "plain"),
+     ("README", "plain"), ("e.txt", "plain")],
+)  # fmt: skip
+def test_only_marks_that_a_format_has_are_drawn(source: str, form: str) -> None:
+    assert around(make_chunk("Text.", source=source), make_document("Text."))["form"] == form
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [("`Flask(__name__)` > Use **it**", "Flask(__name__) > Use it"),
+     ("[Piers](a.md#b) > 2 ** 3 ** 4", "Piers > 2 ** 3 ** 4"),
+     ("a `b", "a `b"), ("``a`b``", "a`b")],
+)  # fmt: skip
+def test_headings_are_shown_without_the_marks_of_markdown(path: str, plain: str) -> None:
+    assert plain_headings(path) == plain
