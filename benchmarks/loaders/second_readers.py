@@ -10,11 +10,13 @@ import email.policy
 import json
 import math
 import re
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pypdfium2
 from lxml import etree, html
@@ -27,13 +29,17 @@ PANDOC = {
 }  # fmt: skip
 MARKUP = ("latex", "org", "mediawiki", "asciidoc")
 FILTER = Path(__file__).with_name("verbatim.lua")
-NOISE = "//script|//style|//noscript|//template|//head|//nav|//header|//footer|//aside|//button|//select|//svg|//iframe"
+NOISE = (
+    "//script|//style|//noscript|//template|//head|//nav|//*[@role='navigation']|//header|//footer|//aside|//button"
+    "|//select|//svg|//iframe"
+)
 PARTS = {
     "docx": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
     "docm": re.compile(r"word/(document|footnotes|endnotes|header\d*|footer\d*)\.xml"),
     "pptx": re.compile(r"ppt/(slides/slide|notesSlides/notesSlide)\d+\.xml"),
     "odt": re.compile(r"content\.xml"), "ods": re.compile(r"content\.xml"), "odp": re.compile(r"content\.xml"),
 }  # fmt: skip
+BESIDE = re.compile(r"/(?:comments\w*|charts/chart\w*|diagrams/data\w*|comments/[^/]*)\.xml$")
 
 
 def read(path: Path) -> list[str]:
@@ -73,11 +79,13 @@ def _crop(path: Path) -> list[str]:
 
 def _pandoc(path: Path) -> list[str]:
     """Return pandoc's text, and the file itself: what is only there, such as a formula's command, is not invented."""
-    form = PANDOC[path.suffix[1:].lower()]
+    suffix = path.suffix[1:].lower()
+    form = PANDOC[suffix]
     if form == "odt":
         return [_run("pandoc", "-t", "plain", "--wrap=none", str(path)), *_xml(path)]
-    text = _run("pandoc", "-s", "-f", form, "-t", "plain", "--wrap=none", f"--lua-filter={FILTER}", str(path))
-    return [text, *([path.read_text("utf-8", "replace")] if form in MARKUP else [])]
+    whole = () if form == "epub" else ("-s",)  # a book's title page is its metadata, and repeats what is in the text
+    text = _run("pandoc", *whole, "-f", form, "-t", "plain", "--wrap=none", f"--lua-filter={FILTER}", str(path))
+    return [text, *([path.read_text("utf-8", "replace")] if form in MARKUP or suffix in ("md", "markdown") else [])]
 
 
 def _asciidoctor(path: Path) -> list[str]:
@@ -92,15 +100,24 @@ def _asciidoctor(path: Path) -> list[str]:
 
 
 def _xml(path: Path) -> list[str]:
-    """Return the text of Office's XML: all text elements, without deleted and hidden runs and fallbacks."""
+    """Return the text of Office's XML: all text elements, without deleted and hidden runs and fallbacks.
+
+    Then that of comments, charts and diagrams, which are not invented.
+    """
     suffix = path.suffix[1:].lower()
-    pieces = []
+    pieces, beside = [], []
     with zipfile.ZipFile(path) as opened:
         for name in sorted(opened.namelist()):
+            if BESIDE.search(name):
+                beside.append(" ".join(etree.fromstring(opened.read(name)).itertext()))
             if PARTS[suffix].fullmatch(name):
                 root = etree.parse(BytesIO(opened.read(name)), etree.XMLParser(recover=True)).getroot()
                 pieces.append(_text(root, odf=suffix.startswith("od")))
-    return ["\n".join(pieces), *([_run("pandoc", "-t", "plain", "--wrap=none", str(path))] if suffix == "docx" else [])]
+    return [
+        "\n".join(pieces),
+        "\n".join(beside),
+        *([_run("pandoc", "-t", "plain", "--wrap=none", str(path))] if suffix == "docx" else []),
+    ]
 
 
 def _text(root: etree._Element, odf: bool) -> str:
@@ -130,21 +147,47 @@ def _text(root: etree._Element, odf: bool) -> str:
 
 
 def _xlsx(path: Path) -> list[str]:
-    """Return the texts of a workbook's cells (numbers are formatted, so that raw ones say nothing)."""
+    """Return the texts of a workbook's cells without their readings in kana, then all that is shown or stored.
+
+    Numbers are formatted: LibreOffice writes them as the cells show them. `apt-get install libreoffice-calc-nogui`.
+    """
     with zipfile.ZipFile(path) as opened:
         pieces = []
         for name in opened.namelist():
             if name.endswith("sharedStrings.xml"):
                 root = etree.fromstring(opened.read(name))
+                etree.strip_elements(root, "{*}rPh", with_tail=False)
                 pieces += ["".join(item.itertext("{*}t")) for item in root.iterfind("{*}si")]
-        return ["\n".join(pieces)]
+        stored = [etree.fromstring(opened.read(name)) for name in opened.namelist() if name.endswith(".xml")]
+    names = (each.get("name") or "" for root in stored for each in root.iter("{*}sheet", "{*}table", "{*}person"))
+    all_text = " ".join([*names, *(" ".join(root.itertext()) for root in stored)])
+    return ["\n".join(pieces), all_text, *_shown_cells(path)]
+
+
+def _shown_cells(path: Path) -> list[str]:
+    """Return each sheet as LibreOffice shows it; [] where it is not installed or cannot read the file."""
+    if not (office := shutil.which("soffice")):
+        return []
+    with TemporaryDirectory() as folder:
+        profile = f"-env:UserInstallation={(Path(folder) / 'profile').as_uri()}"
+        all_sheets = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
+        _run(office, profile, "--headless", "--convert-to", all_sheets, "--outdir", folder, str(path))
+        return [each.read_text("utf-8", "replace") for each in Path(folder).glob("*.csv")]
 
 
 def _html(path: Path) -> list[str]:
-    root = html.document_fromstring(path.read_bytes())
+    """Return a page's text without what a site repeats, then all of it with the values of its forms."""
+    data = path.read_bytes()
+    try:
+        page: str | bytes = data.decode("utf-8-sig")  # lxml takes a page that names no encoding for Latin-1
+        page = re.sub(r"\A\s*<\?xml[^>]*\?>", "", page)
+    except UnicodeDecodeError:
+        page = data
+    root = html.document_fromstring(page)
+    whole = " ".join(map(str, root.xpath("//text()|//input/@value|//img/@alt")))
     for element in root.xpath(NOISE):
         element.drop_tree()
-    return [" ".join(map(str, root.xpath("//body//text()")))]
+    return [" ".join(map(str, root.xpath("//body//text()"))), whole]
 
 
 def _mail(path: Path) -> list[str]:

@@ -14,6 +14,11 @@ IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")  #
 ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 RAISED = re.compile(r"([^\W_]+)[^\w\s^]*\^([0-9]+)")  # how our PDF loader writes a footnote mark or an exponent
 MIXED = 0.03  # share of a text's words in letters of two scripts, above which its font has no true map
+LABEL = re.compile(  # what a block is called by the loaders, at the begin of its line
+    r"^(?:#+ Slide \d+:?|Page (?:header|footer)(?: of (?:the first page|even pages))?:|Notes:|Chart:|Attachments:"
+    r"|Comment(?: by [^:\n]{0,80})?(?: on [A-Z]{1,3}\d+)?:|(?:\| )?Category(?=:? ))",
+    re.MULTILINE,
+)
 WORD = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
 
 
@@ -56,8 +61,10 @@ def compare(ours: str, others: Sequence[str]) -> Difference:
     A word with digits is excepted, since 400.01 and a footnote's 3 are not 400.013.
     raised: city^2 of ours is city2 of a reader that does not see that the digit is raised.
     twice: TThhee of a reader is The, printed twice for a bold look.
+
+    What the loaders name a block, such as "Slide 3:" or "Comment by Ann:", is no word of the file and is left out.
     """
-    mine = words(ours)
+    mine = words(LABEL.sub("", ours))
     theirs = [words(text) for text in others]
     expected, read = Counter(theirs[0]), Counter(mine)
     known = Counter(word for some in theirs for word in some)

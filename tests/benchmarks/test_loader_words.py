@@ -33,3 +33,9 @@ def test_a_raised_digit_that_the_other_reader_lacks_is_still_invented() -> None:
 def test_a_text_in_letters_of_two_scripts_a_word_is_not_true() -> None:
     assert has_true_letters("The harbour opens at 7, die Straße is long, ξ and Δt.")
     assert not has_true_letters("ιͻȍǥ ab\u0441\u0434 harbour")
+
+
+def test_what_a_block_is_called_is_no_word_of_the_file() -> None:
+    ours = "# Slide 2: Boats\n\nComment by Ann Lee on B2: Late\n\nPage footer of even pages: Pier\n\nNotes: Wait"
+    found = compare(ours, ["Boats Late Pier Wait"])
+    assert (found.lost.total(), found.invented.total(), found.read) == (0, 0, 4)
