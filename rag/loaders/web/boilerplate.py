@@ -106,6 +106,7 @@ TEASERS = frozenset(
         upsell latest readnext""",
     )
 )
+HASH = re.compile(r"(?=(?:\D*\d){4})[\da-fA-F-]{12,}")  # an id such as "64c58eb106608ad0", in which "ad" is no word
 COMMENTS = frozenset(("comments", "commentlist", "respond", "disqusthread", "commentslist", "commentsarea"))
 HIDDEN_LABELS = re.compile(r"(?:^|\s)(?:sr-only|visually-hidden|visuallyhidden|screen-reader-text|assistive)(?:\s|$)")
 MATH_COPIES = re.compile(r"(?:^|\s)(?:katex-html|MathJax_Preview|MathJax_SVG|MathJax_CHTML|MathJax)(?:\s|$)")
@@ -344,6 +345,7 @@ def _precedes(element: Element, first: Element, root: Element) -> bool:
 def _words(element: Element) -> frozenset[str]:
     """Return the words of an element's class and id in lower case, and each whole name without its separators."""
     names = f"{element.get('class') or ''} {element.get('id') or ''}".split()
+    names = [name for name in names if not HASH.fullmatch(name)]
     parts = {word.lower() for name in names for word in WORDS.findall(name)}
     return frozenset(parts | {re.sub(r"[-_]", "", name.lower()) for name in names})
 

@@ -212,3 +212,8 @@ def test_code_is_exact_to_the_letter_without_its_line_numbers() -> None:
     assert f"```python\n{code}```" in exported(f'<pre class="language-python"><code>{code}</code></pre>')
     numbered = '<pre><span class="linenos">1</span>a = 1\n<span class="linenos">2</span>b = 2\n</pre>'
     assert "```\na = 1\nb = 2\n```" in exported(numbered)
+
+
+def test_an_id_that_is_a_hash_has_no_words() -> None:
+    item = '<li id="64c58eb106608ad05424e47bbcdef7dc">Hamburgers are good</li>'
+    assert "Hamburgers are good" in load_html(f"<body><p>Important points about it.</p>{item}</body>".encode()).text
