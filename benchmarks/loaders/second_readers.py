@@ -113,11 +113,22 @@ def _xml(path: Path) -> list[str]:
             if PARTS[suffix].fullmatch(name):
                 root = etree.parse(BytesIO(opened.read(name)), etree.XMLParser(recover=True)).getroot()
                 pieces.append(_text(root, odf=suffix.startswith("od")))
+    if not any(map(str.strip, pieces)):
+        return []
     return [
         "\n".join(pieces),
         "\n".join(beside),
         *([_run("pandoc", "-t", "plain", "--wrap=none", str(path))] if suffix == "docx" else []),
     ]
+
+
+def _is_not_shown(element: etree._Element, tag: str) -> bool:
+    """Return whether an element is deleted, hidden, a fallback, or the number of a slide."""
+    if tag in ("Fallback", "del", "moveFrom", "tracked-changes", "instrText", "delText"):
+        return True
+    if tag == "r" and any(etree.QName(mark).localname == "vanish" for mark in element.iter(etree.Element)):
+        return True
+    return tag == "fld" and element.get("type") == "slidenum"
 
 
 def _text(root: etree._Element, odf: bool) -> str:
@@ -127,9 +138,7 @@ def _text(root: etree._Element, odf: bool) -> str:
         if not isinstance(element.tag, str):
             return
         tag = etree.QName(element).localname
-        if tag in ("Fallback", "del", "moveFrom", "tracked-changes", "instrText", "delText"):
-            return
-        if tag == "r" and any(etree.QName(mark).localname == "vanish" for mark in element.iter(etree.Element)):
+        if _is_not_shown(element, tag):
             return
         if odf or tag == "t":
             pieces.append(element.text or "")

@@ -81,7 +81,9 @@ if (!window[KEY]) {
           fence = fence ? '' : found[1];
           nodes.push(<Sign key={n}>{lines[n] + (isLast ? '' : '\n')}</Sign>);
         } else if (fence) {
-          nodes.push(<code key={n} className="tt-md-code">{lines[n] + (isLast ? '' : '\n')}</code>);
+          const start = n;
+          while (n + 1 < lines.length && lines[n + 1].trim() !== fence) n += 1;
+          nodes.push(<code key={start} className="tt-md-code">{lines.slice(start, n + 1).join('\n') + (n === lines.length - 1 ? '' : '\n')}</code>);
         } else if (isRow(lines[n])) {
           const start = n;
           while (n + 1 < lines.length && isRow(lines[n + 1])) n += 1;
