@@ -13,6 +13,7 @@ IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")  #
 # Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
 ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 RAISED = re.compile(r"([^\W_]+)[^\w\s^]*\^([0-9]+)")  # how our PDF loader writes a footnote mark or an exponent
+LONGEST = 100  # characters of two words in one; longer ones are data
 MIXED = 0.03  # share of a text's words in letters of two scripts, above which its font has no true map
 LABEL = re.compile(  # what a block is called by the loaders, at the begin of its line
     r"^(?:#+ Slide \d+:?|Page (?:header|footer)(?: of (?:the first page|even pages))?:|Notes:|Chart:|Attachments:"
@@ -121,7 +122,10 @@ def _without_joined(some: Mapping[str, int], bag: Mapping[str, int], joined: set
             if any(map(str.isdigit, word))
             or not (
                 word in joined
-                or any(word[:cut] in bag and word[cut:] in bag for cut in range(2, max(2, len(word) - 1)))
+                or (
+                    len(word) <= LONGEST
+                    and any(word[:cut] in bag and word[cut:] in bag for cut in range(2, max(2, len(word) - 1)))
+                )
             )
         }
     )
