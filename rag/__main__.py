@@ -111,7 +111,8 @@ async def _ask_both(question: str) -> None:
                 text = plain_text(answer.text) if answer.answerer == EXTRACTIVE else answer.text
                 print(f"\n{answer.arm} ({answer.model}), {answer.total_s:.2f} s\n{text}")
                 for hit in answer.hits:
-                    mark = "cited    " if hit.rank in answer.cited else "consulted"
+                    drawn = "drawn on" if hit.rank in answer.attributed else "consulted"
+                    mark = f"{'cited' if hit.rank in answer.cited else drawn:9}"
                     page = f", page {hit.chunk.pages}" if hit.chunk.pages else ""
                     where = " > ".join(filter(None, [hit.chunk.source, hit.chunk.heading]))
                     print(f"  [{hit.rank}] {mark} {hit.score:.3f} {where}{page}")

@@ -67,6 +67,16 @@ class Settings(BaseSettings):
     llm_retries: int = Field(2, ge=0, le=10, description="tries after a refused connection or a 5xx, before any token")
     context_tokens: int = Field(3000, ge=200, description="most tokens of passages that an LLM is shown")
     llm_max_tokens: int = Field(1024, ge=64, le=100_000, description="most tokens that an LLM may write of one reply")
+    llm_temperature: float | None = Field(
+        0.2,
+        ge=0,
+        le=2,
+        validate_default=True,
+        description="how freely an LLM chooses its words; default: the endpoint's",
+    )
+    llm_stop: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), max_length=4, description="texts at which an LLM's answer ends, at most 4, separated by commas"
+    )
     answer_timeout: float = Field(180.0, gt=0, description="seconds after which an arm is cut off, whatever it does")
 
     # the machine
@@ -109,10 +119,15 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("hosts", "oauth_allow", "trusted_proxies", "trainers", mode="before")
+    @field_validator("llm_stop", "hosts", "oauth_allow", "trusted_proxies", "trainers", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:  # noqa: ANN401  # pydantic hands over whatever was given
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("llm_temperature", mode="before")
+    @classmethod
+    def _leave_to_endpoint(cls, value: Any) -> Any:  # noqa: ANN401  # as above
+        return None if value == "default" else value
 
     @field_validator("home", "docs", "passwords", mode="after")
     @classmethod

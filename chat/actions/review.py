@@ -19,6 +19,7 @@ from chat.actions.teach import TEACH, Passage, as_passage, search, store_passage
 from chat.elements.live import LiveElement
 from chat.elements.markdown import as_markdown
 from chat.session.context import RequestContext, say
+from rag.answering.cleaning import clean_answer
 from rag.errors import BadRating, StoreFailed
 from rag.feedback.ratings import mark_source, rate_answer
 from rag.feedback.ratings import teach as store_taught
@@ -192,8 +193,9 @@ def _view(rater: str, item: ReviewItem, chunks: Mapping[str, Chunk], ratings: Se
 
 
 def _answer_view(answer: Answer) -> AnswerView:
-    cited = [(hit.rank, as_passage(hit.chunk, ())) for hit in answer.hits if hit.rank in answer.cited]
-    return {"id": answer.id, "text": as_markdown(answer.text, 0), "cited": cited}
+    cited = [(hit.rank, as_passage(hit.chunk, ())) for hit in answer.hits if hit.rank in answer.rests_on]
+    text = answer.text if answer.evidence is not None else clean_answer(answer.text, answer.hits)
+    return {"id": answer.id, "text": as_markdown(text, 0, answer.evidence or ()), "cited": cited}
 
 
 def _before(rater: str, item: ReviewItem, ratings: Iterable[Rating]) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
 from chat.elements.reveal import NOT_COUNTED, Reveal, same
+from rag.answering.cleaning import clean_answer
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.errors import BadRating
 from rag.evaluation.same_answers import Sameness, sameness
 from rag.heading_path import plain_headings
-from rag.records import SIDES, Answer, Choice, Hit, Label, Reason, Side
+from rag.records import SIDES, Answer, Choice, Evidence, Hit, Label, Reason, Side
 
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "streaming")
@@ -30,7 +31,10 @@ SideChoice = Literal["", "A", "B", "tie", "both bad"]
 
 
 class Source(TypedDict):
-    """A passage under an answer. Its text is sent when the answer is complete."""
+    """A passage under an answer. Its text is sent when the answer is complete.
+
+    `attributed`: a sentence without a citation was drawn from it; `unsupported`: it does not say what it is cited for.
+    """
 
     rank: int
     title: str
@@ -39,6 +43,8 @@ class Source(TypedDict):
     heading: str
     text: str
     cited: bool
+    attributed: bool
+    unsupported: bool
     mark: Label
 
 
@@ -80,6 +86,7 @@ class Card:
     def __init__(self, props: Props | None = None) -> None:
         self._props = _completed(props) if props else _blank()
         self._raw: dict[Side, str] = {}
+        self._hits: dict[Side, tuple[Hit, ...]] = {}
         self._found: dict[Side, list[str]] = {}
         self._answers: dict[Side, Answer] = {}
 
@@ -87,7 +94,7 @@ class Card:
     def props(self) -> Props:
         """Return the current props for the browser."""
         for side, raw in self._raw.items():
-            self._view(side)["text"] = as_markdown(raw, len(self._view(side)["sources"])) + NO_WORD
+            self._view(side)["text"] = self._unfinished(side, raw) + NO_WORD
         return self._props
 
     @property
@@ -106,11 +113,12 @@ class Card:
         match event:
             case Hits():
                 view["sources"] = sources(event.hits)
+                self._hits[side] = event.hits
             case Token():
                 view["state"] = "streaming"
                 self._raw[side] = self._raw.get(side, "") + event.text
             case Done():
-                self._close(side, "done", event.answer.text, event.answer.hits, event.answer.cited)
+                self._close(side, "done", event.answer.text, event.answer.hits, event.answer)
                 view["answer"] = event.answer.id
                 self.compare({**self._answers, side: event.answer})
             case Failed():
@@ -122,7 +130,7 @@ class Card:
         for view in self._props["sides"]:
             if view["state"] in OPEN:
                 raw = self._raw.pop(view["side"], None)  # None if the card was read from the history
-                view["text"] = view["text"].rstrip(NO_WORD) if raw is None else as_markdown(raw, len(view["sources"]))
+                view["text"] = view["text"].rstrip(NO_WORD) if raw is None else self._unfinished(view["side"], raw)
                 view["state"], view["error"] = state, message
 
     def searched_for(self, query: str, asked: str = "", hint: str = "") -> None:
@@ -173,24 +181,37 @@ class Card:
     def _view(self, side: Side) -> SideView:
         return self._props["sides"][SIDES.index(side)]
 
+    def _unfinished(self, side: Side, raw: str) -> str:
+        """Return what an arm has written so far as Markdown."""
+        hits = self._hits.get(side, ())
+        return as_markdown(clean_answer(raw, hits, is_complete=False), len(hits))
+
     def _view_of(self, answer_id: str) -> SideView:
         for view in self._props["sides"]:
             if answer_id and view["answer"] == answer_id:
                 return view
         raise BadRating(f"answer {answer_id[:40]!r} is not in this chat: reload the page and try again")
 
-    def _close(self, side: Side, state: State, text: str, hits: tuple[Hit, ...], cited: tuple[int, ...] = ()) -> None:
+    def _close(self, side: Side, state: State, text: str, hits: tuple[Hit, ...], answer: Answer | None = None) -> None:
         self._raw.pop(side, None)
         view = self._view(side)
-        view["state"], view["text"] = state, as_markdown(text, len(hits))
-        view["sources"] = sources(hits, cited, with_text=True)
+        evidence = answer.evidence or () if answer else ()
+        view["state"], view["text"] = state, as_markdown(text, len(hits), evidence)
+        view["sources"] = sources(hits, answer.cited if answer else (), evidence, with_text=True)
         self._found[side] = [hit.chunk.id for hit in hits]
         if len(self._found) == len(SIDES) and any(self._found.values()):
             self._props["same"] = same(*self._found.values())
 
 
-def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bool = False) -> list[Source]:
+def sources(
+    hits: tuple[Hit, ...],
+    cited: tuple[int, ...] = (),
+    evidence: tuple[Evidence, ...] = (),
+    *,
+    with_text: bool = False,
+) -> list[Source]:
     """Return the passages of an answer, by rank. No score: it would give the retrievers away."""
+    found = {(each.kind, each.rank) for each in evidence}
     return [
         {
             "rank": hit.rank,
@@ -200,6 +221,8 @@ def sources(hits: tuple[Hit, ...], cited: tuple[int, ...] = (), *, with_text: bo
             "heading": plain_headings(hit.chunk.section),
             "text": hit.chunk.shown if with_text else "",
             "cited": hit.rank in cited,
+            "attributed": ("attributed", hit.rank) in found,
+            "unsupported": ("unsupported", hit.rank) in found,
             "mark": 0,
         }
         for hit in hits
@@ -239,5 +262,5 @@ def _completed(props: Props) -> Props:
     for view in props["sides"]:
         view.update({**_blank_side(view["side"]), **view})
         for source in view["sources"]:
-            source.setdefault("mark", 0)
+            source.update({"mark": 0, "attributed": False, "unsupported": False, **source})
     return {**_blank(), **props}

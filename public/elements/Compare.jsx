@@ -13,7 +13,7 @@ import { elementState, sessionState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '13';
+const VERSION = '14';
 const KEY = `thumbtune-compare-${VERSION}`;
 const LOST = 'no answer from the server. Reload the page and try again.';
 const PREVIEW_CHARS = 320;

@@ -65,11 +65,16 @@ def with_abstention(answerer: Answerer, below: float) -> Answerer:
 
 
 def ask_chat_model(
-    model: BaseChatModel, count_tokens: Callable[[str], int], context_tokens: int, max_tokens: int
+    model: BaseChatModel,
+    count_tokens: Callable[[str], int],
+    context_tokens: int,
+    max_tokens: int,
+    options: dict[str, Any] | None = None,
 ) -> Answerer:
     """Return an answerer that prompts a chat model with the hits as passages of together at most `context_tokens`.
 
-    Its answer has at most `max_tokens`; one that is cut off there, or anywhere else, raises AnswerFailed. The code that
+    Its answer has at most `max_tokens`; one that is cut off there, or anywhere else, or repeats itself without end,
+    raises AnswerFailed. `options` are temperature and stop texts (rag.answering.llm.sampling_options). The code that
     fences the passages depends on the question and a secret of this process: both arms' prompts begin alike.
     """
     key = secrets.token_bytes(16)
@@ -78,4 +83,4 @@ def ask_chat_model(
         code = blake2b(given["query"].encode("utf-8", "replace"), key=key, digest_size=4).hexdigest()
         return build_messages(given["query"], given["hits"], code, count_tokens, context_tokens)
 
-    return RunnableLambda(messages) | require_finish(model, max_tokens)
+    return RunnableLambda(messages) | require_finish(model, max_tokens, options)

@@ -155,7 +155,7 @@ def statements(text: str, n_hits: int) -> list[Statement]:
         words, cited = CITATION.sub(" ", flat[start:end]), cited_numbers(flat[start:end], n_hits)
         if found and not LABEL.sub(" ", words).strip(" \t,;:.()*_-"):
             last = found[-1]
-            found[-1] = replace(last, cited=tuple(dict.fromkeys((*last.cited, *cited))))
+            found[-1] = replace(last, end=end, cited=tuple(dict.fromkeys((*last.cited, *cited))))
         else:
             found.append(Statement(start, end, words, cited))
     return found

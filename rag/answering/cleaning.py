@@ -90,8 +90,10 @@ def _period(tail: str, repeats: int, chars: int) -> int | None:
 
 def _first_copy(text: str, length: int) -> int:
     """Return the end of the first copy of the `length` characters that the text ends with."""
-    unit = text[-length:]
-    end = len(text)
-    while text[:end].endswith(unit):
-        end -= length
-    return end + length
+    start = len(text) - length
+    while start > 0 and text[start - 1] == text[start - 1 + length]:
+        start -= 1
+    end = start + length
+    while text[end : end + 1] in tuple('.!?…)"”'):  # what ends the line before may end this one, too
+        end += 1
+    return end

@@ -22,6 +22,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from pydantic import SecretStr
 
+from rag.answering.cleaning import find_loop
 from rag.answering.extractive import Score, quote
 from rag.answering.local_llm import serve
 from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
@@ -38,6 +39,11 @@ WORDS = re.compile(r"\S+\s*|\s+")
 TRIES = 6  # of a prompt in the background; about a minute, since the waits double
 MAX_WAIT = 120.0  # seconds; by then a quota per minute has refilled, and one per day is not waited for
 MAX_CHARS_PER_TOKEN = 8  # English has four to five; an endpoint that writes more ignores max_tokens
+LOOK_FOR_LOOPS = 40  # characters between two looks
+LOOPS = (
+    "the answer was cut off where the model began to repeat itself: ask again, in other words, or raise "
+    "THUMBTUNE_LLM_TEMPERATURE"
+)
 OF_OPENAI = (".openai.com", ".openai.azure.com")  # their newer models take max_completion_tokens only
 Answerer = Runnable[dict[str, Any], AIMessageChunk]
 Ask = Callable[[str], str]
@@ -143,32 +149,114 @@ def build_extractive(score: Score, dont_know: str) -> Answerer:
     return RunnableGenerator(extract)
 
 
-def require_finish(model: BaseChatModel, max_tokens: int) -> Runnable[list[BaseMessage], AIMessageChunk]:
+def sampling_options(settings: Settings) -> dict[str, Any]:
+    """Return the temperature and stop texts that the settings give an endpoint; what they leave to it is left out."""
+    options: dict[str, Any] = {"temperature": settings.llm_temperature, "stop": list(settings.llm_stop) or None}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def require_finish(
+    model: BaseChatModel, max_tokens: int, options: dict[str, Any] | None = None
+) -> Runnable[list[BaseMessage], AIMessageChunk]:
     """Return a chat model as a step that raises AnswerFailed unless its stream ends as a complete answer.
+
+    `options` go with each request, until the endpoint refuses one of them: some models take no temperature or stop.
 
     A connection that is cut ends like a finished stream; without this step half an answer would look complete. A stream
     that goes on far beyond `max_tokens` is closed here: nothing else would end it before the timeout, and a step after
     the model could not, since LangChain leaves the streams before a failing step open.
     """
-    most = max_tokens * MAX_CHARS_PER_TOKEN
+    stream = _Sampler(model, options or {})
 
     async def write(messages: list[BaseMessage]) -> AsyncIterator[AIMessageChunk]:
-        reason, size = None, 0
-        async with aclosing(cast(AsyncGenerator[AIMessageChunk, None], model.astream(messages))) as chunks:
+        watch = _Watch(max_tokens)
+        async with aclosing(stream(messages)) as chunks:
             async for chunk in chunks:
-                reason = chunk.response_metadata.get("finish_reason") or reason
-                size += max(1, len(chunk.text))  # an endless stream of empty chunks ends, too
-                if size > most:
-                    raise AnswerFailed(f"the answer was {cut_off(max_tokens)}; the endpoint ignores max_tokens")
+                watch.look_at(chunk)
                 yield chunk
-        if reason is None:
-            raise AnswerFailed("the answer is incomplete: the endpoint closed the stream before its end; ask again")
-        if reason == "length":
-            raise AnswerFailed(f"the answer was {cut_off(max_tokens)}")
-        if reason == "content_filter":
-            raise AnswerFailed("the endpoint's content filter stopped the answer: ask in other words")
+                watch.look_for_a_loop()
+        watch.end()
 
     return RunnableLambda(write)
+
+
+class _Watch:
+    """Raises AnswerFailed where a stream is too long, repeats itself, or does not end as a whole answer."""
+
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
+        self._reason: str | None = None
+        self._size, self._text, self._looked = 0, "", 0
+
+    def look_at(self, chunk: AIMessageChunk) -> None:
+        """Check the stream with its next chunk."""
+        self._reason = chunk.response_metadata.get("finish_reason") or self._reason
+        self._text += chunk.text
+        self._size += max(1, len(chunk.text))  # an endless stream of empty chunks ends, too
+        if self._size > self._max_tokens * MAX_CHARS_PER_TOKEN:
+            raise AnswerFailed(f"the answer was {cut_off(self._max_tokens)}; the endpoint ignores max_tokens")
+
+    def look_for_a_loop(self) -> None:
+        """Check now and then whether the text so far, all of which is passed on, repeats itself."""
+        if len(self._text) - self._looked > LOOK_FOR_LOOPS:
+            self._looked = len(self._text)
+            self._fail_in_a_loop()
+
+    def end(self) -> None:
+        """Check how the stream ended."""
+        self._fail_in_a_loop()
+        if self._reason is None:
+            raise AnswerFailed("the answer is incomplete: the endpoint closed the stream before its end; ask again")
+        if self._reason == "length":
+            raise AnswerFailed(f"the answer was {cut_off(self._max_tokens)}")
+        if self._reason == "content_filter":
+            raise AnswerFailed("the endpoint's content filter stopped the answer: ask in other words")
+
+    def _fail_in_a_loop(self) -> None:
+        if find_loop(self._text) is not None:
+            raise AnswerFailed(LOOPS)
+
+
+class _Sampler:
+    """Streams a chat model with options such as a temperature, without those that its endpoint has refused."""
+
+    def __init__(self, model: BaseChatModel, options: dict[str, Any]) -> None:
+        self._model, self._options = model, dict(options)
+
+    async def __call__(self, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
+        begun = False
+        try:
+            async with aclosing(self._stream(messages)) as chunks:
+                async for chunk in chunks:
+                    begun = True
+                    yield chunk
+        except Exception as error:
+            refused = [] if begun else _refused(error, self._options)
+            if not refused:
+                raise
+            self._options = {name: value for name, value in self._options.items() if name not in refused}
+            log.warning("the endpoint takes no %s from us: its own is used", " and no ".join(refused))
+        else:
+            return
+        async with aclosing(self(messages)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _stream(self, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
+        chunks = cast(AsyncGenerator[AIMessageChunk, None], self._model.astream(messages, **self._options))
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+
+def _refused(error: Exception, options: dict[str, Any]) -> list[str]:
+    """Return the options that an endpoint's error names as what it does not take."""
+    import openai
+
+    if not isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
+        return []
+    said = str(error).casefold()
+    return [name for name in options if name in said]
 
 
 def cut_off(max_tokens: int) -> str:

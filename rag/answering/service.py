@@ -9,7 +9,7 @@ from contextlib import aclosing
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import Done, Event, Failed, run_duel
 from rag.answering.extractive import cache_embeddings
-from rag.answering.llm import Answerer, build_chat_model, build_extractive
+from rag.answering.llm import Answerer, build_chat_model, build_extractive, sampling_options
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.refusals import DONT_KNOW
 from rag.answering.token_counter import TokenCounter
@@ -146,7 +146,9 @@ class QueryService:
         """Return the LLM, or the extractive answerer with the built-in embedding model as its scorer."""
         if self._counter:
             context, most = self.settings.context_tokens, self.settings.llm_max_tokens
-            return ask_chat_model(build_chat_model(self.settings), self._counter, context, most)
+            return ask_chat_model(
+                build_chat_model(self.settings), self._counter, context, most, sampling_options(self.settings)
+            )
         base = self.served("base").embedder
         scorer = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
         embed = cache_embeddings(scorer.embed_documents)

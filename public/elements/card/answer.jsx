@@ -14,6 +14,7 @@ const Answer = ({ card, side, act, openDocument }) => {
         {reveal?.model ? <span className="tt-model">{reveal.model}</span> : null}
       </header>
       <Text side={side} open={open} />
+      <Legend sources={side.sources} />
       {busy && !side.text ? <Waiting found={side.sources.length} /> : null}
       {side.error ? (
         <p className="tt-error" role="alert">
@@ -37,7 +38,7 @@ const Text = ({ side, open }) => {
   const [preview, setPreview] = useState(null);
   const rankAt = (event) => {
     const link = event.target.closest?.('a[href^="#passage-"]');
-    return link ? { rank: Number(link.getAttribute('href').slice('#passage-'.length)), link } : null;
+    return link ? { rank: parseInt(link.getAttribute('href').slice('#passage-'.length), 10), link } : null;
   };
   const click = (event) => {
     const cited = rankAt(event);
@@ -73,6 +74,27 @@ const Text = ({ side, open }) => {
         </div>
       ) : null}
     </div>
+  );
+};
+
+// What the two kinds of marks mean that the model did not write itself.
+const Legend = ({ sources }) => {
+  const drawn = sources.some((source) => source.attributed);
+  const wrong = sources.some((source) => source.unsupported);
+  if (!drawn && !wrong) return null;
+  return (
+    <p className="tt-legend">
+      {drawn ? (
+        <span>
+          <span className="tt-from">from passage</span> written without a citation; this passage says the same.
+        </span>
+      ) : null}
+      {wrong ? (
+        <span>
+          <span className="tt-wrong">not supported</span> the cited passage does not seem to say this: check it.
+        </span>
+      ) : null}
+    </p>
   );
 };
 

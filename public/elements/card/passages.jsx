@@ -3,7 +3,8 @@
 const Passages = ({ side, card, ...rest }) => {
   if (!side.sources.length) return side.state === 'done' ? <p className="tt-none">No passages found.</p> : null;
   const cited = side.sources.filter((source) => source.cited);
-  const others = side.sources.filter((source) => !source.cited);
+  const drawn = side.sources.filter((source) => source.attributed && !source.cited);
+  const others = side.sources.filter((source) => !source.cited && !source.attributed);
   const list = (title, sources) =>
     sources.length ? (
       <div className="tt-passages">
@@ -18,7 +19,8 @@ const Passages = ({ side, card, ...rest }) => {
   return (
     <>
       {list('Cited', cited)}
-      {list(cited.length ? 'Also retrieved' : 'Retrieved', others)}
+      {list('Used without a citation', drawn)}
+      {list(cited.length || drawn.length ? 'Also retrieved' : 'Retrieved', others)}
     </>
   );
 };
@@ -36,7 +38,7 @@ const foundBy = (card, side, source) => {
   const at = source.rank - 1;
   const rank = reveal.elsewhere?.[at];
   const known = rank !== undefined && rank !== null;
-  const telling = known && source.cited && rank !== source.rank;
+  const telling = known && (source.cited || source.attributed) && rank !== source.rank;
   return {
     score: reveal.scores[at],
     badge: reveal.alone[at] ? `only found by ${reveal.arm}` : '',
@@ -71,7 +73,7 @@ const Passage = ({ side, source, found, opened, toggle, open, mark }) => {
     </button>
   );
   return (
-    <li className="tt-passage" data-cited={source.cited} data-rank={source.rank} data-mark={source.mark}>
+    <li className="tt-passage" data-cited={source.cited} data-attributed={source.attributed} data-rank={source.rank} data-mark={source.mark}>
       <div className="tt-row">
         <button
           type="button"

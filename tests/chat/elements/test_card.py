@@ -14,7 +14,7 @@ from chat.elements.reveal import make_reveal
 from fakes import make_answer, make_hits
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.errors import BadRating
-from rag.records import SIDES, Answer, Arm, Side
+from rag.records import SIDES, Answer, Arm, Evidence, Side
 
 HITS = make_hits("one", "two", "three")
 
@@ -97,11 +97,11 @@ def test_a_failed_arm_keeps_its_text_and_passages_and_says_why_in_its_own_column
 
 
 def test_breaking_off_closes_only_what_is_open_and_keeps_what_was_written() -> None:
-    card = play(("A", Done("base", finished())), ("B", Token("tuned", "Half a [1")))
+    card = play(("A", Done("base", finished())), ("B", Token("tuned", "Half a word [1")))
     card.break_off("stopped", STOPPED)
     done, stopped = card.props["sides"]
     assert (done["state"], done["error"]) == ("done", "")
-    assert (stopped["state"], stopped["text"], stopped["error"]) == ("stopped", "Half a [1", STOPPED)
+    assert (stopped["state"], stopped["text"], stopped["error"]) == ("stopped", "Half a word", STOPPED)
 
 
 def test_a_card_that_was_interrupted_keeps_its_text_as_it_was_shown() -> None:
@@ -201,3 +201,20 @@ def test_a_hit_that_words_found_is_marked_by_the_reveal_and_not_before() -> None
     assert make_reveal({"A": make_answer(hits)}, [], {})["sides"]["A"]["words"] == [False, False, True]
     shown, blind = (play(("A", Hits("base", each)), ("A", Done("base", make_answer(each)))) for each in (hits, HITS))
     assert shown.props == blind.props
+
+
+def test_a_card_tells_what_was_cited_from_what_was_found_and_what_does_not_support() -> None:
+    answer = replace(
+        finished(text="One of them. It is so [2].", cited=(2,)),
+        evidence=(Evidence(0, 12, 1, "attributed"), Evidence(13, 26, 2, "unsupported")),
+    )
+    view = play(("A", Done("base", answer))).props["sides"][0]
+    assert "from passage 1" in view["text"]
+    assert "2 not supported" in view["text"]
+    kinds = [(source["cited"], source["attributed"], source["unsupported"]) for source in view["sources"]]
+    assert kinds == [(False, True, False), (True, False, True), (False, False, False)]
+
+
+def test_marks_of_a_template_are_not_shown_while_an_answer_streams() -> None:
+    card = play(("A", Hits("base", HITS)), ("A", Token("base", "It is so 【2】.<|im_")))
+    assert card.props["sides"][0]["text"] == f"It is so [2](#passage-2).{NO_WORD}"

@@ -12,7 +12,7 @@ import pytest
 
 from fakes import Endless, endpoint, make_hits, refuse, send_chunk, start_stream, stream
 from rag.answering.chain import ask_chat_model, build_chain
-from rag.answering.llm import MAX_CHARS_PER_TOKEN, build_chat_model, build_extractive, explain
+from rag.answering.llm import MAX_CHARS_PER_TOKEN, build_chat_model, build_extractive, explain, sampling_options
 from rag.answering.refusals import DONT_KNOW
 from rag.errors import AnswerFailed
 from rag.records import Hit
@@ -40,7 +40,7 @@ def chain_to(settings: Settings, url: str, abstain_below: float | None = None) -
     served = settings.model_copy(
         update={"openai_base_url": url, "llm": "openai:fake", "llm_retries": 0, "llm_timeout": 5}
     )
-    answerer = ask_chat_model(build_chat_model(served), words, 1_000, served.llm_max_tokens)
+    answerer = ask_chat_model(build_chat_model(served), words, 1_000, served.llm_max_tokens, sampling_options(served))
     return build_chain(lambda query: list(HITS), answerer, abstain_below)
 
 
@@ -98,7 +98,34 @@ async def test_an_answer_that_reached_its_length_is_no_whole_answer(settings: Se
         await collect(chain_to(settings, url))
 
 
-@pytest.mark.parametrize("token", ["and on ", "", "x" * 5_000])
+async def test_a_model_that_repeats_itself_is_stopped_and_its_answer_fails(settings: Settings) -> None:
+    reply, message = Endless("The cat drinks milk. "), ""
+    with endpoint(reply) as (url, _):
+        try:
+            await collect(chain_to(settings, url))
+        except AnswerFailed as error:
+            message = str(error)
+        assert await asyncio.to_thread(reply.hung_up.wait, 5)
+    assert "cut off where the model began to repeat itself" in message
+    assert "THUMBTUNE_LLM_TEMPERATURE" in message
+
+
+async def test_temperature_and_stop_are_sent_until_the_endpoint_refuses_them(settings: Settings) -> None:
+    chosen = settings.model_copy(update={"llm_temperature": 0.3, "llm_stop": ("</s>",)})
+    no = refuse(400, "Unsupported value: 'temperature' does not support 0.3 with this model.")
+    with endpoint(stream("Milk."), no, stream("Milk."), stream("Milk.")) as (url, requests):
+        chain = chain_to(chosen, url)
+        for _ in range(3):
+            await collect(chain)
+    assert [(each.get("temperature"), each.get("stop")) for each in requests] == [
+        (0.3, ["</s>"]),
+        (0.3, ["</s>"]),
+        (None, ["</s>"]),
+        (None, ["</s>"]),
+    ]
+
+
+@pytest.mark.parametrize("token", ["", "x" * 5_000])
 async def test_an_endpoint_that_never_stops_is_hung_up_on(settings: Settings, token: str) -> None:
     reply, short = Endless(token), settings.model_copy(update={"llm_max_tokens": 64})
     read, message = 0, ""

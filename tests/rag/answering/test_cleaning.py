@@ -65,6 +65,10 @@ def test_a_list_that_only_counts_on_is_a_loop() -> None:
     assert find_loop(text) is not None
 
 
+def test_what_is_cut_in_the_middle_of_a_copy_ends_with_the_first_whole_one() -> None:
+    assert cut_loop("So. " + "Treat them with acid. " * 9 + "Treat th") == "So. Treat them with acid."
+
+
 @pytest.mark.parametrize(
     "text",
     [
