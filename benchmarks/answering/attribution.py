@@ -2,7 +2,8 @@
 
 Statements whose source is known, among the passages that the built-in model really retrieves for a question of
 docs/questions.jsonl, and of XQuAD where `../shared/data` has it: the sentence that answers the question, as it stands,
-edited by rules, and the question itself with its answer put in, which people worded differently from the document.
+edited by rules, the question itself with its answer put in, which people worded differently from the document, and the
+answer alone ("In 1912."). Each is taken for a whole answer without a citation.
 Statements of no passage: a sentence of the same document whose passage is not among the hits. Also, how many right
 citations are flagged as unsupported, and how many wrong ones. docs/log.md has the figures.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rag.answering.attribution import Similar, find_evidence, is_drawn, match
+from rag.answering.attribution import Similar, find_evidence
 from rag.answering.extractive import cache_embeddings
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
@@ -39,7 +40,7 @@ DROPPED = 0.15  # of the words that an edit leaves out
 MIN_STATEMENT = 4  # words of a sentence
 RUN = 6  # words in a row that a passage must not share with a statement of no passage
 NO_PASSAGE = "none"
-KINDS = ("verbatim", "edited", "question", NO_PASSAGE)
+KINDS = ("verbatim", "edited", "question", "phrase", NO_PASSAGE)
 REPLACED = {
     **{"also": "too", "because": "since", "many": "numerous", "large": "big", "used": "employed", "made": "produced"},
     **{"began": "started", "while": "whereas", "however": "but", "often": "frequently", "shows": "displays"},
@@ -151,19 +152,25 @@ def prepare(docs: Path, questions: Sequence[Question]) -> tuple[list[Case], Simi
 
 def report(name: str, cases: Sequence[Case], similar: Similar) -> None:
     """Print a line for each kind of statement, and one on the flags."""
-    matches = [match([case.text], case.hits, similar)[0] for case in cases]
+    drawn = [attributed(case, similar) for case in cases]
     print(f"{name:20} statements  attributed  precision")
     for kind in KINDS:
-        mine = [(case, found) for case, found in zip(cases, matches, strict=True) if case.kind == kind]
-        drawn = [(case, found) for case, found in mine if is_drawn(found)]
-        right = sum(case.hits[found.best].rank in case.right for case, found in drawn)
-        precision = f"{right / len(drawn):9.1%}" if drawn and kind != NO_PASSAGE else ""
-        print(f"  {kind:18} {len(mine):10} {len(drawn) / max(1, len(mine)):11.1%}  {precision}", flush=True)
-    known = [case for case in cases if case.right]
+        mine = [(case, ranks) for case, ranks in zip(cases, drawn, strict=True) if case.kind == kind]
+        found = [(case, ranks) for case, ranks in mine if ranks]
+        right = sum(ranks[0] in case.right for case, ranks in found)
+        precision = f"{right / len(found):9.1%}" if found and kind != NO_PASSAGE else ""
+        print(f"  {kind:18} {len(mine):10} {len(found) / max(1, len(mine)):11.1%}  {precision}", flush=True)
+    known = [case for case in cases if case.right and case.kind != "phrase"]
     for title, wanted in (("right", True), ("wrong", False)):
         cited = [(case, hit.rank) for case in known for hit in case.hits if (hit.rank in case.right) is wanted]
         flagged = sum(is_flagged(case, rank, similar) for case, rank in cited)
         print(f"  flagged of {len(cited)} {title} citations: {flagged / max(1, len(cited)):.1%}", flush=True)
+
+
+def attributed(case: Case, similar: Similar) -> list[int]:
+    """Return the ranks that the statement is attributed to as a whole answer."""
+    evidence = find_evidence(case.text, case.query, case.hits, similar)
+    return [each.rank for each in evidence if each.kind == "attributed"]
 
 
 def is_flagged(case: Case, rank: int, similar: Similar) -> bool:
@@ -188,6 +195,7 @@ def _cases(question: Question, hits: Sequence[Hit], chunks: Sequence[Chunk], cha
         yield Case("edited", question.text, edit(question.sentence, chance), hits, right)
         stated = QUESTION_WORDS.sub("", question.text).strip(" ?¿")
         yield Case("question", question.text, f"{stated}: {question.answer}.", hits, right)
+        yield Case("phrase", question.text, f"{question.answer}.", hits, right)
     ids = {hit.chunk.id for hit in hits}
     others = [chunk for chunk in chunks if chunk.source == question.source and chunk.id not in ids]
     if others:
