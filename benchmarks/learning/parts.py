@@ -15,10 +15,10 @@ from benchmarks.learning.cells import HIT, JUDGED, Cells, Rater, values_of
 from benchmarks.learning.rules import RULES
 from benchmarks.learning.squad import Asked
 from rag.evaluation.intervals import Interval, paired_bootstrap
-from rag.evaluation.metrics import GATE
+from rag.evaluation.metrics import GATE, MIN_QUERIES
 from rag.evaluation.scoreboard import pair_up
 from rag.feedback.credit import share_thumbs
-from rag.feedback.pairs import rated_pairs, synthetic_to_pairs
+from rag.feedback.pairs import count_queries, rated_pairs, synthetic_to_pairs
 from rag.feedback.preferences import PREFERENCE_WEIGHT, preference_labels
 from rag.feedback.ratings import derive_labels
 from rag.models.embedder import load_trainable, wrap
@@ -280,12 +280,16 @@ def _by_duels(cells: Cells, thumbs: bool, weight: float, seed: int) -> dict[str,
         chunks = cells.world.chunks
         made = rated_pairs(labels, chunks, alike, keyword_ranks(open_context(settings, store), labels))
         pairs = list(made.pairs)
+        counts = {
+            "queries": count_queries(pairs),
+            "positives": count_queries(pair for pair in pairs if pair.positive_id in gold[pair.query]),
+        }
+        if counts["queries"] < MIN_QUERIES:
+            return {"refused": f"{counts['queries']} rated queries, fewer than {MIN_QUERIES}", **counts}
         trial = EvaluationSplits("held out", (split(pairs, [], chunks),))
         order = TrainingOptions(cross_fit=False)
         cell = cells.learn(settings, store, order, TrainingPlan(TrainingData(pairs, [], "duels"), trial))
-    queries = {pair.query for pair in pairs}
-    correct = {pair.query for pair in pairs if pair.positive_id in gold[pair.query]}
-    return {**cell, "queries": len(queries), "positives": len(correct)}
+    return {**cell, **counts}
 
 
 def _feedback_set(cells: Cells, number: int, *, fast: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ NOTHING: dict[Nothing, str] = {
     "both bad": "“Both bad” teaches nothing by itself. Find the correct passage below.",
     "same answer": "Nothing new: both answers say the same. Mark the passages that answer.",
     "same passages": "Nothing new: both rest on the same passages.",
-    "no passage": "Nothing to learn from: no passage is cited. Mark one, or find the correct one below.",
+    "no passage": "Nothing to learn from: it rests on no passage. Mark one, or find the correct one below.",
     "unsupported": "Nothing to learn from: the cited passages do not support the answer.",
     "writer": "Nothing about passages: by this reason the writing is at fault.",
     "wrong only": "Noted what is wrong. A training pair needs a correct passage, too.",

@@ -81,7 +81,8 @@ def share_thumbs(labels: Sequence[LabelledPair], rank_of: RankOf) -> tuple[list[
 
     Doubtful are labels of chunks with less than half of a thumb: nobody knows whether these were right. Where documents
     were cut differently since, two cited chunks may be one now; that one gets both shares. A preference is shared in
-    the same way, within its own weight, and what gets less than half of it is left out.
+    the same way, within its own weight; what gets less than half of it is left out, and what both answers rest on takes
+    its share without a label.
     """
     ups: dict[tuple[str, str], list[LabelledPair]] = {}
     for label in labels:
@@ -92,7 +93,7 @@ def share_thumbs(labels: Sequence[LabelledPair], rank_of: RankOf) -> tuple[list[
     counted: list[LabelledPair] = []
     doubtful: list[LabelledPair] = []
     for label in labels:
-        if not _is_shared(label):
+        if not _is_shared(label) or not label.label:
             counted.append(label)
         elif share := shares.pop(label.id, 0.0):  # once for two that are one
             whole = wholes[label.id] if label.origin == "preference" else 1.0
@@ -119,7 +120,9 @@ def may_judge(pairs: Iterable[Pair], labels: Iterable[LabelledPair], rank_of: Ra
 
 def _is_shared(label: LabelledPair) -> bool:
     """Return whether a label is one of those that share a thumb up, or a preference."""
-    return label.origin in ("rating", "preference") and label.label == 1 and label.cited
+    if label.origin == "preference":
+        return label.label != -1 and label.cited
+    return label.origin == "rating" and label.label == 1 and label.cited
 
 
 def _shares(group: Sequence[LabelledPair], rank_of: RankOf) -> dict[str, float]:

@@ -31,8 +31,11 @@ BASE_HITS, TUNED_HITS = make_hits("shared", "old", "spare"), make_hits("shared",
 CHUNKS = {hit.chunk.id: hit.chunk for hit in (*BASE_HITS, *TUNED_HITS)}
 
 
-def duel(base: tuple[int, ...] = (1, 2), tuned: tuple[int, ...] = (1, 2)) -> list[Answer]:
-    """Return two answers that cite these ranks."""
+TWO_THIRDS = pytest.approx(PREFERENCE_WEIGHT * 2 / 3)  # the share of what an answer of two cites first
+
+
+def duel(base: tuple[int, ...] = (2, 1), tuned: tuple[int, ...] = (2, 1)) -> list[Answer]:
+    """Return two answers that cite these ranks, in this order."""
     return [
         make_answer(BASE_HITS, cited=base, arm="base", id="of base"),
         make_answer(TUNED_HITS, cited=tuned, arm="tuned", id="of tuned"),
@@ -107,14 +110,12 @@ def test_one_preference_is_shared_among_its_positives_within_its_own_weight() ->
 
 def test_a_preference_makes_one_pair_below_a_thumbs_weight_with_its_own_negative() -> None:
     pairs = pairs_of(preference_labels(preference("tuned"), duel()))
-    assert {text: (pair.weight, pair.negatives) for text, pair in pairs.items()} == {
-        "new": (PREFERENCE_WEIGHT, ("old",))
-    }
+    assert {text: (pair.weight, pair.negatives) for text, pair in pairs.items()} == {"new": (TWO_THIRDS, ("old",))}
 
 
 def test_several_preferences_weigh_no_more_than_one() -> None:
     labels = [*preference_labels(preference("tuned"), duel()), *preference_labels(preference("tuned", "bob"), duel())]
-    assert pairs_of(labels)["new"].weight == PREFERENCE_WEIGHT
+    assert pairs_of(labels)["new"].weight == TWO_THIRDS
 
 
 def test_a_thumb_on_the_same_passage_outranks_a_preference_and_is_not_added_to_it() -> None:
@@ -125,19 +126,27 @@ def test_a_thumb_on_the_same_passage_outranks_a_preference_and_is_not_added_to_i
     assert "old" not in pairs_of([*said, *thumb(base, 1)])["new"].negatives  # a thumb up: it is right, too
 
 
+def test_what_both_answers_rest_on_keeps_its_share_so_that_what_is_cited_later_is_no_positive() -> None:
+    base, tuned = duel(base=(1, 2), tuned=(1, 2))
+    labels = preference_labels(preference("tuned"), [base, tuned])
+    assert by_text(labels)["new"] == 1
+    assert pairs_of(labels) == {}  # a third of the preference: "shared" is as likely to be why
+    up = thumb(make_answer(TUNED_HITS, cited=(1,), arm="tuned", id="other"), 1)
+    assert pairs_of([*labels, *up])["shared"].negatives == ("old", "new")  # the guess comes last
+
+
 def test_a_preference_settles_which_of_several_passages_earned_a_thumb() -> None:
-    base, tuned = duel()
-    said = [*preference_labels(preference("tuned"), [base, tuned]), *thumb(tuned, 1)]
-    assert {text: pair.weight for text, pair in pairs_of(said).items()} == {
-        "shared": pytest.approx(2 / 3),  # of the thumb; its third for "new" is in doubt, and counts for nothing
-        "new": PREFERENCE_WEIGHT,
-    }
+    base, tuned = duel(base=(2,), tuned=(2, 3))
+    first = make_answer(TUNED_HITS, cited=(1, 2), arm="tuned", id="other")
+    said = [*preference_labels(preference("tuned"), [base, tuned]), *thumb(first, 1)]
+    assert pairs_of(said)["new"].weight == TWO_THIRDS  # the thumb's third for "new" is in doubt, and adds nothing
 
 
 def test_a_passage_that_may_have_earned_a_thumb_is_no_negative_of_a_preference() -> None:
     base, tuned = duel()
     said = [*preference_labels(preference("tuned"), [base, tuned]), *thumb(base, 1)]
-    assert {text: pair.negatives for text, pair in pairs_of(said).items()} == {"shared": ("spare",), "new": ("spare",)}
+    assert all("shared" not in pair.negatives for pair in pairs_of(said).values())
+    assert "new" in pairs_of(said)
 
 
 def test_a_mark_on_the_same_passage_outranks_a_preference() -> None:
@@ -210,7 +219,7 @@ def test_labels_of_a_preference_are_exported_and_come_back_as_weak_as_they_were(
     assert export_labels(tmp_path / "out.jsonl", store, []).labels == 2
     read = read_labels(tmp_path / "out.jsonl", []).labels
     assert {x.text: (x.label, x.origin, x.weight) for x in read} == {
-        "new": (1, "preference", PREFERENCE_WEIGHT),
+        "new": (1, "preference", TWO_THIRDS),
         "old": (-1, "preference", PREFERENCE_WEIGHT),
     }
     rate_answer(store, rater="bob", answer_id="of base", value=1, blind=True)
@@ -228,7 +237,7 @@ def lesson(store: Store, rating: Rating) -> Lesson:
 def test_a_preference_teaches_a_pair_and_a_thumb_on_it_changes_that_pair(store: Store) -> None:
     assert lesson(store, say(store, "tuned")) == Lesson(added=1)
     thumb_up = rate_answer(store, rater="ann", answer_id="of tuned", value=1, blind=False)
-    assert lesson(store, thumb_up) == Lesson(added=1, changed=1)  # "shared", too, and "new" weighs more
+    assert lesson(store, thumb_up) == Lesson(changed=1)  # "new" weighs as much as in a thumb
     assert lesson(store, say(store, "")) == Lesson(why_none="withdrawn")
 
 
