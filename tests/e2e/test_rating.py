@@ -206,6 +206,8 @@ def test_a_citation_previews_its_passage_and_opens_it_in_its_document(page: Page
     whole = page.locator(".tt-source-text").evaluate("node => node.textContent")
     source = page.locator(".tt-source-where").inner_text().split(" > ")[0]
     assert whole.strip() == Path(room.env["THUMBTUNE_DOCS"], source).read_text().strip()
+    assert "#" in whole
+    assert "#" not in page.locator(".tt-source-text").inner_text()  # headings are drawn, their marks are hidden
     assert len(page.context.pages) == 1
 
 
