@@ -23,7 +23,7 @@ PROGRESS = awk -v tty=$$([ -t 1 ] && echo 1) '/^ *(Collecting|Downloading|Instal
 help:  ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
 
-chat: .venv/installed  ## index the documents, train the first model, open the chat (DOCS=~/papers, LLM=gguf:model.gguf)
+chat: .venv/installed  ## open the chat; index and train the first model meanwhile (DOCS=~/papers, LLM=gguf:model.gguf)
 	@$(BIN)/python -m chat
 
 ifneq ($(filter gguf:%,$(THUMBTUNE_LLM)),)

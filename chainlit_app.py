@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import chainlit as cl
+from chainlit.auth import get_current_user
 from chainlit.config import config
 from chainlit.context import init_ws_context
 from chainlit.server import _language_pattern, app, router, sio
 from chainlit.session import WebsocketSession
 from chainlit.types import ThreadDict
-from fastapi import Query
+from fastapi import Depends, Query
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
@@ -28,6 +29,7 @@ from chat.elements.markdown import as_markdown
 from chat.scoreboard import routes
 from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
+from chat.training import first_start
 from chat.training.panel import ELEMENT as TRAINING
 from chat.training.panel import TrainingPanel
 from chat.training.report_files import reports_route
@@ -36,18 +38,19 @@ from chat.web.rater_cookie import load_secret
 from chat.web.security import SecurityMiddleware, allowed_hosts
 from chat.web.signin import auth_mode, install
 from rag.answering.service import open_service
+from rag.models.registry import START_WEIGHTS
 from rag.records import ARMS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 
 FOLLOW_SECONDS = 2.0  # how often the registry is checked for a newly promoted model
 COMMAND = re.compile(r"/[A-Za-z]+")  # a single word; "/etc/hosts" is a question
 EVERYWHERE = ("0.0.0.0", "::")  # listening addresses that a browser cannot open
-STARTERS = (  # each is in docs/questions.jsonl with the section that answers it
-    "What is thumbtune and what does it do?",
-    "Which passages get the credit for a thumb up?",
-    "What does a challenger need to be promoted?",
-    "How do I use a local model with Ollama?",
-)
+STARTERS = {  # each is in docs/questions.jsonl with the page that answers it
+    "What is thumbtune and what does it do?": "index.md",
+    "Which passages get the credit for a thumb up?": "concepts/credit.md",
+    "What does a challenger need to be promoted?": "concepts/gate.md",
+    "How do I use a local model with Ollama?": "how-to/choose-an-llm.md",
+}
 
 log = logging.getLogger("thumbtune")
 settings = load_settings()
@@ -56,6 +59,7 @@ mode = auth_mode(settings)
 os.environ["CHAINLIT_AUTH_SECRET"] = mode.token_key(secret)
 state = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
 state.serving.maintenance.start()
+first = first_start.current(settings)
 panel = TrainingPanel(state)
 uploads = UploadQueue()
 accept_documents(settings)
@@ -187,10 +191,18 @@ def chat_history() -> ThreadStore:
 @cl.set_starters
 async def starters(user: cl.User | None) -> list[cl.Starter]:
     """Suggest the most informative questions, and example questions if the app's own documentation is indexed."""
-    known = STARTERS if settings.docs == ((ROOT / "docs").resolve(),) else ()
+    known = await asyncio.to_thread(shipped_starters)
     helping = await teach.most_helpful(state.serving, len(STARTERS), known, wait=teach.PATIENCE)
     questions = [*known[:2], *helping, *known[2:]][: len(STARTERS)]
     return [cl.Starter(label=question, message=question) for question in questions]
+
+
+def shipped_starters() -> list[str]:
+    """Return the example questions whose page is indexed; none about other documents than the shipped ones."""
+    if settings.docs != ((ROOT / "docs").resolve(),):
+        return []
+    indexed = state.serving.store.documents.hashes(state.serving.corpus.id)
+    return [question for question, page in STARTERS.items() if page in indexed]
 
 
 def footer() -> str:
@@ -206,6 +218,14 @@ async def translations(language: Annotated[str, Query(pattern=_language_pattern)
     texts = config.load_translation(config.ui.language or language)
     texts["chat"]["watermark"] = as_markdown(footer(), 0)
     return JSONResponse({"translation": texts})
+
+
+async def first_progress(user: Annotated[object, Depends(get_current_user)]) -> JSONResponse:
+    """Return what is indexed or trained for the first time, which the page shows until it has ended."""
+    now = first.progress()
+    if now.version and state.serving.served("tuned").model == START_WEIGHTS:
+        return JSONResponse({"state": "training", "text": "First model: ready in a moment."})
+    return JSONResponse({"state": now.state, "text": now.text})
 
 
 def follow_promotions() -> None:
@@ -235,6 +255,7 @@ async def on_startup() -> None:
 async def on_shutdown() -> None:
     """Wait for pending writes: Chainlit then ends its process at once."""
     closing.set()
+    await asyncio.to_thread(first.stop)
     await asyncio.to_thread(state.serving.close)
 
 
@@ -246,6 +267,7 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings))
     redirect_other_raters(sio, state.history)
     app.router.routes.insert(0, APIRoute("/project/translations", translations))
+    app.router.routes.insert(0, APIRoute("/first-start", first_progress))
     app.router.routes.insert(0, card_route(ROOT / "public" / "elements"))
     app.router.routes.insert(0, export.export_route(state.history))
     app.router.routes.insert(0, reports_route(settings.runs))

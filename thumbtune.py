@@ -20,7 +20,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     cli.add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    chat = "index the documents, train the first model where there is none, open the chat"
+    chat = "open the chat; index the documents and train the first model meanwhile"
     fill_chat(commands.add_parser("chat", help=chat, description=chat))
     add_commands(commands)
     train = "train on the ratings, and promote if better; list, compare and move the versions"

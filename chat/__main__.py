@@ -1,6 +1,7 @@
-"""What `make chat` runs: check the port and the home folder, index, bootstrap, then start Chainlit in this process.
+"""What `make chat` runs: check the port and the home folder, index in the background, start Chainlit in this process.
 
-Each step says "unchanged" where there is nothing to do, so a second start takes seconds.
+The chat opens as soon as some documents can be searched; the first model is trained while it is open. Each step says
+"unchanged" where there is nothing to do, so a second start takes seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import errno
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from rag.settings import Settings
 
 TERMINATED = 143
-PREPARED = "THUMBTUNE_PREPARED"  # in the environment of a chat that replaced the process which prepared it
 QUIET = ("Translated markdown file", "storage client is not initialized")  # Chainlit warns of what we do on purpose
 
 
@@ -46,7 +45,8 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_chat, stopped=str)
 
 
-def _chat(given: argparse.Namespace) -> None:
+def _chat(given: argparse.Namespace) -> int:
+    from chat.training.first_start import FirstStart, set_current
     from chat.web.security import allowed_hosts
     from chat.web.signin import auth_mode, open_to_all
     from rag.settings import load_settings
@@ -56,16 +56,22 @@ def _chat(given: argparse.Namespace) -> None:
     mode = auth_mode(settings)
     allowed_hosts(settings)  # a bad name is an error now, not after the documents are indexed
     check_llm(settings)
-    prepared = os.environ.pop(PREPARED, "") == str(os.getpid())
-    if (warning := open_to_all(settings, mode)) and not prepared:
+    if warning := open_to_all(settings, mode):
         print(warning, flush=True)
     check_port(settings.host, settings.port)
     check_home(settings.home)
-    if not prepared:
-        prepare(settings)
-        check_port(settings.host, settings.port)  # again: the first start has taken minutes
-        start_light()
-    start(settings, mode)
+    first = FirstStart(settings)
+    set_current(first)
+    first.start()
+    try:
+        load(settings, mode)
+        if status := first.wait_until_searchable():
+            return status
+        check_port(settings.host, settings.port)  # again: that may have taken a while
+        serve()
+    finally:
+        first.stop()
+    return 0
 
 
 def check_llm(settings: Settings) -> None:
@@ -74,18 +80,6 @@ def check_llm(settings: Settings) -> None:
         from rag.answering.local_llm import check
 
         check(settings)
-
-
-def start_light() -> None:
-    """Start this program again in its place where preparing has loaded torch: the chat serves without it.
-
-    Torch and what comes with it keep some 500 MB for as long as a process lives; starting again takes seconds, and
-    only a start that embedded or trained something does.
-    """
-    if "torch" in sys.modules and sys.platform != "win32":
-        sys.stdout.flush()
-        environment = {**os.environ, PREPARED: str(os.getpid()), "PYTHONPATH": python_path()}
-        os.execve(sys.executable, [sys.executable, "-m", "chat"], environment)
 
 
 def check_port(host: str, port: int) -> None:
@@ -123,41 +117,8 @@ def check_home(home: Path) -> None:
         ) from None
 
 
-def prepare(settings: Settings) -> None:
-    """Bring the index up to date, and train the first model. The chat starts without a model, not without an index."""
-    from rag.indexing.indexer import format_report, index
-    from rag.ingest.corpus import load_corpus
-    from rag.models.registry import Registry
-
-    print(format_report(index(settings)), flush=True)
-    if why := Registry(settings.models).why_no_bootstrap(load_corpus(settings).folders_id):
-        print(why, flush=True)
-    elif run("train", "--bootstrap"):
-        print("The first training failed; the chat starts, and both sides use the same model.", file=sys.stderr)
-
-
-def python_path() -> str:
-    """Return the PYTHONPATH by which a child finds this program, from any folder."""
-    from rag.settings import ROOT
-
-    return os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-
-
-def run(*command: str) -> int:
-    """Run `python -m COMMAND` to its end and return its exit code. Whoever stops this process stops it, too."""
-    with subprocess.Popen([sys.executable, "-m", *command], env={**os.environ, "PYTHONPATH": python_path()}) as child:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:  # the terminal sent it to the child, too: let it clean up
-            child.wait()
-            raise
-        except SystemExit:  # by SIGTERM, which the child has not got
-            child.terminate()
-            raise
-
-
-def start(settings: Settings, mode: AuthMode) -> None:
-    """Run Chainlit until it is stopped."""
+def load(settings: Settings, mode: AuthMode) -> None:
+    """Set up Chainlit for these settings, and load what answers, which takes seconds."""
     import logging
 
     from chat.web.rater_cookie import cookie_tag, load_secret
@@ -177,12 +138,21 @@ def start(settings: Settings, mode: AuthMode) -> None:
         os.environ["FORWARDED_ALLOW_IPS"] = ""  # or the server gives the browser's address where the proxy's is checked
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("chainlit").addFilter(lambda record: not any(text in record.getMessage() for text in QUIET))
-    import chainlit
-    from chainlit.cli import run_chainlit  # here, because it reads its environment when it is imported
+    import chainlit.server  # here, because it reads its environment when it is imported
     from chainlit.config import config
+
+    import rag.answering.service  # noqa: F401  # now, while the documents are indexed
 
     keep_own(ROOT / ".chainlit" / "translations", Path(chainlit.__file__).parent / "translations")
     config.run.headless = not has_display()
+
+
+def serve() -> None:
+    """Run Chainlit until it is stopped."""
+    from chainlit.cli import run_chainlit
+
+    from rag.settings import ROOT
+
     run_chainlit(str(ROOT / "chainlit_app.py"))
 
 

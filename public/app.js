@@ -49,7 +49,10 @@
   // Chainlit silently drops messages until the page is connected; its upload button appears when it is.
   let connected = false;
   const look = () => {
-    connected ||= Boolean(document.getElementById('upload-button'));
+    if (!connected && document.getElementById('upload-button')) {
+      connected = true;
+      askFirst();
+    }
     return connected;
   };
   const post = (command) => {
@@ -118,6 +121,38 @@
     return nav;
   };
 
+  // What is indexed or trained for the first time: one line under the header while it lasts, and how it ended.
+  const ASK_MS = 1000;
+  let first = { state: 'idle', text: '' };
+  const line = () => {
+    const node = document.createElement('div');
+    node.className = 'tt-first';
+    node.setAttribute('role', 'status');
+    return node;
+  };
+  const showFirst = () => {
+    const header = document.getElementById('header');
+    const shown = document.querySelector('.tt-first');
+    if (!header || first.state === 'idle') {
+      shown?.remove();
+      return;
+    }
+    const node = shown ?? line();
+    if (!shown) header.after(node);
+    const live = first.state === 'failed' || first.state === 'ready' ? 'polite' : 'off'; // not a word each second
+    if (node.getAttribute('aria-live') !== live) node.setAttribute('aria-live', live);
+    if (node.dataset.state !== first.state) node.dataset.state = first.state;
+    if (node.textContent !== first.text) node.textContent = first.text;
+  };
+  const askFirst = async () => {
+    const reply = await get('/first-start').catch(() => null);
+    const now = reply?.ok ? await reply.json() : { state: 'idle', text: '' };
+    const isNews = now.state !== 'ready' || first.state !== 'idle'; // a page opened later need not know
+    if (isNews) first = now;
+    showFirst();
+    if (now.state === 'indexing' || now.state === 'training') setTimeout(askFirst, ASK_MS);
+  };
+
   const isNamed = (node) => node.matches('button') && node.textContent.trim(); // its text is its name
   const give = (attribute, values) =>
     Object.entries(values).forEach(([selector, value]) =>
@@ -141,6 +176,7 @@
     give('role', ROLES);
     entitle();
     address();
+    showFirst();
     look();
   };
 

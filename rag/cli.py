@@ -8,7 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,8 @@ USER_ERROR = 2
 INTERRUPTED = 130
 READER_GONE = 141  # as a shell reports SIGPIPE
 STOPPED = "stopped; what was done is kept"
+PARENT = "THUMBTUNE_PARENT"  # in the environment of a command that shall end with the process of this id
+PARENT_SECONDS = 0.5  # between two looks
 Command = Callable[[argparse.Namespace], int | None]
 
 
@@ -38,6 +43,8 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     try:
         if before := getattr(given, "before", None):
             before()
+        if parent := os.environ.pop(PARENT, ""):
+            threading.Thread(target=_end_with, args=(int(parent),), name="end-with-parent", daemon=True).start()
         status = int(given.run(given) or 0)
         sys.stdout.flush()
         return status
@@ -51,6 +58,13 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         if stopped := getattr(given, "stopped", lambda: STOPPED)():
             print(stopped, file=sys.stderr)
         return INTERRUPTED
+
+
+def _end_with(parent: int) -> None:
+    """End this process as SIGTERM does when its parent is gone: killed, it could not say so."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_SECONDS)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def add_command(commands: Commands, name: str, run: Command, text: str) -> argparse.ArgumentParser:

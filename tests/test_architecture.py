@@ -60,7 +60,7 @@ HOMES: dict[str, str] = {
     "pebble": "rag.ingest",
     "peft": "train.tuning",
     "pptx": "rag.loaders",
-    "psutil": "rag.training_status rag.answering train.session",
+    "psutil": "rag.indexing rag.training_status rag.answering train.session",
     "pyarrow": "rag.store",
     "pylatexenc": "rag.loaders",
     "pypdfium2": "rag.loaders",

@@ -128,6 +128,8 @@ def turns_of(serving: QueryService, former: Sequence[LiveCard]) -> list[Turn]:
 async def stream(context: RequestContext, live: LiveCard, query: str, only: DocumentFilter) -> None:
     """Apply the duel's events to the card, each arm on its shuffled side."""
     sides, serving = shuffled_sides(), context.app.serving
+    if serving.has_one_model:
+        live.card.has_one_model()
     events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)
     async with live.snapshots(), aclosing(cast(Any, events)):
         async for event in events:

@@ -20,6 +20,9 @@ from rag.records import SIDES, Answer, Choice, Evidence, Hit, Label, Reason, Sid
 
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "streaming")
+ONE_MODEL = (
+    "There is no trained model yet: both sides use the same one, so this comparison does not count in the scores."
+)
 STOPPED = "Stopped. This answer is incomplete, so it cannot be rated."
 INTERRUPTED = "The chat was restarted before this answer was complete. Ask again."
 ALIKE: dict[Sameness, str] = {
@@ -89,6 +92,7 @@ class Card:
         self._hits: dict[Side, tuple[Hit, ...]] = {}
         self._found: dict[Side, list[str]] = {}
         self._answers: dict[Side, Answer] = {}
+        self._one_model = False
 
     @property
     def props(self) -> Props:
@@ -142,6 +146,10 @@ class Card:
         self._answers = dict(answers)
         if len(answers) == len(SIDES) and (kind := sameness(*answers.values())):
             self._props["alike"] = f"{ALIKE[kind]}." if self._props["same"] else f"{ALIKE[kind]}, {NOT_COUNTED}."
+
+    def has_one_model(self) -> None:
+        """Show, if both sides find the same passages, that they do because they use the same model."""
+        self._one_model = True
 
     def vote(self, answer_id: str, value: Label, reason: Reason = "", comment: str = "") -> None:
         """Show a stored vote. Raises BadRating for an answer of another card."""
@@ -200,7 +208,8 @@ class Card:
         view["sources"] = sources(hits, answer.cited if answer else (), evidence, with_text=True)
         self._found[side] = [hit.chunk.id for hit in hits]
         if len(self._found) == len(SIDES) and any(self._found.values()):
-            self._props["same"] = same(*self._found.values())
+            alike = same(*self._found.values())
+            self._props["same"] = ONE_MODEL if alike and self._one_model else alike
 
 
 def sources(

@@ -69,11 +69,11 @@ class TrainingProcess:
         training, child = read_training(self._home), self._child
         if child and self._started and (training is None or training.since < self._started.since):  # it wrote no status
             stopped = child.returncode == -signal.SIGTERM
-            message = "cancelled before it began" if stopped else self._log_tail() or _exit_reason(child.returncode)
+            message = "cancelled before it began" if stopped else self._log_tail() or exit_reason(child.returncode)
             return replace(self._started, state="stopped" if stopped else "refused", told=message)
         if training and training.state == "running":
             mine = child is not None and child.pid == training.pid
-            why = _exit_reason(child.returncode) if mine and child else _exit_reason(None)
+            why = exit_reason(child.returncode) if mine and child else exit_reason(None)
             return replace(training, state="failed", told=f"{why}\n{self._log_tail() if mine else ''}".strip())
         if training and training.state == "failed" and child and child.pid == training.pid:
             return replace(training, lines=tuple(self._log_tail().splitlines()))
@@ -134,8 +134,8 @@ class TrainingProcess:
                 start_new_session=True,
             )
             output, _ = await child.communicate()
-        text = _last_lines(output.decode("utf-8", "replace"))
-        return CommandResult(child.returncode == 0, text.removeprefix("error: ") or _exit_reason(child.returncode))
+        text = last_lines(output.decode("utf-8", "replace"))
+        return CommandResult(child.returncode == 0, text.removeprefix("error: ") or exit_reason(child.returncode))
 
     def _spawn(self, flags: Sequence[str], output: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -149,7 +149,7 @@ class TrainingProcess:
 
     def _log_tail(self) -> str:
         with contextlib.suppress(OSError):
-            return _last_lines((self._home / LOG_FILE).read_text("utf-8", "replace")).removeprefix("error: ")
+            return last_lines((self._home / LOG_FILE).read_text("utf-8", "replace")).removeprefix("error: ")
         return ""
 
 
@@ -158,12 +158,12 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
-def _last_lines(text: str) -> str:
+def last_lines(text: str) -> str:
     """Return the end of an output: at most LAST_CHARS characters and LAST_LINES lines."""
     return "\n".join(text[-LAST_CHARS:].strip().splitlines()[-LAST_LINES:])
 
 
-def _exit_reason(code: int | None) -> str:
+def exit_reason(code: int | None) -> str:
     """Return how a process ended that printed nothing; None: its exit code is not known."""
     if code is None:
         return "it ended without an error message: it was killed, or the machine was restarted"

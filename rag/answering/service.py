@@ -56,16 +56,19 @@ class QueryService:
         """Return the model and table that serve an arm now."""
         return self.arms.current(arm)
 
+    @property
+    def has_one_model(self) -> bool:
+        """Return whether both arms embed queries with the same model, as before the first training."""
+        return len({self.served(arm).embedder.query_fingerprint for arm in ARMS}) == 1
+
     def notes(self) -> list[str]:
         """Return notes for the user on degraded operation; empty if all is well."""
         notes = []
         if self.arms.trouble:
             notes.append(self.arms.trouble)
         notes += self.maintenance.notes()
-        if self.served("base").embedder.query_fingerprint == self.served("tuned").embedder.query_fingerprint:
-            notes.append(
-                "Both retrievers have the same weights until a training wins: the tuned arm serves the start weights."
-            )
+        if self.has_one_model:
+            notes.append("Until a training run succeeds, both sides use the same model.")
         if self._counter and not self._counter.is_exact and not self.settings.is_local_llm:
             notes.append("Tokens are estimated, not counted: tiktoken's file is not in the cache.")
         return notes

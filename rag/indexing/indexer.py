@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 
 from rag.indexing.language_note import language_note
 from rag.indexing.progress import Progress, each_with_progress
+from rag.indexing.running import IndexingStatus, publish_indexing
 from rag.indexing.update import (
     IndexReport,
     changing_documents,
@@ -19,10 +19,11 @@ from rag.indexing.update import (
     update_vectors,
 )
 from rag.ingest.corpus import load_corpus
-from rag.ingest.discovery import check_exists
+from rag.ingest.discovery import SourceFile, check_exists
+from rag.ingest.documents import Outcome, Skipped
 from rag.models.arms import arm_models, arm_precision
 from rag.models.embedder import Embedder, load_embedder
-from rag.records import Chunk
+from rag.records import Chunk, Document
 from rag.settings import Settings
 from rag.store.store import Store, open_store
 
@@ -50,8 +51,8 @@ class Indexer:
 
     def run(self) -> IndexReport:
         """Update the documents and both arms' tables from the files, under the lock of `changing_documents`."""
-        with changing_documents(self._store):
-            return self._run(self._store)
+        with changing_documents(self._store), publish_indexing(self._settings.home) as status:
+            return self._run(self._store, status)
 
     def build_vector_indexes(self) -> Iterator[str]:
         """Build vector indexes for tables that have become large; yield a line for each. Searches go on meanwhile."""
@@ -65,37 +66,61 @@ class Indexer:
         """Return a note where most documents are not in the built-in model's language, else ""."""
         return language_note(self._settings, self._store, self._corpus)
 
-    def _run(self, store: Store) -> IndexReport:
+    def _run(self, store: Store, status: IndexingStatus) -> IndexReport:
         settings, corpus = self._settings, self._corpus
         for folder in settings.docs:
             check_exists(folder)
         models = arm_models(settings, corpus.folders_id).values()
         references = dict.fromkeys([*(reference for _, reference in models), settings.start_model])
         embedders = {reference: self._embedder(reference) for reference in references}
+        arms = {name: embedders[reference] for name, reference in models}
+        if all(store.chunks.ids(store.chunks.table_name(corpus.id, each.fingerprint)) for each in arms.values()):
+            status.searchable()  # with what an earlier run has indexed
+
+        def expected(files: list[SourceFile]) -> Iterable[SourceFile]:
+            status.expect([source for source, _ in files])
+            return each_with_progress("reading", "file", files)
+
+        def noted() -> Iterator[Outcome]:
+            for outcome in outcomes:
+                if isinstance(outcome, Document | Skipped):
+                    status.read(outcome.source)
+                yield outcome
+
         outcomes = read_files(
             settings,
             corpus,
             store.documents.hashes(corpus.id),
             make_chunker(settings, embedders[settings.start_model], embedders.values()),
-            partial(each_with_progress, "reading", "file"),
+            expected,
         )
-        report = update_documents(store, corpus, outcomes)
+        report = update_documents(store, corpus, noted(), lambda so_far: self._embed(store, arms, so_far, status))
         keep_file_report(settings, corpus, report)
+        self._embed(store, arms, report, status)
+        return report
+
+    def _embed(self, store: Store, arms: Mapping[str, Embedder], report: IndexReport, status: IndexingStatus) -> None:
+        """Embed for each arm what was written so far, and count in the report what no run had embedded before."""
         new = {*report.added, *report.changed}
-        for name, reference in models:
-            embedder = embedders[reference]
-            is_new = not store.chunks.exists(store.chunks.table_name(corpus.id, embedder.fingerprint))
+        for n, (name, embedder) in enumerate(arms.items()):
+            is_new = not store.chunks.exists(store.chunks.table_name(self._corpus.id, embedder.fingerprint))
             with Progress(f"embedding ({name})", "chunk") as progress:
                 old = 0
+
+                def advance(done: int, total: int | None = None, progress: Progress = progress, arm: int = n) -> None:
+                    progress.advance(done, total)
+                    if progress.total:
+                        status.embedded((arm + progress.done / progress.total) / len(arms))
 
                 def tally(chunks: list[Chunk]) -> None:
                     nonlocal old
                     old += sum(chunk.source not in new for chunk in chunks)
 
-                update_vectors(store, corpus.id, embedder, progress.advance, tally)
+                update_vectors(store, self._corpus.id, embedder, advance, tally)
             if old:
                 report.caught_up[f"{name}, a new table" if is_new else name] = old
-        return report
+        status.embedded(1.0)
+        status.searchable()
 
     def _embedder(self, reference: str) -> Embedder:
         """Return a model in the precision it serves in now, which a promotion during a watch may change."""

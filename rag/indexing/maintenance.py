@@ -11,6 +11,7 @@ import threading
 
 from rag.errors import ThumbtuneError
 from rag.indexing.language_note import language_note
+from rag.indexing.running import read_indexing
 from rag.indexing.update import update_vector_index
 from rag.models.arms import Arms
 from rag.records import ARMS
@@ -43,7 +44,8 @@ class Maintenance:
         for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
             try:
                 if self._lacking is not None:
-                    self._lacking[table] = self._lacks(table)
+                    is_running = read_indexing(self._settings.home)  # which adds what is lacking now
+                    self._lacking[table] = "" if is_running else self._lacks(table)
                 if made := update_vector_index(self._store, table, embedder):
                     log.warning("search: %s", made)
             except ThumbtuneError as error:

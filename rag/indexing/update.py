@@ -41,6 +41,7 @@ from rag.store.vector_index import VectorIndexInfo
 
 STEP = 512  # chunks embedded between two writes: an interruption costs at most 20 s on two cores
 MAX_UNWRITTEN = 512  # documents per write, or HELD_CHARS characters: each write compares with all stored documents
+FIRST_WRITE = 4  # documents; each next write has twice as many, so that the first ones can be searched within seconds
 HELD_CHARS = 5_000_000  # characters of the documents in memory at once, while they are written or read
 FILES_AHEAD = 16  # files that are parsed while the first of them is cut into chunks: two for each worker
 FOREVER = -1.0  # filelock's value for no timeout
@@ -67,6 +68,9 @@ class IndexReport:
     def is_unchanged(self) -> bool:
         """Return whether no document was added, changed or deleted."""
         return not (self.added or self.changed or self.deleted)
+
+
+Written = Callable[[IndexReport], None]
 
 
 def uploads_folder(settings: Settings, corpus: Corpus) -> Path:
@@ -193,8 +197,12 @@ def keep_file_report(settings: Settings, corpus: Corpus, report: IndexReport) ->
         raise StoreFailed(f"the report on the files cannot be written ({error.strerror}): make room") from error
 
 
-def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) -> IndexReport:
+def update_documents(
+    store: Store, corpus: Corpus, outcomes: Iterable[Outcome], written: Written = lambda report: None
+) -> IndexReport:
     """Update table `documents` from the outcomes of rag.ingest.documents.ingest, whose errors pass through.
+
+    `written` is called after each write but the last with the report so far, and may embed what was written.
 
     A source that cannot be read any more is deleted: an answer must not cite a text that nobody can open. If no file at
     all can be read, nothing is deleted. Raises NoDocuments.
@@ -203,7 +211,7 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
     known = store.documents.hashes(corpus.id)
     report = IndexReport()
     read: list[Document] = []
-    chars = 0
+    chars, most = 0, FIRST_WRITE
     try:
         for outcome in outcomes:
             match outcome:
@@ -219,9 +227,10 @@ def update_documents(store: Store, corpus: Corpus, outcomes: Iterable[Outcome]) 
                     report.remarks[outcome.source] = outcome
                 case LeftOut():
                     report.left_out.append(outcome)
-            if len(read) >= MAX_UNWRITTEN or chars > HELD_CHARS:
+            if len(read) >= most or chars > HELD_CHARS:
                 store.documents.put(corpus.id, read)
-                read, chars = [], 0
+                read, chars, most = [], 0, min(2 * most, MAX_UNWRITTEN)
+                written(report)
     finally:  # keep what was read, even if reading is interrupted
         store.documents.put(corpus.id, read)
     if report.skipped and not (report.added or report.changed or report.unchanged):

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from chat.training.process import TrainingProcess
-from driver import Chat, ask, open_page, side, thumb, wait_until_done
+from driver import START_SECONDS, Chat, ask, open_page, side, thumb, wait_until_done
 from rag.errors import TrainingRefused
 from rag.settings import ROOT
 
@@ -26,8 +26,8 @@ TRAINING_MS = 240_000  # on two busy cores the libraries alone take half a minut
 
 @pytest.fixture(scope="module")
 def chat(start_chat: Callable[..., Chat]) -> Iterator[Chat]:
-    """Start the chat as `make chat` does, with nothing set but where it lives: it indexes and trains first."""
-    chat = start_chat()
+    """Start the chat as `make chat` does, with nothing set but where it lives: it indexes and trains while open."""
+    chat = start_chat(prepared=False)
     yield chat
     with suppress(TrainingRefused):  # a training outlives its chat, and so a test that has failed
         TrainingProcess(chat.home).cancel()
@@ -35,11 +35,12 @@ def chat(start_chat: Callable[..., Chat]) -> Iterator[Chat]:
 
 def test_chat_rate_train_and_the_chat_serves_what_was_trained(chat: Chat, context: BrowserContext) -> None:
     page = open_page(context, chat.url)
-    starters = page.locator("#starters button")
-    expect(starters).to_have_count(4)
-    assert set(starters.all_inner_texts()) <= answered_questions()
-    starters.first.click()
+    first = page.locator(".tt-first")
+    expect(first).to_contain_text(re.compile(r"^Indexing your documents: \d+ of \d+ files|^First model"))
+    ask(page, "How is a query adapter trained?")  # its page is among the first to be indexed
     wait_until_done(page, cards=1)
+    expect(page.locator(".tt-outcome").first).to_contain_text("There is no trained model yet")
+    expect(first).to_contain_text("First model", timeout=START_SECONDS * 1000)
     for count, question in enumerate(QUESTIONS, start=2):
         ask(page, question)
         wait_until_done(page, cards=count)
@@ -59,6 +60,7 @@ def test_chat_rate_train_and_the_chat_serves_what_was_trained(chat: Chat, contex
         expect(thumb(page, letter, "good", nth=nth)).to_have_attribute("aria-pressed", "true")
     expect(thumb(page, "A", "good", nth=2)).to_have_attribute("aria-pressed", "false")
 
+    expect(first).to_contain_text(re.compile("^The first "), timeout=START_SECONDS * 1000)
     stats = chat.run("rag", "stats")
     assert re.search(r"ratings: +2 up, 0 down, 0 withdrawn", stats.stdout), stats.stdout + stats.stderr
     assert re.search(r"pairs: +[1-9]\d* positive", stats.stdout)
@@ -122,7 +124,10 @@ def test_a_second_start_repeats_nothing_and_unveils_what_the_first_one_answered(
     chat: Chat, start_chat: Callable[..., Chat], context: BrowserContext
 ) -> None:
     page = open_page(context, chat.url)
-    ask(page, "What is an arm?")
+    starters = page.locator("#starters button")
+    expect(starters).to_have_count(4)
+    assert set(starters.all_inner_texts()) <= answered_questions()
+    starters.first.click()
     wait_until_done(page)
     thread = page.url.removeprefix(chat.url)
     versions = sorted(path.name for path in (chat.home / "models").iterdir())

@@ -41,6 +41,7 @@ FLAGS = [
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TEAM = "team.test"  # a name that the room may be asked for by, which a browser resolves to this machine
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
+PREPARED = "bootstrap: |The first |No first training: |Not all documents "  # how the log's last line of a start begins
 START_SECONDS = 1500  # the first start indexes and trains, at a low priority: minutes on two busy cores
 
 
@@ -74,8 +75,11 @@ class Chat:
 
 
 @contextmanager
-def running_chat(folder: Path, **settings: str) -> Iterator[Chat]:
-    """Run a chat with these settings from a folder that is not the checkout, and wait until it serves."""
+def running_chat(folder: Path, *, prepared: bool = True, **settings: str) -> Iterator[Chat]:
+    """Run a chat with these settings from a folder that is not the checkout, and wait until it serves.
+
+    With `prepared` wait until it has also indexed everything, and trained its first model or said why not.
+    """
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "THUMBTUNE_"))}
     own = {"THUMBTUNE_HOME": str(folder / "home"), "THUMBTUNE_PORT": str(port), "PYTHONPATH": str(ROOT)}
@@ -88,6 +92,8 @@ def running_chat(folder: Path, **settings: str) -> Iterator[Chat]:
     chat = Chat(f"http://localhost:{port}", Path(env["THUMBTUNE_HOME"]), env, folder, process, log)
     try:
         wait_for_health(chat)
+        if prepared:
+            wait_for_line(chat, PREPARED)
         yield chat
     finally:
         chat.stop()
@@ -103,6 +109,16 @@ def free_port() -> int:
 def find_browser() -> str | None:
     """Return the path of a Chromium or Chrome, or None."""
     return os.environ.get("CHROME") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def wait_for_line(chat: Chat, pattern: str) -> None:
+    """Return when a line of the chat's log begins with a pattern; fail with the log when that takes too long."""
+    never = threading.Event()
+    for _ in range(START_SECONDS * 4):
+        if re.search(rf"^(?:{pattern})", chat.log.read_text(), re.MULTILINE):
+            return
+        never.wait(0.25)
+    pytest.fail(f"the chat did not print {pattern!r}:\n{chat.log.read_text()[-4000:]}")
 
 
 def wait_for_health(chat: Chat) -> None:

@@ -141,7 +141,7 @@ async def test_an_answer_that_cannot_be_stored_is_shown_as_failed(settings: Sett
 
 def test_equal_weights_in_both_arms_are_noted(settings: Settings) -> None:
     index(settings)
-    assert any("same weights" in note for note in open_service(settings).notes())
+    assert any("both sides use the same model" in note for note in open_service(settings).notes())
 
 
 def test_the_error_for_a_home_without_index_names_the_next_step(settings: Settings) -> None:

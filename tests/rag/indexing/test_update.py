@@ -409,7 +409,7 @@ def test_documents_are_written_and_read_in_groups_of_limited_size(
 
         monkeypatch.setattr(DocumentStore, name, counted)
     index(settings)
-    assert calls == {"put": [14], "read_sources": [14]}
+    assert calls == {"put": [4, 8, 2], "read_sources": [4, 8, 2]}  # few at first, so that the chat can open
     monkeypatch.setattr(update, "IN_LIST", 5)
     monkeypatch.setattr(update, "HELD_CHARS", 100)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)

@@ -211,7 +211,7 @@ def test_an_adapter_promoted_by_hand_serves_from_the_table_that_is_there(setting
     assert promote_by_hand(settings, store, corpus, "v1", bar) == "v1"
     assert (set(embedded), update_vectors(store, corpus.id, adapted)) == ({0}, table)
     store.close()
-    assert not any("same weights" in note for note in open_service(settings).notes())
+    assert not any("use the same model" in note for note in open_service(settings).notes())
 
 
 def test_where_nothing_can_be_validation_nothing_is_believed() -> None:

@@ -1,0 +1,278 @@
+"""Index the documents and train the first model in child processes, while the chat is open already.
+
+Why child processes: the chat then never loads torch (500 MB), and both run at a lower priority on all cores. Each is a
+session of its own, ends with the chat, also when that is killed (rag.cli), and continues at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from chat.training.process import LOG_FILE, exit_reason, last_lines
+from rag import cli
+from rag.errors import ThumbtuneError
+from rag.indexing.running import read_indexing
+from rag.ingest.corpus import load_corpus
+from rag.models.registry import Registry
+from rag.settings import ROOT, Settings
+from rag.training_status import Training, read_training
+
+PATIENCE = 5.0  # seconds of indexing after which the chat opens with what can be searched by then
+LOOK_SECONDS = 0.2
+LINE_SECONDS = 10.0  # between two lines of progress in the terminal or log
+GRACE_SECONDS = 10.0  # for a child to clean up before it is killed
+PROGRAM = (sys.executable, "-m")
+# Stage -> its usual share of a first training, measured on the shipped documents; unknown stages count as 1.
+SHARES = {"gathering": 1, "base, champion and hard negatives": 10, "tuning": 55, "judging, part 1 of 1": 24}
+
+State = Literal["idle", "indexing", "training", "ready", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the first start is doing, as one line for the page. `version` is the model it has made, "" for none."""
+
+    state: State = "idle"
+    text: str = ""
+    version: str = ""
+
+
+class FirstStart:
+    """Runs `python -m rag index`, then `python -m train --bootstrap` if these documents never had one."""
+
+    def __init__(self, settings: Settings, program: Sequence[str] = PROGRAM) -> None:
+        self._settings, self._program = settings, tuple(program)
+        self._thread = threading.Thread(target=self._work, name="first-start", daemon=True)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()  # no child starts after `stop`
+        self._stopping = threading.Event()
+        self._indexed = threading.Event()
+        self._index_status = 0
+        self._ended: Progress | None = None
+        self._state: State = "idle"
+        same = settings.base_model == settings.start_model
+        self._until_then = " Until then both sides use the same model." if same else ""
+
+    def start(self) -> None:
+        """Start indexing in the background, and then training."""
+        self._state = "indexing"
+        self._thread.start()
+
+    def wait_until_searchable(self) -> int:
+        """Return 0 as soon as the chat can open, else the exit status of indexing, which has printed its error."""
+        while not self._indexed.wait(LOOK_SECONDS):
+            status = read_indexing(self._settings.home)
+            if status and status.searchable and time.time() - status.since >= PATIENCE:
+                return 0
+        return self._index_status
+
+    def stop(self) -> None:
+        """Stop the running child, and start no other."""
+        with self._lock:
+            self._stopping.set()
+            child = self._child
+        if child is None or child.poll() is not None:
+            return
+        _signal(child, signal.SIGTERM)
+        try:
+            child.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+
+    def progress(self) -> Progress:
+        """Return what is going on now."""
+        if self._ended:
+            return self._ended
+        if self._state == "indexing":
+            return Progress("indexing", self._indexing_line())
+        if self._state == "training":
+            return Progress("training", f"{training_line(read_training(self._settings.home))}{self._until_then}")
+        return Progress()
+
+    # --- the background thread ---------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            self._index()
+            if not self._stopping.is_set() and not self._index_status:
+                self._train()
+        except (OSError, ThumbtuneError) as error:
+            self._fail(f"The first model cannot be trained: {error}")
+        finally:
+            self._indexed.set()
+
+    def _index(self) -> None:
+        self._index_status = self._run("rag", "index")
+        is_open = not self._indexed.is_set() and self._index_status
+        self._indexed.set()
+        if is_open and not self._stopping.is_set():
+            why = exit_reason(self._index_status) if self._index_status < 0 else "the terminal shows why"
+            self._fail(
+                f"Not all documents are indexed: {why}. Answers come from those that are; the next start continues."
+            )
+
+    def _train(self) -> None:
+        settings = self._settings
+        folders = load_corpus(settings).folders_id
+        tried = False
+        while not self._stopping.is_set():
+            registry = Registry(settings.models)
+            if why := registry.why_no_bootstrap(folders):
+                if self._state == "indexing":
+                    print(why, flush=True)
+                    self._ended = Progress()
+                else:
+                    self._finish(registry, folders)
+                return
+            other = read_training(settings.home)
+            if other and other.is_running:  # in another terminal, or by another chat on this home
+                self._state = "training"
+                self._stopping.wait(1.0)
+            elif tried:
+                self._finish(registry, folders)
+                return
+            else:
+                self._state = "training"
+                tried = self._bootstrap()
+
+    def _bootstrap(self) -> bool:
+        """Train the first model; return whether that was tried, which it is not while another training runs."""
+        print("Training the first model in the background; the chat can be used meanwhile.", flush=True)
+        log = self._settings.home / LOG_FILE
+        with log.open("wb") as output:
+            status = self._run("train", "--bootstrap", output=output)
+        other = read_training(self._settings.home)
+        if self._stopping.is_set() or not status:
+            return True
+        if other and other.is_running:
+            return False
+        mine = other if other and self._child and other.pid == self._child.pid else None
+        if mine and mine.state == "stopped":
+            self._fail("The first training was cancelled; the next start tries it again.")
+        else:
+            why = (mine.told if mine else "") or (exit_reason(status) if status < 0 else _tail(log))
+            self._fail(f"The first training failed: {why.rstrip('.')}. The next start tries it again.")
+        return True
+
+    def _finish(self, registry: Registry, folders: str) -> None:
+        """Say how the first training ended, unless that has been said."""
+        if self._ended:
+            return
+        champion, training = registry.champion(folders), read_training(self._settings.home)
+        if champion:
+            text = f"The first model is trained: from now on {champion.name} finds the passages of one side."
+        elif registry.bootstrapped(folders):
+            text = (
+                "The first training brought no improvement, so both sides use the same model until your ratings "
+                "train a better one."
+            )
+        else:
+            why = next((line for line in reversed(training.lines if training else ()) if line), "bootstrap: no model")
+            print(why, flush=True)
+            text = "No first training: these documents give too few questions to learn from. Your ratings will do it."
+        print(text, flush=True)
+        self._ended = Progress("ready", text, champion.name if champion else "")
+
+    def _fail(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+        self._ended = Progress("failed", text)
+
+    def _run(self, *command: str, output: IO[bytes] | None = None) -> int:
+        """Run a command to its end, with a line of progress now and then, and return its exit status."""
+        with self._lock:
+            if self._stopping.is_set():
+                return cli.INTERRUPTED
+            self._child = subprocess.Popen(
+                [*self._program, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=None if output is None else subprocess.STDOUT,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        said = time.monotonic()
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return self._child.wait(LOOK_SECONDS)
+            if output is not None and time.monotonic() - said >= LINE_SECONDS:
+                said = time.monotonic()
+                print(training_line(read_training(self._settings.home)), flush=True)
+
+    def _environment(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # works from any folder
+        given = {**os.environ, "PYTHONPATH": path, cli.PARENT: str(os.getpid())}
+        if "train_threads" not in self._settings.model_fields_set:
+            given["THUMBTUNE_TRAIN_THREADS"] = str(os.cpu_count() or 1)  # at a lower priority than the chat
+        return given
+
+    def _indexing_line(self) -> str:
+        status = read_indexing(self._settings.home)
+        how_far = f": {status.done:,} of {status.files:,} files" if status and status.files else ""
+        return f"Indexing your documents{how_far}. Answers come from what is indexed so far."
+
+
+_started: FirstStart | None = None
+
+
+def set_current(first: FirstStart) -> None:
+    """Make this the first start that `current` returns: the app is loaded later, by Chainlit."""
+    global _started
+    _started = first
+
+
+def current(settings: Settings) -> FirstStart:
+    """Return the first start of this process; one that does nothing where `python -m chat` did not start the app."""
+    return _started or FirstStart(settings)
+
+
+def training_line(training: Training | None) -> str:
+    """Return a training's progress, such as "First model: 40%, ready in about a minute."."""
+    if training is None or not training.is_running:
+        return "First model: starting."
+    share = share_done(training)
+    elapsed = time.time() - training.since.timestamp()
+    left = f", ready in {in_words(elapsed * (1 - share) / share)}" if share >= 0.05 else ""
+    return f"First model: {int(100 * share)}%{left}."
+
+
+def share_done(training: Training) -> float:
+    """Return the share of a training that is done, from 0 to 1, by the usual share of each stage."""
+    stages = training.stages or ("",)
+    whole = sum(SHARES.get(stage, 10) for stage in stages)
+    passed = sum(SHARES.get(stage, 10) for stage in training.passed)
+    bar = training.bar
+    within = bar.done / bar.total * SHARES.get(training.stage, 10) if bar and bar.total and len(stages) > 1 else 0.0
+    return min(0.99, (passed + within) / whole) if len(stages) > 1 else 0.0
+
+
+def in_words(seconds: float) -> str:
+    """Return a time in plain words, such as "about 2 minutes"."""
+    minutes = round(seconds / 60)
+    if seconds < 45:
+        return "less than a minute"
+    return "about a minute" if minutes <= 1 else f"about {minutes} minutes"
+
+
+def _tail(log: Path) -> str:
+    with suppress(OSError):
+        return last_lines(log.read_text("utf-8", "replace")).splitlines()[-1].removeprefix("error: ")
+    return "it ended without an error message"
+
+
+def _signal(child: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to a child and what it has started."""
+    with suppress(ProcessLookupError):
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, number)
+        else:
+            child.terminate()
