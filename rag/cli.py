@@ -25,7 +25,8 @@ USER_ERROR = 2
 INTERRUPTED = 130
 READER_GONE = 141  # as a shell reports SIGPIPE
 STOPPED = "stopped; what was done is kept"
-PARENT = "THUMBTUNE_PARENT"  # in the environment of a command that shall end with the process of this id
+PARENT = "THUMBTUNE_PARENT"  # in the environment of a command that runs in the background of the process with this id
+NICE = 5  # priority in the background: lower than answering
 PARENT_SECONDS = 0.5  # between two looks
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -44,6 +45,8 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         if before := getattr(given, "before", None):
             before()
         if parent := os.environ.pop(PARENT, ""):
+            if hasattr(os, "nice"):
+                os.nice(max(0, NICE - os.nice(0)))
             threading.Thread(target=_end_with, args=(int(parent),), name="end-with-parent", daemon=True).start()
         status = int(given.run(given) or 0)
         sys.stdout.flush()

@@ -39,13 +39,14 @@ NO_PROSE = re.compile(r"^[ \t]*(?:#{1,6}\s|\||```|~~~)|^(?: {4}|\t)", re.MULTILI
 # English question; a table or a list may be in any language, so there the query is the bare term.
 NAME = r"(?P<term>[^\W_][\w'’./+-]*(?: [\w'’./+-]+){0,3})"
 ALIAS = r"(?: \([^()\n]{1,40}\)|, (?:or|also called|also known as) [^,.\n]{2,40},)?"
+ARTICLE = r"(?:(?P<article>An?|The|To) )?"
 BOLD = r"(?:\*\*|__)"
 DEFINITIONS = [
     (re.compile(pattern), query)
     for pattern, query in (
-        (rf"^(?P<said>\W*(?:(?:An?|The) )?{NAME}\W*{ALIAS}) is (?:an?|the|one) (?:\S+ ){{3}}", "what is {}"),
+        (rf"^(?P<said>\W*{ARTICLE}{NAME}\W*{ALIAS}) is (?:an?|the|one) (?:\S+ ){{3}}", "what is {}"),
         (rf"^(?P<said>\W*{NAME}\W*{ALIAS}) are (?:all|any|the|those) (?:\S+ ){{3}}", "what are {}"),
-        (rf"^(?P<said>\W*(?:(?:An?|The|To) )?{NAME}\W*{ALIAS}) means (?!of )(?:\S+ ){{3}}", "what does {} mean"),
+        (rf"^(?P<said>\W*{ARTICLE}{NAME}\W*{ALIAS}) means (?!of )(?:\S+ ){{3}}", "what does {} mean"),
         (rf"^(?P<said>\W*{BOLD}{NAME}(?::{BOLD}|{BOLD}:|{BOLD} [–—-])) (?:\S+ ){{3}}", "{}"),
         (rf"^(?P<said>\s*[-*+] `?{NAME}`?:) (?:\S+ ){{3}}", "{}"),
         (rf"^\s*\|(?P<said>[^\w|]*{NAME}[^\w|]*)\| (?:[^\s|]+ ){{4,}}\|\s*$", "{}"),
@@ -58,6 +59,20 @@ NO_TERM = """
     though although while because below above after before first second third last next result reason answer problem
     question purpose aim goal idea point difference example note warning tip important step table figure see todo
 """
+# Words that are in no term of a sentence, wherever they stand ("However there", "Now APIStar", "Be aware that this").
+NEVER = """
+    this that these those it its there they their here he she his her we our you your i my who whom whose which however
+    therefore thus hence also additionally moreover furthermore unfortunately fortunately rather instead otherwise else
+    then now so just even only still yet again once be
+    being been aware advised knowing if whether because although though when where while same following above below
+    whatever whoever don't doesn't isn't not
+"""
+# Words that name something only within their text ("the common example"), as the last word of a term.
+CONTEXTUAL = """
+    way ways thing things example examples option options outcome case cases one ones part parts side sides answer
+    answers value values key result results reason rest latter former first second last next default exception choice
+"""
+CODE = re.compile(r"[./_=\\]|(?:^|\s)(?:\d+|\w)(?:\s|$)")  # a path, a name in a program, a bare number or letter
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,12 +196,33 @@ def _defined_in(chunk: Chunk) -> list[SyntheticPair]:
     for start, end in split(text, 0, len(text), UNITS):
         for pattern, query in DEFINITIONS:
             found = pattern.search(text[start:end])
-            if found and found["term"].split()[0].casefold() not in NO_TERM.split():
+            article = (found.groupdict().get("article") or "") if found else ""
+            if found and is_term(found["term"], article, in_sentence=query.startswith("what ")):
                 rest = f"{text[: start + found.start('said')]}{text[start + found.end('said') :]}".strip()
                 if len(rest.split()) >= REST_WORDS:
-                    pairs.append(SyntheticPair(query.format(found["term"]), chunk.id, rest, "definition"))
+                    term = f"{article.casefold()} {found['term']}" if article in ("A", "An") else found["term"]
+                    pairs.append(SyntheticPair(query.format(term), chunk.id, rest, "definition"))
                 break
     return pairs
+
+
+def is_term(term: str, article: str, *, in_sentence: bool) -> bool:
+    """Return whether a term names something outside its text, as somebody would ask for it.
+
+    `article` is the one before it, "" for none. Outside a sentence, in a list or a table, only the first word counts. A
+    lower-case word at the start of a sentence is code, or the sentence was cut.
+    """
+    words = term.casefold().split()
+    if words[0] in NO_TERM.split():
+        return False
+    if not in_sentence:
+        return True
+    if not {*words}.isdisjoint(NEVER.split()) or words[-1] in CONTEXTUAL.split() or CODE.search(term):
+        return False
+    if article in ("A", "An", "To"):
+        return True
+    is_gerund = words[0].endswith("ing") and len(words) > 1  # "Making a project installable" is no name
+    return not is_gerund and (len(words) > 1 if article else term[0].isupper())
 
 
 def _is_prose(sentence: str) -> bool:

@@ -1,5 +1,6 @@
 """Synthetic queries point at the right chunk, whose text never contains the query."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -121,10 +122,10 @@ REST = "All of this has to be said at some length here, so that a chunk is left 
 @pytest.mark.parametrize(
     ("text", "query"),
     [
-        ("A hard negative is a chunk that scores high and is wrong.", "what is hard negative"),
+        ("A hard negative is a chunk that scores high and is wrong.", "what is a hard negative"),
         ("**Recall** is the share of right chunks that were found.", "what is Recall"),
         ("The Corona virus disease (COVID-19) is a contagious disease of the lungs.", "what is Corona virus disease"),
-        ("An arm, or side, is one of the two chains.", "what is arm"),
+        ("An arm, or side, is one of the two chains.", "what is an arm"),
         ("Qrels are the judged truth of the held-out queries.", "what are Qrels"),
         ("To promote means that the challenger serves from now on.", "what does promote mean"),
         ("- **Kante**: die Verbindung von zwei Knoten im Graphen", "Kante"),
@@ -137,7 +138,7 @@ def test_a_term_leads_to_the_chunk_that_defines_it_without_the_term_in_that_plac
     chunk = make_chunk(f"{REST}\n\n{text}\n\n{REST}")
     (pair,) = from_definitions([chunk])
     assert (pair.query, pair.chunk_id, pair.origin) == (query, chunk.id, "definition")
-    term = query.removeprefix("what is ").removeprefix("what are ").removeprefix("what does ").removesuffix(" mean")
+    term = re.sub(r"^what (?:is|are|does) (?:an? )?| mean$", "", query)
     assert term not in pair.text
     assert text.split()[-2] in pair.text
     assert pair.text.count(REST) == 2
@@ -153,6 +154,14 @@ def test_a_term_leads_to_the_chunk_that_defines_it_without_the_term_in_that_plac
         "Results are shown in the table on the next page.",
         "**Never** do this with a file that you still need.",
         "**Note:** the file is overwritten without being asked for.",
+        "However there is a limit on the size of a file.",
+        "Now APIStar is a set of tools to check what was written.",
+        "Be aware that this is a setting of the server alone.",
+        "The common example is a page that nobody may open.",
+        "The app is an instance of the class that was imported.",
+        "request.form is a dictionary of all that was sent.",
+        "Making your project installable means that it can be used from anywhere.",
+        "Reducing code duplication is one of the ideas that it follows.",
         "- Port: 8000",
         "| port | 8000 |",
         "| say | for |",
