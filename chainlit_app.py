@@ -52,6 +52,7 @@ STARTERS = {  # each is in docs/questions.jsonl with the page that answers it
     "How do I use a local model with Ollama?": "how-to/choose-an-llm.md",
 }
 
+MOST_STARTERS = 4
 log = logging.getLogger("thumbtune")
 settings = load_settings()
 secret = load_secret(settings.secret)
@@ -190,10 +191,10 @@ def chat_history() -> ThreadStore:
 
 @cl.set_starters
 async def starters(user: cl.User | None) -> list[cl.Starter]:
-    """Suggest the most informative questions, and example questions if the app's own documentation is indexed."""
-    known = await asyncio.to_thread(shipped_starters)
-    helping = await teach.most_helpful(state.serving, len(STARTERS), known, wait=teach.PATIENCE)
-    questions = [*known[:2], *helping, *known[2:]][: len(STARTERS)]
+    """Suggest questions that the indexed documents answer; none rather than a bad one."""
+    questions = await asyncio.to_thread(shipped_starters)
+    if not questions:
+        questions = await teach.examples(state.serving, MOST_STARTERS, wait=teach.PATIENCE)
     return [cl.Starter(label=question, message=question) for question in questions]
 
 
@@ -202,7 +203,7 @@ def shipped_starters() -> list[str]:
     if settings.docs != ((ROOT / "docs").resolve(),):
         return []
     indexed = state.serving.store.documents.hashes(state.serving.corpus.id)
-    return [question for question, page in STARTERS.items() if page in indexed]
+    return [question for question, page in STARTERS.items() if page in indexed][:MOST_STARTERS]
 
 
 def footer() -> str:
@@ -243,6 +244,7 @@ def follow_promotions() -> None:
 @cl.on_app_startup
 async def on_startup() -> None:
     """Start following the registry, and print the chat's address."""
+    warming.append(asyncio.create_task(teach.examples(state.serving, MOST_STARTERS)))
     warming.append(asyncio.create_task(teach.most_helpful(state.serving, 1)))
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
     for note in state.serving.notes():

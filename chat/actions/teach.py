@@ -22,6 +22,7 @@ from rag.answering.service import QueryService, check_query
 from rag.errors import BadRating, ThumbtuneError
 from rag.feedback.ratings import TAUGHT
 from rag.feedback.ratings import teach as store_taught
+from rag.feedback.starters import starters
 from rag.feedback.suggestions import suggest
 from rag.heading_path import plain_headings
 from rag.records import ARMS, Chunk, Label, Rating, content_id, normalise_query
@@ -108,6 +109,18 @@ async def most_helpful(
         return []
     except ThumbtuneError as error:
         log.warning("no question can be suggested: %s", error)
+        return []
+
+
+async def examples(serving: QueryService, n: int, wait: float | None = None) -> list[str]:
+    """Return n checked starters; none on an error or after `wait` seconds."""
+    found = asyncio.get_running_loop().run_in_executor(_comparing, starters, serving, n)
+    try:
+        return await asyncio.wait_for(found, wait)
+    except TimeoutError:  # as above
+        return []
+    except ThumbtuneError as error:
+        log.warning("no example question can be chosen: %s", error)
         return []
 
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import Done, Event, Failed, run_duel
-from rag.answering.extractive import cache_embeddings
+from rag.answering.extractive import Score, cache_embeddings, quote
 from rag.answering.llm import Answerer, build_chat_model, build_extractive, sampling_options
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.refusals import DONT_KNOW
@@ -49,6 +49,7 @@ class QueryService:
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
         if self._counter and not self._counter.is_exact and not settings.is_local_llm:
             self._counter.fetch()
+        self._score: Score | None = None  # of the answerer without an LLM
         self._answerer = self._build_answerer()
         self._rewrite = build_rewriter(settings)
 
@@ -113,6 +114,10 @@ class QueryService:
         """Return the standalone query for a question typed after former turns. Never raises."""
         return await self._rewrite(query, former)
 
+    def quote(self, query: str, hits: Sequence[Hit]) -> str | None:
+        """Return what is quoted from hits for a query, with citations, "" for nothing; None where an LLM answers."""
+        return quote(query, hits, self._score) if self._score else None
+
     def close(self) -> None:
         """Close the store after its running writes."""
         self.store.close()
@@ -160,6 +165,7 @@ class QueryService:
             (vector,) = scorer.embed_queries([query])
             return [float(value) for value in embed(texts) @ vector]
 
+        self._score = score
         return build_extractive(score, DONT_KNOW)
 
 

@@ -7,6 +7,7 @@ pairs           labels -> one verdict per query and chunk -> training pairs
 rated_queries   how many rated queries a training would count now
 credit          share a thumb among the cited chunks by BM25 rank; which pairs may judge
 review_queue    what is worth a second look, most informative first
+starters        example questions that these documents answer
 suggestions     unrated questions on which the arms disagree most
 chunk_matching  match a stored label to a chunk of the current index, by id or text
 import_export   labels in and out
