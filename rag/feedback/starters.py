@@ -42,7 +42,7 @@ POINTS = re.compile(
 )
 NO_QUESTION = re.compile(r"[/_=<>{}\[\]|#@]|\.\w|\d{3}|: ")  # code, paths, numbers of tickets and versions, two parts
 VAGUE = re.compile(
-    r"^what (?:(?:is|are) \w+ing|(?:is|are|does) (?:(?:an? |the )?\w{1,2}|.*['’]s \w+)(?: mean)?)$", re.IGNORECASE
+    r"^what (?:(?:is|are) \w+ing|(?:is|are|does) (?:the .*|(?:an? )?\w{1,2}|.*['’]s \w+)(?: mean)?)$", re.IGNORECASE
 )
 
 
@@ -113,7 +113,7 @@ def _choose(
     for tried, (question, pair) in enumerate(_in_turns(candidates(synthetic))):
         if len(passed) == n or tried == MOST_TRIED:
             break
-        source = _answering_source(serving, arms, question, pair.chunk_id)
+        source = _answering_source(serving, arms, question, pair)
         if source and source not in used:
             used.add(source)
             passed.append(question)
@@ -127,7 +127,7 @@ def _in_turns(found: Sequence[tuple[str, SyntheticPair]]) -> Iterator[tuple[str,
         yield from (each for each in row if each is not None)
 
 
-def _answering_source(serving: QueryService, arms: Sequence[ServedModel], question: str, chunk_id: str) -> str:
+def _answering_source(serving: QueryService, arms: Sequence[ServedModel], question: str, pair: SyntheticPair) -> str:
     """Return the document that answers a question by every arm, "" if one does not find or quote its chunk."""
     source = ""
     for arm in {each.embedder.query_fingerprint: each for each in arms}.values():
@@ -135,21 +135,26 @@ def _answering_source(serving: QueryService, arms: Sequence[ServedModel], questi
         hits = serving.store.chunks.search(arm.table, vector, serving.settings.k)
         if arm.abstain_below is not None and hits and hits[0].score < arm.abstain_below:
             return ""
-        hit = next((hit for hit in hits if hit.chunk.id == chunk_id), None)
-        if hit is None or not _quotes(serving, question, hits, hit):
+        hit = next((hit for hit in hits if hit.chunk.id == pair.chunk_id), None)
+        if hit is None or not _quotes(serving, question, hits, hit, pair.origin):
             return ""
         source = hit.chunk.source
     return source
 
 
-def _quotes(serving: QueryService, question: str, hits: Sequence[Hit], wanted: Hit) -> bool:
-    """Return whether the answer without an LLM opens with this hit, and names the term that a definition asks for.
+def _quotes(serving: QueryService, question: str, hits: Sequence[Hit], wanted: Hit, origin: str) -> bool:
+    """Return whether the answer without an LLM opens with this hit, and a definition's with the term that it defines.
 
     True where an LLM writes the answers.
     """
     text = serving.quote(question, hits)
     if text is None:
         return True
-    opening = text.partition("\n\n")[0].casefold()
-    term = DEFINED.match(question)
-    return f"[{wanted.rank}]" in opening and (term is None or (term["term"] or term["word"]).casefold() in opening)
+    opening = text.partition("\n\n")[0]
+    if f"[{wanted.rank}]" not in opening:
+        return False
+    asked = DEFINED.match(question) if origin == "definition" else None
+    if asked is None:
+        return True
+    term = re.escape(asked["term"] or asked["word"])
+    return re.match(rf"\W*(?:(?:an?|the|to) )?{term}\b", opening, re.IGNORECASE) is not None

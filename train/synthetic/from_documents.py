@@ -40,11 +40,12 @@ NO_PROSE = re.compile(r"^[ \t]*(?:#{1,6}\s|\||```|~~~)|^(?: {4}|\t)", re.MULTILI
 NAME = r"(?P<term>[^\W_][\w'’./+-]*(?: [\w'’./+-]+){0,3})"
 ALIAS = r"(?: \([^()\n]{1,40}\)|, (?:or|also called|also known as) [^,.\n]{2,40},)?"
 ARTICLE = r"(?:(?P<article>An?|The|To) )?"
+NO_PRAISE = r"(?!(?:great|good|nice|bad|bit|lot|must|pity|pleasure) )"
 BOLD = r"(?:\*\*|__)"
 DEFINITIONS = [
     (re.compile(pattern), query)
     for pattern, query in (
-        (rf"^(?P<said>\W*{ARTICLE}{NAME}\W*{ALIAS}) is (?:an?|the|one) (?:\S+ ){{3}}", "what is {}"),
+        (rf"^(?P<said>\W*{ARTICLE}{NAME}\W*{ALIAS}) is (?:an?|the|one) {NO_PRAISE}(?:\S+ ){{3}}", "what is {}"),
         (rf"^(?P<said>\W*{NAME}\W*{ALIAS}) are (?:all|any|the|those) (?:\S+ ){{3}}", "what are {}"),
         (rf"^(?P<said>\W*{ARTICLE}{NAME}\W*{ALIAS}) means (?!of )(?:\S+ ){{3}}", "what does {} mean"),
         (rf"^(?P<said>\W*{BOLD}{NAME}(?::{BOLD}|{BOLD}:|{BOLD} [–—-])) (?:\S+ ){{3}}", "{}"),
@@ -200,7 +201,7 @@ def _defined_in(chunk: Chunk) -> list[SyntheticPair]:
             if found and is_term(found["term"], article, in_sentence=query.startswith("what ")):
                 rest = f"{text[: start + found.start('said')]}{text[start + found.end('said') :]}".strip()
                 if len(rest.split()) >= REST_WORDS:
-                    term = f"{article.casefold()} {found['term']}" if article in ("A", "An") else found["term"]
+                    term = f"{article.casefold()} {found['term']}" if article in ("A", "An", "The") else found["term"]
                     pairs.append(SyntheticPair(query.format(term), chunk.id, rest, "definition"))
                 break
     return pairs

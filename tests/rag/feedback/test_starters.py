@@ -21,6 +21,7 @@ from rag.settings import Settings
         ("what does Mounting mean", "definition", "What does Mounting mean?"),
         ("what is a chunk's text", "definition", ""),
         ("what is Installing", "definition", ""),
+        ("what is the GitHub repo", "definition", ""),  # whose?
         ("what is adapter.npy", "definition", ""),
         ("top_k", "definition", ""),
         ("Docker: What is a Container Image", "heading", "What is a Container Image?"),
