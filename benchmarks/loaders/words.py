@@ -12,7 +12,9 @@ from itertools import pairwise
 IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")  # soft hyphens, direction marks
 # Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
 ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-RAISED = re.compile(r"(?<![^\W_])([^\W_]{1,100})[^\w\s^]*\^([0-9]+)")  # how our PDF loader writes a footnote mark or an exponent
+RAISED = re.compile(
+    r"(?<![^\W_])([^\W_]{1,100})[^\w\s^]*\^([0-9]+)"
+)  # how our PDF loader writes a footnote mark or an exponent
 LONGEST = 100  # characters of two words in one; longer ones are data
 MIXED = 0.03  # share of a text's words in letters of two scripts, above which its font has no true map
 LABEL = re.compile(  # what a block is called by the loaders, at the begin of its line

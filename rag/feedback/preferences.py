@@ -31,7 +31,8 @@ def preference_labels(rating: Rating, answers: Iterable[Answer]) -> list[Labelle
     if len(duel) < len(ARMS):
         return []
     good, bad = contrast(rating, duel.values())
-    used = _chunk_ids(duel[rating.choice], credited_ranks(duel[rating.choice])) if good else []
+    better = next((answer for arm, answer in duel.items() if arm == rating.choice), None)
+    used = _chunk_ids(better, credited_ranks(better)) if good and better else []
     shares = {chunk_id: share * PREFERENCE_WEIGHT for chunk_id, share in shares_in_order(used).items()}
     rows: dict[str, LabelledPair] = {}
     for answer in sorted(duel.values(), key=lambda each: each.arm != rating.choice):  # the preferred one first
