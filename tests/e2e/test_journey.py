@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from chat.training.process import TrainingProcess
-from driver import START_SECONDS, Chat, ask, open_page, side, thumb, wait_until_done
+from driver import PREPARED, START_SECONDS, Chat, ask, open_page, side, thumb, wait_for_line, wait_until_done
 from rag.errors import TrainingRefused
 from rag.settings import ROOT
 
@@ -60,7 +60,7 @@ def test_chat_rate_train_and_the_chat_serves_what_was_trained(chat: Chat, contex
         expect(thumb(page, letter, "good", nth=nth)).to_have_attribute("aria-pressed", "true")
     expect(thumb(page, "A", "good", nth=2)).to_have_attribute("aria-pressed", "false")
 
-    expect(first).to_contain_text(re.compile("^The first "), timeout=START_SECONDS * 1000)
+    wait_for_line(chat, PREPARED)
     stats = chat.run("rag", "stats")
     assert re.search(r"ratings: +2 up, 0 down, 0 withdrawn", stats.stdout), stats.stdout + stats.stderr
     assert re.search(r"pairs: +[1-9]\d* positive", stats.stdout)
