@@ -213,6 +213,7 @@ class FirstStart:
         given = {**os.environ, "PYTHONPATH": path, cli.PARENT: str(os.getpid())}
         if "train_threads" not in self._settings.model_fields_set:
             given["THUMBTUNE_TRAIN_THREADS"] = str(os.cpu_count() or 1)  # at a lower priority than the chat
+        given.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to others
         return given
 
     def _indexing_line(self) -> str:
