@@ -96,7 +96,7 @@ class FirstStart:
         if self._state == "indexing":
             return Progress("indexing", self._indexing_line())
         if self._state == "training":
-            return Progress("training", f"{training_line(read_training(self._settings.home))}{self._until_then}")
+            return Progress("training", f"{training_line(self._training())}{self._until_then}")
         return Progress()
 
     # --- the background thread ---------------------------------------------------------------------------------------
@@ -206,7 +206,13 @@ class FirstStart:
                 return self._child.wait(LOOK_SECONDS)
             if output is not None and time.monotonic() - said >= LINE_SECONDS:
                 said = time.monotonic()
-                print(training_line(read_training(self._settings.home)), flush=True)
+                print(training_line(self._training()), flush=True)
+
+    def _training(self) -> Training | None:
+        """Return the training that runs, or the one of the child, which may be ending; None for an earlier one."""
+        training, child = read_training(self._settings.home), self._child
+        is_mine = training is not None and child is not None and training.pid == child.pid
+        return training if training and (is_mine or training.is_running) else None
 
     def _environment(self) -> dict[str, str]:
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # works from any folder
@@ -238,8 +244,10 @@ def current(settings: Settings) -> FirstStart:
 
 def training_line(training: Training | None) -> str:
     """Return a training's progress, such as "First model: 40%, ready in about a minute."."""
-    if training is None or not training.is_running:
+    if training is None:
         return "First model: starting."
+    if not training.is_running:
+        return "First model: ending."
     share = share_done(training)
     elapsed = time.time() - training.since.timestamp()
     left = f", ready in {in_words(elapsed * (1 - share) / share)}" if share >= 0.05 else ""

@@ -225,6 +225,7 @@ def test_a_training_is_one_line_in_plain_words() -> None:
     line = training_line(running(passed=passed, bar=Bar("tuning", 5, 10, 1.0)))
     assert line == "First model: 38%, ready in about 2 minutes."
     assert training_line(None) == "First model: starting."
+    assert training_line(running(state="done")) == "First model: ending."
 
 
 @pytest.mark.parametrize(
