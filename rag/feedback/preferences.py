@@ -24,8 +24,8 @@ def preference_labels(rating: Rating, answers: Iterable[Answer]) -> list[Labelle
 
     One preference is shared among all that the better answer rests on, as a thumb is, and what both rest on keeps its
     share for nothing: a passage further down the answer was seldom the reason. A tie, "both bad", a preference that was
-    withdrawn and answers that say the same have only zeros. The labels of a duel always have the same keys. None without
-    two stored answers.
+    withdrawn and answers that say the same have only zeros. The labels of a duel always have the same keys. None for
+    less than two stored answers.
     """
     duel = {answer.arm: answer for answer in answers if answer.duel == rating.target_id}
     if len(duel) < len(ARMS):
