@@ -224,23 +224,27 @@ class _Sampler:
         self._model, self._options = model, dict(options)
 
     async def __call__(self, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
-        begun = False
-        try:
-            async with aclosing(self._stream(messages)) as chunks:
-                async for chunk in chunks:
-                    begun = True
-                    yield chunk
-        except Exception as error:
-            refused = [] if begun else _refused(error, self._options)
-            if not refused:
-                raise
-            self._options = {name: value for name, value in self._options.items() if name not in refused}
-            log.warning("the endpoint takes no %s from us: its own is used", " and no ".join(refused))
-        else:
-            return
-        async with aclosing(self(messages)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        """Yield the chunks of a reply. A request that failed before the first is sent again where that may help."""
+        again = False
+        while True:
+            begun = False
+            try:
+                async with aclosing(self._stream(messages)) as chunks:
+                    async for chunk in chunks:
+                        begun = True
+                        yield chunk
+                return
+            except ExceptionGroup as group:  # anyio's, while connecting: seen once, in CI, cause unknown
+                if begun or again:
+                    raise
+                again = True
+                log.warning("the connection to the endpoint failed in an unknown way: tried again", exc_info=group)
+            except Exception as error:
+                refused = [] if begun else _refused(error, self._options)
+                if not refused:
+                    raise
+                self._options = {name: value for name, value in self._options.items() if name not in refused}
+                log.warning("the endpoint takes no %s from us: its own is used", " and no ".join(refused))
 
     async def _stream(self, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
         chunks = cast(AsyncGenerator[AIMessageChunk, None], self._model.astream(messages, **self._options))

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from langchain_core.messages import AIMessageChunk
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
 
 from fakes import Endless, endpoint, make_hits, refuse, send_chunk, start_stream, stream
 from rag.answering.chain import ask_chat_model, build_chain
-from rag.answering.llm import MAX_CHARS_PER_TOKEN, build_chat_model, build_extractive, explain, sampling_options
+from rag.answering.llm import (
+    MAX_CHARS_PER_TOKEN,
+    build_chat_model,
+    build_extractive,
+    explain,
+    require_finish,
+    sampling_options,
+)
 from rag.answering.refusals import DONT_KNOW
 from rag.errors import AnswerFailed
 from rag.records import Hit
@@ -224,3 +233,37 @@ async def test_the_extractive_answer_is_streamed_word_by_word() -> None:
     chain = build_chain(lambda query: list(HITS), build_extractive(score, DONT_KNOW))
     tokens = [step["answer"] async for step in chain.astream("milk") if step.get("answer")]
     assert tokens == ["Cats ", "drink ", "milk. ", "[1]"]
+
+
+class Shaky(RunnableSerializable[Any, AIMessageChunk]):
+    """Streams "Milk [1]." once it has failed some times, before or after its first chunk."""
+
+    fails: int
+    begins: bool = False
+    asked: int = 0
+
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AIMessageChunk:
+        raise NotImplementedError
+
+    async def astream(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Any]:
+        self.asked += 1
+        if self.begins:
+            yield AIMessageChunk(content="Milk")
+        if self.asked <= self.fails:
+            raise ExceptionGroup("unhandled errors in a TaskGroup", [RuntimeError("no such descriptor")])
+        yield AIMessageChunk(content="Milk [1].", response_metadata={"finish_reason": "stop"})
+
+
+@pytest.mark.parametrize(("fails", "begins", "asked"), [(1, False, 2), (2, False, 2), (1, True, 1)])
+async def test_a_connection_that_fails_in_an_unknown_way_is_tried_once_more_before_the_first_token(
+    fails: int, begins: bool, asked: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Shaky(fails=fails, begins=begins)
+    step = require_finish(cast(Any, model), 64)
+    if asked > fails:
+        assert "".join([chunk.text async for chunk in step.astream([])]) == "Milk [1]."
+        assert "no such descriptor" in caplog.text
+    else:
+        with pytest.raises(ExceptionGroup):
+            _ = [chunk async for chunk in step.astream([])]
+    assert model.asked == asked
