@@ -68,6 +68,10 @@ JSX = re.compile(
 SHOWN = re.compile(r"""\s(?:alt|label|title|summary|heading)\s*=\s*\{?(?:"([^"]*)"|'([^']*)'|`([^`]*)`)""")
 BLOCK_TAG = re.compile(r"</?(?:p|div|li|h[1-6]|tr|br|hr|details|summary|section|dt|dd|ul|ol|figcaption)\b", re.I)
 BLANK_RUNS = re.compile(r"\n{4,}")
+MARKS = (
+    *(COMMENT, INCLUDE, TEMPLATE, DATA_PICTURE, CALLOUT, HEADING_ID, ATTRIBUTES, IMPORT, PREFORMATTED, TABLE, TAG, JSX),
+    *(BLANK_RUNS, re.compile(r"<(?:script|style)\b")),
+)
 NEEDED = re.compile(r"[<{]|!!!|\?\?\?|^[ \t]*===|///|:::|--8<|\[!|data:|^(?:import|export)[ \t]|^\[//\]", re.M)
 
 
@@ -94,6 +98,8 @@ def clean_markdown(text: str, mdx: bool = False) -> Cleaned:
     cleaned = Cleaned("")
     text = HIGHLIGHT.sub(lambda match: f"```{match[1]}\n{match[2]}\n```", text)
     text = "\n".join(_unwrap(text.split("\n")))
+    if not any(pattern.search(text) for pattern in (*MARKS, *([EXPORT] * mdx))):
+        return Cleaned(text)  # finding the code blocks costs as much as all the rest
     parts = []
     for is_code, part in _segments(text):
         parts.append(part if is_code else _clean(part, mdx or bool(IMPORT.search(part)), cleaned.included))
