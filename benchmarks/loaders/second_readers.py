@@ -168,6 +168,8 @@ def _xlsx(path: Path) -> list[str]:
                 etree.strip_elements(root, "{*}rPh", with_tail=False)
                 pieces += ["".join(item.itertext("{*}t")) for item in root.iterfind("{*}si")]
         stored = [etree.fromstring(opened.read(name)) for name in opened.namelist() if name.endswith(".xml")]
+    if not any(map(str.strip, pieces)):
+        return []
     names = (each.get("name") or "" for root in stored for each in root.iter("{*}sheet", "{*}table", "{*}person"))
     all_text = " ".join([*names, *(" ".join(root.itertext()) for root in stored)])
     return ["\n".join(pieces), all_text, *_shown_cells(path)]
