@@ -85,6 +85,8 @@ def _pandoc(path: Path) -> list[str]:
         return [_run("pandoc", "-t", "plain", "--wrap=none", str(path)), *_xml(path)]
     whole = () if form == "epub" else ("-s",)  # a book's title page is its metadata, and repeats what is in the text
     text = _run("pandoc", *whole, "-f", form, "-t", "plain", "--wrap=none", f"--lua-filter={FILTER}", str(path))
+    if not text.strip():  # pandoc leaves out tables in HTML
+        return []
     return [text, *([path.read_text("utf-8", "replace")] if form in MARKUP or suffix in ("md", "markdown") else [])]
 
 
