@@ -21,7 +21,7 @@ from rag.evaluation.scoreboard import DAYS, GROUPS, LEAST
 from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT
 from rag.feedback.suggestions import MOST
 from rag.ingest.documents import MAX_FILE_BYTES
-from rag.loaders.formats import LOADERS
+from rag.loaders.formats import LOADERS, README
 from rag.loaders.markup.markdown import load_markdown
 from rag.records import normalise_query
 from rag.retrieval.passage_search import DEPTH, SHOWN
@@ -67,7 +67,7 @@ NUMBERS = [
     ),
     ("concepts/not-knowing.md", f"fewer than {ENOUGH_KNOWN} are known, {MOST_FOREIGN} questions about this app"),
     ("concepts/not-knowing.md", f"fewer than {MIN_FOUND} questions find their passage"),
-    *(("how-to/your-own-documents.md", f"`{suffix}`") for suffix in LOADERS),
+    *(("how-to/your-own-documents.md", f"`{suffix}`") for suffix in LOADERS if suffix != README),
 ]
 
 
