@@ -14,9 +14,7 @@ from rag.feedback.credit import credited_ranks, shares_in_order
 from rag.records import ARMS, Answer, Hit, Label, LabelledPair, Rating
 
 PREFERRED = "preferred:"  # prefix of a duel's id as answer id of a label: no answer has such an id
-PREFERENCE_WEIGHT = (
-    0.5  # of a thumb's: with a fifth of the ratings wrong, half of the positives were right, of thumbs' 77%
-)
+PREFERENCE_WEIGHT = 0.5  # of a thumb's: with a fifth of ratings wrong, half of its positives were right, of thumbs' 77%
 
 
 def preference_labels(rating: Rating, answers: Iterable[Answer]) -> list[LabelledPair]:
