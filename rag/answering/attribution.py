@@ -26,11 +26,11 @@ Matrix = NDArray[np.float32]
 Similar = Callable[[list[str], Sequence[Hit]], Matrix]  # texts, hits -> cosines, shape (texts, hits)
 
 SUPPORT = 0.3  # share of a sentence's words in the cited passage; a paraphrase keeps names and terms
-SUPPORT_COSINE = 0.55  # or so near in meaning: a translation shares no words
+SUPPORT_COSINE, BEHIND = 0.5, 0.05  # or so near in meaning, and no hit much nearer: a translation shares no words
 BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 MIN_WORDS = 3  # with a meaning; a statement of fewer is attributed together with the question
 PAIR_WEIGHT, COSINE_WEIGHT = 0.2, 0.3
-THRESHOLD = 0.45
+THRESHOLD = 0.3
 CLEAR, CLEAR_MARGIN = 0.6, 0.25  # word score and lead at which no embedding is needed
 
 
@@ -119,13 +119,16 @@ def supported_numbers(text: str, hits: Sequence[Hit]) -> tuple[int, ...]:
 
 
 def match(texts: Sequence[str], hits: Sequence[Hit], similar: Similar) -> list[Match]:
-    """Return how well the hits match each statement. Embeds only the statements whose words decide nothing."""
+    """Return how well the hits match each statement. Embeds only the statements whose words decide nothing.
+
+    The cosine counts by how far a hit is behind the nearest one, since each model has its own scale.
+    """
     words = word_scores(texts, hits)
     doubtful = [n for n, row in enumerate(words) if not is_clear(row)]
-    scores = words + COSINE_WEIGHT * (words >= CLEAR)
+    scores = words.copy()
     if doubtful:
         cosines = similar([texts[n] for n in doubtful], hits)
-        scores[doubtful] = words[doubtful] + COSINE_WEIGHT * cosines
+        scores[doubtful] -= COSINE_WEIGHT * (cosines.max(axis=1, keepdims=True) - cosines)
     return [Match(row, score) for row, score in zip(words, scores, strict=True)]
 
 
@@ -176,7 +179,12 @@ def _unsupported(
     doubtful = [n for n, ranks in lacking.items() if ranks]
     near = dict(zip(doubtful, similar([texts[n] for n in doubtful], hits), strict=True)) if doubtful else {}
     column = {hit.rank: m for m, hit in enumerate(hits)}
-    return [tuple(rank for rank in lacking[n] if near[n][column[rank]] < SUPPORT_COSINE) for n in range(len(found))]
+    return [tuple(rank for rank in lacking[n] if not _is_near(near[n], column[rank])) for n in range(len(found))]
+
+
+def _is_near(cosines: Matrix, nth: int) -> bool:
+    """Return whether a statement is near in meaning to the nth hit."""
+    return bool(cosines[nth] >= max(SUPPORT_COSINE, cosines.max() - BEHIND))
 
 
 def _of_short_answer(found: Sequence[Statement], query: str, hits: Sequence[Hit], similar: Similar) -> list[Evidence]:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
 
-from rag.answering.attribution import find_evidence, informative_starts
+import numpy as np
+
+from rag.answering.attribution import Matrix, find_evidence, informative_starts
 from rag.answering.chain import ArmChain
 from rag.answering.citations import cited_numbers
 from rag.answering.cleaning import clean_answer, cut_loop
 from rag.answering.llm import explain
 from rag.answering.refusals import is_abstention, without_citations
-from rag.errors import BadModel, NotIndexed
+from rag.errors import BadModel, NotIndexed, ThumbtuneError
 from rag.records import Answer, Arm, Evidence, Hit, Side
 
 log = logging.getLogger(__name__)
@@ -116,7 +118,7 @@ async def _run_arm(
                     first_token_s = first_token_s or perf_counter() - started
                     text += token
                     queue.put_nowait(Token(arm, token))
-            said = await asyncio.to_thread(_understand, text, query, hits, chain)
+        said = await asyncio.to_thread(_understand, text, query, hits, chain)  # a whole answer times out no more
     except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
         queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, clean_answer(cut_loop(text), hits)))
         return
@@ -152,8 +154,16 @@ class _Said:
 
 def _understand(raw: str, query: str, hits: tuple[Hit, ...], chain: ArmChain) -> _Said:
     """Clean what was written and find what it rests on. An abstention rests on nothing, whatever it cites."""
+
+    def similar(texts: list[str], shown: Sequence[Hit]) -> Matrix:
+        try:
+            return chain.similar(texts, shown)
+        except ThumbtuneError as error:  # the answer is written: it must not fail for want of an embedding
+            log.warning("an answer is attributed by its words alone: %s", error)
+            return np.ones((len(texts), len(shown)), np.float32)
+
     text = clean_answer(raw, hits)
-    evidence = find_evidence(text, query, hits, chain.similar)
+    evidence = find_evidence(text, query, hits, similar)
     if is_abstention(text, hits, informative_starts(text, hits, evidence)):
         return _Said(without_citations(text), (), True, ())
     return _Said(text, cited_numbers(text, len(hits)), False, evidence)

@@ -72,7 +72,7 @@ def disagreement(ids: Sequence[str], others: Sequence[str]) -> float:
 def unrated(answers: Iterable[Answer], rated: Collection[str]) -> list[str]:
     """Return the queries that have an answer with a citation and are not rated, the latest first."""
     latest = sorted(answers, key=lambda answer: (answer.at, answer.id), reverse=True)
-    return _distinct(each.query for each in latest if each.cited and normalise_query(each.query) not in rated)
+    return _distinct(each.query for each in latest if each.rests_on and normalise_query(each.query) not in rated)
 
 
 def rated_queries(answers: Iterable[Answer], ratings: Iterable[Rating]) -> set[str]:

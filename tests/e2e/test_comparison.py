@@ -12,6 +12,11 @@ from fakes import stream
 
 pytestmark = pytest.mark.e2e
 QUESTION = "When do bees swarm?"
+UNCITED = (  # from more passages than are shown, so some of them are
+    "Bees leave in late spring with the old queen. Beer traps catch some slugs. Treat with oxalic acid in December. "
+    "Tomatoes need warm soil. A heap needs two parts of brown material. A sisal rope rots where it lies wet. "
+    "Oil the handle of a spade with linseed in autumn. A saw that binds needs more set. Stand on no top three rungs."
+)
 
 
 def test_both_answers_stream_at_the_same_time_and_cite_their_passages(page: Page, room: RoomChat) -> None:
@@ -30,8 +35,13 @@ def test_both_answers_stream_at_the_same_time_and_cite_their_passages(page: Page
 
 
 def test_a_passage_opens_as_the_plain_text_it_is(page: Page, room: RoomChat) -> None:
+    room.writer.reply = stream(UNCITED)
     ask(page, QUESTION)
     wait_until_done(page)
+    drawn = side(page, "A").get_by_role("link", name=re.compile(r"^from passage \d$")).first
+    rank = drawn.inner_text().removeprefix("from passage ")
+    expect(side(page, "A").locator(f".tt-passage[data-attributed=true][data-rank='{rank}']")).to_have_count(1)
+    expect(side(page, "A").locator(".tt-legend")).to_contain_text("without a citation")
     side(page, "A").locator(".tt-passage[data-rank='1'] .tt-open").click()
     shown = side(page, "A").locator(".tt-passage[data-rank='1'] .tt-fulltext")
     expect(shown).to_be_visible()

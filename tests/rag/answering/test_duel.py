@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def arm(*tokens: str, gate: asyncio.Event | None = None, error: Exception | None
     return ArmChain(RunnableGenerator(run), "model", "answerer", far)
 
 
-async def duel(base: ArmChain, tuned: ArmChain, timeout: float = 5) -> list[Event]:
+async def duel(base: ArmChain, tuned: ArmChain, timeout: float = 60) -> list[Event]:
     chains = {"base": base, "tuned": tuned}
     return [event async for event in run_duel("why?", chains, sides=SIDES, duel_id="d", timeout=timeout)]
 
@@ -143,3 +144,25 @@ async def test_answer_ids_do_not_reveal_the_arm() -> None:
     first, second = await duel(arm("a"), arm("b")), await duel(arm("a"), arm("b"))
     ids: Callable[[list[Event]], set[str]] = lambda events: {e.answer.id for e in events if isinstance(e, Done)}  # noqa: E731
     assert len(ids(first) | ids(second)) == 4
+
+
+async def test_an_answer_is_stored_clean_with_what_it_rests_on() -> None:
+    written = arm("<passage-1a2b3c4d>Cats ", "purr【1】.", "<|im_end|>")
+    done = last(await duel(written, arm("[1] The passages found do not answer this.")), "base")
+    assert (done.answer.text, done.answer.cited) == ("Cats purr[1].", (1,))
+
+
+async def test_a_refusal_that_cites_is_an_abstention_and_cites_nothing() -> None:
+    events = await duel(arm("Cats [1]"), arm("[1] The passages found do not answer this."))
+    answer = last(events, "tuned").answer
+    assert (answer.abstained, answer.cited, answer.evidence) == (True, (), ())
+    assert answer.text == "The passages found do not answer this."
+
+
+async def test_nothing_is_flagged_where_nothing_can_be_embedded(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(texts: list[str], hits: Sequence[Hit]) -> Any:
+        raise BadModel("openai:down: no answer")
+
+    answer = last(await duel(replace(arm("Wolves hunt alone tonight [1]."), similar=fail), arm("x")), "base").answer
+    assert (answer.cited, answer.evidence) == ((1,), ())
+    assert "by its words alone" in caplog.text
