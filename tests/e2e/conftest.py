@@ -19,7 +19,7 @@ from driver import (
     TEAM,
     Chat,
     PageLog,
-    RoomChat,
+    ScriptedChat,
     Writer,
     find_browser,
     open_page,
@@ -106,9 +106,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def room_chat(
+def scripted_chat(
     start_chat: Callable[..., Chat], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[RoomChat]:
+) -> Iterator[ScriptedChat]:
     """Run a chat on three small documents. The arms have different models from the start, so they find differently."""
     docs = tmp_path_factory.mktemp("docs")
     (docs / "bees.md").write_text(BEES)
@@ -126,14 +126,14 @@ def room_chat(
             THUMBTUNE_DEVICE="cpu",
             THUMBTUNE_HOSTS=TEAM,
         )
-        yield RoomChat(**vars(chat), writer=writer)
+        yield ScriptedChat(**vars(chat), writer=writer)
 
 
 @pytest.fixture
-def room(room_chat: RoomChat) -> RoomChat:
-    """Return the room's chat, its LLM as at the start."""
-    room_chat.writer.reply, room_chat.writer.rewritten = Writer().reply, ""
-    return room_chat
+def chat(scripted_chat: ScriptedChat) -> ScriptedChat:
+    """Return the chat that all browser tests share, its LLM as at the start."""
+    scripted_chat.writer.reply, scripted_chat.writer.rewritten = Writer().reply, ""
+    return scripted_chat
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -189,6 +189,6 @@ def context(new_context: Callable[..., BrowserContext]) -> BrowserContext:
 
 
 @pytest.fixture
-def page(context: BrowserContext, room: RoomChat) -> Page:
-    """Return the room's page, ready for a question."""
-    return open_page(context, room.url)
+def page(context: BrowserContext, chat: ScriptedChat) -> Page:
+    """Return its page, ready for a question."""
+    return open_page(context, chat.url)

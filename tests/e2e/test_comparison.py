@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import Gate, Received, RoomChat, ask, open_page, side, thumb, votes, wait_until_done
+from driver import Gate, Received, ScriptedChat, ask, open_page, side, thumb, votes, wait_until_done
 from fakes import stream
 
 pytestmark = pytest.mark.e2e
@@ -19,8 +19,8 @@ UNCITED = (  # from more passages than are shown, so some of them are
 )
 
 
-def test_both_answers_stream_at_the_same_time_and_cite_their_passages(page: Page, room: RoomChat) -> None:
-    gate = room.writer.reply = Gate("Bees swarm ", "in late spring [1].")
+def test_both_answers_stream_at_the_same_time_and_cite_their_passages(page: Page, chat: ScriptedChat) -> None:
+    gate = chat.writer.reply = Gate("Bees swarm ", "in late spring [1].")
     ask(page, QUESTION)
     for letter in "AB":
         expect(side(page, letter)).to_contain_text("Bees swarm")
@@ -34,8 +34,8 @@ def test_both_answers_stream_at_the_same_time_and_cite_their_passages(page: Page
         expect(side(page, letter).locator(".tt-passage[data-cited=false]")).to_have_count(4)
 
 
-def test_a_passage_opens_as_the_plain_text_it_is(page: Page, room: RoomChat) -> None:
-    room.writer.reply = stream(UNCITED)
+def test_a_passage_opens_as_the_plain_text_it_is(page: Page, chat: ScriptedChat) -> None:
+    chat.writer.reply = stream(UNCITED)
     ask(page, QUESTION)
     wait_until_done(page)
     drawn = side(page, "A").get_by_role("link", name=re.compile(r"^from passage \d$")).first
@@ -45,15 +45,17 @@ def test_a_passage_opens_as_the_plain_text_it_is(page: Page, room: RoomChat) -> 
     side(page, "A").locator(".tt-passage[data-rank='1'] .tt-open").click()
     shown = side(page, "A").locator(".tt-passage[data-rank='1'] .tt-fulltext")
     expect(shown).to_be_visible()
-    stored = {hit.chunk.text for answer in room.store.feedback.answers() for hit in answer.hits if hit.rank == 1}
+    stored = {hit.chunk.text for answer in chat.store.feedback.answers() for hit in answer.hits if hit.rank == 1}
     assert shown.evaluate("node => node.textContent") in stored
 
 
-def test_nothing_tells_the_retrievers_apart_before_the_first_rating(context: BrowserContext, room: RoomChat) -> None:
+def test_nothing_tells_the_retrievers_apart_before_the_first_rating(
+    context: BrowserContext, chat: ScriptedChat
+) -> None:
     received = Received()
     page = context.new_page()
     received.listen(page)
-    page.goto(room.url)
+    page.goto(chat.url)
     ask(page, QUESTION)
     wait_until_done(page)
     page.reload()
@@ -71,7 +73,7 @@ def test_nothing_tells_the_retrievers_apart_before_the_first_rating(context: Bro
     assert len(received.find(fraction)) > 0  # so it would have been seen before
 
 
-def test_the_first_rating_shows_what_the_retrievers_found_differently(page: Page, room: RoomChat) -> None:
+def test_the_first_rating_shows_what_the_retrievers_found_differently(page: Page, chat: ScriptedChat) -> None:
     ask(page, "How much honey does a colony need?")
     wait_until_done(page)
     expect(page.get_by_text("Rate one answer to see which model found it.")).to_be_visible()
@@ -84,53 +86,53 @@ def test_the_first_rating_shows_what_the_retrievers_found_differently(page: Page
     assert alone.count("only found by base") == alone.count("only found by tuned") > 0
 
 
-def test_the_sides_of_a_card_are_those_that_are_stored(page: Page, room: RoomChat) -> None:
+def test_the_sides_of_a_card_are_those_that_are_stored(page: Page, chat: ScriptedChat) -> None:
     ask(page, "Which acid helps against mites?")
     wait_until_done(page)
     thumb(page, "A", "good").click()
     expect(page.locator(".tt-model").first).to_be_visible()
-    duel = [answer for answer in room.store.feedback.answers() if answer.query == "Which acid helps against mites?"]
+    duel = [answer for answer in chat.store.feedback.answers() if answer.query == "Which acid helps against mites?"]
     shown = {letter: side(page, letter).locator(".tt-name").inner_text() for letter in "AB"}
     assert {answer.side: answer.arm for answer in duel} == shown
 
 
-def test_a_vote_can_be_changed_and_withdrawn_and_leaves_one_row(page: Page, room: RoomChat) -> None:
+def test_a_vote_can_be_changed_and_withdrawn_and_leaves_one_row(page: Page, chat: ScriptedChat) -> None:
     ask(page, "How far apart do tomatoes stand?")
     wait_until_done(page)
     good, bad = thumb(page, "A", "good"), thumb(page, "A", "bad")
     good.click()
     expect(good).to_have_attribute("aria-pressed", "true")
-    assert votes(room, "How far apart do tomatoes stand?") == [1]
+    assert votes(chat, "How far apart do tomatoes stand?") == [1]
     bad.click()
     expect(bad).to_have_attribute("aria-pressed", "true")
     expect(good).to_have_attribute("aria-pressed", "false")
-    assert votes(room, "How far apart do tomatoes stand?") == [-1]
+    assert votes(chat, "How far apart do tomatoes stand?") == [-1]
     bad.click()
     expect(bad).to_have_attribute("aria-pressed", "false")
-    assert votes(room, "How far apart do tomatoes stand?") == [0]
+    assert votes(chat, "How far apart do tomatoes stand?") == [0]
 
 
-def test_a_double_click_is_one_vote(page: Page, room: RoomChat) -> None:
+def test_a_double_click_is_one_vote(page: Page, chat: ScriptedChat) -> None:
     ask(page, "What do slugs do at night?")
     wait_until_done(page)
     thumb(page, "B", "good").dblclick()
     expect(thumb(page, "B", "good")).to_have_attribute("aria-pressed", "true")
-    assert votes(room, "What do slugs do at night?") == [1]
+    assert votes(chat, "What do slugs do at night?") == [1]
 
 
-def test_only_the_vote_before_the_reveal_is_blind(page: Page, room: RoomChat) -> None:
+def test_only_the_vote_before_the_reveal_is_blind(page: Page, chat: ScriptedChat) -> None:
     ask(page, "When is compost turned?")
     wait_until_done(page)
     thumb(page, "A", "good").click()
     expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
     thumb(page, "B", "bad").click()
     expect(thumb(page, "B", "bad")).to_have_attribute("aria-pressed", "true")
-    ids = {answer.id for answer in room.store.feedback.answers() if answer.query == "When is compost turned?"}
-    blind = {rating.value: rating.blind for rating in room.store.feedback.ratings() if rating.target_id in ids}
+    ids = {answer.id for answer in chat.store.feedback.answers() if answer.query == "When is compost turned?"}
+    blind = {rating.value: rating.blind for rating in chat.store.feedback.ratings() if rating.target_id in ids}
     assert blind == {1: True, -1: False}
 
 
-def test_a_reload_brings_cards_and_votes_back_and_voting_goes_on(page: Page, room: RoomChat) -> None:
+def test_a_reload_brings_cards_and_votes_back_and_voting_goes_on(page: Page, chat: ScriptedChat) -> None:
     for count, question in enumerate((QUESTION, "What catches slugs?"), start=1):
         ask(page, question)
         wait_until_done(page, cards=count)
@@ -143,7 +145,7 @@ def test_a_reload_brings_cards_and_votes_back_and_voting_goes_on(page: Page, roo
     expect(page.locator(".tt-model")).to_have_count(2)
     thumb(page, "B", "bad", nth=1).click()
     expect(thumb(page, "B", "bad", nth=1)).to_have_attribute("aria-pressed", "true")
-    assert votes(room, "What catches slugs?")[-1] == -1
+    assert votes(chat, "What catches slugs?")[-1] == -1
 
 
 def test_a_vote_shows_in_every_tab_of_its_thread(page: Page, context: BrowserContext) -> None:
@@ -156,9 +158,9 @@ def test_a_vote_shows_in_every_tab_of_its_thread(page: Page, context: BrowserCon
     expect(other.locator(".tt-model")).to_have_count(2)
 
 
-def test_two_tabs_stream_two_questions_at_once(page: Page, context: BrowserContext, room: RoomChat) -> None:
-    gate = room.writer.reply = Gate("Beginning", " and end [1].")
-    other = open_page(context, room.url)
+def test_two_tabs_stream_two_questions_at_once(page: Page, context: BrowserContext, chat: ScriptedChat) -> None:
+    gate = chat.writer.reply = Gate("Beginning", " and end [1].")
+    other = open_page(context, chat.url)
     ask(page, QUESTION)
     ask(other, "What do slugs fear?")
     for tab in (page, other):
@@ -169,8 +171,8 @@ def test_two_tabs_stream_two_questions_at_once(page: Page, context: BrowserConte
     assert page.url != other.url
 
 
-def test_a_page_that_is_reloaded_in_mid_answer_goes_on_streaming(page: Page, room: RoomChat) -> None:
-    gate = room.writer.reply = Gate("Half of it", " and the rest [1].")
+def test_a_page_that_is_reloaded_in_mid_answer_goes_on_streaming(page: Page, chat: ScriptedChat) -> None:
+    gate = chat.writer.reply = Gate("Half of it", " and the rest [1].")
     ask(page, QUESTION)
     expect(side(page, "B")).to_contain_text("Half of it")
     page.reload()
@@ -180,8 +182,8 @@ def test_a_page_that_is_reloaded_in_mid_answer_goes_on_streaming(page: Page, roo
     expect(side(page, "B")).to_contain_text("Half of it and the rest")
 
 
-def test_a_page_that_is_reloaded_in_mid_answer_can_stop_it(page: Page, room: RoomChat) -> None:
-    room.writer.reply = Gate("Half of it", " never comes.")
+def test_a_page_that_is_reloaded_in_mid_answer_can_stop_it(page: Page, chat: ScriptedChat) -> None:
+    chat.writer.reply = Gate("Half of it", " never comes.")
     ask(page, QUESTION)
     expect(side(page, "B")).to_contain_text("Half of it")
     page.reload()
@@ -189,6 +191,6 @@ def test_a_page_that_is_reloaded_in_mid_answer_can_stop_it(page: Page, room: Roo
     page.locator("#stop-button").click()
     for letter in "AB":
         expect(side(page, letter)).to_have_attribute("data-state", "stopped")
-    room.writer.reply = stream("All of it [1].")
+    chat.writer.reply = stream("All of it [1].")
     side(page, "A").get_by_role("button", name="Ask again").click()
     wait_until_done(page)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from chat.actions.documents import STOPPED
-from driver import RoomChat, ask, wait_until_done
+from driver import ScriptedChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 BATS = "# Bats\n\nA pipistrelle bat eats three thousand midges in one night.\n"
@@ -20,18 +20,18 @@ LONG = "\n\n".join(
 
 
 @pytest.fixture
-def files(tmp_path: Path, room: RoomChat) -> Iterator[Path]:
-    """Return a folder with files to drop; afterwards the room has none of them, whatever failed."""
+def files(tmp_path: Path, chat: ScriptedChat) -> Iterator[Path]:
+    """Return a folder with files to drop; afterwards the chat has none of them, whatever failed."""
     (tmp_path / "bats.md").write_text(BATS)
     (tmp_path / "rubbish.pdf").write_bytes(b"%PDF-1.4 and then nothing that belongs to one")
     (tmp_path / "long.txt").write_text(LONG)
     (tmp_path / "latin.txt").write_bytes(LATIN)
     yield tmp_path
-    left = [path for path in (room.home / "uploads").rglob("*.*") if path.is_file()]
+    left = [path for path in (chat.home / "uploads").rglob("*.*") if path.is_file()]
     for path in left:
         path.unlink()
     if left:
-        room.run("rag", "index")
+        chat.run("rag", "index")
 
 
 def drop(page: Page, *paths: Path, text: str = "") -> None:
@@ -47,22 +47,22 @@ def drop(page: Page, *paths: Path, text: str = "") -> None:
 
 
 def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_removed(
-    page: Page, room: RoomChat, files: Path
+    page: Page, chat: ScriptedChat, files: Path
 ) -> None:
     drop(page, files / "bats.md", files / "rubbish.pdf", text="How many midges does a pipistrelle bat eat?")
     dropped = page.get_by_role("region", name="Uploaded files")
     expect(dropped).to_contain_text("Added, 1 passage")
     expect(dropped).to_contain_text("Could not be added: the PDF is broken")
     wait_until_done(page)
-    (corpus,) = (room.home / "uploads").iterdir()
+    (corpus,) = (chat.home / "uploads").iterdir()
     assert [path.name for path in corpus.iterdir()] == ["bats.md"]
-    asked = [answer for answer in room.store.feedback.answers() if "pipistrelle" in answer.query]
+    asked = [answer for answer in chat.store.feedback.answers() if "pipistrelle" in answer.query]
     assert len(asked) == 2
     assert "uploads/bats.md" in {hit.chunk.source for answer in asked for hit in answer.hits}
 
     ask(page, "/documents")
     listed = page.get_by_role("region", name="Documents", exact=True)
-    own = len(list(Path(room.env["THUMBTUNE_DOCS"]).iterdir()))
+    own = len(list(Path(chat.env["THUMBTUNE_DOCS"]).iterdir()))
     expect(listed).to_contain_text(f"{own + 1} documents")
     rows = listed.locator(".tt-docs-row")
     expect(rows).to_have_count(own + 1)
@@ -80,7 +80,7 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
 
 
 def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thought_over(
-    page: Page, room: RoomChat, files: Path
+    page: Page, chat: ScriptedChat, files: Path
 ) -> None:
     drop(page, files / "bats.md", files / "latin.txt")
     expect(page.get_by_role("region", name="Uploaded files")).to_contain_text("Added, 1 passage")
@@ -98,7 +98,7 @@ def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thoug
         think_over()
         expect(remove).to_be_visible()
     read = listed.get_by_role("region", name="Files read")
-    own = len(list(Path(room.env["THUMBTUNE_DOCS"]).iterdir()))
+    own = len(list(Path(chat.env["THUMBTUNE_DOCS"]).iterdir()))
     expect(read).to_contain_text(f"Markdown: {own + 1} read")
     expect(read).to_contain_text("text: 1 read (1 with a note)")
     expect(read).not_to_contain_text("guessed from its bytes", use_inner_text=True)
@@ -123,15 +123,15 @@ def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thoug
     expect(listed.first).to_contain_text("bats.md was removed")
 
 
-def test_files_alone_ask_nothing_and_stop_ends_them(page: Page, room: RoomChat, files: Path) -> None:
-    answers = len(room.store.feedback.answers())
+def test_files_alone_ask_nothing_and_stop_ends_them(page: Page, chat: ScriptedChat, files: Path) -> None:
+    answers = len(chat.store.feedback.answers())
     drop(page, files / "long.txt")
     dropped = page.get_by_role("region", name="Uploaded files")
     expect(dropped.get_by_role("progressbar")).to_be_visible()
     page.locator("#stop-button").click()
     expect(dropped).to_contain_text(STOPPED)
     expect(dropped).to_have_attribute("aria-busy", "false")
-    assert not [path for path in (room.home / "uploads").rglob("*") if path.is_file()]
+    assert not [path for path in (chat.home / "uploads").rglob("*") if path.is_file()]
     ask(page, "When do bees swarm?")
     wait_until_done(page)
-    assert len(room.store.feedback.answers()) == answers + 2
+    assert len(chat.store.feedback.answers()) == answers + 2

@@ -9,7 +9,7 @@ import uuid
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from driver import Gate, RoomChat, ask, hang_up, side, thumb, votes, wait_until_done
+from driver import Gate, ScriptedChat, ask, hang_up, side, thumb, votes, wait_until_done
 from fakes import Endless, refuse, stream
 
 pytestmark = pytest.mark.e2e
@@ -17,9 +17,9 @@ QUESTION = "When do bees swarm?"
 
 
 def test_an_answer_that_ends_while_the_connection_is_lost_is_there_when_it_is_back(
-    context: BrowserContext, room: RoomChat
+    context: BrowserContext, chat: ScriptedChat
 ) -> None:
-    gate = room.writer.reply = Gate("Before the loss", " and after it [1].")
+    gate = chat.writer.reply = Gate("Before the loss", " and after it [1].")
     lost, back = threading.Event(), threading.Event()
     sockets: list[WebSocketRoute] = []
 
@@ -32,13 +32,13 @@ def test_an_answer_that_ends_while_the_connection_is_lost_is_there_when_it_is_ba
 
     page = context.new_page()
     page.route_web_socket("**/ws/socket.io/**", connect)
-    page.goto(room.url)
+    page.goto(chat.url)
     ask(page, QUESTION)
     expect(side(page, "A")).to_contain_text("Before the loss")
     lost.set()
     sockets[-1].close()
     gate.opened.set()
-    while sum(answer.query == QUESTION and "after it" in answer.text for answer in room.store.feedback.answers()) < 2:
+    while sum(answer.query == QUESTION and "after it" in answer.text for answer in chat.store.feedback.answers()) < 2:
         page.wait_for_timeout(100)  # the answers end without the page
     assert "and after it" not in side(page, "A").inner_text()
     back.set()
@@ -46,8 +46,10 @@ def test_an_answer_that_ends_while_the_connection_is_lost_is_there_when_it_is_ba
     expect(side(page, "A")).to_contain_text("Before the loss and after it")
 
 
-def test_a_second_question_while_one_is_answered_is_refused_in_words(context: BrowserContext, room: RoomChat) -> None:
-    gate = room.writer.reply = Gate("Patience", " pays [1].")
+def test_a_second_question_while_one_is_answered_is_refused_in_words(
+    context: BrowserContext, chat: ScriptedChat
+) -> None:
+    gate = chat.writer.reply = Gate("Patience", " pays [1].")
     sent: list[str] = []
     replies: list[str] = []
     servers: list[WebSocketRoute] = []
@@ -60,7 +62,7 @@ def test_a_second_question_while_one_is_answered_is_refused_in_words(context: Br
 
     page = context.new_page()
     page.route_web_socket("**/ws/socket.io/**", connect)
-    page.goto(room.url)
+    page.goto(chat.url)
     ask(page, QUESTION)
     expect(side(page, "A")).to_contain_text("Patience")
     (first,) = [text for text in sent if "client_message" in text]  # the page itself keeps its button shut meanwhile
@@ -73,8 +75,8 @@ def test_a_second_question_while_one_is_answered_is_refused_in_words(context: Br
     wait_until_done(page)
 
 
-def test_stop_keeps_what_was_streamed_and_the_next_question_is_answered(page: Page, room: RoomChat) -> None:
-    room.writer.reply = Gate("Only the beginning", " never comes.")
+def test_stop_keeps_what_was_streamed_and_the_next_question_is_answered(page: Page, chat: ScriptedChat) -> None:
+    chat.writer.reply = Gate("Only the beginning", " never comes.")
     ask(page, QUESTION)
     expect(side(page, "A")).to_contain_text("Only the beginning")
     page.locator("#stop-button").click()
@@ -83,37 +85,39 @@ def test_stop_keeps_what_was_streamed_and_the_next_question_is_answered(page: Pa
         expect(side(page, letter)).to_contain_text("Only the beginning")
         expect(side(page, letter).get_by_role("alert")).to_contain_text("Stopped")
     expect(page.get_by_label("is good")).to_have_count(0)
-    room.writer.reply = stream("All of it [1].")
+    chat.writer.reply = stream("All of it [1].")
     ask(page, QUESTION)
     wait_until_done(page)
 
 
-def test_an_endpoint_that_dies_is_shown_in_both_columns_and_the_page_still_works(page: Page, room: RoomChat) -> None:
-    room.writer.reply = hang_up
+def test_an_endpoint_that_dies_is_shown_in_both_columns_and_the_page_still_works(
+    page: Page, chat: ScriptedChat
+) -> None:
+    chat.writer.reply = hang_up
     ask(page, QUESTION)
     for letter in "AB":
         expect(side(page, letter).get_by_role("alert")).to_contain_text("cannot be reached")
         expect(side(page, letter).locator(".tt-passage")).to_have_count(5)
-    room.writer.reply = stream("Here again [1].")
+    chat.writer.reply = stream("Here again [1].")
     ask(page, QUESTION)
     wait_until_done(page)
 
 
-def test_answers_that_were_cut_off_say_so_and_cannot_be_rated(page: Page, room: RoomChat) -> None:
+def test_answers_that_were_cut_off_say_so_and_cannot_be_rated(page: Page, chat: ScriptedChat) -> None:
     replies = iter([stream("Bees swarm [1]. And then", finish="length"), Endless("and on ")])
-    room.writer.reply = lambda handler, body: next(replies)(handler, body)
+    chat.writer.reply = lambda handler, body: next(replies)(handler, body)
     ask(page, "What does a reply without an end do?")
     for words in ("cut off after 1,024 tokens", "cut off where the model began to repeat itself"):
         expect(page.locator(".tt-side").get_by_role("alert").filter(has_text=words)).to_have_count(1)
     expect(page.get_by_label("is good")).to_have_count(0)
     assert not [
-        answer for answer in room.store.feedback.answers() if answer.query == "What does a reply without an end do?"
+        answer for answer in chat.store.feedback.answers() if answer.query == "What does a reply without an end do?"
     ]
 
 
-def test_one_retriever_that_fails_leaves_the_other_answer_whole_and_rateable(page: Page, room: RoomChat) -> None:
+def test_one_retriever_that_fails_leaves_the_other_answer_whole_and_rateable(page: Page, chat: ScriptedChat) -> None:
     replies = iter([refuse(401), stream("Bees swarm in spring [1].")])
-    room.writer.reply = lambda handler, body: next(replies)(handler, body)
+    chat.writer.reply = lambda handler, body: next(replies)(handler, body)
     ask(page, QUESTION)
     failed = page.locator(".tt-side[data-state=failed]")
     done = page.locator(".tt-side[data-state=done]")
@@ -125,10 +129,10 @@ def test_one_retriever_that_fails_leaves_the_other_answer_whole_and_rateable(pag
     assert sorted(page.locator(".tt-name").all_inner_texts()) == ["base", "tuned"]
 
 
-def test_an_answer_can_be_rated_while_the_other_is_still_being_written(page: Page, room: RoomChat) -> None:
+def test_an_answer_can_be_rated_while_the_other_is_still_being_written(page: Page, chat: ScriptedChat) -> None:
     gate = Gate("Still at it", " done [1].")
     replies = iter([stream("Bees swarm in spring [1]."), gate])
-    room.writer.reply = lambda handler, body: next(replies)(handler, body)
+    chat.writer.reply = lambda handler, body: next(replies)(handler, body)
     ask(page, QUESTION)
     page.locator(".tt-side[data-state=done]").get_by_role("button", name="is good").click()
     expect(page.locator("[aria-pressed=true]")).to_have_count(1)
@@ -139,10 +143,10 @@ def test_an_answer_can_be_rated_while_the_other_is_still_being_written(page: Pag
     expect(page.locator(".tt-model")).to_have_count(2)
 
 
-def test_a_vote_that_cannot_be_stored_says_so_and_is_stored_on_retry(page: Page, room: RoomChat) -> None:
+def test_a_vote_that_cannot_be_stored_says_so_and_is_stored_on_retry(page: Page, chat: ScriptedChat) -> None:
     ask(page, "Where does the queen go?")
     wait_until_done(page)
-    tables, away = room.home / "lancedb", room.home / "lancedb-away"
+    tables, away = chat.home / "lancedb", chat.home / "lancedb-away"
     tables.rename(away)
     tables.write_text("a file where the folder should be")
     try:
@@ -155,7 +159,7 @@ def test_a_vote_that_cannot_be_stored_says_so_and_is_stored_on_retry(page: Page,
         away.rename(tables)
     page.get_by_role("button", name="Retry").click()
     expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
-    assert votes(room, "Where does the queen go?") == [1]
+    assert votes(chat, "Where does the queen go?") == [1]
 
 
 def test_a_question_of_100000_characters_gets_one_line(page: Page) -> None:

@@ -12,16 +12,16 @@ from json import dumps
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from driver import THREAD, RoomChat, ask, open_page, side, thumb, wait_until_done
+from driver import THREAD, ScriptedChat, ask, open_page, side, thumb, wait_until_done
 from fakes import stream
 
 pytestmark = pytest.mark.e2e
 
 
-def ask_anew(page: Page, room: RoomChat, question: str, answer: str) -> str:
+def ask_anew(page: Page, chat: ScriptedChat, question: str, answer: str) -> str:
     """Ask in a new chat, and return its address."""
-    room.writer.reply = stream(answer)
-    page.goto(room.url)
+    chat.writer.reply = stream(answer)
+    page.goto(chat.url)
     ask(page, question)
     wait_until_done(page)
     return page.url
@@ -50,11 +50,11 @@ def delete(page: Page, row: Locator) -> None:
     page.get_by_role("button", name="Confirm").click()
 
 
-def request(page: Page, room: RoomChat, method: str, path: str, body: dict[str, object] | None = None) -> int:
+def request(page: Page, chat: ScriptedChat, method: str, path: str, body: dict[str, object] | None = None) -> int:
     """Send a request with the cookies of a page, past the page, and return the status."""
     cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in page.context.cookies())
     headers = {"cookie": cookies, "content-type": "application/json"}
-    call = urllib.request.Request(f"{room.url}{path}", dumps(body or {}).encode(), headers, method=method)
+    call = urllib.request.Request(f"{chat.url}{path}", dumps(body or {}).encode(), headers, method=method)
     try:
         with urllib.request.urlopen(call) as answer:
             return int(answer.status)
@@ -62,11 +62,11 @@ def request(page: Page, room: RoomChat, method: str, path: str, body: dict[str, 
         return error.code
 
 
-def test_a_chat_is_found_by_a_word_of_an_answer_and_is_live_again(page: Page, room: RoomChat) -> None:
-    bees = ask_anew(page, room, "When do they swarm?", "In LÄTE spring, around noon [1].")
+def test_a_chat_is_found_by_a_word_of_an_answer_and_is_live_again(page: Page, chat: ScriptedChat) -> None:
+    bees = ask_anew(page, chat, "When do they swarm?", "In LÄTE spring, around noon [1].")
     thumb(page, "A", "good").click()
     expect(page.locator(".tt-name")).to_have_count(2)
-    ask_anew(page, room, "What do slugs do?", "They feed at night [1].")
+    ask_anew(page, chat, "What do slugs do?", "They feed at night [1].")
     expect(listed(page)).to_have_count(2)
     page.locator("#search-chats-button").click()
     page.get_by_placeholder("Search questions and answers…").fill("läte")
@@ -80,27 +80,27 @@ def test_a_chat_is_found_by_a_word_of_an_answer_and_is_live_again(page: Page, ro
     expect(side(page, "B").locator(".tt-passage").first).to_be_visible()
     thumb(page, "B", "bad").click()
     expect(thumb(page, "B", "bad")).to_have_attribute("aria-pressed", "true")
-    assert -1 in {rating.value for rating in room.store.feedback.ratings()}
+    assert -1 in {rating.value for rating in chat.store.feedback.ratings()}
 
 
-def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page: Page, room: RoomChat) -> None:
-    gone = ask_anew(page, room, "When do they swarm?", "In late spring [1].")
+def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page: Page, chat: ScriptedChat) -> None:
+    gone = ask_anew(page, chat, "When do they swarm?", "In late spring [1].")
     other = open_page(page.context, gone)
     wait_until_done(other)
     thumb(page, "A", "good").click()
     expect(thumb(other, "A", "good")).to_have_attribute("aria-pressed", "true")
-    ratings = len(room.store.feedback.ratings())
+    ratings = len(chat.store.feedback.ratings())
     delete(page, listed(page).first)
     for tab in (page, other):
-        expect(tab).to_have_url(f"{room.url}/")
+        expect(tab).to_have_url(f"{chat.url}/")
         expect(side(tab, "A")).to_have_count(0)
         expect(listed(tab)).to_have_count(0)
-    assert len(room.store.feedback.ratings()) == ratings
+    assert len(chat.store.feedback.ratings()) == ratings
     ask(other, "And when do they rest?")
     wait_until_done(other)
     page.goto(gone)
     expect(page.get_by_text("Couldn't resume chat: Thread not found.")).to_be_visible()
-    expect(page).to_have_url(f"{room.url}/")
+    expect(page).to_have_url(f"{chat.url}/")
     expect(listed(page)).to_have_text(["And when do they rest?"])
     ask(page, "What is kept?")
     wait_until_done(page)
@@ -108,16 +108,16 @@ def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page
     wait_until_done(page)
     expect(page).not_to_have_url(gone)
     expect(listed(page)).to_have_text(["What is kept?", "And when do they rest?"])
-    assert request(page, room, "GET", gone.replace(room.url, "/project")) == HTTPStatus.NOT_FOUND
+    assert request(page, chat, "GET", gone.replace(chat.url, "/project")) == HTTPStatus.NOT_FOUND
 
 
 def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
-    page: Page, room: RoomChat, new_context: Callable[..., BrowserContext]
+    page: Page, chat: ScriptedChat, new_context: Callable[..., BrowserContext]
 ) -> None:
-    mine = ask_anew(page, room, "When do they swarm?", "In late spring [1].")
+    mine = ask_anew(page, chat, "When do they swarm?", "In late spring [1].")
     thread_id = THREAD.search(mine)[1]  # type: ignore[index]
     stranger = new_context()
-    theirs = open_page(stranger, room.url)
+    theirs = open_page(stranger, chat.url)
     expect(listed(theirs)).to_have_count(0)
     expect(theirs.get_by_text("No chats yet")).to_be_visible()
     theirs.locator("#search-chats-button").click()
@@ -125,9 +125,9 @@ def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
     expect(theirs.get_by_role("dialog").get_by_role("option")).to_have_count(0)
     for method, body in (("DELETE", {}), ("PUT", {"name": "Mine now"})):
         assert (
-            request(theirs, room, method, "/project/thread", {"threadId": thread_id, **body}) == HTTPStatus.UNAUTHORIZED
+            request(theirs, chat, method, "/project/thread", {"threadId": thread_id, **body}) == HTTPStatus.UNAUTHORIZED
         )
-    assert request(theirs, room, "DELETE", "/project/thread", {"threadId": str(uuid.uuid4())}) == HTTPStatus.NOT_FOUND
+    assert request(theirs, chat, "DELETE", "/project/thread", {"threadId": str(uuid.uuid4())}) == HTTPStatus.NOT_FOUND
     theirs.goto(mine)
     expect(theirs.get_by_text("When do they swarm?")).to_have_count(0)
     page.reload()
@@ -136,12 +136,12 @@ def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
 
 
 def test_the_address_of_another_raters_chat_leads_to_a_new_one(
-    page: Page, room: RoomChat, new_context: Callable[..., BrowserContext]
+    page: Page, chat: ScriptedChat, new_context: Callable[..., BrowserContext]
 ) -> None:
-    mine = ask_anew(page, room, "Is this mine?", "Mine alone [1].")
+    mine = ask_anew(page, chat, "Is this mine?", "Mine alone [1].")
     stranger = new_context()
     theirs = open_page(stranger, mine)
-    expect(theirs).to_have_url(f"{room.url}/")
+    expect(theirs).to_have_url(f"{chat.url}/")
     ask(theirs, "May I ask here?")
     wait_until_done(theirs)
     expect(theirs).to_have_url(THREAD)
@@ -149,21 +149,21 @@ def test_the_address_of_another_raters_chat_leads_to_a_new_one(
     expect(theirs.get_by_text("Is this mine?")).to_have_count(0)
 
 
-def test_the_page_asks_no_other_host_and_its_console_says_nothing_of_one(page: Page, room: RoomChat) -> None:
+def test_the_page_asks_no_other_host_and_its_console_says_nothing_of_one(page: Page, chat: ScriptedChat) -> None:
     asked: list[str] = []
     said: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    ask_anew(page, room, "When do they swarm?", "In late spring [1].")
-    elsewhere = [url for url in asked if not url.startswith((room.url, "data:", "blob:"))]
+    ask_anew(page, chat, "When do they swarm?", "In late spring [1].")
+    elsewhere = [url for url in asked if not url.startswith((chat.url, "data:", "blob:"))]
     assert asked
     assert (elsewhere, said) == ([], [])
 
 
-def test_a_chat_is_saved_as_a_markdown_file(page: Page, room: RoomChat) -> None:
+def test_a_chat_is_saved_as_a_markdown_file(page: Page, chat: ScriptedChat) -> None:
     save = page.locator(".tt-bar-row .tt-save")
     expect(save).to_be_hidden()
-    ask_anew(page, room, "When do they swarm?", "In late spring [1].")
+    ask_anew(page, chat, "When do they swarm?", "In late spring [1].")
     for _ in range(2):
         with page.expect_download() as saved:
             save.click()
@@ -171,5 +171,5 @@ def test_a_chat_is_saved_as_a_markdown_file(page: Page, room: RoomChat) -> None:
     text = saved.value.path().read_text("utf-8")
     assert text.startswith("# When do they swarm?\n\n## When do they swarm?\n\n### Answer A\n\nIn late spring [1].")
     assert "> A colony swarms when it runs out of room." in text
-    page.goto(room.url)
+    page.goto(chat.url)
     expect(save).to_be_hidden()

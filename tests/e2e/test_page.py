@@ -11,20 +11,20 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, RoomChat, ask, open_page, side, thumb, votes, wait_until_done
+from driver import PHONE, ScriptedChat, ask, open_page, side, thumb, votes, wait_until_done
 from fakes import endpoint, stream
 
 pytestmark = pytest.mark.e2e
 QUESTION = "When do bees swarm?"
 
 
-def test_no_text_of_an_answer_is_lost_and_none_of_it_runs(page: Page, room: RoomChat) -> None:
+def test_no_text_of_an_answer_is_lost_and_none_of_it_runs(page: Page, chat: ScriptedChat) -> None:
     hostile = (
         "key:value, at 10:30, std::vector, :smile: and a list<int> [7].\n\n"
         '<img src=x onerror="window.injected = true"> [click](javascript:window.injected=true)\n\n'
         "::note\n\n`a:b` [1]\n"
     )
-    room.writer.reply = stream(hostile)
+    chat.writer.reply = stream(hostile)
     ask(page, 'Keeping bees, Winter: <img src=x onerror="window.injected = true">')  # so that it is found
     wait_until_done(page)
     shown = side(page, "A").locator(".tt-text").inner_text()
@@ -37,26 +37,26 @@ def test_no_text_of_an_answer_is_lost_and_none_of_it_runs(page: Page, room: Room
 
 
 @pytest.mark.page_errors(r"^console error: Loading the image 'http://127\.0\.0\.1:.*/pixel\.png.*img-src")
-def test_a_picture_from_elsewhere_is_not_fetched(page: Page, room: RoomChat) -> None:
+def test_a_picture_from_elsewhere_is_not_fetched(page: Page, chat: ScriptedChat) -> None:
     asked: list[str] = []
     page.on("requestfinished", lambda request: asked.append(request.url))
     with endpoint(stream()) as (elsewhere, _):
-        room.writer.reply = stream(f"Look: ![x]({elsewhere}/pixel.png?q=secret) [1].")
+        chat.writer.reply = stream(f"Look: ![x]({elsewhere}/pixel.png?q=secret) [1].")
         ask(page, QUESTION)
         wait_until_done(page)
         expect(side(page, "A").locator("img")).to_have_count(1)
-    assert not [url for url in asked if not url.startswith(room.url)]
+    assert not [url for url in asked if not url.startswith(chat.url)]
 
 
-def test_the_page_needs_no_other_host(context: BrowserContext, room: RoomChat) -> None:
+def test_the_page_needs_no_other_host(context: BrowserContext, chat: ScriptedChat) -> None:
     finished: list[str] = []
     page = context.new_page()
     page.on("requestfinished", lambda request: finished.append(request.url))
-    page.goto(room.url)
+    page.goto(chat.url)
     ask(page, QUESTION)
     wait_until_done(page)
     assert finished
-    assert not [url for url in finished if not url.startswith((room.url, "data:", "blob:"))]
+    assert not [url for url in finished if not url.startswith((chat.url, "data:", "blob:"))]
 
 
 @pytest.mark.parametrize(
@@ -71,23 +71,23 @@ def test_the_page_needs_no_other_host(context: BrowserContext, room: RoomChat) -
     ],
 )
 def test_what_only_our_page_or_server_may_do_is_refused(
-    room: RoomChat, method: str, path: str, headers: dict[str, str]
+    chat: ScriptedChat, method: str, path: str, headers: dict[str, str]
 ) -> None:
     sent = {"Content-Type": "application/json", **headers}
-    request = urllib.request.Request(room.url + path, b"{}", sent, method=method)
+    request = urllib.request.Request(chat.url + path, b"{}", sent, method=method)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request)
     assert refused.value.code == 403
 
 
 def test_a_vote_on_a_strangers_answer_is_refused_in_words(
-    page: Page, room: RoomChat, new_context: Callable[..., BrowserContext]
+    page: Page, chat: ScriptedChat, new_context: Callable[..., BrowserContext]
 ) -> None:
     ask(page, "Is it the queen that leaves?")
     wait_until_done(page)
-    (answer, *_) = [a for a in room.store.feedback.answers() if a.query == "Is it the queen that leaves?"]
+    (answer, *_) = [a for a in chat.store.feedback.answers() if a.query == "Is it the queen that leaves?"]
     stranger = new_context()
-    theirs = open_page(stranger, room.url)
+    theirs = open_page(stranger, chat.url)
     ask(theirs, QUESTION)
     wait_until_done(theirs)
     with theirs.expect_request("**/project/action") as sent:
@@ -100,13 +100,13 @@ def test_a_vote_on_a_strangers_answer_is_refused_in_words(
         ({}, "answer is missing"),
     ]:
         assert reason in post_vote(theirs, session, payload)
-    assert votes(room, "Is it the queen that leaves?") == []
+    assert votes(chat, "Is it the queen that leaves?") == []
 
 
-def test_a_phone_needs_no_sideways_scrolling(new_context: Callable[..., BrowserContext], room: RoomChat) -> None:
+def test_a_phone_needs_no_sideways_scrolling(new_context: Callable[..., BrowserContext], chat: ScriptedChat) -> None:
     phone = new_context(viewport=PHONE, has_touch=True)
-    room.writer.reply = stream("Donaudampfschifffahrtsgesellschaft" * 4, " [1]\n\n```\n", "x = 1; " * 30, "\n```\n")
-    page = open_page(phone, room.url)
+    chat.writer.reply = stream("Donaudampfschifffahrtsgesellschaft" * 4, " [1]\n\n```\n", "x = 1; " * 30, "\n```\n")
+    page = open_page(phone, chat.url)
     ask(page, QUESTION)
     wait_until_done(page)
     thumb(page, "A", "good").click()
@@ -157,9 +157,9 @@ def brightness(page: Page, style: str) -> float:
 
 @pytest.mark.parametrize("system", ["dark", "light"])
 def test_the_first_page_is_as_dark_as_the_system(
-    new_context: Callable[..., BrowserContext], room: RoomChat, system: Literal["dark", "light"]
+    new_context: Callable[..., BrowserContext], chat: ScriptedChat, system: Literal["dark", "light"]
 ) -> None:
     context = new_context(color_scheme=system)
-    page = open_page(context, room.url)
+    page = open_page(context, chat.url)
     expect(page.locator("#chat-input")).to_be_visible()
     expect(page.locator("html")).to_have_class(system)

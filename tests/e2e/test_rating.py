@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, RoomChat, ask, hang_up, open_page, side, thumb, wait_until_done
+from driver import PHONE, ScriptedChat, ask, hang_up, open_page, side, thumb, wait_until_done
 from fakes import stream
 from rag.records import Rating
 
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.e2e
 SMALLEST_TARGET = 44  # pixels: a finger
 
 
-def test_a_preference_is_one_click_blind_and_kept_by_arm(page: Page, room: RoomChat) -> None:
+def test_a_preference_is_one_click_blind_and_kept_by_arm(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "When does a colony swarm?")
     choice(page, "B is better").click()
     expect(choice(page, "B is better")).to_have_attribute("aria-pressed", "true")
     arm = side(page, "B").locator(".tt-name").inner_text()
-    (rating,) = said(room, query)
+    (rating,) = said(chat, query)
     assert (rating.kind, rating.choice, rating.blind) == ("preference", arm, True)
     expect(page.locator(".tt-stored")).to_contain_text("Saved. Nothing")  # the writer cites what supports nothing
     mark(page, "A", 2, "relevant").click()
@@ -34,8 +34,8 @@ def test_a_preference_is_one_click_blind_and_kept_by_arm(page: Page, room: RoomC
     expect(page.locator(".tt-stored")).to_contain_text("Taken back: it teaches nothing now.")
 
 
-def test_of_answers_that_say_the_same_none_can_be_preferred(page: Page, room: RoomChat) -> None:
-    room.writer.reply = stream("Bees swarm in spring [1].")
+def test_of_answers_that_say_the_same_none_can_be_preferred(page: Page, chat: ScriptedChat) -> None:
+    chat.writer.reply = stream("Bees swarm in spring [1].")
     query = ask_and_wait(page, "What do both say?")
     expect(page.locator(".tt-outcome")).to_contain_text("Both answers are the same")
     expect(choice(page, "A is better")).to_have_count(0)
@@ -44,10 +44,10 @@ def test_of_answers_that_say_the_same_none_can_be_preferred(page: Page, room: Ro
     page.keyboard.press("0")
     expect(choice(page, "Same answer")).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".tt-outcome")).to_contain_text("Both answers are the same")
-    assert [(rating.kind, rating.choice) for rating in said(room, query)] == [("preference", "tie")]
+    assert [(rating.kind, rating.choice) for rating in said(chat, query)] == [("preference", "tie")]
 
 
-def test_every_rating_can_be_undone_in_turn(page: Page, room: RoomChat) -> None:
+def test_every_rating_can_be_undone_in_turn(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "What kills slugs?")
     choice(page, "Tie").click()
     expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
@@ -63,14 +63,14 @@ def test_every_rating_can_be_undone_in_turn(page: Page, room: RoomChat) -> None:
     undo.click()
     expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "false")
     expect(undo).to_have_count(0)
-    assert sorted((rating.kind, rating.value) for rating in said(room, query)) == [
+    assert sorted((rating.kind, rating.value) for rating in said(chat, query)) == [
         ("answer", 0),
         ("preference", 0),
         ("source", 0),
     ]
 
 
-def test_a_thumb_down_asks_why_without_a_dialog(page: Page, room: RoomChat) -> None:
+def test_a_thumb_down_asks_why_without_a_dialog(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "Where do bees live?")
     thumb(page, "B", "bad").click()
     why = page.get_by_role("group", name="Why is answer B bad?")
@@ -82,12 +82,14 @@ def test_a_thumb_down_asks_why_without_a_dialog(page: Page, room: RoomChat) -> N
     page.reload()
     wait_until_done(page)
     expect(page.get_by_label("Comment on answer B")).to_have_value("no such hive")
-    (rating,) = said(room, query)
+    (rating,) = said(chat, query)
     assert (rating.value, rating.reason, rating.comment) == (-1, "made up", "no such hive")
     assert page.get_by_role("dialog").count() == 0
 
 
-def test_what_a_card_opens_closes_opens_again_and_stays_while_a_question_is_asked(page: Page, room: RoomChat) -> None:
+def test_what_a_card_opens_closes_opens_again_and_stays_while_a_question_is_asked(
+    page: Page, chat: ScriptedChat
+) -> None:
     ask_and_wait(page, "What opens and closes?")
     why = page.get_by_role("group", name="Why is answer A bad?")
     text = side(page, "A", 0).locator(".tt-fulltext")
@@ -102,7 +104,7 @@ def test_what_a_card_opens_closes_opens_again_and_stays_while_a_question_is_aske
     expect(text).to_be_visible()
 
 
-def test_a_mark_on_a_passage_is_kept_and_reveals_nothing(page: Page, room: RoomChat) -> None:
+def test_a_mark_on_a_passage_is_kept_and_reveals_nothing(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "How is compost made?")
     mark(page, "A", 2, "not relevant").click()
     expect(mark(page, "A", 2, "not relevant")).to_have_attribute("aria-pressed", "true")
@@ -110,11 +112,11 @@ def test_a_mark_on_a_passage_is_kept_and_reveals_nothing(page: Page, room: RoomC
     page.reload()
     wait_until_done(page)
     expect(mark(page, "A", 2, "not relevant")).to_have_attribute("aria-pressed", "true")
-    (rating,) = said(room, query)
+    (rating,) = said(chat, query)
     assert (rating.kind, rating.value, rating.blind) == ("source", -1, True)
 
 
-def test_a_card_is_rated_by_the_keyboard_alone(page: Page, room: RoomChat) -> None:
+def test_a_card_is_rated_by_the_keyboard_alone(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "What do tomatoes need?")
     page.locator(".tt-card").focus()
     page.keyboard.press("x")
@@ -135,24 +137,24 @@ def test_a_card_is_rated_by_the_keyboard_alone(page: Page, room: RoomChat) -> No
     expect(mark(page, "B", int(focused[1]), "relevant")).to_have_attribute("aria-pressed", "false")
     page.keyboard.press("o")
     expect(page.locator(".tt-source mark")).to_be_visible()
-    assert {(rating.kind, rating.value) for rating in said(room, query)} == {
+    assert {(rating.kind, rating.value) for rating in said(chat, query)} == {
         ("preference", 1),
         ("answer", -1),
         ("source", 0),
     }
 
 
-def test_undo_takes_back_what_was_said_last_also_while_that_is_being_stored(page: Page, room: RoomChat) -> None:
+def test_undo_takes_back_what_was_said_last_also_while_that_is_being_stored(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "When do slugs feed?")
     page.locator(".tt-card").focus()
     for key in ("1", "a", "u"):
         page.keyboard.press(key)
     page.get_by_role("button", name="Undo").wait_for()
     expect(page.locator(".tt-card")).to_have_attribute("aria-busy", "false")
-    assert {(rating.kind, rating.value) for rating in said(room, query)} == {("preference", 1), ("answer", 0)}
+    assert {(rating.kind, rating.value) for rating in said(chat, query)} == {("preference", 1), ("answer", 0)}
 
 
-def test_what_is_said_in_a_hurry_is_all_stored(page: Page, room: RoomChat) -> None:
+def test_what_is_said_in_a_hurry_is_all_stored(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "Are bees in a hurry?")
     page.locator(".tt-card").focus()
     for key in ("1", "b", "Shift+A"):
@@ -163,22 +165,22 @@ def test_what_is_said_in_a_hurry_is_all_stored(page: Page, room: RoomChat) -> No
     page.get_by_label("Comment on answer A").fill("too slow")
     page.get_by_role("button", name="incomplete").click(delay=80)  # leaving the field stores the comment
     expect(page.get_by_role("button", name="incomplete")).to_have_attribute("aria-pressed", "true")
-    kept = {(rating.kind, rating.value, rating.reason, rating.comment) for rating in said(room, query)}
+    kept = {(rating.kind, rating.value, rating.reason, rating.comment) for rating in said(chat, query)}
     assert kept == {
         ("preference", 1, "", ""),
         ("answer", 1, "", ""),
         ("answer", -1, "incomplete", "too slow"),
         ("source", 1, "", ""),
     }
-    assert len(said(room, query)) == 5
+    assert len(said(chat, query)) == 5
 
 
-def test_keys_typed_into_a_field_rate_nothing(page: Page, room: RoomChat) -> None:
+def test_keys_typed_into_a_field_rate_nothing(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "Who keeps bees?")
     thumb(page, "A", "bad").click()
     page.get_by_label("Comment on answer A").press_sequentially("x120ab")
     expect(page.get_by_label("Comment on answer A")).to_have_value("x120ab")
-    assert [rating.kind for rating in said(room, query)] == ["answer"]
+    assert [rating.kind for rating in said(chat, query)] == ["answer"]
 
 
 def test_the_reveal_says_where_the_other_arm_ranks_a_passage(page: Page) -> None:
@@ -193,7 +195,7 @@ def test_the_reveal_says_where_the_other_arm_ranks_a_passage(page: Page) -> None
         )
 
 
-def test_a_citation_previews_its_passage_and_opens_it_in_its_document(page: Page, room: RoomChat) -> None:
+def test_a_citation_previews_its_passage_and_opens_it_in_its_document(page: Page, chat: ScriptedChat) -> None:
     ask_and_wait(page, "Which acid helps?")
     link = side(page, "A").locator(".tt-text a").first
     link.hover()
@@ -201,23 +203,23 @@ def test_a_citation_previews_its_passage_and_opens_it_in_its_document(page: Page
     link.click()
     passage = page.locator(".tt-source mark")
     expect(passage).to_be_in_viewport()
-    stored = {hit.chunk.text for answer in room.store.feedback.answers() for hit in answer.hits if hit.rank == 1}
+    stored = {hit.chunk.text for answer in chat.store.feedback.answers() for hit in answer.hits if hit.rank == 1}
     assert passage.evaluate("node => node.textContent") in stored
     whole = page.locator(".tt-source-text").evaluate("node => node.textContent")
     source = page.locator(".tt-source-where").inner_text().split(" > ")[0]
-    assert whole.strip() == Path(room.env["THUMBTUNE_DOCS"], source).read_text().strip()
+    assert whole.strip() == Path(chat.env["THUMBTUNE_DOCS"], source).read_text().strip()
     assert "#" in whole
     assert "#" not in page.locator(".tt-source-text").inner_text()  # headings are drawn, their marks are hidden
     assert len(page.context.pages) == 1
 
 
-def test_a_follow_up_stands_alone_for_both_arms_and_can_be_put_right(page: Page, room: RoomChat) -> None:
+def test_a_follow_up_stands_alone_for_both_arms_and_can_be_put_right(page: Page, chat: ScriptedChat) -> None:
     ask_and_wait(page, "When do bees leave?")
-    room.writer.rewritten = "When do bees leave the hive in winter?"
+    chat.writer.rewritten = "When do bees leave the hive in winter?"
     ask(page, "And in winter?")
     wait_until_done(page, cards=2)
     expect(page.get_by_text("Searched for: When do bees leave the hive in winter?")).to_be_visible()
-    assert asked(room)[-2:] == ["When do bees leave the hive in winter?"] * 2
+    assert asked(chat)[-2:] == ["When do bees leave the hive in winter?"] * 2
     page.get_by_role("button", name="Edit").click()
     page.get_by_label("What to search for").press("Escape")
     expect(page.get_by_label("What to search for")).to_have_count(0)
@@ -225,21 +227,21 @@ def test_a_follow_up_stands_alone_for_both_arms_and_can_be_put_right(page: Page,
     page.get_by_label("What to search for").fill("How much honey for the winter?")
     page.get_by_role("button", name="Ask again").click()
     wait_until_done(page, cards=3)
-    assert asked(room)[-2:] == ["How much honey for the winter?"] * 2
+    assert asked(chat)[-2:] == ["How much honey for the winter?"] * 2
 
 
-def test_a_question_whose_arms_failed_is_asked_again_by_one_click(page: Page, room: RoomChat) -> None:
-    room.writer.reply = hang_up
+def test_a_question_whose_arms_failed_is_asked_again_by_one_click(page: Page, chat: ScriptedChat) -> None:
+    chat.writer.reply = hang_up
     ask(page, "Do wasps swarm?")
     for letter in "AB":
         expect(side(page, letter).get_by_role("alert")).to_be_visible()
-    room.writer.reply = stream("They do [1].")
+    chat.writer.reply = stream("They do [1].")
     side(page, "A").get_by_role("button", name="Ask again").click()
     wait_until_done(page)
-    assert asked(room)[-2:] == ["Do wasps swarm?"] * 2
+    assert asked(chat)[-2:] == ["Do wasps swarm?"] * 2
 
 
-def test_what_a_browser_sends_of_preferences_and_marks_is_checked(page: Page, room: RoomChat) -> None:
+def test_what_a_browser_sends_of_preferences_and_marks_is_checked(page: Page, chat: ScriptedChat) -> None:
     query = ask_and_wait(page, "Is this checked?")
     with page.expect_request("**/project/action") as sent:
         mark(page, "A", 1, "relevant").click()
@@ -256,12 +258,12 @@ def test_what_a_browser_sends_of_preferences_and_marks_is_checked(page: Page, ro
         ("reask", {"query": " "}, "is empty"),
     ]:
         assert reason in post(page, request["sessionId"], name, payload), name
-    assert [rating.kind for rating in said(room, query)] == ["source"]
+    assert [rating.kind for rating in said(chat, query)] == ["source"]
 
 
-def test_a_finger_finds_every_button(new_context: Callable[..., BrowserContext], room: RoomChat) -> None:
+def test_a_finger_finds_every_button(new_context: Callable[..., BrowserContext], chat: ScriptedChat) -> None:
     phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    page = open_page(phone, room.url)
+    page = open_page(phone, chat.url)
     ask_and_wait(page, "Can a finger rate?")
     thumb(page, "A", "bad").tap()
     expect(page.get_by_role("group", name="Why is answer A bad?")).to_be_visible()
@@ -276,9 +278,9 @@ def test_a_finger_finds_every_button(new_context: Callable[..., BrowserContext],
 
 
 def test_the_menu_of_a_phone_closes_and_opens_again_and_a_question_is_asked_beside(
-    new_context: Callable[..., BrowserContext], room: RoomChat
+    new_context: Callable[..., BrowserContext], chat: ScriptedChat
 ) -> None:
-    page = open_page(new_context(viewport=PHONE, has_touch=True, is_mobile=True), room.url)
+    page = open_page(new_context(viewport=PHONE, has_touch=True, is_mobile=True), chat.url)
     ask_and_wait(page, "Is there a menu?")
     menu = page.locator(".tt-bar details[open]")
     for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("#chat-input").tap()):
@@ -296,9 +298,11 @@ def test_the_menu_of_a_phone_closes_and_opens_again_and_a_question_is_asked_besi
     wait_until_done(page, cards=2)
 
 
-def test_a_reload_on_a_phone_shows_the_same_thread(new_context: Callable[..., BrowserContext], room: RoomChat) -> None:
+def test_a_reload_on_a_phone_shows_the_same_thread(
+    new_context: Callable[..., BrowserContext], chat: ScriptedChat
+) -> None:
     phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    page = open_page(phone, room.url)
+    page = open_page(phone, chat.url)
     ask_and_wait(page, "Does a phone remember?")
     choice(page, "Tie").tap()
     expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
@@ -316,8 +320,8 @@ def test_a_word_that_looks_like_a_command_and_is_none_is_told(page: Page) -> Non
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_serious(new_context: Callable[..., BrowserContext], room: RoomChat, theme: str) -> None:
-    page = open_page(new_context(color_scheme=theme), room.url)
+def test_axe_finds_nothing_serious(new_context: Callable[..., BrowserContext], chat: ScriptedChat, theme: str) -> None:
+    page = open_page(new_context(color_scheme=theme), chat.url)
     ask_and_wait(page, "Can everybody read this?")
     thumb(page, "A", "bad").click()
     expect(page.locator(".tt-model")).to_have_count(2)
@@ -341,16 +345,16 @@ def mark(page: Page, letter: str, rank: int, word: str) -> Any:
     return page.get_by_label(f"Passage {rank} of answer {letter} is {word}", exact=True)
 
 
-def said(room: RoomChat, query: str) -> list[Rating]:
+def said(chat: ScriptedChat, query: str) -> list[Rating]:
     """Return the ratings of a query's answers and duel."""
-    answers = [answer for answer in room.store.feedback.answers() if answer.query == query]
+    answers = [answer for answer in chat.store.feedback.answers() if answer.query == query]
     targets = {answer.id for answer in answers} | {answer.duel for answer in answers}
-    return [rating for rating in room.store.feedback.ratings() if rating.target_id in targets]
+    return [rating for rating in chat.store.feedback.ratings() if rating.target_id in targets]
 
 
-def asked(room: RoomChat) -> list[str]:
+def asked(chat: ScriptedChat) -> list[str]:
     """Return the queries of all stored answers, the oldest first."""
-    return [answer.query for answer in sorted(room.store.feedback.answers(), key=lambda answer: answer.at)]
+    return [answer.query for answer in sorted(chat.store.feedback.answers(), key=lambda answer: answer.at)]
 
 
 def post(page: Page, session: str, name: str, payload: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, RoomChat, ask, wait_until_done
+from driver import PHONE, ScriptedChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 DARK, LIGHT = "rgb(21, 24, 30)", "rgb(252, 251, 248)"  # --background of public/theme.json
@@ -15,7 +15,7 @@ MODELS = "Chance of each version to beat base"
 
 
 def test_a_duel_that_was_decided_is_told_in_the_chat_and_drawn_on_the_page(
-    page: Page, context: BrowserContext, room: RoomChat
+    page: Page, context: BrowserContext, chat: ScriptedChat
 ) -> None:
     decide(page, "When is a colony ready to swarm?")
     ask(page, "/scoreboard")
@@ -31,22 +31,22 @@ def test_a_duel_that_was_decided_is_told_in_the_chat_and_drawn_on_the_page(
         opened.value.close()
     board, hosts = context.new_page(), set[str]()
     board.on("request", lambda request: hosts.add(request.url.split("/")[2]))
-    board.goto(f"{room.url}/scoreboard")
+    board.goto(f"{chat.url}/scoreboard")
     charts = board.locator(".chart")
     expect(board.locator(".chart.drawn .main-svg:first-child")).to_have_count(charts.count())
     expect(board.get_by_role("img", name=MODELS)).to_contain_text("start weights · n=")
     expect(board.get_by_role("row", name="start weights")).to_be_visible()
     expect(board.locator("body")).not_to_contain_text("rater-")
-    assert hosts == {room.url.removeprefix("http://")}
+    assert hosts == {chat.url.removeprefix("http://")}
 
 
 def test_a_phone_in_the_dark_scrolls_down_only_and_the_chats_own_theme_wins(
-    page: Page, new_context: Callable[..., BrowserContext], room: RoomChat
+    page: Page, new_context: Callable[..., BrowserContext], chat: ScriptedChat
 ) -> None:
     decide(page, "Where do bees go when they swarm?")
     context = new_context(viewport=PHONE, color_scheme="dark")
     page = context.new_page()
-    page.goto(f"{room.url}/scoreboard")
+    page.goto(f"{chat.url}/scoreboard")
     expect(page.locator(".chart.drawn .main-svg").first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     body = page.locator("body")
@@ -60,10 +60,10 @@ def test_a_phone_in_the_dark_scrolls_down_only_and_the_chats_own_theme_wins(
 
 
 @pytest.mark.page_errors(r"^console error: Failed to load resource: net::ERR_FAILED \(.*/plotly\.js")
-def test_without_its_script_the_page_says_so_and_its_tables_stay(context: BrowserContext, room: RoomChat) -> None:
+def test_without_its_script_the_page_says_so_and_its_tables_stay(context: BrowserContext, chat: ScriptedChat) -> None:
     page = context.new_page()
     page.route("**/plotly.js*", lambda route: route.abort())
-    page.goto(f"{room.url}/scoreboard")
+    page.goto(f"{chat.url}/scoreboard")
     expect(page.get_by_text("The charts cannot be drawn in this browser.").last).to_be_visible()
     expect(page.get_by_role("row", name="thumbs, same answer")).to_be_visible()
     expect(page.locator(".chart.drawn")).to_have_count(0)

@@ -7,7 +7,19 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, Gate, RoomChat, ask, close_panel, open_page, open_passage, panel, side, thumb, wait_until_done
+from driver import (
+    PHONE,
+    Gate,
+    ScriptedChat,
+    ask,
+    close_panel,
+    open_page,
+    open_passage,
+    panel,
+    side,
+    thumb,
+    wait_until_done,
+)
 
 pytestmark = pytest.mark.e2e
 QUESTION = "When do bees swarm?"
@@ -68,7 +80,7 @@ WHILE_OPEN: dict[str, Callable[[Page], object]] = {
 
 @pytest.mark.parametrize("act", WHILE_OPEN.values(), ids=WHILE_OPEN)
 def test_whatever_is_done_beside_an_open_passage_the_chat_goes_on(
-    page: Page, room: RoomChat, act: Callable[[Page], object]
+    page: Page, chat: ScriptedChat, act: Callable[[Page], object]
 ) -> None:
     ask(page, QUESTION)
     wait_until_done(page)
@@ -82,14 +94,16 @@ def test_whatever_is_done_beside_an_open_passage_the_chat_goes_on(
     press_a_thumb(page)
 
 
-def test_a_passage_stays_open_while_its_answer_is_rated_and_the_next_one_is_written(page: Page, room: RoomChat) -> None:
+def test_a_passage_stays_open_while_its_answer_is_rated_and_the_next_one_is_written(
+    page: Page, chat: ScriptedChat
+) -> None:
     ask(page, QUESTION)
     wait_until_done(page)
     open_passage(page, "A")
     press_a_thumb(page)
     expect(page.locator(".tt-model")).to_have_count(2)
     expect(panel(page)).to_be_visible()
-    gate = room.writer.reply = Gate("Slugs eat ", "leaves [1].")
+    gate = chat.writer.reply = Gate("Slugs eat ", "leaves [1].")
     ask(page, "What do slugs eat?")
     expect(side(page, "A")).to_contain_text("Slugs eat")
     expect(panel(page)).to_be_visible()
@@ -103,7 +117,7 @@ def test_a_passage_stays_open_while_its_answer_is_rated_and_the_next_one_is_writ
     expect(panel(page)).to_have_count(0)  # what was closed stays closed
 
 
-def test_a_passage_that_opens_leaves_both_answers_where_they_can_be_seen(page: Page, room: RoomChat) -> None:
+def test_a_passage_that_opens_leaves_both_answers_where_they_can_be_seen(page: Page, chat: ScriptedChat) -> None:
     ask(page, QUESTION)
     wait_until_done(page)
     for _ in range(2):
@@ -119,7 +133,7 @@ def test_a_passage_that_opens_leaves_both_answers_where_they_can_be_seen(page: P
         expect(panel(page)).to_have_count(0)
 
 
-def test_escape_closes_the_panel_but_not_from_a_text_field(page: Page, room: RoomChat) -> None:
+def test_escape_closes_the_panel_but_not_from_a_text_field(page: Page, chat: ScriptedChat) -> None:
     ask(page, QUESTION)
     wait_until_done(page)
     open_passage(page, "A")
@@ -133,10 +147,10 @@ def test_escape_closes_the_panel_but_not_from_a_text_field(page: Page, room: Roo
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_on_a_phone_a_passage_is_a_dialog_that_closes_and_opens_again(
-    new_context: Callable[..., BrowserContext], room: RoomChat, theme: str
+    new_context: Callable[..., BrowserContext], chat: ScriptedChat, theme: str
 ) -> None:
     phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True, color_scheme=theme)
-    page = open_page(phone, room.url)
+    page = open_page(phone, chat.url)
     ask(page, QUESTION)
     wait_until_done(page)
     dialog = page.get_by_role("dialog", name="Keeping bees")

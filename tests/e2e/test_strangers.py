@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from driver import FLAGS, TEAM, RoomChat, ask, find_browser, open_page, wait_until_done
+from driver import FLAGS, TEAM, ScriptedChat, ask, find_browser, open_page, wait_until_done
 
 pytestmark = pytest.mark.e2e
 SOCKET_REFUSED = r"^console error: WebSocket connection to .*Unexpected response code: 403"
@@ -75,42 +75,42 @@ def names(chromium: Browser) -> Iterator[Browser]:
 
 @pytest.mark.page_errors(SOCKET_REFUSED)
 def test_a_page_of_another_origin_reads_no_document_through_the_websocket(
-    context: BrowserContext, room: RoomChat, stranger_port: int
+    context: BrowserContext, chat: ScriptedChat, stranger_port: int
 ) -> None:
     for ours in ("localhost", "127.0.0.1"):
-        open_page(context, at(room, ours))
+        open_page(context, at(chat, ours))
         for theirs in ("localhost", "127.0.0.1"):
             page = open_page(context, f"http://{theirs}:{stranger_port}/")
-            assert speak(page, at(room, ours)) == [], f"a page of {theirs} to {ours}"
+            assert speak(page, at(chat, ours)) == [], f"a page of {theirs} to {ours}"
 
 
 @pytest.mark.page_errors(REQUEST_REFUSED)
 def test_a_page_of_another_origin_gets_nothing_else(
-    context: BrowserContext, room: RoomChat, stranger_port: int
+    context: BrowserContext, chat: ScriptedChat, stranger_port: int
 ) -> None:
-    open_page(context, room.url)
+    open_page(context, chat.url)
     page = open_page(context, f"http://localhost:{stranger_port}/")
-    assert statuses(page, room.url) == {"action": REFUSED, "scoreboard": REFUSED, "polling": REFUSED}
+    assert statuses(page, chat.url) == {"action": REFUSED, "scoreboard": REFUSED, "polling": REFUSED}
 
 
 def test_in_a_network_without_tls_where_browsers_send_no_fetch_metadata_it_is_the_same(
-    names: Browser, room: RoomChat, stranger_port: int
+    names: Browser, chat: ScriptedChat, stranger_port: int
 ) -> None:
     context = names.new_context()
-    ours = open_page(context, at(room, TEAM))
+    ours = open_page(context, at(chat, TEAM))
     ask(ours, QUESTION)  # the page itself works under a name of THUMBTUNE_HOSTS
     wait_until_done(ours)
     page = open_page(context, f"http://{TEAM}:{stranger_port}/")
-    found = statuses(page, at(room, TEAM))
+    found = statuses(page, at(chat, TEAM))
     assert (found["action"], found["polling"]) == (REFUSED, REFUSED)
-    assert speak(page, at(room, TEAM)) == []
+    assert speak(page, at(chat, TEAM)) == []
     context.close()
 
 
-def test_a_name_that_was_rebound_to_this_machine_is_not_served(names: Browser, room: RoomChat) -> None:
+def test_a_name_that_was_rebound_to_this_machine_is_not_served(names: Browser, chat: ScriptedChat) -> None:
     context = names.new_context()
     page = context.new_page()
-    opened = page.goto(at(room, "evil.test"))
+    opened = page.goto(at(chat, "evil.test"))
     assert opened
     assert opened.status == MISDIRECTED
     assert "set THUMBTUNE_HOSTS=evil.test" in opened.json()["detail"]
@@ -118,25 +118,25 @@ def test_a_name_that_was_rebound_to_this_machine_is_not_served(names: Browser, r
         status, text = page.evaluate(READ, path)
         assert (status, "rater" in text) == (MISDIRECTED, False), path
     assert context.cookies() == []
-    assert speak(page, at(room, "evil.test")) == []
+    assert speak(page, at(chat, "evil.test")) == []
     context.close()
 
 
-def test_our_own_page_is_served_under_every_name_of_this_machine(context: BrowserContext, room: RoomChat) -> None:
+def test_our_own_page_is_served_under_every_name_of_this_machine(context: BrowserContext, chat: ScriptedChat) -> None:
     for name in ("localhost", "127.0.0.1"):
-        page = open_page(context, at(room, name))
+        page = open_page(context, at(chat, name))
         ask(page, QUESTION)
         wait_until_done(page)
-        assert any(LOOT in frame for frame in speak(page, at(room, name))), name  # so the attack would have worked
+        assert any(LOOT in frame for frame in speak(page, at(chat, name))), name  # so the attack would have worked
 
 
-def at(room: RoomChat, name: str) -> str:
-    """Return the address of the room under another name of this machine."""
-    return room.url.replace("localhost", name)
+def at(chat: ScriptedChat, name: str) -> str:
+    """Return the address of the chat under another name of this machine."""
+    return chat.url.replace("localhost", name)
 
 
 def speak(page: Page, url: str) -> list[str]:
-    """Ask a question from a page's script through the room's websocket; return what came back."""
+    """Ask a question from a page's script through the chat's websocket; return what came back."""
     auth = {"clientType": "webapp", "sessionId": str(uuid.uuid4()), "threadId": "", "userEnv": "{}", "chatProfile": ""}
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     message = {"id": str(uuid.uuid4()), "threadId": "", "name": "User", "type": "user_message", "output": QUESTION}
@@ -147,7 +147,7 @@ def speak(page: Page, url: str) -> list[str]:
 
 
 def statuses(page: Page, url: str) -> dict[str, int]:
-    """Return what the room answers to a page's requests; the page itself cannot see it."""
+    """Return what the chat answers to a page's requests; the page itself cannot see it."""
     asked: dict[str, tuple[Any, ...]] = {
         "action": ("/project/action", "POST", '{"sessionId": "x", "action": {"name": "documents", "payload": {}}}'),
         "scoreboard": ("/scoreboard", "GET", None),

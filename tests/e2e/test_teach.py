@@ -5,31 +5,31 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from driver import RoomChat, ask, thumb, wait_until_done
+from driver import ScriptedChat, ask, thumb, wait_until_done
 from rag.feedback.ratings import teach
 from rag.records import normalise_query
 
 pytestmark = pytest.mark.e2e
-LONGEST_QUEUE = 40  # items; the room's other tests leave some behind, and one page of the queue holds fewer
+LONGEST_QUEUE = 40  # items; the chat's other tests leave some behind, and one page of the queue holds fewer
 LINE = "Neither is right? Find the correct passage yourself"
 
 
-def taught(room: RoomChat, query: str) -> list[tuple[str, int]]:
+def taught(chat: ScriptedChat, query: str) -> list[tuple[str, int]]:
     """Return passage and value of what is stored as taught for a query."""
     return [
         (rating.text, rating.value)
-        for rating in room.store.feedback.ratings()
+        for rating in chat.store.feedback.ratings()
         if rating.kind == "taught" and normalise_query(rating.query) == normalise_query(query)
     ]
 
 
-def shown(room: RoomChat, query: str) -> set[str]:
+def shown(chat: ScriptedChat, query: str) -> set[str]:
     """Return the passages that either side showed for a query."""
-    return {hit.chunk.text for answer in room.store.feedback.answers() if answer.query == query for hit in answer.hits}
+    return {hit.chunk.text for answer in chat.store.feedback.answers() if answer.query == query for hit in answer.hits}
 
 
 def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_taken_back(
-    page: Page, room: RoomChat
+    page: Page, chat: ScriptedChat
 ) -> None:
     question = "What do I do when the blade sticks?"
     ask(page, question)
@@ -41,7 +41,7 @@ def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_ta
     found = page.locator(".tt-found > li")
     expect(found.first).to_be_visible()
     missed = next(
-        text for text in found.locator(".tt-found-text").all_text_contents() if text not in shown(room, question)
+        text for text in found.locator(".tt-found-text").all_text_contents() if text not in shown(chat, question)
     )
     words = missed.splitlines()[-1]
     field.fill(words)  # other words than the question's
@@ -53,7 +53,7 @@ def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_ta
     field.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator(".tt-taught li")).to_have_count(1)
-    assert taught(room, question) == [(missed, 1)]  # the card's query, not what was typed
+    assert taught(chat, question) == [(missed, 1)]  # the card's query, not what was typed
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Add another passage")).to_be_focused()
 
@@ -61,11 +61,11 @@ def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_ta
     expect(page.locator(".tt-taught li")).to_have_count(1)
     page.get_by_role("button", name="Undo:").click()
     expect(page.get_by_role("button", name=LINE)).to_be_visible()
-    assert taught(room, question) == [(missed, 0)]
+    assert taught(chat, question) == [(missed, 0)]
 
 
 def test_the_search_for_a_passage_closes_opens_again_and_stays_while_a_question_is_asked(
-    page: Page, room: RoomChat
+    page: Page, chat: ScriptedChat
 ) -> None:
     ask(page, "Where is a saw kept?")
     wait_until_done(page)
@@ -85,7 +85,7 @@ def test_the_search_for_a_passage_closes_opens_again_and_stays_while_a_question_
     expect(page.get_by_role("button", name=LINE)).to_have_count(2)
 
 
-def test_the_queue_goes_on_beside_questions_and_a_second_queue(page: Page, room: RoomChat) -> None:
+def test_the_queue_goes_on_beside_questions_and_a_second_queue(page: Page, chat: ScriptedChat) -> None:
     ask(page, "Which queue is this?")
     wait_until_done(page)
     queue = page.get_by_role("region", name="Review")
@@ -108,11 +108,11 @@ def test_the_queue_goes_on_beside_questions_and_a_second_queue(page: Page, room:
     expect(page.get_by_role("searchbox")).to_have_count(0)
 
 
-def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page: Page, room: RoomChat) -> None:
+def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page: Page, chat: ScriptedChat) -> None:
     for question in ("How steep is a ladder?", "How is a rope kept dry?"):
         ask(page, question)
         wait_until_done(page)
-        page.goto(room.url)
+        page.goto(chat.url)
     starter = page.locator("#starters button").first
     expect(starter).to_have_accessible_name(starter.inner_text())
     ask(page, "How is paint stored?")
@@ -126,19 +126,19 @@ def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page
     assert question != "How is paint stored?"
     chips.first.click()
     wait_until_done(page, cards=2)
-    assert [answer.query for answer in sorted(room.store.feedback.answers(), key=lambda each: each.at)[-2:]] == [
+    assert [answer.query for answer in sorted(chat.store.feedback.answers(), key=lambda each: each.at)[-2:]] == [
         question
     ] * 2
 
 
-def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Page, room: RoomChat) -> None:
+def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Page, chat: ScriptedChat) -> None:
     bad = "How much honey does the winter take?"
     ask(page, bad)
     wait_until_done(page)
     thumb(page, "A", "bad").click()
     expect(thumb(page, "A", "bad")).to_have_attribute("aria-pressed", "true")
-    hit = next(answer for answer in room.store.feedback.answers() if answer.query == bad).hits[0]
-    teach(room.store, rater="another rater", query="Which rope rots?", chunk=hit.chunk)
+    hit = next(answer for answer in chat.store.feedback.answers() if answer.query == bad).hits[0]
+    teach(chat.store, rater="another rater", query="Which rope rots?", chunk=hit.chunk)
 
     ask(page, "/review")
     queue = page.get_by_role("region", name="Review")
@@ -156,7 +156,7 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     expect(queue.get_by_text("You marked the correct passage.")).to_be_visible()
     page.keyboard.press("Escape")
     expect(queue).to_be_focused()
-    assert [value for _, value in taught(room, bad)] == [1]
+    assert [value for _, value in taught(chat, bad)] == [1]
 
     go_to(page, item, "Which rope rots?")
     expect(item).to_have_attribute("data-kind", "confirm")
@@ -164,14 +164,14 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     page.keyboard.press("n")
     expect(queue.get_by_role("status").first).not_to_have_text(before)
     expect(queue).to_have_attribute("aria-busy", "false")  # until then a key says nothing
-    assert sorted(value for _, value in taught(room, "Which rope rots?")) == [-1, 1]
+    assert sorted(value for _, value in taught(chat, "Which rope rots?")) == [-1, 1]
     page.keyboard.press("u")
     expect(queue.get_by_role("status").first).to_have_text(before)
     expect(queue).to_have_attribute("aria-busy", "false")
-    assert sorted(value for _, value in taught(room, "Which rope rots?")) == [0, 1]
+    assert sorted(value for _, value in taught(chat, "Which rope rots?")) == [0, 1]
     page.keyboard.press("y")
     expect(queue.get_by_role("status").first).not_to_have_text(before)
-    assert [value for _, value in taught(room, "Which rope rots?")] == [1, 1]
+    assert [value for _, value in taught(chat, "Which rope rots?")] == [1, 1]
     assert "another rater" not in page.content()
 
     page.reload()
@@ -180,7 +180,7 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     go_to(page, item, "Which rope rots?")
     page.keyboard.press("u")
     expect(queue.get_by_role("status").first).to_have_text(before)
-    assert sorted(value for _, value in taught(room, "Which rope rots?")) == [0, 1]
+    assert sorted(value for _, value in taught(chat, "Which rope rots?")) == [0, 1]
 
 
 def go_to(page: Page, item: Locator, text: str) -> None:

@@ -9,12 +9,12 @@ import urllib.request
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from driver import PHONE, RoomChat, ask, wait_until_done
+from driver import PHONE, ScriptedChat, ask, wait_until_done
 
 pytestmark = pytest.mark.e2e
 
 
-def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(page: Page, room: RoomChat) -> None:
+def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(page: Page, chat: ScriptedChat) -> None:
     ask(page, "/train")
     element = page.get_by_role("region", name="Training", exact=True)
     expect(element).to_contain_text("more until a training can start")
@@ -26,11 +26,11 @@ def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(pa
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 
 
-def test_a_training_in_a_terminal_is_seen_to_end_by_a_tab_that_is_open(page: Page, room: RoomChat) -> None:
+def test_a_training_in_a_terminal_is_seen_to_end_by_a_tab_that_is_open(page: Page, chat: ScriptedChat) -> None:
     ask(page, "/train")
     element = page.get_by_role("region", name="Training", exact=True)
     expect(element).to_be_visible()
-    refused = room.run("train", "--seed", "7")
+    refused = chat.run("train", "--seed", "7")
     assert refused.returncode == 2
     expect(element.get_by_role("alert")).to_contain_text("python -m train --seed 7 could not start")
     expect(element.get_by_role("alert")).to_contain_text("rated queries with a positive, need 50")
@@ -39,12 +39,12 @@ def test_a_training_in_a_terminal_is_seen_to_end_by_a_tab_that_is_open(page: Pag
 
 
 def test_a_button_at_the_top_that_is_pressed_before_the_page_is_connected_is_not_lost(
-    context: BrowserContext, room: RoomChat
+    context: BrowserContext, chat: ScriptedChat
 ) -> None:
     page, held, pressed = context.new_page(), list[Route](), threading.Event()
     cookie = "**/set-session-cookie"  # what Chainlit waits for before it connects
     page.route(cookie, lambda route: route.continue_() if pressed.is_set() else held.append(route))
-    page.goto(room.url)
+    page.goto(chat.url)
     page.locator(".tt-bar-row").get_by_text("Train", exact=True).click()
     expect(page.get_by_role("region", name="Training", exact=True)).to_have_count(0)
     pressed.set()
@@ -53,7 +53,7 @@ def test_a_button_at_the_top_that_is_pressed_before_the_page_is_connected_is_not
     expect(page.get_by_role("region", name="Training", exact=True)).to_be_visible()
 
 
-def test_the_training_stays_beside_a_question_and_a_second_one_shows_the_same(page: Page, room: RoomChat) -> None:
+def test_the_training_stays_beside_a_question_and_a_second_one_shows_the_same(page: Page, chat: ScriptedChat) -> None:
     element = page.get_by_role("region", name="Training", exact=True)
     press = page.locator(".tt-bar-row").get_by_text("Train", exact=True).click
     press()
@@ -69,13 +69,13 @@ def test_the_training_stays_beside_a_question_and_a_second_one_shows_the_same(pa
 
 
 @pytest.mark.parametrize("path", ["v1/metrics.json", "v99/report.html", "..%2Fregistry.json"])
-def test_of_the_runs_folder_only_reports_and_plots_are_there(path: str, page: Page, room: RoomChat) -> None:
-    answer = page.request.get(f"{room.url}/runs/{path}")
+def test_of_the_runs_folder_only_reports_and_plots_are_there(path: str, page: Page, chat: ScriptedChat) -> None:
+    answer = page.request.get(f"{chat.url}/runs/{path}")
     assert answer.status == 404
     assert "no such report" in answer.text()
 
 
-def test_a_report_is_for_whom_the_chat_lets_in(room: RoomChat) -> None:
+def test_a_report_is_for_whom_the_chat_lets_in(chat: ScriptedChat) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{room.url}/runs/v1/report.html", timeout=10)  # without the cookie of a visit
+        urllib.request.urlopen(f"{chat.url}/runs/v1/report.html", timeout=10)  # without the cookie of a visit
     assert refused.value.code == 401

@@ -39,7 +39,7 @@ FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-TEAM = "team.test"  # a name that the room may be asked for by, which a browser resolves to this machine
+TEAM = "team.test"  # a name that the chat may be asked for by, which a browser resolves to this machine
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
 PREPARED = "bootstrap: |The first |No first training: |Not all documents "  # how the log's last line of a start begins
 START_SECONDS = 1500  # the first start indexes and trains, at a low priority: minutes on two busy cores
@@ -144,7 +144,7 @@ def in_turn(*replies: Reply) -> Reply:
 
 @dataclass
 class Writer:
-    """What the room's LLM replies; a test sets it. Both arms ask it at the same time, for a stream.
+    """What the chat's LLM replies; a test sets it. Both arms ask it at the same time, for a stream.
 
     Asked for a whole reply it is to make a follow-up stand alone: `rewritten`, or the follow-up word for word.
     """
@@ -189,7 +189,7 @@ def hang_up(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
 
 
 @dataclass
-class RoomChat(Chat):
+class ScriptedChat(Chat):
     """A chat whose LLM does what a test says."""
 
     writer: Writer = field(default_factory=Writer)
@@ -337,7 +337,7 @@ def close_panel(page: Page) -> None:
     expect(panel(page)).to_have_count(0)
 
 
-def votes(room: RoomChat, query: str) -> list[int]:
+def votes(chat: ScriptedChat, query: str) -> list[int]:
     """Return the stored ratings of a query's answers, withdrawn ones as 0."""
-    ids = {answer.id for answer in room.store.feedback.answers() if answer.query == query}
-    return [rating.value for rating in room.store.feedback.ratings() if rating.target_id in ids]
+    ids = {answer.id for answer in chat.store.feedback.answers() if answer.query == query}
+    return [rating.value for rating in chat.store.feedback.ratings() if rating.target_id in ids]
