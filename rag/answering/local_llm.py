@@ -120,7 +120,7 @@ def _load(path: Path, context: int) -> tuple[Endpoint, xllamacpp.Server]:
 
 
 def _params(params: xllamacpp.CommonParams, path: Path, context: int, key: str) -> xllamacpp.CommonParams:
-    """Return llama.cpp's parameters: two answers at once, on all cores but one, so that the chat stays responsive."""
+    """Return llama.cpp's parameters: two answers at once, on all cores, whose threads sleep while they wait."""
     params.model.path = str(path)
     params.api_keys = [key]
     params.ui = False
@@ -128,6 +128,7 @@ def _params(params: xllamacpp.CommonParams, path: Path, context: int, key: str) 
     params.n_ctx, params.n_parallel, params.kv_unified = context, SLOTS, True
     params.cache_ram_mib = KEPT_PROMPTS_MIB
     params.n_gpu_layers = -1  # all that fit, where this build has a GPU
-    threads = max(1, (os.cpu_count() or 2) - 1)
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    for threads in (params.cpuparams, params.cpuparams_batch):
+        threads.n_threads = os.cpu_count() or 1  # the chat needs little, and the system gives it its turn
+        threads.poll = 0
     return params

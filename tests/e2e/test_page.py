@@ -105,7 +105,12 @@ def test_a_vote_on_a_strangers_answer_is_refused_in_words(
 
 def test_a_phone_needs_no_sideways_scrolling(new_context: Callable[..., BrowserContext], chat: ScriptedChat) -> None:
     phone = new_context(viewport=PHONE, has_touch=True)
-    chat.writer.reply = stream("Donaudampfschifffahrtsgesellschaft" * 4, " [1]\n\n```\n", "x = 1; " * 30, "\n```\n")
+    chat.writer.reply = stream(
+        "Donaudampfschifffahrtsgesellschaft" * 4,
+        " [1]\n\n```\n",
+        " ".join(f"x{n} = {n};" for n in range(30)),
+        "\n```\n",
+    )
     page = open_page(phone, chat.url)
     ask(page, QUESTION)
     wait_until_done(page)

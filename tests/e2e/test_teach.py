@@ -113,8 +113,7 @@ def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page
         ask(page, question)
         wait_until_done(page)
         page.goto(chat.url)
-    starter = page.locator("#starters button").first
-    expect(starter).to_have_accessible_name(starter.inner_text())
+    expect(page.locator("#starters button")).to_have_count(0)  # so few headings are no questions that anybody asks
     ask(page, "How is paint stored?")
     wait_until_done(page)
     expect(page.get_by_text("disagree most")).to_have_count(0)
