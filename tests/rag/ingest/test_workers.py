@@ -124,12 +124,13 @@ def test_a_worker_imports_neither_torch_nor_the_store_nor_the_chat() -> None:
 
 
 PARENT = """
-import sys
+import signal, sys
 from pathlib import Path
 import hostile
 from rag.ingest import workers
 from rag.ingest.parse_cache import ParseCache
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
     workers.begin_work = hostile.begin_work
     with workers.WorkerPool(ParseCache(Path(sys.argv[1]))) as pool:
         pool.load(".pdf", f"sleep {sys.argv[1]}/worker".encode())
