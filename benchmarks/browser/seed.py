@@ -109,7 +109,8 @@ def pair_up(answers: Sequence[Answer]) -> dict[str, dict[Arm, Answer]]:
 def telling_question(answers: Sequence[Answer]) -> tuple[str, str]:
     """Return a question that tuned answers better, and the sentence that tuned's answer begins with.
 
-    The one whose two answers have the fewest sentences in common, the shorter one of equals. Raises LookupError where
+    Its answer is shown by tuned and not by base. Of those, the one whose two answers have the fewest sentences in
+    common, the shorter one of equals. Raises LookupError where
     there is none: then the tuned arm has learnt nothing that a picture could show.
     """
     known, found = known_answers(), []
@@ -118,7 +119,8 @@ def telling_question(answers: Sequence[Answer]) -> tuple[str, str]:
         tuned, base = sentences(arms["tuned"]), sentences(arms["base"])
         wins = question in known and judge(arms, known[question]) == "tuned"
         plain = not set(tuned[0]) & set("`*_[")  # it is looked for on the page, where markup is gone
-        if wins and plain and tuned[0] not in base and len(tuned) <= SENTENCES:
+        right = known.get(question, "") in arms["tuned"].text and known.get(question, "") not in arms["base"].text
+        if wins and plain and right and tuned[0] not in arms["base"].text and len(tuned) <= SENTENCES:
             found.append((len({*tuned} & {*base}), len(tuned) + len(base), question, tuned[0]))
     if not found:
         raise LookupError("no question that tuned answers better than base: is a version promoted in this home?")
