@@ -162,7 +162,7 @@ def _stats(given: argparse.Namespace) -> None:
         "ratings": f"{ratings['up']} up, {ratings['down']} down, {ratings['withdrawn']} withdrawn",
         "pairs": f"{pairs[1]} positive, {pairs[-1]} negative",
         "of them by preferences": f"{preferred[1]} positive, {preferred[-1]} negative",
-        "rated queries with a positive": count_rated_now(store, corpus.id),
+        "rated queries with a positive": count_rated_now(store, corpus.id, labels=labels),
         "synthetic pairs": len(store.feedback.synthetic()),
     }
     registry = Registry(settings.models)

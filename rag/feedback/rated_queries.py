@@ -11,12 +11,15 @@ from rag.records import Chunk, LabelledPair, chunks_of
 from rag.store.store import Store
 
 
-def count_rated_now(store: Store, corpus_id: str, ranks: KeywordRanks | None = None) -> int:
+def count_rated_now(
+    store: Store, corpus_id: str, ranks: KeywordRanks | None = None, labels: Sequence[LabelledPair] | None = None
+) -> int:
     """Return how many rated queries have a positive in this corpus now, by `count_rated`.
 
-    Without `ranks` BM25 searches the vector table that lacks the fewest chunks: the ranks depend on the texts alone.
+    `labels` are the current ones, which are read where they are not given. Without `ranks` BM25 searches the vector
+    table that lacks the fewest chunks: the ranks depend on the texts alone.
     """
-    labels = current_labels(store)
+    labels = current_labels(store) if labels is None else labels
     chunks = chunks_for(labels, store, corpus_id)
     if ranks is None and judged_queries(labels):
         ranks = _keyword_ranks(store, corpus_id, {chunk.id for chunk in chunks})
