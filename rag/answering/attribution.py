@@ -36,7 +36,7 @@ CLEAR, CLEAR_MARGIN = 0.6, 0.25  # word score and lead at which no embedding is 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """How well each hit matches a statement: by words alone, and with the cosine where that was needed."""
+    """How well each hit matches a statement: by shared words, and with the cosine where that was needed."""
 
     words: Matrix
     score: Matrix

@@ -1,8 +1,8 @@
 """Serve a GGUF model: llama.cpp's own server in this process (extra `local-llm`), asked by the OpenAI client.
 
 Why a server and not a call: it batches both arms' answers, keeps the prompts it has read, and stops writing when an
-answer is no longer wanted, since the client hangs up. It listens on 127.0.0.1 alone and wants a key that is made anew
-in each process, so no other program and no page in a browser can use it.
+answer is no longer wanted, since the client hangs up. It listens on 127.0.0.1 alone and requires a key, generated in
+each process, so no other program and no page in a browser can use it.
 """
 
 from __future__ import annotations
