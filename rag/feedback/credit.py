@@ -13,12 +13,13 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from rag.records import Answer, LabelledPair, Pair, normalise_query
+from rag.records import Answer, Hit, Label, LabelledPair, Pair, Rating, normalise_query
 from rag.store.store import Store
 
 Used = TypeVar("Used", bound=Hashable)  # a rank, or a chunk id
 RankOf = Callable[[str, str], int]  # query, chunk id -> its BM25 rank, from 1; DEPTH where it is not ranked
 
+PREFERRED = "preferred:"  # prefix of a duel's id as answer id of a label: no answer has such an id
 SHOWN = ("rating", "mark", "preference")  # origins of labels of what a retriever has shown
 DEPTH = 20  # BM25 ranks that count; further down they say nothing
 FALL = 0.5  # of the share from one used chunk to the next; of four, the first held the answer in 58% of cases, then
@@ -63,6 +64,32 @@ def credited_ranks(answer: Answer) -> tuple[int, ...]:
     from rag.answering.attribution import credited_numbers  # loads numpy, which `rag stats` can do without
 
     return credited_numbers(answer)
+
+
+def label_of(rating: Rating, answer: Answer, hit: Hit, label: Label, weight: float, *, cited: bool) -> LabelledPair:
+    """Return the label that a rating of an answer, a source or a duel gives to a hit of an answer."""
+    made = LabelledPair(
+        rater=rating.rater,
+        answer_id=answer.id,
+        query=answer.query,
+        chunk_id=hit.chunk.id,
+        text=hit.chunk.text,
+        label=label,
+        at=rating.at,
+        origin="rating",
+        weight=weight,
+        cited=cited,
+        rank=hit.rank,
+        score=hit.score,
+        arm=answer.arm,
+        model=answer.model,
+        side=answer.side,
+        blind=rating.blind,
+        reason=rating.reason,
+    )
+    if rating.kind == "preference":
+        return replace(made, answer_id=PREFERRED + rating.target_id, origin="preference")
+    return replace(made, answer_id=f"mark:{answer.id}", origin="mark") if rating.kind == "source" else made
 
 
 def shares_in_order(used: Sequence[Used]) -> dict[Used, float]:

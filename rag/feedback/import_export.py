@@ -14,10 +14,10 @@ from pathlib import Path
 from rag.errors import BadLabels
 from rag.feedback.beir import Passage, Score, read_beir, write_beir
 from rag.feedback.chunk_matching import ChunkMatcher
+from rag.feedback.credit import PREFERRED
 from rag.feedback.jsonl import read_jsonl, write_jsonl
 from rag.feedback.label_files import SHOWN, LabelRecord
 from rag.feedback.pairs import is_guess
-from rag.feedback.preferences import PREFERRED
 from rag.records import Chunk, Document, LabelledPair, chunks_of, content_id, normalise_query
 from rag.store.store import Store
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from rag.evaluation.same_answers import sameness
-from rag.feedback.credit import credited_ranks, shares_in_order
-from rag.records import ARMS, Answer, Hit, Label, LabelledPair, Rating
+from rag.feedback.credit import credited_ranks, label_of, shares_in_order
+from rag.records import ARMS, Answer, Label, LabelledPair, Rating
 
-PREFERRED = "preferred:"  # prefix of a duel's id as answer id of a label: no answer has such an id
 PREFERENCE_WEIGHT = 0.5  # of a thumb's: with a fifth of ratings wrong, half of its positives were right, of thumbs' 77%
 
 
@@ -38,7 +37,7 @@ def preference_labels(rating: Rating, answers: Iterable[Answer]) -> list[Labelle
             label: Label = 1 if hit.chunk.id in good else -1 if hit.chunk.id in bad else 0
             weight = shares.get(hit.chunk.id, PREFERENCE_WEIGHT)
             cited = hit.chunk.id in shares or hit.chunk.id in bad
-            rows.setdefault(hit.chunk.id, _row(rating, answer, hit, label, weight, cited=cited))
+            rows.setdefault(hit.chunk.id, label_of(rating, answer, hit, label, weight, cited=cited))
     return list(rows.values())
 
 
@@ -65,24 +64,3 @@ def _rests_on(answer: Answer) -> set[str]:
 def _chunk_ids(answer: Answer, ranks: Sequence[int]) -> list[str]:
     chunks = {hit.rank: hit.chunk.id for hit in answer.hits}
     return [chunks[rank] for rank in ranks if rank in chunks]
-
-
-def _row(rating: Rating, answer: Answer, hit: Hit, label: Label, weight: float, *, cited: bool) -> LabelledPair:
-    return LabelledPair(
-        rater=rating.rater,
-        answer_id=PREFERRED + rating.target_id,
-        query=answer.query,
-        chunk_id=hit.chunk.id,
-        text=hit.chunk.text,
-        label=label,
-        at=rating.at,
-        origin="preference",
-        weight=weight,
-        cited=cited,
-        rank=hit.rank,
-        score=hit.score,
-        arm=answer.arm,
-        model=answer.model,
-        side=answer.side,
-        blind=rating.blind,
-    )

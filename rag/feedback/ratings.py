@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from rag.errors import BadRating
-from rag.feedback.credit import credited_ranks, shares_in_order
+from rag.feedback.credit import credited_ranks, label_of, shares_in_order
 from rag.feedback.preferences import preference_labels
 from rag.records import (
     CHOICES,
@@ -23,7 +23,6 @@ from rag.records import (
     Answer,
     Choice,
     Chunk,
-    Hit,
     Label,
     LabelledPair,
     Rating,
@@ -139,11 +138,13 @@ def derive_labels(rating: Rating, answer: Answer | None) -> list[LabelledPair]:
         return []
     if rating.kind == "source":
         marked = [hit for hit in answer.hits if hit.chunk.id == rating.chunk_id]
-        return [_row(rating, answer, hit, rating.value, True, MARK_WEIGHT) for hit in marked]
+        return [label_of(rating, answer, hit, rating.value, MARK_WEIGHT, cited=True) for hit in marked]
     used = credited_ranks(answer)
     labels, shares = _thumb_labels(rating, answer, used), shares_in_order(used) if rating.value == 1 else {}
     return [
-        _row(rating, answer, hit, labels.get(hit.rank, 0), hit.rank in answer.rests_on, shares.get(hit.rank, 1.0))
+        label_of(
+            rating, answer, hit, labels.get(hit.rank, 0), shares.get(hit.rank, 1.0), cited=hit.rank in answer.rests_on
+        )
         for hit in answer.hits
     ]
 
@@ -225,29 +226,6 @@ def _thumb_labels(rating: Rating, answer: Answer, used: Sequence[int]) -> dict[i
     if rating.value == 1 and used and unused:
         labels[min(unused)] = -1
     return labels
-
-
-def _row(rating: Rating, answer: Answer, hit: Hit, label: Label, cited: bool, weight: float) -> LabelledPair:
-    marked = rating.kind == "source"
-    return LabelledPair(
-        rater=rating.rater,
-        answer_id=f"mark:{answer.id}" if marked else answer.id,
-        query=answer.query,
-        chunk_id=hit.chunk.id,
-        text=hit.chunk.text,
-        label=label,
-        at=rating.at,
-        origin="mark" if marked else "rating",
-        weight=weight,
-        cited=cited,
-        rank=hit.rank,
-        score=hit.score,
-        arm=answer.arm,
-        model=answer.model,
-        side=answer.side,
-        blind=rating.blind,
-        reason=rating.reason,
-    )
 
 
 def _taught(rating: Rating) -> LabelledPair:
