@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,11 +149,24 @@ def load(settings: Settings, mode: AuthMode) -> None:
 
 def serve() -> None:
     """Run Chainlit until it is stopped."""
-    from chainlit.cli import run_chainlit
-
     from rag.settings import ROOT
 
-    run_chainlit(str(ROOT / "chainlit_app.py"))
+    chainlit_runner()(str(ROOT / "chainlit_app.py"))
+
+
+def chainlit_runner() -> Callable[[str], None]:
+    """Return the function that runs a Chainlit app, imported so that asyncio stays as it is.
+
+    Why: Chainlit's CLI calls nest_asyncio, which replaces asyncio's tasks, futures and loop by others written in
+    Python. Only `run_sync` in the main thread needs that, which we never call, and anyio, by which requests to an LLM
+    connect, is made for asyncio's own: in CI a connection failed twice inside anyio's task group.
+    """
+    import nest_asyncio
+
+    vars(nest_asyncio)["apply"] = lambda: None
+    from chainlit.cli import run_chainlit
+
+    return run_chainlit
 
 
 def keep_own(folder: Path, theirs: Path) -> None:
