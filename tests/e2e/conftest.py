@@ -149,8 +149,15 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         item.stash[FAILED] = report.failed
         if report.failed and isinstance(item, pytest.Function):
             chats = [used for used in item.funcargs.values() if isinstance(used, Chat)]
-            report.sections += [(f"log of {chat.url}", chat.log.read_text()[-LOG_CHARS:]) for chat in chats]
+            report.sections += [(f"log of {chat.url}", shorten(chat.log.read_text())[-LOG_CHARS:]) for chat in chats]
     return report
+
+
+def shorten(log: str) -> str:
+    """Return a log whose tracebacks show our frames and each error, without the frames of libraries."""
+    frame = r"^ *(?:\| *)*File "
+    theirs = rf'{frame}"[^"]*/(?:site-packages|lib/python3[^/]*)/.*\n(?: +(?:\| *)*\S.*\n)*?(?={frame}|^\S|\Z)'
+    return re.sub(theirs, "", log, flags=re.MULTILINE)
 
 
 @pytest.fixture
