@@ -15,7 +15,7 @@ from rag.settings import ROOT, Settings
 
 HEAVY = (
     "torch sentence_transformers transformers lancedb pyarrow langchain_core langchain_openai openai onnxruntime "
-    "chainlit plotly matplotlib scipy httpx pydantic tokenizers"
+    "chainlit plotly matplotlib scipy httpx pydantic tokenizers lance_namespace_urllib3_client.api"
 ).split()
 REPORT = f"""
 import json, runpy, sys
