@@ -1,8 +1,7 @@
-"""Uploads are added to and removed from a corpus that is being served; an interrupted change is repaired."""
+"""Uploads are added to and removed from a corpus that is being served."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -13,73 +12,20 @@ import pytest
 import hostile
 from office import edit_zip, make_epub
 from pdfs import make_pdf
-from rag.errors import StoreFailed, UnknownDocument, Unreadable
+from rag.errors import UnknownDocument
 from rag.indexing.indexer import format_report, index
 from rag.indexing.update import (
-    changing_documents,
     corpus_chunks,
-    is_up_to_date,
-    update_vectors,
     uploads_folder,
 )
-from rag.indexing.uploads import MARK, NAME_BYTES, UploadResult, Uploads, clean_name
+from rag.indexing.uploads import UploadResult
 from rag.ingest import workers
 from rag.ingest.corpus import load_corpus
 from rag.ingest.documents import MAX_FILE_BYTES, Skipped, Unchanged
-from rag.models.arms import Arms
-from rag.models.embedder import load_embedder
-from rag.models.registry import Registry, Version
 from rag.records import ARMS
 from rag.retrieval.search import SearchOptions, retrieve
 from rag.settings import Settings
-from rag.store.store import Store, open_store
-
-BIRDS = "# Birds\n\nBirds eat seed in the cold garden.\n"
-Give = Callable[..., Path]
-
-
-class Interrupted(Exception):
-    """Stands for the end of the process."""
-
-
-class App:
-    """A corpus that is served by two models, and its uploads."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.store: Store = open_store(settings.lancedb)
-        self.corpus = load_corpus(settings)
-        self.arms = Arms(settings, self.store, self.corpus)
-        self.uploads = Uploads(settings, self.store, self.arms)
-
-    def sources(self) -> list[str]:
-        return list(self.store.documents.hashes(self.corpus.id))
-
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.uploads.folder.iterdir())
-
-    def is_up_to_date(self) -> bool:
-        return all(is_up_to_date(self.store, self.corpus.id, self.arms.current(arm).table) for arm in ARMS)
-
-
-@pytest.fixture
-def app(settings: Settings, other_tiny_model: Path) -> App:
-    two_models = settings.model_copy(update={"base_model": str(other_tiny_model)})
-    index(two_models)
-    return App(two_models)
-
-
-@pytest.fixture
-def give(tmp_path: Path) -> Give:
-    """Return a function that writes a file as Chainlit does: under a meaningless name."""
-
-    def write(content: str | bytes) -> Path:
-        path = tmp_path / "0b1c-uuid.bin"
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
-
+from uploads import BIRDS, App, Give
 
 # adding
 
@@ -189,64 +135,6 @@ def test_progress_counts_the_chunks_of_both_models(app: App, give: Give) -> None
     assert calls[-1] == (2 * outcome.chunks, 2 * outcome.chunks)
 
 
-# names
-
-
-@pytest.mark.parametrize(
-    ("name", "clean"),
-    [
-        ("report.pdf", "report.pdf"),
-        ("REPORT.PDF", "REPORT.PDF"),
-        ("../../etc/passwd.txt", "passwd.txt"),
-        ("C:\\Users\\me\\notes.md", "notes.md"),
-        ("/absolute/notes.md", "notes.md"),
-        (".hidden.md", "hidden.md"),
-        ("notes.md.", "notes.md"),
-        ("two\nlines\t.md", "two lines .md"),
-        ("nul\0byte.md", "nul byte.md"),
-        ("gnp\u202efdp.txt", "gnp fdp.txt"),
-        ("half\ud800.md", "half.md"),
-        ('a<b>:"c|d?*.md', "a b c d .md"),
-        ("Übung 猫.md", "Übung 猫.md"),
-        ("U\u0308bung.md", "Übung.md"),
-    ],
-)
-def test_a_browsers_file_name_becomes_a_safe_name(name: str, clean: str) -> None:
-    assert clean_name(name) == clean
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "/", ".md", "..md", "notes", "notes.exe", "notes.md.exe", "\0", "a/"])
-def test_a_name_without_a_supported_suffix_is_refused(name: str) -> None:
-    with pytest.raises(Unreadable, match=r"files .*are not read"):
-        clean_name(name)
-
-
-def test_different_long_names_stay_different_when_shortened(tmp_path: Path) -> None:
-    names = [clean_name("猫" * 300 + end + ".md") for end in ("one", "two")]
-    assert len(set(names)) == 2
-    for name in names:
-        assert len(name.encode()) <= NAME_BYTES
-        assert name.endswith(".md")
-        (tmp_path / name).touch()
-
-
-def test_a_hostile_name_writes_only_into_the_uploads_folder(app: App, give: Give, tmp_path: Path) -> None:
-    before = set(tmp_path.rglob("*.md"))
-    app.uploads.add("../../../evil.md", give(BIRDS))
-    assert set(tmp_path.rglob("*.md")) - before == {app.uploads.folder / "evil.md"}
-
-
-def test_a_folder_called_uploads_in_the_documents_folder_keeps_its_own_sources(app: App, give: Give) -> None:
-    own = app.settings.docs[0] / "uploads"
-    own.mkdir()
-    (own / "birds.md").write_text("# Own\n\nBirds of the documents folder.\n")
-    app.uploads.add("birds.md", give(BIRDS))
-    index(app.settings)
-    assert {"uploads/birds.md", "./uploads/birds.md"} <= set(app.sources())
-    with pytest.raises(UnknownDocument, match="is in the documents folder"):
-        app.uploads.remove("./uploads/birds.md")
-
-
 # removing
 
 
@@ -286,7 +174,7 @@ def test_documents_are_listed_with_uploads_first(app: App, give: Give) -> None:
     ]
 
 
-# together with other processes, and interrupted
+# together with an index run
 
 
 def test_an_index_run_keeps_uploads_and_embeds_nothing_twice(app: App, give: Give) -> None:
@@ -315,99 +203,6 @@ def test_an_always_empty_documents_folder_is_fine_if_there_are_uploads(settings:
     (uploads / "birds.md").write_text(BIRDS)
     assert index(settings).added == ["uploads/birds.md"]
     assert index(settings).is_unchanged
-
-
-def test_the_repair_of_an_interrupted_upload_deletes_nothing_of_an_emptied_folder(app: App, give: Give) -> None:
-    before = app.sources()
-    app.uploads.add("birds.md", give(BIRDS))
-    (app.uploads.folder / MARK).touch()
-    for file in app.settings.docs[0].iterdir():
-        file.unlink()
-    app.uploads.add("birds.md", give(BIRDS))
-    assert sorted(app.sources()) == sorted([*before, "uploads/birds.md"])
-    assert app.is_up_to_date()
-
-
-def test_an_upload_stopped_while_embedding_leaves_nothing(app: App, give: Give) -> None:
-    def cut(done: int, total: int) -> None:
-        raise Interrupted
-
-    before = app.sources()
-    with pytest.raises(Interrupted):
-        app.uploads.add("birds.md", give(BIRDS), progress=cut)
-    assert (app.sources(), app.files()) == (before, [])
-
-
-@pytest.mark.parametrize("method", ["documents.put", "chunks.put", "chunks.delete"])
-def test_an_interrupted_upload_is_completed_by_the_next_one(
-    app: App, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    interrupt(app, monkeypatch, method, lambda: app.uploads.add("birds.md", give(BIRDS)))
-    assert MARK in app.files()
-    App(app.settings).uploads.add("fish.md", give("The fish eats seed."))
-    assert app.files() == ["birds.md", "fish.md"]
-    assert {"uploads/birds.md", "uploads/fish.md"} <= set(app.sources())
-    assert app.is_up_to_date()
-
-
-@pytest.mark.parametrize("method", ["documents.delete", "chunks.delete"])
-def test_an_interrupted_removal_is_completed_by_the_next_index_run(
-    app: App, give: Give, method: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    app.uploads.add("birds.md", give(BIRDS))
-    interrupt(app, monkeypatch, method, lambda: app.uploads.remove("uploads/birds.md"))
-    index(app.settings)
-    assert app.sources() == ["cats.md", "dogs.md"]
-    assert app.is_up_to_date()
-
-
-def interrupt(app: App, monkeypatch: pytest.MonkeyPatch, method: str, act: Callable[[], object]) -> None:
-    """Let a write fail as if the process ended there."""
-
-    def end(*args: object) -> None:
-        raise Interrupted
-
-    with monkeypatch.context() as patch:
-        part, name = method.split(".")
-        patch.setattr(getattr(app.store, part), name, end)
-        with pytest.raises(Interrupted):
-            act()
-
-
-def test_an_upload_waits_for_another_process_that_indexes_and_then_fails(
-    app: App, give: Give, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rag.indexing.uploads.MAX_WAIT", 0.01)
-    with changing_documents(open_store(app.settings.lancedb)), pytest.raises(StoreFailed, match="another process"):
-        app.uploads.add("birds.md", give(BIRDS))
-    assert "uploads/birds.md" not in app.sources()
-    assert isinstance(app.uploads.add("birds.md", give(BIRDS)), UploadResult)
-
-
-def test_an_upload_is_embedded_for_a_model_promoted_meanwhile(app: App, give: Give, tiny_model: Path) -> None:
-    registry = Registry(app.settings.models)
-    promoted = app.settings.models / "v1"
-
-    def promote(done: int, total: int) -> None:
-        if promoted.exists():
-            return
-        load_tiny(app, promoted)
-        version = Version("v1", app.corpus.folders_id, "f", "start", "ratings", "promote", "VERDICT", datetime.now(UTC))
-        registry.add(version)
-        registry.promote(app.corpus.folders_id, "v1")
-
-    app.uploads.add("birds.md", give(BIRDS), progress=promote)
-    assert app.arms.current("tuned").model == "v1"
-    assert app.is_up_to_date()
-
-
-def load_tiny(app: App, folder: Path) -> None:
-    """Create a version with new weights, and its table of the current documents."""
-    from tiny import build_tiny_model
-
-    folder.mkdir(parents=True)
-    build_tiny_model(folder, seed=7)
-    update_vectors(app.store, app.corpus.id, load_embedder(str(folder), app.settings))
 
 
 # hostile files
