@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rag.answering.attribution import Similar, find_evidence
+from rag.answering.evidence.attribution import Similar, find_evidence
 from rag.answering.extractive import cache_embeddings
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus

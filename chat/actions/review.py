@@ -19,7 +19,7 @@ from chat.actions.teach import TEACH, Passage, as_passage, search, store_passage
 from chat.elements.live import LiveElement
 from chat.elements.markdown import as_markdown
 from chat.session.context import RequestContext, say
-from rag.answering.cleaning import clean_answer
+from rag.answering.evidence.cleaning import clean_answer
 from rag.errors import BadRating, StoreFailed
 from rag.feedback.ratings import mark_source, rate_answer
 from rag.feedback.ratings import teach as store_taught

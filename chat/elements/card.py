@@ -11,8 +11,8 @@ from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
 from chat.elements.reveal import NOT_COUNTED, Reveal, same
-from rag.answering.cleaning import clean_answer
 from rag.answering.duel import Done, Event, Failed, Hits, Token
+from rag.answering.evidence.cleaning import clean_answer
 from rag.errors import BadRating
 from rag.evaluation.same_answers import Sameness, sameness
 from rag.heading_path import plain_headings

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-from rag.answering.citations import CITATION, CODE
+from rag.answering.evidence.citations import CITATION, CODE
 from rag.records import Evidence
 
 NO_WORD = "\u200b"  # Chainlit draws its blinking cursor at this character

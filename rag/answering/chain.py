@@ -16,10 +16,10 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
 
-from rag.answering.attribution import Similar
+from rag.answering.evidence.attribution import Similar
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.llm import Answerer, require_finish
 from rag.answering.prompt import build_messages
-from rag.answering.refusals import DONT_KNOW
 from rag.records import Hit
 
 Find = Callable[[str], list[Hit]]

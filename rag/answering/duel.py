@@ -16,12 +16,12 @@ from time import perf_counter
 
 import numpy as np
 
-from rag.answering.attribution import Matrix, find_evidence, informative_starts
 from rag.answering.chain import ArmChain
-from rag.answering.citations import cited_numbers
-from rag.answering.cleaning import clean_answer, cut_loop
+from rag.answering.evidence.attribution import Matrix, find_evidence, informative_starts
+from rag.answering.evidence.citations import cited_numbers
+from rag.answering.evidence.cleaning import clean_answer, cut_loop
+from rag.answering.evidence.refusals import is_abstention, without_citations
 from rag.answering.llm import explain
-from rag.answering.refusals import is_abstention, without_citations
 from rag.errors import BadModel, NotIndexed, ThumbtuneError
 from rag.records import Answer, Arm, Evidence, Hit, Side
 

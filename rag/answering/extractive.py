@@ -17,8 +17,8 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.answering.evidence.words import CHARACTER, WORD, stem_list
 from rag.answering.quotable import Unit, quotable_units
-from rag.answering.words import CHARACTER, WORD, stem_list
 from rag.records import Hit
 
 Score = Callable[[str, list[str]], list[float]]

@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from pydantic import SecretStr
 
-from rag.answering.cleaning import find_loop
+from rag.answering.evidence.cleaning import find_loop
 from rag.answering.extractive import Score, quote
 from rag.answering.local_llm import serve
 from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from rag.answering.refusals import DONT_KNOW
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.records import Hit
 
 INSTRUCTIONS = """You answer questions from numbered passages of the user's own documents.

@@ -18,7 +18,7 @@ from typing import Literal
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from rag.answering.citations import CITATION
+from rag.answering.evidence.citations import CITATION
 from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, SYMBOLS, is_wrapped, split
 from rag.loaders.builder import fenced
 from rag.loaders.formats import CODE_SUFFIXES, LOADERS, suffix_of

@@ -8,10 +8,10 @@ from contextlib import aclosing
 
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import Done, Event, Failed, run_duel
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.extractive import Score, cache_embeddings, quote
 from rag.answering.llm import Answerer, build_chat_model, build_extractive, sampling_options
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
-from rag.answering.refusals import DONT_KNOW
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed
 from rag.indexing.maintenance import Maintenance

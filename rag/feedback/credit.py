@@ -61,7 +61,7 @@ def judged_queries(labels: Iterable[LabelledPair]) -> dict[str, str]:
 
 def credited_ranks(answer: Answer) -> tuple[int, ...]:
     """Return the ranks of the hits that a rating of an answer credits or blames, in the order of use."""
-    from rag.answering.attribution import credited_numbers  # loads numpy, which `rag stats` can do without
+    from rag.answering.evidence.attribution import credited_numbers  # loads numpy, which `rag stats` can do without
 
     return credited_numbers(answer)
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from fakes import Endless, endpoint, make_hits, refuse, send_chunk, start_stream, stream
 from rag.answering.chain import ask_chat_model, build_chain
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.llm import (
     MAX_CHARS_PER_TOKEN,
     build_chat_model,
@@ -23,7 +24,6 @@ from rag.answering.llm import (
     require_finish,
     sampling_options,
 )
-from rag.answering.refusals import DONT_KNOW
 from rag.errors import AnswerFailed
 from rag.records import Hit
 from rag.settings import Settings

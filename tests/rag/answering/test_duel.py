@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableGenerator
 from fakes import make_hits
 from rag.answering.chain import ArmChain
 from rag.answering.duel import Done, Event, Failed, Hits, Token, run_duel
-from rag.answering.refusals import DONT_KNOW
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.errors import AnswerFailed, BadModel, NotIndexed
 from rag.records import Arm, Hit
 

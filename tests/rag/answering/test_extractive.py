@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from fakes import make_hits
-from rag.answering.attribution import supported_numbers
-from rag.answering.citations import cited_numbers
+from rag.answering.evidence.attribution import supported_numbers
+from rag.answering.evidence.citations import cited_numbers
 from rag.answering.extractive import (
     MARGIN,
     MAX_HITS,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fakes import Reply, completion, endpoint, refuse
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.query_rewrite import (
     CARRIED,
     EXTRA_CHARS,
@@ -25,7 +26,6 @@ from rag.answering.query_rewrite import (
     refers_back,
     shorten,
 )
-from rag.answering.refusals import DONT_KNOW
 from rag.settings import ROOT, Settings
 
 FORMER = [("What does the cat drink?", "The cat drinks warm milk.")]

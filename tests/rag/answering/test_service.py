@@ -12,7 +12,7 @@ import pytest
 from chat.elements.card import Card
 from fakes import completion, endpoint, stream
 from rag.answering.duel import Done, Failed
-from rag.answering.refusals import DONT_KNOW
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.service import MAX_QUERY_CHARS, QueryService, check_query, open_service
 from rag.errors import BadQuery, NotIndexed
 from rag.feedback.ratings import rate_answer

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from fakes import make_answer, make_hits
-from rag.answering.attribution import Matrix, credited_numbers, find_evidence, supported_numbers
-from rag.answering.refusals import DONT_KNOW
+from rag.answering.evidence.attribution import Matrix, credited_numbers, find_evidence, supported_numbers
+from rag.answering.evidence.refusals import DONT_KNOW
 from rag.records import Evidence, Hit
 
 PASSAGES = make_hits(

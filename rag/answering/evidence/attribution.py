@@ -17,9 +17,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.answering.citations import Statement, statements
-from rag.answering.refusals import is_refusal
-from rag.answering.words import WORD, stem_list
+from rag.answering.evidence.citations import Statement, statements
+from rag.answering.evidence.refusals import is_refusal
+from rag.answering.evidence.words import WORD, stem_list
 from rag.records import Answer, Evidence, Hit
 
 Matrix = NDArray[np.float32]
@@ -51,8 +51,8 @@ def find_evidence(text: str, query: str, hits: Sequence[Hit], similar: Similar) 
     """Return what was found out about the statements of an answer that carry no valid citation, in reading order.
 
     `attributed`: the statement was drawn from the passage at that rank. `unsupported`: it cites that passage, which
-    does not support it. `text` is clean (rag.answering.cleaning). A statement that is drawn from a passage which its
-    paragraph cites needs no attribution.
+    does not support it. `text` is clean (see cleaning). A statement that is drawn from a passage which its paragraph
+    cites needs no attribution.
     """
     found = [each for each in statements(text, len(hits)) if stem_list(each.words)] if hits else []
     wrong = _unsupported(found, query, hits, similar)

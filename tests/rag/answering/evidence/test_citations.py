@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes import make_hits
-from rag.answering.citations import cited_numbers, uniform_citations
+from rag.answering.evidence.citations import cited_numbers, uniform_citations
 
 HITS = make_hits(
     "The cat drinks. As shown earlier [2] it sleeps. argv[1] is first, says Passage 3.", "dogs", "birds", "fish"

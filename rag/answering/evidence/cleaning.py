@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rag.answering.citations import CODE, uniform_citations
+from rag.answering.evidence.citations import CODE, uniform_citations
 from rag.records import Hit
 
 FENCE_MARK = re.compile(r"[\[<]/?passage-[0-9a-f]{6,}\b[^>\]\n]*[>\]]?[^\S\n]*\n?")  # of rag.answering.prompt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes import make_hits
-from rag.answering.refusals import DONT_KNOW, is_abstention, without_citations
+from rag.answering.evidence.refusals import DONT_KNOW, is_abstention, without_citations
 
 HITS = make_hits("The model was trained for a week.", "The store does not contain personal data.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fakes import make_hits
-from rag.answering.cleaning import clean_answer, cut_loop, find_loop
+from rag.answering.evidence.cleaning import clean_answer, cut_loop, find_loop
 
 HITS = make_hits("cats", "dogs", "birds")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from rag.answering.citations import CITATION, Statement, statements
+from rag.answering.evidence.citations import CITATION, Statement, statements
 from rag.records import Hit, normalise_query
 
 DONT_KNOW = "I do not know: the passages found do not answer this."

@@ -1,0 +1,8 @@
+"""What an answer rests on.
+
+citations    read citations in every form that models write, and write them in one
+attribution  find the passage that an uncited statement was drawn from; unsupported citations
+refusals     recognise an abstention in whatever words
+cleaning     clean what a model wrote: template tokens, fence marks, dead links; loops
+words        words of a text, without endings, for comparing
+"""
