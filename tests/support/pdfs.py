@@ -22,10 +22,11 @@ def place(*texts: tuple[float, float, str], size: float = 12) -> str:
 
 
 def draw_pdf(
-    *streams: str, title: str = "", date: str = "", page: str = "", annotations: tuple[str, ...] = ()
+    *streams: str, title: str = "", date: str = "", page: str = "", box: str = "", annotations: tuple[str, ...] = ()
 ) -> bytes:
     """Return a PDF of pages drawn by content streams; `page` is added to each page's dictionary.
 
+    `box` is the media box of all pages, which inherit it, such as "0 0 595 842"; else each is 612 by 792 points.
     `annotations` are dictionaries of form fields and notes on the first page.
     """
     first = 5  # number of the first annotation's object
@@ -46,10 +47,12 @@ def draw_pdf(
         kids.append(len(bodies) + 1)
         extra = f"/Annots [{fields}] " if annotations and len(kids) == 1 else ""
         bodies.append(
-            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] %s/Contents %d 0 R "
-            b"/Resources << /Font << /F1 3 0 R >> >> >>" % ((extra + page).encode("ascii"), len(bodies))
+            b"<< /Type /Page /Parent 2 0 R %s%s/Contents %d 0 R /Resources << /Font << /F1 3 0 R >> >> >>"
+            % (b"" if box else b"/MediaBox [0 0 612 792] ", (extra + page).encode("ascii"), len(bodies))
         )
-    bodies[1] = b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join(b"%d 0 R" % kid for kid in kids), len(kids))
+    inherited = f"/MediaBox [{box}] ".encode("ascii") if box else b""
+    listed = b" ".join(b"%d 0 R" % kid for kid in kids)
+    bodies[1] = b"<< /Type /Pages %s/Kids [%s] /Count %d >>" % (inherited, listed, len(kids))
     return _join(bodies)
 
 

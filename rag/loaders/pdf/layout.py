@@ -16,7 +16,8 @@ from statistics import median
 import pypdfium2
 
 from rag.loaders.decoding import normalise
-from rag.loaders.pdf.characters import RTL, Piece, raw_lines
+from rag.loaders.pdf.characters import HYPHENS, RTL, Piece, raw_lines
+from rag.loaders.pdf.turned import turned, turns_of
 
 GAP = 1.6  # heights between two characters: wider than any gap between words of justified text, so a cell or a column
 BACKWARDS = 0.8  # heights: the next character lies this far before the last one, so it begins another cell or line
@@ -30,10 +31,13 @@ SPACELESS = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u9fff\uac00-\ud7af\uf
 LOOK_BACK = 6  # characters in which the same one in the same place is a second print of it (bold, Thai marks)
 SAME_PLACE = 0.15  # heights
 LETTER_GAP = 0.35  # heights between two letters of a script without blanks
+TOUCHING = 0.28  # heights between two pieces of one word that PDFium breaks; between words there are 0.4 or more
+SLANTED = 3.0  # height by width of an average letter: 1.5 to 2.5 in level text
 RTL_GAP = 0.1  # heights between two words of a line from right to left
 DIGITS = "0123456789"
+NUMBER = re.compile(r"[-\u2212]?[0-9,]+")
 MIN_RAISED_LINE = 6  # characters of a line, in fewer the base line is not known
-SAMPLED = 20  # characters that tell in which direction a line runs
+UNPLACED = -1  # turn of a line whose place is not known
 
 
 @dataclass(slots=True)
@@ -54,10 +58,15 @@ class Segment:
 
 @dataclass(slots=True)
 class Line:
-    """A line as PDFium finds it: its segments from left to right; `upright` if it runs to the right on the page."""
+    """A line as PDFium finds it: its segments from left to right, and its turn in quarters, or UNPLACED."""
 
     segments: list[Segment] = field(default_factory=list)
-    upright: bool = True
+    turn: int = 0
+
+    @property
+    def upright(self) -> bool:
+        """Return whether it runs to the right on the page (or to the left in Hebrew and Arabic)."""
+        return self.turn == 0
 
     @property
     def text(self) -> str:
@@ -81,34 +90,32 @@ def read_lines(page: pypdfium2.PdfPage) -> list[Line]:
     try:
         if textpage.count_chars() > MOST_CHARS:
             return _unplaced_lines(textpage)
-        pieces = list(raw_lines(textpage, page.get_cropbox()))
+        pieces = list(raw_lines(textpage, page.get_bbox()))
     finally:
         textpage.close()
-    lines = [line for chars in pieces for line in _lines_of(chars)]
-    return _by_columns(_from_the_top(_rows(lines)))
+    lines = [line for chars, turn in zip(pieces, turns_of(pieces), strict=True) for line in _lines_of(chars, turn)]
+    return _by_columns(_from_the_top(whole_rows(lines)))
 
 
 def _unplaced_lines(textpage: pypdfium2.PdfTextPage) -> list[Line]:
     """Return a page's lines in PDFium's order, each at no place of its own."""
     lines = normalise(textpage.get_text_bounded()).split("\n")
-    return [Line([Segment(line, 0, 0, 0, 0)], upright=False) for line in lines if line.strip()]
+    return [Line([Segment(line, 0, 0, 0, 0)], UNPLACED) for line in lines if line.strip()]
 
 
-def _lines_of(chars: list[Piece]) -> Iterator[Line]:
+def _lines_of(chars: list[Piece], turn: int) -> Iterator[Line]:
     """Yield the line, or the lines, that PDFium's line of characters is."""
+    if turn:
+        chars = [turned(char, turn) for char in chars]
     inked = [char for char in chars if char[0] != " "]
     if not inked:
         return
-    turn = _direction(inked)
-    if turn:
-        chars = [_turned(char, turn) for char in chars]
-        inked = [char for char in chars if char[0] != " "]
-    height = max(0.1, median(sorted([char[4] - char[2] for char in inked])[len(inked) // 2 :]))
+    height = _height(inked)
     if RTL.search("".join([char[0] for char in inked])):
-        yield Line([_segment(_from_right_to_left(inked, height), inked)], turn == 0)
+        yield Line([_segment(_from_right_to_left(inked, height), inked)], turn)
         return
     raised = median([char[2] for char in inked]) + RAISED * height if len(inked) >= MIN_RAISED_LINE else float("inf")
-    line, text, part = Line(upright=turn == 0), "", list[Piece]()
+    line, text, part = Line(turn=turn), "", list[Piece]()
     for char in chars:
         if char[0] == " ":
             text += " "
@@ -121,13 +128,26 @@ def _lines_of(chars: list[Piece]) -> Iterator[Line]:
             text, part = "", []
             if between == "\n":
                 yield line
-                line = Line(upright=turn == 0)
+                line = Line(turn=turn)
         elif between:
             text = text.rstrip() + between
         text += char[0]
         part.append(char)
     line.segments.append(_segment(text, part))
     yield line
+
+
+def _height(inked: Sequence[Piece]) -> float:
+    """Return the height of a line's letters, in points; of all its characters where it has none.
+
+    Without the letters alone, a line of a table of contents would be as high as the dots that fill it.
+    """
+    heights = sorted([char[4] - char[2] for char in inked])
+    height = median(heights[len(heights) // 2 :])
+    if heights[-1] > 2 * height:
+        letters = sorted([char[4] - char[2] for char in inked if char[0].isalnum()])
+        height = median(letters[len(letters) // 2 :]) if letters else height
+    return max(0.1, height)
 
 
 def _goes_on(before: Piece, char: Piece, height: float, raised: float) -> bool:
@@ -185,26 +205,7 @@ def _segment(text: str, chars: Sequence[Piece]) -> Segment:
     return Segment(" ".join(text.split()), min(lefts), max(rights), min(bottoms), max(tops))
 
 
-def _direction(chars: Sequence[Piece]) -> int:
-    """Return in which direction a line runs, in quarter turns: 0 to the right (or left), 1 up, 3 down."""
-    x = y = forth = 0.0
-    for last, char in pairwise(chars[:SAMPLED]):
-        dx, dy = char[1] - last[1], char[2] - last[2]
-        x, y, forth = x + abs(dx), y + abs(dy), forth + dy
-    if y > 2 * x:
-        return 1 if forth > 0 else 3
-    return 0
-
-
-def _turned(char: Piece, turn: int) -> Piece:
-    """Return a character with its box turned, so that its line runs to the right."""
-    text, left, bottom, right, top = char
-    if text == " ":
-        return char
-    return (text, bottom, -right, top, -left) if turn == 1 else (text, -top, left, -bottom, right)
-
-
-def _rows(lines: Sequence[Line]) -> list[Line]:
+def whole_rows(lines: Sequence[Line]) -> list[Line]:
     """Return the lines with neighbours that stand in one row as one line: PDFium breaks some rows between cells.
 
     In scripts without blanks it may even break between all letters, and give some twice.
@@ -218,8 +219,9 @@ def _rows(lines: Sequence[Line]) -> list[Line]:
             rows.append(line)
             continue
         last = rows[-1].segments[-1]
-        if _is_spaceless(last, first):
-            last.text, last.right = last.text + first.text, first.right
+        joint = "" if _is_spaceless(last, first) else _joint(last, first)
+        if joint is not None:
+            last.text, last.right = last.text + joint + first.text, first.right
             last.bottom, last.top = min(last.bottom, first.bottom), max(last.top, first.top)
             rows[-1].segments += line.segments[1:]
         else:
@@ -230,6 +232,30 @@ def _rows(lines: Sequence[Line]) -> list[Line]:
 def _is_spaceless(last: Segment, first: Segment) -> bool:
     gap = first.left - last.right
     return bool(SPACELESS.match(last.text[-1:]) and SPACELESS.match(first.text)) and gap < LETTER_GAP * last.height
+
+
+def _joint(last: Segment, first: Segment) -> str | None:
+    """Return what joins two segments that are pieces of one word, such as a capital and the rest of it; None if apart.
+
+    That is ^ before a footnote mark or an exponent. Two numbers at different heights are never one: 112 and 3.
+    """
+    if _is_slanted(last) or _is_slanted(first) or last.text[-1:] in HYPHENS:
+        return None
+    before, after = last.text[-1:], first.text[:1]
+    are_letters = before.isalnum() and after.isalnum()
+    height = min(last.height, first.height) if are_letters else max(last.height, first.height)  # a full stop is low
+    if first.left - last.right >= TOUCHING * height:
+        return None
+    is_level = abs(first.bottom - last.bottom) < RAISED * last.height
+    is_number = bool(NUMBER.fullmatch(first.text))
+    if is_number and not is_level and first.bottom > last.bottom and first.top > last.top - RAISED * last.height:
+        return "^"
+    return None if before in DIGITS and after in DIGITS and not (is_level and is_number) else ""
+
+
+def _is_slanted(segment: Segment) -> bool:
+    """Return whether a segment of some letters is as high as text that rises, such as the labels of an axis."""
+    return len(segment.text) > 2 and segment.height * len(segment.text) > SLANTED * (segment.right - segment.left)
 
 
 def _is_printed_again(segment: Segment, before: Segment) -> bool:
@@ -252,7 +278,7 @@ def _from_the_top(lines: list[Line]) -> list[Line]:
 
 def _in_one_row(line: Line, following: Line) -> bool:
     last, first = line.segments[-1], following.segments[0]
-    if not (line.upright and following.upright) or first.left <= last.right - SAME_PLACE * last.height:
+    if line.turn != following.turn or line.turn == UNPLACED or first.left <= last.right - SAME_PLACE * last.height:
         return False
     bottom, top, low, high = line.bottom, line.top, following.bottom, following.top
     return min(top, high) - max(bottom, low) > 0.6 * min(top - bottom, high - low)

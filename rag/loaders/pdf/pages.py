@@ -134,7 +134,7 @@ def _problem(page: pypdfium2.PdfPage, lines: list[Line]) -> Problem:
 
 def _cover(page: pypdfium2.PdfPage, pictures: list[pypdfium2.PdfObject]) -> bool:
     """Return whether pictures, which may be strips of one, cover most of a page."""
-    low_x, low_y, high_x, high_y = page.get_cropbox()
+    low_x, low_y, high_x, high_y = page.get_bbox()
     covered = 0.0
     for picture in pictures:
         left, bottom, right, top = picture.get_bounds()

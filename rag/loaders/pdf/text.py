@@ -21,6 +21,7 @@ PLACE = 6.0  # points; the same header stands at the same height within this
 CARRIED = 400  # characters of a sentence taken from the next page: 60 words
 SENTENCE_ENDS = ".!?:;…。！？"
 MASK = re.compile(r"\d+|\b[ivxlc]+\b")
+NUMBER = re.compile(r"[0-9]{1,9}")
 PAGE_NUMBER = re.compile(
     r"\W*(?:page|seite|página|p\.|s\.)?\W*(?:\d{1,4}|[ivxlc]{1,6})(?:\W*(?:of|von|de|/)?\W*\d{1,4})?\W*", re.IGNORECASE
 )
@@ -28,7 +29,11 @@ KEEP_HYPHEN = frozenset(("well", "self", "half", "cross", "ill", "all", "ex"))  
 
 
 def drop_repeated(pages: Sequence[list[Line]]) -> None:
-    """Remove headers and footers that stand on most pages, from all pages but the first that has them; in place."""
+    """Remove headers and footers that stand on most pages, from all pages but the first that has them; in place.
+
+    Their numbers are the same as on the page before, or count the pages. Another number, such as that of a new chapter,
+    is kept with its line.
+    """
     if len(pages) < MIN_PAGES:
         return
     low = min((line.bottom for lines in pages for line in lines), default=0.0)
@@ -38,10 +43,15 @@ def drop_repeated(pages: Sequence[list[Line]]) -> None:
     keys = [{n: _key(lines[n]) for n in _edges(lines)} for lines in pages]
     counts = Counter(key for some, edges in zip(keys, inside, strict=True) for key in {some[n] for n in edges})
     repeated = {key for key, n in counts.items() if n >= max(MIN_PAGES, REPEATED * len(pages))}
-    kept: set[tuple[str, int]] = set()
-    for lines, some, edges in zip(pages, keys, inside, strict=True):
-        drop = [n for n in some if some[n] in repeated and (some[n] in kept or PAGE_NUMBER.fullmatch(lines[n].text))]
-        kept.update(some[n] for n in edges)
+    kept: dict[tuple[str, int], tuple[int, list[str]]] = {}  # the page that had a line last, and the line's numbers
+    for page, (lines, some, edges) in enumerate(zip(pages, keys, inside, strict=True)):
+        numbers = {n: NUMBER.findall(lines[n].text) for n in some if some[n] in repeated}
+        drop = [
+            n
+            for n in numbers
+            if PAGE_NUMBER.fullmatch(lines[n].text) or (some[n] in kept and _go_on(page, numbers[n], *kept[some[n]]))
+        ]
+        kept.update({some[n]: (page, numbers[n]) for n in numbers if n in edges or some[n] in kept})
         if len(drop) == len(lines):  # a page that holds nothing else
             continue
         for n in sorted(drop, reverse=True):
@@ -108,6 +118,14 @@ def _edges(lines: Sequence[object]) -> Iterator[int]:
     """Yield the numbers of the first and last lines of a page."""
     count = len(lines)
     yield from sorted({*range(min(EDGE_LINES, count)), *range(max(0, count - EDGE_LINES), count)})
+
+
+def _go_on(page: int, numbers: list[str], page_before: int, before: list[str]) -> bool:
+    """Return whether each number is that of the line on the page before, or as many higher as pages went by."""
+    return len(numbers) == len(before) and all(
+        number == last or int(number) - int(last) == page - page_before
+        for number, last in zip(numbers, before, strict=True)
+    )
 
 
 def _key(line: Line) -> tuple[str, int]:

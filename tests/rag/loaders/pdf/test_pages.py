@@ -13,6 +13,8 @@ from rag.loaders.pdf.pages import load_pdf
 from rag.loaders.pdf.text import count_words, join_hyphens, whole_sentences
 from rag.records import PAGE_TURN
 
+WORDS = ("cats", "dogs", "mice", "birds", "fish", "bees")
+
 
 def text_of(*streams: str, page: str = "") -> str:
     return load_pdf(draw_pdf(*streams, page=page)).text.strip()
@@ -31,6 +33,37 @@ def test_cells_of_a_column_that_is_drawn_downwards_stay_apart() -> None:
 def test_a_raised_footnote_mark_is_no_digit_of_the_number_before_it() -> None:
     line = place((40, 700, "The city has 83,190,556")) + " BT /F1 7 Tf 1 0 0 1 171.5 705 Tm (2) Tj ET"
     assert text_of(line) == "The city has 83,190,556^2"
+
+
+def test_words_and_numbers_stay_whole_where_dots_fill_the_line() -> None:
+    entry = "1.4 Compact sets " + ". " * 60 + "214"
+    assert text_of(place((40, 700, entry), (40, 680, entry))).splitlines() == [entry, entry]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "whole"),
+    [
+        ([("S", 40, 46, 0, 9), ("parsity", 46.6, 80, -2, 7), ("level", 83, 104, 0, 9)], "Sparsity level"),
+        ([("1", 40, 42, 0, 9), (".", 43.5, 45, 0, 1.5), ("4", 46.5, 51, 0, 9), ("Sets", 58, 80, 0, 9)], "1.4 Sets"),
+        ([("83,190,556", 40, 95, 0, 9), ("2", 95.6, 99, 5, 10)], "83,190,556^2"),
+        ([("83,190,556", 40, 95, 0, 9), ("2 8,935", 95.6, 140, 0, 10)], "83,190,556 2 8,935"),
+        ([("H", 40, 47, 0, 9), ("2", 47.5, 51, -2, 4), ("O", 51.5, 58, 0, 9)], "H2O"),
+        ([("31.50", 40, 64, 0, 9), ("12", 70, 80, 0, 9)], "31.50 12"),
+        ([("Oct 10", 40, 62, 0, 22), ("Nov 10", 67, 89, 0, 22)], "Oct 10 Nov 10"),
+    ],
+)
+def test_pieces_of_a_word_that_pdfium_breaks_are_one_word(
+    pieces: list[tuple[str, float, float, float, float]], whole: str
+) -> None:
+    lines = [layout.Line([layout.Segment(*piece)]) for piece in pieces]
+    assert [line.text for line in layout.whole_rows(lines)] == [whole]
+
+
+@pytest.mark.parametrize("rotate", ["", "/Rotate 180 "])
+def test_lines_of_a_page_on_its_head_stay_whole(rotate: str) -> None:
+    lines = ["Authority is given", "to both [Clients] here"]
+    stream = " ".join(f"BT /F1 12 Tf -1 0 0 -1 500 {100 + 20 * n} Tm ({text}) Tj ET" for n, text in enumerate(lines))
+    assert text_of(stream, page=rotate).splitlines() == lines
 
 
 def test_a_lowered_digit_stays_in_its_word() -> None:
@@ -76,6 +109,11 @@ def test_text_outside_the_page_box_is_left_out() -> None:
     assert text_of(place((40, 700, "Inside."), (400, 700, "Cut off")), page="/CropBox [0 0 300 792] ") == "Inside."
 
 
+def test_the_upper_edge_of_a_page_that_inherits_its_size_is_read() -> None:
+    stream = place((40, 825, "Timetable of A4"), (40, 700, "Friday"))
+    assert load_pdf(draw_pdf(stream, box="0 0 595 842")).text.split("\n")[:2] == ["Timetable of A4", "Friday"]
+
+
 def test_a_header_and_a_footer_are_kept_once_and_the_text_between_them_stays() -> None:
     pages = [
         place(
@@ -87,6 +125,26 @@ def test_a_header_and_a_footer_are_kept_once_and_the_text_between_them_stays() -
     assert text.count("ACME Trust") == 1
     assert text.count("Page ") <= 1
     assert [f"Keeper number {n} wrote this." in text for n in range(1, 5)] == [True] * 4
+
+
+def test_a_line_at_the_top_whose_numbers_count_no_pages_is_no_header() -> None:
+    values = ["0.4497 0.2446", "1.0000 0.0000", "1.0000 0.0000", "0.8951 0.2664"]
+    text = text_of(
+        *(
+            place((40, 770, f"Matrix {each}"), (40, 400, f"{word} patches"))
+            for each, word in zip(values, WORDS, strict=False)
+        )
+    )
+    assert [text.count(each) for each in dict.fromkeys(values)] == [1, 1, 1]
+
+
+def test_a_header_that_counts_pages_or_chapters_is_kept_once_a_chapter() -> None:
+    pages = [
+        place((40, 770, f"Chapter {1 + 3 * (n // 3)}, page {n}"), (40, 400, f"Text on {word}."))
+        for n, word in enumerate(WORDS)
+    ]
+    text = text_of(*pages)
+    assert (text.count("Chapter 1"), text.count("Chapter 4")) == (1, 1)
 
 
 def test_a_line_that_two_of_many_pages_share_is_no_header() -> None:
