@@ -17,7 +17,7 @@ from rag.loaders.builder import LoadedText
 from rag.loaders.metadata import day, good_title
 from rag.loaders.ocr.engine import LONG_SIDE, RECOGNISED, Recognise, recogniser
 from rag.loaders.ocr.extra import INSTALL
-from rag.loaders.pdf.form_fields import add_fields
+from rag.loaders.pdf.form_fields import add_fields, draw_stamps, fields_of
 from rag.loaders.pdf.layout import Line, read_lines
 from rag.loaders.pdf.text import count_words, drop_repeated, page_text, whole_sentences
 
@@ -108,7 +108,11 @@ def _read_page(pdf: pypdfium2.PdfDocument, number: int, *, draw: bool) -> tuple[
     try:
         page = pdf[number]
         try:
-            lines = add_fields(page, read_lines(page))
+            fields = fields_of(page)
+            if draw_stamps(page):
+                page.close()
+                page = pdf[number]
+            lines = add_fields(fields, read_lines(page))
             problem = _problem(page, lines)
             if draw and problem in ("scanned", "pictured", "drawn"):
                 return Page(lines, problem), *_draw(page)

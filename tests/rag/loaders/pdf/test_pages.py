@@ -216,6 +216,42 @@ def test_values_and_ticks_of_a_form_stand_beside_their_labels() -> None:
     ]
 
 
+def appearance(text: str) -> str:
+    """Return an annotation's appearance, as an object of its own."""
+    drawn = f"BT /F1 9 Tf 2 4 Td ({text}) Tj ET"
+    resources = "/BBox [0 0 200 20] /Resources << /Font << /F1 3 0 R >> >>"
+    return f"<< /Type /XObject /Subtype /Form {resources} /Length {len(drawn)} >>\nstream\n{drawn}\nendstream"
+
+
+def test_a_number_of_a_form_is_read_as_it_is_shown() -> None:
+    total = field("Tx", "/V (232324) /DA (/F1 9 Tf) /AP << /N 6 0 R >>", "200 695 400 712")
+    data = draw_pdf(place((40, 700, "Total")), annotations=(total, appearance("232,324.00")))
+    assert load_pdf(data).text.strip() == "Total 232,324.00"
+
+
+def test_the_options_of_a_list_are_read_with_the_chosen_one_ticked_and_those_of_a_menu_only_where_chosen() -> None:
+    options = "/Opt [[(x1) (Diesel)] [(x2) (Electric)]] /V (x2)"
+    data = draw_pdf(
+        place((40, 700, "Engine"), (40, 670, "Car")),
+        annotations=(field("Ch", options, "200 695 400 712"), field("Ch", f"/Ff 131072 {options}", "201 665 400 682")),
+    )
+    assert load_pdf(data).text.strip().splitlines() == ["Engine \u2610 Diesel \u2612 Electric", "Car Electric"]
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        field("Sig", "/AP << /N 6 0 R >>", "200 600 400 620"),
+        "<< /Type /Annot /Subtype /Stamp /Rect [200 600 400 620] /AP << /N 6 0 R >> >>",
+    ],
+)
+def test_a_signature_and_a_stamp_are_read_as_they_are_drawn(stamp: str) -> None:
+    data = draw_pdf(
+        place((40, 700, "Contract"), (40, 500, "End")), annotations=(stamp, appearance("Signed by Ann Sorel, 2026"))
+    )
+    assert load_pdf(data).text.strip().splitlines() == ["Contract", "End", "Signed by Ann Sorel, 2026"]
+
+
 NOTE = "<< /Type /Annot /Subtype /FreeText {flags}/Rect [40 600 400 620] /Contents ({text}) /DA (/F1 9 Tf) >>"
 
 
