@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import chainlit as cl
+import chainlit.server
 from chainlit.auth import get_current_user
 from chainlit.config import config
 from chainlit.context import init_ws_context
-from chainlit.server import _language_pattern, app, router, sio
+from chainlit.server import app, router, sio
 from chainlit.session import WebsocketSession
 from chainlit.types import ThreadDict
-from fastapi import Depends, Query
+from fastapi import Depends, Header
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
@@ -26,14 +27,17 @@ from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, rev
 from chat.actions.resume import Revive
 from chat.elements.jsx import card_route
 from chat.elements.markdown import as_markdown
+from chat.language import SECTION, Phrase, in_language, language_for
 from chat.scoreboard import routes
 from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
 from chat.training import first_start
+from chat.training.first_start import Progress
 from chat.training.panel import ELEMENT as TRAINING
 from chat.training.panel import TrainingPanel
 from chat.training.report_files import reports_route
 from chat.web.index_page import serve_page
+from chat.web.language_file import how_it_works, language_route
 from chat.web.rater_cookie import load_secret
 from chat.web.security import SecurityMiddleware, allowed_hosts
 from chat.web.signin import auth_mode, install
@@ -118,7 +122,7 @@ async def on_message(message: cl.Message) -> None:
     if command:
         await as_command(command(context, rest.strip()))
     elif COMMAND.fullmatch(word) and not rest:
-        await say(f"There is no command {word}. Commands: {', '.join(COMMANDS)}.")
+        await say(Phrase("app.no_command", word=word, commands=", ".join(COMMANDS)))
     else:
         await as_command(ask.ask(context, message.content))
 
@@ -208,25 +212,29 @@ def shipped_starters() -> list[str]:
 
 def footer() -> str:
     """Return the line under the chat: what writes the answers, and how their passages are retrieved."""
-    writer, how = state.serving.answerer, f"Passages per answer: {state.serving.search_options.summary()}."
+    writer, how = state.serving.answerer, state.serving.search_options.summary()
     if writer == EXTRACTIVE:
-        return f"No LLM configured: answers are quoted from your documents. {how}"
-    return f"Answers: {writer}, from the passages below each answer. {how} Check important facts."
+        return Phrase("app.footer_extractive", how=how)
+    return Phrase("app.footer_llm", writer=writer, how=how)
 
 
-async def translations(language: Annotated[str, Query(pattern=_language_pattern)] = "en-US") -> JSONResponse:
-    """Return the page's texts in the language of config.toml, else the browser's, with this chat's footer."""
-    texts = config.load_translation(config.ui.language or language)
-    texts["chat"]["watermark"] = as_markdown(footer(), 0)
+async def translations(accept_language: Annotated[str, Header()] = "") -> JSONResponse:
+    """Return Chainlit's texts in the browser's language, with this chat's footer."""
+    language = language_for(accept_language)
+    texts = config.load_translation(language)
+    texts.pop(SECTION)  # the page has them already (chat/web/language_file.py)
+    texts["chat"]["watermark"] = as_markdown(in_language(footer(), language), 0)
     return JSONResponse({"translation": texts})
 
 
-async def first_progress(user: Annotated[object, Depends(get_current_user)]) -> JSONResponse:
+async def first_progress(
+    user: Annotated[object, Depends(get_current_user)], accept_language: Annotated[str, Header()] = ""
+) -> JSONResponse:
     """Return what is indexed or trained for the first time, which the page shows until it has ended."""
     now = first.progress()
     if now.version and state.serving.served("tuned").model == START_WEIGHTS:
-        return JSONResponse({"state": "training", "text": "First model: ready in a moment."})
-    return JSONResponse({"state": now.state, "text": now.text})
+        now = Progress("training", Phrase("first.ready_soon"))
+    return JSONResponse({"state": now.state, "text": in_language(now.text, language_for(accept_language))})
 
 
 def follow_promotions() -> None:
@@ -266,9 +274,11 @@ warming: list[asyncio.Task[list[str]]] = []  # compares the models ahead of the 
 install(mode, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
     serve_page(router, mode.way)
+    chainlit.server.get_markdown_str = how_it_works
     app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings))
     redirect_other_raters(sio, state.history)
     app.router.routes.insert(0, APIRoute("/project/translations", translations))
+    app.router.routes.insert(0, language_route())
     app.router.routes.insert(0, APIRoute("/first-start", first_progress))
     app.router.routes.insert(0, card_route(ROOT / "public" / "elements"))
     app.router.routes.insert(0, export.export_route(state.history))

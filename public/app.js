@@ -25,24 +25,25 @@
     }
   };
 
+  const { t } = window.thumbtune;
   const LOOK_MS = 100;
   const COMMANDS = [
-    ['/review', 'Review', 'Rate what needs rating most'],
-    ['/train', 'Train', 'Train on your ratings'],
-    ['/documents', 'Documents', 'View, add or remove documents'],
+    ['/review', t('bar.review'), t('bar.review_hint')],
+    ['/train', t('bar.train'), t('bar.train_hint')],
+    ['/documents', t('bar.documents'), t('bar.documents_hint')],
   ];
 
   const NAMES = { // for screen readers: Chainlit's icons have no labels
-    '#sidebar-trigger-button': 'Your chats',
-    '#search-chats-button': 'Search chats',
-    '#new-chat-button': 'New chat',
-    '#upload-button, #upload-button-loading': 'Attach files',
-    '#chat-submit': 'Send',
-    '#stop-button': 'Stop',
-    '#thread-options': 'Chat options',
-    '#side-view-title > button': 'Close',
-    '[data-sidebar="sidebar"][role="dialog"]': 'Your chats',
-    'button.border-input.bg-background': 'Scroll to the end',
+    '#sidebar-trigger-button': t('name.chats'),
+    '#search-chats-button': t('name.search'),
+    '#new-chat-button': t('name.new'),
+    '#upload-button, #upload-button-loading': t('name.attach'),
+    '#chat-submit': t('name.send'),
+    '#stop-button': t('name.stop'),
+    '#thread-options': t('name.options'),
+    '#side-view-title > button': t('name.close'),
+    '[data-sidebar="sidebar"][role="dialog"]': t('name.chats'),
+    'button.border-input.bg-background': t('name.end'),
   };
   const ROLES = { '#thread-options': 'button', '#upload-button': 'button', 'ul[data-sidebar="menu"] > div': 'listitem' };
 
@@ -77,8 +78,8 @@
     node.href = '/scoreboard';
     node.target = '_blank';
     node.rel = 'noopener';
-    node.textContent = 'Scoreboard';
-    node.title = 'Which model wins, and by how much';
+    node.textContent = t('bar.scoreboard');
+    node.title = t('bar.scoreboard_hint');
     return node;
   };
 
@@ -87,8 +88,8 @@
   const save = () => {
     const node = document.createElement('a');
     node.className = 'tt-save';
-    node.textContent = 'Save';
-    node.title = 'Save this chat as a Markdown file';
+    node.textContent = t('bar.save');
+    node.title = t('bar.save_hint');
     node.setAttribute('download', '');
     node.hidden = true;
     return node;
@@ -110,7 +111,7 @@
     nav.setAttribute('aria-label', 'thumbtune');
     const menu = document.createElement('details'); // shown on a phone instead of the row
     const summary = document.createElement('summary');
-    summary.textContent = 'Menu';
+    summary.textContent = t('bar.menu');
     const items = document.createElement('div');
     items.append(...COMMANDS.map(button), scoreboard(), save());
     menu.append(summary, items);

@@ -29,7 +29,7 @@ LAYERS = [
     "train.reporting",
     "train.session train.compare_versions",
     "train.pipeline",
-    "chat.passwords",
+    "chat.passwords chat.language",
     "chat.web chat.elements",
     "chat.session",
     "chat.actions chat.training chat.scoreboard",

@@ -20,6 +20,7 @@ from chat.actions.payloads import Reask
 from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
 from chat.elements.live import LiveCard
+from chat.language import Phrase, joined, said
 from chat.session.context import INTERNAL, RequestContext, as_command, say
 from rag.answering.duel import Done, Failed
 from rag.answering.query_rewrite import TURNS, Turn, answers_so_far
@@ -28,7 +29,7 @@ from rag.errors import BadQuery, ThumbtuneError
 from rag.records import ARMS, SIDES, Arm, Side
 from rag.store.filters import DocumentFilter
 
-BUSY = "One question at a time: wait for both answers, or press Stop, then ask again."
+BUSY = Phrase("app.busy")
 
 
 async def ask(context: RequestContext, text: str) -> None:
@@ -91,7 +92,7 @@ async def duel(context: RequestContext, question: Question, former: Sequence[Liv
         live.card.break_off("stopped", STOPPED)
         raise
     except ThumbtuneError as error:
-        live.card.break_off("failed", str(error))
+        live.card.break_off("failed", said(error))
     finally:
         live.card.break_off("failed", INTERNAL)
         await live.keep()
@@ -107,7 +108,7 @@ async def search_for(
         return asked
     serving = context.app.serving
     found = await serving.rewrite(asked, await asyncio.to_thread(turns_of, serving, former))
-    hint = " ".join(filter(None, [only.summary(), found.note]))
+    hint = joined(only.summary(), found.note)
     live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
     await live.show()
     return found.query

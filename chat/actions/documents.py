@@ -27,6 +27,7 @@ from chainlit.emitter import ChainlitEmitter
 
 from chat.actions.payloads import RemoveDocument, ShowDocument
 from chat.elements.live import LiveElement
+from chat.language import Phrase, said
 from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError
 from rag.heading_path import plain_headings
@@ -36,10 +37,10 @@ from rag.ingest.documents import Skipped, Unchanged
 from rag.settings import Settings
 
 DOCUMENTS = "Documents"  # public/elements/Documents.jsx
-STOPPED = "Stopped before it was added."
-RESTARTED = "The chat was restarted before it was added: drop it here again."
-NOT_TRIED = "Skipped because of the error above: fix that, then drop it here again."
-BUSY = "files are being added right now: wait until that is done, then remove it"
+STOPPED = Phrase("upload.stopped")
+RESTARTED = Phrase("upload.restarted")
+NOT_TRIED = Phrase("upload.not_tried")
+BUSY = Phrase("error.uploading")
 
 State = Literal["waiting", "reading", "embedding", "added", "replaced", "unchanged", "refused", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "reading", "embedding")
@@ -234,7 +235,7 @@ async def _take_all(intake: Uploads, batch: Batch, live: LiveElement) -> None:
         batch.close("stopped", STOPPED)
         raise
     except ThumbtuneError as error:
-        batch.close("failed", str(error), NOT_TRIED)
+        batch.close("failed", said(error), NOT_TRIED)
     finally:
         batch.close("failed", INTERNAL, NOT_TRIED)
         if any(view["state"] in TAKEN for view in batch.files):

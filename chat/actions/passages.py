@@ -18,6 +18,7 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 
 from chat.actions.payloads import OpenPassage
+from chat.language import Phrase
 from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
 from rag.heading_path import plain_headings
@@ -30,7 +31,7 @@ AROUND = 1_500  # characters before and after: a screenful each
 PDF = ".pdf"
 PLAIN = ("text", "log", "source code", "PDF", "picture", "YAML", "data")  # kinds of text without marks
 PDF_ADDRESS = "/document.pdf"
-CHANGED = "This document was changed or removed. This is the passage as it was shown."
+CHANGED = Phrase("source.changed")
 
 
 class Passage(TypedDict):
@@ -99,7 +100,7 @@ def _find(context: RequestContext, answer_id: str, rank: int) -> Passage:
     answer = store.feedback.answer(answer_id)
     hit = next((hit for hit in answer.hits if hit.rank == rank), None) if answer else None
     if hit is None:
-        raise BadRating(f"this answer has no passage {rank}: reload the page and try again")
+        raise BadRating(Phrase("error.no_passage", rank=rank))
     found = store.documents.read(context.app.serving.corpus.id, hit.chunk.source)
     return around(hit.chunk, found[0] if found else None)
 

@@ -18,6 +18,7 @@ from chat.elements.card import Card, SideChoice
 from chat.elements.lesson import in_words
 from chat.elements.live import LiveCard
 from chat.elements.reveal import DEEP, make_reveal
+from chat.language import Phrase
 from chat.session.context import RequestContext
 from rag.answering.service import QueryService
 from rag.errors import BadRating, ThumbtuneError
@@ -62,7 +63,7 @@ async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[st
         _refuse_empty_withdrawal(live.card, sent.choice)
         answers = await asyncio.to_thread(answers_of, context.app.serving, live.card)
         if len(answers) < len(SIDES):
-            raise BadRating("only one answer is complete, so there is nothing to compare: rate it by its thumbs")
+            raise BadRating(Phrase("error.one_answer"))
         rating = await asyncio.to_thread(
             prefer,
             context.app.serving.store,
@@ -134,7 +135,7 @@ async def _show_rated(context: RequestContext, live: LiveCard) -> None:
 def _refuse_empty_withdrawal(card: Card, value: object) -> None:
     """Raise BadRating for a withdrawal before anything was rated: it must not reveal a card."""
     if not card.is_revealed and not value:
-        raise BadRating("there is no vote to take back")
+        raise BadRating(Phrase("error.no_vote"))
 
 
 def _arm_of(choice: SideChoice, answers: Mapping[Side, Answer]) -> Choice:

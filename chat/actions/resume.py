@@ -16,7 +16,7 @@ from chainlit.types import ThreadDict
 from chat.actions.rate import answers_of, reveal
 from chat.elements.card import INTERRUPTED, Card
 from chat.elements.live import CARD, LiveCard, LiveElement
-from chat.session.context import RequestContext, in_background, watch
+from chat.session.context import RequestContext, in_background, session_language, watch
 from rag.answering.service import QueryService
 from rag.records import Answer, Rating, Side
 
@@ -35,7 +35,7 @@ async def resume(context: RequestContext, thread: ThreadDict, revive: Mapping[st
             revived = await _revived(context, thread["id"], element, mine, revive)
             live = context.app.elements.get(element["id"], revived)  # another tab may have revived it meanwhile
         context.attach(live)
-        element["props"] = live.element()["props"]
+        element["props"] = live.element_in(session_language())["props"]
 
 
 async def _revived(

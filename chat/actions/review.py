@@ -18,6 +18,7 @@ from chat.actions.payloads import Judge, Queue, QueueItem, QueueSearch, QueueTea
 from chat.actions.teach import TEACH, Passage, as_passage, search, store_passage, taught_by
 from chat.elements.live import LiveElement
 from chat.elements.markdown import as_markdown
+from chat.language import Phrase
 from chat.session.context import RequestContext, say
 from rag.answering.evidence.cleaning import clean_answer
 from rag.errors import BadRating, StoreFailed
@@ -102,9 +103,9 @@ async def judge(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
     async with live.lock:
         item = _item(live, sent)
         if item["kind"] == "teach":
-            raise BadRating("this item cannot be judged: find the passage that answers it")
+            raise BadRating(Phrase("error.cannot_judge"))
         if sent.value == 0 and item["said"] is None:
-            raise BadRating("you have not judged this item, so there is nothing to undo")
+            raise BadRating(Phrase("error.not_judged"))
         await asyncio.to_thread(_store, context, item, sent.value)
         _replace(live, {**item, "said": sent.value or None})
         await _shown(live)
@@ -147,7 +148,7 @@ def _element(context: RequestContext, sent: Queue) -> LiveElement:
     for live in context.session.elements:
         if live.name == REVIEW and live.props["key"] == sent.review:
             return live
-    raise BadRating("this queue is no longer open: type /review")
+    raise BadRating(Phrase("error.queue_closed"))
 
 
 def _item(live: LiveElement, sent: QueueItem) -> ItemView:
@@ -155,7 +156,7 @@ def _item(live: LiveElement, sent: QueueItem) -> ItemView:
     for item in cast(Props, live.props)["items"]:
         if item["id"] == sent.item:
             return item
-    raise BadRating("this item is no longer in the queue: type /review")
+    raise BadRating(Phrase("error.item_gone"))
 
 
 def _replace(live: LiveElement, item: ItemView) -> None:

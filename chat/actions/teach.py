@@ -17,6 +17,7 @@ import chainlit as cl
 
 from chat.actions.payloads import Search, Teach
 from chat.elements.live import LiveCard, LiveElement
+from chat.language import Phrase
 from chat.session.context import Action, RequestContext, in_background
 from rag.answering.service import QueryService, check_query
 from rag.errors import BadRating, ThumbtuneError
@@ -31,7 +32,7 @@ from rag.retrieval.passage_search import search_passages
 TEACH = "Teach"  # public/elements/Teach.jsx
 CHIPS = 3
 PATIENCE = 0.5  # seconds that the first page waits for questions; with a large model comparing them takes longer
-GONE = "no longer in the documents"
+GONE = Phrase("teach.gone")
 # A thread of its own: a comparison may take a minute, and must not occupy the threads that answer.
 _comparing = ThreadPoolExecutor(1, "comparing")
 log = logging.getLogger("thumbtune")
@@ -148,12 +149,12 @@ def store_passage(context: RequestContext, query: str, chunk_id: str, value: Lab
     if value == 0:
         mine = next((each for each in _taught(context, query) if each.chunk_id == chunk_id), None)
         if mine is None:
-            raise BadRating("you have not marked this passage, so there is nothing to undo: reload the page")
+            raise BadRating(Phrase("error.not_marked"))
         chunk: Chunk | None = _as_it_was(mine)
     else:
         chunk = next(iter(serving.store.chunks.get(serving.served("base").table, [chunk_id])), None)
     if chunk is None:
-        raise BadRating(f"passage {chunk_id[:40]!r} is no longer in the documents: search again")
+        raise BadRating(Phrase("error.passage_gone", chunk=repr(chunk_id[:40])))
     store_taught(serving.store, rater=context.rater, query=query, chunk=chunk, value=value)
 
 
@@ -170,7 +171,7 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
     return {
         "chunk": chunk.id,
         "title": chunk.name,
-        "heading": plain_headings(chunk.section),
+        "heading": GONE if chunk.section == GONE else plain_headings(chunk.section),
         "page": chunk.pages,
         "text": chunk.shown,
         "shown": chunk.id in shown,
@@ -214,7 +215,7 @@ def _query(serving: QueryService, answer_ids: Collection[str]) -> str:
     """Return the query of these stored answers. Raises BadRating if none is stored."""
     for answer in serving.store.feedback.answers(answer_ids):
         return answer.query
-    raise BadRating("neither answer is stored: ask the question again, then mark the passage")
+    raise BadRating(Phrase("error.no_answer_stored"))
 
 
 def _taught(context: RequestContext, query: str) -> list[Rating]:

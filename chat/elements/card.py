@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
-from chat.elements.reveal import NOT_COUNTED, Reveal, same
+from chat.elements.reveal import Reveal, same
+from chat.language import Phrase
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.answering.evidence.cleaning import clean_answer
 from rag.errors import BadRating
@@ -20,15 +21,13 @@ from rag.records import SIDES, Answer, Choice, Evidence, Hit, Label, Reason, Sid
 
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "streaming")
-ONE_MODEL = (
-    "There is no trained model yet: both sides use the same one, so this comparison does not count in the scores."
-)
-STOPPED = "Stopped. This answer is incomplete, so it cannot be rated."
-INTERRUPTED = "The chat was restarted before this answer was complete. Ask again."
-ALIKE: dict[Sameness, str] = {
-    "same": "Both answers are the same",
-    "near": "Both answers are nearly the same",
-    "abstained": "Neither answer found anything",
+ONE_MODEL = Phrase("card.one_model")
+STOPPED = Phrase("card.stopped")
+INTERRUPTED = Phrase("card.interrupted")
+ALIKE: dict[Sameness, tuple[str, str]] = {  # if the card says already that it does not count in the scores, and if not
+    "same": (Phrase("card.alike_same"), Phrase("card.alike_same_uncounted")),
+    "near": (Phrase("card.alike_near"), Phrase("card.alike_near_uncounted")),
+    "abstained": (Phrase("card.alike_abstained"), Phrase("card.alike_abstained_uncounted")),
 }
 SideChoice = Literal["", "A", "B", "tie", "both bad"]
 
@@ -145,7 +144,8 @@ class Card:
         """Announce that both answers say the same, once both are complete."""
         self._answers = dict(answers)
         if len(answers) == len(SIDES) and (kind := sameness(*answers.values())):
-            self._props["alike"] = f"{ALIKE[kind]}." if self._props["same"] else f"{ALIKE[kind]}, {NOT_COUNTED}."
+            known, news = ALIKE[kind]
+            self._props["alike"] = known if self._props["same"] else news
 
     def has_one_model(self) -> None:
         """Show, if both sides find the same passages, that they do because they use the same model."""
@@ -198,7 +198,7 @@ class Card:
         for view in self._props["sides"]:
             if answer_id and view["answer"] == answer_id:
                 return view
-        raise BadRating(f"answer {answer_id[:40]!r} is not in this chat: reload the page and try again")
+        raise BadRating(Phrase("error.not_in_chat", answer=repr(answer_id[:40])))
 
     def _close(self, side: Side, state: State, text: str, hits: tuple[Hit, ...], answer: Answer | None = None) -> None:
         self._raw.pop(side, None)

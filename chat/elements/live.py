@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 from chainlit.element import ElementDict
 
 from chat.elements.card import Card, Props
+from chat.language import ENGLISH, Phrase, in_language, said
 from rag.errors import StoreFailed
 
 CARD = "Compare"  # public/elements/Compare.jsx
@@ -57,7 +58,7 @@ class LiveElement:
             "display": "inline",
             "mime": "application/json",
         }
-        self._watchers: dict[str, Emitter] = {}
+        self._watchers: dict[str, tuple[Emitter, str]] = {}  # session id -> its emitter and its language
         self._changed = asyncio.Event()
 
     @property
@@ -70,9 +71,9 @@ class LiveElement:
         """Return whether a tab that is connected shows it."""
         return bool(self._watchers)
 
-    def watch(self, session_id: str, emitter: Emitter) -> None:
-        """Show this element in a session, from now on."""
-        self._watchers[session_id] = emitter
+    def watch(self, session_id: str, emitter: Emitter, language: str = ENGLISH) -> None:
+        """Show this element in a session, in its language, from now on."""
+        self._watchers[session_id] = emitter, language
 
     def unwatch(self, session_id: str) -> None:
         """Stop sending to a session that has gone."""
@@ -80,8 +81,8 @@ class LiveElement:
 
     async def show(self) -> None:
         """Send the element to every session that watches it."""
-        for emitter in list(self._watchers.values()):
-            await emitter.send_element(self.element())
+        for emitter, language in list(self._watchers.values()):
+            await emitter.send_element(self.element_in(language))
 
     async def keep(self) -> None:
         """Save the element. Raises StoreFailed if the history cannot be written."""
@@ -104,6 +105,11 @@ class LiveElement:
     def element(self) -> ElementDict:
         """Return the element in Chainlit's format."""
         return {**self._place, "props": dict(self.props)}
+
+    def element_in(self, language: str) -> ElementDict:
+        """Return the element as it is sent to a browser: its phrases written in a language."""
+        element = self.element()
+        return {**element, "props": in_language(element["props"], language)}
 
     async def _show_changes(self) -> None:
         while True:
@@ -132,4 +138,4 @@ class LiveCard(LiveElement):
             await self._save(self.element())
             self.card.warn("")
         except StoreFailed as error:
-            self.card.warn(f"This card could not be saved and will be gone after a reload. {error}")
+            self.card.warn(Phrase("card.not_kept", error=said(error)))

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypedDict
 
+from chat.language import Phrase
 from rag.records import ARMS, SIDES, Answer, Arm, Side
 
-SAME = "Both models found the same passages"
-NOT_COUNTED = "so this comparison does not count in the scores"
 DEEP = 50  # ranks of the other arm that are searched for a passage
 Ranks = Mapping[Arm, Mapping[str, int]]  # arm -> chunk id -> rank, for the first DEEP; an arm is absent if not known
 
@@ -55,7 +54,7 @@ def same(ids: list[str], others: list[str]) -> str:
     """Return a sentence if two retrievers found the same chunks, else ""."""
     if not ids or set(ids) != set(others):
         return ""
-    return f"{SAME}, {NOT_COUNTED}." if ids == others else f"{SAME} in a different order, {NOT_COUNTED}."
+    return Phrase("reveal.same") if ids == others else Phrase("reveal.same_reordered")
 
 
 def _side_reveal(answer: Answer, others: list[Answer], ranks: Ranks) -> SideReveal:
@@ -65,7 +64,7 @@ def _side_reveal(answer: Answer, others: list[Answer], ranks: Ranks) -> SideReve
     return {
         "arm": answer.arm,
         "model": answer.model,
-        "times": f"answered in {answer.total_s:.1f} s",
+        "times": Phrase("reveal.time", seconds=answer.total_s),
         "scores": [f"{hit.score:.2f}" for hit in answer.hits],
         "alone": [bool(others) and hit.chunk.id not in shown for hit in answer.hits],
         "words": [hit.origin != "dense" for hit in answer.hits],
@@ -88,11 +87,9 @@ def _difference(answers: Mapping[Side, Answer]) -> str:
     first, second = sorted(answers.values(), key=lambda answer: ARMS.index(answer.arm))
     ids, others = [hit.chunk.id for hit in first.hits], [hit.chunk.id for hit in second.hits]
     if set(ids) == set(others):
-        return same(ids, others) or "Neither model found a passage."
+        return same(ids, others) or Phrase("reveal.nothing")
     shared = len(set(ids) & set(others))
     more, others_more = len(ids) - shared, len(others) - shared
     if more == others_more:
-        alone = f"each found {more} the other missed"
-    else:
-        alone = f"{first.arm} found {more} more, {second.arm} {others_more}"
-    return f"Both found {shared} of the same passages; {alone}."
+        return Phrase("reveal.each", shared=shared, n=more)
+    return Phrase("reveal.more", shared=shared, first=first.arm, n=more, second=second.arm, others=others_more)

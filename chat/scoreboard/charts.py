@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from chat.language import Phrase, joined
 from rag.evaluation.intervals import Interval
 from rag.evaluation.scoreboard import LEAST, Group, Scoreboard
 
@@ -44,24 +45,28 @@ def short(name: str) -> str:
 
 def _ladder(board: Scoreboard) -> Figure:
     played = [each for each in board.ranking.models if each.chance and each.model != board.ranking.reference]
-    rows = [(f"{short(each.model)} · n={each.won + each.lost}", each.chance) for each in played if each.chance]
-    return _intervals(rows, "chance to beat base", TUNED)
+    rows = [(_row(short(each.model), each.won + each.lost), each.chance) for each in played if each.chance]
+    return _intervals(rows, Phrase("board.col_chance"), TUNED)
 
 
 def _groups(groups: Sequence[Group]) -> Figure:
-    rows = [(f"{short(each.name)} · n={each.rate.n}", each.rate.interval) for each in groups if not each.is_small]
-    return _intervals(rows, "win rate of tuned", TUNED)
+    rows = [(_row(short(each.name), each.rate.n), each.rate.interval) for each in groups if not each.is_small]
+    return _intervals(rows, Phrase("board.axis_win_rate"), TUNED)
 
 
 def _habits(board: Scoreboard) -> Figure:
-    habits = {
-        "side A": board.biases.side_a,
-        "longer answer": board.biases.longer,
-        "tuned, when longer": board.biases.tuned_longer,
-        "tuned, when shorter": board.biases.tuned_shorter,
-    }
-    rows = [(f"{name} · n={each.n}", each.share) for name, each in habits.items() if each.n >= LEAST]
-    return _intervals(rows, "won", TUNED)
+    habits = (
+        (Phrase("board.chart_a"), board.biases.side_a),
+        (Phrase("board.chart_longer"), board.biases.longer),
+        (Phrase("board.chart_tuned_longer"), board.biases.tuned_longer),
+        (Phrase("board.chart_tuned_shorter"), board.biases.tuned_shorter),
+    )
+    rows = [(_row(name, each.n), each.share) for name, each in habits if each.n >= LEAST]
+    return _intervals(rows, Phrase("board.axis_won"), TUNED)
+
+
+def _row(name: str, n: int) -> str:
+    return Phrase("board.row", name=name, n=n)
 
 
 def _intervals(rows: Sequence[tuple[str, Interval]], what: str, color: str) -> Figure:
@@ -83,7 +88,7 @@ def _intervals(rows: Sequence[tuple[str, Interval]], what: str, color: str) -> F
             "thickness": 2.5,
             "width": 0,
         },
-        "text": [f"{name}<br>{percent(interval)}" for name, interval in rows],
+        "text": [joined(name, percent(interval), by="page.br") for name, interval in rows],
         "hovertemplate": "%{text}<extra></extra>",
     }
     names = [name for name, _ in rows]
@@ -109,22 +114,25 @@ def _trend(board: Scoreboard) -> Figure:
     line = {
         "type": "scatter",
         "mode": "lines+markers" if len(days) == 1 else "lines",
-        "name": "all duels so far",
+        "name": Phrase("board.all_so_far"),
         "x": days,
         "y": [each.mean for each in so_far],
         "line": {"color": TUNED, "width": 2.5},
-        "text": [f"{percent(each.so_far.interval)}, n={each.so_far.n}" for each in board.trend],
-        "hovertemplate": "to %{x}: %{text}<extra></extra>",
+        "text": [Phrase("board.sized", share=percent(each.so_far.interval), n=each.so_far.n) for each in board.trend],
+        "hovertemplate": Phrase("board.hover_to", day="%{x}", rate="%{text}"),
     }
     dots = {
         "type": "scatter",
         "mode": "markers",
-        "name": "this week" if board.by_week else "this day",
+        "name": Phrase("board.this_week") if board.by_week else Phrase("board.this_day"),
         "x": [period.start.isoformat() for period in own],
         "y": [period.rate.interval.mean for period in own],
         "marker": {"color": SOFT, "size": [6 + 10 * (period.rate.n / most) ** 0.5 for period in own]},
         "text": [
-            f"{period.rate.won} of {period.rate.n} won ({', '.join(map(short, period.models))})" for period in own
+            Phrase(
+                "board.hover_period", won=period.rate.won, n=period.rate.n, models=", ".join(map(short, period.models))
+            )
+            for period in own
         ],
         "hovertemplate": "%{x}: %{text}<extra></extra>",
     }
@@ -138,32 +146,32 @@ def _trend(board: Scoreboard) -> Figure:
 
 def _counts(board: Scoreboard) -> Figure:
     days = [period.start.isoformat() for period in board.trend]
-    parts = {
-        "tuned won": (TUNED, [period.rate.won for period in board.trend]),
-        "tie": (TIE, [period.rate.ties for period in board.trend]),
-        "both bad": (BAD, [period.rate.both_bad for period in board.trend]),
-        "base won": (BASE, [period.rate.lost for period in board.trend]),
-    }
+    parts = (
+        (Phrase("board.col_tuned_won"), TUNED, [period.rate.won for period in board.trend]),
+        (Phrase("board.bar_tie"), TIE, [period.rate.ties for period in board.trend]),
+        (Phrase("board.col_bad"), BAD, [period.rate.both_bad for period in board.trend]),
+        (Phrase("board.bar_base_won"), BASE, [period.rate.lost for period in board.trend]),
+    )
     width = (7 if board.by_week else 1) * 24 * 3_600_000 * 0.8  # milliseconds
     bars = [
         {"type": "bar", "name": name, "x": days, "y": values, "marker": {"color": color}, "width": width}
-        for name, (color, values) in parts.items()
+        for name, color, values in parts
     ]
     layout = _layout(6) | {
         "barmode": "stack",
         "xaxis": {"type": "date", **_days_axis(days), **_axis()},
-        "yaxis": {"rangemode": "tozero", **_titled("duels")},
+        "yaxis": {"rangemode": "tozero", **_titled(Phrase("board.axis_duels"))},
     }
     return {"data": bars if days else [], "layout": layout}
 
 
 def _coverage(board: Scoreboard) -> Figure:
     documents = board.coverage.documents[:MOST_ROWS] if board.coverage.queries else ()
-    parts = {
-        "cited": (TUNED, [each.cited for each in documents]),
-        "shown, never cited": (TIE, [each.shown - each.cited for each in documents]),
-        "never shown": (BASE, [each.never_shown for each in documents]),
-    }
+    parts = (
+        (Phrase("board.col_cited"), TUNED, [each.cited for each in documents]),
+        (Phrase("board.bar_shown"), TIE, [each.shown - each.cited for each in documents]),
+        (Phrase("board.bar_never"), BASE, [each.never_shown for each in documents]),
+    )
     rows = list(range(len(documents)))
     bars = [
         {
@@ -175,20 +183,26 @@ def _coverage(board: Scoreboard) -> Figure:
             },
             **{"name": name, "x": values, "y": rows, "marker": {"color": color}},
         }
-        for name, (color, values) in parts.items()
+        for name, color, values in parts
     ]
     layout = _layout(len(documents) + 1) | {
         "barmode": "stack",
-        "xaxis": _titled("passages"),
+        "xaxis": _titled(Phrase("board.col_passages")),
         "yaxis": _rows_axis(len(documents)),
-        "annotations": _labels([f"{short(each.source)} · n={each.chunks}" for each in documents]),
+        "annotations": _labels([_row(short(each.source), each.chunks) for each in documents]),
     }
     return {"data": bars if documents else [], "layout": layout}
 
 
 def percent(share: Interval) -> str:
     """Return a share with its confidence interval: 70% [48%, 85%]."""
-    return f"{share.mean:.0%} [{share.low:.0%}, {share.high:.0%}]"
+    mean, low, high = (round(100 * part) for part in (share.mean, share.low, share.high))
+    return Phrase("number.interval", mean=mean, low=low, high=high)
+
+
+def whole(share: float) -> str:
+    """Return a share in whole percent: 70%."""
+    return Phrase("number.percent", n=round(100 * share))
 
 
 def _layout(rows: int) -> Figure:

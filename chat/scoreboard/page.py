@@ -12,33 +12,34 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
-from chat.scoreboard.charts import charts, percent
+from chat.language import ENGLISH, Phrase, in_language, joined
+from chat.scoreboard.charts import charts, percent, whole
 from rag.evaluation.agreement import Agreement
 from rag.evaluation.scoreboard import GROUPS, LEAST, Bias, Group, Scoreboard
 from rag.evaluation.win_rates import WinRate
 from rag.settings import ROOT
 
 THEME = ROOT / "public" / "theme.json"  # the chat's colours
-SMALL = f"too few (below {LEAST})"
+SMALL = Phrase("board.too_few", least=LEAST)
 LISTED = 20  # names or questions of one kind
 LONGEST = 300  # characters of one of them
 Row = Sequence[object]  # cells of a table; the first one names the row
 
 
-def render(board: Scoreboard, plotly: str, now: datetime) -> str:
+def render(board: Scoreboard, plotly: str, now: datetime, language: str = ENGLISH) -> str:
     """Return the page as HTML; `plotly` is the URL of the script that draws the charts."""
-    return _environment().get_template("scoreboard.html").render(view(board), plotly=plotly, now=now)
+    values = in_language(view(board), language)
+    given = {**values, "board": board, "overall": board.overall, "current": board.current, "coverage": board.coverage}
+    template = _environment().get_template("scoreboard.html")
+    return template.render(given, plotly=plotly, now=now, language=language, t=Phrase)
 
 
 def view(board: Scoreboard) -> dict[str, Any]:
     """Return the template's variables: the scoreboard's numbers, formatted as rows of tables."""
     return {
-        "board": board,
-        "overall": board.overall,
-        "current": board.current,
-        "coverage": board.coverage,
         "figures": charts(board),
         "theme": theme_css(json.loads(THEME.read_text("utf-8"))["variables"]),
         "next_step": next_step(board),
@@ -47,8 +48,8 @@ def view(board: Scoreboard) -> dict[str, Any]:
         "never_met": _never_met(board),
         "trend": _trend_rows(board),
         "groups": [
-            ("documents", "document", "By document", _group_rows(board.documents.shown), board.documents.others),
-            ("topics", "topic", "By topic", _group_rows(board.topics.shown), board.topics.others),
+            ("documents", _group_rows(board.documents.shown), board.documents.others),
+            ("topics", _group_rows(board.topics.shown), board.topics.others),
         ],
         "documents": [[each.source, each.chunks, each.shown, each.cited] for each in board.coverage.documents[:GROUPS]],
         "agreements": _agreement_rows(board.agreements),
@@ -73,42 +74,37 @@ def theme_css(variables: Mapping[str, Mapping[str, str]]) -> str:
 def format_win_rate(rate: WinRate) -> str:
     """Return a win rate with its confidence interval and sizes, as part of a sentence."""
     if not rate.n:
-        return f"no duel with a winner, {format_undecided(rate)}"
-    return f"won {rate.won} of {rate.n} duels, {percent(rate.interval)}; {format_undecided(rate)}"
+        return Phrase("board.no_winner_rate", undecided=format_undecided(rate))
+    undecided = format_undecided(rate)
+    return Phrase("board.won_of", won=rate.won, n=rate.n, share=percent(rate.interval), undecided=undecided)
 
 
 def format_undecided(rate: WinRate) -> str:
     """Return the numbers of duels without a winner, as part of a sentence."""
-    return f'plus {counted(rate.ties, "tie")}, {rate.both_bad} "both bad"'
+    return Phrase("board.undecided", n=rate.ties, bad=rate.both_bad)
 
 
 def verdict(rate: WinRate) -> str:
     """Return the conclusion that a confidence interval allows."""
     if rate.n < LEAST:
-        return f"Too few duels to tell: at least {LEAST} with a winner are needed."
+        return Phrase("board.too_few_duels", least=LEAST)
     if rate.interval.low > 0.5:
-        return "Raters prefer the tuned retriever: the interval is above 50%."
+        return Phrase("board.tuned_preferred")
     if rate.interval.high < 0.5:
-        return "Raters prefer the base retriever: the interval is below 50%."
-    return "Not significant: the interval contains 50%. More duels make it narrower."
+        return Phrase("board.base_preferred")
+    return Phrase("board.not_significant")
 
 
 def next_step(board: Scoreboard) -> str:
     """Return why there is no winner yet, and what to do next."""
     sizes = board.sizes
     if not sizes.duels:
-        return "No question has been asked yet. Ask one in the chat: two retrievers answer, you pick the better one."
+        return Phrase("board.ask_first")
     if sizes.same == sizes.duels:
-        return (
-            f"No duel can be decided yet: both sides had the same passages or the same answer in {_all(sizes.duels)}. "
-            "That is so until a training run succeeds. Rate answers anyway, then train."
-        )
+        return Phrase("board.all_same", questions=Phrase("board.only_question", n=sizes.duels))
     if not sizes.decided:
-        return (
-            "No duel has been decided yet. Rate both answers of a question before the models are shown, one up and one "
-            "down, or choose the better one."
-        )
-    return f'All {sizes.decided} decided duels were ties or "both bad", so there is no winner yet. Ask a harder one.'
+        return Phrase("board.decide_one")
+    return Phrase("board.all_ties", n=sizes.decided)
 
 
 @cache
@@ -116,19 +112,28 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("chat.scoreboard"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(win_rate=format_win_rate, undecided=format_undecided, verdict=verdict)
+    environment.filters.update(win_rate=format_win_rate, undecided=format_undecided, verdict=verdict, percent=whole)
+    environment.finalize = _in_page_language
     return environment
 
 
-def _tiles(board: Scoreboard) -> dict[str, int]:
+@pass_context
+def _in_page_language(context: Context, value: object) -> object:
+    """Return what an expression of the template is written as: a phrase or a number in the page's language."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = Phrase("number.plain", n=value)
+    return in_language(value, context["language"])
+
+
+def _tiles(board: Scoreboard) -> list[tuple[str, int]]:
     sizes = board.sizes
-    return {
-        "questions answered by both retrievers": sizes.duels,
-        "of them with the same passages or answers on both sides": sizes.same,
-        "decided blind": sizes.decided,
-        "ratings": sizes.ratings,
-        "raters": sizes.raters,
-    }
+    return [
+        (Phrase("board.tile_duels"), sizes.duels),
+        (Phrase("board.tile_same"), sizes.same),
+        (Phrase("board.tile_decided"), sizes.decided),
+        (Phrase("board.tile_ratings"), sizes.ratings),
+        (Phrase("board.tile_raters"), sizes.raters),
+    ]
 
 
 def _version_rows(board: Scoreboard) -> list[Row]:
@@ -140,11 +145,15 @@ def _version_rows(board: Scoreboard) -> list[Row]:
         rate = board.versions.get(each.model)
         ties = (rate.ties, rate.both_bad) if rate else ("", "")
         is_base = each.model == board.ranking.reference
-        chance = "base" if is_base else percent(each.chance) if each.chance else "not linked"
+        chance: str = Phrase("board.is_base")
+        if not is_base:
+            chance = percent(each.chance) if each.chance else Phrase("board.not_linked")
         rows.append([each.model, each.won + each.lost, chance, each.won, each.lost, *ties])
     ranked = {each.model for each in board.ranking.models}
     unranked = {model: rate for model, rate in board.versions.items() if model not in ranked}
-    return rows + [[model, 0, "no winner yet", 0, 0, rate.ties, rate.both_bad] for model, rate in unranked.items()]
+    return rows + [
+        [model, 0, Phrase("board.no_winner"), 0, 0, rate.ties, rate.both_bad] for model, rate in unranked.items()
+    ]
 
 
 def _never_met(board: Scoreboard) -> str:
@@ -152,9 +161,11 @@ def _never_met(board: Scoreboard) -> str:
     unmatched = board.ranking.unmatched
     if not unmatched:
         return ""
-    named = ", ".join(f"{one} and {other}" for one, other in unmatched[:LISTED])
-    more = f", and {len(unmatched) - LISTED} more" if len(unmatched) > LISTED else ""
-    return f"Without a common duel: {named}{more}."
+    pairs = joined(
+        *(Phrase("board.pair", first=one, second=other) for one, other in unmatched[:LISTED]), by="page.list"
+    )
+    more = len(unmatched) - LISTED
+    return Phrase("board.never_met_more", pairs=pairs, n=more) if more > 0 else Phrase("board.never_met", pairs=pairs)
 
 
 def _trend_rows(board: Scoreboard) -> list[Row]:
@@ -162,10 +173,10 @@ def _trend_rows(board: Scoreboard) -> list[Row]:
     return [
         [
             period.start.isoformat(),
-            f"{period.rate.won} of {period.rate.n}",
+            Phrase("board.won_n", won=period.rate.won, n=period.rate.n),
             period.rate.ties,
             period.rate.both_bad,
-            f"{percent(period.so_far.interval)}, n={period.so_far.n}" if period.so_far.n else "n=0",
+            _sized(percent(period.so_far.interval), period.so_far.n) if period.so_far.n else "n=0",
             ", ".join(period.models),
         ]
         for period in reversed(board.trend)
@@ -188,24 +199,24 @@ def _group_rows(groups: Sequence[Group]) -> list[Row]:
 
 def _agreement_rows(agreements: Mapping[str, Agreement]) -> list[Row]:
     names = {
-        "answers": "thumbs, same answer",
-        "passages": "marks, same passage",
-        "duels": "winner, same passages on both sides",
+        "answers": Phrase("board.agree_answers"),
+        "passages": Phrase("board.agree_passages"),
+        "duels": Phrase("board.agree_duels"),
     }
     return [
-        [names[kind], each.targets, _alpha(each), f"{each.same:.0%}" if each.targets else "", each.raters]
+        [names[kind], each.targets, _alpha(each), whole(each.same) if each.targets else "", each.raters]
         for kind, each in agreements.items()
     ]
 
 
 def _alpha(found: Agreement) -> str:
     if not found.targets:
-        return "none judged twice"
+        return Phrase("board.judged_once")
     if found.alpha is None:
-        return "all judged the same"
+        return Phrase("board.judged_same")
     if found.targets < LEAST:
-        return f"{found.alpha.mean:.2f}, {SMALL}"
-    return f"{found.alpha.mean:.2f} [{found.alpha.low:.2f}, {found.alpha.high:.2f}]"
+        return Phrase("board.alpha_few", alpha=found.alpha.mean, few=SMALL)
+    return Phrase("board.alpha", mean=found.alpha.mean, low=found.alpha.low, high=found.alpha.high)
 
 
 def _habit_rows(board: Scoreboard) -> list[Row]:
@@ -214,26 +225,22 @@ def _habit_rows(board: Scoreboard) -> list[Row]:
     if not found.side_a.n:
         return []
     return [
-        ["answer on side A won", _habit(found.side_a)],
-        ["longer answer won", _habit(found.longer)],
-        ["tuned won with the longer answer", _habit(found.tuned_longer)],
-        ["tuned won with the shorter answer", _habit(found.tuned_shorter)],
+        [Phrase("board.habit_a"), _habit(found.side_a)],
+        [Phrase("board.habit_longer"), _habit(found.longer)],
+        [Phrase("board.habit_tuned_longer"), _habit(found.tuned_longer)],
+        [Phrase("board.habit_tuned_shorter"), _habit(found.tuned_shorter)],
     ]
 
 
 def _habit(found: Bias) -> str:
-    share = percent(found.share) if found.n >= LEAST else f"{found.won} won, {SMALL}"
-    return f"{share}, n={found.n}"
+    if found.n < LEAST:
+        return Phrase("board.habit_few", won=found.won, few=SMALL, n=found.n)
+    return _sized(percent(found.share), found.n)
+
+
+def _sized(share: str, n: int) -> str:
+    return Phrase("board.sized", share=share, n=n)
 
 
 def _has_side_bias(side_a: Bias) -> bool:
     return side_a.n >= LEAST and not side_a.share.low <= 0.5 <= side_a.share.high
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _all(number: int) -> str:
-    return "the only question" if number == 1 else f"all {number} questions"

@@ -19,7 +19,8 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from chat.scoreboard.page import counted, format_win_rate, next_step, render, verdict
+from chat.language import Phrase, in_language, joined, language_for
+from chat.scoreboard.page import format_win_rate, next_step, render, verdict
 from chat.session.context import AppState, RequestContext, say
 from rag.answering.service import QueryService
 from rag.evaluation.scoreboard import Scoreboard, make_scoreboard
@@ -28,7 +29,6 @@ PAGE = "/scoreboard"
 SCRIPT = f"{PAGE}/plotly.js"
 IMMUTABLE = "public, max-age=31536000, immutable"  # the URL has the version
 RETRIED = "again"  # query parameter after the redirect that sets the cookies
-SIGN_IN_FIRST = "Sign in to the chat to see the scoreboard: <a href='/'>open the chat</a>, then come back."
 
 
 def routes(app: AppState) -> list[APIRoute]:
@@ -37,12 +37,13 @@ def routes(app: AppState) -> list[APIRoute]:
     address = f"{SCRIPT}?v={version('plotly')}"
 
     async def page(request: Request) -> Response:
+        language = language_for(request.headers.get("accept-language", ""))
         if not await _is_signed_in(request):
             if RETRIED in request.query_params:
-                return HTMLResponse(SIGN_IN_FIRST, 401)
+                return HTMLResponse(in_language(_sign_in_first(), language), 401)
             return RedirectResponse(f"{PAGE}?{RETRIED}", 303)  # the response sets the cookies of a new browser
         board = await scoreboard_cache(app).now()
-        html = await asyncio.to_thread(render, board, address, datetime.now(UTC))
+        html = await asyncio.to_thread(render, board, address, datetime.now(UTC), language)
         return HTMLResponse(html, headers={"cache-control": "private, no-store"})
 
     async def plotly_js() -> FileResponse:
@@ -59,15 +60,22 @@ async def show(context: RequestContext, rest: str) -> None:
 def summary(board: Scoreboard) -> str:
     """Return the scoreboard in a few lines of Markdown, each number with its n."""
     sizes, rate = board.sizes, board.current if board.current.n else board.overall
-    who = board.tuned if board.current.n else "all tuned versions together"
-    lines = [f"**{who}** {format_win_rate(rate)}. {verdict(rate)}"] if rate.n else [next_step(board)]
-    lines.append(f"{sizes.decided} of {sizes.duels} duels decided blind, by {counted(sizes.raters, 'rater')}.")
+    who = board.tuned if board.current.n else Phrase("board.all_together")
+    result = Phrase("board.summary", who=who, rate=format_win_rate(rate), verdict=verdict(rate))
     found = board.coverage
-    lines.append(
-        f"{found.never_shown} of {found.chunks} passages were never shown; "
-        f"{len(found.abstained) + len(found.voted_down)} of {found.queries} questions have no answer."
+    return joined(
+        result if rate.n else next_step(board),
+        Phrase("board.summary_decided", decided=sizes.decided, duels=sizes.duels, n=sizes.raters),
+        Phrase(
+            "board.summary_coverage",
+            never=found.never_shown,
+            passages=found.chunks,
+            unanswered=len(found.abstained) + len(found.voted_down),
+            questions=found.queries,
+        ),
+        Phrase("board.summary_link", link=PAGE),
+        by="page.paragraphs",
     )
-    return "\n\n".join([*lines, f"[Open the scoreboard]({PAGE})"])
 
 
 class ScoreboardCache:
@@ -112,6 +120,10 @@ def plotly_script() -> Path:
     """Return the path of Plotly's script in its Python package."""
     spec = find_spec("plotly")
     return Path(spec.origin if spec and spec.origin else "").parent / "package_data" / "plotly.min.js"
+
+
+def _sign_in_first() -> Phrase:
+    return Phrase("board.sign_in", link="/")
 
 
 async def _is_signed_in(request: Request) -> bool:

@@ -17,12 +17,13 @@ import chainlit as cl
 
 from chat.elements.live import LiveCard, LiveElement
 from chat.elements.markdown import as_markdown
+from chat.language import Phrase, in_language, language_for, said
 from chat.session.thread_store import ThreadStore
 from rag.answering.service import QueryService
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.settings import Settings
 
-INTERNAL = "Unexpected error. See the terminal for details."
+INTERNAL = Phrase("app.internal")
 RESUMED_SECONDS = 0.5  # by then Chainlit has sent the end of resuming, which removes the Stop button
 log = logging.getLogger("thumbtune")
 
@@ -62,7 +63,7 @@ class SessionState:
         for live in self.cards:
             if answer_id in live.card.answer_ids.values():
                 return live
-        raise BadRating(f"answer {answer_id[:40]!r} is not in this chat: reload the page and try again")
+        raise BadRating(Phrase("error.not_in_chat", answer=repr(answer_id[:40])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +138,15 @@ def current_context(app: AppState) -> RequestContext:
     return RequestContext(app, session, str(cl.user_session.get("user").identifier))  # type: ignore[no-untyped-call]
 
 
+def session_language() -> str:
+    """Return the language of the current session's browser."""
+    environ = getattr(cl.context.session, "environ", {})
+    return language_for(str(environ.get("HTTP_ACCEPT_LANGUAGE", "")))
+
+
 def watch(live: LiveElement) -> None:
     """Show an element in the current session from now on."""
-    live.watch(cl.context.session.id, cl.context.emitter)
+    live.watch(cl.context.session.id, cl.context.emitter, session_language())
 
 
 def as_action(app: AppState, act: Action) -> Callable[[cl.Action], Awaitable[dict[str, Any]]]:
@@ -147,12 +154,13 @@ def as_action(app: AppState, act: Action) -> Callable[[cl.Action], Awaitable[dic
 
     async def callback(action: cl.Action) -> dict[str, Any]:
         try:
-            return await act(current_context(app), action.payload)
+            done = await act(current_context(app), action.payload)
         except ThumbtuneError as error:
-            return {"error": str(error)}
+            done = {"error": said(error)}
         except Exception:
             log.exception("action %s failed", action.name)
-            return {"error": INTERNAL}
+            done = {"error": INTERNAL}
+        return cast(dict[str, Any], in_language(done, session_language()))
 
     return callback
 
@@ -162,12 +170,13 @@ async def as_command(act: Awaitable[None]) -> None:
     try:
         await act
     except ThumbtuneError as error:
-        await say(str(error))
+        await say(said(error))
     except Exception:
         log.exception("a question or command failed")
         await say(INTERNAL)
 
 
 async def say(text: str) -> cl.Message:
-    """Send a message from the app and return it."""
+    """Send a message from the app, in the session's language, and return it."""
+    text = in_language(text, session_language())
     return cast(cl.Message, await cl.Message(as_markdown(text, 0)).send())  # type: ignore[no-untyped-call]

@@ -24,11 +24,12 @@ from jwt import InvalidTokenError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from chat.language import Phrase, as_saved, from_saved
 from chat.session import thread_search
 from rag.errors import StoreFailed
 
 MAX_PAGE = 100  # threads per page; a browser may ask for more
-DELETED = "The chat was deleted; your ratings are kept."
+DELETED = Phrase("app.deleted")
 LEAVE = "thumbtune:leave"  # public/app.js listens for it
 NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
 TABLES = """
@@ -102,7 +103,7 @@ class ThreadStore(SQLAlchemyDataLayer):
     async def save_element(self, element: ElementDict) -> None:
         """Write an element with its props; return when they are stored. Raises StoreFailed."""
         row = {name: element.get(name) for name in ("id", "threadId", "type", "name", "display", "forId", "mime")}
-        row["props"] = json.dumps(element.get("props") or {})
+        row["props"] = json.dumps(as_saved(element.get("props") or {}))
         try:
             async with self.engine.begin() as connection:
                 written = await connection.execute(text(SAVE_ELEMENT), row)
@@ -122,7 +123,7 @@ class ThreadStore(SQLAlchemyDataLayer):
         thread = await super().get_thread(thread_id)
         for element in (thread["elements"] if thread else None) or []:
             if isinstance(element.get("props"), str):
-                element["props"] = json.loads(str(element["props"]))
+                element["props"] = from_saved(json.loads(str(element["props"])))
         return thread
 
     async def get_thread_author(self, thread_id: str) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from chat.language import Phrase, said
 from chat.training.process import LOG_FILE, exit_reason, last_lines
 from rag import cli
 from rag.errors import ThumbtuneError
@@ -61,7 +62,7 @@ class FirstStart:
         self._ended: Progress | None = None
         self._state: State = "idle"
         same = settings.base_model == settings.start_model
-        self._until_then = " Until then both sides use the same model." if same else ""
+        self._is_same = same  # until then both sides use the same model
 
     def start(self) -> None:
         """Start indexing in the background, and then training."""
@@ -96,7 +97,8 @@ class FirstStart:
         if self._state == "indexing":
             return Progress("indexing", self._indexing_line())
         if self._state == "training":
-            return Progress("training", f"{training_line(self._training())}{self._until_then}")
+            line = training_line(self._training())
+            return Progress("training", Phrase("first.until_then", line=line) if self._is_same else line)
         return Progress()
 
     # --- the background thread ---------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ class FirstStart:
             if not self._stopping.is_set() and not self._index_status:
                 self._train()
         except (OSError, ThumbtuneError) as error:
-            self._fail(f"The first model cannot be trained: {error}")
+            self._fail(Phrase("first.cannot", error=said(error)))
         finally:
             self._indexed.set()
 
@@ -116,10 +118,8 @@ class FirstStart:
         is_open = not self._indexed.is_set() and self._index_status
         self._indexed.set()
         if is_open and not self._stopping.is_set():
-            why = exit_reason(self._index_status) if self._index_status < 0 else "the terminal shows why"
-            self._fail(
-                f"Not all documents are indexed: {why}. Answers come from those that are; the next start continues."
-            )
+            why = exit_reason(self._index_status) if self._index_status < 0 else Phrase("first.terminal")
+            self._fail(Phrase("first.not_indexed", reason=why))
 
     def _train(self) -> None:
         settings = self._settings
@@ -158,10 +158,10 @@ class FirstStart:
             return False
         mine = other if other and self._child and other.pid == self._child.pid else None
         if mine and mine.state == "stopped":
-            self._fail("The first training was cancelled; the next start tries it again.")
+            self._fail(Phrase("first.cancelled"))
         else:
             why = (mine.told if mine else "") or (exit_reason(status) if status < 0 else _tail(log))
-            self._fail(f"The first training failed: {why.rstrip('.')}. The next start tries it again.")
+            self._fail(Phrase("first.failed", reason=why if isinstance(why, Phrase) else why.rstrip(".")))
         return True
 
     def _finish(self, registry: Registry, folders: str) -> None:
@@ -170,16 +170,13 @@ class FirstStart:
             return
         champion, training = registry.champion(folders), read_training(self._settings.home)
         if champion:
-            text = f"The first model is trained: from now on {champion.name} finds the passages of one side."
+            text = Phrase("first.ready", version=champion.name)
         elif registry.bootstrapped(folders):
-            text = (
-                "The first training brought no improvement, so both sides use the same model until your ratings "
-                "train a better one."
-            )
+            text = Phrase("first.no_gain")
         else:
             why = next((line for line in reversed(training.lines if training else ()) if line), "bootstrap: no model")
             print(why, flush=True)
-            text = "No first training: these documents give too few questions to learn from. Your ratings will do it."
+            text = Phrase("first.too_few")
         print(text, flush=True)
         self._ended = Progress("ready", text, champion.name if champion else "")
 
@@ -224,8 +221,9 @@ class FirstStart:
 
     def _indexing_line(self) -> str:
         status = read_indexing(self._settings.home)
-        how_far = f": {status.done:,} of {status.files:,} files" if status and status.files else ""
-        return f"Indexing your documents{how_far}. Answers come from what is indexed so far."
+        if status and status.files:
+            return Phrase("first.indexing_files", done=status.done, n=status.files)
+        return Phrase("first.indexing")
 
 
 _started: FirstStart | None = None
@@ -245,13 +243,14 @@ def current(settings: Settings) -> FirstStart:
 def training_line(training: Training | None) -> str:
     """Return a training's progress, such as "First model: 40%, ready in about a minute."."""
     if training is None:
-        return "First model: starting."
+        return Phrase("first.starting")
     if not training.is_running:
-        return "First model: ending."
+        return Phrase("first.ending")
     share = share_done(training)
     elapsed = time.time() - training.since.timestamp()
-    left = f", ready in {in_words(elapsed * (1 - share) / share)}" if share >= 0.05 else ""
-    return f"First model: {int(100 * share)}%{left}."
+    if share < 0.05:
+        return Phrase("first.share", n=int(100 * share))
+    return Phrase("first.share_left", n=int(100 * share), time=in_words(elapsed * (1 - share) / share))
 
 
 def share_done(training: Training) -> float:
@@ -268,14 +267,14 @@ def in_words(seconds: float) -> str:
     """Return a time in plain words, such as "about 2 minutes"."""
     minutes = round(seconds / 60)
     if seconds < 45:
-        return "less than a minute"
-    return "about a minute" if minutes <= 1 else f"about {minutes} minutes"
+        return Phrase("first.less_than_minute")
+    return Phrase("first.minutes", n=max(1, minutes))
 
 
 def _tail(log: Path) -> str:
     with suppress(OSError):
         return last_lines(log.read_text("utf-8", "replace")).splitlines()[-1].removeprefix("error: ")
-    return "it ended without an error message"
+    return Phrase("process.silent")
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> None:

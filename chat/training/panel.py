@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from chat.elements.live import LiveElement
+from chat.language import Phrase
 from chat.session.context import AppState, RequestContext
 from chat.session.payload import Payload, Text
 from chat.training.process import VERSION, TrainingProcess
@@ -131,10 +132,7 @@ class TrainingPanel:
         """Return why a rater may not train here, "" if they may."""
         if not self._settings.trainers or context.rater in self._settings.trainers:
             return ""
-        return (
-            f"{context.rater} may view this page, but not train or promote: the person who runs this chat can allow it "
-            "by adding the name to THUMBTUNE_TRAINERS"
-        )
+        return Phrase("process.not_allowed", rater=context.rater)
 
     async def _shown(self, context: RequestContext) -> dict[str, Any]:
         await self._send()

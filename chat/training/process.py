@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from chat.language import Phrase, joined, said
 from rag.errors import TrainingRefused
 from rag.settings import ROOT
 from rag.training_status import Training, read_training, this_process
@@ -69,12 +70,14 @@ class TrainingProcess:
         training, child = read_training(self._home), self._child
         if child and self._started and (training is None or training.since < self._started.since):  # it wrote no status
             stopped = child.returncode == -signal.SIGTERM
-            message = "cancelled before it began" if stopped else self._log_tail() or exit_reason(child.returncode)
+            message = Phrase("process.cancelled") if stopped else self._log_tail() or exit_reason(child.returncode)
             return replace(self._started, state="stopped" if stopped else "refused", told=message)
         if training and training.state == "running":
             mine = child is not None and child.pid == training.pid
             why = exit_reason(child.returncode) if mine and child else exit_reason(None)
-            return replace(training, state="failed", told=f"{why}\n{self._log_tail() if mine else ''}".strip())
+            return replace(
+                training, state="failed", told=joined(why, self._log_tail() if mine else "", by="page.lines")
+            )
         if training and training.state == "failed" and child and child.pid == training.pid:
             return replace(training, lines=tuple(self._log_tail().splitlines()))
         return training
@@ -82,15 +85,15 @@ class TrainingProcess:
     def start(self, order: str) -> Training:
         """Start a training and return its status. Raises TrainingRefused if one is running or none can start."""
         if order not in ORDERS:
-            raise TrainingRefused(f"{order[:40]!r} is not a kind of training: reload the page and try again")
+            raise TrainingRefused(Phrase("process.unknown_kind", order=repr(order[:40])))
         if other := self.under_way():
-            raise TrainingRefused(f"a training is already running ({other.who}): wait for it, or cancel it")
+            raise TrainingRefused(Phrase("process.running", who=other.who))
         flags = ORDERS[order]
         try:
             with (self._home / LOG_FILE).open("wb") as log:
                 child = self._spawn(flags, log.fileno())
         except OSError as error:
-            raise TrainingRefused(f"no training can be started ({error}): see that {self._home} is writable") from error
+            raise TrainingRefused(Phrase("process.cannot_start", error=said(error), folder=str(self._home))) from error
         threading.Thread(target=child.wait, name="reap-training", daemon=True).start()
         command = " ".join(["python -m train", *flags])
         self._child = child
@@ -105,7 +108,7 @@ class TrainingProcess:
         """
         training = self.under_way()
         if training is None:
-            raise TrainingRefused("no training is running: there is nothing to cancel")
+            raise TrainingRefused(Phrase("process.not_running"))
         try:
             if hasattr(os, "killpg") and os.getpgid(training.pid) == training.pid:
                 os.killpg(training.pid, signal.SIGTERM)
@@ -114,15 +117,13 @@ class TrainingProcess:
         except ProcessLookupError:
             pass  # it has just ended by itself
         except PermissionError:
-            raise TrainingRefused(
-                f"{training.who} belongs to another user of this machine: cancel it in its terminal, with Ctrl-C"
-            ) from None
+            raise TrainingRefused(Phrase("process.other_user", who=training.who)) from None
         return training
 
     async def by_hand(self, *words: str) -> CommandResult:
         """Run `python -m train promote VERSION` or `rollback` to its end. Raises TrainingRefused if one is running."""
         if self._by_hand.locked():
-            raise TrainingRefused("another version is being activated right now: wait a moment")
+            raise TrainingRefused(Phrase("process.switching"))
         async with self._by_hand:
             child = await asyncio.create_subprocess_exec(
                 *self._program,
@@ -166,7 +167,7 @@ def last_lines(text: str) -> str:
 def exit_reason(code: int | None) -> str:
     """Return how a process ended that printed nothing; None: its exit code is not known."""
     if code is None:
-        return "it ended without an error message: it was killed, or the machine was restarted"
+        return Phrase("process.unknown")
     if code < 0:
-        return f"it was killed by signal {-code} ({signal.strsignal(-code)}); 9 often means out of memory"
-    return f"it ended with exit code {code}"
+        return Phrase("process.signal", number=-code, name=signal.strsignal(-code))
+    return Phrase("process.code", code=code)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from chat.language import Phrase
 from rag.evaluation.metrics import MIN_QUERIES
 from rag.models.registry import Version
 from rag.training_results import ROLES, TrainingMetrics, read_metrics
@@ -40,24 +41,23 @@ class TrainedVersion:
     def result(self) -> str:
         """Return the result as sentences: promoted or not, and ndcg@10 of challenger, champion and base if known."""
         name = self.version.name
-        decided = f"{name} was {'' if self.version.verdict == 'promote' else 'not '}promoted."
+        is_active = self.version.verdict == "promote"
+        decided = Phrase("needed.promoted" if is_active else "needed.not_promoted", version=name)
         gate = self.metrics.gate if self.metrics else {}
         if not all(isinstance(gate.get(role), float | int) for role in (*ROLES, "n")):
             return decided
         models = self.metrics.models if self.metrics else {}
-        others = (f"{models.get(role, role)} ({role}) {gate[role]:.2f}" for role in ("champion", "base"))
-        how = f", {gate['kind']}" if gate.get("kind") else ""
-        return (
-            f"{decided} Mean ndcg@10 on {gate['n']} test questions{how}: {name} {gate['challenger']:.2f}, "
-            f"{', '.join(others)}."
-        )
+        names = {f"{role}_name": models.get(role, role) for role in ("champion", "base")}
+        shown = {"decided": decided, "version": name, **names, **{role: gate[role] for role in (*ROLES, "n")}}
+        kind = gate.get("kind")
+        return Phrase("needed.result_kind", kind=kind, **shown) if kind else Phrase("needed.result", **shown)
 
     def table(self) -> list[list[str]]:
         """Return the metrics of base, champion and challenger at full dimension, under a header row; empty: unknown."""
         metrics = self.metrics
         if metrics is None or not all(metrics.at_full_dimension(role) for role in ROLES):
             return []
-        rows = [["", "model", *SHOWN]]
+        rows: list[list[str]] = [["", Phrase("needed.model"), *SHOWN]]
         for role in ROLES:
             full = metrics.at_full_dimension(role)
             rows.append([role, metrics.models.get(role, ""), *(f"{full[metric]:.3f}" for metric in SHOWN)])
@@ -82,41 +82,23 @@ def ratings_needed(rated: int, last: TrainedVersion | None) -> RatingsNeeded:
             new,
             None,
             True,
-            f"You can train now (minimum {MIN_QUERIES}). How many more rated questions a clear result takes can be "
-            "estimated after the first training.",
+            Phrase("needed.first", least=MIN_QUERIES),
         )
     name = last.version.name
     if last.version.verdict == "promote":
-        message = (
-            f"{name} was significantly better. How many more rated questions the next clear result takes is not "
-            "known before a training has measured the gain; try again after some dozens of new ones."
-        )
-        return RatingsNeeded(rated, new, None, True, message)
+        return RatingsNeeded(rated, new, None, True, Phrase("needed.better", version=name))
     if metrics is None:
-        return RatingsNeeded(rated, new, None, True, f"The report of {name} was deleted, so nothing can be estimated.")
+        return RatingsNeeded(rated, new, None, True, Phrase("needed.no_report", version=name))
     if metrics.more is None:
-        message = (
-            f"{name} was not better than the current model, and more ratings of the same kind would not change that. "
-            "Rate other questions, on other documents, or read in its report which queries it lost."
-        )
-        return RatingsNeeded(rated, new, None, True, message)
+        return RatingsNeeded(rated, new, None, True, Phrase("needed.hopeless", version=name))
     return _likely(rated, new, then + metrics.more, name)
 
 
 def _too_few(rated: int) -> str:
-    return (
-        f"{MIN_QUERIES - rated} more until a training can start: with fewer than {MIN_QUERIES} rated questions that "
-        "have a known correct passage, a measured gain is mostly noise."
-    )
+    return Phrase("needed.too_few", n=MIN_QUERIES - rated, least=MIN_QUERIES)
 
 
 def _likely(rated: int, new: int, target: int, name: str) -> RatingsNeeded:
     missing = max(0, target - rated)
-    if missing:
-        message = (
-            f"The gain of {name} was not statistically significant. With about {missing} more rated questions a clear "
-            "result is likely, if gain and spread stay the same."
-        )
-    else:
-        message = f"You have the extra ratings that {name} needed: training now is likely to give a clear result."
+    message = Phrase("needed.more", version=name, n=missing) if missing else Phrase("needed.enough", version=name)
     return RatingsNeeded(rated, new, target, True, message)

@@ -13,12 +13,13 @@ from fastapi import Depends, HTTPException
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 
+from chat.language import Phrase
 from chat.training.process import VERSION
 from rag.training_results import CURVE_PLOT, QUALITY_PLOT, REPORT_FILE
 
 PLOTS = {  # name -> alternative text
-    QUALITY_PLOT: "ndcg@10 and hit_rate@5 by dimension, for each model",
-    CURVE_PLOT: "ndcg@10 of each model over the versions",
+    QUALITY_PLOT: Phrase("plot.quality"),
+    CURVE_PLOT: Phrase("plot.curve"),
 }
 MEDIA = {REPORT_FILE: "text/html; charset=utf-8", **dict.fromkeys(PLOTS, "image/svg+xml")}
 

@@ -13,26 +13,27 @@ import { elementState, sessionState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '14';
+const { t, nth, linked } = window.thumbtune;
+const VERSION = '15';
 const KEY = `thumbtune-compare-${VERSION}`;
-const LOST = 'no answer from the server. Reload the page and try again.';
 const PREVIEW_CHARS = 320;
-const REASONS = ['wrong source', 'incomplete', 'not in the documents', 'made up'];
+const REASONS = {
+  'wrong source': 'reason.wrong_source',
+  incomplete: 'reason.incomplete',
+  'not in the documents': 'reason.not_in_documents',
+  'made up': 'reason.made_up',
+};
 const CHOICES = [
-  { choice: 'A', key: '1', label: 'A is better', short: 'A' },
-  { choice: 'B', key: '2', label: 'B is better', short: 'B' },
-  { choice: 'tie', key: '0', label: 'Tie' },
-  { choice: 'both bad', key: 'x', label: 'Both bad' },
+  { choice: 'A', key: '1', label: t('card.a_better'), short: 'A' },
+  { choice: 'B', key: '2', label: t('card.b_better'), short: 'B' },
+  { choice: 'tie', key: '0', label: t('card.tie') },
+  { choice: 'both bad', key: 'x', label: t('card.both_bad') },
 ];
 // Answers that say the same: neither can be better, so there is less to choose.
 const SAME_CHOICES = [
-  { choice: 'tie', key: '0', label: 'Same answer' },
-  { choice: 'both bad', key: 'x', label: 'Both bad' },
+  { choice: 'tie', key: '0', label: t('card.same_answer') },
+  { choice: 'both bad', key: 'x', label: t('card.both_bad') },
 ];
-const KEYS = '1 A is better · 2 B is better · 0 tie · x both bad · a, b: answer is good · Shift+a, b: answer is bad · '
-  + 'arrow keys: passages · y relevant · n not relevant · Enter: text · o: document · u: undo';
-
-const SAME_KEYS = KEYS.replace('1 A is better · 2 B is better · 0 tie', '0 same answer');
 
 if (!window[KEY]) {
   const choicesOf = (card) => (card.alike ? SAME_CHOICES : CHOICES);
@@ -59,7 +60,7 @@ if (!window[KEY]) {
         ref={root}
         tabIndex={0}
         role="group"
-        aria-label="Two answers to compare"
+        aria-label={t('card.label')}
         aria-keyshortcuts={`${card.alike ? '' : '1 2 '}0 x a b Shift+A Shift+B y n o u`}
         aria-busy={sender.sending}
         onKeyDown={(event) => press(event, root.current, act, sender, choicesOf(card))}
@@ -72,7 +73,7 @@ if (!window[KEY]) {
           ))}
         </div>
         {complete ? <Preference card={card} choose={act.choose} sender={sender} /> : <Saved sender={sender} />}
-        <p className="tt-keys">{card.alike ? SAME_KEYS : KEYS}</p>
+        <p className="tt-keys">{t(card.alike ? 'card.keys_same' : 'card.keys')}</p>
       </div>
     );
   };
@@ -90,22 +91,22 @@ if (!window[KEY]) {
       <div className="tt-query">
         {card.asked && draft === null ? (
           <p>
-            Searched for: <q>{card.query}</q>{' '}
+            {t('card.searched_for')} <q>{card.query}</q>{' '}
             <button type="button" className="tt-link" onClick={() => setDraft(card.query)}>
-              <Pencil size={13} aria-hidden="true" /> Edit
+              <Pencil size={13} aria-hidden="true" /> {t('card.edit')}
             </button>
           </p>
         ) : null}
         {draft !== null ? (
           <form onSubmit={send}>
             <input
-              aria-label="What to search for"
+              aria-label={t('card.what_to_search')}
               value={draft}
               autoFocus
               onChange={(event) => setDraft(event.target.value)}
               onKeyDown={(event) => event.key === 'Escape' && setDraft(null)}
             />
-            <button type="submit" className="tt-button">Ask again</button>
+            <button type="submit" className="tt-button">{t('card.ask_again')}</button>
           </form>
         ) : null}
         {card.hint ? <p>{card.hint}</p> : null}
@@ -117,7 +118,7 @@ if (!window[KEY]) {
     const blind = card.sides.some((side) => side.answer || isBusy(side));
     const lines = card.reveal
       ? [card.reveal.summary, card.alike, ...card.reveal.notes]
-      : [card.same, card.alike, blind && 'Rate one answer to see which model found it.'];
+      : [card.same, card.alike, blind && t('card.blind')];
     return (
       <div className="tt-outcome" role="status" data-revealed={Boolean(card.reveal)}>
         {lines.filter(Boolean).map((line) => (
@@ -129,7 +130,7 @@ if (!window[KEY]) {
   };
 
   const Preference = ({ card, choose, sender }) => (
-    <div className="tt-preference" role="group" aria-label="Which answer is better?">
+    <div className="tt-preference" role="group" aria-label={t('card.which_better')}>
       {choicesOf(card).map(({ choice, key, label, short }) => (
         <button
           key={choice}
@@ -139,7 +140,7 @@ if (!window[KEY]) {
           aria-pressed={card.preference === choice}
           aria-disabled={sender.sending}
           aria-label={label}
-          title={card.preference === choice ? 'Click again to undo' : `Shortcut: ${key}, when the card has the focus`}
+          title={card.preference === choice ? t('card.undo_hint') : t('card.shortcut', { key })}
           onClick={once(() => choose(choice))}
         >
           {choice === 'tie' ? <Equal size={16} aria-hidden="true" /> : null}
@@ -150,7 +151,7 @@ if (!window[KEY]) {
       ))}
       <Saved sender={sender} />
       {card.alike ? (
-        <p className="tt-instead">Nothing to prefer here: mark the passages that answer, or find the correct one below.</p>
+        <p className="tt-instead">{t('card.nothing_to_prefer')}</p>
       ) : null}
     </div>
   );
@@ -159,21 +160,21 @@ if (!window[KEY]) {
     <div className="tt-stored" role="status">
       {sender.failed ? (
         <p className="tt-error" role="alert">
-          {sender.failed.what ?? 'Not saved'}: {sender.failed.error}{' '}
+          {t(sender.failed.what ?? 'page.not_saved', { error: sender.failed.error })}{' '}
           {sender.failed.again ? (
             <button type="button" className="tt-retry" onClick={sender.failed.again}>
-              <RotateCw size={14} aria-hidden="true" /> Retry
+              <RotateCw size={14} aria-hidden="true" /> {t('page.retry')}
             </button>
           ) : null}
         </p>
       ) : null}
       {(sender.canUndo || sender.taught) && !sender.failed ? (
         <p>
-          {sender.canUndo ? 'Saved. ' : ''}
+          {sender.canUndo ? `${t('card.saved')} ` : ''}
           {sender.taught ? <span className="tt-taught">{sender.taught}</span> : null}{' '}
           {sender.canUndo ? (
             <button type="button" className="tt-link" onClick={sender.undo} aria-disabled={sender.sending}>
-              <Undo2 size={13} aria-hidden="true" /> Undo
+              <Undo2 size={13} aria-hidden="true" /> {t('page.undo')}
             </button>
           ) : null}
         </p>

@@ -6,9 +6,9 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, Trash2 } from 'lucide-react';
 
-const VERSION = '5';
+const { t, day } = window.thumbtune;
+const VERSION = '6';
 const KEY = `thumbtune-documents-${VERSION}`;
-const LOST = 'no answer from the server. Reload the page and try again.';
 const SEARCH_FROM = 21; // documents; a shorter list needs no search
 const AT_ONCE = 50; // rows per page; a button shows more
 
@@ -16,13 +16,13 @@ if (!window[KEY]) {
   const call = async (callAction, name, payload = {}) => {
     try {
       const result = await callAction({ name, payload });
-      return result?.response ?? { error: LOST };
+      return result?.response ?? { error: t('page.lost') };
     } catch {
-      return { error: LOST };
+      return { error: t('page.lost') };
     }
   };
 
-  const count = (n, one, more) => `${n.toLocaleString('en-US')} ${n === 1 ? one : more}`;
+  const passages = (n) => t('page.passages', { n });
 
   const withoutFolder = (name) => name.replace(/^uploads\//, '');
 
@@ -33,38 +33,39 @@ if (!window[KEY]) {
 
   const outcome = (file) =>
     ({
-      waiting: 'Waiting',
-      reading: 'Reading',
-      embedding: `${percent(file)}%`,
-      added: `Added, ${count(file.passages, 'passage', 'passages')}${missing(file)}`,
-      replaced: `Replaced the file of the same name, ${count(file.passages, 'passage', 'passages')}${missing(file)}`,
-      unchanged: 'Already added, with the same content',
-      refused: `Could not be added: ${file.reason}`,
-      failed: `Could not be added: ${file.reason}`,
+      waiting: t('documents.waiting'),
+      reading: t('documents.reading'),
+      embedding: t('documents.percent', { n: percent(file) }),
+      added: t('documents.added', { passages: passages(file.passages) }) + missing(file),
+      replaced: t('documents.replaced', { passages: passages(file.passages) }) + missing(file),
+      unchanged: t('documents.unchanged'),
+      refused: t('documents.refused', { reason: file.reason }),
+      failed: t('documents.refused', { reason: file.reason }),
       stopped: file.reason,
     })[file.state];
 
-  const missing = (file) => (file.reason ? `. Incomplete: ${file.reason}` : '') + (file.note ? `. Note: ${file.note}` : '');
+  const missing = ({ reason, note }) =>
+    (reason ? `. ${t('documents.incomplete', { reason })}` : '') + (note ? `. ${t('documents.note', { note })}` : '');
 
   const percent = (file) => (file.total ? Math.floor((100 * file.done) / file.total) : 0);
 
   const summary = ({ files, queued, over }) => {
-    if (queued) return 'Waiting for another upload to finish';
-    if (!over) return `Adding ${count(files.length, 'file', 'files')}`;
+    if (queued) return t('documents.queued');
+    if (!over) return t('documents.adding', { n: files.length });
     const good = files.filter((file) => IN.includes(file.state)).length;
-    const added = good === files.length ? count(good, 'file', 'files') : `${good} of ${files.length} files`;
-    return good ? `${added} added. You can ask about ${good === 1 ? 'it' : 'them'} now.` : 'No file was added';
+    if (!good) return t('documents.none_added');
+    return good === files.length ? t('documents.all_added', { n: good }) : t('documents.some_added', { n: good, total: files.length });
   };
 
   const Uploads = ({ now }) => (
-    <section className="tt-docs" aria-label="Uploaded files" aria-busy={!now.over}>
+    <section className="tt-docs" aria-label={t('documents.uploads')} aria-busy={!now.over}>
       <p className="tt-docs-head" role="status">{summary(now)}</p>
       <ul className="tt-docs-files">
         {now.files.map((file, index) => (
           <File key={index} file={file} />
         ))}
       </ul>
-      {now.over ? <p className="tt-docs-note">See Documents (top bar) to view or remove files.</p> : null}
+      {now.over ? <p className="tt-docs-note">{t('documents.see')}</p> : null}
     </section>
   );
 
@@ -87,7 +88,7 @@ if (!window[KEY]) {
     <div
       className="tt-docs-bar"
       role="progressbar"
-      aria-label={`Adding ${withoutFolder(file.name)}`}
+      aria-label={t('documents.adding_name', { name: withoutFolder(file.name) })}
       aria-valuemin={0}
       aria-valuemax={100}
       aria-valuenow={percent(file)}
@@ -108,42 +109,42 @@ if (!window[KEY]) {
     }, [now.stamp]);
     const remove = async (source) => {
       const { error } = await call(callAction, 'documents_remove', { source });
-      setNotice(error ? `Not removed: ${error}` : `${withoutFolder(source)} was removed. Its ratings are kept.`);
+      setNotice(error ? t('documents.not_removed', { error }) : t('documents.removed', { name: withoutFolder(source) }));
       if (!error) head.current?.focus(); // the focused button is gone with its row
       if (!error) await load();
     };
-    if (!found) return <section className="tt-docs" aria-label="Documents" aria-busy="true"><p className="tt-docs-note">Loading…</p></section>;
+    if (!found) return <section className="tt-docs" aria-label={t('documents.label')} aria-busy="true"><p className="tt-docs-note">{t('page.loading')}</p></section>;
     if (found.error) {
       return (
-        <section className="tt-docs" aria-label="Documents">
+        <section className="tt-docs" aria-label={t('documents.label')}>
           <p className="tt-error" role="alert">
-            The documents could not be loaded: {found.error}{' '}
-            <button type="button" className="tt-retry" onClick={load}><RotateCw size={14} aria-hidden="true" /> Retry</button>
+            {t('documents.not_loaded', { error: found.error })}{' '}
+            <button type="button" className="tt-retry" onClick={load}><RotateCw size={14} aria-hidden="true" /> {t('page.retry')}</button>
           </p>
         </section>
       );
     }
     return (
-      <section className="tt-docs" aria-label="Documents">
+      <section className="tt-docs" aria-label={t('documents.label')}>
         <p className="tt-docs-head" tabIndex={-1} ref={head}>{totals(found.documents)}</p>
         {notice ? <p className="tt-docs-note" role="status">{notice}</p> : null}
         {found.report ? <Report report={found.report} /> : null}
         <Rows documents={found.documents} search={now.search} remove={remove} stamp={now.stamp} callAction={callAction} />
-        <p className="tt-docs-note">Drop files anywhere in the chat to add them. Files from your documents folder must be edited or deleted in that folder.</p>
+        <p className="tt-docs-note">{t('documents.drop')}</p>
       </section>
     );
   };
 
   // A line per kind of file as `python -m rag index` prints it; the files on request.
   const Report = ({ report }) => (
-    <section className="tt-docs-report" aria-label="Files read">
+    <section className="tt-docs-report" aria-label={t('documents.read')}>
       <ul>
         {report.lines.map((line) => <li key={line}>{line}</li>)}
       </ul>
       {report.files.length ? (
         <details>
-          <summary>Files skipped, read in part, guessed or left out ({report.files.length.toLocaleString('en-US')})</summary>
-          <ul className="tt-docs-found" tabIndex={0} aria-label="Files skipped, read in part, guessed or left out">
+          <summary>{t('documents.skipped_count', { n: report.files.length })}</summary>
+          <ul className="tt-docs-found" tabIndex={0} aria-label={t('documents.skipped')}>
             {report.files.map((line) => <li key={line}>{line}</li>)}
           </ul>
         </details>
@@ -152,10 +153,12 @@ if (!window[KEY]) {
   );
 
   const totals = (documents) => {
-    const passages = documents.reduce((sum, each) => sum + each.passages, 0);
+    const all = {
+      documents: t('page.documents', { n: documents.length }),
+      passages: passages(documents.reduce((sum, each) => sum + each.passages, 0)),
+    };
     const uploaded = documents.filter((each) => each.uploaded).length;
-    const all = `${count(documents.length, 'document', 'documents')}, ${count(passages, 'passage', 'passages')}`;
-    return uploaded ? `${all}; ${uploaded} uploaded` : all;
+    return uploaded ? t('documents.totals_uploaded', { ...all, n: uploaded }) : t('documents.totals', all);
   };
 
   const Rows = ({ documents, search, ...rest }) => {
@@ -173,12 +176,12 @@ if (!window[KEY]) {
             <Search size={16} aria-hidden="true" />
             <input
               type="search"
-              aria-label="Search the documents by title and name"
-              placeholder="Search by title and name"
+              aria-label={t('documents.search')}
+              placeholder={t('documents.search_hint')}
               value={wanted}
               onChange={(event) => setWanted(event.target.value)}
             />
-            <span aria-live="polite">{words.length ? `${matches.length} found` : ''}</span>
+            <span aria-live="polite">{words.length ? t('documents.found', { n: matches.length }) : ''}</span>
           </label>
         ) : null}
         <ul className="tt-docs-list">
@@ -188,14 +191,19 @@ if (!window[KEY]) {
         </ul>
         {matches.length > most ? (
           <button type="button" className="tt-docs-more" onClick={() => setMost(most + AT_ONCE)}>
-            Show more ({(matches.length - most).toLocaleString('en-US')} left)
+            {t('documents.more', { n: matches.length - most })}
           </button>
         ) : null}
       </>
     );
   };
 
-  const when = (added) => new Date(added).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+  const origin = (document) => {
+    const size = { passages: passages(document.passages) };
+    if (document.attached) return t('documents.attached', size);
+    if (!document.uploaded) return t('documents.own', size);
+    return document.added ? t('documents.uploaded_at', { ...size, when: day(document.added) }) : t('documents.uploaded', size);
+  };
 
   const Row = ({ document, remove, stamp, callAction }) => {
     const [open, setOpen] = useState(false);
@@ -205,21 +213,18 @@ if (!window[KEY]) {
         <div className="tt-docs-what">
           <span className="tt-docs-title">{document.title}</span>
           <span className="tt-docs-source">{document.source}</span>
-          <span className="tt-docs-said">
-            {count(document.passages, 'passage', 'passages')}
-            {document.attached ? ', attached to an uploaded message' : document.uploaded ? (document.added ? `, uploaded ${when(document.added)}` : ', uploaded') : ', from your documents folder'}
-          </span>
-          {document.lost ? <span className="tt-docs-lost">Read in part: {document.lost}</span> : null}
-          {document.note ? <span className="tt-docs-said">Note: {document.note}</span> : null}
+          <span className="tt-docs-said">{origin(document)}</span>
+          {document.lost ? <span className="tt-docs-lost">{t('documents.in_part', { reason: document.lost })}</span> : null}
+          {document.note ? <span className="tt-docs-said">{t('documents.note', { note: document.note })}</span> : null}
         </div>
         <button
           type="button"
           className="tt-docs-show"
           aria-expanded={open}
-          aria-label={`${open ? 'Hide' : 'Show'} the text of ${withoutFolder(document.source)}`}
+          aria-label={t(open ? 'documents.hide_name' : 'documents.show_name', { name: withoutFolder(document.source) })}
           onClick={() => setOpen(!open)}
         >
-          {open ? 'Hide' : 'Show'}
+          {t(open ? 'documents.hide' : 'documents.show')}
         </button>
         {document.uploaded && !document.attached ? <Remove document={document} remove={remove} /> : null}
         {open ? <Shown source={document.source} stamp={stamp} callAction={callAction} /> : null}
@@ -237,22 +242,22 @@ if (!window[KEY]) {
     useEffect(() => {
       load();
     }, [source, stamp]);
-    const name = `Text of ${withoutFolder(source)}`;
-    if (!text) return <section className="tt-docs-shown" aria-label={name} aria-busy="true">Loading…</section>;
-    if (text.error) return <section className="tt-docs-shown" aria-label={name}><p className="tt-error" role="alert">The text could not be loaded: {text.error}</p></section>;
+    const name = t('documents.text_of', { name: withoutFolder(source) });
+    if (!text) return <section className="tt-docs-shown" aria-label={name} aria-busy="true">{t('page.loading')}</section>;
+    if (text.error) return <section className="tt-docs-shown" aria-label={name}><p className="tt-error" role="alert">{t('documents.text_failed', { error: text.error })}</p></section>;
     const left = text.total - text.chunks.length;
     return (
       <section className="tt-docs-shown" aria-label={name}>
-        <p>{[text.kind, text.date, count(text.characters, 'character', 'characters'), count(text.total, 'passage', 'passages')].filter(Boolean).join(', ')}</p>
+        <p>{[text.kind, text.date, t('documents.characters', { n: text.characters }), passages(text.total)].filter(Boolean).join(', ')}</p>
         {text.chunks.map((chunk, index) => (
           <figure key={chunk.start} className="tt-docs-chunk">
-            <figcaption>{[`Passage ${index + 1}`, chunk.pages ? `page ${chunk.pages}` : '', chunk.heading, `characters ${chunk.start} to ${chunk.end}`, count(chunk.tokens, 'token', 'tokens')].filter(Boolean).join(' · ')}</figcaption>
+            <figcaption>{[t('documents.passage', { n: index + 1 }), chunk.pages ? t('documents.page', { page: chunk.pages }) : '', chunk.heading, t('documents.span', chunk), t('documents.tokens', { n: chunk.tokens })].filter(Boolean).join(' · ')}</figcaption>
             <div className="tt-docs-text" dir="auto">{chunk.text}</div>
           </figure>
         ))}
         {left > 0 ? (
           <button type="button" className="tt-docs-more" onClick={() => load(text.chunks)}>
-            Show more passages ({left.toLocaleString('en-US')} left)
+            {t('documents.more_passages', { n: left })}
           </button>
         ) : null}
       </section>
@@ -272,20 +277,24 @@ if (!window[KEY]) {
       await remove(document.source);
       setState('idle');
     };
-    const words = { idle: 'Remove', asking: 'Really remove?', removing: 'Removing…' }[state];
+    const [words, name] = {
+      idle: ['documents.remove', 'documents.remove_name'],
+      asking: ['documents.really', 'documents.really_name'],
+      removing: ['documents.removing', 'documents.removing_name'],
+    }[state];
     return (
       <button
         type="button"
         className="tt-docs-remove"
         data-state={state}
-        aria-label={`${words} ${withoutFolder(document.source)}`}
+        aria-label={t(name, { name: withoutFolder(document.source) })}
         onClick={click}
         onBlur={() => setState((now) => (now === 'asking' ? 'idle' : now))}
         onKeyDown={(event) => {
           if (event.key === 'Escape') setState((now) => (now === 'asking' ? 'idle' : now));
         }}
       >
-        <Trash2 size={16} aria-hidden="true" /> {words}
+        <Trash2 size={16} aria-hidden="true" /> {t(words)}
       </button>
     );
   };

@@ -4,19 +4,13 @@ import { createElement, useEffect, useRef, useState } from 'react';
 import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
-const VERSION = '4';
+const { t, linked } = window.thumbtune;
+const VERSION = '5';
 const KEY = `thumbtune-review-${VERSION}`;
 const SEARCH = 'thumbtune-search'; // set by Teach.jsx
-const LOST = 'no answer from the server. Reload the page and try again.';
 
 if (!window[KEY]) {
-  const KINDS = {
-    teach: ['needs a correct passage', 'need a correct passage', 'Rated bad, and no correct passage is known yet. Find the passage that answers it.'],
-    conflict: ['has conflicting ratings', 'have conflicting ratings', 'Raters disagree: as many say yes as no. What do you say?'],
-    confirm: ['needs a second opinion', 'need a second opinion', 'Another rater marked this passage as correct. Does it answer the question?'],
-    unrated: ['not rated', 'not rated', 'Nobody has rated this answer yet. Is it right?'],
-  };
-  const VERDICTS = { 1: 'right', '-1': 'wrong' };
+  const VERDICTS = { 1: 'review.said_right', '-1': 'review.said_wrong' };
 
   const useSearch = () => {
     const [search, setSearch] = useState(() => window[SEARCH]);
@@ -42,15 +36,15 @@ if (!window[KEY]) {
     const call = async (name, payload) => {
       if (sending) return false;
       setSending(true);
-      let failure = LOST;
+      let failure = t('page.lost');
       try {
         const result = await callAction({ name, payload: { review: now.key, ...payload } });
-        failure = result?.response ? result.response.error || '' : LOST;
+        failure = result?.response ? result.response.error || '' : failure;
       } catch {
-        // LOST stays
+        // as it is
       }
       setSending(false);
-      setError(failure && `Not saved: ${failure}`);
+      setError(failure && t('page.not_saved', { error: failure }));
       return !failure;
     };
     const focus = () => requestAnimationFrame(() => box.current?.focus());
@@ -107,18 +101,18 @@ if (!window[KEY]) {
     const done = now.items.filter((each) => each.said !== null);
     const left = Object.entries(now.left).map(([kind, count]) => [kind, count - done.filter((d) => d.kind === kind).length]);
     const total = left.reduce((sum, [, count]) => sum + count, 0);
-    const listed = left.filter(([, count]) => count).map(([kind, count]) => `${count} ${KINDS[kind][count === 1 ? 0 : 1]}`);
+    const listed = left.filter(([, count]) => count).map(([kind, count]) => t(`review.${kind}`, { n: count }));
     return (
-      <section className="tt-review" aria-label="Review" aria-busy={sending} tabIndex={-1} ref={box} onKeyDown={press}>
+      <section className="tt-review" aria-label={t('review.label')} aria-busy={sending} tabIndex={-1} ref={box} onKeyDown={press}>
         <p className="tt-review-left" role="status">
-          <strong>{total} left</strong>
+          <strong>{t('review.left', { n: total })}</strong>
           {listed.length ? `: ${listed.join(', ')}` : ''}
         </p>
         {item ? (
           <Item
             key={item.id}
             item={item}
-            place={`${index + 1} of ${now.items.length}`}
+            place={{ n: index + 1, total: now.items.length }}
             searching={searching}
             review={now.key}
             callAction={callAction}
@@ -129,24 +123,23 @@ if (!window[KEY]) {
           />
         ) : (
           <p className="tt-review-none">
-            Nothing to review: every answer is rated, no ratings conflict, and no marked passage needs a second opinion.
-            New answers appear here until somebody has rated them.
+            {t('review.none')}
           </p>
         )}
         {error ? <p className="tt-error" role="alert">{error}</p> : null}
         {item ? (
-          <div className="tt-review-bar" role="group" aria-label="Review by keyboard">
-            <Button icon={ThumbsUp} keys="y" word="Right" off={item.kind === 'teach'} pressed={item.said === 1 && item.kind !== 'teach'} act={() => judge(1)} />
-            <Button icon={ThumbsDown} keys="n" word="Wrong" off={item.kind === 'teach'} pressed={item.said === -1} act={() => judge(-1)} />
-            <Button icon={Glass} keys="t" word="Find the passage" act={() => setSearching(true)} />
-            <Button icon={Undo2} keys="u" word="Undo" off={!judged.length && !(item?.said && item.kind !== 'teach')} act={undo} />
-            <Button icon={ChevronLeft} keys="k" word="Back" off={index === 0} act={() => go(-1)} />
-            <Button icon={ChevronRight} keys="j" word="Next" off={index === now.items.length - 1} act={() => go(1)} />
+          <div className="tt-review-bar" role="group" aria-label={t('review.bar')}>
+            <Button icon={ThumbsUp} keys="y" word={t('review.right')} off={item.kind === 'teach'} pressed={item.said === 1 && item.kind !== 'teach'} act={() => judge(1)} />
+            <Button icon={ThumbsDown} keys="n" word={t('review.wrong')} off={item.kind === 'teach'} pressed={item.said === -1} act={() => judge(-1)} />
+            <Button icon={Glass} keys="t" word={t('review.find')} act={() => setSearching(true)} />
+            <Button icon={Undo2} keys="u" word={t('page.undo')} off={!judged.length && !(item?.said && item.kind !== 'teach')} act={undo} />
+            <Button icon={ChevronLeft} keys="k" word={t('review.back')} off={index === 0} act={() => go(-1)} />
+            <Button icon={ChevronRight} keys="j" word={t('review.next')} off={index === now.items.length - 1} act={() => go(1)} />
           </div>
         ) : null}
         {!item || index === now.items.length - 1 ? (
           <button type="button" className="tt-quiet" onClick={reload}>
-            <RotateCw size={14} aria-hidden="true" /> {item ? 'Load more' : 'Check again'}
+            <RotateCw size={14} aria-hidden="true" /> {t(item ? 'review.more' : 'review.again')}
           </button>
         ) : null}
       </section>
@@ -161,17 +154,16 @@ if (!window[KEY]) {
 
   const Item = ({ item, place, searching, review, callAction, close }) => {
     const Search = useSearch();
-    const [, , why] = KINDS[item.kind];
     return (
-      <article className="tt-review-item" data-kind={item.kind} aria-label={`Item ${place}`}>
+      <article className="tt-review-item" data-kind={item.kind} aria-label={t('review.item', place)}>
         <p className="tt-review-why">
-          <span>{place}</span> {why}
+          <span>{t('review.place', place)}</span> {t(`review.why_${item.kind}`)}
         </p>
         <h3>{item.query}</h3>
         {item.answers.map((answer) => (
           <div className="tt-review-answer" key={answer.id}>
             <div className="tt-text">
-              <Markdown>{answer.text}</Markdown>
+              <Markdown>{linked(answer.text)}</Markdown>
             </div>
             {answer.cited.map(([rank, passage]) => (
               <Passage key={rank} rank={rank} passage={passage} />
@@ -181,7 +173,7 @@ if (!window[KEY]) {
         {item.passage ? <Passage passage={item.passage} open /> : null}
         {item.said !== null ? (
           <p className="tt-review-said">
-            <Check size={16} aria-hidden="true" /> {item.kind === 'teach' ? 'You marked the correct passage.' : `You answered: ${VERDICTS[item.said]}.`}
+            <Check size={16} aria-hidden="true" /> {t(item.kind === 'teach' ? 'review.marked' : VERDICTS[item.said])}
           </p>
         ) : null}
         {searching && Search ? (
@@ -203,7 +195,7 @@ if (!window[KEY]) {
       <summary>
         {rank ? <span className="tt-rank">{rank}</span> : null} <strong>{passage.title}</strong>
         {passage.heading ? ` > ${passage.heading}` : ''}
-        {passage.page ? `, p. ${passage.page}` : ''}
+        {passage.page ? `, ${t('page.page', { page: passage.page })}` : ''}
       </summary>
       <div className="tt-found-text">{passage.text}</div>
     </details>

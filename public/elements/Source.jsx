@@ -5,7 +5,8 @@ import { useSetRecoilState } from 'recoil';
 import { sideViewState } from '@chainlit/react-client';
 import { ExternalLink } from 'lucide-react';
 
-const VERSION = '5';
+const { t } = window.thumbtune;
+const VERSION = '6';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {
@@ -113,14 +114,15 @@ if (!window[KEY]) {
       return () => document.removeEventListener('keydown', close);
     }, []);
     const [before, text, after] = useMemo(() => drawn([passage.before, passage.text, passage.after], passage.form), [passage]);
-    const where = [passage.source, passage.heading, passage.page ? `page ${passage.page}` : ''].filter(Boolean).join(' > ');
+    const where = [passage.source, passage.heading, passage.page ? t('source.page', { page: passage.page }) : ''].filter(Boolean).join(' > ');
     return (
-      <article className="tt-source" aria-label={`Passage in ${passage.title}`}>
+      <article className="tt-source" aria-label={t('source.label', { title: passage.title })}>
         <p className="tt-source-where">{where}</p>
         {passage.file ? (
           <p>
             <a href={passage.file} target="_blank" rel="noopener noreferrer" className="tt-link">
-              <ExternalLink size={13} aria-hidden="true" /> Open the PDF{passage.page ? ` at page ${parseInt(passage.page, 10)}` : ''}
+              <ExternalLink size={13} aria-hidden="true" />{' '}
+              {passage.page ? t('source.open_pdf_at', { page: parseInt(passage.page, 10) }) : t('source.open_pdf')}
             </a>
           </p>
         ) : null}

@@ -5,10 +5,10 @@
 import { createElement, useEffect, useId, useRef, useState } from 'react';
 import { Check, GraduationCap, Lightbulb, Plus, Search as Glass, Undo2, X } from 'lucide-react';
 
-const VERSION = '3';
+const { t } = window.thumbtune;
+const VERSION = '4';
 const KEY = `thumbtune-teach-${VERSION}`;
 const SEARCH = 'thumbtune-search';
-const LOST = 'no answer from the server. Reload the page and try again.';
 const PAUSE_MS = 300; // without typing before the search starts
 
 if (!window[KEY]) {
@@ -16,9 +16,9 @@ if (!window[KEY]) {
   const ask = async (callAction, name, payload) => {
     try {
       const result = await callAction({ name, payload });
-      return result?.response || { error: LOST };
+      return result?.response || { error: t('page.lost') };
     } catch {
-      return { error: LOST };
+      return { error: t('page.lost') };
     }
   };
 
@@ -28,27 +28,27 @@ if (!window[KEY]) {
     <span className="tt-seek-where">
       <strong>{passage.title}</strong>
       {passage.heading ? <span> {'>'} {passage.heading}</span> : null}
-      {passage.page ? <span>, p. {passage.page}</span> : null}
+      {passage.page ? <span>, {t('page.page', { page: passage.page })}</span> : null}
     </span>
   );
 
   const Taught = ({ taught, sending, mark }) =>
     taught.length ? (
-      <ul className="tt-taught" aria-label="Passages you marked as correct">
+      <ul className="tt-taught" aria-label={t('teach.taught')}>
         {taught.map((passage) => (
           <li key={passage.chunk}>
             <Check size={16} aria-hidden="true" />
             <span className="tt-taught-what">
-              Marked as correct: <Where passage={passage} />
+              {t('teach.marked')} <Where passage={passage} />
             </span>
             <button
               type="button"
               className="tt-quiet"
-              aria-label={`Undo: ${named(passage)}`}
+              aria-label={t('teach.undo', { name: named(passage) })}
               aria-disabled={Boolean(sending)}
               onClick={() => mark(passage.chunk, 0)}
             >
-              <Undo2 size={14} aria-hidden="true" /> Undo
+              <Undo2 size={14} aria-hidden="true" /> {t('page.undo')}
             </button>
           </li>
         ))}
@@ -76,7 +76,7 @@ if (!window[KEY]) {
       const answer = await ask(callAction, names.find, { ...payload, query: words });
       if (turn !== asked.current) return; // outdated: more was typed since
       setSearching(false);
-      setError(answer.error ? `The search failed: ${answer.error}` : '');
+      setError(answer.error ? t('teach.failed', { error: answer.error }) : '');
       setFound(answer.passages || null);
     };
     const mark = async (chunk, value) => {
@@ -84,7 +84,7 @@ if (!window[KEY]) {
       setSending(chunk);
       const answer = await ask(callAction, names.teach, { ...payload, chunk, value });
       setSending('');
-      setError(answer.error ? `Not saved: ${answer.error}` : '');
+      setError(answer.error ? t('page.not_saved', { error: answer.error }) : '');
       if (!value && !box.current?.contains(document.activeElement)) field.current?.focus(); // the focused button is gone
     };
     const hasFound = Boolean(found?.length);
@@ -126,23 +126,23 @@ if (!window[KEY]) {
     const isTaught = (passage) => taught.some((each) => each.chunk === passage.chunk);
     const count = found?.length;
     return (
-      <div className="tt-seek" role="search" aria-label="Passages" onKeyDown={step} ref={box}>
+      <div className="tt-seek" role="search" aria-label={t('teach.passages')} onKeyDown={step} ref={box}>
         <div className="tt-seek-bar">
           <Glass size={16} aria-hidden="true" />
           <label htmlFor={id} className="tt-hidden">
-            Search for the passage that answers the question
+            {t('teach.field')}
           </label>
-          <input id={id} ref={field} type="search" value={typed} onChange={type} autoComplete="off" placeholder="Search your documents…" />
-          <button type="button" className="tt-quiet" onClick={close} aria-label="Close the search" title="Escape">
+          <input id={id} ref={field} type="search" value={typed} onChange={type} autoComplete="off" placeholder={t('teach.hint')} />
+          <button type="button" className="tt-quiet" onClick={close} aria-label={t('teach.close')} title={t('teach.escape')}>
             <X size={16} aria-hidden="true" />
           </button>
         </div>
         <Taught taught={taught} sending={sending} mark={mark} />
         <p className="tt-seek-note" role="status">
-          {searching && !found ? 'Searching…' : null}
-          {count ? `${count} passages. ` : null}
-          {count ? <span className="tt-keys">Arrow keys move, Enter marks as correct, Escape closes.</span> : null}
-          {found && !count ? 'No passages found. Try other words.' : null}
+          {searching && !found ? t('page.searching') : null}
+          {count ? `${t('teach.count', { n: count })} ` : null}
+          {count ? <span className="tt-keys">{t('teach.keys')}</span> : null}
+          {found && !count ? t('teach.none') : null}
         </p>
         {error ? (
           <p className="tt-error" role="alert">
@@ -155,7 +155,7 @@ if (!window[KEY]) {
               <li key={passage.chunk} data-shown={passage.shown}>
                 <div className="tt-found-head">
                   <Where passage={passage} />
-                  {passage.shown ? <span className="tt-alone">shown above</span> : null}
+                  {passage.shown ? <span className="tt-alone">{t('teach.shown')}</span> : null}
                 </div>
                 <div className="tt-found-text">{passage.text}</div>
                 {isTaught(passage) ? (
@@ -163,20 +163,20 @@ if (!window[KEY]) {
                     type="button"
                     className="tt-answers"
                     aria-pressed="true"
-                    aria-label={`Marked as correct, click to undo: ${named(passage)}`}
+                    aria-label={t('teach.marked_name', { name: named(passage) })}
                     onClick={() => mark(passage.chunk, 0)}
                   >
-                    <Check size={16} aria-hidden="true" /> Marked as correct
+                    <Check size={16} aria-hidden="true" /> {t('teach.is_marked')}
                   </button>
                 ) : (
                   <button
                     type="button"
                     className="tt-answers"
-                    aria-label={`This answers it: ${named(passage)}`}
+                    aria-label={t('teach.answers_name', { name: named(passage) })}
                     aria-disabled={Boolean(sending)}
                     onClick={() => mark(passage.chunk, 1)}
                   >
-                    This answers it
+                    {t('teach.answers')}
                   </button>
                 )}
               </li>
@@ -198,17 +198,17 @@ if (!window[KEY]) {
     };
     const undo = async (chunk) => {
       const answer = await ask(callAction, 'teach', { answer: now.answers[0], chunk, value: 0 });
-      setError(answer.error ? `Not saved: ${answer.error}` : '');
+      setError(answer.error ? t('page.not_saved', { error: answer.error }) : '');
       if (!answer.error) opener.current?.focus(); // the focused button is gone
     };
     const Icon = now.good || now.taught.length ? Plus : GraduationCap;
     const words = now.taught.length
-      ? 'Add another passage'
+      ? t('teach.add_another')
       : now.good
-        ? 'Add a passage'
-        : 'Neither is right? Find the correct passage yourself';
+        ? t('teach.add')
+        : t('teach.neither');
     return (
-      <section className="tt-teach" aria-label="Teach">
+      <section className="tt-teach" aria-label={t('teach.label')}>
         {open ? (
           <Search
             query={now.query}
@@ -228,9 +228,9 @@ if (!window[KEY]) {
           </>
         )}
         {now.questions.length ? (
-          <div className="tt-next" role="group" aria-label="Try these: the two models disagree most here">
+          <div className="tt-next" role="group" aria-label={t('teach.try')}>
             <p>
-              <Lightbulb size={16} aria-hidden="true" /> Try these: the two models disagree most here
+              <Lightbulb size={16} aria-hidden="true" /> {t('teach.try')}
             </p>
             {now.questions.map((question) => (
               <button type="button" className="tt-next-chip" key={question} onClick={() => sendUserMessage(question)}>

@@ -6,9 +6,9 @@ import { useRecoilValue } from 'recoil';
 import { sessionState } from '@chainlit/react-client';
 import { Check, CircleDashed, ExternalLink, Loader2, Play, RotateCcw, Square, Trophy, Zap } from 'lucide-react';
 
-const VERSION = '9';
+const { t } = window.thumbtune;
+const VERSION = '10';
 const KEY = `thumbtune-training-${VERSION}`;
-const LOST = 'No answer from the server. Reload the page and try again.';
 
 if (!window[KEY]) {
   const useSender = (callAction) => {
@@ -18,12 +18,12 @@ if (!window[KEY]) {
       if (sending) return;
       setSending(name);
       setError('');
-      let failure = LOST;
+      let failure = t('page.lost');
       try {
         const result = await callAction({ name, payload });
-        failure = result?.response ? result.response.error || '' : LOST;
+        failure = result?.response ? result.response.error || '' : failure;
       } catch {
-        // LOST stays
+        // as it is
       }
       setSending('');
       setError(failure);
@@ -33,16 +33,16 @@ if (!window[KEY]) {
 
   const span = (seconds) => {
     const whole = Math.max(0, Math.round(seconds));
-    if (whole < 60) return `${whole} s`;
-    if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-    return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+    if (whole < 60) return t('time.s', { s: whole });
+    if (whole < 3600) return t('time.min', { min: Math.floor(whole / 60), s: whole % 60 });
+    return t('time.h', { h: Math.floor(whole / 3600), min: Math.floor((whole % 3600) / 60) });
   };
 
   const Training = ({ now, callAction }) => {
     const { sending, error, send } = useSender(callAction);
     const given = { now, send, sending };
     return (
-      <section className="tt-training" aria-label="Training">
+      <section className="tt-training" aria-label={t('training.label')}>
         <Meter now={now} />
         {now.busy ? <Running busy={now.busy} {...given} /> : <Start {...given} />}
         {now.refused ? <p className="tt-train-note">{now.refused}.</p> : null}
@@ -57,20 +57,20 @@ if (!window[KEY]) {
     const goal = now.target ?? Math.max(now.rated, 1);
     return (
       <div className="tt-train-block">
-        <h3>Rated questions</h3>
+        <h3>{t('training.rated')}</h3>
         <p className="tt-train-count">
-          <strong>{now.rated}</strong> {now.rated === 1 ? 'question has' : 'questions have'} a known correct passage
-          {now.since ? `; ${now.fresh || 'none'} added since ${now.since}` : ''}
+          <strong>{now.rated}</strong> {t('training.count', { n: now.rated })}
+          {now.since ? `; ${t(now.fresh ? 'training.since' : 'training.none_since', { n: now.fresh, version: now.since })}` : ''}
         </p>
         {now.target ? (
           <div
             className="tt-meter"
             role="meter"
-            aria-label={now.enough ? 'Rated questions until a clear result is likely' : 'Rated questions until training unlocks'}
+            aria-label={t(now.enough ? 'training.meter_result' : 'training.meter_start')}
             aria-valuemin={0}
             aria-valuemax={goal}
             aria-valuenow={Math.min(now.rated, goal)}
-            aria-valuetext={`${now.rated} of about ${now.target}`}
+            aria-valuetext={t('training.meter_value', { n: now.rated, target: now.target })}
           >
             <span style={{ width: `${Math.min(100, (100 * now.rated) / goal)}%` }} />
           </div>
@@ -95,13 +95,12 @@ if (!window[KEY]) {
       </button>
     );
     return (
-      <div className="tt-train-row" role="group" aria-label="Start a training">
-        {order('train', 'Train', Play, 'Trains new weights: minutes, largest gain')}
-        {order('fast', 'Quick train', Zap, 'Adjusts only how questions are read: seconds, smaller gain')}
-        {order('dry run', 'Dry run', CircleDashed, 'Shows what data would be used, without training')}
+      <div className="tt-train-row" role="group" aria-label={t('training.start')}>
+        {order('train', t('training.train'), Play, t('training.train_hint'))}
+        {order('fast', t('training.quick'), Zap, t('training.quick_hint'))}
+        {order('dry run', t('training.dry'), CircleDashed, t('training.dry_hint'))}
         <p className="tt-train-note">
-          Train makes new weights: minutes, largest gain. Quick train adjusts only how questions are read: seconds, smaller gain.
-          Dry run shows what data would be used.
+          {t('training.kinds')}
         </p>
       </div>
     );
@@ -120,19 +119,20 @@ if (!window[KEY]) {
     return (
       <div className="tt-train-block" aria-busy="true">
         <h3>
-          <Loader2 className="tt-spin" size={16} aria-hidden="true" /> {busy.command.includes('--dry-run') ? 'Dry run' : 'Training'} for{' '}
-          {span(busy.elapsed + ticks)}
+          <Loader2 className="tt-spin" size={16} aria-hidden="true" /> {' '}
+          {t(busy.command.includes('--dry-run') ? 'training.dry_running' : 'training.running', { time: span(busy.elapsed + ticks) })}
         </h3>
         <p className="tt-train-note">
           <code>{busy.command}</code>
         </p>
         <p role="status" className="tt-train-stage">
-          {busy.stage || 'starting: loading the libraries'}
-          {busy.stages.length > 1 && busy.stage ? ` (stage ${over + 1} of ${busy.stages.length})` : ''}
+          {busy.stages.length > 1 && busy.stage
+            ? t('training.stage_of', { stage: busy.stage, n: over + 1, total: busy.stages.length })
+            : busy.stage || t('training.starting')}
         </p>
         {busy.bar ? <Bar bar={busy.bar} /> : <div className="tt-progress" data-open="true" aria-hidden="true" />}
         {busy.stages.length > 1 ? (
-          <ol className="tt-stages" aria-label="Stages">
+          <ol className="tt-stages" aria-label={t('training.stages')}>
             {busy.stages.map(([stage, seconds]) => (
               <li key={stage} data-over={seconds !== null} aria-current={stage === busy.stage ? 'step' : undefined}>
                 {seconds === null ? <CircleDashed size={14} aria-hidden="true" /> : <Check size={14} aria-hidden="true" />}
@@ -146,9 +146,9 @@ if (!window[KEY]) {
         {now.refused ? null : (
           <div className="tt-train-row">
             <button type="button" className="tt-button" disabled={Boolean(sending) || busy.stopping} onClick={() => send('train_cancel')}>
-              <Square size={16} aria-hidden="true" /> {busy.stopping ? 'Stopping…' : 'Cancel'}
+              <Square size={16} aria-hidden="true" /> {t(busy.stopping ? 'training.stopping' : 'training.cancel')}
             </button>
-            <p className="tt-train-note">Training continues if you close this tab; the current model keeps answering.</p>
+            <p className="tt-train-note">{t('training.continues')}</p>
           </div>
         )}
       </div>
@@ -168,8 +168,7 @@ if (!window[KEY]) {
         <span style={{ width: `${(100 * bar.done) / bar.total}%` }} />
       </div>
       <p className="tt-train-note">
-        {bar.what}: {bar.done} of {bar.total}
-        {bar.left === null ? '' : `, about ${span(bar.left)} left`}
+        {bar.left === null ? t('training.bar', bar) : t('training.bar_left', { ...bar, time: span(bar.left) })}
       </p>
     </>
   );
@@ -177,10 +176,10 @@ if (!window[KEY]) {
   const Said = ({ lines }) => (lines.length ? <pre className="tt-train-said">{lines.join('\n')}</pre> : null);
 
   const HOW = {
-    done: 'finished',
-    stopped: 'was cancelled',
-    refused: 'could not start',
-    failed: 'failed',
+    done: 'training.ended_done',
+    stopped: 'training.ended_stopped',
+    refused: 'training.ended_refused',
+    failed: 'training.ended_failed',
   };
 
   // How the last run ended, if it has no result of its own: cancelled, refused, failed, or a dry run.
@@ -190,7 +189,7 @@ if (!window[KEY]) {
     return (
       <div className="tt-train-block">
         <p className={wrong ? 'tt-error' : undefined} role={wrong ? 'alert' : 'status'}>
-          <code>{ended.command}</code> {HOW[ended.state] ?? 'ended'} ({ended.at}).
+          <code>{ended.command}</code> {t(HOW[ended.state] ?? 'training.ended', { at: ended.at })}
           {ended.told ? <span className="tt-train-why">{ended.told}</span> : null}
         </p>
         {ended.state === 'stopped' || ended.state === 'refused' ? null : <Said lines={ended.lines} />}
@@ -201,15 +200,16 @@ if (!window[KEY]) {
   const Verdict = ({ last, now, send, sending }) => (
     <div className="tt-train-block">
       <h3>
-        <Trophy size={16} aria-hidden="true" /> Last result: {last.version} {last.verdict === 'promote' ? 'is better' : 'is not better'}
+        <Trophy size={16} aria-hidden="true" />{' '}
+        {t(last.verdict === 'promote' ? 'training.better' : 'training.not_better', { version: last.version })}
       </h3>
       <p className="tt-train-note">
-        {last.kind === 'bootstrap' ? 'First training, on questions made from your documents. ' : ''}
-        {last.at}. Active model: {now.serves}.
+        {last.kind === 'bootstrap' ? `${t('training.bootstrap')} ` : ''}
+        {t('training.active', { at: last.at, model: now.serves })}
       </p>
       <p className="tt-verdict">{last.result}</p>
-      {last.reason ? <p className="tt-train-why">Why: {last.reason}.</p> : null}
-      {last.table.length ? <Table rows={last.table} /> : <p className="tt-train-note">Report not found: this training's folder was deleted.</p>}
+      {last.reason ? <p className="tt-train-why">{t('training.why', { reason: last.reason })}</p> : null}
+      {last.table.length ? <Table rows={last.table} /> : <p className="tt-train-note">{t('training.no_report')}</p>}
       {last.plots.length ? (
         <div className="tt-plots">
           {last.plots.map((plot) => (
@@ -220,7 +220,7 @@ if (!window[KEY]) {
       {last.report ? (
         <p className="tt-train-note">
           <a href={last.report} target="_blank" rel="noreferrer">
-            Full report <ExternalLink size={14} aria-hidden="true" />
+            {t('training.report')} <ExternalLink size={14} aria-hidden="true" />
           </a>
         </p>
       ) : null}
@@ -229,7 +229,7 @@ if (!window[KEY]) {
   );
 
   const Table = ({ rows: [head, ...rows] }) => (
-    <div className="tt-train-table" tabIndex={0} role="region" aria-label="Before and after">
+    <div className="tt-train-table" tabIndex={0} role="region" aria-label={t('training.table')}>
       <table>
         <thead>
           <tr>
@@ -266,15 +266,15 @@ if (!window[KEY]) {
     return (
       <>
         {now.refused || decided ? null : (
-          <div className="tt-train-row" role="group" aria-label={`Decide about ${last.version}`}>
-            {serves ? null : button(`Promote ${last.version}`, () => send('train_promote', { version: last.version }), Trophy)}
-            {button(`Keep ${now.serves}`, () => setKept(`${last.version} ${now.serves}`), Check)}
-            {now.back ? button(`Roll back to ${now.back}`, () => send('train_roll_back'), RotateCcw) : null}
+          <div className="tt-train-row" role="group" aria-label={t('training.decide', { version: last.version })}>
+            {serves ? null : button(t('training.promote', { version: last.version }), () => send('train_promote', { version: last.version }), Trophy)}
+            {button(t('training.keep', { version: now.serves }), () => setKept(`${last.version} ${now.serves}`), Check)}
+            {now.back ? button(t('training.roll_back', { version: now.back }), () => send('train_roll_back'), RotateCcw) : null}
           </div>
         )}
         {decided ? (
           <p className="tt-train-note" role="status">
-            {now.serves} stays active{serves ? '' : `; ${last.version} stays on disk and can be promoted any time`}.
+            {t(serves ? 'training.stays' : 'training.stays_other', { model: now.serves, version: last.version })}
           </p>
         ) : null}
         <ByHand done={now.byHand} />
@@ -284,7 +284,7 @@ if (!window[KEY]) {
 
   const ByHand = ({ done }) => {
     if (!done) return null;
-    if (done.busy) return <p className="tt-train-note" role="status"><code>{done.command}</code> is running…</p>;
+    if (done.busy) return <p className="tt-train-note" role="status"><code>{done.command}</code> {t('training.in_progress')}</p>;
     return (
       <p className={done.ok ? undefined : 'tt-error'} role={done.ok ? 'status' : 'alert'}>
         <code>{done.command}</code>

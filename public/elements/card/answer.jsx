@@ -7,10 +7,10 @@ const Answer = ({ card, side, act, openDocument }) => {
   const open = (rank) => (side.answer ? openDocument(side, rank) : setOpened((now) => [...now, rank]));
   const busy = isBusy(side);
   return (
-    <section className="tt-side" aria-label={`Answer ${side.side}`} aria-busy={busy} data-state={side.state}>
+    <section className="tt-side" aria-label={t('card.answer', { side: side.side })} aria-busy={busy} data-state={side.state}>
       <header className="tt-head">
         <span className="tt-letter">{side.side}</span>
-        <span className="tt-name">{reveal ? reveal.arm : `Answer ${side.side}`}</span>
+        <span className="tt-name">{reveal ? reveal.arm : t('card.answer', { side: side.side })}</span>
         {reveal?.model ? <span className="tt-model">{reveal.model}</span> : null}
       </header>
       <Text side={side} open={open} />
@@ -21,7 +21,7 @@ const Answer = ({ card, side, act, openDocument }) => {
           {side.error}{' '}
           {card.query ? (
             <button type="button" className="tt-retry" onClick={once(() => act.ask(card.query))}>
-              <RotateCw size={14} aria-hidden="true" /> Ask again
+              <RotateCw size={14} aria-hidden="true" /> {t('card.ask_again')}
             </button>
           ) : null}
         </p>
@@ -54,7 +54,7 @@ const Text = ({ side, open }) => {
   };
   const hide = () => setPreview(null);
   // Memoised, or it would be mounted again: a link replaced between mouse down and mouse up gets no click.
-  const markdown = useMemo(() => <Markdown>{side.text}</Markdown>, [side.text]);
+  const markdown = useMemo(() => <Markdown>{linked(side.text)}</Markdown>, [side.text]);
   if (!side.text) return null;
   return (
     <div
@@ -86,12 +86,12 @@ const Legend = ({ sources }) => {
     <p className="tt-legend">
       {drawn ? (
         <span>
-          <span className="tt-from">from passage</span> written without a citation; this passage says the same.
+          <span className="tt-from">{t('card.from_mark')}</span> {t('card.from_meaning')}
         </span>
       ) : null}
       {wrong ? (
         <span>
-          <span className="tt-wrong">not supported</span> the cited passage does not seem to say this: check it.
+          <span className="tt-wrong">{t('card.unsupported_mark')}</span> {t('card.unsupported_meaning')}
         </span>
       ) : null}
     </p>
@@ -101,29 +101,29 @@ const Legend = ({ sources }) => {
 const shortened = (text) => (text.length > PREVIEW_CHARS ? `${text.slice(0, PREVIEW_CHARS).trimEnd()}…` : text);
 
 const Waiting = ({ found }) => (
-  <p className="tt-waiting">{found ? `Reading ${found} passages…` : 'Searching…'}</p>
+  <p className="tt-waiting">{found ? t('card.reading', { n: found }) : t('page.searching')}</p>
 );
 
 // A vote is shown only when the server has saved it and sent the updated card.
 const Thumbs = ({ side, act }) => {
-  const thumb = (value, Icon, word) => (
+  const thumb = (value, Icon, word, name) => (
     <button
       type="button"
       className="tt-thumb"
       data-value={value}
       aria-pressed={side.vote === value}
-      aria-label={`Answer ${side.side} is ${word.toLowerCase()}`}
-      title={side.vote === value ? 'Click again to undo' : undefined}
+      aria-label={t(name, { side: side.side })}
+      title={side.vote === value ? t('card.undo_hint') : undefined}
       onClick={once(() => act.vote(side.side, value))}
     >
       <Icon size={18} aria-hidden="true" />
-      {word}
+      {t(word)}
     </button>
   );
   return (
-    <div className="tt-thumbs" role="group" aria-label={`Rate answer ${side.side}`}>
-      {thumb(1, ThumbsUp, 'Good')}
-      {thumb(-1, ThumbsDown, 'Bad')}
+    <div className="tt-thumbs" role="group" aria-label={t('card.rate', { side: side.side })}>
+      {thumb(1, ThumbsUp, 'card.good', 'card.is_good')}
+      {thumb(-1, ThumbsDown, 'card.bad', 'card.is_bad')}
       {side.vote === -1 ? <Why side={side} explain={(changes) => act.explain(side.side, changes)} /> : null}
     </div>
   );
@@ -136,8 +136,8 @@ const Why = ({ side, explain }) => {
   }, [side.comment]);
   const keep = () => draft.trim() !== side.comment && explain({ comment: draft });
   return (
-    <div className="tt-why" role="group" aria-label={`Why is answer ${side.side} bad?`}>
-      {REASONS.map((reason) => (
+    <div className="tt-why" role="group" aria-label={t('card.why_bad', { side: side.side })}>
+      {Object.entries(REASONS).map(([reason, name]) => (
         <button
           key={reason}
           type="button"
@@ -145,12 +145,12 @@ const Why = ({ side, explain }) => {
           aria-pressed={side.reason === reason}
           onClick={once(() => explain({ reason: side.reason === reason ? '' : reason }))}
         >
-          {reason}
+          {t(name)}
         </button>
       ))}
       <input
-        aria-label={`Comment on answer ${side.side}`}
-        placeholder="Comment (optional), press Enter to save"
+        aria-label={t('card.comment', { side: side.side })}
+        placeholder={t('card.comment_hint')}
         maxLength={1000}
         value={draft}
         onChange={(event) => setDraft(event.target.value)}

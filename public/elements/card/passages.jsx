@@ -1,7 +1,7 @@
 // Part of Compare.jsx: the passages of one answer, and opening one in its document.
 
 const Passages = ({ side, card, ...rest }) => {
-  if (!side.sources.length) return side.state === 'done' ? <p className="tt-none">No passages found.</p> : null;
+  if (!side.sources.length) return side.state === 'done' ? <p className="tt-none">{t('card.no_passages')}</p> : null;
   const cited = side.sources.filter((source) => source.cited);
   const drawn = side.sources.filter((source) => source.attributed && !source.cited);
   const others = side.sources.filter((source) => !source.cited && !source.attributed);
@@ -18,17 +18,14 @@ const Passages = ({ side, card, ...rest }) => {
     ) : null;
   return (
     <>
-      {list('Cited', cited)}
-      {list('Used without a citation', drawn)}
-      {list(cited.length || drawn.length ? 'Also retrieved' : 'Retrieved', others)}
+      {list(t('card.cited'), cited)}
+      {list(t('card.used'), drawn)}
+      {list(t(cited.length || drawn.length ? 'card.also_retrieved' : 'card.retrieved'), others)}
     </>
   );
 };
 
-const ordinal = (n) => {
-  const ending = n % 100 > 10 && n % 100 < 14 ? 'th' : ['th', 'st', 'nd', 'rd'][n % 10] ?? 'th';
-  return `${n}${ending}`;
-};
+const DEEP = 50; // ranks that the server knows (chat/elements/reveal.py)
 
 // What the reveal shows of one passage: its score, whether the other arm found it, and its rank by the other arm's model.
 const foundBy = (card, side, source) => {
@@ -38,13 +35,17 @@ const foundBy = (card, side, source) => {
   const at = source.rank - 1;
   const rank = reveal.elsewhere?.[at];
   const known = rank !== undefined && rank !== null;
+  const ranked = (short) =>
+    rank
+      ? t(short ? 'card.ranked' : 'card.ranked_long', { nth: nth(rank), model: other })
+      : t(short ? 'card.not_in_top' : 'card.not_in_top_long', { n: DEEP, model: other });
   const telling = known && (source.cited || source.attributed) && rank !== source.rank;
   return {
     score: reveal.scores[at],
-    badge: reveal.alone[at] ? `only found by ${reveal.arm}` : '',
+    badge: reveal.alone[at] ? t('card.only_by', { model: reveal.arm }) : '',
     words: reveal.words?.[at],
-    short: telling ? (rank ? `ranked ${ordinal(rank)} by ${other}` : `not in ${other}'s top 50`) : '',
-    long: known ? (rank ? `Ranked ${ordinal(rank)} by ${other}.` : `Not in ${other}'s top 50.`) : '',
+    short: telling ? ranked(true) : '',
+    long: known ? ranked(false) : '',
   };
 };
 
@@ -58,15 +59,14 @@ const Passage = ({ side, source, found, opened, toggle, open, mark }) => {
     node?.addEventListener('tt-open', openIt);
     return () => node?.removeEventListener('tt-open', openIt);
   });
-  const name = `Passage ${source.rank} of answer ${side.side}`;
-  const marking = (value, Icon, word) => (
+  const marking = (value, Icon, name, hint) => (
     <button
       type="button"
       className="tt-mark"
       data-value={value}
       aria-pressed={source.mark === value}
-      aria-label={`${name} is ${word}`}
-      title={`${word[0].toUpperCase()}${word.slice(1)}: this passage ${value > 0 ? 'answers' : 'does not answer'} the question`}
+      aria-label={t(name, { rank: source.rank, side: side.side })}
+      title={t(hint)}
       onClick={once(() => mark(side.side, source.rank, value))}
     >
       <Icon size={15} aria-hidden="true" />
@@ -90,18 +90,18 @@ const Passage = ({ side, source, found, opened, toggle, open, mark }) => {
           <span className="tt-where">
             <span className="tt-title">
               {source.title}
-              {source.page ? <span className="tt-page">, p. {source.page}</span> : null}
+              {source.page ? <span className="tt-page">, {t('page.page', { page: source.page })}</span> : null}
             </span>
             {source.heading ? <span className="tt-heading">{source.heading}</span> : null}
           </span>
           {found.badge ? <span className="tt-alone">{found.badge}</span> : null}
           {found.short ? <span className="tt-alone" title={found.long}>{found.short}</span> : null}
-          {found.words ? <span className="tt-alone" title="found by keyword search, not by this model">keyword match</span> : null}
-          {found.score ? <span className="tt-score" title="cosine similarity to the question">{found.score}</span> : null}
+          {found.words ? <span className="tt-alone" title={t('card.keyword_hint')}>{t('card.keyword')}</span> : null}
+          {found.score ? <span className="tt-score" title={t('card.score_hint')}>{found.score}</span> : null}
           <ChevronRight className="tt-chevron" size={16} aria-hidden="true" />
         </button>
-        {canOpen ? marking(1, Check, 'relevant') : null}
-        {canOpen ? marking(-1, X, 'not relevant') : null}
+        {canOpen ? marking(1, Check, 'card.is_relevant', 'card.relevant_hint') : null}
+        {canOpen ? marking(-1, X, 'card.is_not_relevant', 'card.not_relevant_hint') : null}
       </div>
       {isOpen ? (
         <>
@@ -109,7 +109,7 @@ const Passage = ({ side, source, found, opened, toggle, open, mark }) => {
           <p className="tt-more">
             {canOpen ? (
               <button type="button" className="tt-link" onClick={() => open(source.rank)}>
-                <BookOpen size={13} aria-hidden="true" /> Open in document
+                <BookOpen size={13} aria-hidden="true" /> {t('card.open')}
               </button>
             ) : null}{' '}
             {found.long}
@@ -128,7 +128,7 @@ const useDocument = (sender) => {
   return async (side, rank) => {
     const found = await sender.call('passage', { answer: side.answer, rank });
     if (found.error) {
-      sender.fail({ what: 'The document could not be opened', error: found.error });
+      sender.fail({ what: 'card.not_opened', error: found.error });
       return;
     }
     const id = `tt-source-${side.answer}-${rank}`;

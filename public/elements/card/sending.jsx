@@ -10,9 +10,9 @@ const useSender = (callAction) => {
   const call = async (name, payload) => {
     try {
       const result = await callAction({ name, payload });
-      return result?.response ?? { error: LOST };
+      return result?.response ?? { error: t('page.lost') };
     } catch {
-      return { error: LOST };
+      return { error: t('page.lost') };
     }
   };
   const remember = (next) => {

@@ -44,7 +44,7 @@ def test_the_page_is_served_from_the_tables_and_its_script_from_here(app: AppSta
     answer = client.get("/scoreboard")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "private, no-store"
-    assert "won 1 of 1 duels" in answer.text
+    assert "won 1 of 1 duel," in answer.text
     assert "cats.md" in answer.text  # a document of the index that nobody has asked about
     (script,) = re.findall(r'src="(/scoreboard/plotly[^"]*)"', answer.text)
     drawn = client.get(script)
