@@ -27,7 +27,7 @@ from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, rev
 from chat.actions.resume import Revive
 from chat.elements.jsx import card_route
 from chat.elements.markdown import as_markdown
-from chat.language import SECTION, Phrase, in_language, language_for
+from chat.language import SECTION, Phrase, in_language, language_for, recognised
 from chat.scoreboard import routes
 from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
@@ -212,7 +212,7 @@ def shipped_starters() -> list[str]:
 
 def footer() -> str:
     """Return the line under the chat: what writes the answers, and how their passages are retrieved."""
-    writer, how = state.serving.answerer, state.serving.search_options.summary()
+    writer, how = state.serving.answerer, recognised(state.serving.search_options.summary())
     if writer == EXTRACTIVE:
         return Phrase("app.footer_extractive", how=how)
     return Phrase("app.footer_llm", writer=writer, how=how)

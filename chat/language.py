@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from typing import Any
 
@@ -22,8 +22,10 @@ FOLDER = ROOT / ".chainlit" / "translations"
 SECTION = "thumbtune"  # of a file; the rest is Chainlit's
 ENGLISH = "en-US"
 PLACEHOLDER = re.compile(r"\{(\w+)(?::\.(\d)f)?\}")  # with a number of decimals: {seconds:.1f}
+PLACEHOLDER_ESCAPED = re.compile(r"\\\{(\w+)\\\}")
 PREFERENCE = re.compile(r"\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*)\s*(?:;\s*q\s*=\s*([01](?:\.\d{0,3})?))?\s*")
 MAX_HEADER = 500  # characters of an Accept-Language header; browsers send 30
+LIBRARY = "library."  # the group of sentences that rag/ writes, by which they are recognised
 SAVED = {"phrase", "values", "english"}
 Text = str | Mapping[str, str]  # as it is in a file: a sentence, or its forms "one" and "other"
 
@@ -94,7 +96,21 @@ def joined(*sentences: str, by: str = "page.two") -> str:
 def said(error: Exception) -> str:
     """Return an error's sentence, as a phrase if it is one: `str(error)` would be its English."""
     first = error.args[0] if error.args else ""
-    return first if isinstance(first, Phrase) else str(error)
+    return first if isinstance(first, Phrase) else recognised(str(error))
+
+
+def recognised(text: str) -> str:
+    """Return a sentence that rag/ wrote as the phrase of the group "library" that it fits, with the parts within it.
+
+    Why: the errors and notes of rag/ are English and the commands print them, too. A sentence of none of these texts
+    stays as it is.
+    """
+    if isinstance(text, Phrase):
+        return text
+    for key, pattern in _patterns():
+        if found := pattern.fullmatch(text):
+            return Phrase(key, **{name: recognised(part) for name, part in found.groupdict().items()})
+    return text
 
 
 def language_for(accepted: str) -> str:
@@ -127,6 +143,16 @@ def texts(language: str) -> Mapping[str, Text]:
     groups = json.loads(path.read_text("utf-8"))[SECTION]
     own = {f"{group}.{name}": text for group, names in groups.items() for name, text in names.items()}
     return own if language == ENGLISH else {**texts(ENGLISH), **own}
+
+
+@cache
+def _patterns() -> Sequence[tuple[str, re.Pattern[str]]]:
+    """Return the texts of the group "library" as patterns, those with the most letters of their own first."""
+    own = {key: str(text) for key, text in texts(ENGLISH).items() if key.startswith(LIBRARY)}
+    ranked = sorted(own.items(), key=lambda each: -len(PLACEHOLDER.sub("", each[1])))
+    return [
+        (key, re.compile(PLACEHOLDER_ESCAPED.sub(r"(?P<\1>.+)", re.escape(text)), re.DOTALL)) for key, text in ranked
+    ]
 
 
 def _written(language: str, key: str, values: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from chat.actions.payloads import Reask
 from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
 from chat.elements.live import LiveCard
-from chat.language import Phrase, joined, said
+from chat.language import Phrase, joined, recognised, said
 from chat.session.context import INTERNAL, RequestContext, as_command, say
 from rag.answering.duel import Done, Failed
 from rag.answering.query_rewrite import TURNS, Turn, answers_so_far
@@ -82,7 +82,7 @@ async def duel(context: RequestContext, question: Question, former: Sequence[Liv
     query, only = question.query, question.only
     message = await say("")
     live = LiveCard(context.app.history.save_element, message.thread_id, message.id)
-    live.card.searched_for(question.typed, hint=only.summary())
+    live.card.searched_for(question.typed, hint=recognised(only.summary()))
     context.attach(live)
     await live.show()
     await live.keep()
@@ -108,7 +108,7 @@ async def search_for(
         return asked
     serving = context.app.serving
     found = await serving.rewrite(asked, await asyncio.to_thread(turns_of, serving, former))
-    hint = joined(only.summary(), found.note)
+    hint = joined(recognised(only.summary()), recognised(found.note))
     live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
     await live.show()
     return found.query

@@ -27,7 +27,7 @@ from chainlit.emitter import ChainlitEmitter
 
 from chat.actions.payloads import RemoveDocument, ShowDocument
 from chat.elements.live import LiveElement
-from chat.language import Phrase, said
+from chat.language import Phrase, recognised, said
 from chat.session.context import INTERNAL, AppState, RequestContext
 from rag.errors import StoreFailed, ThumbtuneError
 from rag.heading_path import plain_headings
@@ -284,14 +284,14 @@ def _conclude(view: FileView, taken: UploadOutcome) -> None:
                     "state": state,
                     "name": taken.source,
                     "passages": taken.chunks,
-                    "reason": taken.lost,
-                    "note": taken.note,
+                    "reason": recognised(taken.lost),
+                    "note": recognised(taken.note),
                 }
             )
         case Unchanged():
             view.update({"state": "unchanged", "name": taken.source})
         case Skipped():
-            view.update({"state": "refused", "reason": taken.reason})
+            view.update({"state": "refused", "reason": recognised(taken.reason)})
 
 
 @contextmanager
@@ -339,6 +339,6 @@ def _row(listed: ListedDocument, record: FileRecord | None) -> dict[str, Any]:
         "uploaded": listed.uploaded,
         "attached": is_attachment(listed.source),
         "added": listed.added.isoformat() if listed.added else None,
-        "lost": record.reason if record else "",
-        "note": record.note if record else "",
+        "lost": recognised(record.reason) if record else "",
+        "note": recognised(record.note) if record else "",
     }

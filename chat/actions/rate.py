@@ -18,7 +18,7 @@ from chat.elements.card import Card, SideChoice
 from chat.elements.lesson import in_words
 from chat.elements.live import LiveCard
 from chat.elements.reveal import DEEP, make_reveal
-from chat.language import Phrase
+from chat.language import Phrase, recognised
 from chat.session.context import RequestContext
 from rag.answering.service import QueryService
 from rag.errors import BadRating, ThumbtuneError
@@ -104,7 +104,7 @@ def reveal(serving: QueryService, card: Card) -> None:
     for answer in answers.values():
         if serving.served(answer.arm).model == answer.model:  # otherwise another version is active now
             ranks[answer.arm] = serving.ranks(answer.arm, answer.query, DEEP)
-    card.show_reveal(make_reveal(answers, serving.notes(), ranks))
+    card.show_reveal(make_reveal(answers, [recognised(note) for note in serving.notes()], ranks))
 
 
 def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:

@@ -11,7 +11,7 @@ from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
 from chat.elements.reveal import Reveal, same
-from chat.language import Phrase
+from chat.language import Phrase, recognised
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.answering.evidence.cleaning import clean_answer
 from rag.errors import BadRating
@@ -126,7 +126,7 @@ class Card:
                 self.compare({**self._answers, side: event.answer})
             case Failed():
                 self._close(side, "failed", event.text, event.hits)
-                view["error"] = event.message
+                view["error"] = recognised(event.message)
 
     def break_off(self, state: State, message: str) -> None:
         """Close every open column, keeping its text; the message says why."""

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from chat.elements.live import LiveElement
-from chat.language import Phrase
+from chat.language import Phrase, recognised
 from chat.session.context import AppState, RequestContext
 from chat.session.payload import Payload, Text
 from chat.training.process import VERSION, TrainingProcess
@@ -231,7 +231,7 @@ class TrainingPanel:
             "kind": last.version.kind,
             "verdict": last.version.verdict,
             "result": last.result(),
-            "reason": last.metrics.reason if last.metrics else "",
+            "reason": recognised(last.metrics.reason) if last.metrics else "",
             "at": _clock_time(last.version.created),
             "table": last.table(),
             "plots": plots,

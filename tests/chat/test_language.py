@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 from chat.language import (
     ENGLISH,
     FOLDER,
+    LIBRARY,
+    PLACEHOLDER,
     SECTION,
     Phrase,
     as_saved,
@@ -24,11 +28,15 @@ from chat.language import (
     joined,
     language_for,
     languages,
+    recognised,
     said,
     texts,
 )
+from rag.answering.llm import cut_off
 from rag.errors import BadRating
+from rag.loaders.formats import not_read
 from rag.settings import ROOT
+from rag.store.filters import DocumentFilter
 
 GERMAN, SPANISH = "de-DE", "es"
 OTHERS = [language for language in languages() if language != ENGLISH]
@@ -64,6 +72,14 @@ def slots(text: str | Mapping[str, str]) -> Any:
 def used(pattern: re.Pattern[str]) -> set[str]:
     found = {key for path in [*PAGE, *SERVER] for key in pattern.findall(path.read_text("utf-8"))}
     return found - {"training.log"}  # a file
+
+
+@cache
+def library() -> str:
+    """Return all strings in the code of rag/ and train/, one a line; those of an f-string by their parts."""
+    files = [path for package in ("rag", "train") for path in (ROOT / package).rglob("*.py")]
+    nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
 def written(source: str) -> Iterator[str]:
@@ -105,7 +121,35 @@ def test_every_key_in_the_code_exists() -> None:
 
 def test_every_text_is_used() -> None:
     keys, beginnings = used(KEY) | BY_NUMBER, tuple(used(BEGINNING))
-    assert [key for key in texts(ENGLISH) if key not in keys and not key.startswith(beginnings)] == []
+    own = [key for key in texts(ENGLISH) if not key.startswith(LIBRARY)]
+    assert [key for key in own if key not in keys and not key.startswith(beginnings)] == []
+
+
+COMPOSED = {  # sentences that the code puts together
+    "library.only_folder": DocumentFilter(folders=("how-to", "log.md")).summary(),
+    "library.only_type": DocumentFilter(types=("pdf",)).summary(),
+    "library.only_folder_type": DocumentFilter(folders=("how-to",), types=("pdf", "md")).summary(),
+    "library.only_since": DocumentFilter(since="2026-01-01").summary(),
+    "library.only_before": DocumentFilter(before="2026-01-01").summary(),
+    "library.only_between": DocumentFilter(since="2025-01-01", before="2026-01-01").summary(),
+    "library.not_read": not_read(".exe"),
+    "library.not_read_bare": not_read(""),
+    "library.cut_off": f"the answer was {cut_off(1024)}",
+}
+
+
+@pytest.mark.parametrize("key", COMPOSED)
+def test_a_sentence_that_the_library_composes_is_recognised(key: str) -> None:
+    phrase = recognised(COMPOSED[key])
+    assert isinstance(phrase, Phrase)
+    assert (phrase.key, phrase) == (key, COMPOSED[key])
+
+
+@pytest.mark.parametrize("key", [key for key in texts(ENGLISH) if key.startswith(LIBRARY) and key not in COMPOSED])
+def test_a_sentence_of_the_library_is_in_its_code(key: str) -> None:
+    parts = [part.strip(" ,.:;()") for part in PLACEHOLDER.split(str(texts(ENGLISH)[key]))[::3]]
+    code = library()
+    assert [part for part in parts if part not in code] == []
 
 
 @pytest.mark.parametrize("path", PAGE, ids=lambda path: path.name)
@@ -201,3 +245,18 @@ def test_the_most_preferred_language_that_there_is_is_taken(accepted: str, langu
 def test_the_operator_can_fix_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chainlit.config.config.ui, "language", GERMAN)
     assert language_for("es") == GERMAN
+
+
+@pytest.mark.parametrize(
+    ("english", "german"),
+    [
+        ("5, by meaning, the last one may be a keyword match", "5, nach Bedeutung, die letzte kann ein Stichworttreffer sein"),  # noqa: E501
+        ("the endpoint failed: try again in a moment (HTTP 503)", "Der Endpunkt ist ausgefallen: Versuchen Sie es gleich noch einmal (HTTP 503)"),  # noqa: E501
+        ("Only documents in how-to, of type md.", "Nur Dokumente in how-to, vom Typ md."),
+        ("some reason that is in no file, or in another", "some reason that is in no file, or in another"),
+    ],
+)  # fmt: skip
+def test_a_sentence_of_the_library_is_recognised(english: str, german: str) -> None:
+    phrase = recognised(english)
+    assert phrase == english
+    assert in_language(phrase, GERMAN) == german
