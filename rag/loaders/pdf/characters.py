@@ -16,12 +16,14 @@ from pypdfium2 import raw
 
 RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")  # Hebrew and Arabic: their lines run from right to left
 HYPHENS = "\x02\ufffe"  # PDFium's marks for a hyphen at the end of a line
-PIECE = re.compile(r"[a-z]{3,}|.", re.DOTALL)  # boxes of the first and last of small Latin letters: half the calls
+PIECE = re.compile(r"([a-z]{3,}|\.(?: *\.){3,})?(?(1)[,.;:]?|[^ \n]\uffff?) *|\n| +")  # a word, dots, a character
 BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
 LONE_HALF = re.compile("[\ud800-\udfff]")
 SECOND_HALF = "\uffff"  # stands for no character
 NO_CODES = (0, 0xFFFD)
 NO_CODE = re.compile("[\0\ufffd]")
+NO_LETTER = re.compile("[\x01\x03-\x08\x0e-\x1f]")  # codes of a font without a map to letters; \x02 may be a hyphen
+NO_LETTERS = dict.fromkeys((*range(1, 9), *range(14, 32)), " ")
 OTHER_BLANK = re.compile(r"\r|[^\S\n ]")
 WIDEST = 1.5  # heights of an average letter, above it letters do not stand close together
 
@@ -35,36 +37,31 @@ _get_char_box = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, *[
 )
 
 
-def raw_lines(textpage: pypdfium2.PdfTextPage, page_box: Sequence[float]) -> Iterator[list[Piece]]:
-    """Yield the pieces between two of PDFium's line breaks; blanks have no box of their own."""
-    text = _text(textpage)
+def raw_lines(textpage: pypdfium2.PdfTextPage, text: str, page_box: Sequence[float]) -> Iterator[list[Piece]]:
+    """Yield the pieces between two of PDFium's line breaks, those outside the page left out; `text` is text_of it."""
     box_of = _loose_box(textpage) if RTL.search(text) else _tight_box(textpage)
     low_x, low_y, high_x, high_y = (2 * edge for edge in page_box)
     pieces: list[Piece] = []
     for match in PIECE.finditer(text):
         piece = match[0]
-        if piece == " ":
-            pieces.append(BLANK)
+        if match[1]:
+            for each in _boxes(piece, match.start(), match.end(1), box_of):
+                if low_x <= each[1] + each[3] <= high_x and low_y <= each[2] + each[4] <= high_y:
+                    pieces.append(each)
         elif piece == "\n":
             yield pieces
             pieces = []
-        elif piece != SECOND_HALF:
-            start = match.start()
-            if len(piece) == 1:
-                box = box_of(start)
-                found = [(piece, *box)] if box else []
-            else:
-                found = _boxes(piece, start, box_of)
-            for each in found:
-                if low_x <= each[1] + each[3] <= high_x and low_y <= each[2] + each[4] <= high_y:
-                    pieces.append(each)
-            if piece in HYPHENS:  # PDFium joins the next line to it
+        elif piece[0] != " ":
+            box = box_of(match.start())
+            if box and low_x <= box[0] + box[2] <= high_x and low_y <= box[1] + box[3] <= high_y:
+                pieces.append((piece.replace(SECOND_HALF, ""), *box))
+            if piece[0] in HYPHENS:  # PDFium joins the next line to it
                 yield pieces
                 pieces = []
     yield pieces
 
 
-def _text(textpage: pypdfium2.PdfTextPage) -> str:
+def text_of(textpage: pypdfium2.PdfTextPage) -> str:
     """Return a page's text, one character for each that PDFium counts, and each blank as a space.
 
     PDFium counts both halves of a letter beyond U+FFFF, such as emoji: SECOND_HALF follows such a one. Mathematical
@@ -78,27 +75,36 @@ def _text(textpage: pypdfium2.PdfTextPage) -> str:
         codes = buffer[:count]
         for index in range(count) if written != count + 1 else (n for n, code in enumerate(codes) if code in NO_CODES):
             codes[index] = raw.FPDFText_GetUnicode(textpage.raw, index) or ord(" ")
-        text = b"".join(code.to_bytes(2, "little") for code in codes).decode("utf-16-le", "surrogatepass")
+        buffer[:count] = codes
+        text = bytes(buffer)[: 2 * count].decode("utf-16-le", "surrogatepass")
         text = LONE_HALF.sub(" ", text)
     if len(text) < count:
         text = BEYOND_16_BITS.sub(lambda match: f"{_plain(match[0])}{SECOND_HALF}", text)
-    return OTHER_BLANK.sub(" ", text)
+    text = OTHER_BLANK.sub(" ", text)
+    return text.translate(NO_LETTERS) if NO_LETTER.search(text) else text
 
 
 def _plain(letter: str) -> str:
     return unicodedata.normalize("NFKC", letter) if "\U0001d400" <= letter <= "\U0001d7ff" else letter
 
 
-def _boxes(word: str, start: int, box_of: Callable[[int], Box | None]) -> list[Piece]:
-    """Return a word with its box; its characters one by one where they do not stand close together."""
-    first, last = box_of(start), box_of(start + len(word) - 1)
+def _boxes(word: str, start: int, end: int, box_of: Callable[[int], Box | None]) -> list[Piece]:
+    """Return a word with its box, or the dots that fill a line; its letters one by one where they stand apart.
+
+    Its letters are those from `start` to `end`; a comma and blanks may follow.
+    """
+    first, last = box_of(start), box_of(end - 1)
     if first and last:
         left, right = min(first[0], last[0]), max(first[2], last[2])
         bottom, top = min(first[1], last[1]), max(first[3], last[3])
-        if max(right - left, top - bottom) < WIDEST * len(word) * max(first[3] - first[1], last[3] - last[1]):
+        if word[0] == "." or max(right - left, top - bottom) < WIDEST * (end - start) * max(
+            first[3] - first[1], last[3] - last[1]
+        ):
             return [(word, left, bottom, right, top)]
-    boxes = ((character, box_of(index)) for index, character in enumerate(word, start))
-    return [(character, *box) for character, box in boxes if box]
+    letters = word.rstrip(" ")
+    texts = [*letters[:-1], letters[-1] + word[len(letters) :]]
+    boxes = ((text, box_of(index)) for index, text in enumerate(texts, start))
+    return [(text, *box) for text, box in boxes if box]
 
 
 def _tight_box(textpage: pypdfium2.PdfTextPage) -> Callable[[int], Box | None]:

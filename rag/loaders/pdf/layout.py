@@ -11,12 +11,11 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from statistics import median
 
 import pypdfium2
 
 from rag.loaders.decoding import normalise
-from rag.loaders.pdf.characters import HYPHENS, RTL, Piece, raw_lines
+from rag.loaders.pdf.characters import HYPHENS, RTL, Piece, raw_lines, text_of
 from rag.loaders.pdf.turned import turned, turns_of
 
 GAP = 1.6  # heights between two characters: wider than any gap between words of justified text, so a cell or a column
@@ -90,10 +89,14 @@ def read_lines(page: pypdfium2.PdfPage) -> list[Line]:
     try:
         if textpage.count_chars() > MOST_CHARS:
             return _unplaced_lines(textpage)
-        pieces = list(raw_lines(textpage, page.get_bbox()))
+        text = text_of(textpage)
+        pieces = list(raw_lines(textpage, text, page.get_bbox()))
     finally:
         textpage.close()
-    lines = [line for chars, turn in zip(pieces, turns_of(pieces), strict=True) for line in _lines_of(chars, turn)]
+    has_rtl = bool(RTL.search(text))
+    lines = [
+        line for chars, turn in zip(pieces, turns_of(pieces), strict=True) for line in _lines_of(chars, turn, has_rtl)
+    ]
     return _by_columns(_from_the_top(whole_rows(lines)))
 
 
@@ -103,25 +106,24 @@ def _unplaced_lines(textpage: pypdfium2.PdfTextPage) -> list[Line]:
     return [Line([Segment(line, 0, 0, 0, 0)], UNPLACED) for line in lines if line.strip()]
 
 
-def _lines_of(chars: list[Piece], turn: int) -> Iterator[Line]:
+def _lines_of(chars: list[Piece], turn: int, has_rtl: bool) -> Iterator[Line]:
     """Yield the line, or the lines, that PDFium's line of characters is."""
+    if not chars:
+        return
     if turn:
         chars = [turned(char, turn) for char in chars]
-    inked = [char for char in chars if char[0] != " "]
-    if not inked:
+    height = _height(chars)
+    if has_rtl and any(RTL.match(char[0]) for char in chars):
+        yield Line([_segment(_from_right_to_left(chars, height), chars)], turn)
         return
-    height = _height(inked)
-    if RTL.search("".join([char[0] for char in inked])):
-        yield Line([_segment(_from_right_to_left(inked, height), inked)], turn)
-        return
-    raised = median([char[2] for char in inked]) + RAISED * height if len(inked) >= MIN_RAISED_LINE else float("inf")
+    raised = float("inf")
+    if len(chars) >= MIN_RAISED_LINE:
+        raised = sorted([char[2] for char in chars])[len(chars) // 2] + RAISED * height
     line, text, part = Line(turn=turn), "", list[Piece]()
     for char in chars:
-        if char[0] == " ":
-            text += " "
-            continue
         between = "" if not part or _goes_on(part[-1], char, height, raised) else _between(part, char, height, raised)
         if between is None:
+            text += " " * char[0].endswith(" ")
             continue
         if between in ("\n", "\t"):
             line.segments.append(_segment(text, part))
@@ -137,16 +139,16 @@ def _lines_of(chars: list[Piece], turn: int) -> Iterator[Line]:
     yield line
 
 
-def _height(inked: Sequence[Piece]) -> float:
+def _height(chars: Sequence[Piece]) -> float:
     """Return the height of a line's letters, in points; of all its characters where it has none.
 
     Without the letters alone, a line of a table of contents would be as high as the dots that fill it.
     """
-    heights = sorted([char[4] - char[2] for char in inked])
-    height = median(heights[len(heights) // 2 :])
+    heights = sorted([char[4] - char[2] for char in chars])
+    height = heights[3 * len(heights) // 4]
     if heights[-1] > 2 * height:
-        letters = sorted([char[4] - char[2] for char in inked if char[0].isalnum()])
-        height = median(letters[len(letters) // 2 :]) if letters else height
+        letters = sorted([char[4] - char[2] for char in chars if char[0][0].isalnum()])
+        height = letters[3 * len(letters) // 4] if letters else height
     return max(0.1, height)
 
 
@@ -171,7 +173,7 @@ def _between(part: list[Piece], char: Piece, height: float, raised: float) -> st
         return "\n"
     if gap > GAP * height:
         return "\t"
-    is_raised = char[2] > raised and bottom <= raised and char[0] in DIGITS and char[4] - char[2] < height
+    is_raised = char[2] > raised and bottom <= raised and char[0][0] in DIGITS and char[4] - char[2] < height
     return "^" if is_raised else ""
 
 
@@ -181,7 +183,8 @@ def _from_right_to_left(chars: Sequence[Piece], height: float) -> str:
     PDFium keeps the order in which glyphs were written, which is from the left in some files and words.
     """
     text, run, last_left = "", "", None
-    for character, left, _, right, _ in sorted(chars, key=lambda char: -(char[1] + char[3])):
+    for written, left, _, right, _ in sorted(chars, key=lambda char: -(char[1] + char[3])):
+        character = written.rstrip()
         if last_left is not None and last_left - right > RTL_GAP * height:
             text, run = text + run + " ", ""
         if RTL.match(character) or not (character.isalnum() or run):
@@ -194,7 +197,7 @@ def _from_right_to_left(chars: Sequence[Piece], height: float) -> str:
 
 def _is_second_print(char: Piece, before: Piece, height: float) -> bool:
     return (
-        char[0] == before[0]
+        char[0].rstrip() == before[0].rstrip()
         and abs(char[1] - before[1]) < SAME_PLACE * height
         and abs(char[2] - before[2]) < SAME_PLACE * height
     )

@@ -8,7 +8,7 @@ from itertools import pairwise
 from rag.loaders.pdf.characters import RTL, Piece
 
 SAMPLED = 20  # characters that tell in which direction a line runs
-WIDEST_BLANK = 1.0  # heights between two words of a line that stands on its head
+WIDEST_BLANK = 1.6  # heights between two words of a line that stands on its head
 HIGH = 1.5  # times its width, above which a word runs up or down
 OVERLAP = 0.1  # heights that neighbouring letters may overlap
 
@@ -31,8 +31,6 @@ def turns_of(lines: Sequence[list[Piece]]) -> list[int]:
 def turned(char: Piece, turn: int) -> Piece:
     """Return a character with its box turned, so that its line runs to the right."""
     text, left, bottom, right, top = char
-    if text == " " or not turn:
-        return char
     if turn == 2:
         return text, -right, -top, -left, -bottom
     return (text, bottom, -right, top, -left) if turn == 1 else (text, -top, left, -bottom, right)
@@ -40,9 +38,11 @@ def turned(char: Piece, turn: int) -> Piece:
 
 def _turn(line: Sequence[Piece]) -> int | None:
     """Return how a line is turned, None if it has one piece only."""
-    chars = [char for char in line[: 2 * SAMPLED] if char[0] != " "][:SAMPLED]
-    if len(chars) < 2:
+    if len(line) < 2:
         return None
+    chars = line[:SAMPLED]
+    if abs(chars[-1][2] - chars[0][2]) < chars[-1][1] - chars[0][1]:  # most lines: the end is right of the begin
+        return 0
     x = y = right = up = 0.0
     for last, char in pairwise(chars):
         dx, dy = char[1] - last[1], char[2] - last[2]
@@ -54,8 +54,10 @@ def _turn(line: Sequence[Piece]) -> int | None:
 
 def _is_high(line: Sequence[Piece]) -> bool:
     """Return whether a line is one word of three letters or more that is higher than wide, so it runs up or down."""
-    words = [char for char in line if char[0] != " "]
-    return len(words) == 1 and len(words[0][0]) > 2 and words[0][4] - words[0][2] > HIGH * (words[0][3] - words[0][1])
+    if len(line) != 1:
+        return False
+    text, left, bottom, right, top = line[0]
+    return len(text.rstrip()) > 2 and top - bottom > HIGH * (right - left)
 
 
 def _stands_before(last: Piece, char: Piece) -> bool:

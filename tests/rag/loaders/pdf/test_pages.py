@@ -291,6 +291,16 @@ def test_a_path_or_a_word_of_a_program_is_no_title(title: str) -> None:
     assert load_pdf(make_pdf("Cats sleep.", title=escaped)).title == ""
 
 
+def test_codes_of_a_font_without_a_map_are_no_text() -> None:
+    codes = "".join(f"\\{code:03o}" for code in (1, 2, 3, 4, 5, 6, 7, 14, 15, 16))
+    assert text_of(place((40, 700, codes), (40, 680, "Readable text."))) == "Readable text."
+
+
+def test_a_comma_and_a_dot_stay_with_their_words() -> None:
+    line = "first, second; third: fourth. Fifth ...... 12"
+    assert text_of(place((40, 700, line))) == line
+
+
 def test_letters_beyond_16_bits_are_read_and_mathematical_ones_are_plain() -> None:
     """The font says that A is a mathematical x and B an emoji, each of which PDFium counts as two."""
     names = "2 beginbfchar <41> <D835DC65> <42> <D83DDE03> endbfchar"
