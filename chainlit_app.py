@@ -22,7 +22,7 @@ from fastapi import Depends, Header
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from chat.actions import ask, export, passages, rate, resume, review, teach
+from chat.actions import ask, export, own_ratings, passages, rate, rating_files, resume, review, scope, teach
 from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, revive_files
 from chat.actions.resume import Revive
 from chat.elements.jsx import card_route
@@ -79,6 +79,8 @@ ACTIONS: Mapping[str, Action] = {  # called by the buttons of the elements
     "review_teach": review.teach,
     "review_judge": review.judge,
     "review_more": review.more,
+    "own_ratings": own_ratings.own_ratings,
+    "own_ratings_take_back": own_ratings.take_back,
     "passage": passages.passage,
     "reask": ask.reask,
     "refresh": resume.refresh,
@@ -94,6 +96,7 @@ ACTIONS: Mapping[str, Action] = {  # called by the buttons of the elements
 COMMANDS: Mapping[str, Command] = {  # typed as a message of one word, or clicked in the bar at the top
     "/train": panel.show,
     "/review": review.show,
+    "/ratings": own_ratings.show,
     "/documents": uploads.show,
     "/scoreboard": routes.show,
 }
@@ -101,6 +104,7 @@ REVIVE: Mapping[str, Revive] = {  # elements other than the card -> their curren
     TRAINING: panel.revive,
     teach.TEACH: teach.revive,
     review.REVIEW: review.revive,
+    own_ratings.RATINGS: own_ratings.revive,
     DOCUMENTS: revive_files,
 }
 
@@ -135,6 +139,8 @@ async def send_thread_id() -> None:
 @cl.on_window_message
 async def run_command(word: object) -> None:
     """Run the command of a button in the bar at the top, as if it had been typed."""
+    if isinstance(word, dict) and "scope" in word:
+        scope.choose(current_context(state), word)
     command = COMMANDS.get(word) if isinstance(word, str) else None
     if command is None:
         return  # other scripts and browser extensions post messages, too
@@ -168,6 +174,7 @@ for name, action in ACTIONS.items():
 async def resume_thread(thread: ThreadDict) -> None:
     """Restore a thread's elements."""
     await resume.resume(current_context(state), thread, REVIVE)
+    await scope.ask_page()
 
 
 @cl.on_chat_start
@@ -176,6 +183,7 @@ async def on_chat_start() -> None:
     session = cl.context.session
     if isinstance(session, WebsocketSession) and session.thread_id_to_resume:
         open_new_thread(session)
+    await scope.ask_page()
 
 
 @cl.on_chat_end
@@ -284,4 +292,6 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     app.router.routes.insert(0, export.export_route(state.history))
     app.router.routes.insert(0, reports_route(settings.runs))
     app.router.routes.insert(0, passages.pdf_route(state))
+    app.router.routes.insert(0, scope.documents_route(state))
+    app.router.routes[:0] = rating_files.rating_routes(state)
     app.router.routes[:0] = routes.routes(state)

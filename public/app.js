@@ -203,6 +203,7 @@
     }, ADDRESS_MS);
   });
 
+  document.head.append(Object.assign(document.createElement('script'), { src: '/public/picker.js' }));
   new MutationObserver(place).observe(document.documentElement, { childList: true, subtree: true });
   place();
 })();

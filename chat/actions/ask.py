@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import chainlit as cl
 
-from chat.actions import teach
+from chat.actions import scope, teach
 from chat.actions.payloads import Reask
 from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
@@ -38,7 +38,8 @@ async def ask(context: RequestContext, text: str) -> None:
         await say(BUSY)
         return
     context.begin(asyncio.current_task())
-    await duel(context, await parse_question(context, text), context.session.cards[-TURNS:])
+    question = await parse_question(context, scope.within(context, text))
+    await duel(context, question, context.session.cards[-TURNS:])
 
 
 async def reask(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:

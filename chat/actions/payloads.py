@@ -12,6 +12,7 @@ from rag.errors import BadQuery, UnknownDocument
 from rag.records import Reason
 
 MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answer
+MAX_PLACES = 8  # documents and folders that questions are restricted to, as in public/picker.js
 MAX_SOURCE = 4_096  # characters of a document's path: Linux's PATH_MAX
 
 
@@ -60,6 +61,13 @@ class Reask(Payload):
     query: Text
 
 
+class Scope(Payload):
+    """The documents and folders that questions are restricted to, by their paths."""
+
+    error = BadQuery
+    scope: Annotated[list[Annotated[Text, Field(min_length=1, max_length=MAX_SOURCE)]], Field(max_length=MAX_PLACES)]
+
+
 class Search(Payload):
     """A search for the passage that answers a card's question."""
 
@@ -104,6 +112,18 @@ class QueueTeach(QueueItem):
 
     chunk: Id
     value: Taught
+
+
+class OwnRatings(Payload):
+    """A page of the rater's own ratings, from number `start` on."""
+
+    start: Annotated[int, Field(ge=0, le=10_000_000, strict=True)] = 0
+
+
+class OwnRating(Payload):
+    """One of the rater's own ratings, by its id."""
+
+    rating: Id
 
 
 class ShowDocument(Payload):

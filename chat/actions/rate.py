@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from chat.actions.payloads import Mark, Preference, Vote
 from chat.elements.card import Card, SideChoice
@@ -26,6 +26,7 @@ from rag.feedback.credit import KeywordRanks
 from rag.feedback.lesson import lesson_of
 from rag.feedback.ratings import mark_source, prefer, rate_answer
 from rag.records import SIDES, Answer, Arm, Choice, Rating, Side
+from rag.store.store import Store
 
 log = logging.getLogger("thumbtune")
 
@@ -72,25 +73,32 @@ async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[st
             choice=_arm_of(sent.choice, answers),
             blind=not live.card.is_revealed,
         )
-        live.card.prefer(sent.choice)
+        live.card.prefer(sent.choice, live.card.side_of(cast(Choice, rating.first)))
         await _show_rated(context, live)
     return await _taught(context, rating)
 
 
 async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Store whether a passage under an answer is relevant, and show it."""
+    """Store whether a passage under an answer is relevant, and show it in both columns.
+
+    It is stored once: where this rater has marked the passage already, else under the answer it was clicked at.
+    """
     sent = Mark.read(payload)
     live = context.session.card_with(sent.answer)
     async with live.lock:
-        rating = await asyncio.to_thread(
-            mark_source,
-            context.app.serving.store,
-            rater=context.rater,
-            answer_id=sent.answer,
-            rank=sent.rank,
-            value=sent.value,
-            blind=not live.card.is_revealed,
-        )
+        store, places = context.app.serving.store, live.card.places_of(sent.answer, sent.rank)
+        rating, *_ = [
+            await asyncio.to_thread(
+                mark_source,
+                store,
+                rater=context.rater,
+                answer_id=answer_id,
+                rank=rank,
+                value=sent.value,
+                blind=not live.card.is_revealed,
+            )
+            for answer_id, rank in await asyncio.to_thread(_marked, store, context.rater, places) or places[:1]
+        ]
         live.card.mark(sent.answer, sent.rank, sent.value)
         await live.keep()
         await live.show()
@@ -111,6 +119,15 @@ def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
     """Return the stored answers of a card by side."""
     stored = {answer.id: answer for answer in serving.store.feedback.answers(card.answer_ids.values())}
     return {side: stored[id_] for side, id_ in card.answer_ids.items() if id_ in stored}
+
+
+def _marked(store: Store, rater: str, places: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Return those places of a passage, as (answer id, rank), at which a rater's mark is stored."""
+    mine = [each for each in store.feedback.ratings(rater) if each.kind == "source" and each.value]
+    given = {(each.target_id, each.chunk_id) for each in mine}
+    answers = store.feedback.answers(answer_id for answer_id, _ in places)
+    marked = {(each.id, hit.rank) for each in answers for hit in each.hits if (each.id, hit.chunk.id) in given}
+    return [place for place in places if place in marked]
 
 
 async def _taught(context: RequestContext, rating: Rating) -> dict[str, Any]:

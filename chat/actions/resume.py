@@ -18,7 +18,7 @@ from chat.elements.card import INTERRUPTED, Card
 from chat.elements.live import CARD, LiveCard, LiveElement
 from chat.session.context import RequestContext, in_background, session_language, watch
 from rag.answering.service import QueryService
-from rag.records import Answer, Rating, Side
+from rag.records import Answer, Choice, Rating, Side
 
 AWAY_SECONDS = 60.0
 Revive = Callable[[RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # saved props -> current props
@@ -84,8 +84,8 @@ def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> Non
     if not card.is_revealed and (preferred or any(rating.kind == "answer" for rating in rated)):
         reveal(serving, card)
     for rating in preferred:
-        card.prefer(card.side_of(rating.choice))
-    for rating in rated:
+        card.prefer(card.side_of(rating.choice), card.side_of(cast(Choice, rating.first)))
+    for rating in sorted(rated, key=lambda each: (each.value != 0, each.at)):  # what is withdrawn hides no other mark
         _show(card, rating, answers)
 
 

@@ -92,11 +92,16 @@ async def teach(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
     async with live.lock:
         query = await asyncio.to_thread(_query, context.app.serving, _answer_ids(live))
         await asyncio.to_thread(store_passage, context, query, sent.chunk, sent.value)
+    await show_taught(context, query)
+    return {}
+
+
+async def show_taught(context: RequestContext, query: str) -> None:
+    """Show which passages this rater has taught for a query, under each of its cards in this session."""
     for element in context.session.elements:
         if element.name == TEACH and normalise_query(element.props.get("query", "")) == normalise_query(query):
             taught = await asyncio.to_thread(taught_by, context, query)
             await _show(element, {"taught": taught})
-    return {}
 
 
 async def most_helpful(

@@ -68,6 +68,7 @@ class Props(TypedDict):
     """Props of Compare.jsx, sent as a whole each time.
 
     `query` is what both arms searched for; `asked` what was typed, if that was rewritten; `hint` a line about it.
+    `counted` is the preference of before the reveal, which the scores count, if it was changed since; else "".
     `same` says that both showed the same passages, `alike` that both answers say the same: then none can be preferred.
     """
 
@@ -76,6 +77,7 @@ class Props(TypedDict):
     hint: str
     sides: list[SideView]
     preference: SideChoice
+    counted: SideChoice
     same: str
     alike: str
     trouble: str
@@ -143,6 +145,10 @@ class Card:
     def compare(self, answers: Mapping[Side, Answer]) -> None:
         """Announce that both answers say the same, once both are complete."""
         self._answers = dict(answers)
+        for answer in answers.values():  # an answer that came later may show a passage that is marked already
+            for source in self._view(answer.side)["sources"]:
+                if source["mark"]:
+                    self.mark(answer.id, source["rank"], source["mark"])
         if len(answers) == len(SIDES) and (kind := sameness(*answers.values())):
             known, news = ALIKE[kind]
             self._props["alike"] = known if self._props["same"] else news
@@ -160,15 +166,25 @@ class Card:
         view = self._view_of(answer_id)
         return (view["reason"], view["comment"]) if view["vote"] == -1 else ("", "")
 
-    def prefer(self, choice: SideChoice) -> None:
-        """Show a stored preference."""
+    def prefer(self, choice: SideChoice, counted: SideChoice = "") -> None:
+        """Show a stored preference, and the one of before the reveal where the scores count that one."""
         self._props["preference"] = choice
+        self._props["counted"] = "" if counted == choice else counted
 
     def mark(self, answer_id: str, rank: int, value: Label) -> None:
-        """Show a stored mark on a passage. Raises BadRating for an answer of another card."""
-        for source in self._view_of(answer_id)["sources"]:
-            if source["rank"] == rank:
-                source["mark"] = value
+        """Show a stored mark on a passage, in both columns if both have it. Raises BadRating as vote."""
+        self._view_of(answer_id)
+        for twin_id, twin_rank in self.places_of(answer_id, rank):
+            for source in self._view_of(twin_id)["sources"]:
+                if source["rank"] == twin_rank:
+                    source["mark"] = value
+
+    def places_of(self, answer_id: str, rank: int) -> list[tuple[str, int]]:
+        """Return where the card shows the passage at this rank, as (answer id, rank), the given place first."""
+        shown = [(answer.id, hit) for answer in self._answers.values() for hit in answer.hits]
+        same = {hit.chunk.id for id_, hit in shown if (id_, hit.rank) == (answer_id, rank)}
+        twins = [(id_, hit.rank) for id_, hit in shown if hit.chunk.id in same]
+        return [(answer_id, rank), *(place for place in twins if place != (answer_id, rank))]
 
     def show_reveal(self, reveal: Reveal) -> None:
         """Show which arm wrote which answer."""
@@ -245,6 +261,7 @@ def _blank() -> Props:
         "hint": "",
         "sides": [_blank_side(side) for side in SIDES],
         "preference": "",
+        "counted": "",
         "same": "",
         "alike": "",
         "trouble": "",

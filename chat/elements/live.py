@@ -67,6 +67,11 @@ class LiveElement:
         return self._place["name"]
 
     @property
+    def thread_id(self) -> str:
+        """Return the id of its thread."""
+        return str(self._place["threadId"])
+
+    @property
     def is_watched(self) -> bool:
         """Return whether a tab that is connected shows it."""
         return bool(self._watchers)

@@ -47,6 +47,7 @@ class SessionState:
     def __init__(self) -> None:
         self.elements: list[LiveElement] = []
         self.task: asyncio.Task[Any] | None = None  # a duel or an upload
+        self.places_chosen: tuple[str, ...] = ()  # documents and folders that questions are restricted to
 
     @property
     def is_busy(self) -> bool:

@@ -10,11 +10,11 @@
 import { createElement, useEffect, useMemo, useRef, useState } from 'react';
 import { useRecoilValue, useSetRecoilState } from 'recoil';
 import { elementState, sessionState } from '@chainlit/react-client';
-import { BookOpen, Check, ChevronRight, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
+import { BookOpen, Check, ChevronRight, Copy, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
 const { t, nth, linked } = window.thumbtune;
-const VERSION = '15';
+const VERSION = '16';
 const KEY = `thumbtune-compare-${VERSION}`;
 const PREVIEW_CHARS = 320;
 const REASONS = {
@@ -38,11 +38,14 @@ const SAME_CHOICES = [
 if (!window[KEY]) {
   const choicesOf = (card) => (card.alike ? SAME_CHOICES : CHOICES);
   const isBusy = (side) => side.state === 'waiting' || side.state === 'streaming';
+  const canAskAgain = (card) => Boolean(card.query) && !card.sides.some((side) => isBusy(side) || side.error);
   const place = (source) => [source.source, source.heading].filter(Boolean).join(' > ');
   const once = (act) => (event) => event.detail > 1 || act(event); // ignore the second click of a double click
 
   // include card/sending.jsx
   // include card/keyboard.jsx
+  // include card/copying.jsx
+  // include card/pages.jsx
   // include card/answer.jsx
   // include card/passages.jsx
 
@@ -54,6 +57,8 @@ if (!window[KEY]) {
     const act = actsOf(latest, sender);
     const openDocument = useDocument(sender);
     const complete = card.sides.every((side) => side.answer);
+    const [copied, copy] = useCopy(latest, sender);
+    const pages = usePages(card);
     return (
       <div
         className="tt-card"
@@ -61,18 +66,26 @@ if (!window[KEY]) {
         tabIndex={0}
         role="group"
         aria-label={t('card.label')}
-        aria-keyshortcuts={`${card.alike ? '' : '1 2 '}0 x a b Shift+A Shift+B y n o u`}
+        aria-keyshortcuts={`${card.alike ? '' : '1 2 '}0 x a b Shift+A Shift+B y n o u r c`}
         aria-busy={sender.sending}
-        onKeyDown={(event) => press(event, root.current, act, sender, choicesOf(card))}
+        data-unseen={pages.unseen}
+        onKeyDown={(event) => press(event, root.current, act, sender, card, copy)}
       >
         <Query card={card} ask={act.ask} />
-        <Outcome card={card} />
-        <div className="tt-sides">
-          {card.sides.map((side) => (
-            <Answer key={side.side} card={card} side={side} act={act} openDocument={openDocument} />
+        <Outcome card={card} ask={act.ask} />
+        <div className="tt-tabs" role="group" aria-label={t('tools.pages')}>
+          {card.sides.map(({ side }) => (
+            <button type="button" key={side} className="tt-tab" aria-pressed={pages.shown === side} onClick={() => pages.go(side)}>
+              {t('card.answer', { side })}
+            </button>
           ))}
         </div>
-        {complete ? <Preference card={card} choose={act.choose} sender={sender} /> : <Saved sender={sender} />}
+        <div className="tt-sides" ref={pages.row} onScroll={pages.look}>
+          {card.sides.map((side) => (
+            <Answer key={side.side} card={card} side={side} act={act} openDocument={openDocument} copy={copy} copied={copied} />
+          ))}
+        </div>
+        {complete ? <Preference card={card} choose={act.choose} sender={sender} see={() => pages.go('B')} /> : <Saved sender={sender} />}
         <p className="tt-keys">{t(card.alike ? 'card.keys_same' : 'card.keys')}</p>
       </div>
     );
@@ -114,23 +127,33 @@ if (!window[KEY]) {
     );
   };
 
-  const Outcome = ({ card }) => {
+  const Outcome = ({ card, ask }) => {
     const blind = card.sides.some((side) => side.answer || isBusy(side));
     const lines = card.reveal
       ? [card.reveal.summary, card.alike, ...card.reveal.notes]
       : [card.same, card.alike, blind && t('card.blind')];
     return (
-      <div className="tt-outcome" role="status" data-revealed={Boolean(card.reveal)}>
-        {lines.filter(Boolean).map((line) => (
-          <p key={line}>{line}</p>
-        ))}
-        {card.trouble ? <p className="tt-error" role="alert">{card.trouble}</p> : null}
+      <div className="tt-above">
+        <div className="tt-outcome" role="status" data-revealed={Boolean(card.reveal)}>
+          {lines.filter(Boolean).map((line) => (
+            <p key={line}>{line}</p>
+          ))}
+          {card.trouble ? <p className="tt-error" role="alert">{card.trouble}</p> : null}
+        </div>
+        {canAskAgain(card) ? (
+          <button type="button" className="tt-quiet tt-again" title={t('tools.again_hint')} onClick={once(() => ask(card.query))}>
+            <RotateCw size={14} aria-hidden="true" /> {t('card.ask_again')}
+          </button>
+        ) : null}
       </div>
     );
   };
 
-  const Preference = ({ card, choose, sender }) => (
+  const Preference = ({ card, choose, sender, see }) => (
     <div className="tt-preference" role="group" aria-label={t('card.which_better')}>
+      <button type="button" className="tt-choice tt-see" onClick={see}>
+        {t('tools.see_b')} <ChevronRight size={16} aria-hidden="true" />
+      </button>
       {choicesOf(card).map(({ choice, key, label, short }) => (
         <button
           key={choice}
@@ -150,6 +173,11 @@ if (!window[KEY]) {
         </button>
       ))}
       <Saved sender={sender} />
+      {card.counted ? (
+        <p className="tt-instead">
+          {t('tools.counted', { choice: CHOICES.find(({ choice }) => choice === card.counted).label })}
+        </p>
+      ) : null}
       {card.alike ? (
         <p className="tt-instead">{t('card.nothing_to_prefer')}</p>
       ) : null}

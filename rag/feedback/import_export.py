@@ -7,7 +7,7 @@ matches no passage now is listed, and counts once its text is indexed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -71,17 +71,18 @@ class ExportReport:
     preferences: int = 0
 
 
-def import_labels(path: Path, store: Store, documents: Sequence[Document]) -> ReadLabels:
+def import_labels(path: Path, store: Store, documents: Sequence[Document], *, rater: str = "") -> ReadLabels:
     """Read a JSONL file or a BEIR folder into `training_pairs`. All lines are checked first: a bad one changes nothing.
 
-    The same file twice leaves the same rows. Raises BadLabels with file, line and what to fix.
+    The same file twice leaves the same rows. `rater`, unless empty, replaces the raters that the file names. Raises
+    BadLabels with file, line and what to fix.
     """
-    read = read_labels(path, documents)
+    read = read_labels(path, documents, rater=rater)
     store.feedback.put_labels(read.labels)
     return read
 
 
-def read_labels(path: Path, documents: Sequence[Document]) -> ReadLabels:
+def read_labels(path: Path, documents: Sequence[Document], *, rater: str = "") -> ReadLabels:
     """Return the labels of a JSONL file or a BEIR folder, matched with these documents, unstored. Raises BadLabels."""
     matcher = ChunkMatcher(_chunks(documents))
     judgements = read_beir(path) if path.is_dir() else list(read_jsonl(path, documents, matcher))
@@ -89,6 +90,8 @@ def read_labels(path: Path, documents: Sequence[Document]) -> ReadLabels:
         raise BadLabels(
             f"{path}: no labels in it; a file has one JSON object a line, a BEIR folder rows in qrels/*.tsv"
         )
+    if rater:
+        judgements = [replace(judgement, rater=rater) for judgement in judgements]
     rows = {judgement.where if judgement.lacks else _row(judgement).id: judgement for judgement in judgements}
     labels, unmatched = [], []
     for judgement in rows.values():
@@ -111,8 +114,8 @@ def _why_waiting(text: str, matcher: ChunkMatcher) -> str:
     return f"waits, for none of these documents holds {shown}"
 
 
-def export_labels(path: Path, store: Store, documents: Sequence[Document]) -> ExportReport:
-    """Write all labels: one a line where `path` ends in .jsonl, else a BEIR folder.
+def export_labels(path: Path, store: Store, documents: Sequence[Document], *, rater: str = "") -> ExportReport:
+    """Write all labels, or those of one rater: one a line where `path` ends in .jsonl, else a BEIR folder.
 
     Left out are labels of 0 and guesses (`is_guess`): that an unused chunk is wrong would come back as a judgement.
     Raises BadLabels where there is no label, or nothing can be written.
@@ -121,9 +124,8 @@ def export_labels(path: Path, store: Store, documents: Sequence[Document]) -> Ex
         raise BadLabels(
             f"{path}: ends in {path.suffix!r}: name a file that ends in {JSONL}, or a folder with no ending"
         )
-    labels = sorted(
-        (label for label in store.feedback.labels() if label.label and not is_guess(label)), key=_export_order
-    )
+    given = [label for label in store.feedback.labels() if label.rater == (rater or label.rater)]
+    labels = sorted((label for label in given if label.label and not is_guess(label)), key=_export_order)
     if not labels:
         raise BadLabels("there are no labels to export: rate answers, or import some")
     chunks = _chunks(documents)

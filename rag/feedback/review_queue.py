@@ -71,7 +71,7 @@ def _unanswered(ratings: Sequence[Rating], answers: Sequence[Answer], here: Sequ
         if answer.id in down:
             asked.setdefault(normalise_query(answer.query), []).append(answer)
     wanted = [(query, asked.get(normalise_query(query))) for query in to_teach(ratings, {a.id: a for a in answers})]
-    return [ReviewItem("teach", query, tuple(bad[:FAILED_SHOWN])) for query, bad in wanted if bad]
+    return [ReviewItem("teach", query, tuple(_different(bad)[:FAILED_SHOWN])) for query, bad in wanted if bad]
 
 
 def _split_answers(rater: str, ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewItem]:
@@ -105,18 +105,27 @@ def _unconfirmed(rater: str, said: Mapping[tuple[str, str], ByRater], chunk_ids:
 
 
 def _unrated(ratings: Sequence[Rating], here: Sequence[Answer]) -> list[ReviewItem]:
-    """Return the unrated answers; of two in one duel that say the same the first, unless either is rated."""
+    """Return the unrated answers; of those to a question that say the same the latest, none if one of them is rated."""
     given = {rating.target_id for rating in ratings if rating.kind in ("answer", "preference") and rating.value}
     known: dict[str, list[Answer]] = {}
     for answer in here:
         if answer.id in given:
-            known.setdefault(answer.duel, []).append(answer)
+            known.setdefault(normalise_query(answer.query), []).append(answer)
     found = []
     for answer in _latest(here):
-        others = known.setdefault(answer.duel, [])
+        others = known.setdefault(normalise_query(answer.query), [])
         if not given & {answer.id, answer.duel} and not any(sameness(answer, other) for other in others):
             others.append(answer)
             found.append(ReviewItem("unrated", answer.query, (answer,)))
+    return found
+
+
+def _different(answers: Iterable[Answer]) -> list[Answer]:
+    """Return answers without those that say the same as one before them."""
+    found: list[Answer] = []
+    for answer in answers:
+        if not any(sameness(answer, other) for other in found):
+            found.append(answer)
     return found
 
 

@@ -21,6 +21,37 @@ def test_both_sides_search_only_where_the_question_says_and_the_card_tells(page:
     assert len(answers) == 2
 
 
+def test_documents_are_chosen_at_the_input_until_the_chip_is_removed(page: Page, chat: ScriptedChat) -> None:
+    def sources(question: str) -> set[str]:
+        answers = [answer for answer in chat.store.feedback.answers() if answer.query == question]
+        return {hit.chunk.source for answer in answers for hit in answer.hits}
+
+    opener = page.get_by_role("button", name="All documents")
+    listed = page.get_by_role("dialog", name="Which documents to search")
+    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("#chat-input").click(), opener.click):
+        opener.click()
+        expect(listed.get_by_role("button")).to_have_count(3)
+        close()
+        expect(listed).to_be_hidden()
+    opener.click()
+    listed.get_by_label("Search documents").fill("shed")
+    expect(listed.get_by_role("button")).to_have_count(1)
+    page.keyboard.press("Enter")
+    ask(page, "What do saws of the chosen one need?")
+    wait_until_done(page)
+    expect(page.get_by_text("Only documents in shed.md.")).to_be_visible()
+    page.reload()  # the chip stays, and so does what it means
+    wait_until_done(page)
+    ask(page, "What of spades of the chosen one?")
+    wait_until_done(page, cards=2)
+    page.get_by_role("button", name="Search not only in shed.md").click()
+    ask(page, "What of bees of all of them?")
+    wait_until_done(page, cards=3)
+    assert sources("What do saws of the chosen one need?") == {"shed.md"}
+    assert sources("What of spades of the chosen one?") == {"shed.md"}
+    assert len(sources("What of bees of all of them?")) > 1
+
+
 def test_a_folder_that_is_not_there_is_said_and_nothing_is_asked(page: Page, chat: ScriptedChat) -> None:
     ask(page, "What rots, says the reprot? in:reprots")
     expect(page.get_by_text("No document is in 'reprots'")).to_be_visible()

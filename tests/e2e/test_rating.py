@@ -225,12 +225,15 @@ def test_a_follow_up_stands_alone_for_both_arms_and_can_be_put_right(page: Page,
     expect(page.get_by_label("What to search for")).to_have_count(0)
     page.get_by_role("button", name="Edit").click()
     page.get_by_label("What to search for").fill("How much honey for the winter?")
-    page.get_by_role("button", name="Ask again").click()
+    page.locator(".tt-query").get_by_role("button", name="Ask again").click()
     wait_until_done(page, cards=3)
     assert asked(chat)[-2:] == ["How much honey for the winter?"] * 2
 
 
-def test_a_question_whose_arms_failed_is_asked_again_by_one_click(page: Page, chat: ScriptedChat) -> None:
+def test_a_question_is_asked_again_by_one_click_or_key_and_its_answer_copied(
+    page: Page, context: BrowserContext, chat: ScriptedChat
+) -> None:
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
     chat.writer.reply = hang_up
     ask(page, "Do wasps swarm?")
     for letter in "AB":
@@ -238,6 +241,17 @@ def test_a_question_whose_arms_failed_is_asked_again_by_one_click(page: Page, ch
     chat.writer.reply = stream("They do [1].")
     side(page, "A").get_by_role("button", name="Ask again").click()
     wait_until_done(page)
+    assert asked(chat)[-2:] == ["Do wasps swarm?"] * 2
+    chat.writer.reply = stream("They do: `a:b` in spring [1].")
+    page.get_by_role("button", name="Ask again").last.click()
+    wait_until_done(page, cards=2)
+    page.locator(".tt-card").last.focus()
+    page.keyboard.press("c")
+    expect(page.get_by_role("button", name="Copy answer A").last).to_have_text("Copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch(r"They do: `a:b` in spring \[1\]\.\n\nSources:\n\[1\] \w+\.md > .+", copied)
+    page.keyboard.press("r")
+    wait_until_done(page, cards=3)
     assert asked(chat)[-2:] == ["Do wasps swarm?"] * 2
 
 
@@ -304,6 +318,12 @@ def test_a_reload_on_a_phone_shows_the_same_thread(
     phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
     page = open_page(phone, chat.url)
     ask_and_wait(page, "Does a phone remember?")
+    expect(choice(page, "Tie")).to_be_hidden()  # one answer was not on the screen yet
+    expect(side(page, "B").locator(".tt-head")).not_to_be_in_viewport()
+    page.get_by_role("button", name="See answer B").tap()
+    expect(side(page, "B").locator(".tt-head")).to_be_in_viewport()
+    page.get_by_role("button", name="Answer A", exact=True).tap()
+    expect(side(page, "B").locator(".tt-head")).not_to_be_in_viewport()
     choice(page, "Tie").tap()
     expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
     page.reload()
@@ -311,10 +331,27 @@ def test_a_reload_on_a_phone_shows_the_same_thread(
     expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_rating_is_taken_back_in_the_list_of_ones_own_and_the_card_follows(page: Page, chat: ScriptedChat) -> None:
+    query = ask_and_wait(page, "Who sees my ratings?")
+    thumb(page, "A", "good").click()
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
+    ask(page, "/ratings")
+    listed = page.get_by_role("region", name="Your ratings")
+    expect(listed.get_by_role("listitem")).to_have_count(1)
+    choice(page, "Tie").click()
+    expect(listed.get_by_role("listitem")).to_have_count(2)  # what is rated meanwhile is listed, too
+    listed.get_by_role("button", name="Undo: Tie").click()
+    expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "false")
+    listed.get_by_role("button", name="Undo: Answer A: good").click()
+    expect(listed).to_contain_text("You have not rated anything yet.")
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "false")
+    assert {rating.value for rating in said(chat, query)} == {0}
+
+
 def test_a_word_that_looks_like_a_command_and_is_none_is_told(page: Page) -> None:
     ask(page, "/trian")
     expect(
-        page.get_by_text("There is no command /trian. Commands: /train, /review, /documents, /scoreboard.")
+        page.get_by_text("There is no command /trian. Commands: /train, /review, /ratings, /documents, /scoreboard.")
     ).to_be_visible()
     assert page.locator(".tt-card").count() == 0
 

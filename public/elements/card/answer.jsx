@@ -1,13 +1,13 @@
 // Part of Compare.jsx: one answer with its citations, thumbs and reasons.
 
-const Answer = ({ card, side, act, openDocument }) => {
+const Answer = ({ card, side, act, openDocument, copy, copied }) => {
   const [opened, setOpened] = useState([]);
   const reveal = card.reveal?.sides[side.side];
   const toggle = (rank) => setOpened((now) => (now.includes(rank) ? now.filter((r) => r !== rank) : [...now, rank]));
   const open = (rank) => (side.answer ? openDocument(side, rank) : setOpened((now) => [...now, rank]));
   const busy = isBusy(side);
   return (
-    <section className="tt-side" aria-label={t('card.answer', { side: side.side })} aria-busy={busy} data-state={side.state}>
+    <section className="tt-side" aria-label={t('card.answer', { side: side.side })} aria-busy={busy} data-state={side.state} data-side={side.side}>
       <header className="tt-head">
         <span className="tt-letter">{side.side}</span>
         <span className="tt-name">{reveal ? reveal.arm : t('card.answer', { side: side.side })}</span>
@@ -26,7 +26,16 @@ const Answer = ({ card, side, act, openDocument }) => {
           ) : null}
         </p>
       ) : null}
-      {side.answer ? <Thumbs side={side} act={act} /> : null}
+      {side.text && !busy ? (
+        <div className="tt-thumbs">
+          {side.answer ? <Thumbs side={side} act={act} /> : null}
+          <button type="button" className="tt-quiet tt-copy" aria-label={t('tools.copy_name', { side: side.side })} title={t('tools.copy_hint')} onClick={() => copy(side.side)}>
+            {copied === side.side ? <Check size={14} aria-hidden="true" /> : <Copy size={14} aria-hidden="true" />}
+            <span role="status">{t(copied === side.side ? 'tools.copied' : 'tools.copy')}</span>
+          </button>
+          {side.vote === -1 ? <Why side={side} explain={(changes) => act.explain(side.side, changes)} /> : null}
+        </div>
+      ) : null}
       <Passages side={side} card={card} opened={opened} toggle={toggle} open={open} mark={act.mark} />
       {reveal?.times ? <p className="tt-times">{reveal.times}</p> : null}
     </section>
@@ -121,10 +130,9 @@ const Thumbs = ({ side, act }) => {
     </button>
   );
   return (
-    <div className="tt-thumbs" role="group" aria-label={t('card.rate', { side: side.side })}>
+    <div className="tt-thumb-pair" role="group" aria-label={t('card.rate', { side: side.side })}>
       {thumb(1, ThumbsUp, 'card.good', 'card.is_good')}
       {thumb(-1, ThumbsDown, 'card.bad', 'card.is_bad')}
-      {side.vote === -1 ? <Why side={side} explain={(changes) => act.explain(side.side, changes)} /> : null}
     </div>
   );
 };

@@ -1,16 +1,19 @@
 // Part of Compare.jsx: keyboard shortcuts and arrow keys.
 
 // Keys work wherever the focus is in the card, except in its text fields.
-const press = (event, root, act, sender, choices) => {
+const press = (event, root, act, sender, card, copy) => {
   if (event.target.closest('input, textarea') || event.ctrlKey || event.metaKey || event.altKey) return;
   const passage = event.target.closest('[data-passage]');
   const at = passage ? [passage.dataset.side, Number(passage.dataset.passage)] : null;
   const key = event.key.toLowerCase();
-  const choice = choices.find((each) => each.key === key);
+  const choice = choicesOf(card).find((each) => each.key === key);
+  const within = event.target.closest('.tt-side');
   const acts = {
     a: () => act.vote('A', event.shiftKey ? -1 : 1),
     b: () => act.vote('B', event.shiftKey ? -1 : 1),
     u: sender.undo,
+    r: canAskAgain(card) && (() => act.ask(card.query)),
+    c: () => copy(within?.dataset.side ?? 'A'),
     y: at && (() => act.mark(...at, 1)),
     n: at && (() => act.mark(...at, -1)),
     o: at && (() => passage.dispatchEvent(new CustomEvent('tt-open', { bubbles: true }))),

@@ -32,6 +32,7 @@ const useSender = (callAction) => {
         else {
           setTaught(lesson ?? '');
           saved(name, back);
+          window.dispatchEvent(new Event('thumbtune-rated')); // for Ratings.jsx
         }
       }
       setSending((n) => n - 1);
@@ -73,6 +74,9 @@ const actsOf = (latest, sender) => {
         const now = sources.find((source) => source.rank === rank)?.mark;
         return answer && ['mark', { answer, rank, value: now === value ? 0 : value }, { answer, rank, value: now }];
       }),
-    ask: (query) => sender.send(() => ['reask', { query }]),
+    ask: async (query) => {
+      const { error } = await sender.call('reask', { query }); // not queued: it says nothing of this card
+      sender.fail(error ? { what: 'tools.not_asked', error } : null);
+    },
   };
 };

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,38 +12,14 @@ from chat.actions.rate import choose, mark, vote
 from chat.actions.resume import restore
 from chat.elements.card import Card
 from chat.elements.live import LiveCard
-from chat.session.context import AppState, RequestContext, SessionState
-from chat.session.thread_store import ThreadStore
+from chat.session.context import RequestContext
 from fakes import make_answer
 from rag.answering.duel import Done
-from rag.answering.service import open_service
 from rag.errors import BadRating
-from rag.indexing.indexer import index
-from rag.records import Arm
-from rag.settings import Settings
 
 
 async def discard(element: ElementDict) -> None:
     """Save nothing."""
-
-
-@pytest.fixture
-def context(settings: Settings) -> Iterator[RequestContext]:
-    """Return the context of rater ann with one card: side A is base, side B tuned, both show the same chunks."""
-    index(settings)
-    serving = open_service(settings)
-    context = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
-    served = serving.served("base")
-    hits = serving.store.chunks.search(served.table, served.embedder.embed_queries(["x"])[0], 2)
-    live = LiveCard(discard, "t1", "m1")
-    arms: tuple[Arm, Arm] = ("base", "tuned")
-    for arm in arms:
-        answer = make_answer(hits, cited=(1,), arm=arm, id=f"of {arm}")
-        serving.store.feedback.put_answer(answer)
-        live.card.take(answer.side, Done(arm, answer))
-    context.session.elements.append(live)
-    yield context
-    serving.close()
 
 
 def card(context: RequestContext) -> Card:
@@ -73,6 +48,35 @@ async def test_each_rating_says_what_it_taught(context: RequestContext) -> None:
     assert same == {"taught": "Nothing new: both answers say the same. Mark the passages that answer."}
     back = await vote(context, {"answer": "of base", "value": 0})
     assert back == {"taught": "Taken back: it teaches nothing now."}
+
+
+async def test_a_mark_is_shown_on_the_same_passage_in_both_columns_and_stored_once(context: RequestContext) -> None:
+    def marks() -> list[int]:
+        return [source["mark"] for side in card(context).props["sides"] for source in side["sources"]]
+
+    await mark(context, {"answer": "of base", "rank": 1, "value": 1})
+    assert marks() == [1, 0, 1, 0]
+    await mark(context, {"answer": "of tuned", "rank": 1, "value": -1})  # changes it, wherever it was clicked first
+    assert marks() == [-1, 0, -1, 0]
+    assert stored(context) == [("source", "of base", -1, "", True)]
+    await mark(context, {"answer": "of tuned", "rank": 1, "value": 0})
+    await mark(context, {"answer": "of tuned", "rank": 1, "value": 1})
+    assert [(target, value) for _, target, value, _, _ in stored(context)] == [("of base", 0), ("of tuned", 1)]
+    again = Card(json.loads(json.dumps(card(context).props)))
+    restore(context.app.serving, again, context.app.serving.store.feedback.ratings("ann"))
+    assert again.props == card(context).props
+    assert marks() == [1, 0, 1, 0]
+
+
+async def test_a_preference_changed_after_the_reveal_shows_which_one_the_scores_count(context: RequestContext) -> None:
+    shown = []
+    for choice in ("B", "A", "B"):
+        await choose(context, {"answer": "of base", "choice": choice})
+        shown.append((card(context).props["preference"], card(context).props["counted"]))
+        again = Card(json.loads(json.dumps(card(context).props)))
+        restore(context.app.serving, again, context.app.serving.store.feedback.ratings("ann"))
+        assert again.props == card(context).props
+    assert shown == [("B", ""), ("A", "B"), ("B", "")]
 
 
 async def test_only_what_is_said_before_the_card_is_revealed_is_blind(context: RequestContext) -> None:

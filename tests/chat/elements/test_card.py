@@ -168,7 +168,7 @@ def test_a_mark_a_preference_and_a_reason_are_shown_where_they_belong() -> None:
     card.prefer("tie")
     first, second = card.props["sides"]
     assert [source["mark"] for source in second["sources"]] == [0, -1, 0]
-    assert [source["mark"] for source in first["sources"]] == [0, 0, 0]
+    assert [source["mark"] for source in first["sources"]] == [0, -1, 0]  # the same passage
     assert (first["vote"], first["reason"], first["comment"]) == (-1, "made up", "no such year")
     assert card.props["preference"] == "tie"
 

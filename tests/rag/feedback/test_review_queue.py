@@ -109,6 +109,14 @@ def test_unrated_answers_come_last_the_latest_first_and_twins_once() -> None:
     assert review_queue("bob", [*ratings, thumb("bob", "a2", 1), thumb("bob", "a3", 1)], answers, CHUNKS) == []
 
 
+def test_a_question_that_was_asked_again_brings_no_doubles() -> None:
+    again = [replace(answer(f"a{n}", "How?" if n else "how", hour=n), text="Two [2].") for n in range(3)]
+    assert shown(review_queue("bob", [], again, CHUNKS)) == [("unrated", "How?", "a2")]
+    assert review_queue("bob", [thumb("ann", "a0", 1)], again, CHUNKS) == []
+    down = [thumb("ann", each.id, -1) for each in again]
+    assert shown(review_queue("bob", down, again, CHUNKS)) == [("teach", "how", "a2")]
+
+
 def test_the_order_does_not_tell_which_answer_of_a_duel_was_complete_first() -> None:
     answers = [replace(answer("a1", hour=1, duel="d"), side="B"), replace(answer("a2", hour=2, duel="d"), side="A")]
     for hours in (0, 5):
