@@ -152,19 +152,19 @@ async def _card_with(context: RequestContext, answers: Sequence[Answer]) -> Live
 
 def _withdraw(context: RequestContext, rating: Rating, answers: Sequence[Answer]) -> Rating:
     """Store that a rating is taken back, whether or not what it is about is still stored."""
-    store, who = context.app.serving.store, {"rater": context.rater}
+    store, rater = context.app.serving.store, context.rater
     blind = rating.blind
     if rating.kind == "preference":
-        return prefer(store, **who, duel_id=rating.target_id, choice="", blind=blind)
+        return prefer(store, rater=rater, duel_id=rating.target_id, choice="", blind=blind)
     if rating.kind == "taught":
         chunk = Chunk(rating.chunk_id, "", "", "", "", None, rating.text, 0, len(rating.text))
-        return store_taught(store, **who, query=rating.query, chunk=chunk, value=0)
+        return store_taught(store, rater=rater, query=rating.query, chunk=chunk, value=0)
     if not answers:
         raise BadRating(Phrase("error.answer_gone"))
     if rating.kind == "answer":
-        return rate_answer(store, **who, answer_id=rating.target_id, value=0, blind=blind)
+        return rate_answer(store, rater=rater, answer_id=rating.target_id, value=0, blind=blind)
     (rank,) = _ranks(rating, answers[0])
-    return mark_source(store, **who, answer_id=rating.target_id, rank=rank, value=0, blind=blind)
+    return mark_source(store, rater=rater, answer_id=rating.target_id, rank=rank, value=0, blind=blind)
 
 
 def _show(live: LiveCard, rating: Rating, answers: Sequence[Answer]) -> None:
