@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from chat.actions.payloads import OwnRating, OwnRatings
+from chat.actions.rate import taught
 from chat.actions.rating_files import may_train
 from chat.actions.teach import show_taught
 from chat.elements.card import SideChoice
@@ -69,7 +70,6 @@ async def own_ratings(context: RequestContext, payload: Mapping[str, Any]) -> di
 async def take_back(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Take a rating back, as a second click on the card does; the card of an open chat follows. Raises BadRating."""
     rating = await asyncio.to_thread(_own, context, OwnRating.read(payload).rating)
-    store = context.app.serving.store
     answers = (await asyncio.to_thread(_answers_of, context.app.serving, [rating])).get(rating.target_id, ())
     live = await _card_with(context, answers)
     async with live.lock if live else asyncio.Lock():
@@ -80,8 +80,7 @@ async def take_back(context: RequestContext, payload: Mapping[str, Any]) -> dict
             await live.show()
     if rating.kind == "taught":
         await show_taught(context, rating.query)
-    ranks = KeywordRanks(store, context.app.serving.served("base").table)
-    return {"taught": in_words(await asyncio.to_thread(lesson_of, store, back, ranks.of))}
+    return await taught(context, back)
 
 
 def _page(context: RequestContext, start: int) -> dict[str, Any]:

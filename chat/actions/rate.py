@@ -53,7 +53,7 @@ async def vote(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
         )
         live.card.vote(sent.answer, sent.value, reason, comment)
         await _show_rated(context, live)
-    return await _taught(context, rating)
+    return await taught(context, rating)
 
 
 async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[st
         )
         live.card.prefer(sent.choice, live.card.side_of(cast(Choice, rating.first)))
         await _show_rated(context, live)
-    return await _taught(context, rating)
+    return await taught(context, rating)
 
 
 async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
         live.card.mark(sent.answer, sent.rank, sent.value)
         await live.keep()
         await live.show()
-    return await _taught(context, rating)
+    return await taught(context, rating)
 
 
 def reveal(serving: QueryService, card: Card) -> None:
@@ -130,8 +130,8 @@ def _marked(store: Store, rater: str, places: Sequence[tuple[str, int]]) -> list
     return [place for place in places if place in marked]
 
 
-async def _taught(context: RequestContext, rating: Rating) -> dict[str, Any]:
-    """Return what a stored rating teaches, as a line for the card; none where it cannot be read."""
+async def taught(context: RequestContext, rating: Rating) -> dict[str, Any]:
+    """Return what a stored rating teaches, as a line for the page; none where it cannot be read."""
     serving = context.app.serving
     ranks = KeywordRanks(serving.store, serving.served("base").table)
     try:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, TypedDict, cast
 
 from chat.actions.payloads import Judge, Queue, QueueItem, QueueSearch, QueueTeach
+from chat.actions.rate import taught
 from chat.actions.teach import TEACH, Passage, as_passage, search, store_passage, taught_by
 from chat.elements.live import LiveElement
 from chat.elements.markdown import as_markdown
@@ -106,10 +107,10 @@ async def judge(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
             raise BadRating(Phrase("error.cannot_judge"))
         if sent.value == 0 and item["said"] is None:
             raise BadRating(Phrase("error.not_judged"))
-        await asyncio.to_thread(_store, context, item, sent.value)
+        rating = await asyncio.to_thread(_store, context, item, sent.value)
         _replace(live, {**item, "said": sent.value or None})
         await _shown(live)
-    return {}
+    return await taught(context, rating)
 
 
 async def find(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,12 +127,12 @@ async def teach(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
     live = _element(context, sent)
     async with live.lock:
         item = _item(live, sent)
-        await asyncio.to_thread(store_passage, context, item["query"], sent.chunk, sent.value)
-        taught = await asyncio.to_thread(taught_by, context, item["query"])
-        said: Label | None = (1 if taught else None) if item["kind"] == "teach" else item["said"]
-        _replace(live, {**item, "taught": taught, "said": said})
+        rating = await asyncio.to_thread(store_passage, context, item["query"], sent.chunk, sent.value)
+        passages = await asyncio.to_thread(taught_by, context, item["query"])
+        said: Label | None = (1 if passages else None) if item["kind"] == "teach" else item["said"]
+        _replace(live, {**item, "taught": passages, "said": said})
         await _shown(live)
-    return {}
+    return await taught(context, rating)
 
 
 async def _shown(live: LiveElement) -> None:
@@ -217,31 +218,32 @@ def _chunk_ratings(rater: str, query: str, chunk_id: str, ratings: Iterable[Rati
     return sorted(found, key=lambda each: each.at)
 
 
-def _store(context: RequestContext, item: ItemView, value: Label) -> None:
-    """Store a judgement of an answer or a passage; 0 restores the one before it, with its time."""
+def _store(context: RequestContext, item: ItemView, value: Label) -> Rating:
+    """Store a judgement of an answer or a passage; 0 restores the one before it, with its time. Return the rating."""
     rating: dict[str, Any] = {**item["before"]} if value in (0, item["before"]["value"]) else {"value": value}
     rated_at = rating.pop("at", None)
     rating["at"] = datetime.fromisoformat(rated_at) if rated_at and value == 0 else datetime.now(UTC)
     if item["passage"]:
-        _store_on_passage(context, item, rating["value"], rating["at"])
-        return
+        return _store_on_passage(context, item, rating["value"], rating["at"])
     store, answer_id = context.app.serving.store, item["answers"][0]["id"]
     blind = not _may_know_the_arm(context.rater, answer_id, store)
-    rate_answer(store, rater=context.rater, answer_id=answer_id, **{"blind": blind, **rating})
+    return rate_answer(store, rater=context.rater, answer_id=answer_id, **{"blind": blind, **rating})
 
 
-def _store_on_passage(context: RequestContext, item: ItemView, value: Label, at: datetime) -> None:
-    """Change this rater's marks on the passage; without any, store a taught passage."""
+def _store_on_passage(context: RequestContext, item: ItemView, value: Label, at: datetime) -> Rating:
+    """Change this rater's marks on the passage; without any, store a taught passage. Return the last rating."""
     store, passage = context.app.serving.store, cast(Passage, item["passage"])
     given = _chunk_ratings(context.rater, item["query"], passage["chunk"], store.feedback.ratings(context.rater))
     marked = [each.target_id for each in given if each.kind == "source"]
+    done = given[-1] if given else None
     for answer in store.feedback.answers(marked):
         (rank,) = (hit.rank for hit in answer.hits if hit.chunk.id == passage["chunk"])
-        mark_source(store, rater=context.rater, answer_id=answer.id, rank=rank, value=value, blind=False, at=at)
+        done = mark_source(store, rater=context.rater, answer_id=answer.id, rank=rank, value=value, blind=False, at=at)
     if not marked or any(each.kind == "taught" for each in given):
         text = passage["text"]
         chunk = Chunk(passage["chunk"], "", "", "", "", None, text, 0, len(text))  # the rating keeps id and text
-        store_taught(store, rater=context.rater, query=item["query"], chunk=chunk, value=value, at=at)
+        done = store_taught(store, rater=context.rater, query=item["query"], chunk=chunk, value=value, at=at)
+    return cast(Rating, done)  # without a mark a taught passage was stored
 
 
 def _may_know_the_arm(rater: str, answer_id: str, store: Store) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, TypedDict, cast
 import chainlit as cl
 
 from chat.actions.payloads import Search, Teach
+from chat.actions.rate import taught
 from chat.elements.live import LiveCard, LiveElement
 from chat.language import Phrase
 from chat.session.context import Action, RequestContext, in_background
@@ -91,17 +92,16 @@ async def teach(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
     live = context.session.card_with(sent.answer)
     async with live.lock:
         query = await asyncio.to_thread(_query, context.app.serving, _answer_ids(live))
-        await asyncio.to_thread(store_passage, context, query, sent.chunk, sent.value)
+        rating = await asyncio.to_thread(store_passage, context, query, sent.chunk, sent.value)
     await show_taught(context, query)
-    return {}
+    return await taught(context, rating)
 
 
 async def show_taught(context: RequestContext, query: str) -> None:
     """Show which passages this rater has taught for a query, under each of its cards in this session."""
     for element in context.session.elements:
         if element.name == TEACH and normalise_query(element.props.get("query", "")) == normalise_query(query):
-            taught = await asyncio.to_thread(taught_by, context, query)
-            await _show(element, {"taught": taught})
+            await _show(element, {"taught": await asyncio.to_thread(taught_by, context, query)})
 
 
 async def most_helpful(
@@ -148,7 +148,7 @@ def search(serving: QueryService, typed: str, answer_ids: Collection[str]) -> li
     return [as_passage(chunk, shown) for chunk in found]
 
 
-def store_passage(context: RequestContext, query: str, chunk_id: str, value: Label) -> None:
+def store_passage(context: RequestContext, query: str, chunk_id: str, value: Label) -> Rating:
     """Store that a chunk answers a query (1), or withdraw that (0). Raises BadRating for an unknown chunk."""
     serving = context.app.serving
     if value == 0:
@@ -160,7 +160,7 @@ def store_passage(context: RequestContext, query: str, chunk_id: str, value: Lab
         chunk = next(iter(serving.store.chunks.get(serving.served("base").table, [chunk_id])), None)
     if chunk is None:
         raise BadRating(Phrase("error.passage_gone", chunk=repr(chunk_id[:40])))
-    store_taught(serving.store, rater=context.rater, query=query, chunk=chunk, value=value)
+    return store_taught(serving.store, rater=context.rater, query=query, chunk=chunk, value=value)
 
 
 def taught_by(context: RequestContext, query: str) -> list[Passage]:
@@ -212,8 +212,8 @@ def _props(context: RequestContext, answer_ids: Sequence[str]) -> Props:
     query = _query(context.app.serving, answer_ids)
     mine = context.app.serving.store.feedback.ratings(context.rater)
     good = any(each.kind == "answer" and each.value == 1 and each.target_id in answer_ids for each in mine)
-    taught = taught_by(context, query)
-    return {"answers": list(answer_ids), "query": query, "taught": taught, "good": good, "questions": []}
+    passages = taught_by(context, query)
+    return {"answers": list(answer_ids), "query": query, "taught": passages, "good": good, "questions": []}
 
 
 def _query(serving: QueryService, answer_ids: Collection[str]) -> str:

@@ -5,7 +5,7 @@ import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown
 import { Markdown } from '@/components/markdown';
 
 const { t, linked } = window.thumbtune;
-const VERSION = '5';
+const VERSION = '6';
 const KEY = `thumbtune-review-${VERSION}`;
 const SEARCH = 'thumbtune-search'; // set by Teach.jsx
 
@@ -27,6 +27,7 @@ if (!window[KEY]) {
     const [at, setAt] = useState(() => Math.max(0, now.items.findIndex((each) => each.said === null)));
     const [searching, setSearching] = useState(false);
     const [error, setError] = useState('');
+    const [lesson, setLesson] = useState(''); // what the latest click taught
     const [sending, setSending] = useState(false);
     const [judged, setJudged] = useState([]); // ids of the items that `u` undoes, latest last
     const box = useRef(null);
@@ -40,10 +41,12 @@ if (!window[KEY]) {
       try {
         const result = await callAction({ name, payload: { review: now.key, ...payload } });
         failure = result?.response ? result.response.error || '' : failure;
+        setLesson(result?.response?.taught ?? '');
       } catch {
         // as it is
       }
       setSending(false);
+      if (!failure) window.dispatchEvent(new Event('thumbtune-rated')); // for Ratings.jsx
       setError(failure && t('page.not_saved', { error: failure }));
       return !failure;
     };
@@ -127,6 +130,7 @@ if (!window[KEY]) {
           </p>
         )}
         {error ? <p className="tt-error" role="alert">{error}</p> : null}
+        <p className="tt-seek-note tt-lesson" role="status">{lesson && !error ? t('review.last', { lesson }) : null}</p>
         {item ? (
           <div className="tt-review-bar" role="group" aria-label={t('review.bar')}>
             <Button icon={ThumbsUp} keys="y" word={t('review.right')} off={item.kind === 'teach'} pressed={item.said === 1 && item.kind !== 'teach'} act={() => judge(1)} />

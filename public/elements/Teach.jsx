@@ -6,7 +6,7 @@ import { createElement, useEffect, useId, useRef, useState } from 'react';
 import { Check, GraduationCap, Lightbulb, Plus, Search as Glass, Undo2, X } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '4';
+const VERSION = '5';
 const KEY = `thumbtune-teach-${VERSION}`;
 const SEARCH = 'thumbtune-search';
 const PAUSE_MS = 300; // without typing before the search starts
@@ -60,6 +60,7 @@ if (!window[KEY]) {
     const [typed, setTyped] = useState(query);
     const [found, setFound] = useState(null);
     const [error, setError] = useState('');
+    const [lesson, setLesson] = useState(''); // what the latest click taught
     const [sending, setSending] = useState('');
     const [searching, setSearching] = useState(false);
     const asked = useRef(0);
@@ -85,6 +86,8 @@ if (!window[KEY]) {
       const answer = await ask(callAction, names.teach, { ...payload, chunk, value });
       setSending('');
       setError(answer.error ? t('page.not_saved', { error: answer.error }) : '');
+      setLesson(answer.error ? '' : answer.taught);
+      if (!answer.error) window.dispatchEvent(new Event('thumbtune-rated')); // for Ratings.jsx
       if (!value && !box.current?.contains(document.activeElement)) field.current?.focus(); // the focused button is gone
     };
     const hasFound = Boolean(found?.length);
@@ -138,6 +141,7 @@ if (!window[KEY]) {
           </button>
         </div>
         <Taught taught={taught} sending={sending} mark={mark} />
+        <p className="tt-seek-note tt-lesson" role="status">{lesson}</p>
         <p className="tt-seek-note" role="status">
           {searching && !found ? t('page.searching') : null}
           {count ? `${t('teach.count', { n: count })} ` : null}
@@ -190,15 +194,19 @@ if (!window[KEY]) {
   const Teach = ({ now, callAction, sendUserMessage }) => {
     const [open, setOpen] = useState(false);
     const [error, setError] = useState('');
+    const [lesson, setLesson] = useState('');
     const opener = useRef(null);
     if (!now.answers) return null; // this element only provides the search for Review.jsx
     const close = () => {
       setOpen(false);
+      setLesson('');
       requestAnimationFrame(() => opener.current?.focus());
     };
     const undo = async (chunk) => {
       const answer = await ask(callAction, 'teach', { answer: now.answers[0], chunk, value: 0 });
       setError(answer.error ? t('page.not_saved', { error: answer.error }) : '');
+      setLesson(answer.error ? '' : answer.taught);
+      if (!answer.error) window.dispatchEvent(new Event('thumbtune-rated'));
       if (!answer.error) opener.current?.focus(); // the focused button is gone
     };
     const Icon = now.good || now.taught.length ? Plus : GraduationCap;
@@ -221,6 +229,7 @@ if (!window[KEY]) {
         ) : (
           <>
             <Taught taught={now.taught} mark={undo} />
+            <p className="tt-seek-note tt-lesson" role="status">{lesson}</p>
             {error ? <p className="tt-error" role="alert">{error}</p> : null}
             <button type="button" className="tt-quiet" aria-expanded="false" ref={opener} onClick={() => setOpen(true)}>
               <Icon size={16} aria-hidden="true" /> {words}

@@ -53,6 +53,7 @@ def test_a_passage_that_neither_side_found_is_taught_survives_a_reload_and_is_ta
     field.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.locator(".tt-taught li")).to_have_count(1)
+    expect(page.locator(".tt-lesson")).to_have_text("It makes 1 training pair.")
     assert taught(chat, question) == [(missed, 1)]  # the card's query, not what was typed
     page.keyboard.press("Escape")
     expect(page.get_by_role("button", name="Add another passage")).to_be_focused()

@@ -66,9 +66,10 @@ def items(context: RequestContext) -> list[dict[str, Any]]:
     return found
 
 
-async def say(context: RequestContext, item: dict[str, Any], value: object) -> None:
+async def say(context: RequestContext, item: dict[str, Any], value: object) -> str:
     key = context.session.elements[0].props["key"]
-    await review.judge(context, {"review": key, "item": item["id"], "value": value})
+    done = await review.judge(context, {"review": key, "item": item["id"], "value": value})
+    return str(done["taught"])
 
 
 def stored(context: RequestContext, rater: str = "ann") -> list[Rating]:
@@ -78,12 +79,12 @@ def stored(context: RequestContext, rater: str = "ann") -> list[Rating]:
 async def test_an_answer_rated_in_the_queue_is_blind_and_a_change_of_it_is_not(context: RequestContext) -> None:
     put_answer(context)
     (item,) = await opened(context)
-    await say(context, item, 1)
+    assert await say(context, item, 1) == "It makes 1 training pair."
     assert [(each.target_id, each.value, each.blind) for each in stored(context)] == [("a1", 1, True)]
     assert items(context)[0]["said"] == 1
     await say(context, item, -1)
     assert [(each.value, each.blind) for each in stored(context)] == [(-1, False)]
-    await say(context, item, 0)
+    assert await say(context, item, 0) == "Taken back: it teaches nothing now."
     assert [each.value for each in stored(context)] == [0]
     assert items(context)[0]["said"] is None
     assert len(await opened(context)) == 1

@@ -100,7 +100,8 @@ async def test_nothing_of_a_passage_tells_who_found_it(context: RequestContext) 
 async def test_what_is_stored_is_the_cards_query_not_what_was_typed(context: RequestContext) -> None:
     offer = await put_offer(context)
     chunk = (await passages(context))[0]["chunk"]
-    await teach(context, {"answer": "of tuned", "query": "bone", "chunk": chunk, "value": 1})
+    done = await teach(context, {"answer": "of tuned", "query": "bone", "chunk": chunk, "value": 1})
+    assert done == {"taught": "It makes 1 training pair."}
     assert stored(context) == [(QUERY, chunk, 1)]
     assert [each["chunk"] for each in offer.props["taught"]] == [chunk]
     (label,) = context.app.serving.store.feedback.labels()
