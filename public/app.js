@@ -33,6 +33,7 @@
     ['/documents', t('bar.documents'), t('bar.documents_hint')],
   ];
 
+  const THEME = '#theme-toggle';
   const NAMES = { // for screen readers: Chainlit's icons have no labels
     '#sidebar-trigger-button': t('name.chats'),
     '#search-chats-button': t('name.search'),
@@ -42,6 +43,7 @@
     '#stop-button': t('name.stop'),
     '#thread-options': t('name.options'),
     '#side-view-title > button': t('name.close'),
+    [THEME]: t('name.theme'),
     '[data-sidebar="sidebar"][role="dialog"]': t('name.chats'),
     'button.border-input.bg-background': t('name.end'),
   };
@@ -154,7 +156,8 @@
     if (now.state === 'indexing' || now.state === 'training') setTimeout(askFirst, ASK_MS);
   };
 
-  const isNamed = (node) => node.matches('button') && node.textContent.trim(); // its text is its name
+  // A button's text is its name, but Chainlit's hidden text for the theme is English.
+  const isNamed = (node) => node.matches('button') && node.textContent.trim() && !node.matches(THEME);
   const give = (attribute, values) =>
     Object.entries(values).forEach(([selector, value]) =>
       document.querySelectorAll(selector).forEach((node) => {
