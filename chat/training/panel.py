@@ -262,9 +262,11 @@ def _busy(training: Training | None, stopping: int) -> dict[str, Any] | None:
         "command": training.command,
         "stopping": training.pid == stopping,
         "elapsed": round(max(0.0, time.time() - training.since.timestamp())),
-        "stage": training.stage,
-        "stages": [[stage, training.passed.get(stage)] for stage in training.stages],
-        "bar": {"what": bar.what, "done": bar.done, "total": bar.total, "left": bar.left_s} if bar else None,
+        "stage": recognised(training.stage),
+        "stages": [[recognised(stage), training.passed.get(stage)] for stage in training.stages],
+        "bar": {"what": recognised(bar.what), "done": bar.done, "total": bar.total, "left": bar.left_s}
+        if bar
+        else None,
         "lines": list(training.lines[-SHOWN_LINES:]),
     }
 
@@ -275,7 +277,7 @@ def _ended(training: Training | None) -> dict[str, Any] | None:
     return {
         "command": training.command,
         "state": training.state,
-        "told": training.told,
+        "told": recognised(training.told),
         "lines": list(training.lines),
         "version": training.version,
         "at": _clock_time(training.ended or training.since),
