@@ -183,7 +183,7 @@ def _shown_cells(path: Path) -> list[str]:
         return []
     with TemporaryDirectory() as folder:
         profile = f"-env:UserInstallation={(Path(folder) / 'profile').as_uri()}"
-        all_sheets = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
+        all_sheets = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,true,false,false,-1"
         _run(office, profile, "--headless", "--convert-to", all_sheets, "--outdir", folder, str(path))
         return [each.read_text("utf-8", "replace") for each in Path(folder).glob("*.csv")]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from functools import lru_cache
 
 TOKEN = re.compile(
@@ -21,6 +22,12 @@ MONTHS: list[str] = re.findall(
     r"\w+", "January February March April May June July August September October November December"
 )
 DAYS: list[str] = re.findall(r"\w+", "Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+ISO = {  # formats that follow the reader's country
+    "mm-dd-yy": "yyyy-mm-dd",
+    "m/d/yy": "yyyy-mm-dd",
+    "m/d/yy h:mm": "yyyy-mm-dd hh:mm",
+    "yyyy-mm-dd h:mm:ss": "yyyy-mm-dd hh:mm:ss",
+}
 LONGEST = 1e21  # larger ones are measured and no numbers of things
 ROUNDED = 6  # significant digits: 1.5e+16 is no number of a thing either
 MAX_SERIAL = 2_958_466  # the day after 9999-12-31
@@ -29,14 +36,18 @@ Token = tuple[str, str]
 
 def show(value: float, style: str, from_1904: bool = False) -> str:
     """Return a number in a number format; in one that cannot show it, the plain number."""
+    style = ISO.get(style.lower(), style) if value >= 1 else style
+    if style.startswith("yyyy-mm-dd") and value == int(value):  # midnight, as dates are stored
+        style = "yyyy-mm-dd"
     sections = _sections(style)
     section, shown = _choose(sections, value)
     kinds = {kind for kind, _ in section}
     try:
         if "date" in kinds or "elapsed" in kinds:
             return _date(value, section, from_1904) if 0 <= value < MAX_SERIAL else plain(value)
-        if "digits" in kinds and not any(text == "/" for kind, text in section if kind == "other"):
-            return _number(shown, section)
+        if "digits" in kinds:
+            is_fraction = ("other", "/") in section
+            return _fraction(shown, section) if is_fraction else _number(shown, section)
     except (ValueError, OverflowError, ArithmeticError):
         return plain(value)
     if "digits" in kinds or not section:
@@ -94,7 +105,8 @@ def _number(value: float, section: tuple[Token, ...]) -> str:
     digits = "".join(text for kind, text in section if kind == "digits")
     amount = Decimal(repr(value))
     if any(kind == "exp" for kind, _ in section):
-        return f"{value:.{len(digits.partition('.')[2].rstrip('#')[:4])}E}"
+        mantissa = next(text for kind, text in section if kind == "digits")
+        return f"{value:.{len(mantissa.partition('.')[2].rstrip('#'))}E}"
     amount *= 100 ** sum(1 for kind, _ in section if kind == "percent")
     whole, _, fraction = digits.partition(".")
     scale = len(digits) - len(digits.rstrip(","))
@@ -114,6 +126,27 @@ def _number(value: float, section: tuple[Token, ...]) -> str:
     text = f"{left or ('0' if not right else '')}{'.' + right if right else ''}"
     text = f"-{text}" if amount < 0 else text
     return _assemble(section, text, whole)
+
+
+def _fraction(value: float, section: tuple[Token, ...]) -> str:
+    """Return a number as a whole one and a fraction: 2.5 in "# ?/?" is 2 1/2."""
+    if abs(value) >= LONGEST:
+        return plain(value)
+    slash = section.index(("other", "/"))
+    after = "".join(text for kind, text in section[slash + 1 :] if kind in ("digits", "other") and text.strip())
+    before = [text for kind, text in section[:slash] if kind == "digits"]
+    exact = Fraction(repr(value))
+    if after.isdigit() and int(after):
+        parts = Fraction(round(exact * int(after)), 1)
+        top, bottom = int(parts), int(after)
+    else:
+        nearest = exact.limit_denominator(10 ** min(len(after), 4) - 1)
+        top, bottom = nearest.numerator, nearest.denominator
+    sign, top = "-" * (top < 0), abs(top)
+    if len(before) < 2:  # no digits for a whole number: 5/2
+        return f"{sign}{top}/{bottom}"
+    whole, rest = divmod(top, bottom)
+    return sign + " ".join([str(whole)] * bool(whole or not rest) + [f"{rest}/{bottom}"] * bool(rest))
 
 
 def _assemble(section: tuple[Token, ...], text: str, whole: str) -> str:

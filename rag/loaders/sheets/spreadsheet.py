@@ -31,7 +31,6 @@ from rag.loaders.tables import Row, is_header, is_number, table_lines
 MAX_BYTES = 200_000_000  # of XML, read as a stream
 MAX_CELLS = 2_000_000  # empty ones included; a larger file is data, not a document
 LAST_ROW = 1_048_576  # Excel's limit; a forged row number must not be counted up to
-ISO_STYLES = ("mm-dd-yy", "m/d/yy", "m/d/yy h:mm", "yyyy-mm-dd", "yyyy-mm-dd h:mm:ss")  # shown as ISO dates
 UNCOMPUTED = re.compile(  # a formula without a stored value; an empty text is a value
     rb'<c\b(?![^>]*\bt="str")[^>]*>\s*<f\b[^>]*(?:/>|>[^<]*</f>)(?:<v ?/>|<v></v>)?</c>'
 )
@@ -191,7 +190,7 @@ def _display(cell: Any, from_1904: bool = False) -> str:  # noqa: ANN401  # open
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return show(value, cell.number_format or "General", from_1904)
-    if isinstance(value, datetime) and cell.number_format.lower() not in ISO_STYLES:
+    if isinstance(value, datetime):
         from openpyxl.utils.datetime import to_excel  # slow to import
 
         serial = to_excel(value, datetime(1904, 1, 1) if from_1904 else datetime(1899, 12, 30))

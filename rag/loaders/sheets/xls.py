@@ -14,7 +14,7 @@ from rag.loaders.safe_zip import OLE
 from rag.loaders.sheets.number_formats import show
 from rag.loaders.sheets.sheet_extras import cell_name, comment_line
 from rag.loaders.sheets.sheet_layout import Layout
-from rag.loaders.sheets.spreadsheet import ISO_STYLES, Budget, write_rows
+from rag.loaders.sheets.spreadsheet import Budget, write_rows
 from rag.loaders.sheets.xls_drawings import drawn_texts
 
 OLDER = (b"\x09\x00", b"\x09\x02", b"\x09\x04", b"\x09\x08")  # how a workbook before Excel 5.0 begins
@@ -107,10 +107,7 @@ def _shown(book: Book, cell: Any) -> str:  # noqa: ANN401
 
     value = cell.value
     if cell.ctype in (xlrd.XL_CELL_NUMBER, xlrd.XL_CELL_DATE):
-        style = _style(book, cell)
-        if style.lower() in ISO_STYLES and value >= 1:
-            style = "yyyy-mm-dd" if value == int(value) else "yyyy-mm-dd hh:mm:ss"
-        return show(value, style, from_1904=bool(book.datemode))
+        return show(value, _style(book, cell), from_1904=bool(book.datemode))
     if cell.ctype == xlrd.XL_CELL_BOOLEAN:
         return str(bool(value))
     if cell.ctype == xlrd.XL_CELL_ERROR:
