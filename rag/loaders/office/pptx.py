@@ -32,6 +32,8 @@ SIGN = re.compile(
     rb'(<a:sym typeface="(Wingdings(?: [23])?|Webdings|Symbol)"[^<>]*>(?:<[^<>]*>){0,9}?</a:rPr><a:t>)'
     rb"([^<]{1,9})(?=</a:t>)"
 )
+PLACEHOLDERS = {"body": 2, "number": 13, "header": 14, "footer": 15, "date": 16}  # of PP_PLACEHOLDER
+SLIDE_NUMBER = re.compile(r"[\d\s/‹#›<>]+")
 Shape = Any  # python-pptx has no type per kind of shape, only properties to ask
 
 
@@ -40,14 +42,14 @@ def load_pptx(data: bytes) -> LoadedText:
     from pptx import Presentation  # slow to import, and many folders hold no slides
 
     clean = repack(data, MAX_BYTES, change=lambda xml: slide_math_to_text(_write_signs(to_transitional(xml))))
-    builder, lost, hidden = DocumentBuilder(), list[str](), list[int]()
+    builder, lost, hidden, running = DocumentBuilder(), list[str](), list[int](), set[str]()
     try:
         presentation = Presentation(clean)
         for number, slide in enumerate(presentation.slides, 1):
             if slide._element.get("show") in ("0", "false"):  # python-pptx does not say it
                 hidden.append(number)
                 continue
-            _write_slide(builder, number, slide, lost)
+            _write_slide(builder, number, slide, lost, running)
         title = good_title(presentation.core_properties.title) or _first_title(presentation)
     except Exception as error:  # a damaged file may fail anywhere in python-pptx
         raise Unreadable(
@@ -68,27 +70,58 @@ def _write_signs(xml: bytes) -> bytes:
     return SIGN.sub(write, xml) if b"<a:sym " in xml else xml
 
 
-def _write_slide(builder: DocumentBuilder, number: int, slide: Any, lost: list[str]) -> None:  # noqa: ANN401
+def _write_slide(
+    builder: DocumentBuilder,
+    number: int,
+    slide: Any,  # noqa: ANN401
+    lost: list[str],
+    running: set[str],
+) -> None:
+    """Write a slide with its notes and comments; `running` are the headers and footers that were written before."""
     title, name = slide.shapes.title, _title(slide)
     builder.heading(1, f"Slide {number}: {name}" if name else f"Slide {number}")
     for shape in _ordered(slide.shapes, lost, number):
-        if title is not None and shape.shape_id == title.shape_id:
-            continue
-        if getattr(shape, "has_chart", False) and shape.has_chart:
-            name, rows = chart_table(parse(shape.chart.part.blob))
-            builder.add(f"Chart: {name}" if name else "Chart:" if rows else "")
-            builder.table(rows, has_header=True)
-        elif getattr(shape, "has_table", False) and shape.has_table:
-            builder.table([[_cell_text(cell) for cell in row.cells] for row in shape.table.rows])
-        elif lines := _diagram_lines(shape):
-            builder.add("\n".join(f"- {line}" for line in lines), "list")
-        elif shape.has_text_frame:
-            _write_text(builder, shape.text_frame.paragraphs)
-    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
-        notes = slide.notes_slide.notes_text_frame.text.strip()
+        if not (title is not None and shape.shape_id == title.shape_id) and not _is_repeated(shape, running):
+            _write_shape(builder, shape)
+    if slide.has_notes_slide:
+        body = slide.notes_slide.notes_text_frame
+        notes = body.text.strip() if body is not None else ""
         builder.add(f"Notes: {notes}" if notes else "")
+        for shape in _ordered(slide.notes_slide.shapes, lost, number):
+            is_body = shape.is_placeholder and shape.placeholder_format.type == PLACEHOLDERS["body"]
+            if not is_body and not _is_repeated(shape, running):
+                _write_shape(builder, shape)
     for line in _comments(slide):
         builder.add(line)
+
+
+def _write_shape(builder: DocumentBuilder, shape: Shape) -> None:
+    """Write a chart, a table, a diagram or a text."""
+    if getattr(shape, "has_chart", False) and shape.has_chart:
+        name, rows = chart_table(parse(shape.chart.part.blob))
+        builder.add(f"Chart: {name}" if name else "Chart:" if rows else "")
+        builder.table(rows, has_header=True)
+    elif getattr(shape, "has_table", False) and shape.has_table:
+        builder.table([[_cell_text(cell) for cell in row.cells] for row in shape.table.rows])
+    elif lines := _diagram_lines(shape):
+        builder.add("\n".join(f"- {line}" for line in lines), "list")
+    elif shape.has_text_frame:
+        _write_text(builder, shape.text_frame.paragraphs)
+
+
+def _is_repeated(shape: Shape, running: set[str]) -> bool:
+    """Return whether a shape is a slide number, or a header, footer or date that was written before; notes it else."""
+    if not shape.is_placeholder or not shape.has_text_frame:
+        return False
+    kind = shape.placeholder_format.type
+    if kind not in map(PLACEHOLDERS.get, ("number", "header", "footer", "date")):
+        return False
+    text = " ".join(shape.text_frame.text.split())
+    if kind == PLACEHOLDERS["number"]:
+        text = SLIDE_NUMBER.sub("", text)
+    is_repeated = not text or text in running
+    running.add(text)
+    return is_repeated
 
 
 def _diagram_lines(shape: Shape) -> list[str]:

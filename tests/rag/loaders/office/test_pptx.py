@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from io import BytesIO
 from zipfile import ZipFile
 
@@ -116,3 +117,31 @@ def test_comments_follow_the_slide_with_their_authors(comment: str) -> None:
     text = load_pptx(make_zip(parts | added)).text
     assert text.startswith("# Slide 1: Cats\n\nThey sleep.\n\nComment by Ann: Too long?\n\n")
     assert ("Comment by Bob: No." in text) == ("reply" in comment)
+
+
+def test_footers_of_slides_come_once_and_slide_numbers_not_at_all() -> None:
+    deck, data = pptx.Presentation(), BytesIO()
+    for heading in ("Cats", "Dogs"):
+        slide = deck.slides.add_slide(deck.slide_layouts[1])
+        slide.shapes.title.text, slide.placeholders[1].text = heading, f"About {heading}"
+        for layout in slide.slide_layout.placeholders:
+            if layout.placeholder_format.idx in (11, 12):
+                slide.shapes._spTree.append(deepcopy(layout._element))
+                slide.shapes[-1].text_frame.text = (
+                    "ACME 2026" if layout.placeholder_format.idx == 11 else "\u2039#\u203a"
+                )
+    deck.save(data)
+    text = load_pptx(data.getvalue()).text
+    assert text == "# Slide 1: Cats\n\nAbout Cats\n\nACME 2026\n\n# Slide 2: Dogs\n\nAbout Dogs\n\n"
+
+
+def test_a_table_and_a_box_on_the_page_of_the_notes_are_read() -> None:
+    deck, data = pptx.Presentation(), BytesIO()
+    notes = deck.slides.add_slide(deck.slide_layouts[1]).notes_slide
+    notes.notes_text_frame.text = "Ask who has one."
+    box = deepcopy(deck.slides[0].shapes.add_textbox(0, 0, 9, 9)._element)
+    deck.slides[0].shapes[-1]._element.getparent().remove(deck.slides[0].shapes[-1]._element)
+    notes.shapes._spTree.append(box)
+    notes.shapes[-1].text_frame.text = "Bring the leash."
+    deck.save(data)
+    assert load_pptx(data.getvalue()).text == "# Slide 1\n\nNotes: Ask who has one.\n\nBring the leash.\n\n"
