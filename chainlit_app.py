@@ -8,7 +8,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import chainlit as cl
 import chainlit.server
@@ -25,11 +25,11 @@ from fastapi.routing import APIRoute
 from chat.actions import ask, export, own_ratings, passages, rate, rating_files, resume, review, scope, teach
 from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, revive_files
 from chat.actions.resume import Revive
-from chat.elements.jsx import card_route
+from chat.elements.jsx import elements_route
 from chat.elements.markdown import as_markdown
 from chat.language import SECTION, Phrase, in_language, language_for, recognised
 from chat.scoreboard import routes
-from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say
+from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say, toast
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
 from chat.training import first_start
 from chat.training.first_start import Progress
@@ -48,6 +48,7 @@ from rag.settings import EXTRACTIVE, ROOT, load_settings
 
 FOLLOW_SECONDS = 2.0  # how often the registry is checked for a newly promoted model
 COMMAND = re.compile(r"/[A-Za-z]+")  # a single word; "/etc/hosts" is a question
+CLOSE = "thumbtune:close"  # posted by the page (public/app.js) when a place was left
 EVERYWHERE = ("0.0.0.0", "::")  # listening addresses that a browser cannot open
 STARTERS = {  # each is in docs/questions.jsonl with the page that answers it
     "What is thumbtune and what does it do?": "index.md",
@@ -93,7 +94,7 @@ ACTIONS: Mapping[str, Action] = {  # called by the buttons of the elements
     "train_promote": panel.promote,
     "train_roll_back": panel.roll_back,
 }
-COMMANDS: Mapping[str, Command] = {  # typed as a message of one word, or clicked in the bar at the top
+COMMANDS: Mapping[str, Command] = {  # typed, clicked in the bar at the top, or followed as a link: they open a place
     "/train": panel.show,
     "/review": review.show,
     "/ratings": own_ratings.show,
@@ -123,7 +124,7 @@ async def on_message(message: cl.Message) -> None:
             return
     word, rest = [*message.content.split(maxsplit=1), "", ""][:2]
     command = COMMANDS.get(word.lower())
-    if command:
+    if command:  # it came with files
         await as_command(command(context, rest.strip()))
     elif COMMAND.fullmatch(word) and not rest:
         await say(Phrase("app.no_command", word=word, commands=", ".join(COMMANDS)))
@@ -136,21 +137,37 @@ async def send_thread_id() -> None:
     await cl.context.emitter.send_window_message({"thread": cl.context.session.thread_id})
 
 
+hear = sio.handlers["/"]["client_message"]  # Chainlit's own
+
+
+@sio.on("client_message")  # type: ignore[untyped-decorator]
+async def open_typed(socket_id: str, payload: dict[str, Any]) -> None:
+    """Open what a typed command names and take the command off the screen; let Chainlit hear every other message.
+
+    Why: Chainlit begins a thread with any message that it hears.
+    """
+    typed = payload["message"]
+    word, rest = [*str(typed["output"]).split(maxsplit=1), "", ""][:2]
+    command = COMMANDS.get(word.lower())
+    if command is None or payload.get("fileReferences"):
+        await hear(socket_id, payload)
+        return
+    init_ws_context(socket_id)
+    await cl.context.emitter.delete_step(typed)
+    await as_command(command(current_context(state), rest.strip()), toast)
+
+
 @cl.on_window_message
 async def run_command(word: object) -> None:
-    """Run the command of a button in the bar at the top, as if it had been typed."""
+    """Open what a button in the bar at the top, a link or the browser's history names; or close it."""
     if isinstance(word, dict) and "scope" in word:
         scope.choose(current_context(state), word)
+    if word == CLOSE:
+        await current_context(state).close_place()
+        return
     command = COMMANDS.get(word) if isinstance(word, str) else None
-    if command is None:
-        return  # other scripts and browser extensions post messages, too
-    session = cl.context.session
-    if not session.has_first_interaction:
-        session.has_first_interaction = True
-        await cl.context.emitter.init_thread(str(word))
-    await cl.Message(str(word), type="user_message", author="User").send()  # type: ignore[no-untyped-call]
-    await send_thread_id()
-    await as_command(command(current_context(state), ""))
+    if command:  # other scripts and browser extensions post messages, too
+        await as_command(command(current_context(state), ""), toast)
 
 
 @sio.on("stop")  # type: ignore[untyped-decorator]
@@ -288,7 +305,7 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     app.router.routes.insert(0, APIRoute("/project/translations", translations))
     app.router.routes.insert(0, language_route())
     app.router.routes.insert(0, APIRoute("/first-start", first_progress))
-    app.router.routes.insert(0, card_route(ROOT / "public" / "elements"))
+    app.router.routes.insert(0, elements_route(ROOT / "public" / "elements"))
     app.router.routes.insert(0, export.export_route(state.history))
     app.router.routes.insert(0, reports_route(settings.runs))
     app.router.routes.insert(0, passages.pdf_route(state))

@@ -1,9 +1,9 @@
-// The bar at the top, with links to the other pages, accessible names for those of Chainlit's buttons that have none, and
-// a chat that can still be read while the server is stopped.
+// The bar at the top, the browser's history (places in the side panel, chats), accessible names for those of Chainlit's
+// buttons that have none, and a chat that can still be read while the server is stopped.
 // Plain DOM, since Chainlit's page has a slot for none of these.
 //
-// A button posts its command to the page's own window; Chainlit sends that to the server as if it were typed
-// (chainlit_app.py, `run_command`). Chainlit sometimes rebuilds its header, so the bar is added again when it is missing.
+// A button posts its command to the page's own window, and Chainlit sends that to the server (chainlit_app.py,
+// `run_command`). Chainlit sometimes rebuilds its header, so the bar is added again when it is missing.
 (() => {
   // Chainlit's default can be light or dark but not the system's theme; a choice in its menu is kept.
   localStorage['vite-ui-theme'] ??= 'system';
@@ -27,6 +27,8 @@
 
   const { t } = window.thumbtune;
   const LOOK_MS = 100;
+  const MOST_LOOKS = 50; // for the steps of a chat
+  const CLOSE = 'thumbtune:close';
   const COMMANDS = [
     ['/review', t('bar.review'), t('bar.review_hint')],
     ['/train', t('bar.train'), t('bar.train_hint')],
@@ -49,18 +51,21 @@
   };
   const ROLES = { '#thread-options': 'button', '#upload-button': 'button', 'ul[data-sidebar="menu"] > div': 'listitem' };
 
-  // Chainlit silently drops messages until the page is connected; its upload button appears when it is.
+  // Chainlit silently drops messages until the page is connected; its upload button appears when it is. What is sent while
+  // a chat is still being read from the history is dropped, too.
+  const CHAT = /^\/thread\/([0-9a-f-]{36})$/;
+  const steps = () => document.querySelectorAll('.step');
   let connected = false;
   const look = () => {
     if (!connected && document.getElementById('upload-button')) {
       connected = true;
       askFirst();
     }
-    return connected;
+    return connected && (!CHAT.test(window.location.pathname) || steps().length > 0);
   };
-  const post = (command) => {
-    if (look()) window.postMessage(command, window.location.origin);
-    else setTimeout(() => post(command), LOOK_MS);
+  const post = (command, tries = MOST_LOOKS) => {
+    if (look() || (connected && tries < 0)) window.postMessage(command, window.location.origin);
+    else setTimeout(() => post(command, tries - 1), LOOK_MS);
   };
 
   const button = ([command, word, title]) => {
@@ -68,9 +73,10 @@
     node.type = 'button';
     node.textContent = word;
     node.title = title;
+    node.dataset.place = command.slice(1);
     node.addEventListener('click', () => {
-      post(command);
       node.closest('details')?.removeAttribute('open');
+      enter(command.slice(1));
     });
     return node;
   };
@@ -78,15 +84,12 @@
   const scoreboard = () => {
     const node = document.createElement('a');
     node.href = '/scoreboard';
-    node.target = '_blank';
-    node.rel = 'noopener';
     node.textContent = t('bar.scoreboard');
     node.title = t('bar.scoreboard_hint');
     return node;
   };
 
   // A chat as a Markdown file; hidden until the chat has begun and has an address.
-  const CHAT = /^\/thread\/([0-9a-f-]{36})$/;
   const save = () => {
     const node = document.createElement('a');
     node.className = 'tt-save';
@@ -182,10 +185,148 @@
     address();
     showFirst();
     look();
+    watchPanel();
+    land();
   };
 
+  // --- places and the browser's history ------------------------------------------------------------------------------
+  //
+  // A place (Review, Train, Documents, Ratings) is the side panel with elements that the server sent to this tab; its address is
+  // the chat's with #train. Opening one is an entry of the history, so that Back leaves it. So is a passage, without an
+  // address of its own. An entry that we made has `history.state.thumbtune`: the path below it.
+  const PLACE = /^#(review|train|documents|ratings)$/;
+  const { history } = window;
+  const pushEntry = history.pushState.bind(history);
+  const replaceEntry = history.replaceState.bind(history);
+  const panel = () => document.getElementById('side-view-content');
+  const named = () => PLACE.exec(window.location.hash)?.[1] ?? '';
+  const here = () => window.location.pathname + window.location.search;
+  let open = ''; // what the panel shows: a place, 'passage' or nothing
+  let shown = false; // whether the panel was there since
+  let opener = null; // the button that gets the focus back
+  let at = window.location.pathname;
+  let entry = history.state;
+  const moved = () => {
+    at = window.location.pathname;
+    entry = history.state;
+  };
+
+  const enter = (place) => {
+    opener = document.activeElement;
+    if (place === open && panel()) panel().querySelector('section')?.focus();
+    else post(`/${place}`);
+  };
+  const opened = (place) => {
+    const hash = place === 'passage' ? '' : `#${place}`;
+    const isOurs = history.state?.thumbtune !== undefined || named(); // one entry, whatever is opened over another
+    const state = { ...history.state, thumbtune: history.state?.thumbtune ?? window.location.pathname };
+    if (named() !== place && isOurs) replaceEntry(history.state, '', here() + hash);
+    else if (!isOurs) pushEntry(state, '', here() + hash);
+    if (open && open !== 'passage' && place === 'passage') post(CLOSE);
+    [open, shown] = [place, Boolean(panel())];
+    moved();
+    markOpen();
+  };
+  const refocus = () => {
+    if (document.activeElement === document.body) opener?.focus?.({ preventScroll: true });
+  };
+  // The panel has gone: closed by its button, by Escape, or by Chainlit, which then shows another chat.
+  const closed = () => {
+    if (open !== 'passage') post(CLOSE);
+    [open, shown] = ['', false];
+    refocus();
+    if (history.state?.thumbtune !== undefined) history.back();
+    else if (named()) replaceEntry(history.state, '', here());
+    moved();
+    markOpen();
+  };
+  const closePanel = () =>
+    document.querySelector('#side-view-title > button, [role="dialog"]:has(#side-view-content) > button')?.click();
+  const markOpen = () =>
+    document.querySelectorAll('.tt-bar [data-place]').forEach((node) => {
+      if (node.dataset.place === open) node.setAttribute('aria-current', 'true');
+      else if (node.hasAttribute('aria-current')) node.removeAttribute('aria-current');
+    });
+  const watchPanel = () => {
+    const isPassage = Boolean(panel()?.querySelector('.tt-source'));
+    if (isPassage && open !== 'passage') opened('passage');
+    else if (open && panel()) shown = true;
+    else if (open && shown) closed();
+    markOpen();
+  };
+
+  // Chainlit's router goes from / to the address of a chat that has begun, and to / for a new chat. Where that is the
+  // same chat it shall be the same entry: Back would otherwise lead to / and from there to the chat again.
+  let begun = '';
+  history.pushState = (state, title, url) => {
+    const to = new URL(url ?? '', window.location.href);
+    if (window.location.pathname === '/' && to.pathname === `/thread/${begun}`) {
+      const ours = history.state?.thumbtune === undefined ? {} : { thumbtune: history.state.thumbtune };
+      replaceEntry({ ...state, ...ours }, '', to.pathname + window.location.hash);
+    } else if (to.pathname === window.location.pathname && !to.hash) replaceEntry(state, title, url);
+    else pushEntry(state, title, url);
+    moved();
+  };
+  history.replaceState = (...entryOf) => {
+    replaceEntry(...entryOf);
+    moved();
+  };
+
+  // Before Chainlit's router hears of it.
+  window.addEventListener('popstate', (event) => {
+    const [from, left] = [at, entry?.thumbtune];
+    moved();
+    if (left === window.location.pathname && from !== left && CHAT.test(from)) {
+      replaceEntry(history.state, '', from + window.location.hash); // the chat began while the place was open
+      event.stopImmediatePropagation();
+      moved();
+    }
+    if (open && named() !== open && history.state?.thumbtune === undefined) {
+      const wasPlace = open !== 'passage';
+      [open, shown] = ['', false];
+      closePanel();
+      if (wasPlace) post(CLOSE);
+      requestAnimationFrame(refocus);
+      markOpen();
+    } else if (named() && named() !== open) post(`/${named()}`);
+    if (window.location.pathname === '/' && CHAT.test(from)) {
+      event.stopImmediatePropagation(); // Chainlit would show the chat that was left, under this address
+      const button = document.getElementById('new-chat-button');
+      if (button) button.click();
+      else window.location.reload();
+    }
+  }, true);
+  window.addEventListener('hashchange', () => {
+    if (named() && named() !== open) post(`/${named()}`);
+  });
+
+  // A chat that is opened is scrolled to its last question, until somebody scrolls: its cards grow while they load.
+  const LAND_MS = 3000;
+  let landed = '';
+  let landing = 0; // until when
+  const stay = () => {
+    landing = 0;
+  };
+  const land = () => {
+    const [, id] = CHAT.exec(window.location.pathname) ?? [];
+    const questions = document.querySelectorAll('[data-step-type="user_message"]');
+    if (!id || !questions.length) {
+      if (!id) landed = '';
+      return;
+    }
+    if (id !== landed) [landed, landing] = [id, Date.now() + LAND_MS];
+    if (Date.now() < landing) questions[questions.length - 1].scrollIntoView({ block: 'start' });
+  };
+  ['wheel', 'touchstart', 'pointerdown', 'keydown'].forEach((kind) =>
+    document.addEventListener(kind, stay, { capture: true, passive: true }),
+  );
+
+  const isTyping = (node) => Boolean(node?.closest?.('input, textarea, [contenteditable=true]'));
   document.addEventListener('keydown', (event) => {
-    if (event.key === 'Escape') document.querySelectorAll('.tt-bar details[open]').forEach((menu) => menu.removeAttribute('open'));
+    if (event.key !== 'Escape') return;
+    const menus = document.querySelectorAll('.tt-bar details[open]');
+    menus.forEach((menu) => menu.removeAttribute('open'));
+    if (!menus.length && open && !event.defaultPrevented && !isTyping(event.target)) closePanel();
   });
   document.addEventListener('click', (event) => {
     document.querySelectorAll('.tt-bar details[open]').forEach((menu) => {
@@ -193,7 +334,13 @@
     });
   });
   window.addEventListener('message', ({ data, source }) => {
-    if (source === window && data === 'thumbtune:leave') window.location.assign('/'); // this chat was deleted
+    if (source !== window) return;
+    if (data === 'thumbtune:leave') window.location.assign('/'); // this chat was deleted
+    if (PLACE.test(`#${data?.place}`)) opened(data.place);
+    if (data?.go === '/scoreboard') window.location.assign(data.go);
+  });
+  window.addEventListener('pagehide', () => {
+    sessionStorage['thumbtune-chat'] = window.location.pathname + window.location.hash; // for the scoreboard's way back
   });
   // Chainlit's list of chats sets the address of a new thread. It is not rendered on a phone, and a reload would show an
   // empty chat: so the server sends the thread's id, and the address is set here if it is still missing.
@@ -201,12 +348,14 @@
   const ADDRESS_MS = 1000;
   window.addEventListener('message', ({ data, source }) => {
     if (source !== window || !THREAD.test(data?.thread ?? '')) return;
+    [begun, landed] = [data.thread, data.thread];
     setTimeout(() => {
-      if (window.location.pathname === '/') window.history.replaceState(null, '', `/thread/${data.thread}`);
+      if (window.location.pathname === '/') window.history.replaceState(window.history.state, '', `/thread/${data.thread}${window.location.hash}`);
     }, ADDRESS_MS);
   });
 
   document.head.append(Object.assign(document.createElement('script'), { src: '/public/picker.js' }));
   new MutationObserver(place).observe(document.documentElement, { childList: true, subtree: true });
   place();
+  if (named()) post(`/${named()}`); // a link, or a reload
 })();

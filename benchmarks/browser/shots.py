@@ -23,7 +23,20 @@ from rag.settings import ROOT
 sys.path.insert(0, str(ROOT / "tests" / "support"))  # what drives the product in its tests drives it here
 
 from benchmarks.browser.seed import telling_question
-from driver import FLAGS, Chat, Gate, ask, find_browser, open_page, running_chat, side, thumb, wait_until_done
+from driver import (
+    FLAGS,
+    Chat,
+    Gate,
+    ask,
+    find_browser,
+    leave,
+    open_page,
+    running_chat,
+    send,
+    side,
+    thumb,
+    wait_until_done,
+)
 from fakes import endpoint
 
 FOLDER = ROOT / "docs" / "images"
@@ -126,9 +139,10 @@ def shoot_rooms(page: Page, name: str) -> None:
     """Show the panels of the commands."""
     expect(page.locator("#chat-input")).to_be_visible()
     for word, shown in PANELS.items():
-        ask(page, f"/{word}")
+        send(page, f"/{word}")
         expect(page.locator(shown).last).to_be_visible()
         shoot(page, word, name)
+        leave(page)
     page.goto(page.url.split("/thread")[0].rstrip("/") + "/scoreboard")
     expect(page.get_by_role("heading", name="Scoreboard")).to_be_visible()
     shoot(page, "scoreboard", name)

@@ -21,6 +21,7 @@ from typing import Any, Literal, TypedDict
 import chainlit as cl
 import chainlit.config
 import chainlit.server
+from chainlit.chat_context import chat_context
 from chainlit.config import config
 from chainlit.element import Element
 from chainlit.emitter import ChainlitEmitter
@@ -121,8 +122,9 @@ class UploadQueue:
             await _refresh_lists(context.app)
 
     async def show(self, context: RequestContext, text: str) -> None:
-        """Show all documents; text after the command filters them."""
-        await context.show_element(DOCUMENTS, {"mode": "list", "search": text[:MAX_SEARCH], "stamp": 0})
+        """Open the list of all documents in the side panel; text after the command filters them."""
+        now = {"mode": "list", "search": text[:MAX_SEARCH], "stamp": 0}
+        await context.open_place("documents", **{DOCUMENTS: now})
 
     async def list_all(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return all documents as the list shows them."""
@@ -173,10 +175,14 @@ _named_by_chainlit = ChainlitEmitter.init_thread
 
 
 async def _init_thread(self: ChainlitEmitter, interaction: str) -> None:
-    """Name a thread after its first message, or after its files if that has no text.
+    """Begin a thread, named after its first message, or after its files if that has no text; not with an action.
 
-    Why: without a name Chainlit shows no Stop button, and an empty line in the list of threads.
+    Why: without a name Chainlit shows no Stop button, and an empty line in the list of threads. And it would begin a
+    thread with the first action of a place, such as Remove, before anything was asked.
     """
+    if not chat_context.get():
+        self.session.has_first_interaction = False
+        return
     names = ", ".join(display_name(file["name"]) for file in self.session.files.values())
     await _named_by_chainlit(self, interaction.strip() or names)
 

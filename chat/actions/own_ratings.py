@@ -52,8 +52,8 @@ class RatingView(TypedDict):
 
 
 async def show(context: RequestContext, text: str) -> None:
-    """Show the list; it loads its first page itself."""
-    await context.show_element(RATINGS, {})
+    """Open the list in the side panel; it loads its first page itself."""
+    await context.open_place("ratings", **{RATINGS: {}})
 
 
 async def revive(context: RequestContext, kept: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -36,6 +36,9 @@ async def resume(context: RequestContext, thread: ThreadDict, revive: Mapping[st
             live = context.app.elements.get(element["id"], revived)  # another tab may have revived it meanwhile
         context.attach(live)
         element["props"] = live.element_in(session_language())["props"]
+    # the page drops what a resumed thread does not have, also after a lost connection
+    places = [live.element_in(session_language()) for live in context.session.places]
+    thread["elements"] = [*(thread["elements"] or []), *places]
 
 
 async def _revived(

@@ -20,7 +20,7 @@ from chat.actions.teach import TEACH, Passage, as_passage, search, store_passage
 from chat.elements.live import LiveElement
 from chat.elements.markdown import as_markdown
 from chat.language import Phrase
-from chat.session.context import RequestContext, say
+from chat.session.context import RequestContext
 from rag.answering.evidence.cleaning import clean_answer
 from rag.errors import BadRating, StoreFailed
 from rag.feedback.ratings import mark_source, rate_answer
@@ -67,21 +67,20 @@ class Props(TypedDict):
 
 
 async def show(context: RequestContext, text: str) -> None:
-    """Show the queue."""
-    now = await asyncio.to_thread(_props, context, True)
-    message = await say("")
-    # Draws nothing, but loads the search: an element's file cannot import another's
-    await context.show_element(TEACH, {}, under=message)
-    await context.show_element(REVIEW, cast(Mapping[str, Any], now), under=message)
+    """Open the queue in the side panel."""
+    now = {**await revive(context, context.app.queues.get(context.rater, {})), "fresh": True}
+    # TEACH draws nothing, but loads the search: an element's file cannot import another's
+    await context.open_place("review", **{TEACH: {}, REVIEW: now})
 
 
 async def revive(context: RequestContext, kept: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the current queue for an element that was read from the history, with its judged items first.
+    """Return the current queue, with the judged items of an earlier one first, PAGE at most.
 
     Judged items have left the queue, and could not be undone otherwise.
     """
     now = await asyncio.to_thread(_props, context, False)
     items = [cast(ItemView, each) for each in kept.get("items") or [] if isinstance(each, dict) and each.get("said")]
+    items = items[-PAGE:]
     said = {item["id"] for item in items}
     left = {kind: now["left"][kind] + sum(item["kind"] == kind for item in items) for kind in KINDS}
     items += [item for item in now["items"] if item["id"] not in said]
@@ -109,7 +108,7 @@ async def judge(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
             raise BadRating(Phrase("error.not_judged"))
         rating = await asyncio.to_thread(_store, context, item, sent.value)
         _replace(live, {**item, "said": sent.value or None})
-        await _shown(live)
+        await _shown(context, live)
     return await taught(context, rating)
 
 
@@ -131,12 +130,13 @@ async def teach(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
         passages = await asyncio.to_thread(taught_by, context, item["query"])
         said: Label | None = (1 if passages else None) if item["kind"] == "teach" else item["said"]
         _replace(live, {**item, "taught": passages, "said": said})
-        await _shown(live)
+        await _shown(context, live)
     return await taught(context, rating)
 
 
-async def _shown(live: LiveElement) -> None:
-    """Show the queue and save it; if saving fails, the ratings are stored all the same."""
+async def _shown(context: RequestContext, live: LiveElement) -> None:
+    """Show the queue and keep it; if an old one cannot be saved with its thread, the ratings are stored all the same."""
+    context.app.queues[context.rater] = live.props
     await live.show()
     try:
         await live.keep()

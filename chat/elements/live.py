@@ -10,7 +10,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 from chainlit.element import ElementDict
 
@@ -21,6 +21,7 @@ from rag.errors import StoreFailed
 CARD = "Compare"  # public/elements/Compare.jsx
 SNAPSHOT_SECONDS = 0.12
 Save = Callable[[ElementDict], Awaitable[None]]
+Display = Literal["inline", "side"]  # under a message, or in the side panel
 
 
 class Emitter(Protocol):
@@ -44,6 +45,7 @@ class LiveElement:
         message_id: str,
         element_id: str = "",
         props: Mapping[str, Any] | None = None,
+        display: Display = "inline",
     ) -> None:
         self.id = element_id or str(uuid.uuid4())
         self.props: Mapping[str, Any] = props or {}
@@ -55,7 +57,7 @@ class LiveElement:
             "forId": message_id,
             "type": "custom",
             "name": name,
-            "display": "inline",
+            "display": display,
             "mime": "application/json",
         }
         self._watchers: dict[str, tuple[Emitter, str]] = {}  # session id -> its emitter and its language
@@ -65,6 +67,11 @@ class LiveElement:
     def name(self) -> str:
         """Return the name of the file in public/elements that draws it."""
         return self._place["name"]
+
+    @property
+    def is_place(self) -> bool:
+        """Return whether it is a place: in the side panel, in no thread."""
+        return self._place["display"] == "side"
 
     @property
     def thread_id(self) -> str:

@@ -1,4 +1,4 @@
-"""Serve the scoreboard: the page /scoreboard, Plotly's script, and the command "/scoreboard" in the chat.
+"""Serve the scoreboard: the page /scoreboard, Plotly's script, and the command "/scoreboard", which goes to the page.
 
 Why: the scoreboard is cached and computed again, in a thread, only after a table has changed (10,000 answers and
 ratings take about 1 s). Plotly's script comes from its Python package, so the page needs no other host.
@@ -13,15 +13,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+import chainlit as cl
 from chainlit.auth import get_current_user, reuseable_oauth
 from fastapi import HTTPException
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from chat.language import Phrase, in_language, joined, language_for
-from chat.scoreboard.page import format_win_rate, next_step, render, verdict
-from chat.session.context import AppState, RequestContext, say
+from chat.language import in_language, language_for
+from chat.scoreboard.page import render
+from chat.session.context import AppState, RequestContext
 from rag.answering.service import QueryService
 from rag.evaluation.scoreboard import Scoreboard, make_scoreboard
 
@@ -53,29 +54,8 @@ def routes(app: AppState) -> list[APIRoute]:
 
 
 async def show(context: RequestContext, rest: str) -> None:
-    """Post a summary of the scoreboard with a link to the page."""
-    await say(summary(await scoreboard_cache(context.app).now()))
-
-
-def summary(board: Scoreboard) -> str:
-    """Return the scoreboard in a few lines of Markdown, each number with its n."""
-    sizes, rate = board.sizes, board.current if board.current.n else board.overall
-    who = board.tuned if board.current.n else Phrase("board.all_together")
-    result = Phrase("board.summary", who=who, rate=format_win_rate(rate), verdict=verdict(rate))
-    found = board.coverage
-    return joined(
-        result if rate.n else next_step(board),
-        Phrase("board.summary_decided", decided=sizes.decided, duels=sizes.duels, n=sizes.raters),
-        Phrase(
-            "board.summary_coverage",
-            never=found.never_shown,
-            passages=found.chunks,
-            unanswered=len(found.abstained) + len(found.voted_down),
-            questions=found.queries,
-        ),
-        Phrase("board.summary_link", link=PAGE),
-        by="page.paragraphs",
-    )
+    """Have the page of this session go to the scoreboard."""
+    await cl.context.emitter.send_window_message({"go": PAGE})
 
 
 class ScoreboardCache:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 from weakref import WeakValueDictionary
 
 import chainlit as cl
+from chainlit.element import ElementDict
 
 from chat.elements.live import LiveCard, LiveElement
 from chat.elements.markdown import as_markdown
@@ -31,7 +32,7 @@ log = logging.getLogger("thumbtune")
 @dataclass(frozen=True)
 class AppState:
     """Process-wide state. `elements`: all elements that an open session shows, by id; `tasks`: the running task of a
-    thread, by thread id.
+    thread, by thread id; `queues`: the last review queue of each rater, for its undo.
     """
 
     settings: Settings
@@ -39,6 +40,7 @@ class AppState:
     history: ThreadStore
     elements: WeakValueDictionary[str, LiveElement] = field(default_factory=WeakValueDictionary)
     tasks: WeakValueDictionary[str, asyncio.Task[Any]] = field(default_factory=WeakValueDictionary)
+    queues: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class SessionState:
@@ -58,6 +60,11 @@ class SessionState:
     def cards(self) -> list[LiveCard]:
         """Return the comparison cards, oldest first."""
         return [live for live in self.elements if isinstance(live, LiveCard)]
+
+    @property
+    def places(self) -> list[LiveElement]:
+        """Return the elements of the place that is open, an empty list if none is."""
+        return [live for live in self.elements if live.is_place]
 
     def card_with(self, answer_id: str) -> LiveCard:
         """Return the card that shows this answer. Raises BadRating if no card of this session does."""
@@ -107,9 +114,37 @@ class RequestContext:
             log.warning("an element will be gone after a reload: %s", error)
         return live
 
+    async def open_place(self, place: str, **elements: Mapping[str, Any]) -> None:
+        """Show elements (name=props) in the side panel, instead of the place that is open; save nothing.
+
+        `place` is the page's word for it (public/app.js). A place belongs to a tab: no thread begins with it or has it.
+        Why in this order: Chainlit closes the panel for as long as the tab has no element of it.
+        """
+        before = self.session.places
+        for name, props in elements.items():
+            live = LiveElement(name, _save_nothing, "", place, props=props, display="side")
+            self.attach(live)
+            await live.show()
+        await self._remove(before)
+        await cl.context.emitter.send_window_message({"place": place})
+
+    async def close_place(self) -> None:
+        """Take the place out of the side panel of this session, if one is open."""
+        await self._remove(self.session.places)
+
+    async def _remove(self, places: Sequence[LiveElement]) -> None:
+        for live in places:
+            self.session.elements.remove(live)
+            live.unwatch(cl.context.session.id)
+            await cl.context.emitter.emit("remove_element", {"id": live.id})
+
 
 Action = Callable[[RequestContext, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 Command = Callable[[RequestContext, str], Awaitable[None]]
+
+
+async def _save_nothing(element: ElementDict) -> None:
+    """Keep a place out of the history."""
 
 
 _running: set[asyncio.Task[Any]] = set()  # asyncio keeps only weak references to tasks
@@ -166,15 +201,21 @@ def as_action(app: AppState, act: Action) -> Callable[[cl.Action], Awaitable[dic
     return callback
 
 
-async def as_command(act: Awaitable[None]) -> None:
-    """Await a question or command and post its error in the chat; Chainlit shows none."""
+async def as_command(act: Awaitable[None], report: Callable[[str], Awaitable[object]] | None = None) -> None:
+    """Await a question or command and report its error, by default in the chat; Chainlit shows none."""
+    report = report or say
     try:
         await act
     except ThumbtuneError as error:
-        await say(said(error))
+        await report(said(error))
     except Exception:
         log.exception("a question or command failed")
-        await say(INTERNAL)
+        await report(INTERNAL)
+
+
+async def toast(text: str) -> None:
+    """Show an error for some seconds, in the session's language, in no thread."""
+    await cl.context.emitter.send_toast(in_language(text, session_language()), "error")
 
 
 async def say(text: str) -> cl.Message:

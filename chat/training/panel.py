@@ -67,9 +67,9 @@ class TrainingPanel:
         self._ranks: KeywordRanks | None = None
 
     async def show(self, context: RequestContext, text: str) -> None:
-        """Show the panel in a new message."""
+        """Open the panel."""
         await self._look_up()
-        await context.show_element(ELEMENT, self._props(context))
+        await context.open_place("train", **{ELEMENT: self._props(context)})
         self._watch()
 
     async def revive(self, context: RequestContext, props: Mapping[str, Any]) -> Mapping[str, Any]:

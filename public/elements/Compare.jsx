@@ -14,7 +14,7 @@ import { BookOpen, Check, ChevronRight, Copy, Equal, Pencil, RotateCw, ThumbsDow
 import { Markdown } from '@/components/markdown';
 
 const { t, nth, linked } = window.thumbtune;
-const VERSION = '16';
+const VERSION = '17';
 const KEY = `thumbtune-compare-${VERSION}`;
 const PREVIEW_CHARS = 320;
 const REASONS = {

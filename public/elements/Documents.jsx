@@ -1,13 +1,13 @@
-// Uploads and their progress, and the list of all documents that `/documents` shows.
+// Uploads and their progress, and the list of all documents that `/documents` opens.
 // `props` has the shape in chat/actions/documents.py; this file only renders it.
 // The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
-import { createElement, useEffect, useRef, useState } from 'react';
-import { useRecoilValue } from 'recoil';
-import { sessionState } from '@chainlit/react-client';
+import { createElement, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useRecoilValue, useSetRecoilState } from 'recoil';
+import { elementState, sessionState, sideViewState } from '@chainlit/react-client';
 import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, Trash2 } from 'lucide-react';
 
 const { t, day } = window.thumbtune;
-const VERSION = '6';
+const VERSION = '7';
 const KEY = `thumbtune-documents-${VERSION}`;
 const SEARCH_FROM = 21; // documents; a shorter list needs no search
 const AT_ONCE = 50; // rows per page; a button shows more
@@ -97,12 +97,15 @@ if (!window[KEY]) {
     </div>
   );
 
+  // include parts/place.jsx
+
   // --- all documents ------------------------------------------------------------------------------------------------
 
   const List = ({ now, callAction }) => {
     const [found, setFound] = useState(null); // {documents} or {error}
     const [notice, setNotice] = useState('');
     const head = useRef(null);
+    const box = usePlace(t('documents.label'));
     const load = async () => setFound(await call(callAction, 'documents'));
     useEffect(() => {
       load();
@@ -113,24 +116,24 @@ if (!window[KEY]) {
       if (!error) head.current?.focus(); // the focused button is gone with its row
       if (!error) await load();
     };
-    if (!found) return <section className="tt-docs" aria-label={t('documents.label')} aria-busy="true"><p className="tt-docs-note">{t('page.loading')}</p></section>;
-    if (found.error) {
-      return (
-        <section className="tt-docs" aria-label={t('documents.label')}>
+    return (
+      <section className="tt-docs" aria-label={t('documents.label')} aria-busy={!found} tabIndex={-1} ref={box}>
+        {found && !found.error ? (
+          <>
+            <p className="tt-docs-head" tabIndex={-1} ref={head}>{totals(found.documents)}</p>
+            {notice ? <p className="tt-docs-note" role="status">{notice}</p> : null}
+            {found.report ? <Report report={found.report} /> : null}
+            <Rows documents={found.documents} search={now.search} remove={remove} stamp={now.stamp} callAction={callAction} />
+            <p className="tt-docs-note">{t('documents.drop')}</p>
+          </>
+        ) : null}
+        {found?.error ? (
           <p className="tt-error" role="alert">
             {t('documents.not_loaded', { error: found.error })}{' '}
             <button type="button" className="tt-retry" onClick={load}><RotateCw size={14} aria-hidden="true" /> {t('page.retry')}</button>
           </p>
-        </section>
-      );
-    }
-    return (
-      <section className="tt-docs" aria-label={t('documents.label')}>
-        <p className="tt-docs-head" tabIndex={-1} ref={head}>{totals(found.documents)}</p>
-        {notice ? <p className="tt-docs-note" role="status">{notice}</p> : null}
-        {found.report ? <Report report={found.report} /> : null}
-        <Rows documents={found.documents} search={now.search} remove={remove} stamp={now.stamp} callAction={callAction} />
-        <p className="tt-docs-note">{t('documents.drop')}</p>
+        ) : null}
+        {found ? null : <p className="tt-docs-note">{t('page.loading')}</p>}
       </section>
     );
   };
@@ -291,7 +294,9 @@ if (!window[KEY]) {
         onClick={click}
         onBlur={() => setState((now) => (now === 'asking' ? 'idle' : now))}
         onKeyDown={(event) => {
-          if (event.key === 'Escape') setState((now) => (now === 'asking' ? 'idle' : now));
+          if (event.key !== 'Escape' || state !== 'asking') return;
+          event.preventDefault(); // the panel stays open
+          setState('idle');
         }}
       >
         <Trash2 size={16} aria-hidden="true" /> {t(words)}

@@ -1,11 +1,13 @@
-// A rater's own ratings: what was said of which question, when, what it taught, and Undo. `/ratings` shows it.
+// A rater's own ratings: what was said of which question, when, what it taught, and Undo. `/ratings` opens it.
 // It asks for its rows itself (chat/actions/own_ratings.py) and again when something was rated on a card.
 // The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
-import { createElement, useEffect, useRef, useState } from 'react';
+import { createElement, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useSetRecoilState } from 'recoil';
+import { elementState, sideViewState } from '@chainlit/react-client';
 import { Check, Download, RotateCw, ThumbsDown, ThumbsUp, Undo2, Upload, X } from 'lucide-react';
 
 const { t, day } = window.thumbtune;
-const VERSION = '1';
+const VERSION = '2';
 const KEY = `thumbtune-ratings-${VERSION}`;
 const RATED = 'thumbtune-rated'; // sent by Compare.jsx
 const FILE = '/ratings.jsonl';
@@ -28,6 +30,8 @@ if (!window[KEY]) {
     'made up': 'reason.made_up',
   };
 
+  // include parts/place.jsx
+
   const Ratings = ({ callAction }) => {
     const [rows, setRows] = useState(null);
     const [total, setTotal] = useState(0);
@@ -35,7 +39,7 @@ if (!window[KEY]) {
     const [error, setError] = useState('');
     const [busy, setBusy] = useState(false);
     const [all, setAll] = useState(false); // whether the ratings of all raters may be exported
-    const box = useRef(null);
+    const box = usePlace(t('ratings.label'));
     const turn = useRef(0);
 
     const call = async (name, payload) => {

@@ -1,6 +1,8 @@
-// The review queue: one item at a time, by keyboard. `/review` shows it; `props` has the shape in chat/actions/review.py.
+// The review queue: one item at a time, by keyboard. `/review` opens it; `props` has the shape in chat/actions/review.py.
 // The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
-import { createElement, useEffect, useRef, useState } from 'react';
+import { createElement, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useSetRecoilState } from 'recoil';
+import { elementState, sideViewState } from '@chainlit/react-client';
 import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
@@ -23,6 +25,8 @@ if (!window[KEY]) {
     return search;
   };
 
+  // include parts/place.jsx
+
   const Review = ({ now, callAction }) => {
     const [at, setAt] = useState(() => Math.max(0, now.items.findIndex((each) => each.said === null)));
     const [searching, setSearching] = useState(false);
@@ -30,7 +34,7 @@ if (!window[KEY]) {
     const [lesson, setLesson] = useState(''); // what the latest click taught
     const [sending, setSending] = useState(false);
     const [judged, setJudged] = useState([]); // ids of the items that `u` undoes, latest last
-    const box = useRef(null);
+    const box = usePlace(t('review.label'));
     const index = Math.min(at, Math.max(0, now.items.length - 1));
     const item = now.items[index];
 

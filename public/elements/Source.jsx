@@ -6,7 +6,7 @@ import { sideViewState } from '@chainlit/react-client';
 import { ExternalLink } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '6';
+const VERSION = '7';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {
@@ -97,8 +97,6 @@ if (!window[KEY]) {
     });
   };
 
-  const isTyping = (node) => Boolean(node?.closest?.('input, textarea, [contenteditable=true]'));
-
   const Source = ({ passage }) => {
     const mark = useRef(null);
     const setPanel = useSetRecoilState(sideViewState);
@@ -106,13 +104,6 @@ if (!window[KEY]) {
       centre(mark.current);
       setPanel((now) => now && { ...now, title: passage.title }); // Chainlit names it after this file
     }, [passage]);
-    useEffect(() => {
-      const close = (event) => {
-        if (event.key === 'Escape' && !event.defaultPrevented && !isTyping(event.target)) setPanel(undefined);
-      };
-      document.addEventListener('keydown', close);
-      return () => document.removeEventListener('keydown', close);
-    }, []);
     const [before, text, after] = useMemo(() => drawn([passage.before, passage.text, passage.after], passage.form), [passage]);
     const where = [passage.source, passage.heading, passage.page ? t('source.page', { page: passage.page }) : ''].filter(Boolean).join(' > ');
     return (

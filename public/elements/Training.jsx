@@ -1,13 +1,13 @@
-// The training panel: number of rated questions, progress of a running training, and the last result. `/train` shows it.
+// The training panel: number of rated questions, progress of a running training, and the last result. `/train` opens it.
 // The server reads everything from disk each time (`props` has the shape in chat/training/panel.py); this file only renders.
 // The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
-import { createElement, useEffect, useState } from 'react';
-import { useRecoilValue } from 'recoil';
-import { sessionState } from '@chainlit/react-client';
+import { createElement, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { useRecoilValue, useSetRecoilState } from 'recoil';
+import { elementState, sessionState, sideViewState } from '@chainlit/react-client';
 import { Check, CircleDashed, ExternalLink, Loader2, Play, RotateCcw, Square, Trophy, Zap } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '10';
+const VERSION = '11';
 const KEY = `thumbtune-training-${VERSION}`;
 
 if (!window[KEY]) {
@@ -31,6 +31,8 @@ if (!window[KEY]) {
     return { sending, error, send };
   };
 
+  // include parts/place.jsx
+
   const span = (seconds) => {
     const whole = Math.max(0, Math.round(seconds));
     if (whole < 60) return t('time.s', { s: whole });
@@ -40,9 +42,10 @@ if (!window[KEY]) {
 
   const Training = ({ now, callAction }) => {
     const { sending, error, send } = useSender(callAction);
+    const box = usePlace(t('training.label'));
     const given = { now, send, sending };
     return (
-      <section className="tt-training" aria-label={t('training.label')}>
+      <section className="tt-training" aria-label={t('training.label')} tabIndex={-1} ref={box}>
         <Meter now={now} />
         {now.busy ? <Running busy={now.busy} {...given} /> : <Start {...given} />}
         {now.refused ? <p className="tt-train-note">{now.refused}.</p> : null}

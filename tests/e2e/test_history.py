@@ -16,6 +16,7 @@ from driver import THREAD, ScriptedChat, ask, open_page, side, thumb, wait_until
 from fakes import stream
 
 pytestmark = pytest.mark.e2e
+TOP = 300  # pixels: above it is the first third of a window
 
 
 def ask_anew(page: Page, chat: ScriptedChat, question: str, answer: str) -> str:
@@ -147,6 +148,43 @@ def test_the_address_of_another_raters_chat_leads_to_a_new_one(
     expect(theirs).to_have_url(THREAD)
     assert theirs.url != mine
     expect(theirs.get_by_text("Is this mine?")).to_have_count(0)
+
+
+def test_back_and_forward_move_between_chats_and_each_lands_at_its_last_question(
+    page: Page, chat: ScriptedChat
+) -> None:
+    first = ask_anew(page, chat, "When do they swarm?", "In late spring [1].")
+    for number, follow_up in enumerate(("And when do they rest?", "What do slugs eat?"), start=2):
+        ask(page, follow_up)
+        wait_until_done(page, cards=number)
+    questions = page.locator("[data-step-type=user_message]")
+    page.locator("#header #new-chat-button").click()
+    expect(questions).to_have_count(0)
+    ask(page, "How is a saw set?")
+    wait_until_done(page)
+    second = page.url
+    for step, address, count in (("back", first, 3), ("forward", second, 1), ("back", first, 3)):
+        page.evaluate(f"history.{step}()")
+        expect(page).to_have_url(address)
+        wait_until_done(page, cards=count)
+        expect(questions).to_have_count(count)
+    for _ in range(2):
+        expect(questions.last).to_be_in_viewport()
+        box = questions.last.bounding_box()
+        assert box
+        assert box["y"] < TOP
+        page.reload()
+        wait_until_done(page, cards=3)
+    page.goto(chat.url)
+    listed(page).last.locator("a").click()
+    expect(page).to_have_url(first)
+    wait_until_done(page, cards=3)
+    page.evaluate("history.back()")  # to the empty chat, which a new one may begin in
+    expect(page).to_have_url(f"{chat.url}/")
+    expect(questions).to_have_count(0)
+    ask(page, "Who oils a spade?")
+    wait_until_done(page)
+    expect(questions).to_have_count(1)
 
 
 def test_the_page_asks_no_other_host_and_its_console_says_nothing_of_one(page: Page, chat: ScriptedChat) -> None:

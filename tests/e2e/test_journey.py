@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from chat.training.process import TrainingProcess
-from driver import PREPARED, START_SECONDS, Chat, ask, open_page, side, thumb, wait_for_line, wait_until_done
+from driver import PREPARED, START_SECONDS, Chat, ask, open_page, send, side, thumb, wait_for_line, wait_until_done
 from rag.errors import TrainingRefused
 from rag.settings import ROOT
 
@@ -72,7 +72,7 @@ def test_chat_rate_train_and_the_chat_serves_what_was_trained(chat: Chat, contex
     imported = chat.run("rag", "import", str(LABELS))
     assert imported.returncode == 0, imported.stderr
     training = page.get_by_role("region", name="Training", exact=True)
-    ask(page, "/train")
+    send(page, "/train")
     begin_follow_and_cancel(page, context)
     version = train_fast(page)
     promote = training.get_by_role("button", name=f"Promote {version}")

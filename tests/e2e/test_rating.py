@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, ScriptedChat, ask, hang_up, open_page, side, thumb, wait_until_done
+from driver import PHONE, ScriptedChat, ask, hang_up, leave, open_page, side, thumb, wait_until_done
 from fakes import stream
 from rag.records import Rating
 
@@ -308,6 +308,8 @@ def test_the_menu_of_a_phone_closes_and_opens_again_and_a_question_is_asked_besi
         expect(page.get_by_role("region", name=name, exact=True)).to_be_visible()
         expect(menu).to_have_count(0)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        expect(page.get_by_role("dialog", name=name)).to_have_css("width", f"{PHONE['width']}px")
+        leave(page)
     ask(page, "And beside it?")
     wait_until_done(page, cards=2)
 

@@ -7,28 +7,27 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, ScriptedChat, ask, wait_until_done
+from driver import PHONE, ScriptedChat, ask, send, wait_until_done
 
 pytestmark = pytest.mark.e2e
 DARK, LIGHT = "rgb(21, 24, 30)", "rgb(252, 251, 248)"  # --background of public/theme.json
 MODELS = "Chance of each version to beat base"
 
 
-def test_a_duel_that_was_decided_is_told_in_the_chat_and_drawn_on_the_page(
+def test_a_duel_that_was_decided_is_drawn_on_the_page_and_back_returns_to_its_chat(
     page: Page, context: BrowserContext, chat: ScriptedChat
 ) -> None:
     decide(page, "When is a colony ready to swarm?")
-    ask(page, "/scoreboard")
-    link = page.get_by_role("link", name="Open the scoreboard")
-    expect(link).to_be_visible()
-    assert link.get_attribute("href") == "/scoreboard"
-    for count in (2, 3):  # opened, closed and opened again, and a question asked while it is open
-        with context.expect_page() as opened:
-            link.click()
-        expect(opened.value.get_by_role("row", name="start weights")).to_be_visible()
-        ask(page, "Is a colony ready to rest?")
-        wait_until_done(page, cards=count)
-        opened.value.close()
+    address = page.url
+    typed, pressed = (lambda: send(page, "/scoreboard")), page.locator(".tt-bar-row").get_by_text("Scoreboard").click
+    by_link = page.get_by_role("link", name="Back to the chat").click
+    for go, back in ((typed, page.go_back), (pressed, by_link)):
+        go()
+        expect(page.get_by_role("row", name="start weights")).to_be_visible()
+        back()
+        expect(page).to_have_url(address)
+        wait_until_done(page)
+    expect(page.locator("[data-step-type=user_message]")).to_have_count(1)
     board, hosts = context.new_page(), set[str]()
     board.on("request", lambda request: hosts.add(request.url.split("/")[2]))
     board.goto(f"{chat.url}/scoreboard")

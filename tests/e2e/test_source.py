@@ -15,7 +15,9 @@ from driver import (
     close_panel,
     open_page,
     open_passage,
+    open_place,
     panel,
+    send,
     side,
     thumb,
     wait_until_done,
@@ -54,12 +56,13 @@ def go_back(page: Page) -> None:
     wait_until_done(page)
 
 
-def press(word: str, label: str) -> Callable[[Page], None]:
-    def act(page: Page) -> None:
-        page.locator(".tt-bar-row").get_by_text(word, exact=True).click()
-        expect(page.get_by_role("region", name=label, exact=True)).to_be_visible()
-
-    return act
+def go_to_the_scoreboard(page: Page) -> None:
+    address = page.url
+    send(page, "/scoreboard")
+    page.wait_for_url("**/scoreboard")
+    page.go_back()
+    page.wait_for_url(address)
+    wait_until_done(page)
 
 
 WHILE_OPEN: dict[str, Callable[[Page], object]] = {
@@ -71,10 +74,10 @@ WHILE_OPEN: dict[str, Callable[[Page], object]] = {
     "a new chat started": start_a_new_chat,
     "the page reloaded": reload,
     "back and forth": go_back,
-    "Review opened": press("Review", "Review"),
-    "Train opened": press("Train", "Training"),
-    "Documents opened": press("Documents", "Documents"),
-    "the scoreboard asked for": lambda page: ask(page, "/scoreboard"),
+    "Review opened": lambda page: open_place(page, "Review"),
+    "Train opened": lambda page: open_place(page, "Train"),
+    "Documents opened": lambda page: open_place(page, "Documents"),
+    "the scoreboard opened": go_to_the_scoreboard,
 }
 
 

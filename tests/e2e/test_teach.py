@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from driver import ScriptedChat, ask, thumb, wait_until_done
+from driver import ScriptedChat, ask, place, send, thumb, wait_until_done
 from rag.feedback.ratings import teach
 from rag.records import normalise_query
 
@@ -140,8 +140,8 @@ def test_the_queue_is_worked_through_by_keyboard_and_by_a_second_rater(page: Pag
     hit = next(answer for answer in chat.store.feedback.answers() if answer.query == bad).hits[0]
     teach(chat.store, rater="another rater", query="Which rope rots?", chunk=hit.chunk)
 
-    ask(page, "/review")
-    queue = page.get_by_role("region", name="Review")
+    send(page, "/review")
+    queue = place(page, "Review")
     expect(queue).to_be_focused()
     item = queue.locator(".tt-review-item")
     expect(item).to_have_attribute("data-kind", "teach")

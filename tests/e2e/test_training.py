@@ -1,4 +1,4 @@
-"""/train in a real browser, where there is too little to train on; a whole training is pressed in test_journey.py."""
+"""Training, and places as such, in a real browser, where there is too little to train on; a whole training is pressed in test_journey.py."""
 
 from __future__ import annotations
 
@@ -9,14 +9,26 @@ import urllib.request
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from driver import PHONE, ScriptedChat, ask, wait_until_done
+from driver import (
+    PHONE,
+    THREAD,
+    ScriptedChat,
+    ask,
+    close_panel,
+    leave,
+    open_place,
+    panel,
+    place,
+    send,
+    wait_until_done,
+)
 
 pytestmark = pytest.mark.e2e
 
 
 def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(page: Page, chat: ScriptedChat) -> None:
-    ask(page, "/train")
-    element = page.get_by_role("region", name="Training", exact=True)
+    send(page, "/train")
+    element = place(page, "Train")
     expect(element).to_contain_text("more until a training can start")
     meter = element.get_by_role("meter", name="Rated questions until training unlocks")
     expect(meter).to_have_attribute("aria-valuemax", "50")
@@ -27,14 +39,12 @@ def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(pa
 
 
 def test_a_training_in_a_terminal_is_seen_to_end_by_a_tab_that_is_open(page: Page, chat: ScriptedChat) -> None:
-    ask(page, "/train")
-    element = page.get_by_role("region", name="Training", exact=True)
-    expect(element).to_be_visible()
+    element = open_place(page, "Train")
     refused = chat.run("train", "--seed", "7")
     assert refused.returncode == 2
     expect(element.get_by_role("alert")).to_contain_text("python -m train --seed 7 could not start")
     expect(element.get_by_role("alert")).to_contain_text("rated queries with a positive, need 50")
-    page.reload()
+    page.reload()  # which keeps it open
     expect(element.get_by_role("alert")).to_contain_text("python -m train --seed 7 could not start")
 
 
@@ -53,19 +63,38 @@ def test_a_button_at_the_top_that_is_pressed_before_the_page_is_connected_is_not
     expect(page.get_by_role("region", name="Training", exact=True)).to_be_visible()
 
 
-def test_the_training_stays_beside_a_question_and_a_second_one_shows_the_same(page: Page, chat: ScriptedChat) -> None:
-    element = page.get_by_role("region", name="Training", exact=True)
-    press = page.locator(".tt-bar-row").get_by_text("Train", exact=True).click
-    press()
-    expect(element).to_contain_text("known correct passage")
+def test_a_place_is_in_no_chat_stays_open_while_one_begins_and_back_leaves_it(page: Page, chat: ScriptedChat) -> None:
+    elements = page.get_by_role("region", name="Training", exact=True)
+    for _ in range(2):
+        expect(open_place(page, "Train")).to_contain_text("known correct passage")
+    open_place(page, "Review")
+    open_place(page, "Documents")
+    send(page, "/train")
+    place(page, "Train")
+    expect(elements).to_have_count(1)
+    expect(page.locator(".step")).to_have_count(0)
+    expect(page).to_have_url(f"{chat.url}/#train")  # no chat has begun
     ask(page, "When does a training start?")
     wait_until_done(page)
-    press()
-    expect(element).to_have_count(2)
-    for shown in element.all():
-        expect(shown.get_by_role("meter")).to_be_visible()
+    place(page, "Train")
+    thread = THREAD.search(page.url)[1]  # type: ignore[index]
+    leave(page)
+    expect(page).to_have_url(f"{chat.url}/thread/{thread}")
+    wait_until_done(page)
+    page.evaluate("history.forward()")
+    place(page, "Train")
     ask(page, "And when does it end?")
     wait_until_done(page, cards=2)
+    expect(page.locator("[data-step-type=user_message]")).to_have_count(2)
+    page.locator(".tt-card").last.focus()
+    page.keyboard.press("Escape")
+    expect(panel(page)).to_have_count(0)
+    expect(page).to_have_url(f"{chat.url}/thread/{thread}")
+    page.goto(f"{chat.url}/thread/{thread}#review")  # a link
+    place(page, "Review")
+    wait_until_done(page, cards=2)
+    close_panel(page)
+    expect(page).to_have_url(f"{chat.url}/thread/{thread}")
 
 
 @pytest.mark.parametrize("path", ["v1/metrics.json", "v99/report.html", "..%2Fregistry.json"])

@@ -40,7 +40,8 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TEAM = "team.test"  # a name that the chat may be asked for by, which a browser resolves to this machine
-THREAD = re.compile(r"/thread/([0-9a-f-]{36})$")  # the address of a chat that has begun
+PLACES = {"Review": "Review", "Train": "Training", "Documents": "Documents"}  # word in the bar -> name of the region
+THREAD = re.compile(r"/thread/([0-9a-f-]{36})(?:#\w+)?$")  # the address of a chat that has begun, with a place or not
 PREPARED = "bootstrap: |The first |No first training: |Not all documents "  # how the log's last line of a start begins
 START_SECONDS = 1500  # the first start indexes and trains, at a low priority: minutes on two busy cores
 
@@ -291,6 +292,12 @@ def ask(page: Page, question: str) -> None:
     draws the page again, and what was typed by then is lost. On a busy machine Chainlit may be drawing the page while
     the button is pressed, and the question stays in its box: whoever sees that presses again.
     """
+    send(page, question)
+    expect(page).to_have_url(THREAD)
+
+
+def send(page: Page, question: str) -> None:
+    """Type a question or a command and send it."""
     box = page.locator("#chat-input")
     box.click()
     page.keyboard.insert_text(question)
@@ -299,7 +306,6 @@ def ask(page: Page, question: str) -> None:
         page.wait_for_function(SENT, arg=question, timeout=SENT_MS)
     if page.evaluate(f"question => !({SENT})(question)", question):
         page.locator("#chat-submit").click()
-    expect(page).to_have_url(THREAD)
 
 
 def side(page: Page, letter: str, nth: int = -1) -> Any:
@@ -321,6 +327,25 @@ def wait_until_done(page: Page, cards: int = 1) -> None:
 def panel(page: Page) -> Locator:
     """Return the side panel of the chat, with a passage in its document."""
     return page.locator("#side-view-content")
+
+
+def open_place(page: Page, word: str) -> Locator:
+    """Press a word of the bar at the top; return the place, once it is open."""
+    page.locator(".tt-bar-row").get_by_text(word, exact=True).click()
+    return place(page, word)
+
+
+def place(page: Page, word: str) -> Locator:
+    """Return the place of this name, once it is open."""
+    element = panel(page).get_by_role("region", name=PLACES[word], exact=True)
+    expect(element).to_be_visible()
+    return element
+
+
+def leave(page: Page) -> None:
+    """Leave what is open in the panel by the browser's Back."""
+    page.evaluate("history.back()")
+    expect(panel(page)).to_have_count(0)
 
 
 def open_passage(page: Page, letter: str, nth: int = -1) -> None:

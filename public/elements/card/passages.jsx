@@ -133,6 +133,6 @@ const useDocument = (sender) => {
     }
     const id = `tt-source-${side.answer}-${rank}`;
     const element = { id, type: 'custom', name: 'Source', display: 'side', forId: id, props: found };
-    setElements((all) => [...all.filter((each) => each.name !== element.name), element]);
+    setElements((all) => [...all.filter((each) => each.display !== 'side'), element]);
   };
 };

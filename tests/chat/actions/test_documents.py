@@ -73,6 +73,11 @@ class Here:
         await live.show()
         return live
 
+    async def open_place(self, place: str, **elements: Mapping[str, Any]) -> None:
+        assert place == "documents"
+        for name, props in elements.items():
+            await self.show_element(name, props)
+
     @property
     def context(self) -> RequestContext:
         return cast(RequestContext, self)

@@ -214,6 +214,7 @@ async def test_what_was_said_can_be_taken_back_after_a_reload(context: RequestCo
     await say(context, item, 1)
     (live,) = context.session.elements
     kept = json.loads(json.dumps(live.props))
+    assert context.app.queues["ann"] == live.props  # for the next time she opens it
     live.props = await review.revive(context, kept)
     assert [(each["query"], each["said"]) for each in items(context)] == [("first?", 1), ("second?", None)]
     assert live.props["left"]["unrated"] == 2  # the page takes off what was said

@@ -1,4 +1,4 @@
-"""Compare.jsx is served as one file with all its parts; the browser tests run it."""
+"""Each element is served as one file with all its parts; the browser tests run them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from chat.elements.jsx import CARD_FILE, card_route, read_card
+from chat.elements.jsx import elements_route, read_element
 from rag.settings import ROOT
 
 ELEMENTS = ROOT / "public" / "elements"
 
 
-def test_the_card_is_served_with_every_part_once() -> None:
-    app = FastAPI()
-    app.router.routes.append(card_route(ELEMENTS))
-    served = TestClient(app).get(f"/public/elements/{CARD_FILE}").text
-    parts = list((ELEMENTS / "card").glob("*.jsx"))
+@pytest.mark.parametrize(("name", "folder"), [("Compare", "card"), ("Training", "parts"), ("Review", "parts")])
+def test_an_element_is_served_with_every_part_once(name: str, folder: str) -> None:
+    served = client().get(f"/public/elements/{name}.jsx").text
+    parts = list((ELEMENTS / folder).glob("*.jsx"))
     assert parts
     assert [served.count(part.read_text("utf-8").rstrip("\n")) for part in parts] == [1] * len(parts)
     assert "// include" not in served
 
 
+@pytest.mark.parametrize("name", ["Nothing", "..%2Fapp", "card%2Fanswer"])
+def test_what_is_no_element_is_not_served(name: str) -> None:
+    assert client().get(f"/public/elements/{name}.jsx").status_code == 404
+
+
+def client() -> TestClient:
+    app = FastAPI()
+    app.router.routes.append(elements_route(ELEMENTS))
+    return TestClient(app)
+
+
 def test_a_missing_part_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / CARD_FILE).write_text("a();\n  // include card/gone.jsx\nb();\n")
+    (tmp_path / "Compare.jsx").write_text("a();\n  // include card/gone.jsx\nb();\n")
     with pytest.raises(FileNotFoundError, match=r"gone\.jsx"):
-        read_card(tmp_path)
+        read_element(tmp_path, "Compare")
     (tmp_path / "card").mkdir()
     (tmp_path / "card" / "gone.jsx").write_text("here();\n")
-    assert read_card(tmp_path) == "a();\nhere();\nb();\n"
+    assert read_element(tmp_path, "Compare") == "a();\nhere();\nb();\n"

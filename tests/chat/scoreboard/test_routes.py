@@ -1,4 +1,4 @@
-"""The scoreboard's routes and its summary in the chat, on a real store; the numbers are tested in rag/evaluation."""
+"""The scoreboard's routes, on a real store; the numbers are tested in rag/evaluation."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from chainlit.config import config
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from boards import chunk, duel, empty_board, full_board, preference
-from chat.scoreboard.routes import ScoreboardCache, routes, scoreboard_cache, summary
+from boards import chunk, duel, preference
+from chat.scoreboard.routes import ScoreboardCache, routes, scoreboard_cache
 from chat.session.context import AppState
 from chat.session.thread_store import ThreadStore
 from chat.web.security import Hosts, SecurityMiddleware
@@ -95,15 +95,3 @@ async def test_a_known_passage_takes_a_question_off_the_list(app: AppState) -> N
     assert (await ScoreboardCache(app.serving).now()).coverage.voted_down == ("What 0?",)
     teach(store, rater="bob", query="what 0", chunk=chunk("one"))
     assert (await ScoreboardCache(app.serving).now()).coverage.voted_down == ()
-
-
-def test_the_summary_is_a_few_lines_with_sizes_and_a_link() -> None:
-    said = summary(full_board())
-    assert "**v1** won 14 of 18 duels, 78% [55%, 91%]" in said
-    assert "20 of 20 duels decided blind, by 3 raters." in said
-    assert said.endswith("[Open the scoreboard](/scoreboard)")
-    assert 3 <= len(said.split("\n\n")) <= 6
-
-
-def test_the_summary_of_an_empty_home_says_the_next_step() -> None:
-    assert summary(empty_board()).startswith("No question has been asked yet.")
