@@ -221,8 +221,6 @@ def _promote(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
     from rag.store.store import open_store
-    from train.compare_versions import measure_precision
-    from train.context import open_context
     from train.judging.promotion import promote_by_hand
     from train.progress import bar
 
@@ -230,6 +228,9 @@ def _promote(given: argparse.Namespace) -> None:
     with closing(open_store(settings.lancedb)) as store:
 
         def measure(reference: str) -> Precision | None:
+            from train.compare_versions import measure_precision
+            from train.context import open_context
+
             choice = measure_precision(open_context(settings, store), reference)
             print(f"precision: {choice.why}")
             return choice.precision

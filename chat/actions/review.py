@@ -135,7 +135,7 @@ async def teach(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
 
 
 async def _shown(context: RequestContext, live: LiveElement) -> None:
-    """Show the queue and keep it; if an old one cannot be saved with its thread, the ratings are stored all the same."""
+    """Show the queue and keep it; if an old one cannot be saved with its thread, the ratings are stored anyway."""
     context.app.queues[context.rater] = live.props
     await live.show()
     try:

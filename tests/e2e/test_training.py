@@ -1,4 +1,7 @@
-"""Training, and places as such, in a real browser, where there is too little to train on; a whole training is pressed in test_journey.py."""
+"""The training panel in a real browser, with too few ratings, and what all places have in common.
+
+A whole training is pressed in test_journey.py.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ A version that the gate keeps back is recorded too, with its weights, so that it
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from rag.errors import UnknownVersion
 from rag.indexing.update import Embedded, changing_documents, update_vectors
@@ -15,9 +16,11 @@ from rag.models.precision import Precision, serving
 from rag.models.registry import START_WEIGHTS, Mover, Registry, Version
 from rag.settings import Settings
 from rag.store.store import Store
-from train.context import TrainingContext
-from train.judging.contenders import Candidate
 from train.tuning.version_folder import missing
+
+if TYPE_CHECKING:  # torch, which neither a promotion by hand nor a rollback needs
+    from train.context import TrainingContext
+    from train.judging.contenders import Candidate
 
 Bar = Callable[[str], Embedded]  # task -> progress callback
 
@@ -88,8 +91,9 @@ def promote_by_hand(
 ) -> str:
     """Promote a version, or the start weights, whatever its verdict; log that, and return the name.
 
-    `measure` chooses the precision for a model reference; None means the one measured when it served before, else the
-    native one. Raises UnknownVersion, also for a version that was trained on other documents.
+    `measure` chooses the precision for a model reference, where none was measured when it served before: that takes
+    minutes, and a promotion back seconds. None means the native one. Raises UnknownVersion, also for a version that was
+    trained on other documents.
     """
     registry = Registry(settings.models)
     version = registry.find(name)
@@ -97,7 +101,7 @@ def promote_by_hand(
         known = ", ".join(each.name for each in registry.versions() if each.folders == corpus.folders_id) or "none yet"
         raise UnknownVersion(f"{name} was trained on other documents; for these there are: {known}")
     reference = _reference(settings, registry, version, corpus.folders_id)
-    precision = measure(reference) or registry.precision(corpus.folders_id, version, settings.base_model)
+    precision = registry.precision(corpus.folders_id, version, settings.base_model) or measure(reference)
     arms = load_arms(settings, reference, serving(settings, precision))
     complete(store, corpus.id, arms, bar)
     reason = f"by hand; the gate said {version.verdict}" if version else "by hand"

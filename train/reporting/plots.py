@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,15 +61,24 @@ def quality_by_dimension(means: Mapping[str, Mapping[int, Mapping[str, float]]])
 
 
 def learning_curve(
-    versions: Sequence[str], labels: Sequence[int], ndcg: Mapping[str, Sequence[float]], promoted: Sequence[bool]
+    versions: Sequence[str],
+    labels: Sequence[int],
+    ndcg: Mapping[str, Sequence[float]],
+    promoted: Sequence[bool],
+    judged: Sequence[str],
 ) -> str:
-    """Plot ndcg@10 of each role by version; filled markers are promoted versions."""
+    """Plot ndcg@10 of each role by version; filled markers are promoted versions.
+
+    `judged` identifies each version's test queries. Why: other queries are easier or harder, so a line joins only
+    versions with the same ones.
+    """
     places = range(len(versions))
 
     def draw(figure: Figure) -> None:
         axes: Axes = figure.subplots()
         for role, values in ndcg.items():
-            axes.plot(places, values, label=role, markerfacecolor="none", **LOOKS[role])  # type: ignore[arg-type]
+            joined = _with_gaps(values, judged)
+            axes.plot(*joined, label=role, markerfacecolor="none", **LOOKS[role])  # type: ignore[arg-type]
         chosen = [place for place in places if promoted[place]]
         look = {**LOOKS["challenger"], "linestyle": "none"}
         axes.plot(chosen, [ndcg["challenger"][place] for place in chosen], **look)  # type: ignore[arg-type]
@@ -80,6 +90,18 @@ def learning_curve(
         axes.set_xticks(labelled, [f"{versions[place]}\n{labels[place]}" for place in labelled])
 
     return _svg("curve", "ndcg@10 of each model over the versions", 3.0, draw)
+
+
+def _with_gaps(values: Sequence[float], judged: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Return places and values of a line, with a NaN, which is not drawn, between values of different test queries."""
+    places, line = [], []
+    for place, value in enumerate(values):
+        if place and not (judged[place] and judged[place] == judged[place - 1]):
+            places.append(place - 0.5)
+            line.append(math.nan)
+        places.append(float(place))
+        line.append(value)
+    return places, line
 
 
 def as_file(svg: str) -> str:

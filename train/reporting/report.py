@@ -58,8 +58,9 @@ NONE_JUDGED = (
     "chunks are known, the first one is always right."
 )
 CURVE_NOTE = (
-    "Each version was evaluated with the test queries of its time, so compare the lines at one version rather than one "
-    "line over the versions. Filled markers are versions that the gate promoted."
+    "Each version was evaluated with the test queries of its time, so compare the models at one version rather than "
+    "one model over the versions; a line joins only versions with the same test queries. Filled markers are versions "
+    "that the gate promoted."
 )
 ABSTAIN_NOTE = (
     "Where the cosine of the nearest passage is below a model's threshold, the chat says that it does not know. At "
@@ -99,7 +100,8 @@ def _plots(facts: TrainingResults) -> dict[str, str]:
     if len(points) > 1:
         ndcg = {role: [point.ndcg[role] for point in points] for role in facts.names}
         names, labels = [point.version for point in points], [point.labels for point in points]
-        plots[CURVE_PLOT] = learning_curve(names, labels, ndcg, [point.promoted for point in points])
+        promoted, judged = [point.promoted for point in points], [point.qrels_hash for point in points]
+        plots[CURVE_PLOT] = learning_curve(names, labels, ndcg, promoted, judged)
     return plots
 
 

@@ -74,13 +74,17 @@ class DataSummary:
 
 @dataclass(frozen=True, slots=True)
 class LearningCurvePoint:
-    """A point of the learning curve: a version, its number of rated queries, and ndcg@10 of each role."""
+    """A point of the learning curve: a version, its number of rated queries, and ndcg@10 of each role.
+
+    `qrels_hash` identifies the test queries and their relevant chunks, "" for a training of an older release.
+    """
 
     version: str
     labels: int
     judging: int
     ndcg: Mapping[str, float]
     promoted: bool
+    qrels_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ class TrainingResults:
         """Return this training as a point of the learning curve."""
         ndcg = {role: means(scores)[max(scores)][GATE] for role, scores in self.scores.items()}
         rated = self.labels.queries if self.labels else 0
-        return LearningCurvePoint(self.version.name, rated, len(self.qrels), ndcg, self.verdict.decision == "promote")
+        promoted = self.verdict.decision == "promote"
+        return LearningCurvePoint(self.version.name, rated, len(self.qrels), ndcg, promoted, self.data.qrels_hash)
 
 
 def config_of(settings: Settings) -> dict[str, object]:

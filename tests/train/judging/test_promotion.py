@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from rag.models.embedder import Embedder, load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.models.weights import ADAPTER, MATRIX
 from rag.records import Chunk
-from rag.settings import Settings
+from rag.settings import ROOT, Settings
 from rag.store.store import Store, open_store
 from train.context import TrainingContext
 from train.dataset.folds import ENOUGH_HELD_OUT
@@ -370,6 +372,11 @@ def test_an_adapter_whose_model_was_deleted_cannot_be_rolled_back_to(indexed) ->
         UnknownVersion, match=rf"v2 cannot serve: {re.escape(str(settings.models.resolve()))}/v9 is missing"
     ):
         promote_by_hand(settings, store, corpus, "v2", quiet)
+
+
+def test_a_promotion_and_a_rollback_need_no_torch() -> None:
+    code = "import sys; sys.modules['torch'] = None; import train.__main__, train.judging.promotion"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_a_champion_whose_folder_was_deleted_is_rolled_back(indexed) -> None:

@@ -17,11 +17,10 @@ def means(*dims: int) -> dict[str, dict[int, dict[str, float]]]:
     }
 
 
-def curve(n: int) -> str:
+def curve(n: int, judged: list[str] | None = None) -> str:
     ndcg = {role: [0.5 + 0.01 * step for step in range(n)] for role in ROLES}
-    return learning_curve(
-        [f"v{v}" for v in range(1, n + 1)], [50 * v for v in range(n)], ndcg, [v == 0 for v in range(n)]
-    )
+    names, labels, promoted = [f"v{v}" for v in range(1, n + 1)], [50 * v for v in range(n)], [v == 0 for v in range(n)]
+    return learning_curve(names, labels, ndcg, promoted, judged or ["q"] * n)
 
 
 def texts(svg: str) -> list[str]:
@@ -59,6 +58,15 @@ def test_models_of_different_sizes_share_one_axis():
 def test_the_curve_names_versions_with_their_labels():
     said = texts(curve(3))
     assert {"v1", "v2", "v3", "0", "50", "100"} <= {word for text in said for word in text.split()}
+
+
+def test_a_line_joins_only_versions_that_the_same_queries_judged():
+    color = LOOKS["challenger"]["color"]
+    for judged, joined in ((["q", "q", "q"], 2), (["p", "q", "q"], 1), (["p", "q", "r"], 0), (["", "", ""], 0)):
+        svg = curve(3, judged)
+        lines = re.findall(rf'<path d="([^"]*)" clip-path="[^"]*" style="fill: none; stroke: {color}', svg)
+        assert sum(line.count("L") for line in lines) == joined
+        assert len(marks(svg, color)) == 4  # of three versions, one of them promoted
 
 
 def test_only_a_promoted_version_has_a_filled_mark():
