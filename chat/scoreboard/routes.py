@@ -20,7 +20,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
-from chat.language import in_language, language_for
+from chat.language import Phrase, in_language, language_for
 from chat.scoreboard.page import render
 from chat.session.context import AppState, RequestContext
 from rag.answering.service import QueryService

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, ScriptedChat, ask, hang_up, leave, open_page, side, thumb, wait_until_done
+from driver import PHONE, ScriptedChat, ask, hang_up, leave, open_page, send, side, thumb, wait_until_done
 from fakes import stream
 from rag.records import Rating
 
@@ -337,7 +337,7 @@ def test_a_rating_is_taken_back_in_the_list_of_ones_own_and_the_card_follows(pag
     query = ask_and_wait(page, "Who sees my ratings?")
     thumb(page, "A", "good").click()
     expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
-    ask(page, "/ratings")
+    send(page, "/ratings")
     listed = page.get_by_role("region", name="Your ratings")
     expect(listed.get_by_role("listitem")).to_have_count(1)
     choice(page, "Tie").click()
