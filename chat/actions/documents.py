@@ -297,7 +297,15 @@ def _conclude(view: FileView, taken: UploadOutcome) -> None:
         case Unchanged():
             view.update({"state": "unchanged", "name": taken.source})
         case Skipped():
-            view.update({"state": "refused", "reason": recognised(taken.reason)})
+            view.update({"state": "refused", "reason": _why_refused(taken.reason)})
+
+
+def _why_refused(reason: str) -> str:
+    """Return why a file is not read, with the kinds that are in place of the page that lists them."""
+    why = recognised(reason)
+    if isinstance(why, Phrase) and why.key == "library.not_read":
+        return Phrase("upload.not_read", **why.values)
+    return Phrase("upload.not_read_bare") if isinstance(why, Phrase) and why.key == "library.not_read_bare" else why
 
 
 @contextmanager

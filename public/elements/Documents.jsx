@@ -7,7 +7,7 @@ import { elementState, sessionState, sideViewState } from '@chainlit/react-clien
 import { Check, CircleAlert, CircleDashed, FileText, Loader2, RotateCw, Search, Trash2 } from 'lucide-react';
 
 const { t, day } = window.thumbtune;
-const VERSION = '7';
+const VERSION = '8';
 const KEY = `thumbtune-documents-${VERSION}`;
 const SEARCH_FROM = 21; // documents; a shorter list needs no search
 const AT_ONCE = 50; // rows per page; a button shows more
@@ -65,8 +65,18 @@ if (!window[KEY]) {
           <File key={index} file={file} />
         ))}
       </ul>
-      {now.over ? <p className="tt-docs-note">{t('documents.see')}</p> : null}
+      {now.over ? <Link /> : null}
     </section>
+  );
+
+  // As a click on Documents in the bar at the top (public/app.js).
+  const Link = () => (
+    <p className="tt-docs-note">
+      {t('documents.see')}{' '}
+      <button type="button" className="tt-link" onClick={() => window.postMessage('/documents', window.location.origin)}>
+        {t('documents.open')}
+      </button>
+    </p>
   );
 
   const File = ({ file }) => {

@@ -60,7 +60,7 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
     assert len(asked) == 2
     assert "uploads/bats.md" in {hit.chunk.source for answer in asked for hit in answer.hits}
 
-    send(page, "/documents")
+    dropped.get_by_role("button", name="Open Documents").click()
     listed = place(page, "Documents")
     own = len(list(Path(chat.env["THUMBTUNE_DOCS"]).iterdir()))
     expect(listed).to_contain_text(f"{own + 1} documents")

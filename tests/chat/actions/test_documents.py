@@ -145,7 +145,7 @@ async def test_good_files_go_in_and_bad_ones_are_refused_in_words(serving: Query
     birds, rubbish, letter, fish = here.tab.got[-1]["files"]
     assert (birds["name"], birds["passages"]) == ("uploads/birds.md", 1)
     assert rubbish["reason"] == "the PDF is broken: open it in a viewer and save it again"
-    assert letter["reason"].startswith(".exe files are not read: docs/how-to")
+    assert letter["reason"].startswith(".exe files are not read. PDF, Office")
     assert fish["name"] == "uploads/fish.txt"
     assert here.tab.got[-1]["over"]
     assert here.app.saved[-1]["props"] == here.tab.got[-1]
