@@ -84,6 +84,7 @@ ACTIONS: Mapping[str, Action] = {  # called by the buttons of the elements
     "own_ratings_take_back": own_ratings.take_back,
     "passage": passages.passage,
     "reask": ask.reask,
+    "go_on": ask.go_on,
     "refresh": resume.refresh,
     "documents": uploads.list_all,
     "documents_remove": uploads.remove,

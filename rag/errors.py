@@ -8,6 +8,7 @@
     ├── NotIndexed                 an arm has no complete table for this corpus and model
     ├── BadQuery                   an empty or too long query, or a filter that matches no document
     ├── AnswerFailed               the answer is incomplete: endpoint down, stream cut off, key refused
+    │   ├── AnswerCut              the answer has reached the most that may be written: it can be continued
     │   └── PromptRefused          the endpoint works but refuses this prompt
     ├── BadRating                  a rating with an unknown answer, value or rater
     ├── BadLabels                  a file of labels that cannot be parsed or written
@@ -52,6 +53,10 @@ class BadQuery(ThumbtuneError):
 
 class AnswerFailed(ThumbtuneError):
     """The answerer failed before its answer was complete."""
+
+
+class AnswerCut(AnswerFailed):
+    """The answer has reached the most that may be written of one reply; it can be continued."""
 
 
 class PromptRefused(AnswerFailed):

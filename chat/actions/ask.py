@@ -16,16 +16,16 @@ from typing import Any, cast
 import chainlit as cl
 
 from chat.actions import scope, teach
-from chat.actions.payloads import Reask
+from chat.actions.payloads import GoOn, Reask
 from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
 from chat.elements.live import LiveCard
 from chat.language import Phrase, joined, recognised, said
 from chat.session.context import INTERNAL, RequestContext, as_command, say
-from rag.answering.duel import Done, Failed
+from rag.answering.duel import CutAnswer, Done, Failed, Hits
 from rag.answering.query_rewrite import TURNS, Turn, answers_so_far
 from rag.answering.service import QueryService
-from rag.errors import BadQuery, ThumbtuneError
+from rag.errors import BadQuery, BadRating, ThumbtuneError
 from rag.records import ARMS, SIDES, Arm, Side
 from rag.store.filters import DocumentFilter
 
@@ -48,6 +48,18 @@ async def reask(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
     if context.session.is_busy:
         raise BadQuery(BUSY)
     context.begin(asyncio.create_task(as_command(_asked_again(context, question))))
+    return {}
+
+
+async def go_on(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Continue an answer that was cut by its length. Raises BadRating if it cannot be, BadQuery while another runs."""
+    key = GoOn.read(payload).cut
+    live = next((each for each in context.session.cards if each.card.is_cut(key)), None)
+    if live is None:
+        raise BadRating(Phrase("error.not_cut"))
+    if context.session.is_busy:
+        raise BadQuery(BUSY)
+    context.begin(asyncio.create_task(as_command(_gone_on(context, live, live.card.go_on(key)))))
     return {}
 
 
@@ -99,6 +111,29 @@ async def duel(context: RequestContext, question: Question, former: Sequence[Liv
         await live.keep()
         await live.show()
         await teach.offer(context, live, message)
+
+
+async def _gone_on(context: RequestContext, live: LiveCard, cut: CutAnswer) -> None:
+    """Stream the rest of a cut answer into its column, and close it whatever happens."""
+    await cl.context.emitter.task_start()  # type: ignore[no-untyped-call]  # the page shows its Stop button
+    try:
+        await live.show()
+        events = context.app.serving.continue_answer(cut)
+        async with live.snapshots(), aclosing(cast(Any, events)):
+            async for event in events:
+                if not isinstance(event, Hits):  # the column has them
+                    live.card.take(cut.side, event)
+                    live.touch()
+        if live.card.is_revealed:
+            await asyncio.to_thread(reveal, context.app.serving, live.card)
+    except asyncio.CancelledError:
+        live.card.break_off("stopped", STOPPED)
+        raise
+    finally:
+        live.card.break_off("failed", INTERNAL)
+        await live.keep()
+        await live.show()
+        await cl.context.emitter.task_end()  # type: ignore[no-untyped-call]
 
 
 async def search_for(

@@ -114,6 +114,12 @@ class QueueTeach(QueueItem):
     value: Taught
 
 
+class GoOn(Payload):
+    """An answer that was cut by its length, by the key that its card has for it."""
+
+    cut: Id
+
+
 class OwnRatings(Payload):
     """A page of the rater's own ratings, from number `start` on."""
 

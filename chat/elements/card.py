@@ -6,13 +6,14 @@ with the first stored rating, so before that there is nothing to leak.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
 from chat.elements.reveal import Reveal, same
 from chat.language import Phrase, recognised
-from rag.answering.duel import Done, Event, Failed, Hits, Token
+from rag.answering.duel import CutAnswer, Done, Event, Failed, Hits, Token
 from rag.answering.evidence.cleaning import clean_answer
 from rag.errors import BadRating
 from rag.evaluation.same_answers import Sameness, sameness
@@ -51,13 +52,14 @@ class Source(TypedDict):
 
 
 class SideView(TypedDict):
-    """One column. `answer` is the id to rate by, empty until the answer is stored."""
+    """One column. `answer` is the id to rate by, empty until the answer is stored; `cut` the key to continue it by."""
 
     side: Side
     state: State
     text: str
     error: str
     answer: str
+    cut: str
     vote: Label
     reason: Reason
     comment: str
@@ -94,6 +96,7 @@ class Card:
         self._found: dict[Side, list[str]] = {}
         self._answers: dict[Side, Answer] = {}
         self._one_model = False
+        self._cut: dict[str, CutAnswer] = {}  # by the key in the props; gone with a restart
 
     @property
     def props(self) -> Props:
@@ -129,6 +132,9 @@ class Card:
             case Failed():
                 self._close(side, "failed", event.text, event.hits)
                 view["error"] = recognised(event.message)
+                if event.cut:
+                    view["cut"] = secrets.token_hex(8)
+                    self._cut[view["cut"]] = event.cut
 
     def break_off(self, state: State, message: str) -> None:
         """Close every open column, keeping its text; the message says why."""
@@ -137,6 +143,17 @@ class Card:
                 raw = self._raw.pop(view["side"], None)  # None if the card was read from the history
                 view["text"] = view["text"].rstrip(NO_WORD) if raw is None else self._unfinished(view["side"], raw)
                 view["state"], view["error"] = state, message
+
+    def is_cut(self, key: str) -> bool:
+        """Return whether an answer of this card can be continued by this key."""
+        return key in self._cut
+
+    def go_on(self, key: str) -> CutAnswer:
+        """Open the column of an answer that was cut, to be continued; return it. `is_cut` knows the key."""
+        cut = self._cut.pop(key)
+        self._view(cut.side).update({"state": "streaming", "error": "", "cut": ""})
+        self._raw[cut.side] = cut.text
+        return cut
 
     def searched_for(self, query: str, asked: str = "", hint: str = "") -> None:
         """Show what both arms search for, what was typed if that differs, and a hint."""
@@ -276,6 +293,7 @@ def _blank_side(side: Side) -> SideView:
         "text": "",
         "error": "",
         "answer": "",
+        "cut": "",
         "vote": 0,
         "reason": "",
         "comment": "",
@@ -286,7 +304,7 @@ def _blank_side(side: Side) -> SideView:
 def _completed(props: Props) -> Props:
     """Return saved props, with defaults for fields that an earlier release did not write."""
     for view in props["sides"]:
-        view.update({**_blank_side(view["side"]), **view})
+        view.update({**_blank_side(view["side"]), **view, "cut": ""})
         for source in view["sources"]:
             source.update({"mark": 0, "attributed": False, "unsupported": False, **source})
     return {**_blank(), **props}

@@ -10,7 +10,7 @@
 import { createElement, useEffect, useMemo, useRef, useState } from 'react';
 import { useRecoilValue, useSetRecoilState } from 'recoil';
 import { elementState, sessionState } from '@chainlit/react-client';
-import { BookOpen, Check, ChevronRight, Copy, Equal, Pencil, RotateCw, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
+import { BookOpen, Check, ChevronRight, Copy, Equal, Pencil, RotateCw, StepForward, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
 const { t, nth, linked } = window.thumbtune;

@@ -6,10 +6,11 @@ The arms differ only in `find` and in the cosine below which they abstain: each 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -19,7 +20,8 @@ from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, R
 from rag.answering.evidence.attribution import Similar
 from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.llm import Answerer, require_finish
-from rag.answering.prompt import build_messages
+from rag.answering.prompt import REPEATED, ask_to_go_on, build_messages, joined
+from rag.errors import AnswerFailed
 from rag.records import Hit
 
 Find = Callable[[str], list[Hit]]
@@ -38,18 +40,41 @@ class ArmChain:
     similar: Similar
 
 
-def build_chain(find: Find, answerer: Answerer, abstain_below: float | None = None) -> Runnable[str, dict[str, Any]]:
+def build_chain(
+    find: Find, answerer: Answerer, abstain_below: float | None = None, so_far: str = ""
+) -> Runnable[str, dict[str, Any]]:
     """Return the chain query -> {query, hits, answer}. Streamed, it yields {query, hits} and then {answer: token}s.
+
+    `so_far` is what was written of an answer that is to be continued; the tokens are then those after it.
 
     If all hits have a cosine below `abstain_below`, the answer is DONT_KNOW and the answerer is not called.
     """
 
     def with_hits(query: str) -> dict[str, Any]:
-        return {"query": query, "hits": find(query)}
+        return {"query": query, "hits": find(query), "so_far": so_far}
 
     if abstain_below is not None:
         answerer = with_abstention(answerer, abstain_below)
     return RunnableLambda(with_hits) | RunnablePassthrough.assign(answer=answerer | StrOutputParser())
+
+
+async def write_on(so_far: str, chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[AIMessageChunk]:
+    """Yield the chunks of a continuation without the words that it repeats; they are held back until that is known."""
+    begun, held = False, ""
+    try:
+        async for chunk in chunks:
+            held += chunk.text
+            if begun:
+                yield chunk
+            elif len(held.split()) > REPEATED:
+                begun = True
+                yield AIMessageChunk(content=joined(so_far, held))
+    except AnswerFailed:
+        if not begun:
+            yield AIMessageChunk(content=joined(so_far, held))
+        raise
+    if not begun:
+        yield AIMessageChunk(content=joined(so_far, held))
 
 
 def with_abstention(answerer: Answerer, below: float) -> Answerer:
@@ -81,6 +106,14 @@ def ask_chat_model(
 
     def messages(given: dict[str, Any]) -> list[BaseMessage]:
         code = blake2b(given["query"].encode("utf-8", "replace"), key=key, digest_size=4).hexdigest()
-        return build_messages(given["query"], given["hits"], code, count_tokens, context_tokens)
+        asked = build_messages(given["query"], given["hits"], code, count_tokens, context_tokens)
+        return [*asked, *ask_to_go_on(given["so_far"])] if given.get("so_far") else asked
 
-    return RunnableLambda(messages) | require_finish(model, max_tokens, options)
+    write = RunnableLambda(messages) | require_finish(model, max_tokens, options)
+
+    async def join(given: dict[str, Any]) -> AsyncIterator[AIMessageChunk]:
+        async with aclosing(cast(AsyncGenerator[AIMessageChunk, None], write.astream(given))) as chunks:
+            async for chunk in write_on(given["so_far"], chunks):
+                yield chunk
+
+    return RunnableBranch((lambda given: bool(given.get("so_far")), RunnableLambda(join)), write)

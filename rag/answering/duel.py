@@ -22,7 +22,7 @@ from rag.answering.evidence.citations import cited_numbers
 from rag.answering.evidence.cleaning import clean_answer, cut_loop
 from rag.answering.evidence.refusals import is_abstention, without_citations
 from rag.answering.llm import explain
-from rag.errors import BadModel, NotIndexed, ThumbtuneError
+from rag.errors import AnswerCut, BadModel, NotIndexed, ThumbtuneError
 from rag.records import Answer, Arm, Evidence, Hit, Side
 
 log = logging.getLogger(__name__)
@@ -53,28 +53,50 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class CutAnswer:
+    """What it takes to continue an answer that has reached its length: what was asked, found and written so far."""
+
+    arm: Arm
+    side: Side
+    duel: str
+    query: str
+    hits: tuple[Hit, ...]
+    text: str
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
-    """An arm has failed: a message for the user, and its hits and text so far."""
+    """An arm has failed: a message for the user, and its hits and text so far; `cut` if it may be continued."""
 
     arm: Arm
     message: str
     hits: tuple[Hit, ...]
     text: str
+    cut: CutAnswer | None = None
 
 
 Event = Hits | Token | Done | Failed
 
 
 async def run_duel(
-    query: str, chains: Mapping[Arm, ArmChain], *, sides: Mapping[Arm, Side], duel_id: str, timeout: float
+    query: str,
+    chains: Mapping[Arm, ArmChain],
+    *,
+    sides: Mapping[Arm, Side],
+    duel_id: str,
+    timeout: float,
+    cut: CutAnswer | None = None,
 ) -> AsyncGenerator[Event, None]:
     """Run all arms concurrently and yield their events; each arm ends in exactly one Done or Failed.
 
+    With `cut` the one arm of `chains` continues that answer, and its Done or Failed has the whole of it.
     `timeout` is in seconds per arm. Closing the generator (contextlib.aclosing) cancels both arms and leaves no task.
     """
     queue: asyncio.Queue[Event] = asyncio.Queue()
     arms = [
-        asyncio.create_task(_run_arm(arm, sides[arm], chain, query, duel_id, timeout, queue), name=f"arm-{arm}")
+        asyncio.create_task(_run_arm(arm, sides[arm], chain, query, duel_id, timeout, queue, cut), name=f"arm-{arm}")
         for arm, chain in chains.items()
     ]
     try:
@@ -102,12 +124,19 @@ def _failure_message(arm: Arm, error: Exception) -> str:
 
 
 async def _run_arm(
-    arm: Arm, side: Side, chain: ArmChain, query: str, duel_id: str, timeout: float, queue: asyncio.Queue[Event]
+    arm: Arm,
+    side: Side,
+    chain: ArmChain,
+    query: str,
+    duel_id: str,
+    timeout: float,
+    queue: asyncio.Queue[Event],
+    former: CutAnswer | None = None,
 ) -> None:
     """Stream one arm into the queue; any error becomes a Failed event."""
-    started = perf_counter()
+    started = perf_counter() - (former.seconds if former else 0.0)
     hits: tuple[Hit, ...] = ()
-    text, first_token_s = "", 0.0
+    text, first_token_s = former.text if former else "", 0.0
     try:
         async with asyncio.timeout(timeout):
             async for step in chain.chain.astream(query):
@@ -120,7 +149,11 @@ async def _run_arm(
                     queue.put_nowait(Token(arm, token))
         said = await asyncio.to_thread(_understand, text, query, hits, chain)  # a whole answer times out no more
     except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
-        queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, clean_answer(cut_loop(text), hits)))
+        whole, shown = cut_loop(text), clean_answer(cut_loop(text), hits)
+        spent = perf_counter() - started
+        cut = CutAnswer(arm, side, duel_id, query, hits, text, chain.model, spent) if whole == text else None
+        message = _failure_message(arm, error)
+        queue.put_nowait(Failed(arm, message, hits, shown, cut if isinstance(error, AnswerCut) else None))
         return
     answer = Answer(
         id=secrets.token_hex(8),  # random, because it must not reveal the arm to the browser

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from rag.answering.evidence.cleaning import find_loop
 from rag.answering.extractive import Score, quote
 from rag.answering.local_llm import serve
-from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
+from rag.errors import AnswerCut, AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
 from rag.settings import EXTRACTIVE, Settings
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class _Watch:
         if self._reason is None:
             raise AnswerFailed("the answer is incomplete: the endpoint closed the stream before its end; ask again")
         if self._reason == "length":
-            raise AnswerFailed(f"the answer was {cut_off(self._max_tokens)}")
+            raise AnswerCut(f"the answer was {cut_off(self._max_tokens)}")
         if self._reason == "content_filter":
             raise AnswerFailed("the endpoint's content filter stopped the answer: ask in other words")
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
-from rag.answering.duel import Done, Event, Failed, run_duel
+from rag.answering.duel import CutAnswer, Done, Event, Failed, run_duel
+from rag.answering.evidence.attribution import Similar
 from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.extractive import Score, cache_embeddings, quote
 from rag.answering.llm import Answerer, build_chat_model, build_extractive, sampling_options
@@ -110,6 +111,22 @@ class QueryService:
             async for event in events:
                 yield await self._keep(event) if isinstance(event, Done) else event
 
+    async def continue_answer(self, cut: CutAnswer) -> AsyncGenerator[Event, None]:
+        """Yield the events of an answer that goes on where it was cut; its Done has all of it. Use it as `ask`."""
+
+        def found(query: str) -> list[Hit]:
+            return list(cut.hits)
+
+        served = self.served(cut.arm)
+        chain = ArmChain(
+            build_chain(found, self._answerer, so_far=cut.text), cut.model, self.answerer, self._similar(served)
+        )
+        timeout, sides = self.settings.answer_timeout, {cut.arm: cut.side}
+        events = run_duel(cut.query, {cut.arm: chain}, sides=sides, duel_id=cut.duel, timeout=timeout, cut=cut)
+        async with aclosing(events):
+            async for event in events:
+                yield await self._keep(event) if isinstance(event, Done) else event
+
     async def rewrite(self, query: str, former: Sequence[Turn]) -> RewrittenQuery:
         """Return the standalone query for a question typed after former turns. Never raises."""
         return await self._rewrite(query, former)
@@ -140,6 +157,12 @@ class QueryService:
         def find(query: str) -> list[Hit]:
             return retrieve(self.store, served, query, self.search_options, only)
 
+        chain = build_chain(find, self._answerer, below)
+        return ArmChain(chain, served.model, self.answerer, self._similar(served))
+
+    def _similar(self, served: ServedModel) -> Similar:
+        """Return how near in meaning texts are to hits, by a model that serves an arm."""
+
         def similar(texts: list[str], hits: Sequence[Hit]) -> Vectors:
             try:
                 chunks = self.store.chunks.vectors(served.table, [hit.chunk.id for hit in hits])
@@ -148,7 +171,7 @@ class QueryService:
             cosines: Vectors = served.embedder.embed_queries(texts) @ chunks.T
             return cosines
 
-        return ArmChain(build_chain(find, self._answerer, below), served.model, self.answerer, similar)
+        return similar
 
     def _build_answerer(self) -> Answerer:
         """Return the LLM, or the extractive answerer with the built-in embedding model as its scorer."""

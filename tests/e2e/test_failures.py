@@ -9,7 +9,7 @@ import uuid
 import pytest
 from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
-from driver import Gate, ScriptedChat, ask, hang_up, side, thumb, votes, wait_until_done
+from driver import Gate, ScriptedChat, ask, hang_up, in_turn, side, thumb, votes, wait_until_done
 from fakes import Endless, refuse, stream
 
 pytestmark = pytest.mark.e2e
@@ -110,9 +110,21 @@ def test_answers_that_were_cut_off_say_so_and_cannot_be_rated(page: Page, chat: 
     for words in ("cut off after 1,024 tokens", "cut off where the model began to repeat itself"):
         expect(page.locator(".tt-side").get_by_role("alert").filter(has_text=words)).to_have_count(1)
     expect(page.get_by_label("is good")).to_have_count(0)
-    assert not [
-        answer for answer in chat.store.feedback.answers() if answer.query == "What does a reply without an end do?"
-    ]
+
+    def stored() -> list[str]:
+        answers = chat.store.feedback.answers()
+        return [answer.text for answer in answers if answer.query == "What does a reply without an end do?"]
+
+    assert stored() == []
+    chat.writer.reply = in_turn(
+        stream("And then ", "they rest [1], ", finish="length"), stream("they rest [1], ", "and sleep [1].")
+    )
+    for _ in range(2):  # what goes on may be cut again
+        page.get_by_role("button", name="Continue").click()
+        expect(page.locator(".tt-side[data-state=streaming]")).to_have_count(0)
+    expect(page.get_by_label("is good")).to_have_count(1)
+    expect(page.get_by_role("button", name="Continue")).to_have_count(0)
+    assert stored() == ["Bees swarm [1]. And then they rest [1], and sleep [1]."]
 
 
 def test_one_retriever_that_fails_leaves_the_other_answer_whole_and_rateable(page: Page, chat: ScriptedChat) -> None:

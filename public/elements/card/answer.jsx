@@ -19,6 +19,11 @@ const Answer = ({ card, side, act, openDocument, copy, copied }) => {
       {side.error ? (
         <p className="tt-error" role="alert">
           {side.error}{' '}
+          {side.cut ? (
+            <button type="button" className="tt-retry" onClick={once(() => act.goOn(side.cut))}>
+              <StepForward size={14} aria-hidden="true" /> {t('tools.continue')}
+            </button>
+          ) : null}{' '}
           {card.query ? (
             <button type="button" className="tt-retry" onClick={once(() => act.ask(card.query))}>
               <RotateCw size={14} aria-hidden="true" /> {t('card.ask_again')}

@@ -74,6 +74,10 @@ const actsOf = (latest, sender) => {
         const now = sources.find((source) => source.rank === rank)?.mark;
         return answer && ['mark', { answer, rank, value: now === value ? 0 : value }, { answer, rank, value: now }];
       }),
+    goOn: async (cut) => {
+      const { error } = await sender.call('go_on', { cut });
+      sender.fail(error ? { what: 'tools.not_continued', error } : null);
+    },
     ask: async (query) => {
       const { error } = await sender.call('reask', { query }); // not queued: it says nothing of this card
       sender.fail(error ? { what: 'tools.not_asked', error } : null);

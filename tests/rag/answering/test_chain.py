@@ -24,6 +24,7 @@ from rag.answering.llm import (
     require_finish,
     sampling_options,
 )
+from rag.answering.prompt import joined
 from rag.errors import AnswerFailed
 from rag.records import Hit
 from rag.settings import Settings
@@ -46,12 +47,12 @@ async def collect(chain: Any, query: str = "milk") -> tuple[list[Hit], str]:
     return steps[0]["hits"], "".join(step.get("answer", "") for step in steps)
 
 
-def chain_to(settings: Settings, url: str, abstain_below: float | None = None) -> Any:
+def chain_to(settings: Settings, url: str, abstain_below: float | None = None, so_far: str = "") -> Any:
     served = settings.model_copy(
         update={"openai_base_url": url, "llm": "openai:fake", "llm_retries": 0, "llm_timeout": 5}
     )
     answerer = ask_chat_model(build_chat_model(served), words, 1_000, served.llm_max_tokens, sampling_options(served))
-    return build_chain(lambda query: list(HITS), answerer, abstain_below)
+    return build_chain(lambda query: list(HITS), answerer, abstain_below, so_far)
 
 
 async def test_an_llm_streams_through_the_chain_and_sees_the_passages(settings: Settings) -> None:
@@ -106,6 +107,34 @@ async def test_an_answer_that_reached_its_length_is_no_whole_answer(settings: Se
         pytest.raises(AnswerFailed, match="cut off after 1,024 tokens: raise THUMBTUNE_LLM_MAX_TOKENS"),
     ):
         await collect(chain_to(settings, url))
+
+
+async def test_a_cut_answer_goes_on_after_its_last_words_which_are_not_doubled(settings: Settings) -> None:
+    so_far = "Cats drink milk [1]. And th"
+    with endpoint(stream("milk [1]. ", "And", " then", " they sleep [1].")) as (url, requests):
+        chain = chain_to(settings, url, so_far=so_far)
+        tokens = [part.get("answer", "") async for part in chain.astream("what do cats drink?")]
+    assert so_far + "".join(tokens) == "Cats drink milk [1]. And then they sleep [1]."
+    messages: Any = requests[0]["messages"]
+    assert [each["role"] for each in messages] == ["system", "user", "assistant", "user"]
+
+
+@pytest.mark.parametrize(
+    ("so_far", "more", "whole"),
+    [
+        ("Bees swarm in", "swarm in spring.", "Bees swarm in spring."),
+        ("Bees swarm in", " spring.", "Bees swarm in spring."),
+        ("Bees swarm in", "spring.", "Bees swarm in spring."),
+        ("Bees swarm in ", "swarm in spring.", "Bees swarm in spring."),
+        ("In spring [1]", "spring [1], before noon.", "In spring [1], before noon."),
+        ("In *spring", "spring*, before noon.", "In *spring before noon."),
+        ("- one\n- two", "- two\n- three", "- one\n- two\n- three"),
+        ("Yes", ", in spring.", "Yes, in spring."),
+        ("Bees", "", "Bees"),
+    ],
+)
+def test_a_continuation_joins_what_was_written(so_far: str, more: str, whole: str) -> None:
+    assert so_far + joined(so_far, more) == whole
 
 
 async def test_a_model_that_repeats_itself_is_stopped_and_its_answer_fails(settings: Settings) -> None:
