@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from chat.actions.documents import STOPPED
-from driver import ScriptedChat, ask, leave, open_place, place, send, wait_until_done
+from driver import ScriptedChat, ask, leave, open_place, place, wait_until_done
 
 pytestmark = pytest.mark.e2e
 BATS = "# Bats\n\nA pipistrelle bat eats three thousand midges in one night.\n"
