@@ -33,6 +33,7 @@
     ['/review', t('bar.review'), t('bar.review_hint')],
     ['/train', t('bar.train'), t('bar.train_hint')],
     ['/documents', t('bar.documents'), t('bar.documents_hint')],
+    ['/ratings', t('bar.ratings'), t('bar.ratings_hint')],
   ];
 
   const THEME = '#theme-toggle';
