@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 
+from chat.language import Phrase, in_language, language_for, said
 from chat.session.context import AppState
 from rag.errors import BadLabels, StoreFailed
 from rag.feedback.import_export import ReadLabels, export_labels, import_labels
@@ -41,7 +42,7 @@ def rating_routes(app: AppState) -> list[APIRoute]:
     async def download(of: str = "", user: Any = Depends(get_current_user)) -> Response:  # noqa: ANN401, B008
         rater = _name(user)
         if of == ALL and not may_train(app, rater):
-            raise HTTPException(FORBIDDEN, "only who may train may export the ratings of others")
+            raise HTTPException(FORBIDDEN, Phrase("error.export_others"))
         try:
             text = await asyncio.to_thread(export_text, app, "" if of == ALL else rater)
         except BadLabels as error:
@@ -53,13 +54,15 @@ def rating_routes(app: AppState) -> list[APIRoute]:
     async def upload(request: Request, user: Any = Depends(get_current_user)) -> JSONResponse:  # noqa: ANN401, B008
         rater = _name(user)
         data = await _body(request)
+        language = language_for(request.headers.get("accept-language", ""))
         if data is None:
-            return JSONResponse({"error": f"The file has more than {MOST_BYTES // 10**6} MB: split it."}, TOO_LARGE)
+            too_large = Phrase("error.file_too_large", n=MOST_BYTES // 10**6)
+            return JSONResponse({"error": in_language(too_large, language)}, TOO_LARGE)
         try:
             async with _importing:
                 read = await asyncio.to_thread(import_text, app, data, "" if may_train(app, rater) else rater)
         except (BadLabels, StoreFailed) as error:
-            return JSONResponse({"error": str(error)})  # as actions reply
+            return JSONResponse({"error": in_language(said(error), language)})  # as actions reply
         return JSONResponse(report(read))
 
     return [
@@ -114,5 +117,5 @@ async def _body(request: Request) -> bytes | None:
 
 def _name(user: Any) -> str:  # noqa: ANN401  # Chainlit's User, or None without sign-in
     if not user:
-        raise HTTPException(FORBIDDEN, "open the chat first: ratings belong to who gave them")
+        raise HTTPException(FORBIDDEN, Phrase("error.open_chat_first"))
     return str(user.identifier)

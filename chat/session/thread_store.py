@@ -89,7 +89,8 @@ def make_tables(path: Path) -> None:
             connection.execute("PRAGMA journal_mode = WAL")  # a reader never waits for a writer
             connection.executescript(TABLES + thread_search.TABLES)
     except (OSError, sqlite3.Error) as error:
-        raise StoreFailed(f"{path}: the chat history cannot be opened ({error}): {_next_step(error)}") from error
+        step = _next_step(error)
+        raise StoreFailed(Phrase("app.history_unopened", path=str(path), reason=str(error), step=step)) from error
 
 
 class ThreadStore(SQLAlchemyDataLayer):
@@ -151,7 +152,8 @@ class ThreadStore(SQLAlchemyDataLayer):
 
     def _failed(self, error: SQLAlchemyError) -> StoreFailed:
         reason = getattr(error, "orig", None) or error
-        return StoreFailed(f"{self.path}: the chat history cannot be written ({reason}): {_next_step(reason)}")
+        step = _next_step(reason)
+        return StoreFailed(Phrase("app.history_unwritten", path=str(self.path), reason=str(reason), step=step))
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
         """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it).
@@ -238,7 +240,7 @@ def _is_uuid(text: str) -> bool:
 
 def _next_step(error: object) -> str:
     if "full" in str(error):
-        return "free some space, then ask again"
+        return Phrase("app.step_space")
     if "not a database" in str(error) or "malformed" in str(error):
-        return "move the file away; ratings and models are stored elsewhere and stay"
-    return "make THUMBTUNE_HOME writable, or move it"
+        return Phrase("app.step_move")
+    return Phrase("app.step_home")

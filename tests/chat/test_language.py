@@ -76,8 +76,8 @@ def used(pattern: re.Pattern[str]) -> set[str]:
 
 @cache
 def library() -> str:
-    """Return all strings in the code of rag/ and train/, one a line; those of an f-string by their parts."""
-    files = [path for package in ("rag", "train") for path in (ROOT / package).rglob("*.py")]
+    """Return all strings in the code, one a line; those of an f-string by their parts."""
+    files = [path for package in ("rag", "train", "chat") for path in (ROOT / package).rglob("*.py")]
     nodes = (node for path in files for node in ast.walk(ast.parse(path.read_text("utf-8"))))
     return "\n".join(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 

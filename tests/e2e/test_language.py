@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from driver import THREAD, ScriptedChat, ask, open_page
+from driver import ScriptedChat, ask, close_panel, open_page, panel, send
 
 pytestmark = pytest.mark.e2e
 
@@ -29,14 +29,17 @@ def test_a_german_browser_gets_a_german_page_and_a_spanish_one_the_same_chat_in_
         expect(page.locator(".tt-times").first).to_contain_text("s beantwortet")
         page.get_by_role("button", name="Rückgängig").click()
         expect(page.get_by_role("button", name="Rückgängig")).to_have_count(0)
-    ask(page, "/documents")
-    expect(page.get_by_role("region", name="Dokumente")).to_contain_text("3 Dokumente, ")
-    ask(page, "/nothing")
+    address = page.url
+    send(page, "/nothing")
     expect(page.get_by_text("Den Befehl /nothing gibt es nicht.")).to_be_visible()
-    expect(page).to_have_url(THREAD)
+    page.get_by_role("button", name="Dokumente", exact=True).click()
+    expect(panel(page).get_by_role("region", name="Dokumente")).to_contain_text("3 Dokumente, ")
+    close_panel(page)
+    page.get_by_role("button", name="Trainieren", exact=True).click()
+    expect(panel(page).get_by_role("heading", name="Bewertete Fragen")).to_be_visible()
 
     same_rater = new_context(locale="es-MX", storage_state=german.storage_state())
-    again = open_page(same_rater, page.url)
+    again = open_page(same_rater, address)
     expect(again.locator("html")).to_have_attribute("lang", "es")
     expect(again.get_by_label("La respuesta A es buena", exact=True)).to_be_visible()
     expect(again.locator(".tt-outcome")).to_contain_text("pasajes")
