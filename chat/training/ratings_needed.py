@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from chat.language import Phrase
+from chat.language import Phrase, recognised
 from rag.evaluation.metrics import MIN_QUERIES
 from rag.models.registry import Version
 from rag.training_results import ROLES, TrainingMetrics, read_metrics
@@ -49,7 +49,7 @@ class TrainedVersion:
         models = self.metrics.models if self.metrics else {}
         names = {f"{role}_name": models.get(role, role) for role in ("champion", "base")}
         shown = {"decided": decided, "version": name, **names, **{role: gate[role] for role in (*ROLES, "n")}}
-        kind = gate.get("kind")
+        kind = recognised(str(gate.get("kind") or ""))
         return Phrase("needed.result_kind", kind=kind, **shown) if kind else Phrase("needed.result", **shown)
 
     def table(self) -> list[list[str]]:
