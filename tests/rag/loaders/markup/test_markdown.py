@@ -116,6 +116,8 @@ def test_jsx_comments_and_data_pictures_are_left_out_and_their_text_is_kept() ->
         "```python\napp = Flask(__name__)  # {: .y } <!-- c --> {% include x %}\n\n!!! note\n```\n",
         "    a = <b>{#id}</b>\n    ::: x\n",
         "Use `Flask(__name__) {#id}` and `<b>` and $x_{.5}$ here.\n",
+        "A lone ` tick.\n\nUse `<HTML>`, then `<b>`.\n",
+        "- a lone ` tick\n- use `<HTML>`, then `<b>`\n",
         "- item\n\n  ```html\n  <div class='a'>{{ x }}</div>\n  ```\n",
     ],
 )
