@@ -46,7 +46,7 @@ from rag.models.registry import START_WEIGHTS
 from rag.records import ARMS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 
-FOLLOW_SECONDS = 2.0  # how often the registry is checked for a newly promoted model
+FOLLOW_SECONDS = 0.5  # how often the registry is checked for a newly promoted model: a stat of one file
 COMMAND = re.compile(r"/[A-Za-z]+")  # a single word; "/etc/hosts" is a question
 CLOSE = "thumbtune:close"  # posted by the page (public/app.js) when a place was left
 EVERYWHERE = ("0.0.0.0", "::")  # listening addresses that a browser cannot open

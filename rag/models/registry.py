@@ -166,6 +166,10 @@ class Registry:
         rows = [row for row in self._state().get("log", []) if row["folders"] == folders]
         return [Move(**{**row, "at": datetime.fromisoformat(row["at"])}) for row in rows]
 
+    def has_served(self, version: Version) -> bool:
+        """Return whether a version serves its documents or did so before, since there is a log."""
+        return any(move.name == version.name for move in self.moves(version.folders))
+
     def promoted_at(self, folders: str) -> datetime | None:
         """Return since when these folders are served by what serves them now, or None where that was not logged."""
         moves = self.moves(folders)

@@ -91,9 +91,9 @@ def promote_by_hand(
 ) -> str:
     """Promote a version, or the start weights, whatever its verdict; log that, and return the name.
 
-    `measure` chooses the precision for a model reference, where none was measured when it served before: that takes
-    minutes, and a promotion back seconds. None means the native one. Raises UnknownVersion, also for a version that was
-    trained on other documents.
+    `measure` chooses the precision for the model reference of a version that has never served; None means the native
+    one. What served before serves as it did then: measuring takes minutes, a promotion back seconds. Raises
+    UnknownVersion, also for a version that was trained on other documents.
     """
     registry = Registry(settings.models)
     version = registry.find(name)
@@ -101,7 +101,9 @@ def promote_by_hand(
         known = ", ".join(each.name for each in registry.versions() if each.folders == corpus.folders_id) or "none yet"
         raise UnknownVersion(f"{name} was trained on other documents; for these there are: {known}")
     reference = _reference(settings, registry, version, corpus.folders_id)
-    precision = registry.precision(corpus.folders_id, version, settings.base_model) or measure(reference)
+    precision = registry.precision(corpus.folders_id, version, settings.base_model)
+    if precision is None and version and not registry.has_served(version):
+        precision = measure(reference)
     arms = load_arms(settings, reference, serving(settings, precision))
     complete(store, corpus.id, arms, bar)
     reason = f"by hand; the gate said {version.verdict}" if version else "by hand"

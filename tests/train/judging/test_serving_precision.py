@@ -296,5 +296,15 @@ def test_what_was_measured_once_is_kept_and_not_measured_again(settings: Setting
     assert arm_precision(settings, corpus.folders_id) == "int8"
 
 
+def test_what_served_unmeasured_is_not_measured_to_serve_again(settings: Settings, other_tiny_model: Path) -> None:
+    index(settings)
+    store, corpus = open_store(settings.lancedb), load_corpus(settings)
+    version = add_version(settings, other_tiny_model)
+    promote_by_hand(settings, store, corpus, version.name, quiet)
+    roll_back(settings, store, corpus, quiet)
+    promote_by_hand(settings, store, corpus, version.name, quiet, lambda reference: pytest.fail("this takes minutes"))
+    assert arm_precision(settings, corpus.folders_id) == precision.native(settings)
+
+
 def test_a_choice_tells_nothing_where_nothing_was_measured() -> None:
     assert PrecisionChoice(None, "why").rows()[1:] == []
