@@ -86,7 +86,7 @@ def test_the_search_for_a_passage_closes_opens_again_and_stays_while_a_question_
     expect(page.get_by_role("button", name=LINE)).to_have_count(2)
 
 
-def test_the_queue_goes_on_beside_questions_and_a_second_queue(page: Page, chat: ScriptedChat) -> None:
+def test_the_queue_stays_while_a_question_is_asked_and_when_it_is_opened_again(page: Page, chat: ScriptedChat) -> None:
     ask(page, "Which queue is this?")
     wait_until_done(page)
     queue = page.get_by_role("region", name="Review")
@@ -102,11 +102,12 @@ def test_the_queue_goes_on_beside_questions_and_a_second_queue(page: Page, chat:
     ask(page, "And this?")
     wait_until_done(page, cards=2)
     expect(queue.get_by_role("searchbox")).to_be_visible()
-    press()
-    expect(queue).to_have_count(2)
-    expect(queue.last.locator(".tt-review-item")).to_be_visible()
-    queue.first.get_by_role("button", name="Close the search").click()
+    press()  # it is open: it gets the focus and stays as it is
+    expect(queue).to_be_focused()
+    expect(queue).to_have_count(1)
+    queue.get_by_role("button", name="Close the search").click()
     expect(page.get_by_role("searchbox")).to_have_count(0)
+    expect(queue.locator(".tt-review-item")).to_be_visible()
 
 
 def test_after_a_rating_come_the_questions_on_which_the_retrievers_disagree(page: Page, chat: ScriptedChat) -> None:
