@@ -277,6 +277,8 @@
   window.addEventListener('popstate', (event) => {
     const [from, left] = [at, entry?.thumbtune];
     moved();
+    const isPlace = left !== undefined || entry?.thumbtune !== undefined;
+    if (isPlace && at === from) event.stopImmediatePropagation(); // it might draw the same chat again, from its top
     if (left === window.location.pathname && from !== left && CHAT.test(from)) {
       replaceEntry(history.state, '', from + window.location.hash); // the chat began while the place was open
       event.stopImmediatePropagation();

@@ -40,10 +40,6 @@ function follow(theme) {
   if (window.Plotly) draw();
 }
 
-// back to the chat that this tab came from (public/app.js)
-const chat = sessionStorage['thumbtune-chat'] ?? '';
-if (/^\/thread\/[0-9a-f-]{36}/.test(chat)) document.querySelector('header a').href = chat;
-
 if (window.Plotly) draw();
 else document.getElementById('no-charts').hidden = false;
 dark.addEventListener('change', () => follow(root.dataset.theme));

@@ -40,7 +40,7 @@ def test_names_of_documents_are_shown_as_the_text_they_are() -> None:
     html = page_of(full_board(HOSTILE, tuned="<b>v1</b>"))
     assert "<img" not in html
     assert "<b>" not in html
-    assert html.count("<script") == html.count("</script>") == 4  # the page's own
+    assert html.count("<script") == html.count("</script>") == 5  # the page's own
     assert "&lt;img src=x" in html
     assert "{{ 7 * 7 }}.md" in html
     figures = json.loads(re.findall(r'id="figures">(.*?)</script>', html)[0])
