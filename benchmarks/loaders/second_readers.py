@@ -63,9 +63,11 @@ def _pdf(path: Path) -> list[str]:
     """
     shown = ("-cropbox", *_crop(path))
     texts = [_run("pdftotext", "-q", "-enc", "UTF-8", *shown, *option, str(path), "-") for option in ((), ("-raw",))]
-    return (
-        [*texts, _run("mutool", "draw", "-q", "-F", "txt", "-o", "-", str(path))] if shutil.which("mutool") else texts
-    )
+    if not any(map(str.strip, texts)) or not shutil.which("mutool"):
+        return texts
+    command = ("mutool", "draw", "-q", "-F", "txt", "-o", "-", str(path))
+    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)  # it may repair a page and fail
+    return [*texts, done.stdout.decode("utf-8", "replace")]
 
 
 def _crop(path: Path) -> list[str]:
