@@ -266,6 +266,7 @@
       replaceEntry({ ...state, ...ours }, '', to.pathname + window.location.hash);
     } else if (to.pathname === window.location.pathname && !to.hash) replaceEntry(state, title, url);
     else pushEntry(state, title, url);
+    if (to.pathname === '/') begun = ''; // a new chat: the address of the one before comes too late
     moved();
   };
   history.replaceState = (...entryOf) => {
@@ -353,7 +354,7 @@
     if (source !== window || !THREAD.test(data?.thread ?? '')) return;
     [begun, landed] = [data.thread, data.thread];
     setTimeout(() => {
-      if (window.location.pathname === '/') window.history.replaceState(window.history.state, '', `/thread/${data.thread}${window.location.hash}`);
+      if (window.location.pathname === '/' && begun === data.thread) window.history.replaceState(window.history.state, '', `/thread/${data.thread}${window.location.hash}`);
     }, ADDRESS_MS);
   });
 

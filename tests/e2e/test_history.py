@@ -162,6 +162,7 @@ def test_back_and_forward_move_between_chats_and_each_lands_at_its_last_question
     expect(questions).to_have_count(0)
     ask(page, "How is a saw set?")
     wait_until_done(page)
+    expect(listed(page)).to_have_count(2)  # so Chainlit has given the page its address, too
     second = page.url
     for step, address, count in (("back", first, 3), ("forward", second, 1), ("back", first, 3)):
         page.evaluate(f"history.{step}()")
