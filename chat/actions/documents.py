@@ -260,7 +260,8 @@ async def _take_one(intake: Uploads, view: FileView, name: str, path: Path, live
 
     def take() -> None:
         view["state"] = "reading"
-        _conclude(view, intake.add(name, path, tell))
+        with suppress(UploadStopped):
+            _conclude(view, intake.add(name, path, tell))
         loop.call_soon_threadsafe(live.touch)
 
     live.touch()

@@ -93,6 +93,8 @@ def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page
     ratings = len(chat.store.feedback.ratings())
     delete(page, listed(page).first)
     for tab in (page, other):
+        tab.evaluate("document.body.style.pointerEvents = 'none'")  # as a dialog does that closes quickly
+        expect(tab.locator("body")).to_have_css("pointer-events", "auto")
         expect(tab).to_have_url(f"{chat.url}/")
         expect(side(tab, "A")).to_have_count(0)
         expect(listed(tab)).to_have_count(0)

@@ -142,7 +142,7 @@ def test_a_second_start_repeats_nothing_and_unveils_what_the_first_one_answered(
     assert sorted(path.name for path in (chat.home / "models").iterdir()) == versions
     page = open_page(context, again.url + thread)
     wait_until_done(page)
-    expect(page.locator("[aria-pressed=true]")).to_have_count(0)
+    expect(page.locator(".tt-thumb[aria-pressed=true]")).to_have_count(0)
     thumb(page, "A", "good").click()
     expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".tt-score")).to_have_count(10)
