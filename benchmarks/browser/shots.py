@@ -109,6 +109,9 @@ def shoot_hero(browser: Browser, url: str, question: str, sentence: str) -> None
 def prefer(page: Page, sentence: str) -> tuple[str, str]:
     """Vote, blind, for the answer that holds the sentence; return the letters of the better and of the other answer."""
     better, other = sorted("AB", key=lambda letter: sentence not in side(page, letter).inner_text())
+    unseen = page.get_by_role("button", name="See answer B")  # a phone shows one answer at a time
+    if unseen.is_visible():
+        unseen.click()
     page.get_by_role("button", name=f"{better} is better").click()
     expect(page.locator(".tt-model")).to_have_count(2)
     return better, other
