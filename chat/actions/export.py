@@ -60,7 +60,8 @@ def _card(props: Mapping[str, Any]) -> Iterator[list[str]]:
         if view["error"]:
             yield ["(", view["error"], ")"]
         if view["sources"]:
-            yield [part for n, source in enumerate(view["sources"]) for part in (*["\n"][: n > 0], *_passage(source))]
+            first, *others = map(_passage, view["sources"])
+            yield [*first, *(part for passage in others for part in ("\n", *passage))]
 
 
 def _passage(source: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, TypedDict
 
 from chat.actions.payloads import OwnRating, OwnRatings
@@ -72,7 +73,7 @@ async def take_back(context: RequestContext, payload: Mapping[str, Any]) -> dict
     rating = await asyncio.to_thread(_own, context, OwnRating.read(payload).rating)
     answers = (await asyncio.to_thread(_answers_of, context.app.serving, [rating])).get(rating.target_id, ())
     live = await _card_with(context, answers)
-    async with live.lock if live else asyncio.Lock():
+    async with live.lock if live else nullcontext():
         back = await asyncio.to_thread(_withdraw, context, rating, answers)
         if live:
             _show(live, rating, answers)

@@ -12,7 +12,7 @@ from rag.errors import BadQuery, UnknownDocument
 from rag.records import Reason
 
 MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answer
-MAX_PLACES = 8  # documents and folders that questions are restricted to, as in public/picker.js
+MAX_SCOPE = 8  # documents and folders that questions are restricted to, as in public/picker.js
 MAX_SOURCE = 4_096  # characters of a document's path: Linux's PATH_MAX
 
 
@@ -65,7 +65,7 @@ class Scope(Payload):
     """The documents and folders that questions are restricted to, by their paths."""
 
     error = BadQuery
-    scope: Annotated[list[Annotated[Text, Field(min_length=1, max_length=MAX_SOURCE)]], Field(max_length=MAX_PLACES)]
+    scope: Annotated[list[Annotated[Text, Field(min_length=1, max_length=MAX_SOURCE)]], Field(max_length=MAX_SCOPE)]
 
 
 class Search(Payload):

@@ -24,11 +24,11 @@ from rag.errors import BadQuery, ThumbtuneError
 from rag.store.filters import DocumentFilter, split_filter
 
 ADDRESS = "/documents.json"
-SHOWN = 30  # places found at a time: more are narrowed down by typing
+SHOWN = 30  # entries found at a time: more are narrowed down by typing
 ASKS = "asks_scope"  # window message to public/picker.js
 
 
-class Place(TypedDict):
+class ScopeEntry(TypedDict):
     """A document, or a folder with the number of its documents, that questions can be restricted to."""
 
     source: str
@@ -37,33 +37,33 @@ class Place(TypedDict):
     is_folder: bool
 
 
-def search_places(documents: Sequence[tuple[str, str, int]], words: str) -> tuple[list[Place], int]:
+def search_scope(documents: Sequence[tuple[str, str, int]], words: str) -> tuple[list[ScopeEntry], int]:
     """Return the first SHOWN folders and documents whose path or title has all words, and how many there are.
 
     `documents` are (source, title, number of chunks). A name with a quotation mark cannot be written as a filter.
     """
     wanted = words.casefold().split()
     found = [
-        place
-        for place in (*_folders(documents), *_documents(documents))
-        if '"' not in place["source"]
-        and all(word in f"{place['source']}\n{place['title']}".casefold() for word in wanted)
+        entry
+        for entry in (*_folders(documents), *_documents(documents))
+        if '"' not in entry["source"]
+        and all(word in f"{entry['source']}\n{entry['title']}".casefold() for word in wanted)
     ]
     return found[:SHOWN], len(found)
 
 
 def within(context: RequestContext, typed: str) -> str:
-    """Return a typed question with the chosen places as a filter, unless it names places itself. Raises BadQuery."""
-    chosen = DocumentFilter(folders=context.session.places_chosen)
+    """Return a typed question with the chosen documents as a filter, unless it names some itself. Raises BadQuery."""
+    chosen = DocumentFilter(folders=context.session.scope)
     return typed if not chosen or split_filter(typed)[1].folders else f"{chosen} {typed.strip()}"
 
 
 def choose(context: RequestContext, sent: object) -> None:
     """Take over what the page says is chosen. What is not valid chooses nothing: the page shows its own choice."""
     try:
-        context.session.places_chosen = tuple(Scope.read(sent).scope)
+        context.session.scope = tuple(Scope.read(sent).scope)
     except BadQuery:
-        context.session.places_chosen = ()
+        context.session.scope = ()
 
 
 async def ask_page() -> None:
@@ -79,22 +79,22 @@ def documents_route(app: AppState) -> APIRoute:
             documents = await asyncio.to_thread(app.serving.store.documents.sizes, app.serving.corpus.id)
         except ThumbtuneError as error:
             return JSONResponse({"error": str(error)}, 503)
-        found, total = search_places(documents, q)
+        found, total = search_scope(documents, q)
         return JSONResponse({"found": found, "total": total}, headers={"cache-control": "no-store"})
 
     return APIRoute(ADDRESS, serve, response_model=None)
 
 
-def _folders(documents: Sequence[tuple[str, str, int]]) -> list[Place]:
+def _folders(documents: Sequence[tuple[str, str, int]]) -> list[ScopeEntry]:
     """Return the folders of documents, by path. An address on the web has none."""
     local = [PurePosixPath(source) for source, _, _ in documents if "://" not in source]
     counts = Counter(str(folder) for path in local for folder in path.parents if str(folder) not in (".", "/"))
-    return [_place(path, "", counts[path], is_folder=True) for path in sorted(counts)]
+    return [_entry(path, "", counts[path], is_folder=True) for path in sorted(counts)]
 
 
-def _documents(documents: Sequence[tuple[str, str, int]]) -> list[Place]:
-    return [_place(source, title, 1, is_folder=False) for source, title, _ in documents]
+def _documents(documents: Sequence[tuple[str, str, int]]) -> list[ScopeEntry]:
+    return [_entry(source, title, 1, is_folder=False) for source, title, _ in documents]
 
 
-def _place(source: str, title: str, documents: int, *, is_folder: bool) -> Place:
+def _entry(source: str, title: str, documents: int, *, is_folder: bool) -> ScopeEntry:
     return {"source": source, "title": title, "documents": documents, "is_folder": is_folder}

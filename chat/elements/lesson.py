@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
-from chat.language import Phrase
+from chat.language import Phrase, joined
 from rag.feedback.lesson import Lesson, Nothing
 
 NOTHING: dict[Nothing, str] = {
@@ -28,6 +26,4 @@ def in_words(lesson: Lesson) -> str:
         return NOTHING[lesson.why_none]
     counts = (("lesson.makes", lesson.added), ("lesson.changes", lesson.changed), ("lesson.removes", lesson.removed))
     done = [Phrase(key, n=count) for key, count in counts if count]
-    return Phrase(
-        "lesson.done", what=reduce(lambda first, second: Phrase("lesson.and", first=first, second=second), done)
-    )
+    return Phrase("lesson.done", what=joined(*done, by="lesson.and"))

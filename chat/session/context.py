@@ -49,7 +49,7 @@ class SessionState:
     def __init__(self) -> None:
         self.elements: list[LiveElement] = []
         self.task: asyncio.Task[Any] | None = None  # a duel or an upload
-        self.places_chosen: tuple[str, ...] = ()  # documents and folders that questions are restricted to
+        self.scope: tuple[str, ...] = ()  # documents and folders that questions are restricted to
 
     @property
     def is_busy(self) -> bool:

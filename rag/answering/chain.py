@@ -43,7 +43,7 @@ class ArmChain:
 def build_chain(
     find: Find, answerer: Answerer, abstain_below: float | None = None, so_far: str = ""
 ) -> Runnable[str, dict[str, Any]]:
-    """Return the chain query -> {query, hits, answer}. Streamed, it yields {query, hits} and then {answer: token}s.
+    """Return the chain query -> {query, hits, so_far, answer}. Streamed, {answer: token}s come last.
 
     `so_far` is what was written of an answer that is to be continued; the tokens are then those after it.
 

@@ -149,11 +149,10 @@ async def _run_arm(
                     queue.put_nowait(Token(arm, token))
         said = await asyncio.to_thread(_understand, text, query, hits, chain)  # a whole answer times out no more
     except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
-        whole, shown = cut_loop(text), clean_answer(cut_loop(text), hits)
-        spent = perf_counter() - started
-        cut = CutAnswer(arm, side, duel_id, query, hits, text, chain.model, spent) if whole == text else None
-        message = _failure_message(arm, error)
-        queue.put_nowait(Failed(arm, message, hits, shown, cut if isinstance(error, AnswerCut) else None))
+        whole, cut = cut_loop(text), None
+        if isinstance(error, AnswerCut) and whole == text:
+            cut = CutAnswer(arm, side, duel_id, query, hits, text, chain.model, perf_counter() - started)
+        queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, clean_answer(whole, hits), cut))
         return
     answer = Answer(
         id=secrets.token_hex(8),  # random, because it must not reveal the arm to the browser

@@ -1,7 +1,7 @@
 """Defer what a package's `__init__` runs until something of it is asked for.
 
-Why: `import lancedb` loads the client of a REST service for one list of record types. 1.2 of its 2.7 processor seconds
-(0.40) build that client, which nothing here calls, and every command waits for them.
+Why: `import lancedb` loads the client of a REST service for one list of record types. 1.2 of the 2.7 processor
+seconds of lancedb 0.40 build that client, which nothing here calls, and every command waits for them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from chat.actions.scope import SHOWN, choose, search_places, within
+from chat.actions.scope import SHOWN, choose, search_scope, within
 from chat.session.context import AppState, RequestContext, SessionState
 from rag.store.filters import split_filter
 
@@ -24,17 +24,17 @@ def context() -> RequestContext:
 
 
 def found(words: str) -> list[str]:
-    return [place["source"] for place in search_places(DOCUMENTS, words)[0]]
+    return [entry["source"] for entry in search_scope(DOCUMENTS, words)[0]]
 
 
 def test_folders_come_before_documents_and_both_are_found_by_path_or_title() -> None:
     assert found("") == ["notes", "notes/old", "a.md", "notes/old/b b.md", "notes/c.md", "https://x.y/z"]
     assert [found("BEES"), found("notes c"), found("nothing")] == [["notes/old/b b.md"], ["notes/c.md"], []]
-    (folder, *_), total = search_places(DOCUMENTS, "notes")
+    (folder, *_), total = search_scope(DOCUMENTS, "notes")
     assert (folder["documents"], folder["is_folder"], total) == (2, True, 4)
     many = [(f"{n:03}.md", "", 1) for n in range(SHOWN + 5)]
-    assert (len(search_places(many, "md")[0]), search_places(many, "md")[1]) == (SHOWN, SHOWN + 5)
-    assert search_places([('say "hi".md', "", 1)], "")[1] == 0  # cannot be written as a filter
+    assert (len(search_scope(many, "md")[0]), search_scope(many, "md")[1]) == (SHOWN, SHOWN + 5)
+    assert search_scope([('say "hi".md', "", 1)], "")[1] == 0  # cannot be written as a filter
 
 
 def test_every_place_that_is_found_can_be_chosen(context: RequestContext) -> None:
