@@ -51,6 +51,7 @@ def test_documents_that_are_not_there_are_one_line_and_exit_2(tmp_path: Path) ->
     done = run_chat(tmp_path, THUMBTUNE_PORT=str(free_port()), THUMBTUNE_DOCS=str(tmp_path / "nowhere"))
     assert done.returncode == 2
     assert str(tmp_path / "nowhere") in done.stderr
+    assert "Not all documents are indexed" not in done.stdout + done.stderr  # no chat is open that could answer
     assert "Traceback" not in done.stderr
 
 

@@ -58,6 +58,7 @@ class FirstStart:
         self._lock = threading.Lock()  # no child starts after `stop`
         self._stopping = threading.Event()
         self._indexed = threading.Event()
+        self._is_open = False  # the chat opened before indexing had ended
         self._index_status = 0
         self._ended: Progress | None = None
         self._state: State = "idle"
@@ -74,6 +75,7 @@ class FirstStart:
         while not self._indexed.wait(LOOK_SECONDS):
             status = read_indexing(self._settings.home)
             if status and status.searchable and time.time() - status.since >= PATIENCE:
+                self._is_open = True
                 return 0
         return self._index_status
 
@@ -115,9 +117,8 @@ class FirstStart:
 
     def _index(self) -> None:
         self._index_status = self._run("rag", "index")
-        is_open = not self._indexed.is_set() and self._index_status
         self._indexed.set()
-        if is_open and not self._stopping.is_set():
+        if self._index_status and self._is_open and not self._stopping.is_set():
             why = exit_reason(self._index_status) if self._index_status < 0 else Phrase("first.terminal")
             self._fail(Phrase("first.not_indexed", reason=why))
 
