@@ -1,4 +1,4 @@
-"""The chat page in a real browser: hostile text, other hosts, forged requests, phone, footer and dark mode."""
+"""The chat page in a real browser: hostile text, other hosts, forged requests, footer and dark mode."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, ScriptedChat, ask, open_page, side, thumb, votes, wait_until_done
+from driver import ScriptedChat, ask, open_page, side, thumb, votes, wait_until_done
 from fakes import endpoint, stream
 
 pytestmark = pytest.mark.e2e
@@ -101,32 +101,6 @@ def test_a_vote_on_a_strangers_answer_is_refused_in_words(
     ]:
         assert reason in post_vote(theirs, session, payload)
     assert votes(chat, "Is it the queen that leaves?") == []
-
-
-def test_a_phone_needs_no_sideways_scrolling(new_context: Callable[..., BrowserContext], chat: ScriptedChat) -> None:
-    phone = new_context(viewport=PHONE, has_touch=True)
-    chat.writer.reply = stream(
-        "Donaudampfschifffahrtsgesellschaft" * 4,
-        " [1]\n\n```\n",
-        " ".join(f"x{n} = {n};" for n in range(30)),
-        "\n```\n",
-    )
-    page = open_page(phone, chat.url)
-    ask(page, QUESTION)
-    wait_until_done(page)
-    thumb(page, "A", "good").click()
-    expect(page.locator(".tt-model")).to_have_count(2)
-    side(page, "A").locator(".tt-open").first.click()
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    outside = (
-        "side => [side, ...side.querySelectorAll('.tt-passage, .tt-thumb')].map(e => e.getBoundingClientRect())"
-        ".filter(box => box.left < -0.5 || box.right > innerWidth + 0.5).length"
-    )
-    assert side(page, "A").evaluate(outside) == 0
-    assert side(page, "B").evaluate(outside) > 0  # the next page, a swipe away
-    page.locator(".tt-tab").filter(has_text="B").last.click()
-    expect(side(page, "B")).to_be_in_viewport(ratio=0.2)
-    page.wait_for_function(f"side => !({outside})(side)", arg=side(page, "B").element_handle())
 
 
 def test_the_footer_names_who_writes_the_answers(page: Page) -> None:

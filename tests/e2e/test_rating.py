@@ -12,12 +12,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import PHONE, ScriptedChat, ask, hang_up, leave, open_page, send, side, thumb, wait_until_done
+from driver import ScriptedChat, ask, hang_up, open_page, send, side, thumb, wait_until_done
 from fakes import stream
 from rag.records import Rating
 
 pytestmark = pytest.mark.e2e
-SMALLEST_TARGET = 44  # pixels: a finger
 
 
 def test_a_preference_is_one_click_blind_and_kept_by_arm(page: Page, chat: ScriptedChat) -> None:
@@ -273,64 +272,6 @@ def test_what_a_browser_sends_of_preferences_and_marks_is_checked(page: Page, ch
     ]:
         assert reason in post(page, request["sessionId"], name, payload), name
     assert [rating.kind for rating in said(chat, query)] == ["source"]
-
-
-def test_a_finger_finds_every_button(new_context: Callable[..., BrowserContext], chat: ScriptedChat) -> None:
-    phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    page = open_page(phone, chat.url)
-    ask_and_wait(page, "Can a finger rate?")
-    thumb(page, "A", "bad").tap()
-    expect(page.get_by_role("group", name="Why is answer A bad?")).to_be_visible()
-    small = page.evaluate(
-        "least => [...document.querySelectorAll("
-        "'.tt-card :is(button, input), [aria-label=Teach] :is(button, input), .tt-bar summary')].filter(e => {"
-        " const box = e.getBoundingClientRect(); return box.width && box.height < least }).map(e => e.className)",
-        SMALLEST_TARGET,
-    )
-    assert small == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-
-
-def test_the_menu_of_a_phone_closes_and_opens_again_and_a_question_is_asked_beside(
-    new_context: Callable[..., BrowserContext], chat: ScriptedChat
-) -> None:
-    page = open_page(new_context(viewport=PHONE, has_touch=True, is_mobile=True), chat.url)
-    ask_and_wait(page, "Is there a menu?")
-    menu = page.locator(".tt-bar details[open]")
-    for close in (lambda: page.keyboard.press("Escape"), lambda: page.locator("#chat-input").tap()):
-        page.locator(".tt-bar summary").tap()
-        expect(menu).to_be_visible()
-        close()
-        expect(menu).to_have_count(0)
-    for word, name in (("Documents", "Documents"), ("Train", "Training"), ("Review", "Review")):
-        page.locator(".tt-bar summary").tap()
-        menu.get_by_text(word, exact=True).tap()
-        expect(page.get_by_role("region", name=name, exact=True)).to_be_visible()
-        expect(menu).to_have_count(0)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        expect(page.get_by_role("dialog", name=name)).to_have_css("width", f"{PHONE['width']}px")
-        leave(page)
-    ask(page, "And beside it?")
-    wait_until_done(page, cards=2)
-
-
-def test_a_reload_on_a_phone_shows_the_same_thread(
-    new_context: Callable[..., BrowserContext], chat: ScriptedChat
-) -> None:
-    phone = new_context(viewport=PHONE, has_touch=True, is_mobile=True)
-    page = open_page(phone, chat.url)
-    ask_and_wait(page, "Does a phone remember?")
-    expect(choice(page, "Tie")).to_be_hidden()  # one answer was not on the screen yet
-    expect(side(page, "B").locator(".tt-head")).not_to_be_in_viewport()
-    page.get_by_role("button", name="See answer B").tap()
-    expect(side(page, "B").locator(".tt-head")).to_be_in_viewport()
-    page.get_by_role("button", name="Answer A", exact=True).tap()
-    expect(side(page, "B").locator(".tt-head")).not_to_be_in_viewport()
-    choice(page, "Tie").tap()
-    expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
-    page.reload()
-    wait_until_done(page)
-    expect(choice(page, "Tie")).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_rating_is_taken_back_in_the_list_of_ones_own_and_the_card_follows(page: Page, chat: ScriptedChat) -> None:
