@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rag import cli
 
 if TYPE_CHECKING:
-    from rag.feedback.import_export import Unmatched
+    from rag.feedback.files.import_export import Unmatched
     from rag.store.store import Store
 
 LISTED = 20  # unmatched lines that are printed: a screenful
@@ -177,7 +177,7 @@ def _stats(given: argparse.Namespace) -> None:
 
 
 def _import(given: argparse.Namespace) -> None:
-    from rag.feedback.import_export import import_labels
+    from rag.feedback.files.import_export import import_labels
     from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
     from rag.store.store import open_store
@@ -198,7 +198,7 @@ def _import(given: argparse.Namespace) -> None:
 def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
     """Print the lines that match no passage, or the first of them with all in a file."""
     from rag.errors import StoreFailed
-    from rag.feedback.label_files import write_lines
+    from rag.feedback.files.label_files import write_lines
 
     print(f"{len(unmatched)} lines match no passage in these documents:")
     for line in unmatched[:LISTED]:
@@ -216,7 +216,7 @@ def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
 
 
 def _export(given: argparse.Namespace) -> None:
-    from rag.feedback.import_export import export_labels
+    from rag.feedback.files.import_export import export_labels
     from rag.feedback.ratings import repair
     from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings

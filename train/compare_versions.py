@@ -13,7 +13,7 @@ from pathlib import Path
 from rag.errors import BadLabels, NotEnoughFeedback
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, METRICS
-from rag.feedback.import_export import read_labels
+from rag.feedback.files.import_export import read_labels
 from rag.feedback.pairs import make_pairs
 from rag.models.arms import arm_models
 from rag.models.embedder import load_embedder

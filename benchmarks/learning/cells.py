@@ -25,7 +25,7 @@ from rag.answering.service import open_service
 from rag.errors import NotEnoughFeedback
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, Values
-from rag.feedback.import_export import import_labels
+from rag.feedback.files.import_export import import_labels
 from rag.feedback.ratings import rate_answer
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import Embedder, Vectors, load_embedder

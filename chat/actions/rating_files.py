@@ -20,7 +20,7 @@ from starlette.requests import Request
 from chat.language import Phrase, in_language, language_for, said
 from chat.session.context import AppState
 from rag.errors import BadLabels, StoreFailed
-from rag.feedback.import_export import ReadLabels, export_labels, import_labels
+from rag.feedback.files.import_export import ReadLabels, export_labels, import_labels
 from rag.feedback.ratings import repair
 
 ADDRESS = "/ratings.jsonl"

@@ -1,4 +1,4 @@
-"""Ratings -> labels -> pairs; review queue; import and export.
+"""Ratings -> labels -> pairs; review queue; labels in and out as files.
 
 ratings         store a rating and derive its labels
 preferences     labels of a preference: what tells the better answer from the other
@@ -10,8 +10,5 @@ review_queue    what is worth a second look, most informative first
 starters        example questions that these documents answer
 suggestions     unrated questions on which the arms disagree most
 chunk_matching  match a stored label to a chunk of the current index, by id or text
-import_export   labels in and out
-jsonl           labels as JSON Lines
-beir            labels as a BEIR folder
-label_files     read and write label files, all or nothing
+files           labels in and out, as JSON Lines or a BEIR folder
 """

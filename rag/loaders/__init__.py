@@ -18,7 +18,8 @@ office/    Word, PowerPoint, EPUB
 sheets/    Excel, CSV
 opendocument/  OpenDocument text, spreadsheets and slides
 web/       web pages
-markup/    Markdown, reStructuredText, AsciiDoc, Org, LaTeX, Wiki text
+markup/    Markdown, reStructuredText, AsciiDoc, Org, Wiki text
+latex/     LaTeX
 messages/  e-mail, Outlook messages, saved web pages
 data/      JSON, YAML, XML, notebooks, subtitles
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.feedback.import_export import import_labels
+from rag.feedback.files.import_export import import_labels
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
 from rag.models import embedder

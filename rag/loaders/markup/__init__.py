@@ -4,10 +4,6 @@ asciidoc         AsciiDoc
 asciidoc_inline  AsciiDoc within a line: links, references, footnotes, marks of formatting
 asciidoc_table   the cells of an AsciiDoc table
 cleaning         marks for generators out of Markdown: ids, admonitions, includes, JSX
-latex            LaTeX
-latex_macros     which commands of LaTeX are sections, lists, layout, and their arguments
-latex_nodes      the arguments of a command
-latex_source     LaTeX before it is parsed: code put aside, comments out, definitions collected
 markdown         Markdown and its front matter in YAML, TOML or JSON
 org              Org
 rst              reStructuredText

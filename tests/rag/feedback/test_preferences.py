@@ -10,7 +10,7 @@ import pytest
 
 from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.feedback.credit import share_thumbs
-from rag.feedback.import_export import export_labels, read_labels
+from rag.feedback.files.import_export import export_labels, read_labels
 from rag.feedback.lesson import Lesson, lesson_of
 from rag.feedback.pairs import rated_pairs
 from rag.feedback.preferences import PREFERENCE_WEIGHT, preference_labels

@@ -10,8 +10,8 @@ import pytest
 
 from labels import CHUNKS, DOCUMENTS, TEXTS, make_label
 from rag.errors import BadLabels
-from rag.feedback.beir import Passage, Score, read_beir, write_beir
-from rag.feedback.import_export import export_labels, read_labels
+from rag.feedback.files.beir import Passage, Score, read_beir, write_beir
+from rag.feedback.files.import_export import export_labels, read_labels
 from rag.records import content_id
 from rag.store.store import open_store
 

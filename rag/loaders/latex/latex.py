@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
 from rag.loaders.decoding import decode_noting, line_of, normalise, one_line
-from rag.loaders.markup.latex_macros import (
+from rag.loaders.latex.macros import (
     ARGUMENTS,
     BREAKS,
     DRAWINGS,
@@ -27,8 +27,8 @@ from rag.loaders.markup.latex_macros import (
     SECTIONS,
     TABLES,
 )
-from rag.loaders.markup.latex_nodes import BREAK, Node, argument_of, has_words, last_argument, tidy, written
-from rag.loaders.markup.latex_source import Source, read_source
+from rag.loaders.latex.nodes import BREAK, Node, argument_of, has_words, last_argument, tidy, written
+from rag.loaders.latex.source import Source, read_source
 from rag.loaders.markup.writer import MarkupWriter
 from rag.loaders.metadata import day
 from rag.loaders.office.header_rows import join_headers

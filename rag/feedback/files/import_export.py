@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 from rag.errors import BadLabels
-from rag.feedback.beir import Passage, Score, read_beir, write_beir
 from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.credit import PREFERRED
-from rag.feedback.jsonl import read_jsonl, write_jsonl
-from rag.feedback.label_files import SHOWN, LabelRecord
+from rag.feedback.files.beir import Passage, Score, read_beir, write_beir
+from rag.feedback.files.jsonl import read_jsonl, write_jsonl
+from rag.feedback.files.label_files import SHOWN, LabelRecord
 from rag.feedback.pairs import is_guess
 from rag.records import Chunk, Document, LabelledPair, chunks_of, content_id, normalise_query
 from rag.store.store import Store

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.feedback.chunk_matching import MIN_ANCHOR, ChunkMatcher
-from rag.feedback.label_files import (
+from rag.feedback.files.label_files import (
     DEFAULT_RATER,
     SHOWN,
     UNDATED,

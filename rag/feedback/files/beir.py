@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.errors import BadLabels
-from rag.feedback.label_files import (
+from rag.feedback.files.label_files import (
     LabelRecord,
     bad_line,
     numbered_lines,

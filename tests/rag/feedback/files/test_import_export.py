@@ -16,8 +16,8 @@ from fakes import NOON
 from labels import CHUNKS, DOCUMENTS, TEXTS, make_document, make_label
 from rag.errors import BadLabels
 from rag.feedback.chunk_matching import ChunkMatcher
-from rag.feedback.import_export import export_labels, import_labels, read_labels
-from rag.feedback.jsonl import write_jsonl
+from rag.feedback.files.import_export import export_labels, import_labels, read_labels
+from rag.feedback.files.jsonl import write_jsonl
 from rag.records import Chunk, LabelledPair, chunks_of, normalise_query
 from rag.store.store import Store, open_store
 

@@ -1,0 +1,7 @@
+"""Labels in and out as files.
+
+import_export   labels in and out
+jsonl           labels as JSON Lines
+beir            labels as a BEIR folder
+label_files     read and write label files, all or nothing
+"""
