@@ -10,3 +10,7 @@ language    texts of the screen in the browser's language
 passwords   python -m chat.passwords: the file of names and password hashes
 __main__    python -m chat: index, bootstrap, open the chat
 """
+
+from rag.deferred import defer
+
+defer("traceloop.sdk", "Traceloop")  # before any module here imports Chainlit

@@ -12,6 +12,7 @@ evaluation       metrics, confidence intervals, win rates, scoreboard numbers
 settings         every setting, read once from the environment and .env
 records          the frozen dataclasses that travel between stages
 errors           errors a user can fix, printed as one line
+deferred         import a package without what it loads and nothing here uses
 heading_path     the headings above a chunk, within its token budget
 languages        the language of a text, by its script and stop words
 training_status  status file of the current or last training

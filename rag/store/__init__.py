@@ -11,9 +11,8 @@ vector_index    choose the vector index: brute force, then IVF or HNSW where mea
 text_index      the BM25 full-text index
 index_metadata  index metadata in JSON files inside the table's folder
 table_diff      diff of a vector table against the documents table: missing, stale and moved chunks
-deferred        import LanceDB without the REST client that it never uses here
 """
 
-from rag.store.deferred import defer
+from rag.deferred import defer
 
 defer("lance_namespace_urllib3_client")  # before any module here imports lancedb

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.store.deferred import defer
+from rag.deferred import defer
 
 
 @pytest.fixture
@@ -54,5 +54,27 @@ def test_all_of_lancedb_works_without_its_rest_client_loaded_first() -> None:
         assert "lance_namespace_urllib3_client.api" not in sys.modules
         from lance_namespace_urllib3_client import TableApi
         assert TableApi.__module__ == "lance_namespace_urllib3_client.api.table_api"
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_name_can_be_imported_from_a_deferred_package_which_runs_when_the_name_is_used(
+    package: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    defer(package, "OTHER")
+    from slow_package import OTHER
+
+    assert capsys.readouterr().out == ""
+    assert OTHER.real == 5
+    assert capsys.readouterr().out == "runs\n"
+
+
+def test_chainlit_works_without_the_telemetry_of_a_hosted_service() -> None:
+    code = """if True:
+        import sys, chat, chainlit, chainlit.server
+        assert not {"pandas", "grpc", "traceloop.sdk.tracing"} & sys.modules.keys()
+        from literalai.client import Traceloop
+        assert Traceloop.set_association_properties
+        assert "traceloop.sdk.tracing" in sys.modules
     """
     subprocess.run([sys.executable, "-c", code], check=True)
