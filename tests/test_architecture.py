@@ -38,6 +38,7 @@ LAYERS = [
 ]
 HOMES: dict[str, str] = {
     "chainlit": "chainlit_app chat",
+    "cmarkgfm": "rag.loaders",
     "httpx": "rag.ingest",
     "docutils": "rag.loaders",
     "huggingface_hub": "rag.models rag.answering train.reporting",

@@ -52,6 +52,8 @@ def tidy_line(text: str) -> str:
 
 def _gather(element: Element, boilerplate: Boilerplate | None) -> str:
     """Return the raw text of an element: BREAK for <br>, an end of paragraph after each."""
+    if not len(element):  # as most cells of a table
+        return element.text or ""
     parts: list[str] = [element.text or ""]
     walk = etree.iterwalk(element, events=("start", "end", "comment", "pi"))
     for event, each in walk:

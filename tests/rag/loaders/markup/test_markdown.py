@@ -145,3 +145,11 @@ def test_front_matter_may_be_toml_or_json(matter: str) -> None:
 def test_an_html_table_in_markdown_is_read_by_rows() -> None:
     table = "<table><tr><th>Ink</th><th>Cost</th></tr><tr><td>red</td><td>3</td></tr></table>"
     assert text_of(table) == "| Ink | Cost |\n| --- | --- |\n| red | 3 |"
+
+
+@pytest.mark.parametrize("separator", ["\f", "\v", "\x85", "\u2028"])
+def test_code_stays_exact_after_a_line_with_a_sign_that_python_takes_for_a_line_end(separator: str) -> None:
+    written = f"one{separator}two{separator}three\n\n```html\n<b>{{ #x }}</b>\n```\n\n<b>bold</b>\n"
+    text = load_markdown(written.encode()).text
+    assert "```html\n<b>{ #x }</b>\n```" in text
+    assert "\nbold\n" in text
