@@ -200,8 +200,7 @@ def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Ratin
     """
     if rating.kind in DECIDING and not rating.blind and (rating.value or rating.choice):
         rating = replace(rating, first=_blind_rating(store.feedback.rating(rating.id)))
-    store.feedback.put_ratings([rating])
-    store.feedback.put_labels(labels)
+    store.feedback.put_rated(rating, labels)
     return rating
 
 

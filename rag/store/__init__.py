@@ -2,6 +2,7 @@
 
 schema          pyarrow schema of every table, and records <-> rows
 lance           open, read, upsert, delete and compact LanceDB tables
+durability      fsync what LanceDB wrote, so that a write that returned survives a power cut
 store           Store: the documents, chunks and feedback of one home folder
 document_store  documents of each corpus: text, spans and chunk ids
 chunk_store     chunks with vectors: dense and keyword search, vector and text index

@@ -40,6 +40,11 @@ class FeedbackStore:
         """Write ratings in one atomic step; a rater's previous rating of the same target is replaced."""
         self._tables.upsert(schema.RATINGS, [schema.rating_row(rating) for rating in ratings])
 
+    def put_rated(self, rating: Rating, labels: Sequence[LabelledPair]) -> None:
+        """Write a rating, then the labels derived from it; both are on disk when this returns."""
+        rows = {schema.RATINGS: [schema.rating_row(rating)], schema.TRAINING_PAIRS: map(schema.keyed_row, labels)}
+        self._tables.upsert_each(rows)
+
     def rating(self, rating_id: str) -> Rating | None:
         """Return one rating, or None where there is none of this id."""
         rows = self._tables.rows(schema.RATINGS, col("id") == lit(rating_id))

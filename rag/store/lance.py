@@ -1,14 +1,15 @@
 """Open, read, upsert, delete and compact LanceDB tables; turn LanceDB's errors into one line.
 
-Why one writer thread: LanceDB retries conflicting writers unfairly; of 8 writers in one process one waited 18 s. Why
-read_consistency_interval is 0: readers must see every other process's writes, and it costs 11% of a read.
+Why one writer thread: LanceDB retries conflicting writers unfairly; of 8 writers in one process one waited 18 s. A
+write returns when it is on disk (`durability`): syncing waits in the writer's queue, so that one sync serves all writes
+before it. Why read_consistency_interval is 0: readers must see every other process's writes; it costs 11% of a read.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -20,8 +21,10 @@ from lancedb import col, lit
 
 from rag.errors import StoreFailed
 from rag.store import schema
+from rag.store.durability import TableSync, drop_empty_manifests
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
+KEEP_ALL = timedelta(days=36_500)  # while what replaces the old versions is not on disk
 KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
 IN_LIST = 1_000  # ids per filter; 5,000 take 65 ms
@@ -38,6 +41,8 @@ class LanceTables:
         self._db = guard(folder, lambda: lancedb.connect(folder, read_consistency_interval=timedelta(0)))
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._writes: Counter[str] = Counter()
+        self._on_disk, self._unsynced = TableSync(folder), set[str]()  # both are the writer thread's
+        guard(folder, lambda: drop_empty_manifests(folder))
 
     def exists(self, name: str) -> bool:
         """Return whether a table of this name exists. Raises StoreFailed where its data is there but not its versions.
@@ -60,6 +65,7 @@ class LanceTables:
     def close(self) -> None:
         """Wait for the pending writes."""
         self._writer.shutdown(wait=True)
+        self._on_disk.close()
 
     def open(self, name: str, arrow_schema: Any = None) -> Any:  # noqa: ANN401  # lancedb ships no types
         """Open a table; with a schema, create it if need be, and add the columns that an earlier release lacked.
@@ -101,21 +107,13 @@ class LanceTables:
 
     def upsert(self, name: str, rows: Iterable[schema.Row], arrow_schema: Any = None) -> None:  # noqa: ANN401
         """Write rows in one atomic step; a row with an id that is there replaces it. Creates the table if need be."""
-        unique = {row["id"]: row for row in rows}  # LanceDB refuses one key twice in a source; the last one counts
-        if not unique:
-            return
-        arrow_schema = arrow_schema or schema.SCHEMAS[name]
-        data = schema.to_arrow(unique.values(), arrow_schema)
-        self.write(
-            name,
-            lambda: (
-                self.open(name, arrow_schema)
-                .merge_insert("id")
-                .when_matched_update_all()
-                .when_not_matched_insert_all()
-                .execute(data)
-            ),
-        )
+        if action := self._upserting(name, rows, arrow_schema or schema.SCHEMAS[name]):
+            self.write(name, action)
+
+    def upsert_each(self, parts: Mapping[str, Iterable[schema.Row]]) -> None:
+        """Write rows of several tables, by name, one table after the other; they wait for the disk once."""
+        actions = {name: self._upserting(name, rows, schema.SCHEMAS[name]) for name, rows in parts.items()}
+        self._write({name: action for name, action in actions.items() if action})
 
     def delete(self, name: str, ids: list[str]) -> None:
         """Delete the rows of these ids."""
@@ -137,18 +135,46 @@ class LanceTables:
         return len(ids)
 
     def write(self, name: str, action: Callable[[], object]) -> None:
-        """Run a write in the one writer thread, and return (or raise StoreFailed) when it is done."""
+        """Run a write in the one writer thread, and return (or raise StoreFailed) when it is done and on disk."""
+        self._write({name: action})
+
+    def _write(self, actions: Mapping[str, Callable[[], object]]) -> None:
+        """Run the writes of some tables, one after the other, then wait until they are on disk."""
 
         def act() -> None:
-            guard(self.folder, action)
-            self._writes[name] += 1
-            if self._writes[name] % COMPACT_EVERY == 0:
-                self._compact(name)
+            for name, action in actions.items():
+                self._unsynced.add(name)
+                guard(self.folder, action)
+                self._writes[name] += 1
+                if self._writes[name] % COMPACT_EVERY == 0:
+                    self._compact(name)
 
         self._writer.submit(act).result()
+        self._writer.submit(self._sync).result()
+
+    def _upserting(self, name: str, rows: Iterable[schema.Row], arrow_schema: Any) -> Callable[[], object] | None:  # noqa: ANN401
+        unique = {row["id"]: row for row in rows}  # LanceDB refuses one key twice in a source; the last one counts
+        if not unique:
+            return None
+        data = schema.to_arrow(unique.values(), arrow_schema)
+        return lambda: (
+            self.open(name, arrow_schema)
+            .merge_insert("id")
+            .when_matched_update_all()
+            .when_not_matched_insert_all()
+            .execute(data)
+        )
+
+    def _sync(self) -> None:
+        """Sync what was written since the last call; nothing where another write's call has done it."""
+        guard(self.folder, lambda: self._on_disk.sync(self._unsynced))
+        self._unsynced.clear()
 
     def _compact(self, name: str) -> None:
+        """Rewrite a table in few files, and remove its old versions once these are on disk."""
         try:
+            self.open(name).optimize(cleanup_older_than=KEEP_ALL)
+            self._on_disk.sync([name])
             self.open(name).optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
         except (RuntimeError, OSError) as error:
             # Another process compacts at the same time, or the disk is full: the data is written and stays readable.

@@ -9,6 +9,7 @@ from rag.errors import StoreFailed
 from rag.store import schema
 from rag.store.chunk_store import ChunkStore
 from rag.store.document_store import DocumentStore
+from rag.store.durability import make_folder
 from rag.store.feedback_store import FeedbackStore
 from rag.store.lance import LanceTables
 
@@ -16,7 +17,7 @@ from rag.store.lance import LanceTables
 def open_store(folder: Path) -> Store:
     """Open (or create) the tables under `folder`. Raises StoreFailed where that is impossible."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise StoreFailed(
             f"{folder}: cannot be created ({error.strerror}): set THUMBTUNE_HOME to a folder you may write"

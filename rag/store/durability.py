@@ -1,0 +1,128 @@
+"""Fsync what LanceDB wrote, so that a write that returned survives a power cut.
+
+Why: LanceDB syncs nothing. A commit makes a data file, a transaction and a manifest, sometimes a deletion file or an
+index, and names them in their folders; a kernel keeps these in memory for up to 30 seconds. Object storage would have
+its own promise, but a home is a local folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+SUFFIX = ".lance"
+VERSIONS = "_versions"
+# The manifests come first, so that the files of a listed one exist when they are listed.
+LISTED = (VERSIONS, "_transactions", "_deletions", "_indices", "data")
+DIGITS = 20  # of a manifest's name, which counts down: the newest one sorts first
+THREADS = 8  # that fsync at once: the file system commits their changes together, 4 ms instead of 4 ms each
+log = logging.getLogger(__name__)
+
+
+class TableSync:
+    """What is on disk of the tables of one folder. For one thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, set[str]] = {}  # by folder: names of files and folders that are on disk
+        self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="store-sync")
+
+    def sync(self, tables: Iterable[str]) -> None:
+        """Fsync the files of these tables that were not synced before, then the folders that name them. Raises OSError.
+
+        A data file comes before the manifest that refers to it, and a manifest before its name. At the first call for a
+        table this includes what other processes left: this one's writes rest on it.
+        """
+        files: list[Path] = []
+        manifests: list[Path] = []
+        folders: list[Path] = []
+        versions: list[Path] = []
+        found: dict[Path, set[str]] = {}
+        for table in (self._folder / f"{name}{SUFFIX}" for name in tables):
+            for parent, names in _listing(table):
+                new = names - self._known.get(parent, set())
+                if parent not in self._known:
+                    folders += [parent.parent, self._folder]
+                if not new and parent in self._known:
+                    continue
+                found[parent] = names
+                if not new:
+                    continue
+                if parent.name == VERSIONS:
+                    manifests.append(parent / min(new))
+                    versions.append(parent)
+                else:
+                    files += [parent / name for name in new]
+                    folders.append(parent)
+        for step in (files, [*manifests, *dict.fromkeys(folders)], versions):
+            list(self._threads.map(_fsync, step))
+        self._known.update(found)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown()
+
+
+def drop_empty_manifests(folder: Path) -> None:
+    """Remove the newest manifest of each table while it has no byte, as a power cut in the middle of a write leaves it.
+
+    The table could not be opened; now it is as it was before that write, which was not acknowledged. LanceDB gives a
+    manifest its name only when it is complete, so that another process is never in the middle of writing one.
+    """
+    for versions in folder.glob(f"*{SUFFIX}/{VERSIONS}"):
+        for manifest in sorted(versions.glob("*.manifest")):
+            if len(manifest.stem) != DIGITS or manifest.stat().st_size:
+                break
+            manifest.unlink()
+            log.warning("%s was empty after a power cut and is removed", manifest)
+
+
+def sync_paths(*paths: Path) -> None:
+    """Fsync files and folders, in this order. Raises OSError."""
+    for path in paths:
+        _fsync(path)
+
+
+def sync_tree(folder: Path) -> None:
+    """Fsync all files and folders in a folder, and the folder. Raises OSError."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        sync_paths(*(Path(parent, name) for name in names), Path(parent))
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder with its parents and sync the names of those that were missing. Raises OSError."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    sync_paths(*(each.parent for each in missing))
+
+
+def _listing(table: Path) -> list[tuple[Path, set[str]]]:
+    """Return the folders of a table with the names of their files; the newest manifest stands for all older ones."""
+    found = []
+    for folder in (table / name for name in LISTED):
+        parents = [folder, *folder.iterdir()] if folder.name == "_indices" and folder.is_dir() else [folder]
+        for parent in parents:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                found.append((parent, {each.name for each in os.scandir(parent) if _is_final(each.name)}))
+    return found
+
+
+def _is_final(name: str) -> bool:
+    """Return whether LanceDB has given a file its last name; drafts are renamed, and the hint may be lost."""
+    return not name.startswith(".") and "#" not in name and not name.endswith(".json")
+
+
+def _fsync(path: Path) -> None:
+    """Fsync a file or folder; one that is gone was removed by another process's maintenance."""
+    with suppress(FileNotFoundError):
+        if os.name == "nt" and path.is_dir():  # Windows opens no folders, and NTFS keeps their names by its journal
+            return
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

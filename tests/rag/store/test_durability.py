@@ -1,0 +1,120 @@
+"""A power cut: what was acknowledged is on disk, whatever else of a write is not."""
+
+from __future__ import annotations
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from fakes import NOON, make_answer, make_hits
+from power import Disk, watched
+from rag.errors import StoreFailed
+from rag.feedback.ratings import prefer, rate_answer, repair
+from rag.records import Rating
+from rag.store.store import open_store
+
+RATERS, VOTES = 3, 4
+WRITES = 8  # until the table is compacted
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="a handle's path is read from /proc")
+
+
+@on_linux
+def test_every_acknowledged_rating_is_read_after_a_power_cut_at_any_vote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts: list[tuple[Disk, set[str]]] = []
+    acknowledged: set[str] = set()
+    with watched(monkeypatch) as power:
+        store = open_store(tmp_path / "home" / "lancedb")
+        for number in range(VOTES):
+            store.feedback.put_answer(make_answer(make_hits("one", "two"), cited=(1,), id=f"answer-{number}"))
+
+        def vote(rater: str) -> None:
+            for number in range(VOTES):
+                rating = rate_answer(store, rater=rater, answer_id=f"answer-{number}", value=1, blind=True)
+                with power.now:
+                    acknowledged.add(rating.id)
+                    cuts.append((power.cut(), set(acknowledged)))
+
+        with ThreadPoolExecutor(RATERS) as raters:
+            list(raters.map(vote, [f"rater-{number}" for number in range(RATERS)]))
+        with power.now:
+            cuts.append((power.cut(), {*acknowledged}))
+        store.close()
+    assert len(acknowledged) == RATERS * VOTES
+    for number, (disk, before) in enumerate(cuts[:: len(cuts) // 4]):
+        left = tmp_path / f"left-{number}"
+        disk.restore(tmp_path.stat().st_ino, left)
+        found = open_store(left / "home" / "lancedb")
+        ids = [rating.id for rating in found.feedback.ratings()]
+        assert len(ids) == len(set(ids))
+        assert before <= set(ids)
+        repair(found)
+        assert {label.answer_id for label in found.feedback.labels()} >= {"answer-0"}
+        found.close()
+
+
+@on_linux
+def test_a_compaction_removes_old_files_only_when_the_new_ones_are_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.store.lance.KEEP_OLD_VERSIONS", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
+    table = Path("lancedb", "ratings.lance")
+    cuts: list[tuple[Disk, set[Path]]] = []
+    with watched(monkeypatch) as power:
+        store = open_store(tmp_path / "lancedb")
+        for number in range(WRITES):
+            if number == WRITES - 1:  # removed files may be gone from the disk at once
+                power.before = lambda: cuts.append((power.cut(), files_of(tmp_path / table)))
+            store.feedback.put_ratings([Rating("ann", f"answer-{number}", 1, True, NOON)])
+        store.close()
+    assert len(list((tmp_path / table / "data").iterdir())) == 1
+    for number, (disk, present) in enumerate(cuts):
+        left = tmp_path / f"left-{number}"
+        disk.restore(tmp_path.stat().st_ino, left)
+        for path in files_of(left / table) - present:
+            (left / table / path).unlink()
+        found = open_store(left / "lancedb")
+        assert len(found.feedback.ratings()) >= WRITES - 1
+        found.close()
+
+
+def files_of(table: Path) -> set[Path]:
+    return {path.relative_to(table) for path in table.rglob("*") if path.is_file()}
+
+
+def test_a_write_that_was_cut_off_leaves_the_table_as_it_was_before(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.feedback.put_ratings([Rating("ann", "answer-1", 1, True, NOON)])
+    store.feedback.put_ratings([Rating("ann", "answer-2", 1, True, NOON)])
+    store.close()
+    newest = min((tmp_path / "ratings.lance" / "_versions").glob("*.manifest"))
+    newest.write_bytes(b"")
+    again = open_store(tmp_path)
+    assert [rating.target_id for rating in again.feedback.ratings()] == ["answer-1"]
+    again.feedback.put_ratings([Rating("ann", "answer-3", 1, True, NOON)])
+    assert {rating.target_id for rating in again.feedback.ratings()} == {"answer-1", "answer-3"}
+    again.close()
+
+
+def test_a_rating_that_does_not_reach_the_disk_is_not_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path)
+    store.feedback.put_answer(make_answer(make_hits("one", "two"), cited=(1,), id="answer-1"))
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device (os error 28)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(StoreFailed, match="the disk is full"):
+            rate_answer(store, rater="ann", answer_id="answer-1", value=1, blind=True)
+    prefer(store, rater="ann", duel_id="d", choice="base", blind=True)
+    assert len(store.feedback.ratings()) == 2
+    store.close()
