@@ -22,6 +22,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.errors import StoreFailed
+from rag.store.durability import sync_paths
 
 COOKIE_SECONDS = 365 * 24 * 3600  # one year: a rater who returns by then is the same rater
 SECRET_BYTES = 32
@@ -44,6 +45,7 @@ def load_secret(path: Path) -> str:
 def _write_secret(path: Path) -> None:
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
         file.write(secrets.token_hex(SECRET_BYTES))
+    sync_paths(path, path.parent)  # without it, everybody's own ratings would be a stranger's after a power cut
 
 
 def cookie_tag(secret: str) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock
 
 from rag.errors import StoreFailed, UnknownVersion
+from rag.store.durability import sync_paths
 
 if TYPE_CHECKING:
     from rag.models.precision import Precision
@@ -231,13 +232,14 @@ def _log(state: dict[str, Any], folders: str, name: str, by: Mover, reason: str)
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a crash, finds either the old text or the new one."""
+    """Write a file to the disk so that a reader, or a crash, finds either the old text or the new one."""
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     with draft.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync_paths(path.parent)
 
 
 def _read_version(row: dict[str, Any]) -> Version:

@@ -160,4 +160,6 @@ class ChunkStore:
 
         Runs in the caller's thread, possibly for minutes: searches and writes continue meanwhile.
         """
-        return self._tables.run(lambda: vector_index.build_if_due(self._tables.open(table), queries))
+        made = self._tables.run(lambda: vector_index.build_if_due(self._tables.open(table), queries))
+        self._tables.sync(table)
+        return made

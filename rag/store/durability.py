@@ -12,13 +12,17 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 SUFFIX = ".lance"
 VERSIONS = "_versions"
 # The manifests come first, so that the files of a listed one exist when they are listed.
 LISTED = (VERSIONS, "_transactions", "_deletions", "_indices", "data")
 DIGITS = 20  # of a manifest's name, which counts down: the newest one sorts first
+KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
+KEEP_ALL = timedelta(days=36_500)
 THREADS = 8  # that fsync at once: the file system commits their changes together, 4 ms instead of 4 ms each
 log = logging.getLogger(__name__)
 
@@ -65,6 +69,17 @@ class TableSync:
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
+
+
+def compact(table: Any, on_disk: TableSync | None = None) -> None:  # noqa: ANN401  # lancedb ships no types
+    """Rewrite a table in few files, and remove its old versions once these are on disk. Raises OSError, RuntimeError.
+
+    It also adds new rows to the table's indexes.
+    """
+    folder = Path(table.uri)
+    table.optimize(cleanup_older_than=KEEP_ALL)
+    (on_disk or TableSync(folder.parent)).sync([table.name])
+    table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
 
 
 def drop_empty_manifests(folder: Path) -> None:

@@ -21,11 +21,9 @@ from lancedb import col, lit
 
 from rag.errors import StoreFailed
 from rag.store import schema
-from rag.store.durability import TableSync, drop_empty_manifests
+from rag.store.durability import TableSync, compact, drop_empty_manifests
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
-KEEP_ALL = timedelta(days=36_500)  # while what replaces the old versions is not on disk
-KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
 IN_LIST = 1_000  # ids per filter; 5,000 take 65 ms
 
@@ -138,6 +136,11 @@ class LanceTables:
         """Run a write in the one writer thread, and return (or raise StoreFailed) when it is done and on disk."""
         self._write({name: action})
 
+    def sync(self, name: str) -> None:
+        """Return when what was done to a table outside `write` is on disk, too."""
+        self._writer.submit(self._unsynced.add, name)
+        self._writer.submit(self._sync).result()
+
     def _write(self, actions: Mapping[str, Callable[[], object]]) -> None:
         """Run the writes of some tables, one after the other, then wait until they are on disk."""
 
@@ -173,9 +176,7 @@ class LanceTables:
     def _compact(self, name: str) -> None:
         """Rewrite a table in few files, and remove its old versions once these are on disk."""
         try:
-            self.open(name).optimize(cleanup_older_than=KEEP_ALL)
-            self._on_disk.sync([name])
-            self.open(name).optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+            compact(self.open(name), self._on_disk)
         except (RuntimeError, OSError) as error:
             # Another process compacts at the same time, or the disk is full: the data is written and stays readable.
             log.warning("table %s was not compacted: %s", name, error)

@@ -15,7 +15,6 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +22,7 @@ from lancedb.index import HnswSq, IvfFlat
 from numpy.typing import NDArray
 
 from rag.store import index_metadata
+from rag.store.durability import compact
 
 FACTS = "nearest"
 COLUMN = "vector"
@@ -41,7 +41,6 @@ REFINE = 3
 FRESH = 2_000  # rows that may be outside the index: they are compared one by one, in 2 ms
 GROWN = 2.0  # times as many rows: partitions are rebuilt, or an index that failed gets another chance
 TRIES = 10  # to add an index while other processes write
-KEEP = timedelta(minutes=10)  # as rag.store.lance does
 
 Vectors = NDArray[np.float32]
 Kind = Literal["exact", "IVF_FLAT", "HNSW_SQ"]
@@ -115,7 +114,7 @@ def build_if_due(table: Any, queries: Vectors) -> VectorIndexInfo | None:  # noq
         return read_info(table)
     before, rows = read_info(table), table.count_rows()
     if before and rows < GROWN * before.rows:
-        table.optimize(cleanup_older_than=KEEP)
+        compact(table)
         found = _first_enough(table, queries, _settings(before.kind, before.rows))
         if found and found.recall >= ENOUGH:
             return _kept(table, replace(found, rows=before.rows))

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from rag.models.weights import is_adapter, read_adapter
 from rag.records import Pair
+from rag.store.durability import sync_paths, sync_tree
 from train.recipe import Recipe
 
 PAIRS, RECIPE, CARD = "pairs.jsonl", "recipe.json", "README.md"
@@ -35,7 +36,9 @@ def save(folder: Path, write_weights: Callable[[Path], None], pairs: Sequence[Pa
         (draft / PAIRS).write_text("".join(json.dumps(asdict(pair)) + "\n" for pair in pairs), "utf-8")
         if recipe:
             (draft / RECIPE).write_text(json.dumps(asdict(recipe), indent=2), "utf-8")
+        sync_tree(draft)  # so that a power cut leaves no champion without its weights
         draft.replace(folder)
+        sync_paths(folder.parent)
     except SafetensorError as error:  # safetensors raises its own error on a full disk
         raise OSError(str(error)) from error
     finally:

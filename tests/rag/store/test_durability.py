@@ -62,7 +62,7 @@ def test_every_acknowledged_rating_is_read_after_a_power_cut_at_any_vote(
 def test_a_compaction_removes_old_files_only_when_the_new_ones_are_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.store.lance.KEEP_OLD_VERSIONS", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_VERSIONS", timedelta(milliseconds=1))
     monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
     table = Path("lancedb", "ratings.lance")
     cuts: list[tuple[Disk, set[Path]]] = []
