@@ -84,7 +84,7 @@ class NotEnoughFeedback(ThumbtuneError):
 
 
 class TrainingRefused(ThumbtuneError):
-    """A training cannot be started or stopped from the chat, or not by this rater."""
+    """A training cannot be started or stopped from the chat, or not by this rater, or memory runs out in it."""
 
 
 class UnknownVersion(ThumbtuneError):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rag.errors import StoreFailed
+from rag.errors import StoreFailed, TrainingRefused
 from rag.ingest.chunking import CHUNKER_VERSION
 from rag.models.embedder import Vectors
 from rag.models.precision import serving
@@ -34,6 +34,7 @@ from train.tuning.trainer import lower_priority
 from train.tuning.version_folder import CARD
 
 CHECKPOINTS = "training"  # folder in the cache, for resuming
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # in torch's RuntimeErrors
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,28 @@ def run_training(
 ) -> TrainingOutcome | None:
     """Run all stages of a training; promote the version if the gate says so. Raises StoreFailed.
 
-    Returns None in torchrun processes other than rank 0.
+    Returns None in torchrun processes other than rank 0. Raises TrainingRefused where memory runs out.
     """
+    with explain_memory():
+        return _run(context, options, plan, clock)
+
+
+@contextmanager
+def explain_memory() -> Iterator[None]:
+    """Raise TrainingRefused with what to do where memory runs out; a kill by the system leaves no chance to say so."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
+            raise
+        raise TrainingRefused(
+            "the memory ran out; what served before serves on: close other programs, or train with --fast or --lora 16"
+        ) from error
+
+
+def _run(
+    context: TrainingContext, options: TrainingOptions, plan: TrainingPlan, clock: StageReporter
+) -> TrainingOutcome | None:
     settings, registry = context.settings, context.registry
     lower_priority(settings.train_threads)
     session = TrainingSession(context, options, plan, served_candidates(context, clock.bar), context.champion, clock)

@@ -104,13 +104,14 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
         raise BadModel(
             f"{reference}: an adapter has no weights to fine-tune: name {read_adapter(folder)[0]}, its model"
         )
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes 0.3 s; its bar would tear ours
     try:
         return SentenceTransformer(str(folder), device=pick_device(settings), local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
         why = first_line(error)
         raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from fakes import NOON
-from rag.errors import StoreFailed
+from rag.errors import StoreFailed, TrainingRefused
 from rag.models.registry import Registry, Version
 from rag.records import Pair
 from rag.settings import Settings
 from train.dataset.plan import TrainingOptions
-from train.pipeline import checkpoints_for, new_version
+from train.pipeline import checkpoints_for, explain_memory, new_version
 
 PAIRS = [Pair("why?", "c1", "because", ("not so",)), Pair("how?", "c2", "like this", ("like that",))]
 
@@ -84,6 +84,24 @@ def test_a_full_disk_is_one_line_with_what_to_do(settings: Settings) -> None:
 
     with pytest.raises(StoreFailed, match=r"v1 cannot be written \(No space left on device\): free some space"):
         stopped()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes. Error code 12"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    ],
+)
+def test_running_out_of_memory_is_one_line_with_what_to_do(error: Exception) -> None:
+    with pytest.raises(TrainingRefused, match="the memory ran out; what served before serves on"), explain_memory():
+        raise error
+
+
+def test_another_error_of_torch_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), explain_memory():
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
 
 def test_a_version_that_is_recorded_stays_whatever_happens_then(settings: Settings) -> None:

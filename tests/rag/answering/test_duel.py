@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,20 @@ async def test_an_arm_that_never_ends_times_out_and_the_other_completes() -> Non
     events = await duel(arm("never", gate=asyncio.Event()), arm("soon"), timeout=0.05)
     assert "no complete answer in time" in last(events, "base").message
     assert isinstance(last(events, "tuned"), Done)
+
+
+async def test_an_answer_that_goes_on_and_on_is_cut_by_time_and_keeps_its_text() -> None:
+    async def drip(queries: AsyncIterator[str]) -> AsyncIterator[dict[str, Any]]:
+        async for query in queries:
+            yield {"query": query, "hits": HITS}
+        for number in count():
+            yield {"answer": f"{number} "}
+            await asyncio.sleep(0.001)
+
+    endless = ArmChain(RunnableGenerator(drip), "model", "answerer", far)
+    failed = last(await duel(endless, arm("soon"), timeout=0.1), "base")
+    assert "no complete answer in time" in failed.message
+    assert failed.text.startswith("0 1 2")
 
 
 async def test_both_arms_may_fail() -> None:
