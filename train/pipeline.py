@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rag.errors import StoreFailed, TrainingRefused
+from safetensors import SafetensorError
+
+from rag.errors import StoreFailed, TrainingRefused, first_line
 from rag.ingest.chunking import CHUNKER_VERSION
 from rag.models.embedder import Vectors
 from rag.models.precision import serving
@@ -34,6 +36,7 @@ from train.tuning.trainer import lower_priority
 from train.tuning.version_folder import CARD
 
 CHECKPOINTS = "training"  # folder in the cache, for resuming
+TORCH_WRITES = ("inline_container.cc", "PytorchStreamWriter")  # in the RuntimeErrors of torch.save
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # in torch's RuntimeErrors
 
 
@@ -117,9 +120,17 @@ def new_version(settings: Settings, registry: Registry) -> Iterator[str]:
         if leads() and name not in {version.name for version in registry.versions()}:
             for path in (settings.models / name, settings.runs / name):
                 shutil.rmtree(path, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise StoreFailed(f"{settings.home}: {name} cannot be written ({error}): free some space") from error
+        if why := _unwritten(error):
+            raise StoreFailed(f"{settings.home}: {name} cannot be written ({why}): free some space") from error
         raise
+
+
+def _unwritten(error: BaseException) -> str:
+    """Return why a file could not be written, "" for another error. torch and safetensors have errors of their own."""
+    if isinstance(error, OSError | SafetensorError):
+        return first_line(error)
+    is_torch = isinstance(error, RuntimeError) and any(text in str(error) for text in TORCH_WRITES)
+    return "the disk is full or breaks off" if is_torch else ""
 
 
 def checkpoints_for(settings: Settings, options: TrainingOptions, pairs: Sequence[Pair]) -> Path | None:

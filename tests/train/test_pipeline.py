@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from fakes import NOON
 from rag.errors import StoreFailed, TrainingRefused
@@ -76,13 +77,21 @@ def test_whatever_stops_a_training_takes_its_folders_away(settings: Settings, er
     assert not any(folder.exists() for folder in folders)
 
 
-def test_a_full_disk_is_one_line_with_what_to_do(settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError("No space left on device"), "No space left on device"),
+        (SafetensorError("Error while serializing: I/O error"), "Error while serializing: I/O error"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 9 vs 8"), "the disk is full .*"),
+    ],
+)
+def test_a_full_disk_is_one_line_with_what_to_do(settings: Settings, error: Exception, why: str) -> None:
     def stopped() -> None:
         with new_version(settings, Registry(settings.models)) as name:
             write(settings, name)
-            raise OSError("No space left on device")
+            raise error
 
-    with pytest.raises(StoreFailed, match=r"v1 cannot be written \(No space left on device\): free some space"):
+    with pytest.raises(StoreFailed, match=rf"v1 cannot be written \({why}\): free some space"):
         stopped()
 
 
