@@ -142,18 +142,22 @@ class LanceTables:
         self._writer.submit(self._sync).result()
 
     def _write(self, actions: Mapping[str, Callable[[], object]]) -> None:
-        """Run the writes of some tables, one after the other, then wait until they are on disk."""
+        """Run the writes of some tables, one after the other, then wait until they are on disk.
+
+        A compaction that is due follows after that: nobody waits for it but whoever writes next.
+        """
 
         def act() -> None:
             for name, action in actions.items():
                 self._unsynced.add(name)
                 guard(self.folder, action)
                 self._writes[name] += 1
-                if self._writes[name] % COMPACT_EVERY == 0:
-                    self._compact(name)
 
         self._writer.submit(act).result()
         self._writer.submit(self._sync).result()
+        for name in actions:
+            if self._writes[name] >= COMPACT_EVERY:
+                self._writer.submit(self._compact_if_due, name)
 
     def _upserting(self, name: str, rows: Iterable[schema.Row], arrow_schema: Any) -> Callable[[], object] | None:  # noqa: ANN401
         unique = {row["id"]: row for row in rows}  # LanceDB refuses one key twice in a source; the last one counts
@@ -173,8 +177,13 @@ class LanceTables:
         guard(self.folder, lambda: self._on_disk.sync(self._unsynced))
         self._unsynced.clear()
 
+    def _compact_if_due(self, name: str) -> None:
+        if self._writes[name] >= COMPACT_EVERY:
+            self._compact(name)
+
     def _compact(self, name: str) -> None:
         """Rewrite a table in few files, and remove its old versions once these are on disk."""
+        self._writes[name] = 0
         try:
             compact(self.open(name), self._on_disk)
         except (RuntimeError, OSError) as error:
