@@ -42,6 +42,7 @@ from chat.web.rater_cookie import load_secret
 from chat.web.security import SecurityMiddleware, allowed_hosts
 from chat.web.signin import auth_mode, install
 from rag.answering.service import open_service
+from rag.errors import StoreFailed
 from rag.models.registry import START_WEIGHTS
 from rag.records import ARMS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
@@ -275,13 +276,21 @@ def follow_promotions() -> None:
             log.exception("the models in use could not be checked")
 
 
+def lost() -> list[str]:
+    """Return which tables cannot be read or lack what others refer to, one line each."""
+    try:
+        return [f"{line}: run `python -m rag doctor`" for line in state.serving.store.feedback.gaps()]
+    except StoreFailed as error:
+        return [str(error)]
+
+
 @cl.on_app_startup
 async def on_startup() -> None:
     """Start following the registry, and print the chat's address."""
     warming.append(asyncio.create_task(teach.examples(state.serving, MOST_STARTERS)))
     warming.append(asyncio.create_task(teach.most_helpful(state.serving, 1)))
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
-    for note in state.serving.notes():
+    for note in [*state.serving.notes(), *await asyncio.to_thread(lost)]:
         print(f"Note: {note}")
     host = "localhost" if settings.host in EVERYWHERE else settings.host
     print(f"thumbtune: http://{host}:{settings.port}  (Ctrl-C stops it)", flush=True)

@@ -14,7 +14,6 @@ from rag import cli
 
 if TYPE_CHECKING:
     from rag.feedback.files.import_export import Unmatched
-    from rag.store.store import Store
 
 LISTED = 20  # unmatched lines that are printed: a screenful
 
@@ -55,7 +54,8 @@ def add_commands(commands: cli.Commands) -> None:
     forget = command("forget", _forget, "delete a rater's ratings and all labels that followed from them")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions voted down that have no known correct passage")
-    command("doctor", _doctor, "check documents, models, index and answerer")
+    doctor = command("doctor", _doctor, "check the home folder, documents, models, index and answerer")
+    doctor.add_argument("--repair", action="store_true", help="repair what is damaged; stop the chat first")
 
 
 def _index(given: argparse.Namespace) -> None:
@@ -265,35 +265,20 @@ def _review(given: argparse.Namespace) -> None:
         print("nothing to review: every question that was voted down has a correct passage")
 
 
-def _doctor(given: argparse.Namespace) -> None:
-    """Check, one line each, what a question needs; the first thing that is wrong ends it with its own message."""
-    from rag.indexing.language_note import language_note
-    from rag.ingest.corpus import load_corpus
-    from rag.models.arms import arm_models, arm_precision
-    from rag.models.embedder import load_embedder
+def _doctor(given: argparse.Namespace) -> int:
+    """Check the home folder, then what a question needs, whose first fault ends it with its own message."""
     from rag.settings import load_settings
-    from rag.store.store import open_store
+    from rag.upkeep.doctor import check_home, check_question
 
     settings = load_settings()
-    store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    print(f"home       {settings.home}")
-    print(f"documents  {len(store.documents.hashes(corpus.id))} indexed from {', '.join(map(str, settings.docs))}")
-    for arm, (name, reference) in arm_models(settings, corpus.folders_id).items():
-        embedder = load_embedder(reference, settings, arm_precision(settings, corpus.folders_id))
-        state = _state(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
-        limits = f"{embedder.dim} dimensions, {embedder.max_tokens} tokens at most"
-        print(f"{arm:10} {name}: {limits}, in {embedder.precision or 'whatever its endpoint computes in'}, {state}")
-    print(f"answers    {settings.answerer}")
-    if note := language_note(settings, store, corpus):
-        print(f"language   {note}")
-
-
-def _state(store: Store, corpus_id: str, table: str) -> str:
-    """Return in words whether a table covers its documents, and how it is searched."""
-    lacks = store.chunks.diff(corpus_id, table).summary if store.chunks.exists(table) else "is not there"
-    if lacks:
-        return f"index incomplete: run `python -m rag index` (it {lacks})"
-    return f"index complete, {store.chunks.vector_index(table) or 'exact search'}"
+    lines, damage = check_home(settings, repairing=given.repair)
+    for line in lines:
+        print(line, flush=True)
+    if damage:
+        return cli.USER_ERROR
+    for line in check_question(settings):
+        print(line, flush=True)
+    return 0
 
 
 if __name__ == "__main__":

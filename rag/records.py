@@ -197,6 +197,9 @@ Choice = Literal["", "base", "tuned", "tie", "both bad"]
 Reason = Literal["", "wrong source", "incomplete", "not in the documents", "made up"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 CHOICES: tuple[Choice, ...] = get_args(Choice)
+MARKED = "mark:"  # prefixes of the id of what a label follows from, as its answer id: no answer has such an id
+PREFERRED = "preferred:"
+IMPORTED = "import:"
 DECIDING: tuple[RatingKind, ...] = ("answer", "preference")  # kinds that decide a duel, if they were blind
 
 

@@ -22,6 +22,7 @@ LAYERS = [
     "rag.retrieval rag.indexing",
     "rag.answering",
     "rag.feedback",
+    "rag.upkeep",
     "train.context train.recipe train.progress train.synthetic",
     "train.dataset",
     "train.tuning",

@@ -13,13 +13,12 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from rag.records import Answer, Hit, Label, LabelledPair, Pair, Rating, normalise_query
+from rag.records import MARKED, PREFERRED, Answer, Hit, Label, LabelledPair, Pair, Rating, normalise_query
 from rag.store.store import Store
 
 Used = TypeVar("Used", bound=Hashable)  # a rank, or a chunk id
 RankOf = Callable[[str, str], int]  # query, chunk id -> its BM25 rank, from 1; DEPTH where it is not ranked
 
-PREFERRED = "preferred:"  # prefix of a duel's id as answer id of a label: no answer has such an id
 SHOWN = ("rating", "mark", "preference")  # origins of labels of what a retriever has shown
 DEPTH = 20  # BM25 ranks that count; further down they say nothing
 FALL = 0.5  # of the share from one used chunk to the next; of four, the first held the answer in 58% of cases, then
@@ -89,7 +88,7 @@ def label_of(rating: Rating, answer: Answer, hit: Hit, label: Label, weight: flo
     )
     if rating.kind == "preference":
         return replace(made, answer_id=PREFERRED + rating.target_id, origin="preference")
-    return replace(made, answer_id=f"mark:{answer.id}", origin="mark") if rating.kind == "source" else made
+    return replace(made, answer_id=MARKED + answer.id, origin="mark") if rating.kind == "source" else made
 
 
 def shares_in_order(used: Sequence[Used]) -> dict[Used, float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rag.models.precision import Precision
 
 START_WEIGHTS = "start weights"  # what people read where no version has been promoted
+REGISTRY_FILE, FORMER_FILE = "registry.json", "registry.former.json"  # now, and before its last change
+ENTRY_FILE = "version.json"  # a version's entry, in its own folder: the registry can be made of these
 LOCK_SECONDS = 10
 
 
@@ -59,9 +61,9 @@ class Move:
 class Registry:
     """The versions under one models folder. Every call reads the file again: it is small and others write it too."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, file: str = REGISTRY_FILE) -> None:
         self.folder = folder
-        self._file = folder / "registry.json"
+        self._file = folder / file
 
     def versions(self) -> list[Version]:
         """Return all versions, oldest first."""
@@ -112,7 +114,10 @@ class Registry:
     def add(self, version: Version) -> None:
         """Record a version without serving it. Its weights must lie in their folder already."""
         with self._change() as state:
-            state["versions"].append({**asdict(version), "created": version.created.isoformat()})
+            row = {**asdict(version), "created": version.created.isoformat()}
+            state["versions"].append(row)
+            if (folder := self.model_folder(version)).is_dir():
+                _replace(folder / ENTRY_FILE, json.dumps(row, indent=2))
 
     def promote(
         self,
@@ -210,8 +215,36 @@ class Registry:
         except FileNotFoundError:
             return {"versions": [], "champions": {}}
         except (OSError, ValueError) as error:
-            raise StoreFailed(f"{self._file}: cannot be read ({error}): put back a copy, or delete it") from error
+            raise self._damaged(str(error)) from error
+        try:
+            lines = [_read_version(row).name for row in state["versions"]], *state["champions"].values()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged("it has another shape") from error
+        if not all(isinstance(line, list) for line in lines):
+            raise self._damaged("it has another shape")
         return state
+
+    def _damaged(self, why: str) -> StoreFailed:
+        return StoreFailed(f"{self._file}: cannot be read ({why}): run `python -m rag doctor --repair`")
+
+    def rebuild(self, add: Iterable[Version] = ()) -> list[str]:
+        """Replace a file that cannot be read; return the names of the versions in it.
+
+        By what it was before its last change, the entries in the versions' folders, and those given.
+        """
+        try:
+            former = Registry(self.folder, FORMER_FILE)
+            former.versions()
+            state = former._state()
+        except StoreFailed:
+            state = {"versions": [], "champions": {}}
+        entries = [each for each in map(_read_entry, sorted(self.folder.glob(f"v*/{ENTRY_FILE}"))) if each]
+        known = {row["name"] for row in state["versions"]}
+        for version in sorted({each.name: each for each in (*add, *entries)}.values(), key=lambda each: each.created):
+            if version.name not in known:
+                state["versions"].append({**asdict(version), "created": version.created.isoformat()})
+        _replace(self._file, json.dumps(state, indent=2))
+        return [row["name"] for row in state["versions"]]
 
     @contextmanager
     def _change(self) -> Iterator[dict[str, Any]]:
@@ -220,7 +253,9 @@ class Registry:
             self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / "registry.lock", timeout=LOCK_SECONDS):
                 state = self._state()
+                former = json.dumps(state, indent=2)
                 yield state
+                _replace(self.folder / FORMER_FILE, former)
                 _replace(self._file, json.dumps(state, indent=2))
         except OSError as error:  # filelock's Timeout is one too
             raise StoreFailed(f"{self._file}: cannot be written ({error}): what served before serves on") from error
@@ -240,6 +275,14 @@ def _replace(path: Path, text: str) -> None:
         os.fsync(file.fileno())
     draft.replace(path)
     sync_paths(path.parent)
+
+
+def _read_entry(path: Path) -> Version | None:
+    """Return the entry in a version's folder, None where it cannot be read."""
+    try:
+        return _read_version(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _read_version(row: dict[str, Any]) -> Version:

@@ -12,6 +12,8 @@ vector_index    choose the vector index: brute force, then IVF or HNSW where mea
 text_index      the BM25 full-text index
 index_metadata  index metadata in JSON files inside the table's folder
 table_diff      diff of a vector table against the documents table: missing, stale and moved chunks
+table_files     the files that a version of a table consists of, from its manifest
+table_health    read a table in full to find damage, and repair it from its own files
 """
 
 from rag.deferred import defer

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from lancedb import col, lit
 
-from rag.records import Answer, LabelledPair, Rating, SyntheticPair
+from rag.records import IMPORTED, MARKED, PREFERRED, Answer, LabelledPair, Rating, SyntheticPair
 from rag.store import schema
 from rag.store.lance import IN_LIST, LanceTables
+
+ON_ANSWERS = ("answer", "source")  # kinds of ratings whose target is an answer
 
 
 class FeedbackStore:
@@ -76,6 +78,25 @@ class FeedbackStore:
     def synthetic(self) -> list[SyntheticPair]:
         """Return all rows of `synthetic_pairs`."""
         return [schema.read_synthetic(row) for row in self._tables.rows(schema.SYNTHETIC_PAIRS)]
+
+    def gaps(self) -> list[str]:
+        """Return what newer tables refer to and an older or missing table lacks, one line each; empty if all is there.
+
+        A rating is written before the labels derived from it, and an answer before its ratings.
+        """
+        labels = self._tables.rows(schema.TRAINING_PAIRS, col("origin") != lit("import"), ["rater", "answer_id"])
+        ratings = self._tables.rows(schema.RATINGS, columns=["rater", "kind", schema.TARGET_COLUMN])
+        answers = {row["id"] for row in self._tables.rows(schema.ANSWERS, columns=["id"])}
+        rated = {(row["rater"], row[schema.TARGET_COLUMN]) for row in ratings}
+        derived = [(row["rater"], row["answer_id"].removeprefix(MARKED).removeprefix(PREFERRED)) for row in labels]
+        orphans = sum(each not in rated and not each[1].startswith(IMPORTED) for each in derived)
+        unknown = sum(row["kind"] in ON_ANSWERS and row[schema.TARGET_COLUMN] not in answers for row in ratings)
+        lines = []
+        if orphans:
+            lines.append(f"ratings: {len(ratings):,}, but {orphans:,} pairs were derived from ratings that are gone")
+        if unknown:
+            lines.append(f"answers: {len(answers):,}, but {unknown:,} ratings are of answers that are gone")
+        return lines
 
     def delete_rater(self, rater: str) -> tuple[int, int]:
         """Delete a rater's ratings, then the labels derived from them; return how many of each.

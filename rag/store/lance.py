@@ -53,7 +53,7 @@ class LanceTables:
         if any((folder / "_versions").glob("*")):
             return True
         if any((folder / "data").glob("*")):
-            raise StoreFailed(f"{folder}: its _versions are gone: restore the folder from a backup")
+            raise StoreFailed(f"{folder}: its _versions are gone: run `python -m rag doctor`")
         return False
 
     def names(self) -> list[str]:
@@ -83,7 +83,7 @@ class LanceTables:
 
     def version(self, name: str) -> int:
         """Return the version number of a table, which each write raises; takes a millisecond."""
-        return guard(self.folder, lambda: int(self.open(name).version))
+        return guard(self.folder, lambda: int(self.open(name).version), name)
 
     def rows(self, name: str, where: Any = None, columns: list[str] | None = None) -> list[schema.Row]:  # noqa: ANN401
         """Return the rows of a table, none where there is no such table."""
@@ -101,7 +101,7 @@ class LanceTables:
             query = query if columns is None else query.select(columns)
             return query.to_arrow()
 
-        return guard(self.folder, read)
+        return guard(self.folder, read, name)
 
     def upsert(self, name: str, rows: Iterable[schema.Row], arrow_schema: Any = None) -> None:  # noqa: ANN401
         """Write rows in one atomic step; a row with an id that is there replaces it. Creates the table if need be."""
@@ -150,7 +150,7 @@ class LanceTables:
         def act() -> None:
             for name, action in actions.items():
                 self._unsynced.add(name)
-                guard(self.folder, action)
+                guard(self.folder, action, name)
                 self._writes[name] += 1
 
         self._writer.submit(act).result()
@@ -191,8 +191,8 @@ class LanceTables:
             log.warning("table %s was not compacted: %s", name, error)
 
 
-def guard(folder: Path, action: Callable[[], T]) -> T:
-    """Run an action on LanceDB; re-raise its errors as StoreFailed: one line with the folder and the next step."""
+def guard(folder: Path, action: Callable[[], T], table: str = "") -> T:
+    """Run an action on LanceDB; re-raise its errors as StoreFailed: one line with folder, table and the next step."""
     try:
         return action()
     except (RuntimeError, OSError, ValueError) as error:
@@ -203,4 +203,5 @@ def guard(folder: Path, action: Callable[[], T]) -> T:
             ) from error
         if "os error 30" in text or "os error 13" in text:
             raise StoreFailed(f"{folder}: cannot be written: make it writable, or move THUMBTUNE_HOME") from error
-        raise StoreFailed(f"{folder}: LanceDB failed: {text[:300]}") from error
+        which = f"{folder}: table {table}" if table else str(folder)
+        raise StoreFailed(f"{which}: LanceDB failed: run `python -m rag doctor` ({text[:300]})") from error

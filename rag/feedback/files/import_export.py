@@ -13,15 +13,22 @@ from pathlib import Path
 
 from rag.errors import BadLabels
 from rag.feedback.chunk_matching import ChunkMatcher
-from rag.feedback.credit import PREFERRED
 from rag.feedback.files.beir import Passage, Score, read_beir, write_beir
 from rag.feedback.files.jsonl import read_jsonl, write_jsonl
 from rag.feedback.files.label_files import SHOWN, LabelRecord
 from rag.feedback.pairs import is_guess
-from rag.records import Chunk, Document, LabelledPair, chunks_of, content_id, normalise_query
+from rag.records import (
+    IMPORTED,
+    PREFERRED,
+    Chunk,
+    Document,
+    LabelledPair,
+    chunks_of,
+    content_id,
+    normalise_query,
+)
 from rag.store.store import Store
 
-IMPORTED = "import:"  # prefix of a query's id as answer id of a label: no answer has such an id
 JSONL = ".jsonl"
 RELIABILITY = {"preference": 0, "rating": 1}  # of origins; all others judge the passage itself, and are above
 
