@@ -54,6 +54,14 @@ def add_commands(commands: cli.Commands) -> None:
     forget = command("forget", _forget, "delete a rater's ratings and all labels that followed from them")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions voted down that have no known correct passage")
+    backup = command("backup", _backup, "back up the home folder while the chat runs")
+    backup.add_argument("folder", type=Path, metavar="DIR", help="folder of the backups, best on another disk")
+    what = backup.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="compare the backups there with their hashes, and make none")
+    what.add_argument("--keep", type=int, default=0, metavar="N", help="remove all but the latest N (default: none)")
+    restore = command("restore", _restore, "restore the latest backup into THUMBTUNE_HOME, which must be empty")
+    restore.add_argument("folder", type=Path, metavar="DIR", help="folder of the backups, or a single one in it")
+    restore.add_argument("--replace", action="store_true", help="move a home folder that is not empty aside")
     doctor = command("doctor", _doctor, "check the home folder, documents, models, index and answerer")
     doctor.add_argument("--repair", action="store_true", help="repair what is damaged; stop the chat first")
 
@@ -279,6 +287,48 @@ def _doctor(given: argparse.Namespace) -> int:
     for line in check_question(settings):
         print(line, flush=True)
     return 0
+
+
+def _backup(given: argparse.Namespace) -> int:
+    from rag.errors import BadSetting, StoreFailed
+    from rag.settings import load_settings
+    from rag.upkeep.backup import back_up, backups, check_backup
+
+    if given.check:
+        found, known = backups(given.folder), dict[int, str]()
+        if not found:
+            raise StoreFailed(f"{given.folder}: there is no backup in it")
+        wrong = {backup.folder.name: list(check_backup(backup, known)) for backup in found}
+        for backup in found:
+            for line in wrong[backup.folder.name]:
+                print(f"damaged    {line}")
+            if not wrong[backup.folder.name]:
+                print(f"whole      {backup.folder}: {len(backup.files):,} files")
+        return cli.USER_ERROR if any(wrong.values()) else 0
+    if given.keep < 0:
+        raise BadSetting(f"--keep {given.keep}: give a number of 1 or more")
+    report = back_up(load_settings(), given.folder, keep=given.keep)
+    print(f"backed up {report.files:,} files, {report.size / 1e6:,.1f} MB, to {report.folder}")
+    print(f"{report.copied:,} of them, {report.copied_size / 1e6:,.1f} MB, had changed; the others take no more space")
+    for folder in report.removed:
+        print(f"removed {folder}")
+    return 0
+
+
+def _restore(given: argparse.Namespace) -> None:
+    from rag.settings import load_settings
+    from rag.upkeep.restore import restore
+
+    home = load_settings().home
+    backup, former = restore(home, given.folder, replace=given.replace)
+    print(f"restored {len(backup.files):,} files of {backup.made:%Y-%m-%d %H:%M} UTC to {home}")
+    if former:
+        print(f"what was there is in {former}")
+    if backup.settings:
+        print("It was made with these settings; set those that still hold:")
+        for name, value in backup.settings.items():
+            print(f"  {name}={value}")
+    print("Next: `python -m rag doctor`, then `python -m rag index` with the documents in the same folder as before.")
 
 
 if __name__ == "__main__":
