@@ -30,6 +30,8 @@ from chat.elements.markdown import as_markdown
 from chat.language import SECTION, Phrase, in_language, language_for, recognised
 from chat.scoreboard import routes
 from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say, toast
+from chat.session.incoming import action_route, guard_events, upload_route
+from chat.session.roles import is_admin, note_on_admins
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
 from chat.training import first_start
 from chat.training.first_start import Progress
@@ -38,6 +40,7 @@ from chat.training.panel import TrainingPanel
 from chat.training.report_files import reports_route
 from chat.web.index_page import serve_page
 from chat.web.language_file import how_it_works, language_route
+from chat.web.rate_limits import RateLimits, SignInLimit
 from chat.web.rater_cookie import load_secret
 from chat.web.security import SecurityMiddleware, allowed_hosts
 from chat.web.signin import auth_mode, install
@@ -64,7 +67,8 @@ settings = load_settings()
 secret = load_secret(settings.secret)
 mode = auth_mode(settings)
 os.environ["CHAINLIT_AUTH_SECRET"] = mode.token_key(secret)
-state = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
+limits = RateLimits(sign_in=mode.way != "cookie")
+state = AppState(settings, open_service(settings), ThreadStore(settings.chat_db), limits=limits, proxies=mode.proxies)
 state.serving.maintenance.start()
 first = first_start.current(settings)
 panel = TrainingPanel(state)
@@ -193,7 +197,7 @@ for name, action in ACTIONS.items():
 async def resume_thread(thread: ThreadDict) -> None:
     """Restore a thread's elements."""
     await resume.resume(current_context(state), thread, REVIVE)
-    await scope.ask_page()
+    await greet_page()
 
 
 @cl.on_chat_start
@@ -202,6 +206,12 @@ async def on_chat_start() -> None:
     session = cl.context.session
     if isinstance(session, WebsocketSession) and session.thread_id_to_resume:
         open_new_thread(session)
+    await greet_page()
+
+
+async def greet_page() -> None:
+    """Send the page of a new session whether its rater is an admin, and ask for the documents chosen there."""
+    await cl.context.emitter.send_window_message({"admin": is_admin(settings, current_context(state).rater)})
     await scope.ask_page()
 
 
@@ -292,6 +302,8 @@ async def on_startup() -> None:
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
     for note in [*state.serving.notes(), *await asyncio.to_thread(lost)]:
         print(f"Note: {note}")
+    if note := note_on_admins(settings):
+        print(f"Note: {note}")
     host = "localhost" if settings.host in EVERYWHERE else settings.host
     print(f"thumbtune: http://{host}:{settings.port}  (Ctrl-C stops it)", flush=True)
 
@@ -310,8 +322,12 @@ install(mode, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
     serve_page(router, mode.way)
     chainlit.server.get_markdown_str = how_it_works
+    app.add_middleware(SignInLimit, limits=limits, proxies=mode.proxies)
     app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings))
     redirect_other_raters(sio, state.history)
+    guard_events(sio)
+    app.router.routes.insert(0, action_route())
+    app.router.routes.insert(0, upload_route(state))
     app.router.routes.insert(0, APIRoute("/project/translations", translations))
     app.router.routes.insert(0, language_route())
     app.router.routes.insert(0, APIRoute("/first-start", first_progress))

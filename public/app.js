@@ -342,6 +342,7 @@
     if (data === 'thumbtune:leave') window.location.assign('/'); // this chat was deleted
     if (PLACE.test(`#${data?.place}`)) opened(data.place);
     if (data?.go === '/scoreboard') window.location.assign(data.go);
+    if ('admin' in Object(data)) document.documentElement.toggleAttribute('data-member', !data.admin); // style.css
   });
   window.addEventListener('pagehide', () => {
     sessionStorage['thumbtune-chat'] = window.location.pathname + window.location.hash; // for the scoreboard's way back

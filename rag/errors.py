@@ -16,6 +16,8 @@
     ├── UnknownDocument            removal of a document that is no upload, or is already gone
     ├── NotEnoughFeedback          too few rated queries to train on
     ├── TrainingRefused            a training that the chat cannot start or stop, or not for this rater
+    ├── NotAllowed                 something that only admins may do from the chat
+    ├── TooMany                    more questions, uploads, sign-ins or trainings than a rater or an address may have
     └── UnknownVersion             promotion of, or rollback to, a version that does not exist
 
 Every message says what was wrong, with the value, and the next step. A programmer's mistake is not in this tree and
@@ -85,6 +87,18 @@ class NotEnoughFeedback(ThumbtuneError):
 
 class TrainingRefused(ThumbtuneError):
     """A training cannot be started or stopped from the chat, or not by this rater, or memory runs out in it."""
+
+
+class NotAllowed(ThumbtuneError):
+    """Only admins may do this from the chat."""
+
+
+class TooMany(ThumbtuneError):
+    """A rate limit is reached; `seconds` is how long to wait."""
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class UnknownVersion(ThumbtuneError):

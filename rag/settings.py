@@ -108,8 +108,11 @@ class Settings(BaseSettings):
         (), description="addresses or networks of that proxy, separated by commas; empty: this machine"
     )
 
-    trainers: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="who may train and promote from the chat: names, separated by commas; empty: everybody in it"
+    # who may change what everybody gets: see rag.roles
+    admins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias=AliasChoices("THUMBTUNE_ADMINS", "THUMBTUNE_TRAINERS"),  # the second is its name of before
+        description="who may upload and remove documents, train and promote: names, separated by commas",
     )
 
     @field_validator("docs", mode="before")
@@ -119,7 +122,7 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("llm_stop", "hosts", "oauth_allow", "trusted_proxies", "trainers", mode="before")
+    @field_validator("llm_stop", "hosts", "oauth_allow", "trusted_proxies", "admins", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:  # noqa: ANN401  # pydantic hands over whatever was given
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value

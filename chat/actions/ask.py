@@ -37,6 +37,7 @@ async def ask(context: RequestContext, text: str) -> None:
     if context.session.is_busy:
         await say(BUSY)
         return
+    context.spend("question")
     context.begin(asyncio.current_task())
     question = await parse_question(context, scope.within(context, text))
     await duel(context, question, context.session.cards[-TURNS:])
@@ -47,6 +48,7 @@ async def reask(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
     question = await parse_question(context, Reask.read(payload).query)
     if context.session.is_busy:
         raise BadQuery(BUSY)
+    context.spend("question")
     context.begin(asyncio.create_task(as_command(_asked_again(context, question))))
     return {}
 
@@ -59,6 +61,7 @@ async def go_on(context: RequestContext, payload: Mapping[str, Any]) -> dict[str
         raise BadRating(Phrase("error.not_cut"))
     if context.session.is_busy:
         raise BadQuery(BUSY)
+    context.spend("question")
     context.begin(asyncio.create_task(as_command(_gone_on(context, live, live.card.go_on(key)))))
     return {}
 

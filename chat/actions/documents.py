@@ -30,6 +30,7 @@ from chat.actions.payloads import RemoveDocument, ShowDocument
 from chat.elements.live import LiveElement
 from chat.language import Phrase, recognised, said
 from chat.session.context import INTERNAL, AppState, RequestContext
+from chat.session.roles import is_admin, require_admin
 from rag.errors import StoreFailed, ThumbtuneError
 from rag.heading_path import plain_headings
 from rag.indexing.file_report import FileRecord
@@ -106,7 +107,9 @@ class UploadQueue:
         await self.take(context, [(each.name, Path(each.path)) for each in message.elements or [] if each.path])
 
     async def take(self, context: RequestContext, uploaded: Sequence[UploadedFile]) -> None:
-        """Add files and show their progress; the card says why a file is refused."""
+        """Add files and show their progress; the card says why a file is refused. Raises NotAllowed."""
+        if uploaded:
+            require_admin(context.app.settings, context.rater, Phrase("error.upload_not_allowed", rater=context.rater))
         batch = make_batch(uploaded)
         live = await context.show_element(DOCUMENTS, batch.props)
         try:
@@ -132,7 +135,8 @@ class UploadQueue:
         report = await asyncio.to_thread(context.app.serving.uploads.report)
         records = {each.source: each for each in report.files} if report else {}
         shown = {"lines": report.lines(), "files": report.on_request()} if report else None
-        return {"documents": [_row(each, records.get(each.source)) for each in listed], "report": shown}
+        rows = [_row(each, records.get(each.source)) for each in listed]
+        return {"documents": rows, "report": shown, "admin": is_admin(context.app.settings, context.rater)}
 
     async def show_one(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Return what was read of a document and where it is cut, MAX_SHOWN passages of it. Raises UnknownDocument."""
@@ -144,8 +148,9 @@ class UploadQueue:
         return {**row, "total": len(row["chunks"]), "chunks": chunks}
 
     async def remove(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """Remove an uploaded file. Raises UnknownDocument and StoreFailed."""
+        """Remove an uploaded file. Raises NotAllowed, UnknownDocument and StoreFailed."""
         source = RemoveDocument.read(payload).source
+        require_admin(context.app.settings, context.rater, Phrase("error.remove_not_allowed", rater=context.rater))
         if self._turn.locked():
             raise StoreFailed(BUSY)
         async with self._turn:

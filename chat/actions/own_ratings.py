@@ -12,13 +12,13 @@ from typing import Any, TypedDict
 
 from chat.actions.payloads import OwnRating, OwnRatings
 from chat.actions.rate import taught
-from chat.actions.rating_files import may_train
 from chat.actions.teach import show_taught
 from chat.elements.card import SideChoice
 from chat.elements.lesson import in_words
 from chat.elements.live import LiveCard
 from chat.language import Phrase
 from chat.session.context import RequestContext
+from chat.session.roles import is_admin
 from rag.answering.service import QueryService
 from rag.errors import BadRating
 from rag.feedback.credit import KeywordRanks
@@ -95,7 +95,7 @@ def _page(context: RequestContext, start: int) -> dict[str, Any]:
         _view(each, answers.get(each.target_id, ()), in_words(lesson_of(serving.store, each, ranks.of)))
         for each in shown
     ]
-    return {"ratings": rows, "total": len(mine), "all": may_train(context.app, context.rater)}
+    return {"ratings": rows, "total": len(mine), "all": is_admin(context.app.settings, context.rater)}
 
 
 def _own(context: RequestContext, rating_id: str) -> Rating:

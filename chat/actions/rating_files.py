@@ -1,7 +1,7 @@
 """Export ratings to a file and import them from one, in the browser: GET and POST /ratings.jsonl.
 
 The format is that of `python -m rag export` and `import`. Everybody gets their own ratings; those of all raters, and
-lines in the name of others, are for who may train.
+lines in the name of others, are for admins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from starlette.requests import Request
 
 from chat.language import Phrase, in_language, language_for, said
 from chat.session.context import AppState
-from rag.errors import BadLabels, StoreFailed
+from chat.session.roles import is_admin
+from chat.web.rate_limits import client_address, too_many
+from rag.errors import BadLabels, StoreFailed, TooMany
 from rag.feedback.files.import_export import ReadLabels, export_labels, import_labels
 from rag.feedback.ratings import repair
 
@@ -31,17 +33,12 @@ FORBIDDEN, NOT_FOUND, TOO_LARGE = 403, 404, 413
 _importing = asyncio.Lock()  # one at a time: each compares its texts with those of all passages
 
 
-def may_train(app: AppState, rater: str) -> bool:
-    """Return whether a rater may train, and so may export the ratings of others and import in their names."""
-    return not app.settings.trainers or rater in app.settings.trainers
-
-
 def rating_routes(app: AppState) -> list[APIRoute]:
     """Return the routes of the file, for signed-in users."""
 
     async def download(of: str = "", user: Any = Depends(get_current_user)) -> Response:  # noqa: ANN401, B008
         rater = _name(user)
-        if of == ALL and not may_train(app, rater):
+        if of == ALL and not is_admin(app.settings, rater):
             raise HTTPException(FORBIDDEN, Phrase("error.export_others"))
         try:
             text = await asyncio.to_thread(export_text, app, "" if of == ALL else rater)
@@ -53,6 +50,10 @@ def rating_routes(app: AppState) -> list[APIRoute]:
 
     async def upload(request: Request, user: Any = Depends(get_current_user)) -> JSONResponse:  # noqa: ANN401, B008
         rater = _name(user)
+        try:
+            app.limits.spend("upload", rater, client_address(request.scope, app.proxies))
+        except TooMany as error:
+            return too_many(error, request.headers)
         data = await _body(request)
         language = language_for(request.headers.get("accept-language", ""))
         if data is None:
@@ -60,7 +61,7 @@ def rating_routes(app: AppState) -> list[APIRoute]:
             return JSONResponse({"error": in_language(too_large, language)}, TOO_LARGE)
         try:
             async with _importing:
-                read = await asyncio.to_thread(import_text, app, data, "" if may_train(app, rater) else rater)
+                read = await asyncio.to_thread(import_text, app, data, "" if is_admin(app.settings, rater) else rater)
         except (BadLabels, StoreFailed) as error:
             return JSONResponse({"error": in_language(said(error), language)})  # as actions reply
         return JSONResponse(report(read))

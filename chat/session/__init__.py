@@ -1,7 +1,9 @@
-"""Per-request context, thread history.
+"""Per-request context, thread history, checks of what browsers send.
 
 context        app state, session state and request context
 payload        validation of what a browser sends with an action
+incoming       socket events and action calls, checked before Chainlit reads them
+roles          who may change documents, models and the ratings of others
 thread_store   threads in SQLite, by Chainlit's data layer
 thread_search  full-text search over threads
 """

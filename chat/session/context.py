@@ -20,6 +20,7 @@ from chat.elements.live import LiveCard, LiveElement
 from chat.elements.markdown import as_markdown
 from chat.language import Phrase, in_language, language_for, said
 from chat.session.thread_store import ThreadStore
+from chat.web.rate_limits import Networks, RateLimits, What, client_address
 from rag.answering.service import QueryService
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.settings import Settings
@@ -32,7 +33,7 @@ log = logging.getLogger("thumbtune")
 @dataclass(frozen=True)
 class AppState:
     """Process-wide state. `elements`: all elements that an open session shows, by id; `tasks`: the running task of a
-    thread, by thread id; `queues`: the last review queue of each rater, for its undo.
+    thread, by thread id; `queues`: the last review queue of each rater, for its undo; `proxies`: the trusted ones.
     """
 
     settings: Settings
@@ -41,6 +42,8 @@ class AppState:
     elements: WeakValueDictionary[str, LiveElement] = field(default_factory=WeakValueDictionary)
     tasks: WeakValueDictionary[str, asyncio.Task[Any]] = field(default_factory=WeakValueDictionary)
     queues: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    limits: RateLimits = field(default_factory=RateLimits)
+    proxies: Networks = ()
 
 
 class SessionState:
@@ -76,11 +79,16 @@ class SessionState:
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """One browser session of one rater."""
+    """One browser session of one rater, at this network address ("" if unknown)."""
 
     app: AppState
     session: SessionState
     rater: str
+    address: str = ""
+
+    def spend(self, what: What) -> None:
+        """Count one more question, upload or training of this rater. Raises TooMany with the seconds to wait."""
+        self.app.limits.spend(what, self.rater, self.address)
 
     def begin(self, task: asyncio.Task[Any] | None) -> None:
         """Set the task that Stop cancels and that blocks a second question, for every session of this thread."""
@@ -171,7 +179,9 @@ def current_context(app: AppState) -> RequestContext:
     if not isinstance(session, SessionState):
         session = SessionState()
         cl.user_session.set("state", session)  # type: ignore[no-untyped-call]
-    return RequestContext(app, session, str(cl.user_session.get("user").identifier))  # type: ignore[no-untyped-call]
+    rater = str(cl.user_session.get("user").identifier)  # type: ignore[no-untyped-call]
+    scope = getattr(cl.context.session, "environ", {}).get("asgi.scope")
+    return RequestContext(app, session, rater, client_address(scope, app.proxies) if scope else "")
 
 
 def session_language() -> str:

@@ -2,12 +2,15 @@
 
 A card is saved as its props, exactly as they were sent to the browser, in the row of its element; there are no element
 files and no route serves any. What the browser must not know is in LanceDB's table `answers`.
+
+Why triggers: a message has the id that its browser chose, and Chainlit writes it over the step of that id, whoever's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sqlite3
 import uuid
 from contextlib import closing
@@ -28,6 +31,7 @@ from chat.language import Phrase, as_saved, from_saved
 from chat.session import thread_search
 from rag.errors import StoreFailed
 
+log = logging.getLogger("thumbtune")
 MAX_PAGE = 100  # threads per page; a browser may ask for more
 DELETED = Phrase("app.deleted")
 LEAVE = "thumbtune:leave"  # public/app.js listens for it
@@ -56,13 +60,17 @@ CREATE TRIGGER IF NOT EXISTS threads_stay_deleted BEFORE INSERT ON threads
     WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW.id) BEGIN SELECT RAISE(IGNORE); END;
 CREATE TRIGGER IF NOT EXISTS steps_stay_deleted BEFORE INSERT ON steps
     WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER IF NOT EXISTS steps_stay_in_thread BEFORE UPDATE OF "threadId" ON steps
+    WHEN NEW."threadId" <> OLD."threadId" BEGIN SELECT RAISE(IGNORE); END;
+CREATE TRIGGER IF NOT EXISTS threads_stay_with_user BEFORE UPDATE OF "userId" ON threads
+    WHEN NEW."userId" <> OLD."userId" BEGIN SELECT RAISE(IGNORE); END;
 CREATE TRIGGER IF NOT EXISTS elements_stay_deleted BEFORE INSERT ON elements
     WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
 """
 SAVE_ELEMENT = """
 INSERT INTO elements (id, "threadId", type, name, display, "forId", mime, props)
 VALUES (:id, :threadId, :type, :name, :display, :forId, :mime, :props)
-ON CONFLICT (id) DO UPDATE SET props = excluded.props
+ON CONFLICT (id) DO UPDATE SET props = excluded.props WHERE elements."threadId" = excluded."threadId"
 """
 LIST_THREADS = """
 SELECT * FROM (
@@ -199,6 +207,20 @@ def open_new_thread(session: WebsocketSession) -> None:
     session.thread_id, session.thread_id_to_resume, session.has_first_interaction = str(uuid.uuid4()), None, False
 
 
+async def write_waiting(session: WebsocketSession) -> None:
+    """Write what waited for a session's first message, in place of Chainlit's `flush_method_queue`.
+
+    Why: Chainlit's ends with an error where something is added meanwhile, and the rest of the steps is lost.
+    """
+    while waiting := [queue for queue in session.thread_queues.values() if queue]:
+        for queue in waiting:
+            method, layer, args, kwargs = queue.popleft()
+            try:
+                await method(layer, *args, **kwargs)
+            except SQLAlchemyError as error:
+                log.warning("a step of a chat will be gone after a reload: %s", error)
+
+
 def redirect_other_raters(sio: Any, history: ThreadStore) -> None:  # noqa: ANN401  # socketio ships no types
     """Open a new thread for a rater who follows the URL of another rater's thread.
 
@@ -215,6 +237,7 @@ def redirect_other_raters(sio: Any, history: ThreadStore) -> None:  # noqa: ANN4
         return await connect(sid, environ, auth)
 
     sio.on("connect", connect_mine)
+    WebsocketSession.flush_method_queue = write_waiting  # type: ignore[method-assign]
 
 
 def _name_in(token: str | None) -> str:

@@ -22,6 +22,7 @@ from chat.elements.live import LiveElement
 from chat.language import Phrase, recognised
 from chat.session.context import AppState, RequestContext
 from chat.session.payload import Payload, Text
+from chat.session.roles import is_admin
 from chat.training.process import VERSION, TrainingProcess
 from chat.training.ratings_needed import TrainedVersion, ratings_needed, read_trained
 from chat.training.report_files import PLOTS, address, find
@@ -90,6 +91,7 @@ class TrainingPanel:
     async def start(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Start a training, or a dry run of one."""
         self._require(context)
+        context.spend("training")
         self._by_hand = None
         self._trainer.start(StartTraining.read(payload).order)
         return await self._shown(context)
@@ -110,6 +112,7 @@ class TrainingPanel:
 
     async def _switch(self, context: RequestContext, *words: str) -> dict[str, Any]:
         self._require(context)
+        context.spend("training")
         command = " ".join(("python -m train", *words))
         self._by_hand = {"command": command, "busy": True}
         await self._shown(context)
@@ -130,9 +133,7 @@ class TrainingPanel:
 
     def _why_not(self, context: RequestContext) -> str:
         """Return why a rater may not train here, "" if they may."""
-        if not self._settings.trainers or context.rater in self._settings.trainers:
-            return ""
-        return Phrase("process.not_allowed", rater=context.rater)
+        return "" if is_admin(self._settings, context.rater) else Phrase("process.not_allowed", rater=context.rater)
 
     async def _shown(self, context: RequestContext) -> dict[str, Any]:
         await self._send()

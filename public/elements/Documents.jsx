@@ -133,8 +133,8 @@ if (!window[KEY]) {
             <p className="tt-docs-head" tabIndex={-1} ref={head}>{totals(found.documents)}</p>
             {notice ? <p className="tt-docs-note" role="status">{notice}</p> : null}
             {found.report ? <Report report={found.report} /> : null}
-            <Rows documents={found.documents} search={now.search} remove={remove} stamp={now.stamp} callAction={callAction} />
-            <p className="tt-docs-note">{t('documents.drop')}</p>
+            <Rows documents={found.documents} search={now.search} remove={found.admin ? remove : null} stamp={now.stamp} callAction={callAction} />
+            {found.admin ? <p className="tt-docs-note">{t('documents.drop')}</p> : null}
           </>
         ) : null}
         {found?.error ? (
@@ -239,7 +239,7 @@ if (!window[KEY]) {
         >
           {t(open ? 'documents.hide' : 'documents.show')}
         </button>
-        {document.uploaded && !document.attached ? <Remove document={document} remove={remove} /> : null}
+        {remove && document.uploaded && !document.attached ? <Remove document={document} remove={remove} /> : null}
         {open ? <Shown source={document.source} stamp={stamp} callAction={callAction} /> : null}
       </li>
     );

@@ -8,6 +8,7 @@ import threading
 import tomllib
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import chainlit.config
@@ -23,7 +24,7 @@ from chat.elements.live import LiveElement
 from chat.session.context import INTERNAL, RequestContext, SessionState
 from pdfs import make_pdf
 from rag.answering.service import QueryService, open_service
-from rag.errors import StoreFailed, UnknownDocument
+from rag.errors import NotAllowed, StoreFailed, UnknownDocument
 from rag.indexing.indexer import index
 from rag.indexing.uploads import UploadOutcome, UploadResult
 from rag.ingest.documents import MAX_FILE_BYTES
@@ -53,6 +54,7 @@ class App:
 
     def __init__(self, intake: Any) -> None:
         self.serving = type("Serving", (), {"uploads": intake})()
+        self.settings = SimpleNamespace(admins=("ann",))
         self.elements: dict[str, LiveElement] = {}
         self.saved: list[ElementDict] = []
 
@@ -64,7 +66,7 @@ class Here:
     """The request context of one tab."""
 
     def __init__(self, app: App) -> None:
-        self.app, self.session, self.tab = app, SessionState(), Tab()
+        self.app, self.session, self.tab, self.rater = app, SessionState(), Tab(), "ann"
 
     async def show_element(self, name: str, props: Mapping[str, Any]) -> LiveElement:
         live = LiveElement(name, self.app.save, "t1", "m1", props=props)
@@ -360,3 +362,13 @@ def test_the_page_hands_over_what_can_be_read_up_to_the_size_that_is_read(
     assert config["enabled"]
     assert config["max_size_mb"] == MAX_FILE_BYTES // 10**6
     assert (ROOT / "public" / "elements" / f"{DOCUMENTS}.jsx").is_file()
+
+
+async def test_who_is_no_admin_adds_and_removes_nothing_and_is_offered_neither() -> None:
+    here = Here(App(Scripted()))
+    here.rater = "bob"
+    with pytest.raises(NotAllowed, match="bob may not upload documents"):
+        await UploadQueue().take(here.context, FILES)
+    with pytest.raises(NotAllowed, match="bob may not remove documents"):
+        await UploadQueue().remove(here.context, {"source": "uploads/a.txt"})
+    assert here.tab.got == []

@@ -1,4 +1,4 @@
-"""Ratings leave and enter by a file: one's own for everybody, those of others for who may train."""
+"""Ratings leave and enter by a file: one's own for everybody, those of others for admins."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from chat.actions.rating_files import ADDRESS, MOST_BYTES, rating_routes
 from chat.session.context import RequestContext
 
 
-def client(context: RequestContext, *trainers: str) -> TestClient:
-    """Return a browser of the context's rater, where only these may train."""
+def client(context: RequestContext, *admins: str) -> TestClient:
+    """Return a browser of the context's rater, where only these are admins."""
     app = FastAPI()
-    settings = context.app.settings.model_copy(update={"trainers": trainers})
+    settings = context.app.settings.model_copy(update={"admins": admins})
     app.include_router(APIRouter(routes=rating_routes(replace(context.app, settings=settings))))
     app.dependency_overrides[get_current_user] = lambda: User(identifier=context.rater)
     return TestClient(app)

@@ -306,3 +306,24 @@ def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(StoreFailed, match="THUMBTUNE_HOME"):
         make_tables(tmp_path / "home" / "chat.db")
+
+
+async def test_a_step_thread_or_element_of_anothers_id_stays_where_it_is(history: ThreadStore) -> None:
+    ann, bob = await new_user(history, "ann"), await new_user(history, "bob")
+    hers, his = await new_thread(history, ann, "Hers?"), await new_thread(history, bob, "His?")
+    (step,) = (await history.get_thread(hers) or {})["steps"]  # type: ignore[typeddict-item]
+    create_step = ThreadStore.create_step.__wrapped__  # without Chainlit's queue, which needs a session
+    await create_step(history, {**step, "threadId": his, "output": "stolen"})
+    await history.save_element(card(hers, "hers"))
+    with pytest.raises(StoreFailed):
+        await history.save_element(card(his, "stolen"))
+    await history.update_thread(hers, name="stolen", user_id=bob)
+    thread = await history.get_thread(hers)
+    assert thread
+    assert (thread["userIdentifier"], thread["name"]) == ("ann", "Hers?")
+    assert [each["output"] for each in thread["steps"]] == ["Hers?"]
+    assert [each["props"]["text"] for each in thread["elements"] or []] == ["hers"]
+    await create_step(history, {**step, "output": "edited in its own thread"})
+    thread = await history.get_thread(hers)
+    assert thread
+    assert [each["output"] for each in thread["steps"]] == ["edited in its own thread"]

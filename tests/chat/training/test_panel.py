@@ -46,12 +46,12 @@ def make_panel(bench: Bench, **settings: Any) -> tuple[TrainingPanel, RequestCon
     return TrainingPanel(app, bench.trainer()), RequestContext(app, SessionState(), "ann")
 
 
-async def test_a_rater_who_is_not_a_trainer_may_view_the_panel_and_nothing_else(bench: Bench) -> None:
-    panel, context = make_panel(bench, trainers=("bob", "eve"))
+async def test_a_rater_who_is_no_admin_may_view_the_panel_and_nothing_else(bench: Bench) -> None:
+    panel, context = make_panel(bench, THUMBTUNE_ADMINS="bob,eve")
     props = await panel.revive(context, {})
     assert "ann may view this page" in props["refused"]
     for act in (panel.start, panel.cancel, panel.promote, panel.roll_back):
-        with pytest.raises(TrainingRefused, match="THUMBTUNE_TRAINERS"):
+        with pytest.raises(TrainingRefused, match="THUMBTUNE_ADMINS"):
             await act(context, {"order": "train", "version": "v1"})
     assert props_for_all(bench)["refused"] == ""
 
