@@ -320,10 +320,10 @@ closing = threading.Event()
 warming: list[asyncio.Task[list[str]]] = []  # compares the models ahead of the first page, which then need not wait
 install(mode, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
-    serve_page(router, mode.way)
+    scripts = (*serve_page(router, mode.way), *routes.inline_scripts())
     chainlit.server.get_markdown_str = how_it_works
     app.add_middleware(SignInLimit, limits=limits, proxies=mode.proxies)
-    app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings))
+    app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings), scripts=scripts)
     redirect_other_raters(sio, state.history)
     guard_events(sio)
     app.router.routes.insert(0, action_route())

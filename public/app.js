@@ -359,6 +359,31 @@
     }, ADDRESS_MS);
   });
 
+  // A link of an answer may be somebody else's: its words can say anything, and its address carry a text out of here.
+  const stayHere = () => document.querySelector('.tt-leads')?.remove();
+  const showAddress = (event) => {
+    const link = event.target.closest?.('a[href]');
+    if (!link || link.closest('.tt-leads') || link.origin === window.location.origin) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    stayHere();
+    const note = Object.assign(document.createElement('div'), { className: 'tt-leads' });
+    note.setAttribute('role', 'alertdialog');
+    note.setAttribute('aria-label', t('page.leads'));
+    const open = Object.assign(document.createElement('a'), {
+      className: 'tt-button', href: link.href, target: '_blank', rel: 'noopener noreferrer', textContent: t('page.open_link'),
+    });
+    const close = Object.assign(document.createElement('button'), { className: 'tt-button', type: 'button', textContent: t('page.stay') });
+    open.addEventListener('click', () => setTimeout(stayHere));
+    close.addEventListener('click', stayHere);
+    const said = Object.assign(document.createElement('p'), { textContent: `${t('page.leads')} ` });
+    said.append(Object.assign(document.createElement('code'), { textContent: link.href }));
+    note.append(said, open, close);
+    document.body.append(note);
+    close.focus();
+  };
+  ['click', 'auxclick'].forEach((kind) => window.addEventListener(kind, showAddress, true));
+
   document.head.append(Object.assign(document.createElement('script'), { src: '/public/picker.js' }));
   new MutationObserver(place).observe(document.documentElement, { childList: true, subtree: true });
   place();

@@ -1,8 +1,9 @@
 """Convert an answer's text to Markdown for Chainlit: citations become links, and no text is lost.
 
-Why: Chainlit reads ":word" as a directive and drops it, so such a colon is escaped outside code and URLs. A citation of
-an existing passage becomes a link to `#passage-<rank>`, which Compare.jsx opens. One that does not support its
-sentence, and a passage found for a sentence without a citation, become links that end in what they are.
+Why: Chainlit reads ":word" as a directive and drops it, so such a colon is escaped outside code and URLs. It fetches an
+image without a click, so an image becomes a link. A citation of an existing passage becomes a link to
+`#passage-<rank>`, which Compare.jsx opens. One that does not support its sentence, and a passage found for a sentence
+without a citation, become links that end in what they are.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from rag.records import Evidence
 NO_WORD = "\u200b"  # Chainlit draws its blinking cursor at this character
 FROM, WRONG, ENDED = "\ue000", "\ue001", "\ue002"  # stand for links until the text around them is escaped
 CODE_OR_CITATION = re.compile(rf"(?P<code>{CODE.pattern})|{CITATION.pattern}", re.DOTALL)
+IMAGE = re.compile(r"!(?=\[)")
 TOKENS = re.compile(
-    rf"(?P<code>{CODE.pattern})"
+    rf"(?P<escaped>\\.)|(?P<code>{CODE.pattern})"
     r"|(?P<url>https?://[^\s)>\]]+)"
     rf"|(?P<cite>{CITATION.pattern})"
     rf"|{FROM}(?P<drawn>\d+){ENDED}|{WRONG}(?P<wrong>\d+){ENDED}"
-    r"|(?P<colon>:)(?=[A-Za-z:])",
+    rf"|(?P<colon>:)(?=[A-Za-z:])|(?P<image>{IMAGE.pattern})",
     re.DOTALL,
 )
 
@@ -31,8 +33,10 @@ def as_markdown(text: str, n_hits: int, evidence: Sequence[Evidence] = ()) -> st
     """Return an answer as Markdown for Chainlit; a citation of none of the `n_hits` passages stays plain text."""
 
     def replace(token: re.Match[str]) -> str:
-        if token["colon"]:
-            return r"\:"
+        if token["colon"] or token["image"]:
+            return rf"\{token[0]}"
+        if token["code"] and token["fence"] and token.start() and token.string[token.start() - 1] != "\n":
+            return IMAGE.sub(r"!\\", token[0])  # a fence within a line is none to the page
         if token["cite"]:
             return re.sub(r"\d+", lambda number: _link(number[0], n_hits), token["cite"][1:-1])
         if token["drawn"]:

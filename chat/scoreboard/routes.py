@@ -23,10 +23,12 @@ from starlette.requests import Request
 from chat.language import Phrase, in_language, language_for
 from chat.scoreboard.page import render
 from chat.session.context import AppState, RequestContext
+from chat.web.security import inline_hashes
 from rag.answering.service import QueryService
 from rag.evaluation.scoreboard import Scoreboard, make_scoreboard
 
 PAGE = "/scoreboard"
+TEMPLATE = Path(__file__).parent / "templates" / "scoreboard.html"
 SCRIPT = f"{PAGE}/plotly.js"
 IMMUTABLE = "public, max-age=31536000, immutable"  # the URL has the version
 RETRIED = "again"  # query parameter after the redirect that sets the cookies
@@ -94,6 +96,11 @@ def read_scoreboard(serving: QueryService) -> Scoreboard:
 def scoreboard_cache(app: AppState) -> ScoreboardCache:
     """Return the one `ScoreboardCache` of a process."""
     return _caches.setdefault(app.serving, ScoreboardCache(app.serving))
+
+
+def inline_scripts() -> tuple[str, ...]:
+    """Return the hashes of the page's inline scripts, for the content security policy."""
+    return inline_hashes(TEMPLATE.read_text("utf-8"))
 
 
 def plotly_script() -> Path:

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute, APIRouter
 
 from chat.language import language_for, languages
 from chat.web.language_file import script_address
+from chat.web.security import inline_hashes
 
 EVERY_PATH = "/{full_path:path}"  # Chainlit's last route: the page, for any path
 ELSEWHERE = re.compile(r"""\s*<link\b[^>]*\bhref=["'](?:https?:)?//[^>]*>""")
@@ -34,8 +35,11 @@ def with_texts(html: str, language: str) -> str:
     return LANGUAGE.sub(lambda found: f'{found[1]}"{language}"{found[2]}{script}', html, count=1)
 
 
-def serve_page(router: APIRouter, way: str) -> None:
-    """Replace Chainlit's page route; each language's page is built once, as it does not change while the chat runs."""
+def serve_page(router: APIRouter, way: str) -> tuple[str, ...]:
+    """Replace Chainlit's page route; return the hashes of the page's inline scripts.
+
+    Each language's page is built once, as it does not change while the chat runs.
+    """
     html = without_other_hosts(get_html_template(""), way)  # type: ignore[no-untyped-call]
     pages = {language: with_texts(html, language) for language in languages()}
 
@@ -44,3 +48,4 @@ def serve_page(router: APIRouter, way: str) -> None:
 
     (nth,) = [n for n, route in enumerate(router.routes) if getattr(route, "path", "") == EVERY_PATH]
     router.routes[nth] = APIRoute(EVERY_PATH, page, methods=["GET"])
+    return inline_hashes(html)

@@ -38,22 +38,23 @@ class Rate(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """The rates of one rater, and of all raters of one address."""
+    """The rates of one rater, and of all raters of one address; `refusal` is the key of what is said beyond them."""
 
     rater: Rate
     address: Rate
+    refusal: str
 
 
 LIMITS: Mapping[What, Limit] = {
     # Reading two answers takes a minute; 30 are for who asks again and again. 40 people may ask 10 questions a minute.
-    "question": Limit(Rate(30, 60), Rate(400, 60)),
+    "question": Limit(Rate(30, 60), Rate(400, 60), "limits.question"),
     # A message has at most 20 files, so ten full messages at once; an address has four people who do that.
-    "upload": Limit(Rate(200, 600), Rate(800, 600)),
+    "upload": Limit(Rate(200, 600), Rate(800, 600), "limits.upload"),
     # Forty people sign in when the lesson begins, and each mistypes twice. A password is checked in 0.25 s, so without
     # this one address could try 2,400 in ten minutes.
-    "sign_in": Limit(Rate(120, 600), Rate(120, 600)),
+    "sign_in": Limit(Rate(120, 600), Rate(120, 600), "limits.sign_in"),
     # One runs at a time, and takes minutes: more starts are starts and stops.
-    "training": Limit(Rate(20, 3600), Rate(60, 3600)),
+    "training": Limit(Rate(20, 3600), Rate(60, 3600), "limits.training"),
 }
 
 
@@ -74,7 +75,7 @@ class RateLimits:
         now = self._clock()
         wait = max((self._wait(what, who, rate, now) for who, rate in rates.items()), default=0.0)
         if wait > 0:
-            raise TooMany(Phrase(f"error.too_many_{what}", n=math.ceil(wait)), math.ceil(wait))
+            raise TooMany(Phrase(LIMITS[what].refusal, n=math.ceil(wait)), math.ceil(wait))
         for who in rates:
             self._done[what, who].append(now)
 
@@ -86,7 +87,7 @@ class RateLimits:
 
     def _forget(self, now: float) -> None:
         """Drop the raters and addresses whose last window is over."""
-        longest = {what: max(rate.seconds for rate in limit) for what, limit in LIMITS.items()}
+        longest = {what: max(limit.rater.seconds, limit.address.seconds) for what, limit in LIMITS.items()}
         self._done = {key: done for key, done in self._done.items() if done and done[-1] + longest[key[0]] > now}
 
 

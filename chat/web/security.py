@@ -1,7 +1,7 @@
 """Add security headers and refuse requests with other Hosts or Origins, or to unused routes.
 
 Documents and model answers are untrusted text. The content security policy keeps them from loading or sending anything:
-no image, script, font or connection to another host.
+no image, script, font or connection to another host, and no script in the page but its own.
 
 Why Host and Origin are both checked: an attacker can point a domain of their own at this machine (DNS rebinding), and
 then every header except Host says "same origin". A page on another port of this host sends the cookie, too, and only
@@ -10,8 +10,11 @@ Origin identifies it: browsers omit Sec-Fetch-* on websockets and on plain http 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import NamedTuple
@@ -33,6 +36,7 @@ PORTS = {"http": 80, "https": 443}
 LOCALHOST = "localhost"
 SOCKET = "/ws/socket.io"  # its polling transport reads by GET, so Origin is checked for GET, too
 READS = ("GET", "HEAD")  # browsers hide these responses from pages of other origins
+INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 FORBIDDEN, TOO_LARGE, MISDIRECTED = 403, 413, 421
 MOST_LOGGED = 100  # foreign origins that are logged, each once: a refused page may retry for hours
 CLOSED = re.compile(
@@ -148,8 +152,8 @@ def _bracketed(name: str) -> str:
 class SecurityMiddleware:
     """ASGI middleware: refuse other Hosts and Origins, the routes of `CLOSED` and too large files; add the headers."""
 
-    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: Hosts, scripts: Sequence[str] = ()) -> None:
+        self.app, self.hosts, self.scripts = app, hosts, scripts
         self._logged: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,7 +165,7 @@ class SecurityMiddleware:
         if refused := self._refused(scope, headers):
             await refuse(scope, receive, send, *refused)
             return
-        extra = security_headers(headers.get("host", ""))
+        extra = security_headers(headers.get("host", ""), self.scripts)
         if scope["path"].startswith(f"{UPLOAD}/"):
             extra |= FOREIGN
         if scope["path"] == PDF:
@@ -210,12 +214,20 @@ class SecurityMiddleware:
         return f"This page has another origin than the chat. If it is the chat's own, {PROXY}."
 
 
-def security_headers(host: str) -> dict[str, str]:
-    """Return the security headers. `host` is needed because in some browsers 'self' does not include websockets."""
+def inline_hashes(html: str) -> tuple[str, ...]:
+    """Return the hash of each inline script of a page, as a content security policy names it."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in INLINE.findall(html))
+    return tuple(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+
+def security_headers(host: str, scripts: Sequence[str] = ()) -> dict[str, str]:
+    """Return the security headers. `host` is needed because in some browsers 'self' does not include websockets;
+    `scripts` are the hashes of our pages' own inline scripts, and no other one runs.
+    """
     sockets = f" ws://{host} wss://{host}" if HOST.fullmatch(host) else ""
     policy = {
         "default-src": "'self'",
-        "script-src": "'self' 'unsafe-inline' 'unsafe-eval'",  # Chainlit's page; react-runner evaluates Compare.jsx
+        "script-src": " ".join(("'self'", "'unsafe-eval'", *scripts)),  # react-runner evaluates our elements
         "style-src": "'self' 'unsafe-inline'",
         "img-src": "'self' data: blob:",
         "font-src": "'self' data:",

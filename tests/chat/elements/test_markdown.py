@@ -30,6 +30,10 @@ from rag.records import Evidence
         ("```\nan open fence a:b", "```\nan open fence a:b"),
         ("a lone ` tick a:b\n\nand ` c:d", "a lone ` tick a\\:b\n\nand ` c\\:d"),
         (f"a{NO_WORD}b", "ab"),
+        ("![a chart](https://a.b/c?q=1)", r"\![a chart](https://a.b/c?q=1)"),  # an image would be fetched at once
+        ("Indeed![1]", r"Indeed\![1](#passage-1)"),
+        ("no `![a](/b)`, not ```![a](/b)", r"no `![a](/b)`, not ```!\[a](/b)"),
+        (r"\`![a](/b)`", r"\`\![a](/b)`"),
     ],
 )
 def test_markdown_links_citations_and_loses_no_text(text: str, expected: str) -> None:

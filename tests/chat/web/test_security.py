@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from chat.web.security import Hosts, SecurityMiddleware, allowed_hosts, security_headers
+from chat.web.security import Hosts, SecurityMiddleware, allowed_hosts, inline_hashes, security_headers
 from rag.errors import BadSetting
 from rag.settings import load_settings
 
@@ -291,6 +293,30 @@ def test_every_response_has_a_policy_that_names_no_other_host(client: TestClient
     assert "frame-ancestors 'none'" in policy
     assert "http:" not in policy
     assert "*" not in policy
+
+
+def test_only_the_scripts_of_our_own_pages_run() -> None:
+    page = "<script>\nlet a = 1\n</script><script src='x.js'></script><script>b()</script>"
+    first, second = inline_hashes(page)
+    assert first == "'sha256-" + base64.b64encode(hashlib.sha256(b"\nlet a = 1\n").digest()).decode() + "'"
+    policy = security_headers("localhost", (first, second))["content-security-policy"]
+    assert f"script-src 'self' 'unsafe-eval' {first} {second};" in policy
+    assert "'unsafe-inline'" not in policy.split("script-src")[1].split(";")[0]
+
+
+@pytest.mark.parametrize(
+    ("page", "ours"),
+    [
+        ("http://192.168.1.5:8000", True),
+        ("http://192.168.1.5:8190", False),
+        ("http://192.168.1.6:8000", False),
+        ("http://box.lan:8000", False),
+    ],
+)
+def test_in_a_network_without_tls_only_the_chats_own_page_acts(page: str, ours: bool) -> None:
+    client = browser_at("http://192.168.1.5:8000", Hosts(any_address=True))  # browsers send no Sec-Fetch-* there
+    assert opens(client, "/ws/socket.io/", Origin=page) == ours
+    assert client.post("/project/action", headers={"Origin": page}).status_code == (200 if ours else 403)
 
 
 @pytest.mark.parametrize("host", ["", "a b", "x; script-src *", "evil'"])
