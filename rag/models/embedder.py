@@ -32,7 +32,7 @@ from rag.models.onnx_embedder import (
 from rag.models.onnx_embedder import Progress as Progress
 from rag.models.onnx_embedder import Vectors as Vectors
 from rag.models.precision import Precision, native, pick_device
-from rag.models.weights import is_adapter, model_folder, read_adapter
+from rag.models.weights import SAFE, is_adapter, model_folder, read_adapter, require_safe
 from rag.records import content_id
 from rag.settings import Settings
 
@@ -109,9 +109,21 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes 0.3 s; its bar would tear ours
+    require_safe(reference, folder)
     try:
-        return SentenceTransformer(str(folder), device=pick_device(settings), local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        return SentenceTransformer(
+            str(folder), device=pick_device(settings), local_files_only=True, trust_remote_code=False, **SAFE
+        )
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ImportError,
+        SafetensorError,
+    ) as error:
         why = first_line(error)
         raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
 

@@ -1,4 +1,7 @@
-"""A model reference -> a folder of weights that are what they claim to be: built in, on this disk, or from a hub."""
+"""A model reference -> a folder of weights that are what they claim to be: built in, on this disk, or from a hub.
+
+Why: a pickle runs whatever its author wrote when it is loaded, and so can a class that a model's configuration names.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,10 @@ BUILTIN = "builtin"
 # weights are checked against the hash that the authors publish.
 BUILTIN_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 HASH_BLOCK = 1 << 20
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
+TRAINING_ARGUMENTS = "training_args.bin"  # left by a training; nothing loads it
+SAFE: dict[str, Any] = {"model_kwargs": {"use_safetensors": True}}
+OWN_CLASSES, OWN_FUNCTIONS = "sentence_transformers.", "torch."
 ADAPTER, MATRIX = "adapter.json", "adapter.npy"  # what a folder has in place of weights where only queries are adapted
 
 
@@ -33,6 +41,35 @@ def model_folder(reference: str, settings: Settings) -> Path:
         known = "builtin, a folder, or a sentence-transformers name"
         raise BadModel(f"{reference}: there is no such model folder; name {known}")
     return _hub_folder(reference, settings)
+
+
+def require_safe(reference: str, folder: Path) -> None:
+    """Raise BadModel where loading a folder would unpickle something, or run code that came with it."""
+    for path in sorted(folder.rglob("*")):
+        is_pickle = path.suffix in PICKLED and path.name != TRAINING_ARGUMENTS
+        if is_pickle and not any(path.parent.glob("*.safetensors")):
+            where = path.relative_to(folder)
+            raise BadModel(f"{reference}: {where} may run code when it is loaded: save the weights as safetensors")
+    for module in _read_json(reference, folder / "modules.json", []):
+        kind = module.get("type") if isinstance(module, dict) else module
+        if not str(kind).startswith(OWN_CLASSES):
+            raise BadModel(f"{reference}: modules.json names code that is not sentence-transformers' own: {kind!r}")
+    for path in sorted(folder.rglob("config.json")):
+        given = _read_json(reference, path, {})
+        if not isinstance(given, dict):
+            raise BadModel(f"{reference}: {path.relative_to(folder)} is no configuration: {str(given)[:40]!r}")
+        if given.get("auto_map"):
+            raise BadModel(f"{reference}: the model needs code of its own (auto_map), which is never run: name another")
+        named = str(given.get("activation_function", ""))  # of a layer by its path; encoders have plain names, as gelu
+        if "." in named and not named.startswith(OWN_FUNCTIONS):
+            raise BadModel(f"{reference}: {path.relative_to(folder)} names code that is not torch's own: {named!r}")
+
+
+def _read_json(reference: str, path: Path, otherwise: Any) -> Any:  # noqa: ANN401  # whatever the file holds
+    try:
+        return json.loads(path.read_text("utf-8")) if path.is_file() else otherwise
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadModel(f"{reference}: {path.name} cannot be read ({first_line(error)})") from error
 
 
 def is_adapter(reference: str) -> bool:

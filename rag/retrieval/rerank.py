@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rag.errors import BadModel, first_line
 from rag.models.precision import pick_device
-from rag.models.weights import BUILTIN, model_folder
+from rag.models.weights import BUILTIN, SAFE, model_folder, require_safe
 from rag.settings import Settings
 
 RERANKED = 20  # candidates scored per arm; for the cost see docs/log.md
@@ -39,10 +39,15 @@ def load_reranker(reference: str, settings: Settings) -> Reranker:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # as in rag.models.embedder
+    require_safe(reference, folder)
     try:
         _require_last_layer(reference, folder)
-        model = CrossEncoder(str(folder), device=pick_device(settings), local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        model = CrossEncoder(
+            str(folder), device=pick_device(settings), local_files_only=True, trust_remote_code=False, **SAFE
+        )
+    except BadModel:
+        raise
+    except Exception as error:  # what is in a folder can fail in any way
         raise BadModel(f"{reference}: no cross-encoder loads from {folder}: {first_line(error)}") from error
 
     def score(query: str, texts: list[str]) -> list[float]:
@@ -57,7 +62,7 @@ def _require_last_layer(reference: str, folder: Path) -> None:
     from transformers import AutoModelForSequenceClassification
 
     model, loaded = AutoModelForSequenceClassification.from_pretrained(
-        str(folder), local_files_only=True, output_loading_info=True
+        str(folder), local_files_only=True, output_loading_info=True, use_safetensors=True
     )
     problem = f"its file lacks {', '.join(sorted(loaded['missing_keys'])[:2])}" if loaded["missing_keys"] else ""
     if not problem and model.config.num_labels != 1:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -187,3 +189,94 @@ def test_an_adapter_cannot_be_fine_tuned_and_says_what_can(settings: Settings, t
     folder = _write_adapter(tmp_path / "v2", settings.base_model, "any", 32)
     with pytest.raises(BadModel, match=f"an adapter has no weights to fine-tune: name {settings.base_model}"):
         embedder.load_trainable(folder, settings)
+
+
+class Armed:
+    """An object that writes a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.mark,))
+
+
+@pytest.fixture
+def hostile(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a model folder to spoil, and let a module lie where Python looks that says when it is imported."""
+    folder = tmp_path / "hostile"
+    shutil.copytree(tiny_model, folder)
+    (tmp_path / "evil.py").write_text(
+        "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\nModule = print\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return folder
+
+
+def spoil(folder: Path, how: str) -> None:  # noqa: C901  # a case for each fault
+    weights = next(folder.rglob("model.safetensors"))
+    modules, config = folder / "modules.json", weights.with_name("config.json")
+    match how:
+        case "pickle":
+            weights.with_name("pytorch_model.bin").write_bytes(pickle.dumps(Armed(folder.parent / "ran")))
+            weights.unlink()
+        case "pickled module":
+            (folder / "2_Dense").mkdir()
+            (folder / "2_Dense" / "pytorch_model.bin").write_bytes(pickle.dumps(Armed(folder.parent / "ran")))
+        case "foreign class":
+            listed = json.loads(modules.read_text())
+            modules.write_text(json.dumps([*listed, {"idx": 9, "name": "9", "path": "", "type": "evil.Module"}]))
+        case "auto_map":
+            own = {"AutoModel": "evil.Module", "AutoConfig": "evil.Module"}
+            config.write_text(json.dumps({**json.loads(config.read_text()), "auto_map": own, "model_type": "evil"}))
+        case "activation":
+            (folder / "2_Dense").mkdir()
+            given = {"in_features": 32, "out_features": 32, "bias": True, "activation_function": "evil.Module"}
+            (folder / "2_Dense" / "config.json").write_text(json.dumps(given))
+        case "list":
+            config.write_text("[1, 2]")
+        case "null":
+            modules.write_text("[null]")
+        case "torn json":
+            config.write_text('{"model_type": ')
+        case "torn weights":
+            weights.write_bytes(weights.read_bytes()[:1000])
+        case "rubbish":
+            weights.write_bytes(b"rubbish" * 999)
+        case "wrong types":
+            config.write_text(
+                json.dumps({**json.loads(config.read_text()), "hidden_size": "x", "num_attention_heads": {}})
+            )
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("pickle", "pytorch_model.bin may run code when it is loaded: save the weights as safetensors"),
+        ("pickled module", "2_Dense/pytorch_model.bin may run code"),
+        ("foreign class", "modules.json names code that is not sentence-transformers' own: 'evil.Module'"),
+        ("auto_map", "the model needs code of its own"),
+        ("activation", "2_Dense/config.json names code that is not torch's own: 'evil.Module'"),
+        ("list", "is no configuration"),
+        ("null", "names code that is not"),
+        ("torn json", "config.json cannot be read"),
+        ("torn weights", "no sentence-transformers model loads from"),
+        ("rubbish", "no sentence-transformers model loads from"),
+        ("wrong types", "no sentence-transformers model loads from"),
+    ],
+)
+def test_a_hostile_or_damaged_folder_is_one_line_and_runs_nothing(
+    hostile: Path, settings: Settings, how: str, reason: str
+) -> None:
+    spoil(hostile, how)
+    with pytest.raises(BadModel, match=re.escape(reason)) as caught:
+        embedder.load_embedder(str(hostile), settings)
+    assert "\n" not in str(caught.value)
+    assert not (hostile.parent / "ran").exists()
+
+
+def test_weights_in_both_formats_load_from_safetensors(hostile: Path, settings: Settings) -> None:
+    weights = next(hostile.rglob("model.safetensors"))
+    weights.with_name("pytorch_model.bin").write_bytes(pickle.dumps(Armed(hostile.parent / "ran")))
+    assert embedder.load_embedder(str(hostile), settings).dim == 32
+    assert not (hostile.parent / "ran").exists()
