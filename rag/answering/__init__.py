@@ -1,6 +1,7 @@
 """Answering: prompt, LLM or extractive answer, follow-up questions, the duel of both arms.
 
 prompt         build the prompt from the hits
+quoting        other people's text in a prompt: no fence, no template token, nothing invisible
 token_counter  count LLM tokens with tiktoken, or estimate high
 llm            chat model behind an OpenAI-compatible endpoint, retries, error messages; extractive answerer
 local_llm      a GGUF model by llama.cpp's server in this process

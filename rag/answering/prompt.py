@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from rag.answering.evidence.refusals import DONT_KNOW
+from rag.answering.quoting import quoted
 from rag.records import Hit
 
 INSTRUCTIONS = """You answer questions from numbered passages of the user's own documents.
@@ -55,7 +56,7 @@ def build_messages(
     found = "\n\n".join(passages) or "(no passage was found)"
     return [
         SystemMessage(INSTRUCTIONS.format(code=code, dont_know=DONT_KNOW)),
-        HumanMessage(f"{found}\n\nQuestion: {query}"),
+        HumanMessage(f"{found}\n\nQuestion: {quoted(query, code)}"),
     ]
 
 
@@ -91,5 +92,5 @@ def _passage(hit: Hit, code: str) -> str:
     """Return a hit as a fenced passage with its rank and place."""
     chunk = hit.chunk
     place = " > ".join(filter(None, [chunk.title, chunk.heading, f"page {chunk.pages}" if chunk.pages else ""]))
-    flat = " ".join(place.replace('"', "'").replace("<", "(").replace(">", "/").split())
-    return PASSAGE.format(code=code, rank=hit.rank, place=flat, text=chunk.shown.replace(code, ""))
+    flat = " ".join(quoted(place, code).replace('"', "'").replace("<", "(").replace(">", "/").split())
+    return PASSAGE.format(code=code, rank=hit.rank, place=flat, text=quoted(chunk.shown, code))

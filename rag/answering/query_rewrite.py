@@ -21,6 +21,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from rag.answering.evidence.citations import CITATION
 from rag.answering.evidence.refusals import is_abstention
 from rag.answering.llm import build_chat_model, explain
+from rag.answering.quoting import quoted
 from rag.errors import AnswerFailed
 from rag.records import Label, normalise_query
 from rag.settings import EXTRACTIVE, Settings
@@ -119,7 +120,7 @@ def answers_so_far(answers: Sequence[tuple[str, Label]]) -> str:
 def build_messages(query: str, former: Sequence[Turn], code: str) -> list[BaseMessage]:
     """Return the prompt with the last TURNS turns. `code` is random, so that no text closes the fence (see prompt)."""
     turns = [TURN.format(query=shorten(asked, TURN_CHARS), answers=shorten(text, TURN_CHARS)) for asked, text in former]
-    conversation = "\n\n".join(turns[-TURNS:]).replace(code, "")
+    conversation, query = quoted("\n\n".join(turns[-TURNS:]), code), quoted(query, code)
     prompt = f"<turns-{code}>\n{conversation}\n</turns-{code}>\n\n<follow-up-{code}>\n{query}\n</follow-up-{code}>"
     return [SystemMessage(INSTRUCTIONS.format(code=code)), HumanMessage(prompt)]
 

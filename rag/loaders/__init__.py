@@ -4,6 +4,7 @@ blocks     sections and blocks of a text: where a chunk may be cut
 builder    assembles a `LoadedText` block by block
 tables     tables as lines that make sense one by one
 decoding   bytes of a text file -> text, with a note on what was guessed
+invisible  without characters that nobody sees
 encoding_guess  the encoding of a text by its letters, in 41 languages
 metadata   titles and dates as files state them
 readme     README and the like without an ending, by the markup that they show

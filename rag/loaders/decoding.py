@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from rag.errors import Unreadable
 from rag.loaders.encoding_guess import guess_encoding, guess_wide
+from rag.loaders.invisible import without_invisible
 
 MAX_TITLE_CHARS = 200
 BOMS = (  # UTF-32 before UTF-16: its mark begins with UTF-16's
@@ -255,9 +256,9 @@ def _shown(count: int) -> str:
 
 
 def normalise(text: str) -> str:
-    """Return text with \\n line ends and without what LanceDB cannot store: NULs and lone surrogates."""
+    """Return text with \\n line ends, without invisible characters and what LanceDB cannot store: NULs, surrogates."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
-    return text.encode("utf-8", "ignore").decode("utf-8")
+    return without_invisible(text.encode("utf-8", "ignore").decode("utf-8"))
 
 
 def one_line(title: str) -> str:

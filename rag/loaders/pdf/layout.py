@@ -37,6 +37,8 @@ DIGITS = "0123456789"
 NUMBER = re.compile(r"[-\u2212]?[0-9,]+")
 MIN_RAISED_LINE = 6  # characters of a line, in fewer the base line is not known
 UNPLACED = -1  # turn of a line whose place is not known
+SMALLEST = 1.5  # points of ink: capitals of 2 points, half of the smallest print
+SMALL_NEXT_TO_OTHERS = 0.3  # of the height of the page's middle line
 
 
 @dataclass(slots=True)
@@ -97,7 +99,17 @@ def read_lines(page: pypdfium2.PdfPage) -> list[Line]:
     lines = [
         line for chars, turn in zip(pieces, turns_of(pieces), strict=True) for line in _lines_of(chars, turn, has_rtl)
     ]
-    return _by_columns(_from_the_top(whole_rows(lines)))
+    return _by_columns(_from_the_top(whole_rows(_without_unreadable(lines))))
+
+
+def _without_unreadable(lines: list[Line]) -> list[Line]:
+    """Return the lines of a page without those that nobody can read, as text of one point hidden for a machine.
+
+    A page that is drawn small as a whole keeps its lines, and dashes and dots are low in any size.
+    """
+    heights = sorted(line.top - line.bottom for line in lines)
+    least = min(SMALLEST, heights[len(heights) // 2] * SMALL_NEXT_TO_OTHERS) if heights else 0.0
+    return [line for line in lines if line.top - line.bottom >= least or not any(map(str.isalnum, line.text))]
 
 
 def _unplaced_lines(textpage: pypdfium2.PdfTextPage) -> list[Line]:
