@@ -1,1 +1,1 @@
-"""What starting and serving costs."""
+"""What starting and serving costs, with one rater and with many at once."""
