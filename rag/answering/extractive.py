@@ -10,7 +10,8 @@ import math
 import re
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -63,16 +64,26 @@ class Quote:
 
 
 def cache_embeddings(embed: Embed, most: int = CACHED_SENTENCES) -> Embed:
-    """Return `embed` with an LRU cache of `most` texts: both arms often show the same passages. Thread-safe."""
+    """Return `embed` with an LRU cache of `most` texts: both arms often show the same passages. Thread-safe.
+
+    A text that another thread is embedding just now is awaited, not embedded twice: both arms ask at the same time.
+    """
     known: OrderedDict[str, Vectors] = OrderedDict()
+    awaited: dict[str, Future[Vectors]] = {}
     lock = threading.Lock()
 
     def cached(texts: list[str]) -> Vectors:
+        distinct = list(dict.fromkeys(texts))
         with lock:
-            found = {text: known[text] for text in texts if text in known}
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        if missing:
-            found.update(zip(missing, embed(missing), strict=True))
+            found = {text: known[text] for text in distinct if text in known}
+            others = {text: awaited[text] for text in distinct if text in awaited}
+            mine: dict[str, Future[Vectors]] = {
+                text: Future() for text in distinct if text not in found and text not in others
+            }
+            awaited.update(mine)
+        if mine:
+            found.update(zip(mine, _embed_for_all(embed, mine, awaited, lock), strict=True))
+        found.update((text, each.result()) for text, each in others.items())
         with lock:
             for text in texts:
                 known[text] = found[text]
@@ -82,6 +93,26 @@ def cache_embeddings(embed: Embed, most: int = CACHED_SENTENCES) -> Embed:
         return np.stack([found[text] for text in texts])
 
     return cached
+
+
+def _embed_for_all(
+    embed: Embed, mine: Mapping[str, Future[Vectors]], awaited: dict[str, Future[Vectors]], lock: threading.Lock
+) -> Vectors:
+    """Return the vectors of the texts of `mine`, and give them, or the error, to whoever awaits them."""
+    try:
+        vectors = embed(list(mine))
+        for each, vector in zip(mine.values(), vectors, strict=True):
+            each.set_result(vector)
+        return vectors
+    except BaseException as error:
+        for each in mine.values():
+            if not each.done():
+                each.set_exception(error)
+        raise
+    finally:
+        with lock:
+            for text in mine:
+                del awaited[text]
 
 
 def quote(query: str, hits: Sequence[Hit], score: Score) -> str:

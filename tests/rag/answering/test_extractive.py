@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from fakes import make_hits
 from rag.answering.evidence.attribution import supported_numbers
@@ -149,3 +152,38 @@ def test_a_cached_sentence_is_not_embedded_again():
     assert cached(["bb", "ccc"]).tolist() == [[2, 1], [3, 1]]
     assert cached(["a"]).tolist() == [[1, 1]]  # evicted: the cache holds two
     assert asked == [["a", "bb"], ["ccc"], ["a"]]
+
+
+def test_a_sentence_that_both_arms_need_at_the_same_time_is_embedded_once() -> None:
+    asked: list[list[str]] = []
+    began, go_on = threading.Event(), threading.Event()
+
+    def embed(texts: list[str]) -> np.ndarray:
+        asked.append(texts)
+        began.set()
+        go_on.wait(30)
+        return np.array([[len(text), 1] for text in texts], dtype=np.float32)
+
+    cached = cache_embeddings(embed)
+    with ThreadPoolExecutor(2) as arms:
+        first = arms.submit(cached, ["a", "bb"])
+        assert began.wait(30)
+        second = arms.submit(cached, ["bb", "a"])
+        go_on.set()
+        assert second.result(30).tolist() == [[2, 1], [1, 1]]
+        assert first.result(30).tolist() == [[1, 1], [2, 1]]
+    assert asked == [["a", "bb"]]
+
+
+def test_an_embedding_that_failed_is_tried_again() -> None:
+    failures = [RuntimeError("out of memory")]
+
+    def embed(texts: list[str]) -> np.ndarray:
+        if failures:
+            raise failures.pop()
+        return np.ones((len(texts), 2), dtype=np.float32)
+
+    cached = cache_embeddings(embed)
+    with pytest.raises(RuntimeError):
+        cached(["a"])
+    assert cached(["a"]).tolist() == [[1, 1]]
