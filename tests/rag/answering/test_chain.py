@@ -259,10 +259,11 @@ async def test_without_hits_the_answerer_is_asked_whatever_the_threshold() -> No
     assert (await collect(chain))[1] == "nothing was found"
 
 
-async def test_the_extractive_answer_is_streamed_word_by_word() -> None:
-    chain = build_chain(lambda query: list(HITS), build_extractive(score, DONT_KNOW))
+async def test_the_extractive_answer_is_streamed_by_paragraphs() -> None:
+    hits = list(make_hits("Cats drink milk.", "Milk is white."))
+    chain = build_chain(lambda query: hits, build_extractive(lambda query, texts: [0.9 for _ in texts], DONT_KNOW))
     tokens = [step["answer"] async for step in chain.astream("milk") if step.get("answer")]
-    assert tokens == ["Cats ", "drink ", "milk. ", "[1]"]
+    assert tokens == ["Cats drink milk. [1]\n\n", "Milk is white. [2]"]
 
 
 class Shaky(RunnableSerializable[Any, AIMessageChunk]):
