@@ -26,6 +26,8 @@ from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, 
 from jwt import InvalidTokenError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import sessionmaker
 
 from chat.language import Phrase, as_saved, from_saved
 from chat.session import thread_search
@@ -35,6 +37,7 @@ log = logging.getLogger("thumbtune")
 MAX_PAGE = 100  # threads per page; a browser may ask for more
 DELETED = Phrase("app.deleted")
 LEAVE = "thumbtune:leave"  # public/app.js listens for it
+WAIT_SECONDS = 60  # for a turn to write; a statement takes milliseconds
 NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
 TABLES = """
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, identifier TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
@@ -102,12 +105,21 @@ def make_tables(path: Path) -> None:
 
 
 class ThreadStore(SQLAlchemyDataLayer):
-    """Chainlit's data layer, with the fixes it needs on SQLite."""
+    """Chainlit's data layer, with the fixes it needs on SQLite.
+
+    Why one connection: SQLite has one writer. With Chainlit's 15, some wrote at the same moment, waited in sleeps of up
+    to 5 seconds, and then lost their step ("database is locked") when eight people asked at once.
+    """
 
     def __init__(self, path: Path) -> None:
         make_tables(path)
         self.path = path
-        super().__init__(URL.create("sqlite+aiosqlite", database=str(path)))  # type: ignore[arg-type]  # passed on as is
+        address = URL.create("sqlite+aiosqlite", database=str(path))
+        super().__init__(address)  # type: ignore[arg-type]  # passed on as is
+        self.engine = create_async_engine(
+            address, pool_size=1, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args={"timeout": WAIT_SECONDS}
+        )
+        self.async_session = sessionmaker(bind=self.engine, expire_on_commit=False, class_=AsyncSession)  # type: ignore[call-overload]  # as Chainlit does
 
     async def save_element(self, element: ElementDict) -> None:
         """Write an element with its props; return when they are stored. Raises StoreFailed."""

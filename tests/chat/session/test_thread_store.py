@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -286,6 +287,14 @@ async def test_times_are_utc(history: ThreadStore) -> None:
     (row,) = await history.execute_sql('SELECT "createdAt" FROM users', {})  # type: ignore[misc]
     written = datetime.fromisoformat(row["createdAt"].removesuffix("Z")).replace(tzinfo=UTC)
     assert abs(datetime.now(UTC) - written) < timedelta(minutes=5)
+
+
+async def test_what_many_write_at_once_is_all_written(history: ThreadStore) -> None:
+    users = [await new_user(history, f"rater-{n}") for n in range(5)]
+    threads = await asyncio.gather(*(new_thread(history, user, "Why?") for user in users for _ in range(20)))
+    await asyncio.gather(*(history.save_element(card(thread, "done", f"e-{thread}")) for thread in threads))
+    found = await history.execute_sql("SELECT count(*) AS n FROM steps", {})
+    assert found == [{"n": len(threads)}]
 
 
 async def test_a_card_that_cannot_be_stored_is_told_in_one_line(history: ThreadStore) -> None:
