@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from rag.answering.evidence.attribution import Similar, find_evidence
-from rag.answering.extractive import cache_embeddings
+from rag.answering.sentence_vectors import SentenceVectors
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
 from rag.loaders.blocks import SENTENCE, split
@@ -135,7 +135,7 @@ def prepare(docs: Path, questions: Sequence[Question]) -> tuple[list[Case], Simi
         queries = model.embed_queries([question.text for question in questions])
         shown = [store.chunks.search(table, vector, settings.k) for vector in queries]
 
-        embed = cache_embeddings(model.embed_queries, CACHED)
+        embed = SentenceVectors(model.embed_queries, CACHED)
 
         def similar(texts: list[str], hits: Sequence[Hit]) -> Vectors:
             cosines: Vectors = embed(texts) @ np.stack([by_id[hit.chunk.id] for hit in hits]).T

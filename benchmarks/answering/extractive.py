@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rag.answering.extractive import MAX_HITS, MAX_WORDS, THRESHOLD, Quote, cache_embeddings, choose_quotes, rank_units
+from rag.answering.extractive import MAX_HITS, MAX_WORDS, THRESHOLD, Quote, choose_quotes, rank_units
+from rag.answering.sentence_vectors import SentenceVectors
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
@@ -104,7 +105,7 @@ def judge(docs: Path, questions: Sequence[Question]) -> list[Judged]:
         store = open_store(settings.lancedb)
         table = store.chunks.table_name(load_corpus(settings).id, model.fingerprint)
 
-        embed = cache_embeddings(model.embed_documents, CACHED)
+        embed = SentenceVectors(model.embed_documents, CACHED)
 
         def answer(question: Question, vector: np.ndarray) -> Judged:
             hits = store.chunks.search(table, vector, settings.k)

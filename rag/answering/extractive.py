@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import math
 import re
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rag.answering.evidence.words import CHARACTER, WORD, stem_list
 from rag.answering.quotable import Unit, quotable_units
-from rag.records import Hit
+from rag.records import Chunk, Hit
 
 Score = Callable[[str, list[str]], list[float]]
-Vectors = NDArray[np.float32]
-Embed = Callable[[list[str]], Vectors]
-CACHED_SENTENCES = 20_000  # 30 MB of vectors
 THRESHOLD = 0.424  # of cosine + overlap; fitted by benchmarks/answering/extractive.py on docs/questions.jsonl
 MAX_WORDS = 84  # of all quotes; 80 on average, since what does not fit is passed over
 MARGIN = 0.5  # a unit that scores this much below the best one is not quoted
@@ -63,58 +55,6 @@ class Quote:
         return sum(1 for word in text.split() if WORD.search(word)) + characters // CHARACTERS_PER_WORD
 
 
-def cache_embeddings(embed: Embed, most: int = CACHED_SENTENCES) -> Embed:
-    """Return `embed` with an LRU cache of `most` texts: both arms often show the same passages. Thread-safe.
-
-    A text that another thread is embedding just now is awaited, not embedded twice: both arms ask at the same time.
-    """
-    known: OrderedDict[str, Vectors] = OrderedDict()
-    awaited: dict[str, Future[Vectors]] = {}
-    lock = threading.Lock()
-
-    def cached(texts: list[str]) -> Vectors:
-        distinct = list(dict.fromkeys(texts))
-        with lock:
-            found = {text: known[text] for text in distinct if text in known}
-            others = {text: awaited[text] for text in distinct if text in awaited}
-            mine: dict[str, Future[Vectors]] = {
-                text: Future() for text in distinct if text not in found and text not in others
-            }
-            awaited.update(mine)
-        if mine:
-            found.update(zip(mine, _embed_for_all(embed, mine, awaited, lock), strict=True))
-        found.update((text, each.result()) for text, each in others.items())
-        with lock:
-            for text in texts:
-                known[text] = found[text]
-                known.move_to_end(text)
-            while len(known) > most:
-                known.popitem(last=False)
-        return np.stack([found[text] for text in texts])
-
-    return cached
-
-
-def _embed_for_all(
-    embed: Embed, mine: Mapping[str, Future[Vectors]], awaited: dict[str, Future[Vectors]], lock: threading.Lock
-) -> Vectors:
-    """Return the vectors of the texts of `mine`, and give them, or the error, to whoever awaits them."""
-    try:
-        vectors = embed(list(mine))
-        for each, vector in zip(mine.values(), vectors, strict=True):
-            each.set_result(vector)
-        return vectors
-    except BaseException as error:
-        for each in mine.values():
-            if not each.done():
-                each.set_exception(error)
-        raise
-    finally:
-        with lock:
-            for text in mine:
-                del awaited[text]
-
-
 def quote(query: str, hits: Sequence[Hit], score: Score) -> str:
     """Return the best parts of the hits as Markdown, each paragraph with its citation [n]; "" below THRESHOLD.
 
@@ -134,11 +74,9 @@ def rank_units(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
     found = [
         (hit, nth, unit) for hit in hits for nth, unit in enumerate(quotable_units(hit.chunk.text, hit.chunk.source))
     ]
-    headings = [hit.chunk.heading.rpartition(" > ")[2] for hit, _, _ in found]
+    headings = [_last_heading(hit.chunk) for hit, _, _ in found]
     texts = [unit.text for _, _, unit in found]
-    cosines = (
-        score(query, [f"{heading}: {text}" for heading, text in zip(headings, texts, strict=True)]) if found else []
-    )
+    cosines = score(query, [_with_heading(hit.chunk, unit) for hit, _, unit in found]) if found else []
     overlaps = word_overlaps(query, texts, headings)
     matches = [cosine + OVERLAP_WEIGHT * overlap for cosine, overlap in zip(cosines, overlaps, strict=True)]
     best: dict[int, float] = {}
@@ -149,6 +87,19 @@ def rank_units(query: str, hits: Sequence[Hit], score: Score) -> list[Quote]:
         for (hit, nth, unit), match in zip(found, matches, strict=True)
     ]
     return sorted(quotes, key=lambda each: -each.score)
+
+
+def scored_texts(chunk: Chunk) -> list[str]:
+    """Return the texts of a passage that `rank_units` scores."""
+    return [_with_heading(chunk, unit) for unit in quotable_units(chunk.text, chunk.source)]
+
+
+def _with_heading(chunk: Chunk, unit: Unit) -> str:
+    return f"{_last_heading(chunk)}: {unit.text}"
+
+
+def _last_heading(chunk: Chunk) -> str:
+    return chunk.heading.rpartition(" > ")[2]
 
 
 def word_overlaps(query: str, texts: Sequence[str], headings: Sequence[str]) -> list[float]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import PurePath
 from typing import Literal
@@ -25,6 +25,7 @@ from rag.loaders.formats import CODE_SUFFIXES, LOADERS, suffix_of
 
 Shape = Literal["sentence", "line", "item", "row", "code"]
 
+PASSAGES = 1_000  # whose units are kept, about 3 MB
 SHORT_LINE = 50  # characters; prose is wrapped at more
 CODE_SIGNS = 30  # characters to a sign of code, at most; prose has some 200
 LONG_ITEM = 40  # words; a longer list item is quoted by its sentences
@@ -62,16 +63,17 @@ class Unit:
         return self.shape == "sentence" and (self.is_caption or self.text.endswith((":", "：")))
 
 
-def quotable_units(text: str, source: str) -> list[Unit]:
-    """Return the units of a passage of document `source` in reading order."""
+@lru_cache(PASSAGES)
+def quotable_units(text: str, source: str) -> tuple[Unit, ...]:
+    """Return the units of a passage of document `source` in reading order. Cached: both arms show the same ones."""
     suffix = suffix_of(PurePath(source))
     if suffix in CODE_SUFFIXES:
-        return [_code(text.strip("\n"), suffix.lstrip("."), 0)]
+        return (_code(text.strip("\n"), suffix.lstrip("."), 0),)
     is_markdown = suffix in LOADERS and LOADERS[suffix].kind == "Markdown"
     whole = _with_fence(text)
     tokens = _parser(is_markdown).parse(whole)
     units = list(_units(tokens, whole.split("\n"), is_markdown))
-    return [replace(unit, is_caption=_is_caption(unit, units[n : n + 1])) for n, unit in enumerate(units, start=1)]
+    return tuple(replace(unit, is_caption=_is_caption(unit, units[n : n + 1])) for n, unit in enumerate(units, start=1))
 
 
 def plain_text(shown: str) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import threading
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
@@ -10,12 +13,14 @@ from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import CutAnswer, Done, Event, Failed, run_duel
 from rag.answering.evidence.attribution import Similar
 from rag.answering.evidence.refusals import DONT_KNOW
-from rag.answering.extractive import Score, cache_embeddings, quote
+from rag.answering.extractive import Score, quote, scored_texts
 from rag.answering.llm import Answerer, build_chat_model, build_extractive, sampling_options
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
+from rag.answering.sentence_vectors import SentenceVectors
 from rag.answering.token_counter import TokenCounter
-from rag.errors import BadQuery, StoreFailed
+from rag.errors import BadQuery, StoreFailed, ThumbtuneError
 from rag.indexing.maintenance import Maintenance
+from rag.indexing.running import read_indexing
 from rag.indexing.uploads import Uploads
 from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms, ServedModel
@@ -26,9 +31,13 @@ from rag.retrieval.search import build_options, retrieve
 from rag.settings import EXTRACTIVE, Settings
 from rag.store.filters import EVERYWHERE, DocumentFilter, explain_empty, split_filter
 from rag.store.store import Store, open_store
+from rag.training_status import read_training
 
 MAX_QUERY_CHARS = 4_000  # about a page; embedding models read the first 1,000 to 2,000
+AHEAD_SECONDS = 60.0  # after the start, which is busy enough, and between two looks whether documents were added
 EMPTY = "The question is empty: type one and send it again."
+
+log = logging.getLogger(__name__)
 
 
 def open_service(settings: Settings) -> QueryService:
@@ -51,6 +60,7 @@ class QueryService:
         if self._counter and not self._counter.is_exact and not settings.is_local_llm:
             self._counter.fetch()
         self._score: Score | None = None  # of the answerer without an LLM
+        self._sentences: SentenceVectors | None = None  # of it, too
         self._answerer = self._build_answerer()
         self._rewrite = build_rewriter(settings)
 
@@ -135,9 +145,38 @@ class QueryService:
         """Return what is quoted from hits for a query, with citations, "" for nothing; None where an LLM answers."""
         return quote(query, hits, self._score) if self._score else None
 
+    def start(self) -> None:
+        """Start what a running chat does in the background: maintenance, and embedding the documents' sentences."""
+        self.maintenance.start()
+        if self._sentences:
+            threading.Thread(target=self._embed_ahead, args=(self._sentences,), name="sentences", daemon=True).start()
+
     def close(self) -> None:
         """Close the store after its running writes."""
         self.store.close()
+        if self._sentences:
+            self._sentences.save()
+
+    def _embed_ahead(self, sentences: SentenceVectors) -> None:
+        """Embed the sentences of all passages, and again after documents were written; not during other heavy work."""
+        done: tuple[int, int] | None = None
+        while True:
+            time.sleep(AHEAD_SECONDS)
+            try:
+                table = self.served("base").table
+                state = self.store.chunks.versions(table)
+                if state == done or self._is_busy():
+                    continue
+                chunks = self.store.chunks.read(table)[0]
+                sentences.warm((text for chunk in chunks for text in scored_texts(chunk)), self._is_busy, time.sleep)
+                done = None if self._is_busy() else state
+            except ThumbtuneError as error:
+                log.warning("the sentences of the documents are not embedded ahead: %s", error)
+
+    def _is_busy(self) -> bool:
+        """Return whether a training or an index update runs."""
+        training = read_training(self.settings.home)
+        return read_indexing(self.settings.home) is not None or (training is not None and training.is_running)
 
     async def _keep(self, event: Done) -> Event:
         """Store an answer; one that cannot be stored becomes Failed, since it could not be rated."""
@@ -182,7 +221,8 @@ class QueryService:
             )
         base = self.served("base").embedder
         scorer = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
-        embed = cache_embeddings(scorer.embed_documents)
+        file = self.settings.cache / "sentences" / f"{scorer.fingerprint}.npy"
+        embed = self._sentences = SentenceVectors(scorer.embed_documents, file=file)
 
         def score(query: str, texts: list[str]) -> list[float]:
             (vector,) = scorer.embed_queries([query])

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-
-import numpy as np
-import pytest
 
 from fakes import make_hits
 from rag.answering.evidence.attribution import supported_numbers
@@ -17,7 +12,6 @@ from rag.answering.extractive import (
     MAX_HITS,
     MAX_WORDS,
     THRESHOLD,
-    cache_embeddings,
     choose_quotes,
     quote,
     rank_units,
@@ -138,52 +132,3 @@ def test_nothing_is_quoted_below_the_threshold() -> None:
     assert quote("q", hits, scores(Alpha=THRESHOLD - 0.01)) == ""
     assert quote("q", hits, scores(Alpha=THRESHOLD)) != ""
     assert quote("q", (), scores()) == ""
-
-
-def test_a_cached_sentence_is_not_embedded_again():
-    asked: list[list[str]] = []
-
-    def embed(texts: list[str]) -> np.ndarray:
-        asked.append(texts)
-        return np.array([[len(text), 1] for text in texts], dtype=np.float32)
-
-    cached = cache_embeddings(embed, most=2)
-    assert cached(["a", "bb", "a"]).tolist() == [[1, 1], [2, 1], [1, 1]]
-    assert cached(["bb", "ccc"]).tolist() == [[2, 1], [3, 1]]
-    assert cached(["a"]).tolist() == [[1, 1]]  # evicted: the cache holds two
-    assert asked == [["a", "bb"], ["ccc"], ["a"]]
-
-
-def test_a_sentence_that_both_arms_need_at_the_same_time_is_embedded_once() -> None:
-    asked: list[list[str]] = []
-    began, go_on = threading.Event(), threading.Event()
-
-    def embed(texts: list[str]) -> np.ndarray:
-        asked.append(texts)
-        began.set()
-        go_on.wait(30)
-        return np.array([[len(text), 1] for text in texts], dtype=np.float32)
-
-    cached = cache_embeddings(embed)
-    with ThreadPoolExecutor(2) as arms:
-        first = arms.submit(cached, ["a", "bb"])
-        assert began.wait(30)
-        second = arms.submit(cached, ["bb", "a"])
-        go_on.set()
-        assert second.result(30).tolist() == [[2, 1], [1, 1]]
-        assert first.result(30).tolist() == [[1, 1], [2, 1]]
-    assert asked == [["a", "bb"]]
-
-
-def test_an_embedding_that_failed_is_tried_again() -> None:
-    failures = [RuntimeError("out of memory")]
-
-    def embed(texts: list[str]) -> np.ndarray:
-        if failures:
-            raise failures.pop()
-        return np.ones((len(texts), 2), dtype=np.float32)
-
-    cached = cache_embeddings(embed)
-    with pytest.raises(RuntimeError):
-        cached(["a"])
-    assert cached(["a"]).tolist() == [[1, 1]]
