@@ -1,14 +1,16 @@
 """Show a retrieved passage within its document in the side panel; serve the PDF files of the corpus.
 
 The passage is read from the stored answer. If its document has changed or is gone, the panel shows the passage as it
-was and says so. A PDF opens in the browser's own viewer, at the passage's page.
+was and says so. The page draws a PDF's page itself (public/pdf_page.js), or opens the file in the browser's own viewer.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
-from pathlib import PurePosixPath
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypedDict
 from urllib.parse import urlencode
 
@@ -23,7 +25,8 @@ from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
 from rag.heading_path import plain_headings
 from rag.indexing.update import uploads_folder
-from rag.ingest.discovery import locate
+from rag.ingest.discovery import ARCHIVES, MAILBOXES, locate
+from rag.ingest.documents import MAX_FILE_BYTES
 from rag.loaders.formats import LOADERS, suffix_of
 from rag.records import PAGE_TURN, Chunk, Document
 
@@ -31,6 +34,9 @@ AROUND = 1_500  # characters before and after: a screenful each
 PDF = ".pdf"
 PLAIN = ("text", "log", "source code", "PDF", "picture", "YAML", "data")  # kinds of text without marks
 PDF_ADDRESS = "/document.pdf"
+NOT_FOUND, GONE, TOO_LARGE = 404, 410, 413  # the page says each in its language (public/elements/Source.jsx)
+PACKED = frozenset((*ARCHIVES, *MAILBOXES, ".eml", ".msg"))  # files that have files of their own
+CHANGED_HEADER = "x-document-changed"
 CHANGED = Phrase("source.changed")
 
 
@@ -47,7 +53,8 @@ class Passage(TypedDict):
     more_before: bool
     more_after: bool
     note: str
-    file: str
+    file: str  # the address of its PDF, "" for other kinds
+    on_pages: list[str]  # its text on each page of the PDF, from the first on
     form: Literal["markdown", "marked", "plain"]  # how its marks are drawn: all, those of blocks and code, none
 
 
@@ -59,18 +66,26 @@ async def passage(context: RequestContext, payload: Mapping[str, Any]) -> dict[s
 
 
 def pdf_route(app: AppState) -> APIRoute:
-    """Return the route that serves the corpus's PDFs, and no other file, to signed-in users."""
+    """Return the route that serves the PDFs of the corpus by document id, and no other file, to signed-in users.
+
+    It answers ranges, so that a page of a long document is there before the rest.
+    """
     corpus = app.serving.corpus
     uploads = uploads_folder(app.settings, corpus)
 
-    def serve(source: str, user: Any = Depends(get_current_user)) -> FileResponse:  # noqa: ANN401, B008
-        indexed = source.lower().endswith(PDF) and app.serving.store.documents.read(corpus.id, source)
-        path = locate(source, app.settings.docs, uploads) if indexed else None
+    def serve(id: str, user: Any = Depends(get_current_user)) -> FileResponse:  # noqa: ANN401, B008
+        source, digest = app.serving.store.documents.find(corpus.id, id) or ("", "")
+        if not source.lower().endswith(PDF):
+            raise HTTPException(NOT_FOUND, "no such PDF among the documents")
+        path = locate(source, app.settings.docs, uploads)
         if path is None:
-            raise HTTPException(404, "no such PDF among the documents")
-        return FileResponse(path, media_type="application/pdf", content_disposition_type="inline")
+            raise HTTPException(GONE, "this file was moved or deleted after it was indexed")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise HTTPException(TOO_LARGE, f"this file has more than {MAX_FILE_BYTES // 10**6} MB by now")
+        headers = {CHANGED_HEADER: str(int(_hash(path) != digest)), "cache-control": "private, no-cache"}
+        return FileResponse(path, media_type="application/pdf", headers=headers, content_disposition_type="inline")
 
-    return APIRoute(PDF_ADDRESS, serve, response_model=None)
+    return APIRoute(PDF_ADDRESS, serve, methods=["GET", "HEAD"], response_model=None)
 
 
 def around(chunk: Chunk, document: Document | None) -> Passage:
@@ -90,7 +105,8 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
         "more_before": bool(text) and begin > 0,
         "more_after": bool(text) and stop < len(text),
         "note": "" if text else CHANGED,
-        "file": _pdf_address(chunk) if text and chunk.page else "",
+        "file": _pdf_address(chunk) if chunk.page else "",
+        "on_pages": chunk.text.split(PAGE_TURN) if chunk.page else [],
         "form": _form(chunk.source),
     }
 
@@ -116,9 +132,26 @@ def _form(source: str) -> Literal["markdown", "marked", "plain"]:
 
 def _pdf_address(chunk: Chunk) -> str:
     """Return the URL of a chunk's PDF at its page; "" for a PDF in an archive or on the web."""
-    if not chunk.source.lower().endswith(PDF) or "://" in chunk.source:
+    above = PurePosixPath(chunk.source).parents
+    if (
+        not chunk.source.lower().endswith(PDF)
+        or "://" in chunk.source
+        or any(suffix_of(each) in PACKED for each in above)
+    ):
         return ""
-    return f"{PDF_ADDRESS}?{urlencode({'source': chunk.source})}#page={chunk.page}"
+    return f"{PDF_ADDRESS}?{urlencode({'id': chunk.document_id})}#page={chunk.page}"
+
+
+def _hash(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as Document.hash; read again only if the file was written since."""
+    stat = path.stat()
+    return _hash_of(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+
+
+@lru_cache(maxsize=64)
+def _hash_of(path: Path, *stat: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _position(chunk: Chunk, text: str) -> int:

@@ -52,6 +52,10 @@ FOREIGN = {  # an uploaded file may be a web page: opened at our address, its sc
 }
 PDF = "/document.pdf"  # chat.actions.passages
 VIEWED = {"content-security-policy": "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'"}  # the viewer's
+VIEWER = "/public/pdf/"  # pdf.js; a worker has the policy of its own file
+WORKS = {  # it reads files that anybody may have made: no eval, nothing from elsewhere
+    "content-security-policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
+}
 PROXY = "let the reverse proxy pass on Host with its port, or set CHAINLIT_URL to the address that people type"
 log = logging.getLogger("thumbtune")
 
@@ -170,6 +174,8 @@ class SecurityMiddleware:
             extra |= FOREIGN
         if scope["path"] == PDF:
             extra |= VIEWED
+        if scope["path"].startswith(VIEWER):
+            extra |= WORKS
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -232,6 +238,7 @@ def security_headers(host: str, scripts: Sequence[str] = ()) -> dict[str, str]:
         "img-src": "'self' data: blob:",
         "font-src": "'self' data:",
         "connect-src": f"'self'{sockets}",
+        "worker-src": "'self'",
         "frame-ancestors": "'none'",
         "object-src": "'none'",
         "base-uri": "'self'",

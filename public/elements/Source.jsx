@@ -1,12 +1,12 @@
 // The side panel: a passage highlighted in its document, with the text before and after it.
 // `props` has the shape in chat/actions/passages.py.
-import { createElement, Fragment, useEffect, useMemo, useRef } from 'react';
+import { createElement, Fragment, useEffect, useMemo, useRef, useState } from 'react';
 import { useSetRecoilState } from 'recoil';
 import { sideViewState } from '@chainlit/react-client';
-import { ExternalLink } from 'lucide-react';
+import { ChevronLeft, ChevronRight, ExternalLink, FileText } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '7';
+const VERSION = '8';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {
@@ -97,11 +97,19 @@ if (!window[KEY]) {
     });
   };
 
+  // include parts/pdf.jsx
+
   const Source = ({ passage }) => {
+    const [isPage, setIsPage] = useState(false);
     const mark = useRef(null);
     const setPanel = useSetRecoilState(sideViewState);
     useEffect(() => {
-      centre(mark.current);
+      setIsPage(false);
+    }, [passage]);
+    useEffect(() => {
+      if (!isPage) centre(mark.current);
+    }, [passage, isPage]);
+    useEffect(() => {
       setPanel((now) => now && { ...now, title: passage.title }); // Chainlit names it after this file
     }, [passage]);
     const [before, text, after] = useMemo(() => drawn([passage.before, passage.text, passage.after], passage.form), [passage]);
@@ -110,15 +118,19 @@ if (!window[KEY]) {
       <article className="tt-source" aria-label={t('source.label', { title: passage.title })}>
         <p className="tt-source-where">{where}</p>
         {passage.file ? (
-          <p>
+          <p className="tt-source-file">
+            <button type="button" className="tt-link" onClick={() => setIsPage(!isPage)}>
+              <FileText size={13} aria-hidden="true" /> {t(isPage ? 'source.show_text' : 'source.show_page')}
+            </button>
             <a href={passage.file} target="_blank" rel="noopener noreferrer" className="tt-link">
               <ExternalLink size={13} aria-hidden="true" />{' '}
-              {passage.page ? t('source.open_pdf_at', { page: parseInt(passage.page, 10) }) : t('source.open_pdf')}
+              {t('source.open_pdf_at', { page: parseInt(passage.page, 10) })}
             </a>
           </p>
         ) : null}
-        {passage.note ? <p className="tt-error">{passage.note}</p> : null}
-        <div className="tt-source-text">
+        {passage.note && !isPage ? <p className="tt-error">{passage.note}</p> : null}
+        {isPage ? <PdfPage key={passage.file} passage={passage} /> : null}
+        <div className="tt-source-text" hidden={isPage}>
           {passage.more_before ? '… ' : ''}
           {before}
           <mark ref={mark}>{text}</mark>

@@ -25,6 +25,12 @@ class DocumentStore:
         rows = self._tables.rows(schema.DOCUMENTS, col("corpus") == lit(corpus), ["source", "hash"])
         return {row["source"]: row["hash"] for row in rows}
 
+    def find(self, corpus: str, document_id: str) -> tuple[str, str] | None:
+        """Return source and hash of the document with this id, None if the corpus has none. Reads no text."""
+        where = (col("corpus") == lit(corpus)) & (col("document_id") == lit(document_id))
+        rows = self._tables.rows(schema.DOCUMENTS, where, ["source", "hash"])
+        return next(((row["source"], row["hash"]) for row in rows), None)
+
     def dates(self, corpus: str) -> dict[str, str]:
         """Return source -> date, as in Document, for the documents of a corpus."""
         rows = self._tables.rows(schema.DOCUMENTS, col("corpus") == lit(corpus), ["source", "date"])

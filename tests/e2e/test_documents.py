@@ -9,10 +9,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from chat.actions.documents import STOPPED
-from driver import ScriptedChat, ask, leave, open_place, place, wait_until_done
+from driver import ScriptedChat, ask, leave, open_passage, open_place, panel, place, wait_until_done
+from pdfs import make_pdf
 
 pytestmark = pytest.mark.e2e
 BATS = "# Bats\n\nA pipistrelle bat eats three thousand midges in one night.\n"
+OWLS = (  # two pages; a sentence goes on over the end of the first
+    "Owls\n \nA barn owl swallows a vole whole, and hours later it casts the\nbones as a pel-\nlet below the",
+    "roost where it sleeps.\n \nMoths\n \nA hawk moth drinks nectar from flowers that open after dark.",
+)
 LATIN = "# Moths\n\nEine Motte fliegt über die Wiese, während die Bäume blühen.\n".encode("cp1252")
 LONG = "\n\n".join(
     f"Bees visit meadow number {n} in the morning, and they come back in the evening. " * 8 for n in range(999)
@@ -24,6 +29,7 @@ def files(tmp_path: Path, chat: ScriptedChat) -> Iterator[Path]:
     """Return a folder with files to drop; afterwards the chat has none of them, whatever failed."""
     (tmp_path / "bats.md").write_text(BATS)
     (tmp_path / "rubbish.pdf").write_bytes(b"%PDF-1.4 and then nothing that belongs to one")
+    (tmp_path / "owls.pdf").write_bytes(make_pdf(*OWLS))
     (tmp_path / "long.txt").write_text(LONG)
     (tmp_path / "latin.txt").write_bytes(LATIN)
     yield tmp_path
@@ -77,6 +83,34 @@ def test_a_dropped_file_answers_the_question_that_came_with_it_and_can_be_remove
     page.reload()
     expect(page.get_by_role("region", name="Uploaded files")).to_contain_text("Added, 1 passage")
     expect(page.get_by_role("region", name="Documents", exact=True)).to_contain_text(f"{own} documents")
+
+
+def test_a_page_of_a_dropped_pdf_is_shown_with_the_passage_marked(page: Page, chat: ScriptedChat, files: Path) -> None:
+    drop(page, files / "owls.pdf", text="What does a barn owl swallow? type:pdf")
+    wait_until_done(page)
+    for _ in range(2):
+        open_passage(page, "A")
+        panel(page).get_by_role("button", name="Show the page").click()
+        shown, marks = panel(page).locator(".tt-pdf-page"), panel(page).locator(".tt-pdf-text mark")
+        expect(shown).to_have_attribute("data-drawn", "1")
+        expect(marks.filter(has_text="A barn owl swallows a vole whole")).to_be_in_viewport()
+        assert page.evaluate("document.querySelector('.tt-pdf-page canvas').width") > 300
+        page.keyboard.press("ArrowRight")
+        expect(shown).to_have_attribute("data-drawn", "2")
+        expect(panel(page)).to_contain_text("Page 2 of 2")
+        expect(panel(page).get_by_role("button", name="Next page")).to_be_disabled()
+        panel(page).get_by_role("button", name="Previous page").click()
+        expect(marks.first).to_be_in_viewport()
+        page.keyboard.press("Escape")
+        expect(panel(page)).to_have_count(0)
+    (stored,) = (chat.home / "uploads").rglob("owls.pdf")
+    stored.write_bytes(make_pdf("Something else."))
+    open_passage(page, "A")
+    panel(page).get_by_role("button", name="Show the page").click()
+    expect(panel(page)).to_contain_text("This file was changed after it was indexed")
+    panel(page).get_by_role("button", name="Show the text").click()
+    expect(panel(page).locator(".tt-source-text mark")).to_be_in_viewport()
+    leave(page)
 
 
 def test_the_list_of_documents_stays_beside_questions_and_a_removal_can_be_thought_over(

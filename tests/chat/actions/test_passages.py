@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from chainlit.auth import get_current_user
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 
-from chat.actions.passages import AROUND, CHANGED, around, passage
+from chat.actions.passages import (
+    AROUND,
+    CHANGED,
+    CHANGED_HEADER,
+    GONE,
+    NOT_FOUND,
+    PDF_ADDRESS,
+    around,
+    passage,
+    pdf_route,
+)
 from chat.session.context import RequestContext, SessionState
 from fakes import make_chunk
 from rag.errors import BadRating
 from rag.heading_path import plain_headings
+from rag.ingest.corpus import load_corpus
 from rag.ingest.discovery import locate
 from rag.records import Document, content_id
+from rag.settings import Settings
+from rag.store.document_store import DocumentStore
+from rag.store.store import open_store
 
 
 def make_document(text: str) -> Document:
@@ -43,12 +64,81 @@ def test_a_passage_that_is_gone_is_shown_as_it_was_and_says_so(document: Documen
 def test_a_passage_of_a_pdf_opens_at_its_page() -> None:
     chunk = make_chunk("Text.", source="papers/a b&c.pdf", page=3)
     shown = around(chunk, make_document("Text."))
-    assert shown["file"] == "/document.pdf?source=papers%2Fa+b%26c.pdf#page=3"
+    assert shown["file"] == f"/document.pdf?id={chunk.document_id}#page=3"
+    assert shown["on_pages"] == ["Text."]
 
 
-@pytest.mark.parametrize("source", ["bundle.zip/a.pdf/inner.md", "https://example.org/a.pdf"])
+@pytest.mark.parametrize(
+    "source", ["bundle.zip/a.pdf", "mail.eml/a.pdf", "a.pdf/inner.md", "https://example.org/a.pdf"]
+)
 def test_what_is_no_pdf_file_of_its_own_has_no_address(source: str) -> None:
     assert around(make_chunk("Text.", source=source, page=1), make_document("Text."))["file"] == ""
+
+
+def test_a_passage_over_two_pages_has_a_text_for_each() -> None:
+    chunk = make_chunk("The end of a \fsentence.", source="a.pdf", page=3)
+    assert around(chunk, make_document(chunk.text))["on_pages"] == ["The end of a ", "sentence."]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[TestClient, Path, DocumentStore]]:
+    """Return a client of a chat's PDFs, its documents folder and its documents; nobody has to sign in."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    settings = Settings(home=tmp_path / "home", docs=(docs,), _env_file=None)
+    documents = open_store(tmp_path / "store").documents
+    serving = SimpleNamespace(corpus=load_corpus(settings), store=SimpleNamespace(documents=documents))
+    app = FastAPI()
+    app.router.routes.append(pdf_route(cast(Any, SimpleNamespace(settings=settings, serving=serving))))
+    app.dependency_overrides[get_current_user] = lambda: None
+    with TestClient(app) as client:
+        yield client, docs, documents
+
+
+def index(documents: DocumentStore, docs: Path, name: str, content: bytes) -> str:
+    """Write a file, store it as an indexed document and return its id."""
+    (docs / name).write_bytes(content)
+    document = Document(content_id(name), name, "", hashlib.sha256(content).hexdigest(), "Text.", ())
+    documents.put(load_corpus(Settings(docs=(docs,), _env_file=None)).id, [document])
+    return document.id
+
+
+def test_a_pdf_is_served_by_its_document_id_whole_and_in_parts(
+    served: tuple[TestClient, Path, DocumentStore],
+) -> None:
+    client, docs, documents = served
+    found = {"id": index(documents, docs, "a.pdf", b"%PDF-1.4 abc")}
+    whole = client.get(PDF_ADDRESS, params=found)
+    assert (whole.content, whole.headers["content-type"], whole.headers[CHANGED_HEADER]) == (
+        b"%PDF-1.4 abc",
+        "application/pdf",
+        "0",
+    )
+    part = client.get(PDF_ADDRESS, params=found, headers={"range": "bytes=9-11"})
+    assert (part.status_code, part.content) == (206, b"abc")
+    asked = client.head(PDF_ADDRESS, params=found)
+    assert (asked.status_code, asked.content, asked.headers["content-length"]) == (200, b"", "12")
+
+
+def test_a_pdf_that_was_changed_says_so_and_one_that_is_gone_too(
+    served: tuple[TestClient, Path, DocumentStore],
+) -> None:
+    client, docs, documents = served
+    found = {"id": index(documents, docs, "a.pdf", b"%PDF-1.4 abc")}
+    (docs / "a.pdf").write_bytes(b"%PDF-1.4 changed")
+    assert client.head(PDF_ADDRESS, params=found).headers[CHANGED_HEADER] == "1"
+    (docs / "a.pdf").unlink()
+    assert client.head(PDF_ADDRESS, params=found).status_code == GONE
+
+
+def test_no_file_but_an_indexed_pdf_is_served(served: tuple[TestClient, Path, DocumentStore]) -> None:
+    client, docs, documents = served
+    (docs / "unindexed.pdf").write_bytes(b"%PDF")
+    notes = index(documents, docs, "notes.md", b"# Notes")
+    for wrong in (notes, content_id("unindexed.pdf"), "unindexed.pdf", "../secret.pdf", ""):
+        assert client.get(PDF_ADDRESS, params={"id": wrong}).status_code == NOT_FOUND
+    (route,) = (each for each in cast(FastAPI, client.app).router.routes if isinstance(each, APIRoute))
+    assert get_current_user in {needed.call for needed in route.dependant.dependencies}  # Chainlit's own refuses
 
 
 def test_a_source_leads_back_to_its_file_and_a_trick_to_none(tmp_path: Path) -> None:

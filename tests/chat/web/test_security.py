@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +18,9 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from chat.web.security import Hosts, SecurityMiddleware, allowed_hosts, inline_hashes, security_headers
+from chat.web.security import WORKS, Hosts, SecurityMiddleware, allowed_hosts, inline_hashes, security_headers
 from rag.errors import BadSetting
-from rag.settings import load_settings
+from rag.settings import ROOT, load_settings
 
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 
@@ -129,6 +130,15 @@ def test_an_uploaded_file_is_never_opened_as_a_page_of_the_chat(client: TestClie
     assert headers["content-security-policy"].startswith("sandbox; default-src 'none'")
     assert headers["content-disposition"] == "attachment"
     assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_worker_that_reads_pdfs_may_neither_evaluate_code_nor_connect_elsewhere(client: TestClient) -> None:
+    worker = client.get("/public/pdf/pdf.worker.min.mjs").headers
+    assert worker["content-security-policy"] == WORKS["content-security-policy"]
+    assert "'unsafe-eval'" not in WORKS["content-security-policy"]
+    assert "worker-src 'self'" in client.get("/").headers["content-security-policy"]
+    shipped = (ROOT / "public/pdf").glob("*.mjs")
+    assert not [path.name for path in shipped if re.search(r"\bnew Function\(|\beval\(", path.read_text("utf-8"))]
 
 
 def test_a_websocket_from_another_site_is_refused(client: TestClient) -> None:
