@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 from urllib.parse import urlencode
 
 from chainlit.auth import get_current_user
@@ -20,6 +20,7 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 
 from chat.actions.payloads import OpenPassage
+from chat.elements.marks import Form, form_of
 from chat.language import Phrase
 from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
@@ -27,12 +28,11 @@ from rag.heading_path import plain_headings
 from rag.indexing.update import uploads_folder
 from rag.ingest.discovery import ARCHIVES, MAILBOXES, locate
 from rag.ingest.documents import MAX_FILE_BYTES
-from rag.loaders.formats import LOADERS, suffix_of
+from rag.loaders.formats import suffix_of
 from rag.records import PAGE_TURN, Chunk, Document
 
 AROUND = 1_500  # characters before and after: a screenful each
 PDF = ".pdf"
-PLAIN = ("text", "log", "source code", "PDF", "picture", "YAML", "data")  # kinds of text without marks
 PDF_ADDRESS = "/document.pdf"
 NOT_FOUND, GONE, TOO_LARGE = 404, 410, 413  # the page says each in its language (public/elements/Source.jsx)
 PACKED = frozenset((*ARCHIVES, *MAILBOXES, ".eml", ".msg"))  # files that have files of their own
@@ -55,7 +55,7 @@ class Passage(TypedDict):
     note: str
     file: str  # the address of its PDF, "" for other kinds
     on_pages: list[str]  # its text on each page of the PDF, from the first on
-    form: Literal["markdown", "marked", "plain"]  # how its marks are drawn: all, those of blocks and code, none
+    form: Form
 
 
 async def passage(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
         "note": "" if text else CHANGED,
         "file": _pdf_address(chunk) if chunk.page else "",
         "on_pages": chunk.text.split(PAGE_TURN) if chunk.page else [],
-        "form": _form(chunk.source),
+        "form": form_of(chunk.source),
     }
 
 
@@ -119,15 +119,6 @@ def _find(context: RequestContext, answer_id: str, rank: int) -> Passage:
         raise BadRating(Phrase("error.no_passage", rank=rank))
     found = store.documents.read(context.app.serving.corpus.id, hit.chunk.source)
     return around(hit.chunk, found[0] if found else None)
-
-
-def _form(source: str) -> Literal["markdown", "marked", "plain"]:
-    """Return what marks the text of a document has, by its kind: loaders write headings, lists, tables and code so."""
-    loader = LOADERS.get(suffix_of(PurePosixPath(source)))
-    kind = loader.kind if loader else "web page" if "://" in source else ""
-    if kind in PLAIN or not kind:
-        return "plain"
-    return "markdown" if kind == "Markdown" else "marked"
 
 
 def _pdf_address(chunk: Chunk) -> str:

@@ -18,6 +18,7 @@ import chainlit as cl
 from chat.actions.payloads import Search, Teach
 from chat.actions.rate import taught
 from chat.elements.live import LiveCard, LiveElement
+from chat.elements.marks import Form, form_of
 from chat.language import Phrase
 from chat.session.context import Action, RequestContext, in_background
 from rag.answering.service import QueryService, check_query
@@ -47,6 +48,7 @@ class Passage(TypedDict):
     heading: str
     page: str  # or pages, such as 3–4
     text: str
+    form: Form
     shown: bool
 
 
@@ -179,6 +181,7 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
         "heading": GONE if chunk.section == GONE else plain_headings(chunk.section),
         "page": chunk.pages,
         "text": chunk.shown,
+        "form": form_of(chunk.source),
         "shown": chunk.id in shown,
     }
 

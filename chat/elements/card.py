@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
+from chat.elements.marks import Form, form_of
 from chat.elements.reveal import Reveal, same
 from chat.language import Phrase, recognised
 from rag.answering.duel import CutAnswer, Done, Event, Failed, Hits, Token
@@ -45,6 +46,7 @@ class Source(TypedDict):
     page: str  # or pages, such as 3–4
     heading: str
     text: str
+    form: Form
     cited: bool
     attributed: bool
     unsupported: bool
@@ -262,6 +264,7 @@ def sources(
             "page": hit.chunk.pages,
             "heading": plain_headings(hit.chunk.section),
             "text": hit.chunk.shown if with_text else "",
+            "form": form_of(hit.chunk.source),
             "cited": hit.rank in cited,
             "attributed": ("attributed", hit.rank) in found,
             "unsupported": ("unsupported", hit.rank) in found,

@@ -7,14 +7,14 @@
 //
 // Chainlit evaluates one file, without imports of other files: the server puts the parts in card/ where they are named
 // (chat/elements/jsx.py).
-import { createElement, useEffect, useMemo, useRef, useState } from 'react';
+import { createElement, Fragment, useEffect, useMemo, useRef, useState } from 'react';
 import { useRecoilValue, useSetRecoilState } from 'recoil';
 import { elementState, sessionState } from '@chainlit/react-client';
 import { BookOpen, Check, ChevronRight, Copy, Equal, Pencil, RotateCw, StepForward, ThumbsDown, ThumbsUp, Undo2, X } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
 const { t, nth, linked } = window.thumbtune;
-const VERSION = '17';
+const VERSION = '18';
 const KEY = `thumbtune-compare-${VERSION}`;
 const PREVIEW_CHARS = 320;
 const REASONS = {
@@ -42,6 +42,7 @@ if (!window[KEY]) {
   const place = (source) => [source.source, source.heading].filter(Boolean).join(' > ');
   const once = (act) => (event) => event.detail > 1 || act(event); // ignore the second click of a double click
 
+  // include parts/marks.jsx
   // include card/sending.jsx
   // include card/keyboard.jsx
   // include card/copying.jsx

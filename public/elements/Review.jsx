@@ -1,13 +1,13 @@
 // The review queue: one item at a time, by keyboard. `/review` opens it; `props` has the shape in chat/actions/review.py.
 // The component is kept on `window` as in Compare.jsx. Change VERSION with every change of this file.
-import { createElement, useEffect, useLayoutEffect, useRef, useState } from 'react';
+import { createElement, Fragment, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { useSetRecoilState } from 'recoil';
 import { elementState, sideViewState } from '@chainlit/react-client';
 import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown, ThumbsUp, Undo2 } from 'lucide-react';
 import { Markdown } from '@/components/markdown';
 
 const { t, linked } = window.thumbtune;
-const VERSION = '6';
+const VERSION = '7';
 const KEY = `thumbtune-review-${VERSION}`;
 const SEARCH = 'thumbtune-search'; // set by Teach.jsx
 
@@ -26,6 +26,7 @@ if (!window[KEY]) {
   };
 
   // include parts/place.jsx
+  // include parts/marks.jsx
 
   const Review = ({ now, callAction }) => {
     const [at, setAt] = useState(() => Math.max(0, now.items.findIndex((each) => each.said === null)));
@@ -205,7 +206,7 @@ if (!window[KEY]) {
         {passage.heading ? ` > ${passage.heading}` : ''}
         {passage.page ? `, ${t('page.page', { page: passage.page })}` : ''}
       </summary>
-      <div className="tt-found-text">{passage.text}</div>
+      <div className="tt-found-text">{drawn([passage.text], passage.form)}</div>
     </details>
   );
 

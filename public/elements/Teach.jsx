@@ -2,11 +2,11 @@
 // `props` has the shape in chat/actions/teach.py; this file only renders it. The text typed here is only searched for: the
 // saved query is the card's own. The search is kept on `window` for Review.jsx, too, as no element can import another.
 // The component is kept there as in Compare.jsx. Change VERSION with every change of this file.
-import { createElement, useEffect, useId, useRef, useState } from 'react';
+import { createElement, Fragment, useEffect, useId, useRef, useState } from 'react';
 import { Check, GraduationCap, Lightbulb, Plus, Search as Glass, Undo2, X } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '5';
+const VERSION = '6';
 const KEY = `thumbtune-teach-${VERSION}`;
 const SEARCH = 'thumbtune-search';
 const PAUSE_MS = 300; // without typing before the search starts
@@ -56,6 +56,8 @@ if (!window[KEY]) {
     ) : null;
 
   // A search field and its results, with a button on each passage. `names`: the actions to call; `payload`: the card.
+  // include parts/marks.jsx
+
   const Search = ({ query, taught, names, payload, callAction, close }) => {
     const [typed, setTyped] = useState(query);
     const [found, setFound] = useState(null);
@@ -161,7 +163,7 @@ if (!window[KEY]) {
                   <Where passage={passage} />
                   {passage.shown ? <span className="tt-alone">{t('teach.shown')}</span> : null}
                 </div>
-                <div className="tt-found-text">{passage.text}</div>
+                <div className="tt-found-text">{drawn([passage.text], passage.form)}</div>
                 {isTaught(passage) ? (
                   <button
                     type="button"

@@ -105,7 +105,7 @@ const Passage = ({ side, source, found, opened, toggle, open, mark }) => {
       </div>
       {isOpen ? (
         <>
-          <div className="tt-fulltext">{source.text}</div>
+          <div className="tt-fulltext">{drawn([source.text], source.form)}</div>
           <p className="tt-more">
             {canOpen ? (
               <button type="button" className="tt-link" onClick={() => open(source.rank)}>

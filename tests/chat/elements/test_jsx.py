@@ -8,19 +8,24 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from chat.elements.jsx import elements_route, read_element
+from chat.elements.jsx import INCLUDE, elements_route, read_element
 from rag.settings import ROOT
 
 ELEMENTS = ROOT / "public" / "elements"
 
 
-@pytest.mark.parametrize(("name", "folder"), [("Compare", "card"), ("Training", "parts"), ("Review", "parts")])
-def test_an_element_is_served_with_every_part_once(name: str, folder: str) -> None:
+@pytest.mark.parametrize("name", ["Compare", "Training", "Review", "Source", "Teach"])
+def test_an_element_is_served_with_every_part_once(name: str) -> None:
     served = client().get(f"/public/elements/{name}.jsx").text
-    parts = list((ELEMENTS / folder).glob("*.jsx"))
+    parts = [ELEMENTS / part for part in INCLUDE.findall((ELEMENTS / f"{name}.jsx").read_text("utf-8"))]
     assert parts
     assert [served.count(part.read_text("utf-8").rstrip("\n")) for part in parts] == [1] * len(parts)
     assert "// include" not in served
+
+
+def test_every_part_belongs_to_an_element() -> None:
+    named = {part for path in ELEMENTS.glob("*.jsx") for part in INCLUDE.findall(path.read_text("utf-8"))}
+    assert named == {path.relative_to(ELEMENTS).as_posix() for path in ELEMENTS.glob("*/*.jsx")}
 
 
 @pytest.mark.parametrize("name", ["Nothing", "..%2Fapp", "card%2Fanswer"])
