@@ -7,6 +7,7 @@ written next to its log. Why: a kill costs a start, and 200 starts that import e
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
@@ -19,7 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# All that starts no thread and reads no environment when it is imported; chainlit does, so each process imports it.
+PR_SET_PDEATHSIG = 1  # Linux: a signal for this process when its parent ends
+CHAT = "chat"  # as a library: Chainlit with the settings of one home, which it reads when it is imported
+# All that reads no setting when it is imported.
 LIBRARIES = (
     *("rag.store.store", "rag.answering.service", "rag.indexing.indexer", "rag.retrieval", "rag.models.onnx_embedder"),
     *("sqlalchemy.ext.asyncio", "aiosqlite", "fastapi", "uvicorn", "socketio", "mcp", "openai", "langchain_openai"),
@@ -31,10 +34,16 @@ TRAINING = ("torch", "sentence_transformers", "train.pipeline", "datasets", "tra
 class Forked:
     """The process that others are forked from."""
 
-    def __init__(self, *libraries: str) -> None:
+    def __init__(self, *libraries: str, environment: Mapping[str, str] = os.environ) -> None:
         command = [sys.executable, "-m", "benchmarks.load.forked", *libraries]
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
         self._read()
 
@@ -49,7 +58,7 @@ class Forked:
         return int(self._read())
 
     def close(self) -> None:
-        """End it; what was forked goes on."""
+        """End it, and what was forked from it."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait()
@@ -67,6 +76,7 @@ def status_file(log: Path) -> Path:
 def run(module: str, args: list[str], environment: dict[str, str], log: str, folder: str) -> None:
     """Run a command in this process, which was forked for it, and end."""
     os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(output, stream)
@@ -94,11 +104,22 @@ def run(module: str, args: list[str], environment: dict[str, str], log: str, fol
     os._exit(status)
 
 
+def load_chat() -> None:
+    """Do what a chat does before it serves, but for reading its tables."""
+    from chat.__main__ import chainlit_runner, load
+    from chat.web.signin import auth_mode
+    from rag.settings import load_settings
+
+    settings = load_settings()
+    load(settings, auth_mode(settings))
+    chainlit_runner()
+
+
 def main() -> None:
     """Import, then fork for each line."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
     for name in (*LIBRARIES, *sys.argv[1:]):
-        importlib.import_module(name)
+        load_chat() if name == CHAT else importlib.import_module(name)
     print("ready", flush=True)
     warnings.filterwarnings("ignore", "lancedb fork support")  # nothing of it has run here
     for line in sys.stdin:

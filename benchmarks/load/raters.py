@@ -44,6 +44,7 @@ class Rater:
         self.url = url
         self.session_id = str(uuid.uuid4())
         self.closed = asyncio.Event()
+        self._connected = asyncio.Event()
         self._asked = Asked()
         self._began = 0.0
         self._complete = asyncio.Event()
@@ -60,6 +61,8 @@ class Rater:
             max_msg_size=0,
         )
         self._reader = asyncio.create_task(self._read())
+        async with asyncio.timeout(PATIENCE):
+            await self._connected.wait()  # what is sent before is lost
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
@@ -107,6 +110,7 @@ class Rater:
                 await self._socket.send_str("40" + json.dumps({**auth, "chatProfile": ""}))
             elif text.startswith("40"):
                 await self._send("connection_successful")
+                self._connected.set()
             elif text.startswith("42"):
                 self._hear(*json.loads(text[2:]))
         self.closed.set()
