@@ -34,9 +34,9 @@ from rag.loaders.formats import SLOW_SUFFIXES, suffix_of
 from rag.models.embedder import Embedder
 from rag.records import Chunk, Document, chunks_of
 from rag.settings import Settings
+from rag.store.chunk_store import TableDiff
 from rag.store.lance import IN_LIST
 from rag.store.store import Store
-from rag.store.table_diff import TableDiff
 from rag.store.vector_index import VectorIndexInfo
 
 STEP = 512  # chunks embedded between two writes: an interruption costs at most 20 s on two cores
