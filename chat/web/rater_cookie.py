@@ -22,7 +22,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.errors import StoreFailed
-from rag.store.durability import sync_paths
+from rag.store.durability import make_folder, sync_paths
 
 COOKIE_SECONDS = 365 * 24 * 3600  # one year: a rater who returns by then is the same rater
 SECRET_BYTES = 32
@@ -31,7 +31,7 @@ SECRET_BYTES = 32
 def load_secret(path: Path) -> str:
     """Return the key that signs cookies; the first call creates it, readable by its owner only. Raises StoreFailed."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with contextlib.suppress(FileExistsError):
             _write_secret(path)
         secret = path.read_text("ascii").strip()

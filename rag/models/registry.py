@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock
 
 from rag.errors import StoreFailed, UnknownVersion
-from rag.store.durability import sync_paths
+from rag.store.durability import make_folder, sync_paths
 
 if TYPE_CHECKING:
     from rag.models.precision import Precision
@@ -250,7 +250,7 @@ class Registry:
     def _change(self) -> Iterator[dict[str, Any]]:
         """Give the state to be changed in place, then replace the file by it, under the lock."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             with FileLock(self.folder / "registry.lock", timeout=LOCK_SECONDS):
                 state = self._state()
                 former = json.dumps(state, indent=2)

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from rag.models.weights import is_adapter, read_adapter
 from rag.records import Pair
-from rag.store.durability import sync_paths, sync_tree
+from rag.store.durability import make_folder, sync_paths, sync_tree
 from train.recipe import Recipe
 
 PAIRS, RECIPE, CARD = "pairs.jsonl", "recipe.json", "README.md"
@@ -27,7 +27,7 @@ def save(folder: Path, write_weights: Callable[[Path], None], pairs: Sequence[Pa
 
     `write_weights` is called with the folder to write into. An adapter has no recipe.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)  # left by a training that was killed
     draft.mkdir()
