@@ -7,11 +7,12 @@ its own promise, but a home is a local folder.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ DIGITS = 20  # of a manifest's name, which counts down: the newest one sorts fir
 KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
 KEEP_ALL = timedelta(days=36_500)
 THREADS = 8  # that fsync at once: the file system commits their changes together, 4 ms instead of 4 ms each
+NO_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # from a file system that syncs files only
 log = logging.getLogger(__name__)
 
 
@@ -76,9 +78,12 @@ def compact(table: Any, on_disk: TableSync | None = None) -> None:  # noqa: ANN4
 
     It also adds new rows to the table's indexes.
     """
-    folder = Path(table.uri)
     table.optimize(cleanup_older_than=KEEP_ALL)
-    (on_disk or TableSync(folder.parent)).sync([table.name])
+    if on_disk:
+        on_disk.sync([table.name])
+    else:
+        with closing(TableSync(Path(table.uri).parent)) as all_of_it:
+            all_of_it.sync([table.name])
     table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
 
 
@@ -132,12 +137,19 @@ def _is_final(name: str) -> bool:
 
 
 def _fsync(path: Path) -> None:
-    """Fsync a file or folder; one that is gone was removed by another process's maintenance."""
+    """Fsync a file or folder; one that is gone was removed by another process's maintenance.
+
+    Windows opens no folders, and some network and virtual file systems do not sync them: there is nothing to do there.
+    """
     with suppress(FileNotFoundError):
-        if os.name == "nt" and path.is_dir():  # Windows opens no folders, and NTFS keeps their names by its journal
+        is_folder = path.is_dir()
+        if is_folder and os.name == "nt":
             return
         handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
         try:
             os.fsync(handle)
+        except OSError as error:
+            if not is_folder or error.errno not in NO_FOLDERS:
+                raise
         finally:
             os.close(handle)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -117,4 +119,22 @@ def test_a_rating_that_does_not_reach_the_disk_is_not_acknowledged(
             rate_answer(store, rater="ann", answer_id="answer-1", value=1, blind=True)
     prefer(store, rater="ann", duel_id="d", choice="base", blind=True)
     assert len(store.feedback.ratings()) == 2
+    store.close()
+
+
+def test_a_file_system_that_cannot_sync_folders_takes_ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsync, refused = os.fsync, []
+
+    def files_only(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            refused.append(handle)
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", files_only)
+        store = open_store(tmp_path / "lancedb")
+        store.feedback.put_ratings([Rating("ann", "answer-1", 1, True, NOON)])
+    assert refused
+    assert len(store.feedback.ratings()) == 1
     store.close()
