@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fakes import NOON
@@ -17,3 +19,12 @@ def vote(folder: Path, rater: str) -> None:
             [Rating(rater, f"answer-{n}", 1, True, NOON), Rating("both", f"answer-{n}", 1, True, NOON)]
         )
     store.close()
+
+
+def vote_on_and_on(folder: Path, rater: str, acknowledged: Connection) -> None:
+    """Rate one answer after the other until killed, and send each rating's id when it is acknowledged."""
+    store = open_store(folder)
+    for n in count():
+        rating = Rating(rater, f"answer-{n}", 1, True, NOON)
+        store.feedback.put_ratings([rating])
+        acknowledged.send(rating.id)

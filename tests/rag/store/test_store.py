@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from rag.store import text_index
 from rag.store.lance import COMPACT_EVERY
 from rag.store.schema import RATINGS, SCHEMAS, rating_row, to_arrow
 from rag.store.store import Store, open_store
-from voting import vote
+from voting import vote, vote_on_and_on
 
 EYE = np.eye(3, dtype=np.float32)
 CHUNKS = [make_chunk("cat"), make_chunk("dog"), make_chunk("it's", source="a 'quoted'\nname.md", page=3)]
@@ -267,6 +268,29 @@ def test_two_processes_voting_at_once_lose_and_double_nothing(tmp_path: Path) ->
     assert sorted(keys) == sorted((rater, f"answer-{n}") for rater in ("ann", "bob", "both") for n in range(10))
 
 
+def test_a_process_that_is_killed_while_it_votes_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    spawn, acknowledged = multiprocessing.get_context("spawn"), []
+    voters = []
+    for rater in ("ann", "bob"):
+        ours, theirs = spawn.Pipe(duplex=False)
+        voters.append((ours, spawn.Process(target=vote_on_and_on, args=(tmp_path / "lancedb", rater, theirs))))
+        voters[-1][1].start()
+        theirs.close()
+    for ours, voter in voters:
+        acknowledged += [ours.recv() for _ in range(10)]
+        voter.kill()
+        voter.join()
+        with suppress(EOFError):
+            while True:
+                acknowledged.append(ours.recv())
+    store = open_store(tmp_path / "lancedb")
+    stored = [rating.id for rating in store.feedback.ratings()]
+    assert len(stored) == len(set(stored))
+    assert set(acknowledged) <= set(stored)
+    assert len(stored) - len(acknowledged) <= len(voters)  # written, and not yet acknowledged
+    store.close()
+
+
 def test_a_reader_sees_what_another_connection_wrote(store: Store) -> None:
     assert store.feedback.ratings() == []
     other = open_store(store.folder)
@@ -278,6 +302,7 @@ def test_a_reader_sees_what_another_connection_wrote(store: Store) -> None:
 def test_many_small_writes_are_compacted(store: Store) -> None:
     for n in range(COMPACT_EVERY):
         store.feedback.put_ratings([Rating("ann", f"answer-{n}", 1, True, NOON)])
+    store.tables.sync(RATINGS)  # waits for the compaction, which nobody else waits for
     files = list((store.folder / "ratings.lance" / "data").iterdir())
     assert len(store.feedback.ratings()) == COMPACT_EVERY
     stats = store.tables.open("ratings").stats()
