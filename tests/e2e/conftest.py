@@ -16,6 +16,7 @@ from driver import (
     BROWSERS,
     DESKTOP,
     FLAGS,
+    PLANTED,
     TEAM,
     Chat,
     PageLog,
@@ -125,6 +126,7 @@ def scripted_chat(
             THUMBTUNE_LLM_RETRIES="0",
             THUMBTUNE_DEVICE="cpu",
             THUMBTUNE_HOSTS=TEAM,
+            **PLANTED,
         )
         yield ScriptedChat(**vars(chat), writer=writer)
 

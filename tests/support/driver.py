@@ -39,6 +39,11 @@ FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+PLANTED = {  # secrets of the chat that all browser tests share, which must be found nowhere (test_secrets.py)
+    "OPENAI_API_KEY": "sk-planted-4f0c9a1be7d24406",
+    "OAUTH_GITHUB_CLIENT_SECRET": "oauth-planted-85b1d0e39c7f",  # without an id no provider is configured
+    "CHAINLIT_AUTH_SECRET": "auth-planted-2c64e8f01a93b75d",
+}
 TEAM = "team.test"  # a name that the chat may be asked for by, which a browser resolves to this machine
 PLACES = {"Review": "Review", "Train": "Training", "Documents": "Documents"}  # word in the bar -> name of the region
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})(?:#\w+)?$")  # the address of a chat that has begun, with a place or not
