@@ -47,6 +47,7 @@ LOOPS = (
 OF_OPENAI = (".openai.com", ".openai.azure.com")  # their newer models take max_completion_tokens only
 Answerer = Runnable[dict[str, Any], AIMessageChunk]
 Ask = Callable[[str], str]
+NO_COMPLETION = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
 log = logging.getLogger(__name__)
 
 
@@ -122,8 +123,7 @@ def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -
             wait = _retry_after(error)
             raise AnswerFailed(f"{explain(error)}" + (f", it asks to wait {wait:.0f} s" if wait else "")) from None
         except (AttributeError, LookupError, TypeError, ValueError):  # the client's errors for a reply of another shape
-            message = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
-            raise AnswerFailed(message) from None
+            raise AnswerFailed(NO_COMPLETION) from None
         reason = reply.response_metadata.get("finish_reason")
         if reason == "content_filter":
             raise PromptRefused("the endpoint's content filter stopped the reply")
@@ -255,7 +255,12 @@ class _Sampler:
     async def _stream(self, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
         chunks = cast(AsyncGenerator[AIMessageChunk, None], self._model.astream(messages, **self._options))
         async with aclosing(chunks):
-            first = await asyncio.create_task(anext(chunks, None))  # connects in a task of its own, see __call__
+            try:
+                first = await asyncio.create_task(anext(chunks, None))  # connects in a task of its own, see __call__
+            except json.JSONDecodeError:
+                raise
+            except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client's for another shape
+                raise AnswerFailed(NO_COMPLETION) from error
             if first is not None:
                 yield first
             async for chunk in chunks:

@@ -216,6 +216,20 @@ async def test_a_broken_stream_is_explained(settings: Settings) -> None:
     assert "broken stream" in str(explain(caught.value))
 
 
+@pytest.mark.parametrize("body", ["<h1>It works</h1>", "[]", '{"choices": 5}', '"text"', ""])
+async def test_an_address_that_is_no_endpoint_is_explained(settings: Settings, body: str) -> None:
+    def reply(handler: Any, sent: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/html")
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body.encode())
+
+    with endpoint(reply) as (url, _), pytest.raises(AnswerFailed) as caught:
+        await collect(chain_to(settings, url))
+    assert "is no chat completion: check OPENAI_BASE_URL" in str(caught.value)
+
+
 def test_an_unexpected_error_has_no_explanation() -> None:
     assert explain(ZeroDivisionError()) is None
 
