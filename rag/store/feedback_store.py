@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from lancedb import col, lit
@@ -11,6 +13,7 @@ from rag.store import schema
 from rag.store.lance import IN_LIST, LanceTables
 
 ON_ANSWERS = ("answer", "source")  # kinds of ratings whose target is an answer
+LATEST = 500  # answers kept in memory, about 5 MB
 
 
 class FeedbackStore:
@@ -18,10 +21,16 @@ class FeedbackStore:
 
     def __init__(self, tables: LanceTables) -> None:
         self._tables = tables
+        self._latest: OrderedDict[str, Answer] = OrderedDict()  # answers written here, which never change
+        self._lock = threading.Lock()
 
     def put_answer(self, answer: Answer) -> None:
-        """Write a finished answer."""
+        """Write a finished answer. The latest are kept in memory, too: a rating reads its answer six times."""
         self._tables.upsert(schema.ANSWERS, [schema.answer_row(answer)])
+        with self._lock:
+            self._latest[answer.id] = answer
+            while len(self._latest) > LATEST:
+                self._latest.popitem(last=False)
 
     def answer(self, answer_id: str) -> Answer | None:
         """Return one answer, or None where there is none of this id."""
@@ -30,7 +39,10 @@ class FeedbackStore:
     def answers(self, ids: Iterable[str] | None = None) -> list[Answer]:
         """Return the answers of these ids, or all."""
         if ids is not None:
-            return self._answers_by("id", ids)
+            wanted = set(ids)
+            with self._lock:
+                latest = [self._latest[answer_id] for answer_id in sorted(wanted) if answer_id in self._latest]
+            return [*latest, *self._answers_by("id", wanted - {answer.id for answer in latest})]
         table = self._tables.arrow(schema.ANSWERS, None)
         return [] if table is None else list(schema.read_answers(table))
 

@@ -373,3 +373,14 @@ def test_documents_are_listed_and_outlined_without_their_texts(store: Store) -> 
     assert store.documents.sizes("c") == [("a.md", "", 0), ("b.md", "Bees", 2)]
     assert store.documents.outline("c") == [replace(chunk, text="") for chunk in chunks_of(first)]
     assert store.documents.outline("nothing") == store.documents.sizes("nothing") == []
+
+
+def test_an_answer_that_was_just_written_is_not_read_from_the_disk_and_one_of_another_process_is(
+    tmp_path: Path,
+) -> None:
+    store, other = open_store(tmp_path), open_store(tmp_path)
+    ours, theirs = make_answer(make_hits("one"), id="ours"), make_answer(make_hits("two"), id="theirs")
+    store.feedback.put_answer(ours)
+    other.feedback.put_answer(theirs)
+    assert {each.id for each in store.feedback.answers(["ours", "theirs", "none"])} == {"ours", "theirs"}
+    assert store.feedback.answer("ours") is ours
