@@ -34,6 +34,9 @@ from rag.retrieval.passage_search import search_passages
 TEACH = "Teach"  # public/elements/Teach.jsx
 CHIPS = 3
 PATIENCE = 0.5  # seconds that the first page waits for questions; with a large model comparing them takes longer
+SHARE = (
+    0.05  # of a core, for keeping suggestions up to date: each rating changes them a little, and all tables are read
+)
 GONE = Phrase("teach.gone")
 # A thread of its own: a comparison may take a minute, and must not occupy the threads that answer.
 _comparing = ThreadPoolExecutor(1, "comparing")
@@ -110,7 +113,7 @@ async def most_helpful(
     serving: QueryService, n: int, without: Collection[str] = (), wait: float | None = None
 ) -> list[str]:
     """Return the `n` questions whose ratings help most; none on an error or after `wait` seconds."""
-    found = asyncio.get_running_loop().run_in_executor(_comparing, partial(suggest, serving, n, without))
+    found = asyncio.get_running_loop().run_in_executor(_comparing, partial(suggest, serving, n, without, SHARE))
     try:
         return await asyncio.wait_for(found, wait)
     except TimeoutError:  # the comparison continues in its thread; the next page gets its result

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
@@ -26,32 +27,37 @@ ASKS = re.compile(r"what (?:is|are|does) ", re.IGNORECASE)  # of the definitions
 
 @dataclass
 class _Compared:
-    """The cache for one pair of models: query -> disagreement, and the candidate questions at a stamp of the store."""
+    """The cache for one pair of models: query -> disagreement, and the candidate questions at a stamp of the store.
+
+    `ended` is when they were read, `took` for how many seconds.
+    """
 
     pair: tuple[str, ...] = ()
     stamp: tuple[int, ...] = ()
     asked: list[str] = field(default_factory=list)
     headings: set[str] = field(default_factory=set)
     known: dict[str, float] = field(default_factory=dict)
+    ended: float = 0.0
+    took: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 _compared: WeakKeyDictionary[QueryService, _Compared] = WeakKeyDictionary()
 
 
-def suggest(serving: QueryService, n: int, without: Collection[str] = ()) -> list[str]:
+def suggest(serving: QueryService, n: int, without: Collection[str] = (), share: float = 1.0) -> list[str]:
     """Return at most n unrated questions, those first on which the arms disagree most; none where they never do.
 
     People do not ask in headings, so headings come last. Questions in `without` are left out. Takes seconds for a new
-    pair of models, so keep it off the event loop; results are cached. Raises StoreFailed, or BadModel from a remote
-    embedder.
+    pair of models, so keep it off the event loop; results are cached. What was asked and rated since is read at most
+    as often as takes this `share` of one core. Raises StoreFailed, or BadModel from a remote embedder.
     """
     served = [serving.served(arm) for arm in ARMS]
     if len({each.embedder.query_fingerprint for each in served}) == 1:
         return []
     compared = _compared.setdefault(serving, _Compared())
     with compared.lock:
-        _bring_up_to_date(compared, serving, served)
+        _bring_up_to_date(compared, serving, served, share)
         asked, headings, known = compared.asked, compared.headings, dict(compared.known)
     left_out = {normalise_query(query) for query in without}
     best = sorted(asked, key=lambda query: (query in headings, -known[query]))  # stable: equals stay as they came
@@ -95,18 +101,22 @@ def readable(synthetic: Iterable[SyntheticPair], chunk_ids: Collection[str]) -> 
     return _distinct(pair.query for pair in sorted(fits, key=lambda pair: (KINDS.index(pair.origin), pair.id)))
 
 
-def _bring_up_to_date(compared: _Compared, serving: QueryService, served: Sequence[ServedModel]) -> None:
+def _bring_up_to_date(compared: _Compared, serving: QueryService, served: Sequence[ServedModel], share: float) -> None:
     """Compare the questions added since the last time, or all of them where a model changed."""
     pair = tuple(each.embedder.query_fingerprint for each in served)
     if compared.pair != pair:
         compared.pair, compared.stamp, compared.known = pair, (), {}
+    elif time.monotonic() < compared.ended + compared.took * (1 / share - 1):
+        return
     stamp = serving.store.stamp()
     if compared.stamp == stamp:
         return
+    began = time.monotonic()
     compared.asked, compared.headings = _candidates(serving)
     new = [query for query in compared.asked if query not in compared.known]
     compared.known |= dict(zip(new, _disagreements(serving, served, new), strict=True))
-    compared.stamp = stamp
+    compared.stamp, compared.ended = stamp, time.monotonic()
+    compared.took = compared.ended - began
 
 
 def _candidates(serving: QueryService) -> tuple[list[str], set[str]]:

@@ -191,7 +191,7 @@ async def test_pages_that_wait_for_a_comparison_hold_nobody_up(
     context: RequestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compared = threading.Event()
-    monkeypatch.setattr(teaching, "suggest", lambda serving, n, without: [] if compared.wait(TIMEOUT) else ["never"])
+    monkeypatch.setattr(teaching, "suggest", lambda *asked: [] if compared.wait(TIMEOUT) else ["never"])
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
     pages = [asyncio.create_task(teaching.most_helpful(context.app.serving, 3)) for _ in range(3)]
     assert await teaching.most_helpful(context.app.serving, 3, wait=0.01) == []

@@ -92,6 +92,7 @@ def test_a_question_leaves_when_it_is_rated_and_what_was_compared_is_not_compare
     answer = make_answer([replace(hit, chunk=chunk) for hit in make_hits("x")], cited=(1,), query=before[0])
     serving.store.feedback.put_answer(answer)
     rate_answer(serving.store, rater="ann", answer_id=answer.id, value=1, blind=True)
+    assert suggest(serving, 3, share=1e-6) == before  # that was read a moment ago
     assert suggest(serving, 3) == before[1:]
     put_questions(serving, "does the dog sleep")
     suggest(serving, 3)
