@@ -14,8 +14,7 @@ from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.output_parsers import StrOutputParser
-from langchain_core.runnables import Runnable, RunnableBranch, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableBranch, RunnableGenerator, RunnableLambda, RunnablePassthrough
 
 from rag.answering.evidence.attribution import Similar
 from rag.answering.evidence.refusals import DONT_KNOW
@@ -55,7 +54,13 @@ def build_chain(
 
     if abstain_below is not None:
         answerer = with_abstention(answerer, abstain_below)
-    return RunnableLambda(with_hits) | RunnablePassthrough.assign(answer=answerer | StrOutputParser())
+    return RunnableLambda(with_hits) | RunnablePassthrough.assign(answer=answerer | RunnableGenerator(only_text))
+
+
+async def only_text(chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[str]:
+    """Yield the text of each chunk. LangChain's StrOutputParser hands every token to a thread and back."""
+    async for chunk in chunks:
+        yield chunk.text
 
 
 async def write_on(so_far: str, chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[AIMessageChunk]:
