@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from rag import cli
 from rag.errors import BadSetting, StoreFailed
+from rag.home import open_home
 
 if TYPE_CHECKING:
     from chat.web.signin import AuthMode
@@ -107,8 +108,8 @@ def _why_not(host: str, port: int, error: OSError) -> str:
 
 def check_home(home: Path) -> None:
     """Raise StoreFailed where nothing can be written under the home folder (root passes every check of rights)."""
+    open_home(home)
     try:
-        home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home) as probe:
             probe.write(b"probe" * 1024)
     except OSError as error:

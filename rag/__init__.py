@@ -9,12 +9,14 @@ retrieval        query -> ranked hits
 answering        hits -> answers; both arms at once
 feedback         ratings -> labels -> training pairs
 evaluation       metrics, confidence intervals, win rates, scoreboard numbers
+upkeep           find and repair damage, back up and restore, a person's data
 settings         every setting, read once from the environment and .env
 records          the frozen dataclasses that travel between stages
+home             the home folder's format, and who may read it
 errors           errors a user can fix, printed as one line
 deferred         import a package without what it loads and nothing here uses
 heading_path     the headings above a chunk, within its token budget
 languages        the language of a text, by its script and stop words
 training_status  status file of the current or last training
-__main__         python -m rag: index, ask, stats, import, export, forget, doctor
+__main__         python -m rag: index, ask, stats, import, export, forget, back up, restore, doctor
 """

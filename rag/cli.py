@@ -27,6 +27,7 @@ READER_GONE = 141  # as a shell reports SIGPIPE
 STOPPED = "stopped; what was done is kept"
 PARENT = "THUMBTUNE_PARENT"  # in the environment of a command that runs in the background of the process with this id
 NICE = 5  # priority in the background: lower than answering
+PRIVATE = 0o077
 PARENT_SECONDS = 0.5  # between two looks
 Command = Callable[[argparse.Namespace], int | None]
 
@@ -39,6 +40,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     A parser sets `run`, a Command; it may set `before`, called with no argument, and `stopped`, which returns what
     Ctrl-C prints. The command finds what was typed as `command`.
     """
+    os.umask(os.umask(PRIVATE) | PRIVATE)  # all that a command writes is its user's own; rag.home lets a group in
     given = parser.parse_args(argv)
     given.command = shlex.join([*parser.prog.split(), *(sys.argv[1:] if argv is None else argv)])
     try:

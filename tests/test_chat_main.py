@@ -100,9 +100,9 @@ def test_an_address_of_another_machine_is_told() -> None:
         check_port("192.0.2.1", 8000)
 
 
-def test_a_home_is_made_and_left_empty(tmp_path: Path) -> None:
+def test_a_home_is_made_with_nothing_but_its_format(tmp_path: Path) -> None:
     check_home(tmp_path / "new" / "home")
-    assert list((tmp_path / "new" / "home").iterdir()) == []
+    assert [path.name for path in (tmp_path / "new" / "home").iterdir()] == ["home.json"]
 
 
 def test_a_home_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.errors import StoreFailed
+from rag.home import open_home
 from rag.store import schema
 from rag.store.chunk_store import ChunkStore
 from rag.store.document_store import DocumentStore
@@ -13,9 +14,13 @@ from rag.store.durability import make_folder
 from rag.store.feedback_store import FeedbackStore
 from rag.store.lance import LanceTables
 
+FOLDER = "lancedb"  # of the tables, in a home folder
+
 
 def open_store(folder: Path) -> Store:
     """Open (or create) the tables under `folder`. Raises StoreFailed where that is impossible."""
+    if folder.name == FOLDER:  # in a home folder
+        open_home(folder.parent)
     try:
         make_folder(folder)
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rag.home import open_home
 from rag.indexing.language_note import language_note
 from rag.ingest.corpus import load_corpus
 from rag.models.arms import arm_models, arm_precision
@@ -16,6 +17,7 @@ from rag.upkeep.repair import repair
 
 def check_home(settings: Settings, *, repairing: bool = False) -> tuple[list[str], tuple[Damage, ...]]:
     """Return one line on each thing that is damaged or was repaired, and what is damaged still. Raises StoreFailed."""
+    open_home(settings.home)
     found = examine(settings)
     lines = [f"home       {settings.home}"]
     if repairing:

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rag.errors import StoreFailed
+from rag.home import FORMAT_FILE
 from rag.upkeep.backup import TIME, Backup, backups, copy_file
 
 DRAFT = ".restoring"
+UNUSED = (FORMAT_FILE, "lost+found")  # what a home folder has in which nothing was done yet
 
 
 def restore(home: Path, source: Path, *, replace: bool = False) -> tuple[Backup, Path | None]:
@@ -62,6 +64,7 @@ def _put_in_place(draft: Path, home: Path) -> Path | None:
         former = home.with_name(f"{home.name}.before-{datetime.now(UTC).strftime(TIME)}")
         home.rename(former)
     elif home.exists():
+        (home / FORMAT_FILE).unlink(missing_ok=True)
         try:
             home.rmdir()
         except OSError:  # the mount point of a disk, which stays: its content is moved in
@@ -73,4 +76,4 @@ def _put_in_place(draft: Path, home: Path) -> Path | None:
 
 
 def _is_used(home: Path) -> bool:
-    return home.exists() and (not home.is_dir() or any(path.name != "lost+found" for path in home.iterdir()))
+    return home.exists() and (not home.is_dir() or any(path.name not in UNUSED for path in home.iterdir()))

@@ -1,0 +1,63 @@
+"""Open a home folder: refuse one of a newer release, and keep it from other users of the machine.
+
+Folders have mode 0700 and files 0600. Where the home folder is setgid, which somebody must have chosen (chmod g+s),
+its group may read and write, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from rag.errors import StoreFailed
+
+FORMAT = 1  # raised by a release whose home folders this one could not read
+FORMAT_FILE = "home.json"
+PRIVATE, SHARED = 0o077, 0o007  # what is taken away from new files: of the group and of others; of others
+
+
+def open_home(home: Path) -> None:
+    """Create a home folder, or check its format; make one of an earlier release private, once. Raises StoreFailed."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreFailed(
+            f"{home}: cannot be created ({error.strerror}): set THUMBTUNE_HOME to a folder you may write"
+        ) from error
+    mask = SHARED if home.stat().st_mode & stat.S_ISGID else PRIVATE
+    if mask == SHARED:
+        os.umask(SHARED)
+    file = home / FORMAT_FILE
+    try:
+        found = json.loads(file.read_text("utf-8"))["format"]
+        if found > FORMAT:
+            raise StoreFailed(
+                f"{home}: was made by a newer release (format {found}, this one knows {FORMAT}): update thumbtune, "
+                "or set THUMBTUNE_HOME to another folder"
+            )
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        _tighten(home, mask)
+        with suppress(OSError):  # a home folder that may only be read: the next command that may write does it
+            _write_format(file, 0o666 & ~mask)
+    except OSError as error:
+        raise StoreFailed(f"{file}: cannot be read ({error.strerror}): make it readable for yourself") from error
+
+
+def _tighten(home: Path, mask: int) -> None:
+    """Take away what others may do to the files of a home folder; links and files of other users stay as they are."""
+    for folder, _, files in os.walk(home):
+        for path in (Path(folder), *(Path(folder, name) for name in files)):
+            with suppress(OSError):  # gone meanwhile, or somebody else's
+                mode = stat.S_IMODE(path.lstat().st_mode)
+                if mode & mask and not path.is_symlink():
+                    path.chmod(mode & ~mask)
+
+
+def _write_format(file: Path, mode: int) -> None:
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    draft.write_text(json.dumps({"format": FORMAT}), "utf-8")
+    draft.chmod(mode)
+    draft.replace(file)
