@@ -22,7 +22,7 @@ from fastapi import Depends, Header
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
-from chat.actions import ask, export, own_ratings, passages, rate, rating_files, resume, review, scope, teach
+from chat.actions import ask, export, options, own_ratings, passages, rate, rating_files, resume, review, scope, teach
 from chat.actions.documents import DOCUMENTS, UploadQueue, accept_documents, revive_files
 from chat.actions.resume import Revive
 from chat.elements.jsx import elements_route
@@ -168,6 +168,8 @@ async def run_command(word: object) -> None:
     """Open what a button in the bar at the top, a link or the browser's history names; or close it."""
     if isinstance(word, dict) and "scope" in word:
         scope.choose(current_context(state), word)
+    if isinstance(word, dict) and "options" in word:
+        options.choose(current_context(state), word["options"])
     if word == CLOSE:
         await current_context(state).close_place()
         return
@@ -213,6 +215,7 @@ async def greet_page() -> None:
     """Send the page of a new session whether its rater is an admin, and ask for the documents chosen there."""
     await cl.context.emitter.send_window_message({"admin": is_admin(settings, current_context(state).rater)})
     await scope.ask_page()
+    await options.offer(current_context(state))
 
 
 @cl.on_chat_end

@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     llm: str = Field(
         "", description=f"{EXTRACTIVE}, openai:NAME or gguf:PATH; empty: chosen by whether a key or base URL is set"
     )
+    llms: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description=f"further LLMs to choose in the chat: {EXTRACTIVE} or openai:NAME, separated by commas",
+    )
     openai_api_key: SecretStr | None = Field(
         None, validation_alias=AliasChoices("OPENAI_API_KEY"), description="key of the endpoint"
     )
@@ -122,7 +126,7 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("llm_stop", "hosts", "oauth_allow", "trusted_proxies", "admins", mode="before")
+    @field_validator("llms", "llm_stop", "hosts", "oauth_allow", "trusted_proxies", "admins", mode="before")
     @classmethod
     def _split_commas(cls, value: Any) -> Any:  # noqa: ANN401  # pydantic hands over whatever was given
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -164,6 +168,14 @@ class Settings(BaseSettings):
         kind, _, name = value.partition(":")
         if value and value != EXTRACTIVE and not (kind in ("openai", "gguf") and name):
             raise ValueError(f"give openai:NAME, {GGUF}PATH or {EXTRACTIVE}")
+        return value
+
+    @field_validator("llms", mode="after")
+    @classmethod
+    def _known_llms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if name != EXTRACTIVE and not (name.startswith("openai:") and name.removeprefix("openai:")):
+                raise ValueError(f"{name!r} cannot be chosen in the chat: give openai:NAME or {EXTRACTIVE}")
         return value
 
     @property
@@ -230,8 +242,12 @@ def load_settings(**overrides: object) -> Settings:
         reason = str(first["msg"]).removeprefix("Value error, ")
         more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise BadSetting(f"{shown}={first['input']!r}: {reason}{more}; see .env.example") from None
+    has_endpoint = bool(settings.openai_api_key or settings.openai_base_url)
     remote = settings.answerer != EXTRACTIVE and not settings.is_local_llm
-    if remote and not (settings.openai_api_key or settings.openai_base_url):
+    if not has_endpoint and any(name != EXTRACTIVE for name in settings.llms):
+        need = "set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed"
+        raise BadSetting(f"THUMBTUNE_LLMS={','.join(settings.llms)!r}: {need}; see .env.example")
+    if remote and not has_endpoint:
         need = "set OPENAI_API_KEY, or OPENAI_BASE_URL where no key is needed, or use extractive"
         raise BadSetting(f"THUMBTUNE_LLM={settings.answerer!r}: {need}; see .env.example")
     return settings

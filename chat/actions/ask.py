@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import chainlit as cl
 
-from chat.actions import scope, teach
+from chat.actions import options, scope, teach
 from chat.actions.payloads import GoOn, Reask
 from chat.actions.rate import answers_of, reveal
 from chat.elements.card import STOPPED
@@ -98,7 +98,7 @@ async def duel(context: RequestContext, question: Question, former: Sequence[Liv
     query, only = question.query, question.only
     message = await say("")
     live = LiveCard(context.app.history.save_element, message.thread_id, message.id)
-    live.card.searched_for(question.typed, hint=recognised(only.summary()))
+    live.card.searched_for(question.typed, hint=hint_of(context, only))
     context.attach(live)
     await live.show()
     await live.keep()
@@ -147,10 +147,16 @@ async def search_for(
         return asked
     serving = context.app.serving
     found = await serving.rewrite(asked, await asyncio.to_thread(turns_of, serving, former))
-    hint = joined(recognised(only.summary()), recognised(found.note))
+    hint = hint_of(context, only, found.note)
     live.card.searched_for(f"{found.query} {only}".strip(), asked if found.changed else "", hint)
     await live.show()
     return found.query
+
+
+def hint_of(context: RequestContext, only: DocumentFilter, note: str = "") -> str:
+    """Return what a card says of how its question was asked: in which documents, by whose settings."""
+    own = options.summary(context.app.serving, context.session.options)
+    return joined(recognised(only.summary()), own, recognised(note))
 
 
 def turns_of(serving: QueryService, former: Sequence[LiveCard]) -> list[Turn]:
@@ -170,7 +176,7 @@ async def stream(context: RequestContext, live: LiveCard, query: str, only: Docu
     sides, serving = shuffled_sides(), context.app.serving
     if serving.has_one_model:
         live.card.has_one_model()
-    events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)
+    events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only, chosen=context.session.options)
     async with live.snapshots(), aclosing(cast(Any, events)):
         async for event in events:
             live.card.take(sides[event.arm], event)

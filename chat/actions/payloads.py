@@ -10,6 +10,7 @@ from chat.elements.card import SideChoice
 from chat.session.payload import Id, Payload, Rank, Taught, Text, Value
 from rag.errors import BadQuery, UnknownDocument
 from rag.records import Reason
+from rag.settings import Search as SearchMode
 
 MAX_COMMENT = 1_000  # characters: a paragraph; a page is no comment on an answer
 MAX_SCOPE = 8  # documents and folders that questions are restricted to, as in public/picker.js
@@ -66,6 +67,15 @@ class Scope(Payload):
 
     error = BadQuery
     scope: Annotated[list[Annotated[Text, Field(min_length=1, max_length=MAX_SOURCE)]], Field(max_length=MAX_SCOPE)]
+
+
+class Options(Payload):
+    """What a person has chosen for their own questions; None and "" are the server's settings."""
+
+    error = BadQuery
+    k: int | None = None
+    search: SearchMode | None = None
+    llm: Id = ""
 
 
 class Search(Payload):

@@ -21,6 +21,7 @@ from chat.elements.markdown import as_markdown
 from chat.language import Phrase, in_language, language_for, said
 from chat.session.thread_store import ThreadStore
 from chat.web.rate_limits import Networks, RateLimits, What, client_address
+from rag.answering.options import AskOptions
 from rag.answering.service import QueryService
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.settings import Settings
@@ -53,6 +54,7 @@ class SessionState:
         self.elements: list[LiveElement] = []
         self.task: asyncio.Task[Any] | None = None  # a duel or an upload
         self.scope: tuple[str, ...] = ()  # documents and folders that questions are restricted to
+        self.options = AskOptions()  # how they are searched and answered
 
     @property
     def is_busy(self) -> bool:

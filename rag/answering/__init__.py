@@ -11,6 +11,7 @@ quotable          what may be quoted of a passage: sentences, list items, table 
 chain             LCEL chain of one arm: retrieve | assign(answer), with abstention below a cosine
 query_rewrite     rewrite a follow-up question to stand alone
 duel              run both arms concurrently for one query, as one stream of events
+options           what a person may choose for their own questions; both arms get the same
 service           opens store, models and answerer once per process
 evidence/         what an answer rests on: citations, attributed passages, refusals; cleaning of its text
 """

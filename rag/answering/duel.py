@@ -63,6 +63,7 @@ class CutAnswer:
     hits: tuple[Hit, ...]
     text: str
     model: str
+    answerer: str
     seconds: float
 
 
@@ -151,7 +152,8 @@ async def _run_arm(
     except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
         whole, cut = cut_loop(text), None
         if isinstance(error, AnswerCut) and whole == text:
-            cut = CutAnswer(arm, side, duel_id, query, hits, text, chain.model, perf_counter() - started)
+            seconds = perf_counter() - started
+            cut = CutAnswer(arm, side, duel_id, query, hits, text, chain.model, chain.answerer, seconds)
         queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, clean_answer(whole, hits), cut))
         return
     answer = Answer(

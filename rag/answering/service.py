@@ -15,6 +15,7 @@ from rag.answering.evidence.attribution import Similar
 from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.extractive import Score, quote, scored_texts
 from rag.answering.llm import Answerer, build_chat_model, build_extractive, sampling_options
+from rag.answering.options import AskOptions, Offer, chosen_search, offer_options
 from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.sentence_vectors import SentenceVectors
 from rag.answering.token_counter import TokenCounter
@@ -35,6 +36,7 @@ from rag.training_status import read_training
 
 MAX_QUERY_CHARS = 4_000  # about a page; embedding models read the first 1,000 to 2,000
 AHEAD_SECONDS = 60.0  # after the start, which is busy enough, and between two looks whether documents were added
+AS_SERVED = AskOptions()
 EMPTY = "The question is empty: type one and send it again."
 
 log = logging.getLogger(__name__)
@@ -59,9 +61,9 @@ class QueryService:
         self._counter = TokenCounter(settings) if self.answerer != EXTRACTIVE else None
         if self._counter and not self._counter.is_exact and not settings.is_local_llm:
             self._counter.fetch()
-        self._score: Score | None = None  # of the answerer without an LLM
-        self._sentences: SentenceVectors | None = None  # of it, too
-        self._answerer = self._build_answerer()
+        self._sentences: SentenceVectors | None = None  # of the answerer without an LLM
+        self._score = self._build_scorer() if self.answerer == EXTRACTIVE else None  # of it, too
+        self._answerers = {self.answerer: self._build_answerer(settings)}  # by name; others when they are asked for
         self._rewrite = build_rewriter(settings)
 
     def served(self, arm: Arm) -> ServedModel:
@@ -108,14 +110,27 @@ class QueryService:
             raise BadQuery(EMPTY)
         return query, only
 
+    @property
+    def offer(self) -> Offer:
+        """Return what people may choose for their own questions."""
+        return offer_options(self.search_options, self.answerer, self.settings.llms)
+
     async def ask(
-        self, query: str, *, sides: Mapping[Arm, Side], duel_id: str, only: DocumentFilter = EVERYWHERE
+        self,
+        query: str,
+        *,
+        sides: Mapping[Arm, Side],
+        duel_id: str,
+        only: DocumentFilter = EVERYWHERE,
+        chosen: AskOptions = AS_SERVED,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a duel. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
-        `query` and `only` are from `parse_query`. Use it with contextlib.aclosing: closing it cancels both arms.
+        `query` and `only` are from `parse_query`; `chosen` is within `offer`, and both arms get it. Use it with
+        contextlib.aclosing: closing it cancels both arms.
         """
-        chains = {arm: self._chain(arm, only) for arm in ARMS}
+        await asyncio.to_thread(self._answerer_of, chosen.llm or self.answerer)  # the first time it is built
+        chains = {arm: self._chain(arm, only, chosen) for arm in ARMS}
         timeout = self.settings.answer_timeout
         async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
             async for event in events:
@@ -129,7 +144,10 @@ class QueryService:
 
         served = self.served(cut.arm)
         chain = ArmChain(
-            build_chain(found, self._answerer, so_far=cut.text), cut.model, self.answerer, self._similar(served)
+            build_chain(found, self._answerer_of(cut.answerer), so_far=cut.text),
+            cut.model,
+            cut.answerer,
+            self._similar(served),
         )
         timeout, sides = self.settings.answer_timeout, {cut.arm: cut.side}
         events = run_duel(cut.query, {cut.arm: chain}, sides=sides, duel_id=cut.duel, timeout=timeout, cut=cut)
@@ -187,17 +205,18 @@ class QueryService:
             return Failed(event.arm, message, event.answer.hits, event.answer.text)
         return event
 
-    def _chain(self, arm: Arm, only: DocumentFilter) -> ArmChain:
+    def _chain(self, arm: Arm, only: DocumentFilter, chosen: AskOptions) -> ArmChain:
         """Return an arm's chain with the model that serves it now; cheap, so it is built per query."""
         served = self.served(arm)
         # the threshold was fitted on the best cosine of all chunks: with other options it would abstain too often
-        below = served.abstain_below if self.search_options.is_plain_dense and not only else None
+        options, answerer = chosen_search(self.search_options, chosen), chosen.llm or self.answerer
+        below = served.abstain_below if options.is_plain_dense and not only else None
 
         def find(query: str) -> list[Hit]:
-            return retrieve(self.store, served, query, self.search_options, only)
+            return retrieve(self.store, served, query, options, only)
 
-        chain = build_chain(find, self._answerer, below)
-        return ArmChain(chain, served.model, self.answerer, self._similar(served))
+        chain = build_chain(find, self._answerer_of(answerer), below)
+        return ArmChain(chain, served.model, answerer, self._similar(served))
 
     def _similar(self, served: ServedModel) -> Similar:
         """Return how near in meaning texts are to hits, by a model that serves an arm."""
@@ -212,13 +231,21 @@ class QueryService:
 
         return similar
 
-    def _build_answerer(self) -> Answerer:
+    def _answerer_of(self, name: str) -> Answerer:
+        """Return what writes the answers under this name: the server's own, or one of THUMBTUNE_LLMS."""
+        if name not in self._answerers:
+            self._answerers[name] = self._build_answerer(self.settings.model_copy(update={"llm": name}))
+        return self._answerers[name]
+
+    def _build_answerer(self, settings: Settings) -> Answerer:
         """Return the LLM, or the extractive answerer with the built-in embedding model as its scorer."""
-        if self._counter:
-            context, most = self.settings.context_tokens, self.settings.llm_max_tokens
-            return ask_chat_model(
-                build_chat_model(self.settings), self._counter, context, most, sampling_options(self.settings)
-            )
+        if settings.answerer == EXTRACTIVE:
+            return build_extractive(self._score or self._build_scorer(), DONT_KNOW)
+        counter = self._counter or TokenCounter(settings)
+        context, most = settings.context_tokens, settings.llm_max_tokens
+        return ask_chat_model(build_chat_model(settings), counter, context, most, sampling_options(settings))
+
+    def _build_scorer(self) -> Score:
         base = self.served("base").embedder
         scorer = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
         file = self.settings.cache / "sentences" / f"{scorer.fingerprint}.npy"
@@ -228,8 +255,7 @@ class QueryService:
             (vector,) = scorer.embed_queries([query])
             return [float(value) for value in embed(texts) @ vector]
 
-        self._score = score
-        return build_extractive(score, DONT_KNOW)
+        return score
 
 
 def check_query(text: str) -> str:

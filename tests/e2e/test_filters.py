@@ -21,6 +21,31 @@ def test_both_sides_search_only_where_the_question_says_and_the_card_tells(page:
     assert len(answers) == 2
 
 
+def test_own_settings_hold_until_they_are_reset_and_the_card_says_them(page: Page, chat: ScriptedChat) -> None:
+    opener = page.locator(".tt-options-open")
+    settings = page.get_by_role("dialog", name="Answer settings")
+    opener.click()
+    expect(settings.get_by_label("Answers by")).to_have_count(0)  # the server offers one
+    settings.get_by_label("Passages per answer").select_option("3")
+    settings.get_by_label("Search").select_option("by meaning and by keywords")
+    page.keyboard.press("Escape")
+    expect(settings).to_be_hidden()
+    expect(opener).to_have_text("Own settings")
+    ask(page, "What of ladders, by three passages?")
+    wait_until_done(page)
+    expect(page.get_by_text("Your settings: passages per answer: 3, by meaning and by keywords")).to_be_visible()
+    page.reload()
+    wait_until_done(page)
+    expect(opener).to_have_text("Own settings")
+    opener.click()
+    settings.get_by_role("button", name="Use the defaults").click()
+    opener.click()
+    ask(page, "What of ladders, by five passages?")
+    wait_until_done(page, cards=2)
+    shown = {answer.query: len(answer.hits) for answer in chat.store.feedback.answers() if "of ladders" in answer.query}
+    assert shown == {"What of ladders, by three passages?": 3, "What of ladders, by five passages?": 5}
+
+
 def test_documents_are_chosen_at_the_input_until_the_chip_is_removed(page: Page, chat: ScriptedChat) -> None:
     def sources(question: str) -> set[str]:
         answers = [answer for answer in chat.store.feedback.answers() if answer.query == question]

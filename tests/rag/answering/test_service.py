@@ -13,6 +13,7 @@ from chat.elements.card import Card
 from fakes import completion, endpoint, stream
 from rag.answering.duel import Done, Failed
 from rag.answering.evidence.refusals import DONT_KNOW
+from rag.answering.options import AskOptions
 from rag.answering.service import MAX_QUERY_CHARS, QueryService, check_query, open_service
 from rag.errors import BadQuery, NotIndexed
 from rag.feedback.ratings import rate_answer
@@ -20,7 +21,7 @@ from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
 from rag.models.registry import Registry
 from rag.records import ARMS, Arm, Side
-from rag.settings import Settings
+from rag.settings import EXTRACTIVE, Settings
 from rag.store.filters import EVERYWHERE, DocumentFilter
 
 SIDES: Mapping[Arm, Side] = {"base": "A", "tuned": "B"}
@@ -52,6 +53,27 @@ async def test_the_extractive_answerer_quotes_the_documents(settings: Settings) 
     assert isinstance(done, Done)
     assert "The cat drinks warm milk at night. [" in done.answer.text
     assert (done.answer.answerer, done.answer.cited != ()) == ("extractive", True)
+
+
+async def test_a_persons_own_settings_hold_for_both_arms_and_no_other_question(settings: Settings) -> None:
+    index(settings)
+    with endpoint(stream("Milk [1].")) as (url, requests):
+        given = {"openai_base_url": url, "llm": "openai:small", "llms": ("openai:large", EXTRACTIVE)}
+        serving = open_service(settings.model_copy(update=given))
+        assert serving.offer.llm == ("openai:small", "openai:large", EXTRACTIVE)
+        for chosen, model in ((AskOptions(k=1, llm="openai:large"), "large"), (AskOptions(), "small")):
+            del requests[:]
+            asked = serving.ask("Does the cat drink milk?", sides=SIDES, duel_id="duel", chosen=chosen)
+            async with aclosing(asked) as events:
+                done = [event.answer async for event in events if isinstance(event, Done)]
+            assert [request["model"] for request in requests] == [model, model]
+            assert {answer.answerer for answer in done} == {f"openai:{model}"}
+            assert {len(answer.hits) == 1 for answer in done} == {chosen.k == 1}
+        asked = serving.ask("Does the cat drink milk?", sides=SIDES, duel_id="duel", chosen=AskOptions(llm=EXTRACTIVE))
+        async with aclosing(asked) as events:
+            done = [event.answer async for event in events if isinstance(event, Done)]
+        assert all("The cat drinks warm milk" in answer.text for answer in done)
+        serving.close()
 
 
 async def test_an_llm_answers_both_arms_from_the_same_prompt(settings: Settings) -> None:
