@@ -51,6 +51,8 @@ def _card(props: Mapping[str, Any]) -> Iterator[list[str]]:
     models = {side: view["model"] for side, view in ((props.get("reveal") or {}).get("sides") or {}).items()}
     if preferred := CHOICES.get(props.get("preference", "")):
         yield [preferred]
+    if before := CHOICES.get(props.get("counted", "")):
+        yield [Phrase("export.counted", choice=before)]
     for view in props["sides"]:
         notes = [models.get(view["side"], ""), VOTES.get(view["vote"], "")]
         title = Phrase("export.answer", side=view["side"])

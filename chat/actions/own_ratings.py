@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from chat.actions.payloads import OwnRating, OwnRatings
 from chat.actions.rate import taught
@@ -25,7 +25,7 @@ from rag.feedback.credit import KeywordRanks
 from rag.feedback.lesson import lesson_of
 from rag.feedback.ratings import mark_source, prefer, rate_answer
 from rag.feedback.ratings import teach as store_taught
-from rag.records import Answer, Chunk, Label, Rating, RatingKind, Side
+from rag.records import Answer, Arm, Choice, Chunk, Label, Rating, RatingKind, Side
 
 RATINGS = "Ratings"  # public/elements/Ratings.jsx
 PAGE = 20  # ratings sent at a time: what each taught takes some table reads
@@ -36,6 +36,7 @@ Answers = Mapping[str, Sequence[Answer]]  # id of an answer or a duel -> its ans
 class RatingView(TypedDict):
     """A row. `side`: of the answer that was rated or preferred; `passage`: what was marked or taught.
 
+    `first`: the preference of before the reveal, which the scores count, if it was another.
     No model: a mark on a passage may be given before the models are shown.
     """
 
@@ -44,6 +45,7 @@ class RatingView(TypedDict):
     query: str
     value: Label
     choice: SideChoice
+    first: SideChoice
     side: Side | None
     reason: str
     comment: str
@@ -120,7 +122,7 @@ def _answers_of(serving: QueryService, ratings: Sequence[Rating]) -> dict[str, l
 
 def _view(rating: Rating, answers: Sequence[Answer], taught: str) -> RatingView:
     sides = {answer.arm: answer.side for answer in answers}
-    choice = rating.choice
+    first = cast(Choice, rating.first if rating.kind == "preference" else "")
     passages = [hit.chunk for answer in answers for hit in answer.hits if hit.chunk.id == rating.chunk_id]
     text = rating.text or (passages[0].shown if passages and rating.kind == "source" else "")
     return {
@@ -128,7 +130,8 @@ def _view(rating: Rating, answers: Sequence[Answer], taught: str) -> RatingView:
         "kind": rating.kind,
         "query": rating.query or next((answer.query for answer in answers), ""),
         "value": rating.value,
-        "choice": sides.get(choice, "") if choice == "base" or choice == "tuned" else choice,
+        "choice": _on_card(rating.choice, sides),
+        "first": _on_card(first, sides) if first != rating.choice else "",
         "side": answers[0].side if rating.kind in ("answer", "source") and answers else None,
         "reason": rating.reason,
         "comment": rating.comment,
@@ -136,6 +139,11 @@ def _view(rating: Rating, answers: Sequence[Answer], taught: str) -> RatingView:
         "at": rating.at.isoformat(),
         "taught": taught,
     }
+
+
+def _on_card(choice: Choice, sides: Mapping[Arm, Side]) -> SideChoice:
+    """Return a preference as its card shows it."""
+    return sides.get(choice, "") if choice == "base" or choice == "tuned" else choice
 
 
 async def _card_with(context: RequestContext, answers: Sequence[Answer]) -> LiveCard | None:

@@ -309,5 +309,5 @@ def _completed(props: Props) -> Props:
     for view in props["sides"]:
         view.update({**_blank_side(view["side"]), **view, "cut": ""})
         for source in view["sources"]:
-            source.update({"mark": 0, "attributed": False, "unsupported": False, **source})
+            source.update({"mark": 0, "form": "plain", "attributed": False, "unsupported": False, **source})
     return {**_blank(), **props}

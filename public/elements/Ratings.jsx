@@ -7,7 +7,7 @@ import { elementState, sideViewState } from '@chainlit/react-client';
 import { Check, Download, RotateCw, ThumbsDown, ThumbsUp, Undo2, Upload, X } from 'lucide-react';
 
 const { t, day } = window.thumbtune;
-const VERSION = '2';
+const VERSION = '3';
 const KEY = `thumbtune-ratings-${VERSION}`;
 const RATED = 'thumbtune-rated'; // sent by Compare.jsx
 const FILE = '/ratings.jsonl';
@@ -183,6 +183,7 @@ if (!window[KEY]) {
           {Icon ? <Icon size={14} aria-hidden="true" /> : null} {said(row)}
           {[row.reason && t(REASONS[row.reason]), row.comment && `“${row.comment}”`].filter(Boolean).map((word) => ` · ${word}`)}
         </p>
+        {row.first ? <p className="tt-rating-more">{t('tools.counted', { choice: CHOICES[row.first] })}</p> : null}
         {row.passage ? <q>{row.passage}</q> : null}
         <p className="tt-rating-more">
           <time dateTime={row.at}>{day(row.at)}</time> · {isBack ? back : row.taught}

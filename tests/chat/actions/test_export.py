@@ -54,6 +54,8 @@ def test_which_model_wrote_which_is_in_it_only_once_the_chat_shows_it() -> None:
     text = as_document(thread(rated))
     assert "A is better.\n\n### Answer A, v2, rated good\n\nYes." in text
     assert "### Answer B, base, rated bad" in text
+    changed = as_document(thread(card(preference="A", counted="B", reveal=REVEAL)))
+    assert "A is better.\n\nBefore the models were shown, and so in the scores: B is better." in changed
 
 
 async def test_only_the_one_who_had_a_chat_can_save_it(tmp_path: Path) -> None:

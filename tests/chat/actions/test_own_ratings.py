@@ -46,6 +46,15 @@ async def test_each_rating_is_listed_once_the_latest_first_with_what_it_taught(c
     assert not any("base" in str(row) or "tuned" in str(row) for row in rows)  # no model: a mark may be blind
 
 
+async def test_a_preference_that_was_changed_is_listed_with_the_one_that_the_scores_count(
+    context: RequestContext,
+) -> None:
+    for choice, first in (("B", ""), ("A", "B"), ("B", "")):
+        await choose(context, {"answer": "of base", "choice": choice})
+        (row,) = await listed(context)
+        assert (row["choice"], row["first"]) == (choice, first)
+
+
 async def test_what_is_taken_back_is_gone_from_card_list_and_labels(context: RequestContext) -> None:
     await rate_everything(context)
     for row in await listed(context):
