@@ -27,6 +27,7 @@ from chainlit.element import Element
 from chainlit.emitter import ChainlitEmitter
 
 from chat.actions.payloads import RemoveDocument, ShowDocument
+from chat.elements.file_lines import KINDS, report_files, report_lines
 from chat.elements.live import LiveElement
 from chat.language import Phrase, recognised, said
 from chat.session.context import INTERNAL, AppState, RequestContext
@@ -134,7 +135,7 @@ class UploadQueue:
         listed = await asyncio.to_thread(context.app.serving.uploads.documents)
         report = await asyncio.to_thread(context.app.serving.uploads.report)
         records = {each.source: each for each in report.files} if report else {}
-        shown = {"lines": report.lines(), "files": report.on_request()} if report else None
+        shown = {"lines": report_lines(report), "files": report_files(report)} if report else None
         rows = [_row(each, records.get(each.source)) for each in listed]
         return {"documents": rows, "report": shown, "admin": is_admin(context.app.settings, context.rater)}
 
@@ -145,7 +146,7 @@ class UploadQueue:
         row = document.as_json()
         cut = row["chunks"][wanted.start : wanted.start + MAX_SHOWN]
         chunks = [{**chunk, "heading": plain_headings(chunk["heading"])} for chunk in cut]
-        return {**row, "total": len(row["chunks"]), "chunks": chunks}
+        return {**row, "kind": KINDS.get(document.kind, document.kind), "total": len(row["chunks"]), "chunks": chunks}
 
     async def remove(self, context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
         """Remove an uploaded file. Raises NotAllowed, UnknownDocument and StoreFailed."""

@@ -21,7 +21,6 @@ from rag.settings import Settings
 
 State = Literal["read", "read in part", "skipped"]
 MAX_LISTED = 20  # files whose reasons are printed without --list: a screenful
-MAX_ON_PAGE = 500  # lines that the documents page lists on request
 MAX_ENDINGS = 12  # endings named in the line on other kinds; the rest are counted
 MAX_KEPT = 10_000  # names of what was left out that are kept; a folder of pictures may have a million
 WHY: Mapping[LeftOutWhy, tuple[str, str]] = {  # one, several
@@ -110,12 +109,6 @@ class FileReport:
             yield from self._left_out_names()
         else:
             yield from _at_most(MAX_LISTED, [each.line for each in self.files if each.has_news])
-
-    def on_request(self) -> list[str]:
-        """Return the lines that the documents page lists on request: of trouble, guesses and what was left out."""
-        return list(
-            _at_most(MAX_ON_PAGE, [*(each.line for each in self.files if each.has_news), *self._left_out_names()])
-        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for a machine; FileReport.read takes it back."""
