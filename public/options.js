@@ -44,7 +44,7 @@
     draw();
   };
   const field = (name) => {
-    const select = make('select');
+    const select = make('select', { ariaLabel: LABELS[name] });
     offer[name].forEach((value, n) => {
       const label = value === offer.default[name] ? t('options.default', { value: NAMES[name](value) }) : NAMES[name](value);
       const isChosen = value === (chosen[name] ?? offer.default[name]);
