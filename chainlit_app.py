@@ -54,10 +54,10 @@ FOLLOW_SECONDS = 0.5  # how often the registry is checked for a newly promoted m
 COMMAND = re.compile(r"/[A-Za-z]+")  # a single word; "/etc/hosts" is a question
 CLOSE = "thumbtune:close"  # posted by the page (public/app.js) when a place was left
 EVERYWHERE = ("0.0.0.0", "::")  # listening addresses that a browser cannot open
-STARTERS = {  # each is in docs/questions.jsonl with the page that answers it
+STARTERS = {  # each is in docs/questions.jsonl with the page that answers it; docs/log.md says how they were chosen
     "What is thumbtune and what does it do?": "index.md",
-    "Which passages get the credit for a thumb up?": "concepts/credit.md",
-    "What does a challenger need to be promoted?": "concepts/gate.md",
+    "How much of the earlier chat is sent to the LLM?": "concepts/follow-ups.md",
+    "How do I shut it down?": "how-to/first-run.md",
     "How do I use a local model with Ollama?": "how-to/choose-an-llm.md",
 }
 

@@ -133,6 +133,17 @@ def test_a_question_names_a_section_that_holds_its_answer(question: dict[str, st
     assert 0 < len(question["answer"]) <= LONGEST_ANSWER
 
 
+def test_each_starter_is_a_question_whose_page_is_known() -> None:
+    tree = ast.parse((ROOT / "chainlit_app.py").read_text("utf-8"))
+    (starters,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "STARTERS"
+    )
+    pages = {normalise_query(question["question"]): question["source"] for question in ANSWERABLE}
+    assert {starter: pages.get(normalise_query(starter)) for starter in starters} == starters
+
+
 def test_there_are_enough_questions_of_both_kinds() -> None:
     assert len(ANSWERABLE) >= LEAST_ANSWERABLE
     assert len(QUESTIONS) - len(ANSWERABLE) >= LEAST_UNANSWERABLE
