@@ -364,9 +364,11 @@
   const showAddress = (event) => {
     const link = event.target.closest?.('a[href]');
     if (!link || link.closest('.tt-leads') || link.origin === window.location.origin) return;
+    if (event.type === 'auxclick' && event.button !== 1) return; // the menu of the right button shows the address itself
     event.preventDefault();
     event.stopImmediatePropagation();
     stayHere();
+    if (!/^(https?|mailto):$/.test(link.protocol)) return;
     const note = Object.assign(document.createElement('div'), { className: 'tt-leads' });
     note.setAttribute('role', 'alertdialog');
     note.setAttribute('aria-label', t('page.leads'));
