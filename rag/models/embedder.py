@@ -104,6 +104,7 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
         raise BadModel(
             f"{reference}: an adapter has no weights to fine-tune: name {read_adapter(folder)[0]}, its model"
         )
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
@@ -123,6 +124,7 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
         RuntimeError,
         ImportError,
         SafetensorError,
+        StrictDataclassError,
     ) as error:
         why = first_line(error)
         raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
