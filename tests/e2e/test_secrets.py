@@ -15,12 +15,9 @@ from sockets import Rater
 pytestmark = pytest.mark.e2e
 COMMANDS = (
     ("rag", "doctor"),
-    ("rag", "stats"),
     ("rag", "export", "labels.jsonl"),
-    ("rag", "ask", "When do bees swarm?"),
+    ("rag", "ask", "When do bees swarm?"),  # the endpoint fails, with the key
     ("train", "--dry-run"),
-    ("train",),  # refused: too few ratings
-    ("train", "list"),
 )
 
 
