@@ -11,6 +11,7 @@ import ctypes
 import importlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+MEMORY_MB = "BENCH_MEMORY_MB"  # in the environment of a command: limits its memory
 PR_SET_PDEATHSIG = 1  # Linux: a signal for this process when its parent ends
 CHAT = "chat"  # as a library: Chainlit with the settings of one home, which it reads when it is imported
 # All that reads no setting when it is imported.
@@ -84,6 +86,9 @@ def run(module: str, args: list[str], environment: dict[str, str], log: str, fol
     for name in [name for name in os.environ if name.startswith(("THUMBTUNE_", "OPENAI_"))]:
         del os.environ[name]
     os.environ.update(environment)
+    if more := environment.get(MEMORY_MB):  # of address space than the libraries have taken
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + int(more) * 1_000_000, resource.RLIM_INFINITY))
     os.chdir(folder)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.argv = [f"{module}/__main__.py", *args]

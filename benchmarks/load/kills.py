@@ -1,10 +1,10 @@
 """Kill the real chat while raters vote: `python -m benchmarks.load.kills [KILLS]`; what was acknowledged must be there.
 
 Each round starts `python -m chat` on the same home, lets RATERS ask and rate by sockets as browsers do (thumbs with
-comments, preferences, marks, taught passages), and ends it with SIGKILL at a random moment. Then the tables are read:
-each acknowledged rating must be there with its last acknowledged value or a later one, once, and the chat must start
-again by itself. The chat is forked from a process that has the libraries loaded (`forked`), without the background
-indexing of a start, which `stage_kills` kills.
+comments, preferences, marks, taught passages), and ends it with SIGKILL at a random moment. The chat must start again
+by itself, and when the tables are read, after every LOOK_EVERY kills, each acknowledged rating must be there once, with
+its last acknowledged value or a later one. The chat is forked from a process that has the libraries loaded (`forked`),
+without the background indexing of a start, which `stage_faults` kills.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ from driver import free_port
 from tiny import build_tiny_model
 
 KILLS = 40
-RATERS = 8
-VOTING = (0.2, 3.0)  # seconds of votes until the kill; the first is answered within a second on an idle machine
+MINUTES = 5.0  # no kill after that
+RATERS = 2  # who press four buttons at once, so that eight votes are in flight
+BUTTONS = ("vote A", "vote B", "choose", "teach or mark")  # each changes other ratings: their order is known
+LOOK_EVERY = 5  # kills: what is missing once stays missing
+VOTING = (0.05, 2.0)  # seconds from the first acknowledged vote to the kill
 START_SECONDS = 120.0
 ANIMALS, WEATHER = ("cat", "dog", "bird", "fish"), ("cold", "warm", "wet")
 Target = tuple[str, ...]  # kind of rating, then what was rated
@@ -86,29 +89,29 @@ class Ledger:
             self.seconds.append(seconds)
 
 
-async def rate_on(rater: Rater, asked: Asked, ledger: Ledger, question: str) -> None:
-    """Rate a card again and again, in each way there is."""
+async def rate_on(rater: Rater, asked: Asked, ledger: Ledger, question: str, button: str) -> None:
+    """Press one of a card's buttons again and again."""
     draw = random.Random()
     passages = (await rater.act("find", {"answer": asked.answers["A"], "query": "garden"}))[1]["passages"]
     while True:
-        side, choice = draw.choice("AB"), draw.choice(["A", "B", "tie", "both bad"])
-        answer, value, rank = asked.answers[side], draw.choice([1, -1]), draw.choice([1, 2])
-        comment, chunk = draw.choice(["", "twice as long"]), draw.choice(passages)["chunk"]
-        match draw.choice(["vote", "vote", "choose", "mark", "teach"]):
-            case "vote":
-                said = ("answer", (value, comment if value < 0 else ""))
-                payload = {"answer": answer, "value": value, "comment": comment}
-                await ledger.send(rater, ("answer", answer), said, "vote", payload)
-            case "choose":
-                payload = {"answer": answer, "choice": choice}
-                await ledger.send(rater, ("preference", asked.answers["A"]), ("preference", choice), "choose", payload)
-            case "mark":
-                payload = {"answer": answer, "rank": rank, "value": value}
-                await ledger.send(rater, ("source", answer, str(rank)), ("source", value), "mark", payload)
-            case "teach":
-                taught = draw.choice([0, 1])
-                payload = {"answer": answer, "chunk": chunk, "value": taught}
-                await ledger.send(rater, ("taught", question, chunk), ("taught", taught), "teach", payload)
+        answer, value = asked.answers[button[-1] if button[-1] in "AB" else "A"], draw.choice([1, -1])
+        if button.startswith("vote"):
+            comment = draw.choice(["", "twice as long"])
+            said = ("answer", (value, comment if value < 0 else ""))
+            sent = {"answer": answer, "value": value, "comment": comment}
+            await ledger.send(rater, ("answer", answer), said, "vote", sent)
+        elif button == "choose":
+            choice = draw.choice(["A", "B", "tie", "both bad"])
+            sent = {"answer": answer, "choice": choice}
+            await ledger.send(rater, ("preference", answer), ("preference", choice), "choose", sent)
+        elif draw.random() < 0.5:
+            rank = draw.choice([1, 2])
+            sent = {"answer": answer, "rank": rank, "value": value}
+            await ledger.send(rater, ("source", answer, str(rank)), ("source", value), "mark", sent)
+        else:
+            chunk = draw.choice(passages)["chunk"]
+            sent = {"answer": answer, "chunk": chunk, "value": 1}
+            await ledger.send(rater, ("taught", question, chunk), ("taught", 1), "teach", sent)
 
 
 async def rate_until_killed(url: str, pid: int, ledger: Ledger) -> int:
@@ -120,8 +123,11 @@ async def rate_until_killed(url: str, pid: int, ledger: Ledger) -> int:
             await rater.__aenter__()
         questions = [f"where does the {random.choice(ANIMALS)} sleep {uuid.uuid4().hex}" for _ in raters]
         asked = await asyncio.gather(*(rater.ask(each) for rater, each in zip(raters, questions, strict=True)))
-        triples = zip(raters, asked, questions, strict=True)
-        voting = [asyncio.create_task(rate_on(rater, card, ledger, text)) for rater, card, text in triples]
+        voting = [
+            asyncio.create_task(rate_on(rater, card, ledger, text, button))
+            for rater, card, text in zip(raters, asked, questions, strict=True)
+            for button in BUTTONS
+        ]
         began, until = ledger.votes, random.uniform(*VOTING)
         while ledger.votes == began:
             await asyncio.sleep(0.01)
@@ -180,6 +186,12 @@ def faults(store: Store, ledger: Ledger) -> list[str]:
     return found
 
 
+def look(folder: Path, ledger: Ledger) -> list[str]:
+    """Return `faults` of the chat's tables."""
+    with closing(open_store(folder / "home" / "lancedb")) as store:
+        return faults(store, ledger)
+
+
 def _said(rating: Rating, duels: Mapping[str, Mapping[str, str]]) -> Value:
     if rating.kind == "answer":
         return "answer", (rating.value, rating.comment)
@@ -212,23 +224,24 @@ def make_home(folder: Path) -> dict[str, str]:
 
 def main() -> int:
     """Kill, and print what was lost."""
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS
+    wanted, end = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS, time.monotonic() + MINUTES * 60
     ledger, starts, in_flight, lost = Ledger(), list[float](), list[int](), list[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         environment = make_home(folder)
         forked = Forked(CHAT, environment=environment)
         url = f"http://127.0.0.1:{environment['THUMBTUNE_PORT']}"
-        for number in range(kills):
+        for number in range(wanted):
+            if time.monotonic() > end:
+                break
             log = folder / f"chat-{number}.log"
             pid = forked.start("chat", [], environment, log)
             starts.append(wait_until_served(url, log))
             in_flight.append(asyncio.run(rate_until_killed(url, pid, ledger)))
-            store = open_store(folder / "home" / "lancedb")
-            lost += faults(store, ledger)
-            store.close()
-            if number % 10 == 9:
+            if number % LOOK_EVERY == LOOK_EVERY - 1:
+                lost += look(folder, ledger)
                 print(f"{number + 1} kills, {ledger.votes} acknowledged, {len(lost)} faults", flush=True)
+        lost += look(folder, ledger)
         store = open_store(folder / "home" / "lancedb")
         repaired, again = repair(store), repair(store)
         labels = Counter(label.id for label in store.feedback.labels())
@@ -238,7 +251,7 @@ def main() -> int:
     print(
         json.dumps(
             {
-                "kills": kills,
+                "kills": len(in_flight),
                 "acknowledged": ledger.votes,
                 "targets": len(ledger.targets),
                 "in flight at a kill": [min(in_flight), median(in_flight), max(in_flight)],

@@ -52,12 +52,13 @@ class Case:
 
 
 CASES = (
-    Case("index", ("rag", "index"), ""),
-    Case("import", ("rag", "import", "{labels}"), "labelled"),
     Case("train", ("train", "--epochs", EPOCHS), "labelled", 1, True),
-    Case("train --fast", ("train", "--fast"), "labelled", 1),
     Case("promote", ("train", "promote", "v1"), "trained", 1, True),
+    Case("index", ("rag", "index"), ""),
+    Case("backup", ("rag", "backup", "{backup}"), "champion", 1, True),
+    Case("import", ("rag", "import", "{labels}"), "labelled"),
     Case("roll back", ("train", "rollback"), "champion", 1),
+    Case("train --fast", ("train", "--fast"), "labelled", 1),
 )
 
 
@@ -81,17 +82,18 @@ class Bench:
     forked: Forked
     started: int = 0
 
-    def start(self, home: Path, command: Sequence[str]) -> tuple[int, Path]:
+    def start(self, home: Path, command: Sequence[str], **settings: str) -> tuple[int, Path]:
         """Start a command on a home; return its process id and its log."""
         self.started += 1
         log = self.folder / f"log-{self.started}"
-        args = [each.format(labels=self.world.labels) for each in command[1:]]
+        args = [each.format(labels=self.world.labels, backup=home.with_name("backup")) for each in command[1:]]
         environment = {**self.world.environment(home), "OMP_NUM_THREADS": "1", "THUMBTUNE_LLM": "extractive"}
+        environment |= settings
         return self.forked.start(command[0], args, environment, log), log
 
-    def run(self, home: Path, command: Sequence[str]) -> tuple[int, str]:
+    def run(self, home: Path, command: Sequence[str], **settings: str) -> tuple[int, str]:
         """Run a command to its end; return its exit status and what it printed."""
-        _, log = self.start(home, command)
+        _, log = self.start(home, command, **settings)
         return int(ended(log)), log.read_text()
 
     def copy(self, case: Case, home: Path) -> None:
@@ -156,7 +158,8 @@ def kill(bench: Bench, case: Case, times: int) -> Found:
     found, usual = Found(times), 0.0
     for number in range(-1, times):
         home = bench.folder / "home"
-        shutil.rmtree(home, ignore_errors=True)
+        for left in (home, home.with_name("backup")):
+            shutil.rmtree(left, ignore_errors=True)
         bench.copy(case, home)
         began = time.monotonic()
         pid, log = bench.start(home, case.command)
