@@ -34,6 +34,7 @@ from tiny import build_tiny_model
 from train_world import EPOCHS, World, make_world
 
 TIMES = 8
+MINUTES = 4.0  # no other command after that
 RATED = 20
 SECONDS = 300.0  # most that a command may take
 MB = 1_000_000
@@ -261,12 +262,12 @@ def prepare(folder: Path, forked: Forked) -> Bench:
 def main() -> int:
     """Print what came of the faults of each command."""
     mode, times = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else TIMES
-    only, wrong = sys.argv[3:], 0
+    only, wrong, end = sys.argv[3:], 0, time.monotonic() + MINUTES * 60
     with tempfile.TemporaryDirectory() as name:
         forked = Forked(*TRAINING)
         bench = prepare(Path(name), forked)
         for case in CASES:
-            if only and case.name not in only:
+            if (only and case.name not in only) or time.monotonic() > end:
                 continue
             found = (kill if mode == "kill" else full)(bench, case, times)
             wrong += len(found.faults)

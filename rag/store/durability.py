@@ -43,28 +43,17 @@ class TableSync:
         A data file comes before the manifest that refers to it, and a manifest before its name. At the first call for a
         table this includes what other processes left: this one's writes rest on it.
         """
-        files: list[Path] = []
-        manifests: list[Path] = []
-        folders: list[Path] = []
-        versions: list[Path] = []
-        found: dict[Path, set[str]] = {}
-        for table in (self._folder / f"{name}{SUFFIX}" for name in tables):
-            for parent, names in _listing(table):
-                new = names - self._known.get(parent, set())
-                if parent not in self._known:
-                    folders += [parent.parent, self._folder]
-                if not new and parent in self._known:
-                    continue
-                found[parent] = names
-                if not new:
-                    continue
-                if parent.name == VERSIONS:
-                    manifests.append(parent / min(new))
-                    versions.append(parent)
-                else:
-                    files += [parent / name for name in new]
-                    folders.append(parent)
-        for step in (files, [*manifests, *dict.fromkeys(folders)], versions):
+        found = {
+            parent: names for name in tables for parent, names in _listing(self._folder / f"{name}{SUFFIX}").items()
+        }
+        new = {parent: names - self._known.get(parent, set()) for parent, names in found.items()}
+        changed = [parent for parent, names in new.items() if names]
+        versions = [parent for parent in changed if parent.name == VERSIONS]
+        folders = [parent for parent in changed if parent.name != VERSIONS]
+        files = [parent / name for parent in folders for name in new[parent]]
+        manifests = [parent / min(new[parent]) for parent in versions]
+        above = [each for parent in found if parent not in self._known for each in (parent.parent, self._folder)]
+        for step in (files, [*manifests, *folders, *dict.fromkeys(above)], versions):
             list(self._threads.map(_fsync, step))
         self._known.update(found)
 
@@ -120,14 +109,13 @@ def make_folder(folder: Path) -> None:
     sync_paths(*(each.parent for each in missing))
 
 
-def _listing(table: Path) -> list[tuple[Path, set[str]]]:
+def _listing(table: Path) -> dict[Path, set[str]]:
     """Return the folders of a table with the names of their files; the newest manifest stands for all older ones."""
-    found = []
+    found = {}
     for folder in (table / name for name in LISTED):
-        parents = [folder, *folder.iterdir()] if folder.name == "_indices" and folder.is_dir() else [folder]
-        for parent in parents:
+        for parent in (folder, *(folder.iterdir() if folder.name == "_indices" and folder.is_dir() else ())):
             with suppress(FileNotFoundError, NotADirectoryError):
-                found.append((parent, {each.name for each in os.scandir(parent) if _is_final(each.name)}))
+                found[parent] = {each.name for each in os.scandir(parent) if _is_final(each.name)}
     return found
 
 
