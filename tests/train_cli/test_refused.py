@@ -60,6 +60,31 @@ def test_too_few_rated_queries_are_one_line_and_nothing_is_touched(use, world: W
     assert files(settings) - before == {"training.lock", "training.json"}
 
 
+@pytest.mark.parametrize(
+    ("alike", "message"),
+    [
+        (lambda rows: [row for row in rows if row["label"] == -1], "0 rated queries with a positive, need 50"),
+        (lambda rows: [row | {"text": rows[0]["text"], "label": 1} for row in rows], "rate answers from other doc"),
+    ],
+)
+def test_labels_that_are_all_alike_are_one_line_and_nothing_is_trained(
+    use, world: World, capsys, tmp_path: Path, alike, message: str
+) -> None:
+    settings = use("labelled")
+    shutil.rmtree(settings.lancedb / "training_pairs.lance")
+    file = tmp_path / "alike.jsonl"
+    rows = [json.loads(row) for row in world.labels.read_text().splitlines()]
+    file.write_text("\n".join(map(json.dumps, alike(rows))))
+    store = open_store(settings.lancedb)
+    import_labels(file, store, store.documents.read(load_corpus(settings).id))
+    store.close()
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert message in err
+    assert Registry(settings.models).versions() == []
+
+
 def test_documents_that_are_not_indexed_say_what_to_run(settings: Settings, use, monkeypatch, capsys) -> None:
     use("labelled")
     monkeypatch.setenv("THUMBTUNE_DOCS", str(settings.docs[0]))

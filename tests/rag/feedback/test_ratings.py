@@ -283,3 +283,21 @@ def test_a_query_for_which_somebody_knows_a_right_chunk_is_solved() -> None:
 
 def test_a_vote_that_was_withdrawn_asks_for_nothing() -> None:
     assert to_teach([replace(UP, target_id="answer-0", value=0)], ANSWERS) == []
+
+
+def test_what_was_said_last_counts_though_the_clock_was_set_back(store: Store) -> None:
+    rate_answer(store, rater="ann", answer_id="answer-1", value=1, blind=True, at=NOON.replace(year=2099))
+    rate_answer(store, rater="ann", answer_id="answer-1", value=-1, blind=True, at=NOON)
+    assert [rating.value for rating in store.feedback.ratings()] == [-1]
+    assert repair(store) == 0
+    assert {label.label for label in store.feedback.labels()} == {-1, 0}
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["<script>alert(1)</script>", "\x00\x1b[2J\u202e\ufeff", "=HYPERLINK('x')\t\r\n\"';--", "x" * 1_000],
+)
+def test_a_hostile_comment_is_stored_as_it_is_and_teaches_nothing(store: Store, comment: str) -> None:
+    rate_answer(store, rater="eve", answer_id="answer-1", value=-1, blind=True, comment=comment)
+    assert [rating.comment for rating in store.feedback.ratings()] == [comment]
+    assert not [label for label in store.feedback.labels() if comment in (label.query, label.text)]
