@@ -46,6 +46,8 @@ def sameness(one: Answer, other: Answer) -> Sameness:
 
 
 def _are_near(words: list[str], others: list[str]) -> bool:
+    if 2 * min(len(words), len(others)) < NEAR * (len(words) + len(others)):
+        return False
     mine, theirs = Counter(words), Counter(others)
     common = (mine & theirs).total()
     if 2 * common < NEAR * (len(words) + len(others)):

@@ -15,7 +15,7 @@ from rag.evaluation.agreement import Agreement, Judgement, agreement
 from rag.evaluation.bradley_terry import Ranking, rank_models
 from rag.evaluation.coverage import Coverage, measure_coverage
 from rag.evaluation.intervals import Interval, share_interval
-from rag.evaluation.win_rates import Outcome, Winner, WinRate, count, differ, outcomes, win_rate
+from rag.evaluation.win_rates import Outcome, Winner, WinRate, count, differ, outcomes_of, win_rate
 from rag.heading_path import PATH_SEPARATOR
 from rag.records import ARMS, Answer, Arm, Chunk, Rating, normalise_query
 
@@ -126,11 +126,12 @@ def make_scoreboard(
     `base` and `tuned` name the models that serve the arms now; `base` is the reference of the strengths.
     """
     both = pair_up(answers)
-    found = outcomes(ratings, answers)
+    differing = {duel: arms for duel, arms in both.items() if differ(*arms.values())}
+    found = outcomes_of(ratings, differing)
     duels = [Duel(outcome, both[outcome.duel]) for outcome in found]
     by_week = bool(found) and found[-1].at - found[0].at > timedelta(days=DAYS)
     return Scoreboard(
-        _sizes(ratings, both, found),
+        _sizes(ratings, len(both), len(differing), found),
         tuned,
         win_rate(found, tuned),
         count([outcome.winner for outcome in found]),
@@ -257,10 +258,9 @@ def decided(duels: Iterable[Duel]) -> list[tuple[Answer, Answer]]:
     ]
 
 
-def _sizes(ratings: Iterable[Rating], both: Mapping[str, Mapping[Arm, Answer]], found: Sequence[Outcome]) -> Sizes:
+def _sizes(ratings: Iterable[Rating], duels: int, differing: int, found: Sequence[Outcome]) -> Sizes:
     standing = [rating for rating in ratings if rating.value or rating.choice]
-    same = sum(not differ(*arms.values()) for arms in both.values())
-    return Sizes(len(both), same, len(found), len(standing), len({rating.rater for rating in standing}))
+    return Sizes(duels, duels - differing, len(found), len(standing), len({rating.rater for rating in standing}))
 
 
 def _start(moment: datetime, by_week: bool) -> date:

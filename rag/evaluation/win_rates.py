@@ -59,7 +59,13 @@ def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outco
     duels: dict[str, dict[Arm, Answer]] = {}
     for answer in answers:
         duels.setdefault(answer.duel, {})[answer.arm] = answer
-    valid = {duel: arms for duel, arms in duels.items() if len(arms) == 2 and differ(*arms.values())}
+    return outcomes_of(
+        ratings, {duel: arms for duel, arms in duels.items() if len(arms) == 2 and differ(*arms.values())}
+    )
+
+
+def outcomes_of(ratings: Iterable[Rating], valid: Mapping[str, Mapping[Arm, Answer]]) -> list[Outcome]:
+    """Return `outcomes` of these duels, whose answers are known to differ."""
     duel_of = {answer.id: duel for duel, arms in valid.items() for answer in arms.values()}
     ratings_of: dict[tuple[str, str], list[Rating]] = {}
     for rating in ratings:
