@@ -35,6 +35,11 @@ class Settings(BaseSettings):
         (ROOT / "docs",), description="documents folder, or several joined by the system's path separator (: or ;)"
     )
 
+    follow_links: bool = Field(False, description="yes: also read what links in a documents folder lead to elsewhere")
+    private_addresses: bool = Field(
+        False, description="yes: lists of web pages may name addresses that only this machine or its network reaches"
+    )
+
     # retrieval
     base_model: str = Field("builtin", description="model of the base arm: builtin, a folder, a hub name, openai:NAME")
     start_model: str = Field("builtin", description="model that fine-tuning starts from; not openai:")

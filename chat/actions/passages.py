@@ -77,7 +77,7 @@ def pdf_route(app: AppState) -> APIRoute:
         source, digest = app.serving.store.documents.find(corpus.id, id) or ("", "")
         if not source.lower().endswith(PDF):
             raise HTTPException(NOT_FOUND, "no such PDF among the documents")
-        path = locate(source, app.settings.docs, uploads)
+        path = locate(source, app.settings.docs, uploads, follow_links=app.settings.follow_links)
         if path is None:
             raise HTTPException(GONE, "this file was moved or deleted after it was indexed")
         if path.stat().st_size > MAX_FILE_BYTES:

@@ -30,6 +30,10 @@ WHY: Mapping[LeftOutWhy, tuple[str, str]] = {  # one, several
     "home": ("home folder of thumbtune", "home folders of thumbtune"),
     "questions": ("file of questions for the training", "files of questions for the training"),
     "illustration": ("picture of a page or mail", "pictures of pages and mails"),
+    "outside": (
+        "link out of the documents folder (THUMBTUNE_FOLLOW_LINKS=yes follows it)",
+        "links out of the documents folder (THUMBTUNE_FOLLOW_LINKS=yes follows them)",
+    ),
     "again": ("link to what is read anyway", "links to what is read anyway"),
 }
 

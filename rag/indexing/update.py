@@ -159,7 +159,8 @@ def read_files(
             progress=changed,
             without=[settings.home],
             uploads=uploads_folder(settings, corpus),
-            fetch=PageFetcher(settings.cache / "pages", MAX_FILE_BYTES),
+            follow_links=settings.follow_links,
+            fetch=PageFetcher(settings.cache / "pages", MAX_FILE_BYTES, private=settings.private_addresses),
             submit=pool.submit,
             ahead=FILES_AHEAD,
         ):

@@ -23,7 +23,7 @@ QUESTIONS = "questions.jsonl"  # read by the training, and never indexed
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})  # in addition to hidden folders and virtual environments
 
 SourceFile = tuple[str, Path]  # (source, path)
-LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "questions", "illustration"]
+LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "outside", "questions", "illustration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,9 @@ class LeftOut:
     """A file or folder that is left out by rule.
 
     "kind": no loader for its ending; "tools": a folder of a tool, such as node_modules; "home": the home folder;
-    "again": a link to a file or folder that is read anyway; "questions": the file of questions for the training;
-    "illustration": a picture of a page or a logo in a mail. What is in a folder that is left out is not counted.
+    "again": a link to a file or folder that is read anyway; "outside": a link out of the documents folders;
+    "questions": the file of questions for the training; "illustration": a picture of a page or a logo in a mail. What
+    is in a folder that is left out is not counted.
     """
 
     source: str
@@ -48,6 +49,7 @@ def find_files(
     without: Collection[Path] = (),
     uploads: Path | None = None,
     known: Collection[str] = (),
+    follow_links: bool = False,
     left_out: Callable[[LeftOut], None] = lambda _: None,
 ) -> list[SourceFile]:
     """Return (source, path) of every file with a known suffix, sorted by source. A "folder" may be a single file.
@@ -55,7 +57,8 @@ def find_files(
     The source is the name shown to users: the path inside its folder, prefixed by the folder's name if there are
     several. Hidden files and folders, virtual environments, node_modules, __pycache__ and the folders in `without` (the
     home folder) are left out below a folder, but not if they are named themselves. A file that is reached twice counts
-    once; `left_out` is called with all that is not returned.
+    once; `left_out` is called with all that is not returned. Links that lead out of all these folders are left out
+    unless `follow_links`: whoever may write to a shared folder could show any file of this machine.
     The folder `uploads` may be missing. Raises NoDocuments if another folder is missing, if one has been emptied
     (`known` are the indexed sources), and if no file is found at all.
     """
@@ -65,13 +68,14 @@ def find_files(
     labelled = list(zip(_labels(folders), folders, strict=True))
     if uploads is not None and uploads.is_dir():
         labelled.append((UPLOADS, uploads))
+    within = None if follow_links else {os.path.realpath(folder) for _, folder in labelled}
     for label, folder in labelled:
 
         def note(inside: str, why: LeftOutWhy, label: str = label) -> None:
             if label != UPLOADS or why == "kind":  # the uploads folder has hidden files of its own
                 left_out(LeftOut(_source(label, inside), why))
 
-        here = list(_walk(folder, excluded, note))
+        here = list(_walk(folder, excluded, within, note))
         if label != UPLOADS and all(os.path.isdir(path) for path, _, _ in here):  # noqa: PTH112  # as in _why_not_entered
             _check_not_emptied(label, folder, known)
         for path, real, inside in here:
@@ -87,14 +91,15 @@ def find_files(
     return sorted(found.items())
 
 
-def locate(source: str, folders: Sequence[Path], uploads: Path) -> Path | None:
+def locate(source: str, folders: Sequence[Path], uploads: Path, *, follow_links: bool = False) -> Path | None:
     """Return the path of a source as find_files would name it, None if there is no such file."""
+    within = None if follow_links else {os.path.realpath(folder) for folder in (*folders, uploads)}
     for label, folder in [*zip(_labels(folders), folders, strict=True), (UPLOADS, uploads)]:
         inside = source.removeprefix("./").removeprefix(label).lstrip("/")
         path = folder if folder.is_file() else folder / inside
         if ".." in PurePosixPath(inside).parts or not os.path.isfile(path):  # noqa: PTH113  # as in _why_not_entered
             continue
-        if _source(label, _inside(folder, path)) == source:
+        if _source(label, _inside(folder, path)) == source and not _leads_out(os.path.realpath(path), within):
             return path
     return None
 
@@ -152,7 +157,7 @@ def check_exists(folder: Path) -> None:
         raise NoDocuments(f"{os.fspath(folder)!r} is neither a folder nor a document ({SUFFIXES_SHOWN}): name another")
 
 
-def _walk(folder: Path, excluded: set[str], note: Note) -> Iterator[tuple[Path, str, str]]:
+def _walk(folder: Path, excluded: set[str], within: set[str] | None, note: Note) -> Iterator[tuple[Path, str, str]]:
     """Yield (path, real path, path inside) of the files with a known suffix, and of folders that cannot be listed.
 
     The real path is resolved once per folder, which halves the time for 50,000 files.
@@ -169,7 +174,7 @@ def _walk(folder: Path, excluded: set[str], note: Note) -> Iterator[tuple[Path, 
 
     for parent, folders, files in os.walk(folder, onerror=note_unlisted, followlinks=True):
         here, inside = os.path.realpath(parent), _inside(folder, Path(parent))
-        folders[:] = _entered(parent, inside, folders, excluded, entered, note)
+        folders[:] = _entered(parent, inside, folders, excluded, within, entered, note)
         for name in sorted(files):
             path = Path(parent, name)
             if why := _why_left_out(path, PurePosixPath(inside, name)):
@@ -177,23 +182,37 @@ def _walk(folder: Path, excluded: set[str], note: Note) -> Iterator[tuple[Path, 
             else:
                 is_link = os.path.islink(path)  # noqa: PTH114  # as in _why_not_entered
                 real = os.path.realpath(path) if is_link else f"{here.rstrip('/')}/{name}"
+                if is_link and _leads_out(real, within):
+                    note(f"{inside}/{name}".lstrip("/"), "outside")
+                    continue
                 yield path, real, f"{inside}/{name}".lstrip("/")
     for path in unlisted:
         yield path, os.path.realpath(path), _inside(folder, path)
 
 
 def _entered(
-    parent: str, inside: str, names: Collection[str], excluded: set[str], entered: set[str], note: Note
+    parent: str,
+    inside: str,
+    names: Collection[str],
+    excluded: set[str],
+    within: set[str] | None,
+    entered: set[str],
+    note: Note,
 ) -> list[str]:
     """Return the names of the folders that are searched, sorted; `note` is called with the others."""
-    reasons = {name: _why_not_entered(Path(parent, name), excluded, entered) for name in sorted(names)}
+    reasons = {name: _why_not_entered(Path(parent, name), excluded, within, entered) for name in sorted(names)}
     for name, why in reasons.items():
         if why:
             note(f"{inside}/{name}".lstrip("/"), why)
     return [name for name, why in reasons.items() if why is None]
 
 
-def _why_not_entered(folder: Path, excluded: set[str], entered: set[str]) -> LeftOutWhy | None:
+def _leads_out(real: str, within: set[str] | None) -> bool:
+    """Return whether a resolved link leads out of all documents folders; None of them: links are followed."""
+    return within is not None and not any(real == each or real.startswith(each.rstrip("/") + "/") for each in within)
+
+
+def _why_not_entered(folder: Path, excluded: set[str], within: set[str] | None, entered: set[str]) -> LeftOutWhy | None:
     """Return why a folder is not searched; else add it to `entered`, so that a link back up is not followed again."""
     real = os.path.realpath(folder)
     if real in excluded:
@@ -204,6 +223,8 @@ def _why_not_entered(folder: Path, excluded: set[str], entered: set[str]) -> Lef
         return "tools"
     if real in entered:
         return "again"
+    if folder.is_symlink() and _leads_out(real, within):
+        return "outside"
     entered.add(real)
     # os.path, since Path.exists raises without permission to enter
     return "tools" if os.path.exists(folder / "pyvenv.cfg") else None  # noqa: PTH110

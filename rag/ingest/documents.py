@@ -82,6 +82,7 @@ def ingest(
     progress: Callable[[list[SourceFile]], Iterable[SourceFile]] = iter,
     without: Collection[Path] = (),
     uploads: Path | None = None,
+    follow_links: bool = False,
     fetch: Fetch | None = None,
     submit: Submit | None = None,
     ahead: int = 0,
@@ -95,7 +96,14 @@ def ingest(
     once. A Remark follows its document. Raises NoDocuments as find_files does.
     """
     left_out: list[LeftOut] = []
-    files = find_files(folders, without=without, uploads=uploads, known=known, left_out=left_out.append)
+    files = find_files(
+        folders,
+        without=without,
+        uploads=uploads,
+        known=known,
+        follow_links=follow_links,
+        left_out=left_out.append,
+    )
     yield from read_files(
         progress(files),
         known=known,

@@ -1,25 +1,24 @@
 """Fetch the web pages of a list of URLs, at most once a week; in between, and without a network, use a cached copy.
 
 Why a copy: a source that cannot be read loses its chunks, and a train ride without network must not empty the index.
-Why only lists in the documents folder: an uploaded list could name private addresses that only this machine reaches,
-and expose what is there (SSRF).
+Why only lists in the documents folder, and by default only public addresses: rag.ingest.addresses.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import re
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from rag.errors import Unreadable
+from rag.ingest.addresses import Lookup, PrivateAddress, is_proxied, is_public, look_up, without_password
 from rag.loaders.decoding import decode
 from rag.records import content_id
 
@@ -49,24 +48,40 @@ Fetch = Callable[[str], Page]
 
 
 def parse_addresses(data: bytes) -> Iterator[str]:
-    """Yield the distinct URLs of a list, one per line, without fragments; other lines are ignored."""
+    """Yield the distinct URLs of a list, one per line, without fragments and passwords; other lines are ignored."""
     lines = (ADDRESS.match(line) for line in decode(data).splitlines())
-    yield from dict.fromkeys(urldefrag(match[1]).url for match in lines if match)
+    yield from dict.fromkeys(without_password(urldefrag(match[1]).url) for match in lines if match)
 
 
 class PageFetcher:
-    """Fetches pages and caches them in a folder. A call returns a page, or raises Unreadable with the reason."""
+    """Fetches pages and caches them in a folder. A call returns a page, or raises Unreadable with the reason.
 
-    def __init__(self, folder: Path, max_bytes: int, now: Callable[[], float] = time.time) -> None:
+    With `private` also those of addresses that only this machine or its network reaches.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int,
+        now: Callable[[], float] = time.time,
+        *,
+        private: bool = False,
+        lookup: Lookup = look_up,
+        public: Callable[[str], bool] = is_public,
+    ) -> None:
         self._folder, self._max_bytes, self._now = folder, max_bytes, now
+        self._private, self._lookup, self._public = private, lookup, public
         self._unreachable: dict[str, str] = {}
+        self._located: dict[str, list[str]] = {}  # host -> its IP addresses: without a network a lookup takes seconds
 
     def __call__(self, address: str) -> Page:
         copy = next(self._folder.glob(f"{content_id(address)}.*"), None)
-        if copy and self._now() - copy.stat().st_mtime < WEEK:
+        if copy and self._now() - copy.stat().st_mtime < WEEK and not self._is_refused(address):
             return copy.suffix, copy.read_bytes()
         try:
             page = self._fetch(address)
+        except PrivateAddress:
+            raise
         except Unreadable as error:
             if copy is None:
                 raise
@@ -83,8 +98,7 @@ class PageFetcher:
         if host in self._unreachable:
             raise Unreadable(self._unreachable[host])
         try:
-            with httpx.Client(timeout=httpx.Timeout(PAGE_SECONDS / 2, connect=CONNECT_SECONDS)) as client:
-                return self._follow(client, address)
+            return self._follow(address)
         except httpx.TransportError as error:
             reason = f"it cannot be fetched ({type(error).__name__}): is there a network, and does the address work?"
             self._unreachable[host] = reason
@@ -92,17 +106,77 @@ class PageFetcher:
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise Unreadable(f"it cannot be fetched ({type(error).__name__}): check the address") from None
 
-    def _follow(self, client: httpx.Client, address: str) -> Page:
-        """Return the page at an address after redirects, none of which may lead to a private network."""
-        start = address
+    def _follow(self, address: str) -> Page:
+        """Return the page at an address after redirects, none of which may lead from a public to a private network."""
+        was_public = False
         for _ in range(MAX_REDIRECTS + 1):
-            with client.stream("GET", address, headers={"User-Agent": USER_AGENT}) as reply:
+            ips, now_public = self._locate(address)
+            if was_public and not now_public:
+                raise PrivateAddress(
+                    f"it redirects to {address[:80]!r}, which was not listed: list that address itself"
+                )
+            was_public = now_public
+            with self._open(address, ips) as reply:
                 if not reply.is_redirect:
                     return self._read(reply)
-                address = urljoin(address, reply.headers["location"])
-            if urlsplit(address).scheme not in ("http", "https") or _leads_to_private_network(start, address):
+                address = without_password(urljoin(address, reply.headers["location"]))
+            if urlsplit(address).scheme not in ("http", "https"):
                 raise Unreadable(f"it redirects to {address[:80]!r}, which was not listed: list that address itself")
         raise Unreadable(f"it redirects more than {MAX_REDIRECTS} times: list the last address")
+
+    def _locate(self, address: str) -> tuple[list[str], bool]:
+        """Return the IP addresses of a page's host, and whether all are public. Raises PrivateAddress unless allowed.
+
+        Behind a proxy, which looks the host up itself, there may be none.
+        """
+        host = urlsplit(address).hostname or ""
+        if host not in self._located:
+            self._located[host] = self._lookup(host)
+        ips = self._located[host]
+        if not ips and not is_proxied(address):
+            raise Unreadable("its host is not known: is there a network, and does the address work?")
+        if all(map(self._public, ips)):
+            return ips, True
+        if not self._private:
+            raise PrivateAddress(
+                "its address is private, and such are not fetched: set THUMBTUNE_PRIVATE_ADDRESSES=yes if it is meant"
+            )
+        return ips, False
+
+    def _is_refused(self, address: str) -> bool:
+        """Return whether a page must not be fetched, nor its copy used; without a network a copy may."""
+        try:
+            self._locate(address)
+        except PrivateAddress:
+            return True
+        except Unreadable:
+            return False
+        return False
+
+    @contextmanager
+    def _open(self, address: str, ips: Sequence[str]) -> Iterator[httpx.Response]:
+        """Connect to the first of these addresses that answers, and to no other, and give its reply."""
+        import httpx
+
+        by_proxy = is_proxied(address)
+        timeout = httpx.Timeout(PAGE_SECONDS / 2, connect=CONNECT_SECONDS)
+        url = httpx.URL(address)
+        headers = {"User-Agent": USER_AGENT, "Host": url.netloc.decode("ascii")}
+        with httpx.Client(timeout=timeout, trust_env=by_proxy, verify=httpx.create_ssl_context()) as client:
+            for left, ip in reversed(list(enumerate(reversed(ips or [url.host])))):
+                target = url if by_proxy else url.copy_with(host=ip)
+                request = client.build_request("GET", target, headers=headers, extensions={"sni_hostname": url.host})
+                try:
+                    reply = client.send(request, stream=True)
+                except (httpx.ConnectError, httpx.ConnectTimeout):
+                    if not left or by_proxy:
+                        raise
+                    continue
+                try:
+                    yield reply
+                finally:
+                    reply.close()
+                return
 
     def _read(self, reply: httpx.Response) -> Page:
         if reply.status_code != HTTPStatus.OK:
@@ -130,16 +204,3 @@ class PageFetcher:
         part.replace(copy)
         if former and former != copy:
             former.unlink(missing_ok=True)
-
-
-def _leads_to_private_network(start: str, address: str) -> bool:
-    """Return whether a public page redirects to an address that only this machine or its network reaches."""
-    return _is_private(address) and not _is_private(start)
-
-
-def _is_private(address: str) -> bool:
-    try:
-        found = socket.getaddrinfo(urlsplit(address).hostname, None)
-    except (OSError, UnicodeError):
-        return False  # it cannot be fetched anyway
-    return any(not ipaddress.ip_address(str(each[4][0]).partition("%")[0]).is_global for each in found)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import NoDocuments
-from rag.ingest.discovery import find_files
+from rag.ingest.discovery import LeftOut, find_files, locate
 
 
 def write(path: Path) -> Path:
@@ -63,13 +63,27 @@ def test_loops_of_links_end_and_a_file_reached_twice_counts_once(tmp_path: Path)
     assert sources(tmp_path / "sub", tmp_path) == ["sub/a.md"]
 
 
-def test_linked_folders_and_files_elsewhere_are_found(tmp_path: Path) -> None:
+def test_links_out_of_the_documents_folder_are_left_out_unless_they_are_to_be_followed(tmp_path: Path) -> None:
     write(tmp_path / "far" / "a.md")
     write(tmp_path / "far.md")
-    (tmp_path / "docs").mkdir()
+    write(tmp_path / "docs" / "c.md")
     (tmp_path / "docs" / "far").symlink_to(tmp_path / "far", target_is_directory=True)
     (tmp_path / "docs" / "b.md").symlink_to(tmp_path / "far.md")
-    assert sources(tmp_path / "docs") == ["b.md", "far/a.md"]
+    (tmp_path / "docs" / "within.md").symlink_to("c.md")
+    (tmp_path / "docs" / "near").symlink_to(tmp_path / "docs-of-others", target_is_directory=True)
+    write(tmp_path / "docs-of-others" / "d.md")
+    out: list[LeftOut] = []
+    assert [source for source, _ in find_files([tmp_path / "docs"], left_out=out.append)] == ["c.md"]
+    assert sorted((each.source, each.why) for each in out) == [
+        *(("b.md", "outside"), ("far", "outside"), ("near", "outside"), ("within.md", "again"))
+    ]
+    followed = [source for source, _ in find_files([tmp_path / "docs"], follow_links=True)]
+    assert followed == ["b.md", "c.md", "far/a.md", "near/d.md"]
+    assert locate("far/a.md", [tmp_path / "docs"], tmp_path / "uploads") is None
+    assert locate("far/a.md", [tmp_path / "docs"], tmp_path / "uploads", follow_links=True) is not None
+    (tmp_path / "link").symlink_to(tmp_path / "docs", target_is_directory=True)
+    assert sources(tmp_path / "link") == ["c.md"]
+    assert sources(tmp_path / "docs", tmp_path / "far") == ["docs/c.md", "docs/far/a.md"]  # within one of the folders
 
 
 def test_the_source_of_a_single_file_is_its_name(tmp_path: Path) -> None:

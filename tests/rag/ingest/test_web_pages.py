@@ -13,9 +13,10 @@ import pytest
 
 from pdfs import make_pdf
 from rag.errors import NoDocuments, Unreadable
+from rag.ingest.addresses import is_public
 from rag.ingest.discovery import UPLOADS
 from rag.ingest.documents import Outcome, Skipped, Unchanged, ingest
-from rag.ingest.web_pages import WEEK, PageFetcher, _leads_to_private_network, parse_addresses
+from rag.ingest.web_pages import WEEK, PageFetcher, parse_addresses
 from rag.records import Document
 
 Answers = Mapping[str, tuple[int, str, bytes]]  # path -> status, content type (or redirect target), body
@@ -63,7 +64,7 @@ def outcomes(folder: Path, fetch: PageFetcher | None, known: dict[str, str] | No
 
 
 def pages(tmp_path: Path, later: float = 0.0) -> PageFetcher:
-    return PageFetcher(tmp_path / "pages", 1_000_000, now=lambda: tmp_path.stat().st_ctime + later)
+    return PageFetcher(tmp_path / "pages", 1_000_000, now=lambda: tmp_path.stat().st_ctime + later, private=True)
 
 
 @pytest.mark.parametrize(
@@ -145,12 +146,67 @@ def test_an_unreachable_host_is_tried_once_per_run(tmp_path: Path) -> None:
     assert len(fetch._unreachable) == 1
 
 
-def test_a_public_page_may_not_redirect_to_a_private_address() -> None:
-    assert _leads_to_private_network("https://8.8.8.8/", "http://127.0.0.1/admin")
-    assert _leads_to_private_network("https://8.8.8.8/", "http://169.254.169.254/latest")
-    assert _leads_to_private_network("https://8.8.8.8/", "http://[::1]/")
-    assert not _leads_to_private_network("http://127.0.0.1/", "http://127.0.0.1/b")
-    assert not _leads_to_private_network("https://8.8.8.8/", "https://1.1.1.1/")
+@pytest.mark.parametrize(
+    "ip",
+    [
+        *("127.0.0.1", "10.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "::1", "::"),
+        *("fe80::1", "fd00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"),
+    ],
+)
+def test_an_address_that_only_this_machine_or_its_network_reaches_is_private(ip: str) -> None:
+    assert not is_public(ip)
+
+
+@pytest.mark.parametrize("ip", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8", "64:ff9b::808:808"])
+def test_an_address_that_everybody_reaches_is_public(ip: str) -> None:
+    assert is_public(ip)
+
+
+def test_a_private_address_is_not_fetched_by_whatever_name_and_its_copy_is_not_used(tmp_path: Path) -> None:
+    with site({"/cats": PAGE}) as (url, asked):
+        port = url.rpartition(":")[2]
+        assert pages(tmp_path)(f"{url}/cats")[1] == PAGE[2]
+        strict = PageFetcher(tmp_path / "pages", 1_000_000, lookup=lambda host: ["8.8.8.8", "127.0.0.1"])
+        for address in (f"{url}/cats", f"http://localhost:{port}/cats", f"http://rebound.test:{port}/cats"):
+            with pytest.raises(Unreadable, match="set THUMBTUNE_PRIVATE_ADDRESSES=yes if it is meant"):
+                strict(address)
+    assert len(asked) == 1
+
+
+def test_a_public_page_may_not_redirect_to_a_private_address(tmp_path: Path) -> None:
+    with site({"/page": (302, "http://127.0.0.2:9/admin", b""), "/here": (302, "/cats", b""), "/cats": PAGE}) as (
+        url,
+        _,
+    ):
+        for private in (False, True):
+            fetch = PageFetcher(tmp_path, 1_000_000, private=private, public=lambda ip: ip == "127.0.0.1")
+            with pytest.raises(Unreadable, match=r"private|which was not listed"):
+                fetch(f"{url}/page")
+            assert fetch(f"{url}/here")[1] == PAGE[2]
+
+
+def test_a_host_is_looked_up_once_and_that_address_is_connected_to(tmp_path: Path) -> None:
+    looked_up: list[str] = []
+
+    def lookup(host: str) -> list[str]:
+        looked_up.append(host)
+        return ["127.0.0.1"] if len(looked_up) == 1 else ["127.0.0.2"]
+
+    with site({"/cats": PAGE}) as (url, asked):
+        fetch = PageFetcher(tmp_path, 1_000_000, lookup=lookup, public=lambda ip: ip == "127.0.0.1")
+        assert fetch(f"http://rebinding.test:{url.rpartition(':')[2]}/cats")[1] == PAGE[2]
+    assert (looked_up, len(asked)) == (["rebinding.test"], 1)
+
+
+def test_a_password_in_an_address_is_neither_sent_nor_shown(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    with site({"/cats": PAGE}) as (url, asked):
+        (docs / "a.urls").write_text(f"{url}/cats".replace("://", "://me:secret@"))
+        (cats,) = outcomes(docs, pages(tmp_path))
+    assert isinstance(cats, Document)
+    assert cats.source == f"{url}/cats"
+    assert "secret" not in "".join(map(str, asked))
 
 
 def test_an_uploaded_list_is_not_fetched(tmp_path: Path) -> None:
