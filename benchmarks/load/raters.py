@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -76,15 +76,17 @@ class Rater:
         """Send a question and return when both answers have ended. Raises TimeoutError."""
         self._asked, self._began = Asked(), time.perf_counter()
         self._complete.clear()
-        self._idle.clear()
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        message = {"id": str(uuid.uuid4()), "threadId": "", "name": "User", "type": "user_message"}
-        sent = {"message": {**message, "output": question, "createdAt": now}, "fileReferences": []}
-        await self._send("client_message", sent)
+        await self._say(question, [])
         async with asyncio.timeout(PATIENCE):
             await self._complete.wait()
             await self._idle.wait()
         return self._asked
+
+    async def send_files(self, ids: Sequence[str]) -> None:
+        """Send files that were uploaded, without a question; return when they are added. Raises TimeoutError."""
+        await self._say("", ids)
+        async with asyncio.timeout(PATIENCE):
+            await self._idle.wait()
 
     async def act(self, name: str, payload: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
         """Press a button of an element; return the seconds until the server has answered, and the answer."""
@@ -94,6 +96,16 @@ class Rater:
             answer.raise_for_status()
             found = await answer.json()
         return time.perf_counter() - began, found.get("response") or {}
+
+    async def _say(self, text: str, files: Sequence[str]) -> None:
+        self._idle.clear()
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        message = {"id": str(uuid.uuid4()), "threadId": "", "name": "User", "type": "user_message"}
+        sent = {
+            "message": {**message, "output": text, "createdAt": now},
+            "fileReferences": [{"id": id} for id in files],
+        }
+        await self._send("client_message", sent)
 
     async def _send(self, event: str, *data: object) -> None:
         await self._socket.send_str("42" + json.dumps([event, *data]))
@@ -125,5 +137,8 @@ class Rater:
             if all(state in ENDED for state in states) and not self._complete.is_set():
                 self._asked.total_s = seconds
                 self._complete.set()
+        elif event == "card_text" and self._asked.card:  # public/elements/card/growing.jsx
+            for side, change in zip(self._asked.card["sides"], data["texts"], strict=True):
+                side["text"] = side["text"][: change["keep"]] + change["add"]
         elif event == "task_end":
             self._idle.set()
