@@ -47,6 +47,7 @@ WHY: dict[LeftOutWhy, Phrase] = {
     "questions": Phrase("report.why_questions"),
     "illustration": Phrase("report.why_illustration"),
     "again": Phrase("report.why_again"),
+    "outside": Phrase("report.why_outside"),
 }
 AND = "report.and"
 MAX_ON_PAGE = 500  # lines that are listed on request
