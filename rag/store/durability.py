@@ -52,8 +52,9 @@ class TableSync:
         folders = [parent for parent in changed if parent.name != VERSIONS]
         files = [parent / name for parent in folders for name in new[parent]]
         manifests = [parent / min(new[parent]) for parent in versions]
-        above = [each for parent in found if parent not in self._known for each in (parent.parent, self._folder)]
-        for step in (files, [*manifests, *folders, *dict.fromkeys(above)], versions):
+        made = [parent for parent in found if parent not in self._known]
+        above = {*(parent.parent for parent in made), *(_lineage(self._folder) if made else ())}
+        for step in (files, [*manifests, *folders, *above], versions):
             list(self._threads.map(_fsync, step))
         self._known.update(found)
 
@@ -119,6 +120,12 @@ def _listing(table: Path) -> dict[Path, set[str]]:
     return found
 
 
+def _lineage(folder: Path) -> list[Path]:
+    """Return a folder and those above it on its file system: a new home folder is named in one of them."""
+    device = folder.stat().st_dev
+    return [each for each in (folder, *folder.resolve().parents) if each.stat().st_dev == device]
+
+
 def _is_final(name: str) -> bool:
     """Return whether LanceDB has given a file its last name; drafts are renamed, and the hint may be lost."""
     return not name.startswith(".") and "#" not in name and not name.endswith(".json")
@@ -133,7 +140,12 @@ def _fsync(path: Path) -> None:
         is_folder = path.is_dir()
         if is_folder and os.name == "nt":
             return
-        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        try:
+            handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+        except PermissionError:
+            if not is_folder:
+                raise
+            return  # above the home folder, and so somebody else's
         try:
             os.fsync(handle)
         except OSError as error:
