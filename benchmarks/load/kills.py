@@ -42,7 +42,7 @@ from driver import free_port
 from tiny import build_tiny_model
 
 KILLS = 40
-MINUTES = 5.0  # no kill after that
+MINUTES = 12.0  # no kill after that
 RATERS = 2  # who press four buttons at once, so that eight votes are in flight
 BUTTONS = ("vote A", "vote B", "choose", "teach or mark")  # each changes other ratings: their order is known
 LOOK_EVERY = 5  # kills: what is missing once stays missing

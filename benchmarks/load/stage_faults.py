@@ -34,7 +34,7 @@ from tiny import build_tiny_model
 from train_world import EPOCHS, World, make_world
 
 TIMES = 8
-MINUTES = 4.0  # no other command after that
+MINUTES = 12.0  # no other command after that
 RATED = 20
 SECONDS = 300.0  # most that a command may take
 MB = 1_000_000
