@@ -51,7 +51,8 @@ def add_commands(commands: cli.Commands) -> None:
     labels.add_argument("file", type=Path, help="labels.jsonl, or a folder with corpus.jsonl, queries.jsonl and qrels/")
     export = command("export", _export, "write all labels, to a JSONL file or a BEIR folder")
     export.add_argument("out", type=Path, help="a new file that ends in .jsonl, or a new folder for BEIR")
-    forget = command("forget", _forget, "delete a rater's ratings and all labels that followed from them")
+    export.add_argument("--rater", default="", metavar="NAME", help="write all that is stored of this rater instead")
+    forget = command("forget", _forget, "delete a rater's ratings, labels, threads and answers")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions voted down that have no known correct passage")
     backup = command("backup", _backup, "back up the home folder while the chat runs")
@@ -231,6 +232,11 @@ def _export(given: argparse.Namespace) -> None:
     from rag.store.store import open_store
 
     settings = load_settings()
+    if given.rater:
+        from rag.upkeep.personal_data import export_person
+
+        print(f"exported {export_person(settings, given.rater, given.out):,} lines on {given.rater!r} to {given.out}")
+        return
     store = open_store(settings.lancedb)
     repair(store)
     report = export_labels(given.out, store, store.documents.read(load_corpus(settings).id))
@@ -243,17 +249,15 @@ def _export(given: argparse.Namespace) -> None:
 
 
 def _forget(given: argparse.Namespace) -> None:
-    from rag.errors import BadRating
     from rag.settings import load_settings
-    from rag.store.store import open_store
+    from rag.upkeep.personal_data import forget
 
-    store = open_store(load_settings().lancedb)
-    ratings, labels = store.feedback.delete_rater(given.rater)
-    store.close()
-    if not ratings and not labels:
-        raise BadRating(f"rater {given.rater!r} has no rating and no label here: `python -m rag export` names raters")
-    print(f"forgot {given.rater!r}: deleted {ratings} ratings and {labels} labels")
-    print("A model that was trained on them still contains them: train again, or run `python -m train rollback`.")
+    gone = forget(load_settings(), given.rater)
+    print(f"forgot {given.rater!r}: deleted {gone.ratings} ratings and {gone.labels} labels")
+    print(f"also {gone.threads} threads with their questions, and {gone.answers} answers that nobody else has rated")
+    print("The next `python -m rag backup` removes the backups that were made before.")
+    if gone.versions:
+        print(f"Trained with these labels: {', '.join(gone.versions)}. Train again, or run `python -m train rollback`.")
 
 
 def _review(given: argparse.Namespace) -> None:

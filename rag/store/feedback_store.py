@@ -120,6 +120,10 @@ class FeedbackStore:
             self._tables.delete_rater(schema.TRAINING_PAIRS, rater),
         )
 
+    def delete_answers(self, ids: Sequence[str]) -> None:
+        """Delete answers for good; a call with none removes what an earlier one has left in older versions."""
+        self._tables.erase(schema.ANSWERS, list(ids), "duel")
+
     def _answers_by(self, column: str, values: Iterable[str]) -> list[Answer]:
         wanted = sorted(set(values))
         parts = [col(column).isin(wanted[start : start + IN_LIST]) for start in range(0, len(wanted), IN_LIST)]

@@ -126,11 +126,17 @@ class LanceTables:
         if not self.exists(name):
             return 0
         ids = [row["id"] for row in self.rows(name, col("rater") == lit(rater), ["id"])]
+        self.erase(name, ids, "rater")
+        return len(ids)
+
+    def erase(self, name: str, ids: list[str], column: str) -> None:
+        """Delete rows so that their bytes go, too, once older versions may be removed; `column` is any but the key."""
+        if not self.exists(name):
+            return
         self.delete(name, ids)
         if ids:  # a deleted row is only marked: it stays in its file until all other rows have moved to a new one
-            self.write(name, lambda: self.open(name).update(values_sql={"rater": "rater"}))
+            self.write(name, lambda: self.open(name).update(values_sql={column: column}))
         self.write(name, lambda: self._compact(name))
-        return len(ids)
 
     def write(self, name: str, action: Callable[[], object]) -> None:
         """Run a write in the one writer thread, and return (or raise StoreFailed) when it is done and on disk."""

@@ -1,0 +1,174 @@
+"""What is stored of one person: delete it, or write it to a file.
+
+A rater's threads are in chat.db, the ratings with their comments and the labels in the tables. An answer has no rater:
+it is the person's if it is in their threads, or if nobody but them has rated it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rag.errors import BadLabels, BadRating, StoreFailed
+from rag.records import LabelledPair, normalise_query
+from rag.settings import Settings
+from rag.store.store import Store, open_store
+from rag.upkeep.forgotten import note_forgotten
+
+PAIRS = "pairs.jsonl"  # in a version's folder: what it was trained on
+ANSWER = re.compile(r'"answer": *"([^"]+)"')  # in the props of a comparison card
+WAIT_SECONDS = 30.0  # for the chat to finish a write to chat.db
+OF_THREADS = {
+    "feedbacks": "threadId",
+    "elements": "threadId",
+    "steps": "threadId",
+    "folded": "threadId",
+    "threads": "id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How much of a person was deleted, and the versions that were trained with their labels."""
+
+    ratings: int
+    labels: int
+    threads: int
+    answers: int
+    versions: tuple[str, ...]
+
+
+def forget(settings: Settings, rater: str) -> Forgotten:
+    """Delete all that is stored of a rater, and return how much. Raises BadRating if that is nothing, StoreFailed.
+
+    The next backup removes the backups made before. If it is interrupted, a second call finishes it.
+    """
+    with closing(open_store(settings.lancedb)) as store:
+        versions = tuple(
+            _trained_with(settings.models, [each for each in store.feedback.labels() if each.rater == rater])
+        )
+        answers = _answers_of(settings, store, rater)
+        threads = [row["id"] for row in _threads(settings.chat_db, rater)]
+        try:
+            note_forgotten(settings.home)
+        except OSError as error:
+            raise StoreFailed(
+                f"{settings.home}: {error.strerror}: nothing was deleted; make room and try again"
+            ) from error
+        ratings, labels = store.feedback.delete_rater(rater)
+        _delete_threads(settings.chat_db, rater, threads)
+        store.feedback.delete_answers(answers)
+    if not (ratings or labels or threads or answers):
+        raise BadRating(f"rater {rater!r} has no rating and no label here: `python -m rag export` names raters")
+    return Forgotten(ratings, labels, len(threads), len(answers), versions)
+
+
+def export_person(settings: Settings, rater: str, out: Path) -> int:
+    """Write all that is stored of a rater to a new JSON Lines file; return the number of lines.
+
+    Raises BadRating if there is nothing, and BadLabels if the file is there or cannot be written.
+    """
+    with closing(open_store(settings.lancedb)) as store:
+        lines = list(_lines(settings, store, rater))
+    if not lines:
+        raise BadRating(f"rater {rater!r} has no rating, no label and no thread here")
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False, default=str) + "\n" for line in lines)
+    except OSError as error:
+        raise BadLabels(f"{out}: cannot be written ({error.strerror}): name a new file") from error
+    return len(lines)
+
+
+def _lines(settings: Settings, store: Store, rater: str) -> Iterator[dict[str, Any]]:
+    yield from ({"what": "rating", **asdict(each)} for each in store.feedback.ratings(rater))
+    yield from ({"what": "label", **asdict(each)} for each in store.feedback.labels() if each.rater == rater)
+    for answer in store.feedback.answers(_answers_of(settings, store, rater)):
+        row = {"id": answer.id, "query": answer.query, "text": answer.text, "model": answer.model, "at": answer.at}
+        yield {"what": "answer", **row, "passages": [hit.chunk.text for hit in answer.hits]}
+    for thread in _threads(settings.chat_db, rater):
+        yield {"what": "thread", **{name: thread[name] for name in ("id", "name", "createdAt")}}
+        for step in _rows(settings.chat_db, 'SELECT * FROM steps WHERE "threadId" = ?', thread["id"]):
+            yield {"what": "message", **{name: step[name] for name in ("threadId", "type", "output", "createdAt")}}
+        for element in _rows(settings.chat_db, 'SELECT * FROM elements WHERE "threadId" = ?', thread["id"]):
+            shown = json.loads(element["props"]) if element["props"] else None
+            yield {"what": "element", "threadId": thread["id"], "name": element["name"], "shown": shown}
+
+
+def _answers_of(settings: Settings, store: Store, rater: str) -> list[str]:
+    """Return the ids of the stored answers that are a rater's, without those that somebody else has rated."""
+    of_person: set[str] = set()
+    for thread in _threads(settings.chat_db, rater):
+        for element in _rows(settings.chat_db, 'SELECT props FROM elements WHERE "threadId" = ?', thread["id"]):
+            of_person.update(ANSWER.findall(element["props"] or ""))
+    others: set[str] = set()
+    for rating in store.feedback.ratings():
+        (of_person if rating.rater == rater else others).add(rating.target_id)
+    duels = {answer.duel: answer.id for answer in store.feedback.answers(of_person)}
+    rated_by_others = {answer.id for answer in store.feedback.answers_of_duels(others & duels.keys())} | others
+    return sorted({answer.id for answer in store.feedback.answers(of_person)} - rated_by_others)
+
+
+def _trained_with(models: Path, labels: list[LabelledPair]) -> Iterator[str]:
+    """Yield the versions that were trained on a passage for a question for which a person has judged it."""
+    judged = {(normalise_query(each.query), each.text) for each in labels if each.label}
+    for path in sorted(models.glob(f"*/{PAIRS}")):
+        try:
+            rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        except (OSError, ValueError):
+            continue  # `rag doctor` names it
+        trained = (
+            (row.get("query", ""), text) for row in rows for text in (row.get("positive"), *row.get("negatives", ()))
+        )
+        if any((normalise_query(query), text) in judged for query, text in trained):
+            yield path.parent.name
+
+
+def _threads(path: Path, rater: str) -> list[dict[str, Any]]:
+    return _rows(
+        path,
+        'SELECT DISTINCT t.* FROM threads t LEFT JOIN users u ON u.id = t."userId" '
+        'WHERE ? IN (t."userIdentifier", u.identifier)',
+        rater,
+    )
+
+
+def _rows(path: Path, query: str, value: str) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(query, (value,))]
+    except sqlite3.Error as error:
+        if "no such table" in str(error):
+            return []  # no chat was opened here yet
+        raise StoreFailed(f"{path}: cannot be read ({error}): run `python -m rag doctor`") from error
+
+
+def _delete_threads(path: Path, rater: str, threads: list[str]) -> None:
+    """Delete a rater and their threads; their text is overwritten, and no open tab can write them again."""
+    if not path.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            with connection:
+                for thread in threads:
+                    if "deleted" in names:
+                        connection.execute("INSERT OR IGNORE INTO deleted (id) VALUES (?)", (thread,))
+                    for table, column in OF_THREADS.items():
+                        if table in names:
+                            connection.execute(f'DELETE FROM {table} WHERE "{column}" = ?', (thread,))
+                if "users" in names:
+                    connection.execute("DELETE FROM users WHERE identifier = ?", (rater,))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log has the text, too
+    except sqlite3.Error as error:
+        raise StoreFailed(f"{path}: cannot be written ({error}): run the same command again") from error
