@@ -62,6 +62,7 @@ async def test_no_secret_is_written_or_sent(chat: ScriptedChat) -> None:
         before = set(rater.elements)
         await rater.say("When do bees swarm?")
         await rater.until(lambda before=before: _failed(rater, before))  # type: ignore[misc]
+        await rater.until_idle()
     replies = [
         (await rater.http.get(path)).text for path in ("/project/settings", "/scoreboard", "/ratings.jsonl", "/")
     ]

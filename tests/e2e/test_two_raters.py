@@ -96,7 +96,7 @@ ROUTES: dict[str, Route] = {
     "GET /avatars/{avatar_id:str}": (at("/avatars/..%2f..%2fsecret"), (*MISSING, *INVALID, *OPEN)),
     "GET /chats/{thread_id}.md": (lambda ann, bob: (f"/chats/{ann.thread}.md", {}), MISSING),
     "GET /copilot/{filename:path}": (at("/copilot/index.js"), (*OPEN, *MISSING)),
-    "GET /document.pdf": (at("/document.pdf?source=../../home/chat.db"), MISSING),
+    "GET /document.pdf": (at("/document.pdf?id=../../home/chat.db"), MISSING),
     "GET /documents.json": (at(f"/documents.json?q={SECRET}"), OPEN),  # documents are shared
     "GET /favicon": (at("/favicon"), OPEN),
     "GET /first-start": (at("/first-start"), OPEN),

@@ -12,6 +12,7 @@ import httpx
 import socketio
 
 Found = TypeVar("Found")
+TASK = ("task_start", "task_end")
 SECONDS = 60.0  # for what the chat is waited for
 
 
@@ -61,7 +62,13 @@ class Rater:
         """Ask a question and return its card, once both answers are done."""
         before = set(self.elements)
         await self.say(question)
-        return await self.until(lambda: next((card for card in self.cards() if card["id"] not in before), None))
+        card = await self.until(lambda: next((card for card in self.cards() if card["id"] not in before), None))
+        await self.until_idle()
+        return card
+
+    async def until_idle(self) -> None:
+        """Return when the last question or command has ended: before that the next one is refused."""
+        await self.until(lambda: [event for event, _ in self.events if event in TASK][-1:] == ["task_end"])
 
     def cards(self) -> list[dict[str, Any]]:
         """Return the cards whose answers are both done."""
