@@ -199,7 +199,7 @@ class QueryService:
     async def _keep(self, event: Done) -> Event:
         """Store an answer; one that cannot be stored becomes Failed, since it could not be rated."""
         try:
-            await asyncio.to_thread(self.store.feedback.put_answer, event.answer)
+            await asyncio.to_thread(self.store.feedback.add_answer, event.answer)
         except StoreFailed as error:
             message = f"this answer could not be stored, so it cannot be rated: {error}"
             return Failed(event.arm, message, event.answer.hits, event.answer.text)

@@ -24,9 +24,17 @@ class FeedbackStore:
         self._latest: OrderedDict[str, Answer] = OrderedDict()  # answers written here, which never change
         self._lock = threading.Lock()
 
+    def add_answer(self, answer: Answer) -> None:
+        """Write a finished answer, whose id is new. The latest are kept in memory: a rating reads its answer often."""
+        self._tables.append(schema.ANSWERS, [schema.answer_row(answer)])
+        self._remember(answer)
+
     def put_answer(self, answer: Answer) -> None:
-        """Write a finished answer. The latest are kept in memory, too: a rating reads its answer six times."""
+        """Write an answer, which may be there already."""
         self._tables.upsert(schema.ANSWERS, [schema.answer_row(answer)])
+        self._remember(answer)
+
+    def _remember(self, answer: Answer) -> None:
         with self._lock:
             self._latest[answer.id] = answer
             while len(self._latest) > LATEST:

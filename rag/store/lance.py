@@ -113,6 +113,16 @@ class LanceTables:
         actions = {name: self._upserting(name, rows, schema.SCHEMAS[name]) for name, rows in parts.items()}
         self._write({name: action for name, action in actions.items() if action})
 
+    def append(self, name: str, rows: Iterable[schema.Row]) -> None:
+        """Write rows whose ids are new, in one atomic step; nothing looks for them. Creates the table if need be.
+
+        Why: an upsert searches all the table's files for the id, 100 before they are compacted: 42 to 105 ms of
+        processor time for one answer, an append 15.
+        """
+        arrow_schema = schema.SCHEMAS[name]
+        data = schema.to_arrow(rows, arrow_schema)
+        self.write(name, lambda: self.open(name, arrow_schema).add(data))
+
     def delete(self, name: str, ids: list[str]) -> None:
         """Delete the rows of these ids."""
         if not self.exists(name):

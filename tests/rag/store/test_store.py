@@ -380,7 +380,9 @@ def test_an_answer_that_was_just_written_is_not_read_from_the_disk_and_one_of_an
 ) -> None:
     store, other = open_store(tmp_path), open_store(tmp_path)
     ours, theirs = make_answer(make_hits("one"), id="ours"), make_answer(make_hits("two"), id="theirs")
-    store.feedback.put_answer(ours)
-    other.feedback.put_answer(theirs)
+    store.feedback.add_answer(ours)
+    other.feedback.add_answer(theirs)
+    other.feedback.add_answer(replace(theirs, id="last"))
+    assert {each.id for each in store.feedback.answers()} == {"ours", "theirs", "last"}
     assert {each.id for each in store.feedback.answers(["ours", "theirs", "none"])} == {"ours", "theirs"}
     assert store.feedback.answer("ours") is ours
