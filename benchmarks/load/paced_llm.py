@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import time
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -40,13 +41,14 @@ def app(n: int, per_second: float) -> web.Application:
         answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await answer.prepare(request)
         began, sent, words = time.perf_counter(), 0, tokens(n or 100_000)
-        while sent < n or not n:
-            due = began + sent / per_second
-            if (wait := due - time.perf_counter()) > 0:
-                await asyncio.sleep(wait)
-            await answer.write(chunk(words[sent % len(words)]))
-            sent += 1
-        await answer.write(chunk("", "stop") + b"data: [DONE]\n\n")
+        with suppress(ConnectionError):  # the chat hangs up where it has enough
+            while sent < n or not n:
+                due = began + sent / per_second
+                if (wait := due - time.perf_counter()) > 0:
+                    await asyncio.sleep(wait)
+                await answer.write(chunk(words[sent % len(words)]))
+                sent += 1
+            await answer.write(chunk("", "stop") + b"data: [DONE]\n\n")
         return answer
 
     served = web.Application()
