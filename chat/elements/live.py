@@ -1,15 +1,19 @@
 """Live elements: custom Chainlit elements that are updated in every tab of a thread and saved in the history.
 
-Why: Chainlit's own `element.update()` writes a file for each update and reaches one tab. This sends the whole props to
-every watching tab, at most eight times a second (once per token, browsers lagged 12 s), and saves them on request.
+Why: Chainlit's own `element.update()` writes a file for each update and reaches one tab. This sends the props to every
+watching tab, at most eight times a second (once per token, browsers lagged 12 s), and saves them on request. While an
+answer is written, a tab is sent what was added to it: with the whole card each time, an answer of 160,000 characters
+came to 136 MB.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
 from chainlit.element import ElementDict
@@ -20,6 +24,8 @@ from rag.errors import StoreFailed
 
 CARD = "Compare"  # public/elements/Compare.jsx
 SNAPSHOT_SECONDS = 0.12
+TEXT_EVENT = "card_text"  # public/elements/card/growing.jsx listens for it
+WHOLE_CHARS = 600  # of both answers, up to which the whole card is sent: a page that is just opening hears nothing else
 Save = Callable[[ElementDict], Awaitable[None]]
 Display = Literal["inline", "side"]  # under a message, or in the side panel
 
@@ -29,6 +35,9 @@ class Emitter(Protocol):
 
     async def send_element(self, element_dict: ElementDict) -> None:
         """Send it; nothing happens if the tab is gone."""
+
+    async def emit(self, event: str, data: Any) -> None:  # noqa: ANN401  # as Chainlit's
+        """Send an event of our own, in order with the elements."""
 
 
 class LiveElement:
@@ -96,6 +105,10 @@ class LiveElement:
         for emitter, language in list(self._watchers.values()):
             await emitter.send_element(self.element_in(language))
 
+    async def show_change(self) -> None:
+        """Send to every session that watches it what it lacks; here, the element."""
+        await self.show()
+
     async def keep(self) -> None:
         """Save the element. Raises StoreFailed if the history cannot be written."""
         await self._save(self.element())
@@ -127,8 +140,45 @@ class LiveElement:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self.show()
+            await self.show_change()
             await asyncio.sleep(SNAPSHOT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a tab has been sent of a card: its answers' texts, and everything else."""
+
+    texts: tuple[str, ...]
+    rest: str
+
+
+def sent_now(props: Props) -> Sent:
+    """Return what a tab has once it is sent these props."""
+    sides = props["sides"]
+    rest = json.dumps({**props, "sides": [{**view, "text": ""} for view in sides]})
+    return Sent(tuple(view["text"] for view in sides), rest)
+
+
+def addition(before: str, now: str) -> dict[str, Any]:
+    """Return how a text becomes another one: it had `had` characters, keeps the first `keep`, and ends in `add`.
+
+    Characters are counted as JavaScript does: one outside the basic plane, such as an emoji, counts as two.
+    """
+    same = _same_characters(before, now)
+    return {"had": _units(before), "keep": _units(before[:same]), "add": now[same:]}
+
+
+def _same_characters(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if one[low:middle] == other[low:middle] else (low, middle - 1)
+    return low
+
+
+def _units(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 class LiveCard(LiveElement):
@@ -139,10 +189,37 @@ class LiveCard(LiveElement):
     ) -> None:
         super().__init__(CARD, save, thread_id, message_id, element_id)
         self.card = Card(cast(Props | None, props))
+        self._sent: dict[str, Sent] = {}  # by session
 
     def element(self) -> ElementDict:
         """Return the card in Chainlit's format."""
         return {**self._place, "props": cast(dict[str, Any], self.card.props)}
+
+    def watch(self, session_id: str, emitter: Emitter, language: str = ENGLISH) -> None:
+        """Show the card in a session from now on, beginning with all of it: nobody knows what its page has."""
+        self._sent.pop(session_id, None)
+        super().watch(session_id, emitter, language)
+
+    def unwatch(self, session_id: str) -> None:
+        """Stop sending to a session that has gone."""
+        self._sent.pop(session_id, None)
+        super().unwatch(session_id)
+
+    async def show(self) -> None:
+        """Send the whole card to every session that watches it."""
+        now = sent_now(self.card.props)
+        self._sent = dict.fromkeys(self._watchers, now)
+        await super().show()
+
+    async def show_change(self) -> None:
+        """Send to every session what was added to its answers, or the whole card where more has changed."""
+        now = sent_now(self.card.props)
+        for session_id, (emitter, language) in list(self._watchers.items()):
+            before, self._sent[session_id] = self._sent.get(session_id), now
+            if before and before.rest == now.rest and sum(map(len, now.texts)) > WHOLE_CHARS:
+                await emitter.emit(TEXT_EVENT, {"id": self.id, "texts": list(map(addition, before.texts, now.texts))})
+            else:
+                await emitter.send_element(self.element_in(language))
 
     async def keep(self) -> None:
         """Save the card; if that fails, show so in the card and continue: the answers themselves are stored."""

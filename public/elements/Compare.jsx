@@ -14,7 +14,7 @@ import { BookOpen, Check, ChevronRight, Copy, Equal, Pencil, RotateCw, StepForwa
 import { Markdown } from '@/components/markdown';
 
 const { t, nth, linked } = window.thumbtune;
-const VERSION = '18';
+const VERSION = '19';
 const KEY = `thumbtune-compare-${VERSION}`;
 const PREVIEW_CHARS = 320;
 const REASONS = {
@@ -43,6 +43,7 @@ if (!window[KEY]) {
   const once = (act) => (event) => event.detail > 1 || act(event); // ignore the second click of a double click
 
   // include parts/marks.jsx
+  // include card/growing.jsx
   // include card/sending.jsx
   // include card/keyboard.jsx
   // include card/copying.jsx
@@ -215,12 +216,14 @@ if (!window[KEY]) {
   let refreshing = null;
   const Connected = ({ card, callAction }) => {
     const socket = useRecoilValue(sessionState)?.socket;
+    const setElements = useSetRecoilState(elementState);
     useEffect(() => {
       if (!socket) return undefined;
       const refresh = () => {
         clearTimeout(refreshing);
         refreshing = setTimeout(() => callAction({ name: 'refresh', payload: {} })?.catch(() => undefined), 100);
       };
+      hearTexts(socket, setElements, refresh);
       socket.io.on('reconnect', refresh);
       return () => socket.io.off('reconnect', refresh);
     }, [socket]);

@@ -19,17 +19,30 @@ UNCITED = (  # from more passages than are shown, so some of them are
 )
 
 
+# No two are the same, or the answer would end as one that repeats itself.
+MANY_WORDS = "".join(
+    f"{one}{other} " for one in "bcdfghklmnprst" for other in "ee ive ax oney arden ing owl ust".split()
+)
+
+
 def test_both_answers_stream_at_the_same_time_and_cite_their_passages(page: Page, chat: ScriptedChat) -> None:
-    gate = chat.writer.reply = Gate("Bees swarm ", "in late spring [1].")
+    gate = chat.writer.reply = Gate(MANY_WORDS + "bees swarm ", "in late spring [1].", middle="🐝 at noon: ")
+    asked_again: list[str] = []
     ask(page, QUESTION)
     for letter in "AB":
-        expect(side(page, letter)).to_contain_text("Bees swarm")
+        expect(side(page, letter)).to_contain_text("bees swarm")
+        expect(side(page, letter)).to_have_attribute("aria-busy", "true")
+    page.on("request", lambda request: asked_again.append(request.url) if "/project/action" in request.url else None)
+    gate.half.set()
+    for letter in "AB":  # so much text is not sent a second time, only what was added
+        expect(side(page, letter)).to_contain_text("bees swarm 🐝 at noon:")
         expect(side(page, letter)).to_have_attribute("aria-busy", "true")
     expect(page.get_by_label("is good")).to_have_count(0)
+    assert asked_again == []  # nothing was missed
     gate.opened.set()
     wait_until_done(page)
     for letter in "AB":
-        expect(side(page, letter).locator(".tt-text")).to_contain_text("Bees swarm in late spring 1.")
+        expect(side(page, letter).locator(".tt-text")).to_contain_text("bees swarm 🐝 at noon: in late spring 1.")
         expect(side(page, letter).locator(".tt-passage[data-cited=true]")).to_have_count(1)
         expect(side(page, letter).locator(".tt-passage[data-cited=false]")).to_have_count(4)
 

@@ -171,17 +171,23 @@ class Writer:
 
 
 class Gate:
-    """A reply that streams its first tokens, and the others when the gate is opened. Answers both arms."""
+    """A reply that streams its first tokens, those of the middle when it is half opened, and the rest when opened.
 
-    def __init__(self, first: str, rest: str) -> None:
-        self.first, self.rest = first, rest
-        self.opened = threading.Event()
+    Answers both arms.
+    """
+
+    def __init__(self, first: str, rest: str, middle: str = "") -> None:
+        self.first, self.middle, self.rest = first, middle, rest
+        self.half, self.opened = threading.Event(), threading.Event()
 
     def __call__(self, handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
         start_stream(handler)
         send_chunk(handler, {"delta": {"role": "assistant", "content": self.first}, "finish_reason": None})
-        self.opened.wait(60)
         try:
+            if self.middle:
+                self.half.wait(60)
+                send_chunk(handler, {"delta": {"content": self.middle}, "finish_reason": None})
+            self.opened.wait(60)
             send_chunk(handler, {"delta": {"content": self.rest}, "finish_reason": None})
             send_chunk(handler, {"delta": {}, "finish_reason": "stop"})
             handler.wfile.write(b"data: [DONE]\n\n")
