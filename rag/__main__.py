@@ -52,7 +52,7 @@ def add_commands(commands: cli.Commands) -> None:
     export = command("export", _export, "write all labels, to a JSONL file or a BEIR folder")
     export.add_argument("out", type=Path, help="a new file that ends in .jsonl, or a new folder for BEIR")
     export.add_argument("--rater", default="", metavar="NAME", help="write all that is stored of this rater instead")
-    forget = command("forget", _forget, "delete a rater's ratings, labels, threads and answers")
+    forget = command("forget", _forget, "delete a rater's ratings, labels, chats and answers")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions voted down that have no known correct passage")
     backup = command("backup", _backup, "back up the home folder while the chat runs")
@@ -254,7 +254,8 @@ def _forget(given: argparse.Namespace) -> None:
 
     gone = forget(load_settings(), given.rater)
     print(f"forgot {given.rater!r}: deleted {gone.ratings} ratings and {gone.labels} labels")
-    print(f"also {gone.threads} threads with their questions, and {gone.answers} answers that nobody else has rated")
+    print(f"also {gone.threads} chats with their questions, and {gone.answers} answers that nobody else has rated")
+    print("A chat that is running keeps the latest answers in memory until it is started again.")
     print("The next `python -m rag backup` removes the backups that were made before.")
     if gone.versions:
         print(f"Trained with these labels: {', '.join(gone.versions)}. Train again, or run `python -m train rollback`.")

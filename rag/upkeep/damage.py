@@ -172,7 +172,7 @@ def _why_torn(weights: Path) -> str:
 
 def _threads(settings: Settings) -> Iterator[Damage]:
     if why := check_threads(settings.chat_db):
-        step = "`--repair` keeps the threads that can be read; stop the chat first"
+        step = "`--repair` keeps the chats that can be read; stop the chat first"
         yield Damage("threads", settings.chat_db.name, why, step)
 
 
