@@ -165,3 +165,20 @@ def test_on_a_phone_a_passage_is_a_dialog_that_closes_and_opens_again(
         expect(dialog).to_have_count(0)
     ask_the_next_question(page)
     press_a_thumb(page)
+
+
+CHANGING = """() => {
+  const node = document.createElement('i');
+  setInterval(() => (node.isConnected ? node.remove() : document.body.append(node)), 1);
+}"""
+
+
+def test_a_place_opens_over_a_passage_while_the_page_changes(page: Page, chat: ScriptedChat) -> None:
+    ask(page, QUESTION)
+    wait_until_done(page)
+    page.evaluate(CHANGING)  # as a page does that is drawn slowly: the passage was taken for one opened over the place
+    for word in ("Review", "Train", "Documents"):
+        open_passage(page, "A")
+        open_place(page, word)
+        page.wait_for_timeout(300)
+        open_place(page, word)  # still there
