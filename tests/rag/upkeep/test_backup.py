@@ -39,9 +39,10 @@ def store(home: Settings) -> Iterator[Store]:
 
 
 def answers(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Return what is answered, without the seconds that it took."""
+    """Return the lines of the answers, sorted, without the seconds that they took: the faster arm is printed first."""
     assert main(["ask", QUESTION]) == 0
-    return [line.rpartition(",")[0] if line.endswith(" s") else line for line in capsys.readouterr().out.splitlines()]
+    lines = capsys.readouterr().out.splitlines()
+    return sorted(line.rpartition(",")[0] if line.endswith(" s") else line for line in lines)
 
 
 def test_what_was_rated_before_a_backup_is_restored_elsewhere_although_rating_goes_on(

@@ -61,7 +61,6 @@ def data(table: Path) -> Path:
     ("harm", "why", "kept"),
     [
         (lambda table: newest(table).write_bytes(b"rubbish" * 40), "manifest", RATED - 1),
-        (lambda table: newest(table).write_bytes(b""), "cut off", RATED - 1),
         (lambda table: data(table).write_bytes(b"rubbish"), "", RATED - 1),
         (lambda table: data(table).unlink(), "is missing", RATED - 1),
     ],
