@@ -45,7 +45,12 @@ PLANTED = {  # secrets of the chat that all browser tests share, which must be f
     "CHAINLIT_AUTH_SECRET": "auth-planted-2c64e8f01a93b75d",
 }
 TEAM = "team.test"  # a name that the chat may be asked for by, which a browser resolves to this machine
-PLACES = {"Review": "Review", "Train": "Training", "Documents": "Documents"}  # word in the bar -> name of the region
+PLACES = {  # word in the bar -> name of the region
+    "Review": "Review",
+    "Train": "Training",
+    "Documents": "Documents",
+    "Ratings": "Your ratings",
+}
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})(?:#\w+)?$")  # the address of a chat that has begun, with a place or not
 PREPARED = "bootstrap: |The first |No first training: |Not all documents "  # how the log's last line of a start begins
 START_SECONDS = 1500  # the first start indexes and trains, at a low priority: minutes on two busy cores
