@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,12 +15,11 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
+from benchmarks.load.chat_process import ROOT, answers, free_port
+
 REFERENCE = "import lancedb, onnxruntime, langchain_openai"
 COMMANDS = {  # command -> the most it may cost, as a ratio to the reference's wall-clock time
     "rag --help": 0.15,
@@ -53,8 +51,7 @@ def typical(costs: Sequence[Cost]) -> Cost:
 
 def start_chat(environment: Mapping[str, str]) -> tuple[Cost, float]:
     """Start the chat until its page answers; return what that cost, and its memory (RSS, MB) when it is idle."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     given = {**environment, "THUMBTUNE_HOST": "127.0.0.1", "THUMBTUNE_PORT": str(port)}
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, "-m", "chat"], env=given, stdout=subprocess.DEVNULL) as chat:
@@ -70,15 +67,6 @@ def start_chat(environment: Mapping[str, str]) -> tuple[Cost, float]:
             return (wall, cpu), process.memory_info().rss / 1e6
         finally:
             chat.send_signal(signal.SIGTERM)
-
-
-def answers(address: str) -> bool:
-    """Return whether a page answers."""
-    try:
-        with urlopen(address, timeout=5) as reply:
-            return bool(reply.status == 200)
-    except (URLError, OSError):
-        return False
 
 
 def main() -> None:

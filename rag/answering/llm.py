@@ -137,7 +137,7 @@ def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -
 def build_extractive(score: Score, dont_know: str) -> Answerer:
     """Return the answerer without an LLM: it quotes the best sentences by `score`, or `dont_know` if none is good.
 
-    It is written at once, so it is streamed by paragraphs: by words, LangChain took more time than search.
+    It is written at once, so it is streamed paragraph by paragraph: word by word, LangChain took more time than search.
     """
 
     async def extract(inputs: AsyncIterator[dict[str, Any]]) -> AsyncIterator[AIMessageChunk]:

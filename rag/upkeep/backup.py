@@ -176,7 +176,7 @@ class _Writer:
             return
         kept = copy_file(source.file, target)
         self.files[source.path] = kept
-        if known and known.sha256 == kept.sha256:  # written anew with the same content, as chat.db is each time
+        if known and known.sha256 == kept.sha256:  # rewritten with the same content, as chat.db is each time
             target.unlink()
             if self._link(source.path):
                 self.files[source.path] = known
