@@ -143,10 +143,11 @@ class QueryService:
             return list(cut.hits)
 
         served = self.served(cut.arm)
+        answerer = cut.answerer if cut.answerer in self.offer.llm else self.answerer  # one that is no longer offered
         chain = ArmChain(
-            build_chain(found, self._answerer_of(cut.answerer), so_far=cut.text),
+            build_chain(found, self._answerer_of(answerer), so_far=cut.text),
             cut.model,
-            cut.answerer,
+            answerer,
             self._similar(served),
         )
         timeout, sides = self.settings.answer_timeout, {cut.arm: cut.side}

@@ -32,7 +32,7 @@ from rag.models.onnx_embedder import (
 from rag.models.onnx_embedder import Progress as Progress
 from rag.models.onnx_embedder import Vectors as Vectors
 from rag.models.precision import Precision, native, pick_device
-from rag.models.weights import SAFE, is_adapter, model_folder, read_adapter, require_safe
+from rag.models.weights import SAFE, is_adapter, load_failures, model_folder, read_adapter, require_safe
 from rag.records import content_id
 from rag.settings import Settings
 
@@ -104,8 +104,6 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
         raise BadModel(
             f"{reference}: an adapter has no weights to fine-tune: name {read_adapter(folder)[0]}, its model"
         )
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -115,17 +113,7 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
         return SentenceTransformer(
             str(folder), device=pick_device(settings), local_files_only=True, trust_remote_code=False, **SAFE
         )
-    except (
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        ImportError,
-        SafetensorError,
-        StrictDataclassError,
-    ) as error:
+    except load_failures() as error:
         why = first_line(error)
         raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
 

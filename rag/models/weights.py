@@ -30,6 +30,15 @@ OWN_CLASSES, OWN_FUNCTIONS = "sentence_transformers.", "torch."
 ADAPTER, MATRIX = "adapter.json", "adapter.npy"  # what a folder has in place of weights where only queries are adapted
 
 
+def load_failures() -> tuple[type[Exception], ...]:
+    """Return what is raised for a folder with no model that loads. Running out of memory is not among it."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    found = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, ImportError)
+    return (*found, SafetensorError, StrictDataclassError)
+
+
 def model_folder(reference: str, settings: Settings) -> Path:
     """Return the folder that holds a model's files, fetched from the hub if it must be. Raises BadModel."""
     if reference == BUILTIN:

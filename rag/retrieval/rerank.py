@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rag.errors import BadModel, first_line
 from rag.models.precision import pick_device
-from rag.models.weights import BUILTIN, SAFE, model_folder, require_safe
+from rag.models.weights import BUILTIN, SAFE, load_failures, model_folder, require_safe
 from rag.settings import Settings
 
 RERANKED = 20  # candidates scored per arm; for the cost see docs/log.md
@@ -45,9 +45,7 @@ def load_reranker(reference: str, settings: Settings) -> Reranker:
         model = CrossEncoder(
             str(folder), device=pick_device(settings), local_files_only=True, trust_remote_code=False, **SAFE
         )
-    except BadModel:
-        raise
-    except Exception as error:  # what is in a folder can fail in any way
+    except load_failures() as error:
         raise BadModel(f"{reference}: no cross-encoder loads from {folder}: {first_line(error)}") from error
 
     def score(query: str, texts: list[str]) -> list[float]:
