@@ -200,12 +200,10 @@
   const pushEntry = history.pushState.bind(history);
   const replaceEntry = history.replaceState.bind(history);
   const panel = () => document.getElementById('side-view-content');
-  const shownPassage = () => panel()?.querySelector('.tt-source') ?? null;
   const named = () => PLACE.exec(window.location.hash)?.[1] ?? '';
   const here = () => window.location.pathname + window.location.search;
   let open = ''; // what the panel shows: a place, 'passage' or nothing
-  let shown = false; // whether the panel was there since
-  let before = null; // the passage that the panel still shows when a place is opened over it, until it is drawn
+  let shown = false; // whether it was drawn since: Chainlit first draws what the panel showed before, such as a passage
   let opener = null; // the button that gets the focus back
   let at = window.location.pathname;
   let entry = history.state;
@@ -226,8 +224,7 @@
     if (named() !== place && isOurs) replaceEntry(history.state, '', here() + hash);
     else if (!isOurs) pushEntry(state, '', here() + hash);
     if (open && open !== 'passage' && place === 'passage') post(CLOSE);
-    before = place === 'passage' ? null : shownPassage();
-    [open, shown] = [place, Boolean(panel()) && !before];
+    [open, shown] = [place, place === 'passage'];
     moved();
     markOpen();
   };
@@ -252,10 +249,11 @@
       else if (node.hasAttribute('aria-current')) node.removeAttribute('aria-current');
     });
   const watchPanel = () => {
-    const passage = shownPassage();
-    if (passage && passage !== before && open !== 'passage') opened('passage');
-    else if (open && panel()) shown ||= !passage || passage !== before;
-    else if (open && shown) closed();
+    const isPassage = Boolean(panel()?.querySelector('.tt-source'));
+    const isPlace = !isPassage && Boolean(panel()?.querySelector('section'));
+    if (isPassage && open !== 'passage' && (shown || !open)) opened('passage');
+    else if (isPlace && open && open !== 'passage') shown = true;
+    else if (open && shown && !panel()) closed();
     markOpen();
   };
 

@@ -17,6 +17,7 @@ from driver import (
     open_passage,
     open_place,
     panel,
+    place,
     send,
     side,
     thumb,
@@ -173,12 +174,16 @@ CHANGING = """() => {
 }"""
 
 
-def test_a_place_opens_over_a_passage_while_the_page_changes(page: Page, chat: ScriptedChat) -> None:
+@pytest.mark.parametrize("closed", [False, True], ids=["over it", "after it was closed"])
+def test_a_place_opens_where_a_passage_was_and_stays(page: Page, chat: ScriptedChat, closed: bool) -> None:
     ask(page, QUESTION)
     wait_until_done(page)
-    page.evaluate(CHANGING)  # as a page does that is drawn slowly: the passage was taken for one opened over the place
-    for word in ("Review", "Train", "Documents"):
+    page.evaluate(CHANGING)  # as a slow page does: the old passage was taken for one opened over the place
+    for word in ("Review", "Train", "Ratings", "Documents"):
         open_passage(page, "A")
+        if closed:
+            page.keyboard.press("Escape")
+            expect(panel(page)).to_have_count(0)
         open_place(page, word)
-        page.wait_for_timeout(300)
-        open_place(page, word)  # still there
+        page.wait_for_timeout(500)
+        place(page, word)  # still there
