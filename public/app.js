@@ -75,7 +75,8 @@
     node.textContent = word;
     node.title = title;
     node.dataset.place = command.slice(1);
-    node.addEventListener('click', () => {
+    node.addEventListener('click', (event) => {
+      if (event.detail > 1) return; // the second click of a double click
       node.closest('details')?.removeAttribute('open');
       enter(command.slice(1));
     });
@@ -275,7 +276,8 @@
     moved();
   };
 
-  // Before Chainlit's router hears of it.
+  // Before Chainlit's router hears of it. A link to a place of this chat comes here, too, and then as a hashchange: once is
+  // enough, since twice shows a place twice until the first one is taken away.
   window.addEventListener('popstate', (event) => {
     const [from, left] = [at, entry?.thumbtune];
     moved();
@@ -293,7 +295,8 @@
       if (wasPlace) post(CLOSE);
       requestAnimationFrame(refocus);
       markOpen();
-    } else if (named() && named() !== open) post(`/${named()}`);
+    }
+    if (named() && named() !== open) post(`/${named()}`);
     if (window.location.pathname === '/' && CHAT.test(from)) {
       event.stopImmediatePropagation(); // Chainlit would show the chat that was left, under this address
       const button = document.getElementById('new-chat-button');
@@ -301,9 +304,6 @@
       else window.location.reload();
     }
   }, true);
-  window.addEventListener('hashchange', () => {
-    if (named() && named() !== open) post(`/${named()}`);
-  });
 
   // A chat that is opened is scrolled to its last question, until somebody scrolls: its cards grow while they load.
   const LAND_MS = 3000;

@@ -93,8 +93,12 @@ def test_a_place_is_in_no_chat_stays_open_while_one_begins_and_back_leaves_it(pa
     page.keyboard.press("Escape")
     expect(panel(page)).to_have_count(0)
     expect(page).to_have_url(f"{chat.url}/thread/{thread}")
+    page.evaluate("window.asked = []; addEventListener('message', e => typeof e.data === 'string' && asked.push(e.data))")
     page.goto(f"{chat.url}/thread/{thread}#review")  # a link
     place(page, "Review")
+    page.locator(".tt-bar-row").get_by_text("Train", exact=True).dblclick()
+    place(page, "Train")
+    assert page.evaluate("asked") == ["/review", "/train"]  # each once: twice shows two of them for a moment
     wait_until_done(page, cards=2)
     close_panel(page)
     expect(page).to_have_url(f"{chat.url}/thread/{thread}")
