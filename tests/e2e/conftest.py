@@ -150,16 +150,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.when == "call":
         item.stash[FAILED] = report.failed
         if report.failed and isinstance(item, pytest.Function):
-            chats = [used for used in item.funcargs.values() if isinstance(used, Chat)]
-            report.sections += [(f"log of {chat.url}", shorten(chat.log.read_text())[-LOG_CHARS:]) for chat in chats]
+            chats = {used.url: used for used in item.funcargs.values() if isinstance(used, Chat)}.values()
+            report.sections += [(f"log of {chat.url}", shorten(chat.told())[-LOG_CHARS:]) for chat in chats]
     return report
 
 
 def shorten(log: str) -> str:
-    """Return a log whose tracebacks show our frames and each error, without the frames of libraries."""
+    """Return a log whose tracebacks show our frames and each error, without library frames and idle threads."""
     frame = r"^ *(?:\| *)*File "
-    theirs = rf'{frame}"[^"]*/(?:site-packages|lib/python3[^/]*)/.*\n(?: +(?:\| *)*\S.*\n)*?(?={frame}|^\S|\Z)'
-    return re.sub(theirs, "", log, flags=re.MULTILINE)
+    theirs = rf'{frame}"[^"]*/(?:site-packages|lib/python3[^/]*)/.*\n(?: +(?:\| *)*\S.*\n)*?(?={frame}|^\S|^$|\Z)'
+    idle = r"^Thread .*:\n\n"
+    return re.sub(idle, "", re.sub(theirs, "", log, flags=re.MULTILINE), flags=re.MULTILINE)
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from driver import (
 )
 
 pytestmark = pytest.mark.e2e
+ASKED = "window.asked = []; addEventListener('message', ({ data }) => typeof data === 'string' && asked.push(data))"
 
 
 def test_with_too_few_ratings_it_says_how_many_are_missing_and_starts_nothing(page: Page, chat: ScriptedChat) -> None:
@@ -93,7 +94,9 @@ def test_a_place_is_in_no_chat_stays_open_while_one_begins_and_back_leaves_it(pa
     page.keyboard.press("Escape")
     expect(panel(page)).to_have_count(0)
     expect(page).to_have_url(f"{chat.url}/thread/{thread}")
-    page.evaluate("window.asked = []; addEventListener('message', e => typeof e.data === 'string' && asked.push(e.data))")
+    page.evaluate(
+        "window.asked = []; addEventListener('message', e => typeof e.data === 'string' && asked.push(e.data))"
+    )
     page.goto(f"{chat.url}/thread/{thread}#review")  # a link
     place(page, "Review")
     page.locator(".tt-bar-row").get_by_text("Train", exact=True).dblclick()

@@ -7,11 +7,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -21,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, WebSocket, expect
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request, WebSocket, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 
 from fakes import Reply, completion, send_chunk, start_stream, stream
@@ -53,6 +56,13 @@ PLACES = {  # word in the bar -> name of the region
 }
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})(?:#\w+)?$")  # the address of a chat that has begun, with a place or not
 PREPARED = "bootstrap: |The first |No first training: |Not all documents "  # how the log's last line of a start begins
+# `python -m chat` that writes what its threads do into its log when it is asked to: a test may have waited in vain.
+CHAT = """
+import faulthandler, runpy, signal
+faulthandler.register(signal.SIGUSR1)
+runpy.run_module("chat", run_name="__main__", alter_sys=True)
+"""
+DUMP_SECONDS = 1
 START_SECONDS = 1500  # the first start indexes and trains, at a low priority: minutes on two busy cores
 
 
@@ -70,6 +80,13 @@ class Chat:
     @property
     def store(self) -> Store:
         return open_store(self.home / "lancedb")
+
+    def told(self) -> str:
+        """Return its log, ending in what each of its threads does now."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            threading.Event().wait(DUMP_SECONDS)
+        return self.log.read_text()
 
     def stop(self) -> None:
         """Stop it, and what it has started."""
@@ -98,7 +115,7 @@ def running_chat(folder: Path, *, prepared: bool = True, **settings: str) -> Ite
     log = folder / "log.txt"
     with log.open("w") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "chat"], env=env, cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True
+            [sys.executable, "-c", CHAT], env=env, cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True
         )
     chat = Chat(f"http://localhost:{port}", Path(env["THUMBTUNE_HOME"]), env, folder, process, log)
     try:
@@ -232,7 +249,10 @@ class PageLog:
         note = self._troubles.append
         context.on("console", self._hear)
         context.on("weberror", lambda error: self._fail(f"page error: {error.error.stack or error.error}"))
-        context.on("requestfailed", lambda request: note(f"failed: {request.method} {request.url} {request.failure}"))
+        self._waiting: dict[Request, float] = {}
+        context.on("request", lambda request: self._waiting.update({request: time.monotonic()}))
+        context.on("requestfinished", lambda request: self._waiting.pop(request, None))
+        context.on("requestfailed", self._hear_failure)
         context.on(
             "response",
             lambda answer: note(f"{answer.status} {answer.url}") if answer.status >= HTTPStatus.BAD_REQUEST else None,
@@ -240,7 +260,9 @@ class PageLog:
 
     def summary(self) -> str:
         pages = (f"--- {page.url}\n{page.locator('body').inner_text()}" for page in self.context.pages)
-        return "\n".join([*pages, "---", *self._troubles])
+        now = time.monotonic()
+        waiting = (f"no reply for {now - since:.0f} s: {it.method} {it.url}" for it, since in self._waiting.items())
+        return "\n".join([*pages, "---", *_counted(self._troubles), *waiting])
 
     def close(self) -> None:
         """Close the context, once everything is heard that its pages have said."""
@@ -256,9 +278,18 @@ class PageLog:
         else:
             self._troubles.append(line)
 
+    def _hear_failure(self, request: Request) -> None:
+        self._waiting.pop(request, None)
+        self._troubles.append(f"failed: {request.method} {request.url} {request.failure}")
+
     def _fail(self, line: str) -> None:
         self._troubles.append(line)
         self.errors.append(line)
+
+
+def _counted(lines: Iterable[str]) -> list[str]:
+    """Return lines once each, with how often they came."""
+    return [line if times == 1 else f"{line} ({times} times)" for line, times in Counter(lines).items()]
 
 
 def unexpected(errors: Iterable[str], expected: Iterable[str]) -> list[str]:
