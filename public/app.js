@@ -316,7 +316,7 @@
     const [, id] = CHAT.exec(window.location.pathname) ?? [];
     const questions = document.querySelectorAll('[data-step-type="user_message"]');
     if (!id || !questions.length) {
-      if (!id) landed = '';
+      if (!id) landed = begun; // which gets its address later, and is not opened then
       return;
     }
     if (id !== landed) [landed, landing] = [id, Date.now() + LAND_MS];

@@ -261,7 +261,9 @@ class PageLog:
     def summary(self) -> str:
         pages = (f"--- {page.url}\n{page.locator('body').inner_text()}" for page in self.context.pages)
         now = time.monotonic()
-        waiting = (f"no reply for {now - since:.0f} s: {it.method} {it.url}" for it, since in self._waiting.items())
+        waiting = (
+            f"no reply for {now - since:.0f} s: {it.method} {it.url}" for it, since in list(self._waiting.items())
+        )
         return "\n".join([*pages, "---", *_counted(self._troubles), *waiting])
 
     def close(self) -> None:
