@@ -304,6 +304,9 @@ def _load_and_export(reference: str, settings: Settings, precision: Precision) -
     except OSError as error:
         log.warning("%s is served by torch: its export cannot be written (%s): make room", reference, first_line(error))
         return loaded
+    except BadModel as error:  # a damaged export; the weights are none the worse for it
+        log.warning("%s is served by torch: its export %s", reference, error)
+        return loaded
     return _ExportedEmbedder(reference, settings, precision, encoder) if encoder else loaded
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import BadModel, first_line
+from rag.models.registry import ENTRY_FILE
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -32,6 +33,7 @@ BATCH = 32  # on a CPU larger batches are slower (measured)
 TRIMMED = 8  # texts embedded at once after which freed memory is given back: not after a query or two
 FORMAT = 1  # of an export; another one is made again
 POOLINGS = ("mean", "cls")
+NOT_LOADED = {"README.md", ENTRY_FILE}  # written into a version's folder when it was exported already
 UNUSED_SECONDS = 30 * 24 * 3600.0  # every training that is promoted makes an export, of some 90 MB in fp32
 Vectors = NDArray[np.float32]
 Progress = Callable[[int], None]
@@ -63,9 +65,9 @@ def int8_exports(cache: Path) -> Path:
 
 
 def folder_state(folder: Path) -> str:
-    """Return a hash of a model folder's place and of the name, size and time of each of its files."""
+    """Return a hash of a model folder's place, and of the name, size and time of each file that is loaded."""
     facts = []
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(each for each in folder.rglob("*") if each.name not in NOT_LOADED):
         stat = path.stat()
         facts.append([path.relative_to(folder).as_posix(), stat.st_size if path.is_file() else 0, stat.st_mtime_ns])
     return hashlib.sha256(json.dumps([str(folder), facts]).encode()).hexdigest()[:16]

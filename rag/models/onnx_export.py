@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from rag.errors import first_line
+from rag.errors import BadModel, first_line
 from rag.models.onnx_embedder import (
     POOLINGS,
     UNUSED_SECONDS,
@@ -67,7 +67,7 @@ def export(
     """Export a model that was loaded from `folder` to the CPU, and return the export, opened; None where it cannot be.
 
     `weights` is its fingerprint, `embed` embeds documents with it in the precision of `encoder`, the file
-    that is made where it is not there. A refusal is remembered. Raises OSError.
+    that is made where it is not there. A refusal is remembered. Raises OSError, and BadModel for a damaged `encoder`.
     """
     exports(cache).mkdir(parents=True, exist_ok=True)
     with FileLock(exports(cache) / f"{weights}.lock"):  # both arms, or chat and trainer, may want it at once
@@ -80,7 +80,7 @@ def export(
             found = OnnxEncoder(pipeline, tokenizer_file(cache, pipeline), encoder)
             _require_agreement(found, embed)
         except NotExportable as error:
-            log.info("%s is served by torch: %s", folder, error)
+            log.warning("%s is served by torch, which starts more slowly: %s", folder, error)
             write_pipeline(cache, folder, Pipeline(weights, 0, 0, "", (), "", "", refused=str(error)))
             return None
         write_pipeline(cache, folder, pipeline)
@@ -124,8 +124,15 @@ def _tokenizer_text(model: SentenceTransformer) -> str:
 
 
 def _require_agreement(export: OnnxEncoder, embed: Callable[[list[str]], Vectors]) -> None:
-    """Raise NotExportable where an export's vectors are not those of the model."""
-    if not np.allclose(export.embed_documents(PROBED), embed(PROBED), atol=AGREES_VECTORS):
+    """Raise NotExportable where an export's vectors are not those of the model. Raises BadModel."""
+    expected = embed(PROBED)
+    try:
+        found = export.embed_documents(PROBED)
+    except BadModel:
+        raise
+    except Exception as error:  # running fails in as many ways as there are models
+        raise NotExportable(first_line(error)) from error
+    if not np.allclose(found, expected, atol=AGREES_VECTORS):
         raise NotExportable("its vectors are not those of the model")
 
 

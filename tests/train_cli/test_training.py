@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -10,12 +13,24 @@ from rag.indexing.update import corpus_chunks, is_up_to_date
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry
+from rag.settings import ROOT
 from rag.store.store import open_store
 from rag.training_status import STATE_FILE, read_training
 from train.__main__ import main
 from train.dataset.split import is_held_out
 from train.tuning.version_folder import trained_pairs, trained_recipe
 from train_world import EPOCHS, World, champion, contents
+
+SERVES = """
+import sys
+from rag.ingest.corpus import load_corpus
+from rag.models.arms import Arms
+from rag.settings import load_settings
+from rag.store.store import open_store
+settings = load_settings()
+tuned = Arms(settings, open_store(settings.lancedb), load_corpus(settings)).current("tuned")
+print(tuned.model, tuned.embedder.embed_queries(["cat"]).shape, "torch" in sys.modules)
+"""
 
 
 def test_a_training_that_wins_serves_and_leaves_its_report(use, world: World) -> None:
@@ -38,6 +53,17 @@ def test_a_training_that_wins_serves_and_leaves_its_report(use, world: World) ->
     assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, version.fingerprint))
     (move,) = registry.moves(corpus.folders_id)
     assert (move.name, move.by) == ("v1", "gate")
+
+
+def test_a_promoted_version_was_exported_so_that_its_first_query_needs_no_torch(world: World) -> None:
+    given = {name: value for name, value in os.environ.items() if not name.startswith("THUMBTUNE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", SERVES],
+        capture_output=True,
+        text=True,
+        env={**given, **world.environment(world.trained), "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout == "v1 (1, 32) False\n", done.stderr
 
 
 def test_a_version_keeps_the_pairs_it_learnt_from_and_its_recipe_beside_its_weights(use) -> None:

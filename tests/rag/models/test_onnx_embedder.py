@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from rag.errors import BadModel
 from rag.models import embedder
 from rag.models.onnx_embedder import description, read_pipeline
 from rag.models.precision import Precision
+from rag.models.registry import ENTRY_FILE
 from rag.settings import ROOT, Settings
 
 DOCUMENTS = [
@@ -121,8 +123,6 @@ def test_a_model_of_another_kind_is_served_by_torch_and_tried_once(
 def test_other_weights_in_the_same_folder_are_exported_again(
     settings: Settings, tiny_model: Path, other_tiny_model: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     folder = tmp_path / "model"
     shutil.copytree(tiny_model, folder)
     before = embedder.load_embedder(str(folder), settings, "fp32")
@@ -138,6 +138,32 @@ def test_a_torn_description_is_made_again(settings: Settings) -> None:
     path.write_text("{")
     assert embedder.load_embedder(settings.base_model, settings, "fp32").dim == 32
     assert read_pipeline(settings.cache, Path(settings.base_model)) is not None
+
+
+def test_the_card_and_the_entry_of_a_version_do_not_undo_its_export(
+    settings: Settings, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "v1"
+    shutil.copytree(tiny_model, folder)
+    embedder.load_embedder(str(folder), settings, "fp32")
+    for name in ("README.md", ENTRY_FILE):
+        (folder / name).write_text("{}")
+    assert read_pipeline(settings.cache, folder) is not None
+    (folder / "config.json").touch()
+    assert read_pipeline(settings.cache, folder) is None
+
+
+def test_a_damaged_encoder_leaves_a_model_to_torch_and_says_so(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    embedder.load_embedder(settings.base_model, settings, "fp32")
+    description(settings.cache, Path(settings.base_model)).unlink()
+    (encoder,) = (settings.cache / "onnx").glob("*.onnx")
+    encoder.unlink()
+    encoder.write_bytes(b"torn")
+    assert embedder.load_embedder(settings.base_model, settings, "fp32").embed_queries(["cat"]).shape == (1, 32)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line.startswith(f"{settings.base_model} is served by torch: its export {encoder}: cannot be opened")
 
 
 def test_a_broken_encoder_names_its_file_and_what_to_do(settings: Settings) -> None:

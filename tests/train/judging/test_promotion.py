@@ -20,6 +20,7 @@ from rag.indexing.update import corpus_chunks, is_up_to_date
 from rag.ingest.corpus import Corpus, load_corpus
 from rag.models.arms import Arms
 from rag.models.embedder import Embedder, load_embedder
+from rag.models.onnx_embedder import exports
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.models.weights import ADAPTER, MATRIX
 from rag.records import Chunk
@@ -296,6 +297,22 @@ def test_a_kept_version_can_be_promoted_by_hand_and_rolled_back(indexed) -> None
     assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
     assert roll_back(settings, store, corpus, quiet) == START_WEIGHTS
     assert registry.champion(corpus.folders_id) is None
+
+
+def test_an_export_that_cannot_be_written_is_one_line_for_each_arm_and_the_version_serves(indexed, caplog) -> None:
+    settings, store, corpus, embedder = indexed
+    Registry(settings.models).add(version(corpus, embedder))
+    folder = exports(settings.cache)
+    folder.unlink()
+    folder.write_text("where a folder should be")
+    assert promote_by_hand(settings, store, corpus, "v1", quiet) == "v1"
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" is served by torch: its export cannot be written (")[0] for line in lines] == [
+        settings.base_model,
+        str(settings.models / "v1"),
+    ]
+    tuned = Arms(settings, store, corpus).current("tuned")
+    assert (tuned.model, tuned.embedder.embed_queries(["cat"]).shape) == ("v1", (1, 32))
 
 
 def test_a_rollback_completes_the_older_table_first(indexed) -> None:
