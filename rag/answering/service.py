@@ -26,6 +26,7 @@ from rag.indexing.uploads import Uploads
 from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms, ServedModel
 from rag.models.embedder import Vectors, load_embedder
+from rag.models.precision import native, pick_device
 from rag.models.weights import BUILTIN
 from rag.records import ARMS, Arm, Hit, Side
 from rag.retrieval.search import build_options, retrieve
@@ -247,8 +248,13 @@ class QueryService:
         return ask_chat_model(build_chat_model(settings), counter, context, most, sampling_options(settings))
 
     def _build_scorer(self) -> Score:
+        """Return how a text answers a query by the built-in model; not in bf16 on a CPU, which would need torch."""
         base = self.served("base").embedder
-        scorer = base if base.reference == BUILTIN else load_embedder(BUILTIN, self.settings)
+        precision = base.precision if base.reference == BUILTIN else native(self.settings)
+        if precision == "bf16" and pick_device(self.settings) == "cpu":
+            precision = "fp32"
+        is_base = base.reference == BUILTIN and base.precision == precision
+        scorer = base if is_base else load_embedder(BUILTIN, self.settings, precision)
         file = self.settings.cache / "sentences" / f"{scorer.fingerprint}.npy"
         embed = self._sentences = SentenceVectors(scorer.embed_documents, file=file)
 

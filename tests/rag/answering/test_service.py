@@ -19,7 +19,9 @@ from rag.errors import BadQuery, NotIndexed
 from rag.feedback.ratings import rate_answer
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
+from rag.models.embedder import load_embedder
 from rag.models.registry import Registry
+from rag.models.weights import BUILTIN
 from rag.records import ARMS, Arm, Side
 from rag.settings import EXTRACTIVE, Settings
 from rag.store.filters import EVERYWHERE, DocumentFilter
@@ -53,6 +55,16 @@ async def test_the_extractive_answerer_quotes_the_documents(settings: Settings) 
     assert isinstance(done, Done)
     assert "The cat drinks warm milk at night. [" in done.answer.text
     assert (done.answer.answerer, done.answer.cited != ()) == ("extractive", True)
+
+
+async def test_sentences_are_compared_in_fp32_where_bf16_would_load_torch(settings: Settings) -> None:
+    in_bf16 = settings.model_copy(update={"precision": "bf16"})
+    index(in_bf16)
+    with closing(open_service(in_bf16)) as serving:
+        assert serving.served("base").embedder.precision == "bf16"
+        assert isinstance((await answers(serving))["base"], Done)
+    exact = load_embedder(BUILTIN, settings, "fp32")
+    assert [path.stem for path in (settings.cache / "sentences").iterdir()] == [exact.fingerprint]
 
 
 async def test_a_persons_own_settings_hold_for_both_arms_and_no_other_question(settings: Settings) -> None:
