@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     def answerer(self) -> str:
         """Return which answerer serves: the one named, else an LLM if a key or base URL is set, else extractive.
 
-        Of a local model it is the file's name: people see it beside each answer, and the folder is nobody's business.
+        Of a local model it is the file's name: people see it next to each answer, and the folder is nobody's business.
         """
         if self.is_local_llm:
             return f"{GGUF}{self.llm.removeprefix(GGUF).rpartition('/')[2]}"

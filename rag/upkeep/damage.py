@@ -111,7 +111,9 @@ def _registry(settings: Settings) -> Iterator[Damage]:
         named = {version.name for version in versions}
         if folders and not versions and not (settings.models / REGISTRY_FILE).exists():
             step = "`--repair` makes it of its former state and of the versions' folders"
-            yield Damage("registry", f"models/{REGISTRY_FILE}", f"it is missing beside {len(folders)} versions", step)
+            yield Damage(
+                "registry", f"models/{REGISTRY_FILE}", f"it is missing, and there are {len(folders)} versions", step
+            )
         elif (settings.models / FORMER_FILE).exists():
             for name in sorted(folders.keys() - named):
                 if (folders[name] / "version.json").is_file():

@@ -31,7 +31,7 @@ from driver import (
 from fakes import endpoint
 
 PAGES = pytest.StashKey[list[PageLog]]()
-LOG_CHARS = 8_000  # of a chat's log, beside a failure
+LOG_CHARS = 8_000  # of a chat's log, printed with a failure
 WAIT_MS = 30_000  # a training of another test may keep the second core busy
 BEES = """# Keeping bees
 

@@ -149,7 +149,7 @@ def test_without_a_former_state_the_versions_folders_make_the_registry(
     versions = Registry(home.models).versions()
     (home.models / FORMER_FILE).unlink()
     (home.models / "registry.json").unlink()
-    assert "it is missing beside 2 versions" in "".join(doctor(capsys)[1])
+    assert "it is missing, and there are 2 versions" in "".join(doctor(capsys)[1])
     assert "the start weights serve" in "".join(doctor(capsys, "--repair")[1])
     assert Registry(home.models).versions() == versions
 
