@@ -156,3 +156,11 @@ def test_a_training_plan_is_made_of_it(settings: Settings, capsys: pytest.Captur
 def test_its_versions_are_shown(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(["show", "v2"]) == 0
     assert "trained 2026-11-29" in capsys.readouterr().out
+
+
+def test_a_version_is_trained_on_its_ratings_and_compared_with_its_champion(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(["--epochs", "1"]) == 0
+    assert " v3 | ndcg@10 0." in capsys.readouterr().out.splitlines()[-1]
+    assert [version.name for version in Registry(settings.models).versions()] == ["v1", "v2", "v3"]
