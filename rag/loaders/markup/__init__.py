@@ -6,6 +6,7 @@ asciidoc_table   the cells of an AsciiDoc table
 cleaning         marks for generators out of Markdown: ids, admonitions, includes, JSX
 markdown         Markdown and its front matter in YAML, TOML or JSON
 org              Org
+outline          the top-level blocks of Markdown by their lines
 rst              reStructuredText
 wiki             Wiki text as MediaWiki has it
 wiki_marks       unclosed marks of Wiki text, taken out before it is parsed

@@ -1,4 +1,4 @@
-"""Read Markdown: headings and blocks by markdown-it, title and date from YAML front matter.
+"""Read Markdown: title and date from its front matter, headings and blocks by outline.
 
 Why: ordinary text may also stand between two rules at the top of a file. It counts as front matter only if it is a YAML
 mapping, or if every line looks like one.
@@ -9,18 +9,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import pairwise
 
 import yaml
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
-from rag.loaders.blocks import Block, Kind, Section
+from rag.loaders.blocks import Block, Section
 from rag.loaders.builder import LoadedText
 from rag.loaders.decoding import decode_noting, normalise, one_line
 from rag.loaders.markup.cleaning import clean_markdown
+from rag.loaders.markup.outline import OutlineEntry, first_heading, outline_of
 from rag.loaders.metadata import day
 
 FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)^(?:---|\.\.\.)[ \t]*\n", re.DOTALL | re.MULTILINE)
@@ -32,24 +28,6 @@ DATES = [
     re.compile(rf"^{key}:[ \t]*['\"]?(\S+)", re.MULTILINE | re.IGNORECASE)
     for key in ("(?:last[-_]?)?mod(?:ified)?(?:[-_]?at)?", "(?:last[-_]?)?updated(?:[-_]?at)?", "date")
 ]
-KINDS: Mapping[str, Kind] = {  # by markdown-it's token type; every other block is code, or similar
-    "paragraph_open": "prose",
-    "blockquote_open": "prose",
-    "bullet_list_open": "list",
-    "ordered_list_open": "list",
-    "table_open": "table",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class OutlineEntry:
-    """A top-level Markdown block by its lines [first, end): still valid after an edit within the lines."""
-
-    first: int
-    end: int
-    kind: Kind
-    level: int = 0
-    title: str = ""
 
 
 def load_markdown(data: bytes, mdx: bool = False) -> LoadedText:
@@ -103,29 +81,6 @@ def _toml_or_json(text: str) -> tuple[str, str, str] | None:
     return one_line(named.get("title") or ""), next(filter(None, dates), ""), text[end:].removeprefix("\n")
 
 
-def outline_of(markdown: str) -> list[OutlineEntry]:
-    """Return the top-level blocks in order; every line with text is in one of them.
-
-    markdown-it knows that a `#` in a code fence is no heading. What it drops (link definitions) is kept as prose.
-    """
-    parser = MarkdownIt("commonmark").enable("table")
-    tokens: list[Token] = []
-    parser.block.parse(markdown, parser, {}, tokens)
-    outline, done = [], 0
-    for token, inline in pairwise([*tokens, Token("end", "", 0)]):
-        if token.level or not token.map or token.nesting < 0:
-            continue
-        first, end = token.map
-        if first > done:
-            outline.append(OutlineEntry(done, first, "prose"))
-        if token.type == "heading_open":
-            outline.append(OutlineEntry(first, end, "heading", int(token.tag[1:]), _plain(parser, inline.content)))
-        else:
-            outline.append(OutlineEntry(first, end, KINDS.get(token.type, "code")))
-        done = end
-    return [*outline, OutlineEntry(done, markdown.count("\n") + 1, "prose")]
-
-
 def sections_of(text: str, outline: list[OutlineEntry]) -> tuple[Section, ...]:
     """Return one section per heading, with its path; a heading with nothing under it joins the next section."""
     starts = _line_starts(text)
@@ -146,12 +101,6 @@ def sections_of(text: str, outline: list[OutlineEntry]) -> tuple[Section, ...]:
     return (*sections, Section(tuple(blocks), heading))
 
 
-def first_heading(outline: list[OutlineEntry], level: int | None = None) -> str:
-    """Return the first heading that is not empty, of this level if one is given; "" if there is none."""
-    headings = (entry.title for entry in outline if entry.kind == "heading" and level in (None, entry.level))
-    return next(filter(None, headings), "")
-
-
 def _is_front_matter(lines: str) -> bool:
     """Return whether lines are keys and values. An empty block, or one of comments only, counts too.
 
@@ -163,12 +112,6 @@ def _is_front_matter(lines: str) -> bool:
         return isinstance(yaml.load(lines, Loader=yaml.BaseLoader), dict | None)  # BaseLoader builds strings only
     except (yaml.YAMLError, RecursionError):
         return all(map(YAML_LINE.match, filter(str.strip, lines.splitlines())))
-
-
-def _plain(parser: MarkdownIt, inline: str) -> str:
-    """Return a heading without its markup."""
-    children = parser.parseInline(inline)[0].children or []
-    return one_line("".join(child.content or " " * (child.type == "softbreak") for child in children))
 
 
 def _line_starts(text: str) -> list[int]:
