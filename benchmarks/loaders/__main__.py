@@ -1,7 +1,7 @@
 """Measure what the loaders lose and invent on a folder of real files, against second readers; by kind.
 
-python -m benchmarks.loaders FOLDER [--list]: words that occur nowhere in what was read, words that no second reader
-has, and the files beyond 2% of either. The folder is yours: public test files of docling, unstructured, markitdown,
+python -m benchmarks.loaders FOLDER [--list]: words that occur nowhere in what was read, those among them that only one
+of two second readers has (alone), words that no second reader has, and the files beyond 2% of either. The folder is yours: public test files of docling, unstructured, markitdown,
 tika, pandoc, pdf.js and others were used (docs/log.md); none is part of this repository.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.loaders.measuring import Result, measure
 
 LOOK_AT = 0.02  # of a file's words; each file beyond it is looked at
-ROW = "{:10} {:>6} {:>8} {:>9} {:>9} {:>8} {:>9} {:>7} {:>9}"
+ROW = "{:10} {:>6} {:>8} {:>9} {:>9} {:>8} {:>8} {:>9} {:>7} {:>9}"
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
                 by_kind[path.suffix[1:].lower()].append(future.result())
             except Exception as error:  # noqa: BLE001  # a crash is a finding, the other files are still measured
                 by_kind[path.suffix[1:].lower()].append(Result(path, None, 0.0, f"CRASH {error!r}"))
-    print(ROW.format("kind", "files", "compared", "words", "lost %", "fewer %", "invented %", "> 2%", "CPU ms/file"))
+    print(ROW.format("kind", "files", "compared", "words", "lost %", "alone %", "fewer %", "invented %", "> 2%", "CPU ms/file"))
     for kind, results in sorted(by_kind.items()):
         _print_row(kind, results)
     everything = [result for results in by_kind.values() for result in results]
@@ -52,10 +52,11 @@ def _print_row(kind: str, results: list[Result]) -> None:
     found = [result.difference for result in results if result.difference]
     expected = sum(difference.expected for difference in found)
     read = sum(difference.read for difference in found)
-    lost, fewer, invented = (
+    lost, alone, fewer, invented = (
         100 * amount / max(1, whole)
         for amount, whole in (
             (sum(difference.lost.total() for difference in found), expected),
+            (sum(difference.alone.total() for difference in found), expected),
             (sum(difference.fewer for difference in found), expected),
             (sum(difference.invented.total() for difference in found), read),
         )
@@ -69,6 +70,7 @@ def _print_row(kind: str, results: list[Result]) -> None:
             len(found),
             expected,
             f"{lost:.3f}",
+            f"{alone:.3f}",
             f"{fewer:.2f}",
             f"{invented:.3f}",
             beyond,

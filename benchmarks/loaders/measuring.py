@@ -37,7 +37,7 @@ def measure(path: Path) -> Result:
     others = second_readers.read(path)
     if path.suffix.lower() == ".pdf" and not all(map(has_true_letters, [*others[:2], *texts])):
         return Result(path, None, seconds, "a font has no true map of its letters: no reader is right")
-    difference = compare("\n".join(texts), others) if others and texts else None
+    difference = compare("\n".join(texts), others, second_readers.third_of(path, others)) if others and texts else None
     return Result(path, difference, seconds, "" if texts else "; ".join(reasons))
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.loaders import second_readers
-from benchmarks.loaders.words import compare, words
+from benchmarks.loaders.words import Difference, compare, words
 from rag.errors import Unreadable
 from rag.loaders.formats import LOADERS
 
@@ -100,7 +100,7 @@ def report(reader: str, texts: dict[Path, tuple[str, float]], files: dict[str, l
 
 def _print_line(reader: str, kind: str, paths: Iterable[Path], texts: dict[Path, tuple[str, float]]) -> None:
     tried = [path for path in paths if path in texts]
-    found = [(path, compare(texts[path][0], second_readers.read(path))) for path in tried]
+    found = [(path, _compared(path, texts[path][0])) for path in tried]
     expected = sum(difference.expected for _, difference in found)
     read = sum(difference.read for _, difference in found)
     lost = 100 * sum(difference.lost.total() for _, difference in found) / max(1, expected)
@@ -109,6 +109,11 @@ def _print_line(reader: str, kind: str, paths: Iterable[Path], texts: dict[Path,
     seconds = sum(texts[path][1] for path in tried)
     cells = (reader, kind, len(tried), failed, expected, f"{lost:.2f}", f"{invented:.2f}", f"{seconds:.1f}")
     print(ROW.format(*cells), flush=True)
+
+
+def _compared(path: Path, text: str) -> Difference:
+    others = second_readers.read(path)
+    return compare(text, others, second_readers.third_of(path, others))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ PANDOC = {
 }  # fmt: skip
 MARKUP = ("latex", "org", "mediawiki", "asciidoc")
 FILTER = Path(__file__).with_name("verbatim.lua")
+STORED = Path(__file__).with_name("stored.js")
 NOISE = (
     "//script|//style|//noscript|//template|//head|//nav|//*[@role='navigation']|//header|//footer|//aside|//button"
     "|//select|//svg|//iframe"
@@ -46,9 +47,15 @@ def read(path: Path) -> list[str]:
     """Return a file's text by each second reader of its kind, the one to compare with first; [] if none can read it."""
     suffix = path.suffix[1:].lower()
     try:
-        return [text for text in _READERS[suffix](path) if text.strip()] if suffix in _READERS else []
+        texts = _READERS[suffix](path) if suffix in _READERS else []
+        return texts if any(map(str.strip, texts[:1])) else [text for text in texts if text.strip()]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, etree.LxmlError, subprocess.SubprocessError):
         return []
+
+
+def third_of(path: Path, texts: list[str]) -> str:
+    """Return the text of the reader that decides where the first one and we differ: MuPDF's of a PDF; "" if none."""
+    return texts[2] if path.suffix.lower() == ".pdf" and len(texts) > 2 else ""
 
 
 def _run(*command: str) -> str:
@@ -59,15 +66,20 @@ def _run(*command: str) -> str:
 def _pdf(path: Path) -> list[str]:
     """Return the text of the pages as viewers show them: what stands outside the crop box is no part of them.
 
-    By poppler in two orders, then by MuPDF: what it reads as well is not invented.
+    By poppler in two orders, then by MuPDF, then the notes and form values as they are stored, which neither draws
+    where they have no appearance: what any of them reads as well is not invented.
     """
     shown = ("-cropbox", *_crop(path))
     texts = [_run("pdftotext", "-q", "-enc", "UTF-8", *shown, *option, str(path), "-") for option in ((), ("-raw",))]
     if not any(map(str.strip, texts)) or not shutil.which("mutool"):
         return texts
-    command = ("mutool", "draw", "-q", "-F", "txt", "-o", "-", str(path))
-    done = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)  # it may repair a page and fail
-    return [*texts, done.stdout.decode("utf-8", "replace")]
+    return [*texts, _mutool("draw", "-q", "-F", "txt", "-o", "-", str(path)), _mutool("run", str(STORED), str(path))]
+
+
+def _mutool(*arguments: str) -> str:
+    """Return what MuPDF writes; it may repair a page and fail."""
+    done = subprocess.run(("mutool", *arguments), capture_output=True, timeout=SECONDS, check=False)
+    return done.stdout.decode("utf-8", "replace")
 
 
 def _crop(path: Path) -> list[str]:

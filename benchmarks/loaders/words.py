@@ -29,6 +29,7 @@ WORD = re.compile(rf"[{ALONE}]|[^\W_{ALONE}]+")
 class Difference:
     """Words of one file: of the second reader, of ours; lost entirely, fewer times, and invented.
 
+    `alone`: words that only one second reader has; a third one reads the file without them, as we do.
     `explained`: lost or invented words that are the same text written in another way, by rule.
     """
 
@@ -38,6 +39,7 @@ class Difference:
     fewer: int
     invented: Counter[str]
     explained: Counter[str] = field(default_factory=Counter)
+    alone: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost_share(self) -> float:
@@ -55,8 +57,12 @@ def words(text: str) -> list[str]:
     return WORD.findall(unicodedata.normalize("NFKC", IGNORED.sub("", text)).casefold())
 
 
-def compare(ours: str, others: Sequence[str]) -> Difference:
+def compare(ours: str, others: Sequence[str], third: str = "") -> Difference:
     """Return which words of the first of `others` are lost, and which of ours none of `others` has.
+
+    Where a `third` reader's text is given, two of three readers decide: a word that the first one alone has, and the
+    third one has neither so nor in two or three pieces, is not lost, as a word of ours that any of them has is not
+    invented.
 
     The same text may be written in another way, which these rules find and count:
 
@@ -83,7 +89,14 @@ def compare(ours: str, others: Sequence[str]) -> Difference:
     explained["raised"] = _remove(lost, glued) + _remove(invented, apart)
     explained["twice"] = _remove(lost, {word for word in lost if word[::2] == word[1::2] and word[::2] in read})
     explained["twice"] += _remove(invented, {word for word in invented if "".join(2 * each for each in word) in known})
-    return Difference(expected.total(), len(mine), lost, (expected - read).total(), invented, explained)
+    alone = _alone(lost, words(third)) if third.strip() else Counter()
+    return Difference(expected.total(), len(mine), lost - alone, (expected - read).total(), invented, explained, alone)
+
+
+def _alone(lost: Mapping[str, int], third: Sequence[str]) -> Counter[str]:
+    """Return the lost words that the third reader has neither so nor in pieces."""
+    known = {*third, *_joined(third)}
+    return Counter({word: n for word, n in lost.items() if word not in known})
 
 
 def _halves(some: Sequence[str], bag: Mapping[str, int]) -> set[str]:

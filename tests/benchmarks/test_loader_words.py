@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from benchmarks.loaders.words import compare, has_true_letters
 
 
@@ -39,3 +41,8 @@ def test_what_a_block_is_called_is_no_word_of_the_file() -> None:
     ours = "# Slide 2: Boats\n\nComment by Ann Lee on B2: Late\n\nPage footer of even pages: Pier\n\nNotes: Wait"
     found = compare(ours, ["Boats Late Pier Wait"])
     assert (found.lost.total(), found.invented.total(), found.read) == (0, 0, 4)
+
+
+def test_two_of_three_readers_decide_which_words_are_lost() -> None:
+    found = compare("one two", ["one two three f our fi ve"], third="one two three fo ur")
+    assert (found.lost, found.alone) == (Counter(["three"]), Counter(["f", "our", "fi", "ve"]))
