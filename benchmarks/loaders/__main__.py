@@ -1,8 +1,9 @@
 """Measure what the loaders lose and invent on a folder of real files, against second readers; by kind.
 
-python -m benchmarks.loaders FOLDER [--list]: words that occur nowhere in what was read, those among them that only one
-of two second readers has (alone), words that no second reader has, and the files beyond 2% of either. The folder is yours: public test files of docling, unstructured, markitdown,
-tika, pandoc, pdf.js and others were used (docs/log.md); none is part of this repository.
+python -m benchmarks.loaders FOLDER [--list]: words that occur nowhere in what was read, those that only one of two
+second readers has (alone), words that no second reader has, and the files beyond 2%. The folder is yours: public test
+files of docling, unstructured, markitdown, tika, pandoc, pdf.js and others were used (docs/log.md); none is part of
+this repository.
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ def main() -> None:
                 by_kind[path.suffix[1:].lower()].append(future.result())
             except Exception as error:  # noqa: BLE001  # a crash is a finding, the other files are still measured
                 by_kind[path.suffix[1:].lower()].append(Result(path, None, 0.0, f"CRASH {error!r}"))
-    print(ROW.format("kind", "files", "compared", "words", "lost %", "alone %", "fewer %", "invented %", "> 2%", "CPU ms/file"))
+    print(
+        ROW.format(
+            "kind", "files", "compared", "words", "lost %", "alone %", "fewer %", "invented %", "> 2%", "CPU ms/file"
+        )
+    )
     for kind, results in sorted(by_kind.items()):
         _print_row(kind, results)
     everything = [result for results in by_kind.values() for result in results]

@@ -12,6 +12,10 @@ from itertools import pairwise
 IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")  # soft hyphens, direction marks
 # Scripts without blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese.
 ALONE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+DOTLESS = re.compile("\u0131(?=[\u0300-\u036f])")  # an i below an accent, as fonts write it
+PAIR = re.compile(r"(\w)\1")
+RAISED_RUN = re.compile(r"[^\W_]*(?:\^[0-9]+[^\W_]*)+")  # x^0y^0 of our PDF loader: x, 0y and 0 as words
+RAISED_PART = re.compile(r"([0-9]+)([^\W\d_]\w*)")
 RAISED = re.compile(
     r"(?<![^\W_])([^\W_]{1,100})[^\w\s^]*\^([0-9]+)"
 )  # how our PDF loader writes a footnote mark or an exponent
@@ -54,7 +58,7 @@ class Difference:
 
 def words(text: str) -> list[str]:
     """Return the words of a text in order: NFKC, case folded; a character each in scripts without blanks."""
-    return WORD.findall(unicodedata.normalize("NFKC", IGNORED.sub("", text)).casefold())
+    return WORD.findall(unicodedata.normalize("NFKC", DOTLESS.sub("i", IGNORED.sub("", text))).casefold())
 
 
 def compare(ours: str, others: Sequence[str], third: str = "") -> Difference:
@@ -68,8 +72,8 @@ def compare(ours: str, others: Sequence[str], third: str = "") -> Difference:
 
     joined: two neighbouring words of one reader are one in another (a hyphen at a line's end, a letter-spaced heading).
     A word with digits is excepted, since 400.01 and a footnote's 3 are not 400.013.
-    raised: city^2 of ours is city2 of a reader that does not see that the digit is raised.
-    twice: TThhee of a reader is The, printed twice for a bold look.
+    raised: city^2 of ours is city2 of a reader that does not see that the digit is raised, and x^0y is x 0 y.
+    twice: TThhee of a reader is The, printed twice for a bold look, and tt1 is t1 where only letters are.
 
     What the loaders name a block, such as "Slide 3:" or "Comment by Ann:", is no word of the file and is left out.
     """
@@ -86,9 +90,12 @@ def compare(ours: str, others: Sequence[str], third: str = "") -> Difference:
     marks = [(word.casefold(), digits) for word, digits in RAISED.findall(unicodedata.normalize("NFKC", ours))]
     glued = {word + digits for word, digits in marks}
     apart = {part for word, digits in marks if word + digits in known for part in (word, digits)}
-    explained["raised"] = _remove(lost, glued) + _remove(invented, apart)
-    explained["twice"] = _remove(lost, {word for word in lost if word[::2] == word[1::2] and word[::2] in read})
-    explained["twice"] += _remove(invented, {word for word in invented if "".join(2 * each for each in word) in known})
+    raised = _raised_parts(ours, known)
+    glued |= {piece for pieces in raised.values() for piece in pieces}
+    explained["raised"] = _remove(lost, glued) + _remove(invented, apart | raised.keys())
+    singles = {word: PAIR.sub(r"\1", word) for word in lost}
+    explained["twice"] = _remove(lost, {word for word, one in singles.items() if one in read and word in _twice(one)})
+    explained["twice"] += _remove(invented, {word for word in invented if _twice(word) & known.keys()})
     alone = _alone(lost, words(third)) if third.strip() else Counter()
     return Difference(expected.total(), len(mine), lost - alone, (expected - read).total(), invented, explained, alone)
 
@@ -97,6 +104,19 @@ def _alone(lost: Mapping[str, int], third: Sequence[str]) -> Counter[str]:
     """Return the lost words that the third reader has neither so nor in pieces."""
     known = {*third, *_joined(third)}
     return Counter({word: n for word, n in lost.items() if word not in known})
+
+
+def _raised_parts(ours: str, known: Mapping[str, int]) -> dict[str, tuple[str, str]]:
+    """Return word -> (digit, letters) for those such as 0y in x^0y whose pieces are words of another reader."""
+    runs = RAISED_RUN.findall(unicodedata.normalize("NFKC", ours).casefold())
+    parts = {part for run in runs for part in run.split("^")[1:]}
+    matches = ((part, RAISED_PART.fullmatch(part)) for part in parts)
+    return {part: (match[1], match[2]) for part, match in matches if match and known.keys() >= set(match.groups())}
+
+
+def _twice(word: str) -> set[str]:
+    """Return a word as it is read where each of its characters, or each letter of it, is printed twice."""
+    return {"".join(2 * each for each in word), "".join(each if each.isdigit() else 2 * each for each in word)}
 
 
 def _halves(some: Sequence[str], bag: Mapping[str, int]) -> set[str]:

@@ -46,3 +46,9 @@ def test_what_a_block_is_called_is_no_word_of_the_file() -> None:
 def test_two_of_three_readers_decide_which_words_are_lost() -> None:
     found = compare("one two", ["one two three f our fi ve"], third="one two three fo ur")
     assert (found.lost, found.alone) == (Counter(["three"]), Counter(["f", "our", "fi", "ve"]))
+
+
+def test_an_accent_of_its_own_and_a_raised_digit_before_a_letter_are_no_other_words() -> None:
+    found = compare("naïve x^0y t1", ["na\u0131\u0308ve x 0 y tt1"])
+    assert (found.lost.total(), found.invented.total()) == (0, 0)
+    assert list(compare("x^7y", ["x y"]).invented) == ["7y"]

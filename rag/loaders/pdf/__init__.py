@@ -2,6 +2,7 @@
 
 pages        read the text page by page, with PDFium
 characters   the characters of a page with their boxes
+accents      put on their letters where a PDF draws them apart
 turned       in which direction the lines of a page run
 layout       the lines of a page in reading order, from the boxes of its characters
 form_fields  what is filled into a form, ticked boxes and free text notes, at their places

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 import pypdfium2
 from pypdfium2 import raw
 
+from rag.loaders.pdf.accents import ACCENT, Box, Piece, put_accents
+
 RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]")  # Hebrew and Arabic: their lines run from right to left
 HYPHENS = "\x02\ufffe"  # PDFium's marks for a hyphen at the end of a line
 PIECE = re.compile(r"([a-z]{3,}|\.(?: *\.){3,})?(?(1)[,.;:]?|[^ \n]\uffff?) *|\n| +")  # a word, dots, a character
@@ -22,14 +24,14 @@ LONE_HALF = re.compile("[\ud800-\udfff]")
 SECOND_HALF = "\uffff"  # stands for no character
 NO_CODES = (0, 0xFFFD)
 NO_CODE = re.compile("[\0\ufffd]")
+UTF8_PAIR = re.compile("[\uc280-\ud7bf]")  # both bytes of a letter in UTF-8, taken for one in UTF-16
+HANGUL = re.compile("[\uac00-\ud7ff]")
+MIN_UTF8_PAIRS = 8  # letters of a page; one Korean syllable in eight looks so, eight never
 NO_LETTER = re.compile("[\x01\x03-\x08\x0e-\x1f]")  # codes of a font without a map to letters; \x02 may be a hyphen
 NO_LETTERS = dict.fromkeys((*range(1, 9), *range(14, 32)), " ")
 OTHER_BLANK = re.compile(r"\r|[^\S\n ]")
 WIDEST = 1.5  # heights of an average letter, above it letters do not stand close together
 
-Piece = tuple[str, float, float, float, float]  # character or word, left, bottom, right, top; a tuple for speed
-BLANK: Piece = (" ", 0, 0, 0, 0)
-Box = tuple[float, float, float, float]  # left, bottom, right, top
 
 # Declared with plain pointers, a call costs half of what it does with pypdfium2's, which checks five types.
 _get_char_box = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, *[ctypes.c_void_p] * 4)(
@@ -39,26 +41,39 @@ _get_char_box = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, *[
 
 def raw_lines(textpage: pypdfium2.PdfTextPage, text: str, page_box: Sequence[float]) -> Iterator[list[Piece]]:
     """Yield the pieces between two of PDFium's line breaks, those outside the page left out; `text` is text_of it."""
-    box_of = _loose_box(textpage) if RTL.search(text) else _tight_box(textpage)
+    has_rtl = bool(RTL.search(text))
+    box_of = _loose_box(textpage) if has_rtl else _tight_box(textpage)
+    has_accents = not has_rtl and bool(ACCENT.search(text))
+    for pieces, starts in _pieces(text, box_of, page_box):
+        yield put_accents(pieces, starts, box_of) if has_accents else pieces
+
+
+def _pieces(
+    text: str, box_of: Callable[[int], Box | None], page_box: Sequence[float]
+) -> Iterator[tuple[list[Piece], list[int]]]:
+    """Yield the pieces of each line, and the index of each one's first character."""
     low_x, low_y, high_x, high_y = (2 * edge for edge in page_box)
     pieces: list[Piece] = []
+    starts: list[int] = []
     for match in PIECE.finditer(text):
-        piece = match[0]
+        piece, start = match[0], match.start()
         if match[1]:
-            for each in _boxes(piece, match.start(), match.end(1), box_of):
+            for n, each in enumerate(_boxes(piece, start, match.end(1), box_of)):
                 if low_x <= each[1] + each[3] <= high_x and low_y <= each[2] + each[4] <= high_y:
                     pieces.append(each)
+                    starts.append(start + n)
         elif piece == "\n":
-            yield pieces
-            pieces = []
+            yield pieces, starts
+            pieces, starts = [], []
         elif piece[0] != " ":
-            box = box_of(match.start())
+            box = box_of(start)
             if box and low_x <= box[0] + box[2] <= high_x and low_y <= box[1] + box[3] <= high_y:
                 pieces.append((piece.replace(SECOND_HALF, ""), *box))
+                starts.append(start)
             if piece[0] in HYPHENS:  # PDFium joins the next line to it
-                yield pieces
-                pieces = []
-    yield pieces
+                yield pieces, starts
+                pieces, starts = [], []
+    yield pieces, starts
 
 
 def text_of(textpage: pypdfium2.PdfTextPage) -> str:
@@ -80,8 +95,23 @@ def text_of(textpage: pypdfium2.PdfTextPage) -> str:
         text = LONE_HALF.sub(" ", text)
     if len(text) < count:
         text = BEYOND_16_BITS.sub(lambda match: f"{_plain(match[0])}{SECOND_HALF}", text)
+    if UTF8_PAIR.search(text):
+        text = from_utf8(text)
     text = OTHER_BLANK.sub(" ", text)
     return text.translate(NO_LETTERS) if NO_LETTER.search(text) else text
+
+
+def from_utf8(text: str) -> str:
+    """Return a text with the letters of a font whose map to Unicode is written in UTF-8 instead of UTF-16.
+
+    A Cyrillic letter is a Hangul syllable then. All syllables of the page must be such pairs of bytes.
+    """
+    found = HANGUL.findall(text)
+    if len(found) < MIN_UTF8_PAIRS or not all(
+        ord(each) >= 0xC280 and 0x80 <= ord(each) & 0xFF <= 0xBF for each in found
+    ):
+        return text
+    return UTF8_PAIR.sub(lambda match: ord(match[0]).to_bytes(2, "big").decode("utf-8"), text)
 
 
 def _plain(letter: str) -> str:

@@ -35,6 +35,8 @@ SLANTED = 3.0  # height by width of an average letter: 1.5 to 2.5 in level text
 RTL_GAP = 0.1  # heights between two words of a line from right to left
 DIGITS = "0123456789"
 NUMBER = re.compile(r"[-\u2212]?[0-9,]+")
+DESCENDING = frozenset("fgjpqyQç,;|()[]{}/\\@$_\u0192")  # an italic f does, too
+MIN_STANDING = 3
 MIN_RAISED_LINE = 6  # characters of a line, in fewer the base line is not known
 UNPLACED = -1  # turn of a line whose place is not known
 SMALLEST = 1.5  # points of ink: capitals of 2 points, half of the smallest print
@@ -129,8 +131,8 @@ def _lines_of(chars: list[Piece], turn: int, has_rtl: bool) -> Iterator[Line]:
         yield Line([_segment(_from_right_to_left(chars, height), chars)], turn)
         return
     raised = float("inf")
-    if len(chars) >= MIN_RAISED_LINE:
-        raised = sorted([char[2] for char in chars])[len(chars) // 2] + RAISED * height
+    if len(chars) >= MIN_RAISED_LINE and any(char[0][0] in DIGITS for char in chars):
+        raised = _base_line(chars) + RAISED * height
     line, text, part = Line(turn=turn), "", list[Piece]()
     for char in chars:
         between = "" if not part or _goes_on(part[-1], char, height, raised) else _between(part, char, height, raised)
@@ -149,6 +151,13 @@ def _lines_of(chars: list[Piece], turn: int, has_rtl: bool) -> Iterator[Line]:
         part.append(char)
     line.segments.append(_segment(text, part))
     yield line
+
+
+def _base_line(chars: Sequence[Piece]) -> float:
+    """Return where most characters of a line stand; those that reach below it are left out where others are enough."""
+    standing = [char[2] for char in chars if DESCENDING.isdisjoint(char[0])]
+    bottoms = sorted(standing if len(standing) >= MIN_STANDING else [char[2] for char in chars])
+    return bottoms[len(bottoms) // 2]
 
 
 def _height(chars: Sequence[Piece]) -> float:

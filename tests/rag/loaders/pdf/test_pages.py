@@ -9,6 +9,7 @@ import pytest
 from pdfs import draw_pdf, make_pdf, place
 from rag.errors import Unreadable
 from rag.loaders.pdf import layout
+from rag.loaders.pdf.characters import from_utf8
 from rag.loaders.pdf.pages import load_pdf
 from rag.loaders.pdf.text import count_words, join_hyphens, whole_sentences
 from rag.records import PAGE_TURN
@@ -33,6 +34,26 @@ def test_cells_of_a_column_that_is_drawn_downwards_stay_apart() -> None:
 def test_a_raised_footnote_mark_is_no_digit_of_the_number_before_it() -> None:
     line = place((40, 700, "The city has 83,190,556")) + " BT /F1 7 Tf 1 0 0 1 171.5 705 Tm (2) Tj ET"
     assert text_of(line) == "The city has 83,190,556^2"
+
+
+def test_a_digit_among_letters_that_reach_below_the_line_is_not_raised() -> None:
+    assert text_of(place((40, 700, "gyp, cp1x, py, qg,"))) == "gyp, cp1x, py, qg,"
+
+
+def test_an_accent_that_is_drawn_apart_is_put_on_its_letter() -> None:
+    before, behind = r"(Mu) Tj 1 0 0 1 51.3 700 Tm (\310) Tj 1 0 0 1 56.7 700 Tm (ller eats) Tj", "(jams and) Tj"
+    line = f"BT /F1 12 Tf 1 0 0 1 40 700 Tm {before} 1 0 0 1 115 700 Tm {behind} ET"
+    later = r"BT /F1 12 Tf 1 0 0 1 40 660 Tm (Resume in time) Tj 1 0 0 1 49.4 660 Tm (\302) Tj ET"
+    alone = r"BT /F1 12 Tf 1 0 0 1 40 620 Tm (\302 and x) Tj 1 0 0 1 69 620 Tm (\313) Tj ET"
+    assert text_of(line, later).split() == ["Müller", "eats", "jams", "and", "Résume", "in", "time"]
+    assert "´ and" in text_of(alone)
+
+
+def test_letters_of_a_font_whose_map_is_written_in_utf8_are_read() -> None:
+    words = "Разраб. № докум. Проверил"
+    wrong = "".join(chr(int.from_bytes(each.encode(), "big")) if "а" <= each.lower() <= "я" else each for each in words)
+    assert from_utf8(wrong) == words
+    assert from_utf8("킜킰톁 and 한국어 차세대 보안 기술") == "킜킰톁 and 한국어 차세대 보안 기술"
 
 
 def test_words_and_numbers_stay_whole_where_dots_fill_the_line() -> None:
