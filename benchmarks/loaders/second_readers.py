@@ -1,6 +1,6 @@
 """The same file by other readers: poppler and MuPDF (PDF), pandoc (markup, books), lxml (web pages), raw XML (Office).
 
-`apt-get install poppler-utils mupdf-tools pandoc asciidoctor antiword`. Only for measuring; the app calls none of them.
+`apt-get install poppler-utils mupdf-tools pandoc asciidoctor antiword catdoc`. Only for measuring; the app calls none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
+from html import unescape
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +31,7 @@ PANDOC = {
 MARKUP = ("latex", "org", "mediawiki", "asciidoc")
 FILTER = Path(__file__).with_name("verbatim.lua")
 STORED = Path(__file__).with_name("stored.js")
+COMMAND = re.compile(r"\\[A-Za-z]+")  # of a formula that pandoc cannot write: their names are no words
 NOISE = (
     "//script|//style|//noscript|//template|//head|//nav|//*[@role='navigation']|//header|//footer|//aside|//button"
     "|//select|//svg|//iframe"
@@ -54,8 +56,14 @@ def read(path: Path) -> list[str]:
 
 
 def third_of(path: Path, texts: list[str]) -> str:
-    """Return the text of the reader that decides where the first one and we differ: MuPDF's of a PDF; "" if none."""
-    return texts[2] if path.suffix.lower() == ".pdf" and len(texts) > 2 else ""
+    """Return the text that decides where the first reader and we differ, "" if there is none.
+
+    MuPDF's of a PDF, catdoc's of a .doc, and the source of markup: what pandoc counts or names itself is not in it.
+    """
+    suffix = path.suffix[1:].lower()
+    decides = {"pdf": 2, "doc": 1, **{each: 1 for each, form in PANDOC.items() if form in MARKUP}}
+    number = decides.get(suffix, len(texts))
+    return texts[number] if number < len(texts) else ""
 
 
 def _run(*command: str) -> str:
@@ -107,6 +115,10 @@ def _pandoc(path: Path) -> list[str]:
     text = _run("pandoc", *whole, "-f", form, "-t", "plain", "--wrap=none", f"--lua-filter={FILTER}", str(path))
     if not text.strip():  # pandoc leaves out tables in HTML
         return []
+    if form == "latex":
+        text = COMMAND.sub(" ", text)
+    elif form == "mediawiki":  # MediaWiki decodes entities in code, too
+        text = unescape(text)
     return [text, *([path.read_text("utf-8", "replace")] if form in MARKUP or suffix in ("md", "markdown") else [])]
 
 
@@ -232,9 +244,10 @@ def _mail(path: Path) -> list[str]:
     return [f"{message['subject'] or ''}\n{text}"]
 
 
-def _program(*command: str) -> Callable[[Path], list[str]]:
-    """Return a reader by a program that writes a file's text. `apt-get install antiword`."""
-    return lambda path: [_run(*command, str(path))]
+def _doc(path: Path) -> list[str]:
+    """Return a .doc by antiword without its marks for pictures, then by catdoc."""
+    text = _run("antiword", "-m", "UTF-8.txt", "-w", "0", str(path)).replace("[pic]", " ")
+    return [text, _run("catdoc", "-d", "utf-8", "-w", str(path))]
 
 
 def _plain(path: Path) -> list[str]:
@@ -259,7 +272,7 @@ _READERS: dict[str, Callable[[Path], list[str]]] = {
     **dict.fromkeys(("html", "htm", "xhtml"), _html),
     **dict.fromkeys(PANDOC, _pandoc),
     **dict.fromkeys(("adoc", "asciidoc"), _asciidoctor),
-    "doc": _program("antiword", "-m", "UTF-8.txt", "-w", "0"),
+    "doc": _doc,
     "ipynb": _notebook,
     "eml": _mail,
     **dict.fromkeys(("txt", "csv", "log"), _plain),

@@ -75,9 +75,8 @@ def read_source(text: str) -> Source:
     source.theorems = dict(THEOREM.findall(text))
     source.files = [name.strip() for name in FILES.findall(text)]
     for name in ("title", "author", "date"):
-        found = re.search(FIELD.format(name), text)
-        if found:
-            setattr(source, name, group_at(text, found.end())[0])
+        found = [group_at(text, match.end())[0] for match in re.finditer(FIELD.format(name), text)]
+        setattr(source, name, r" \and ".join(found if name == "author" else found[:1]))  # journals: a command each
     start = text.find(BEGIN)
     if start >= 0:
         text = text[start + len(BEGIN) :]

@@ -118,3 +118,8 @@ def test_macros_that_double_each_other_end() -> None:
 def test_groups_nested_without_end_are_refused() -> None:
     with pytest.raises(Unreadable, match="nested too deeply"):
         load("{" * 5000 + "}" * 5000)
+
+
+def test_each_author_of_a_journal_article_with_a_command_of_its_own_is_named() -> None:
+    authors = r"\title{Bees}\author[1]{Ann Lee}\affiliation{Pier}\author[2]{Bob Ray}"
+    assert text_of("Hum.", authors).startswith("# Bees\n\nAnn Lee\nBob Ray")
