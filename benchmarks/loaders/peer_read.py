@@ -26,6 +26,16 @@ def reader_of(peer: str) -> Callable[[str], str]:
         import pymupdf4llm
 
         return lambda path: str(pymupdf4llm.to_markdown(path))
+    if peer == "docling-parse":  # docling's PDF parser alone: the rest of it needs a layout model from a hub
+        from docling_core.types.doc.page import TextCellUnit
+        from docling_parse.pdf_parser import DoclingPdfParser
+
+        parser = DoclingPdfParser()
+        return lambda path: "\n".join(
+            cell.text
+            for _, page in parser.load(path).iterate_pages()
+            for cell in page.iterate_cells(unit_type=TextCellUnit.LINE)
+        )
     from docling.document_converter import DocumentConverter
 
     docling = DocumentConverter()

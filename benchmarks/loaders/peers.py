@@ -3,7 +3,8 @@
 PYTHON is the interpreter of an environment with markitdown, unstructured, pymupdf4llm and docling. Of each kind of file
 some are drawn by the hash of their names. Measured as in benchmarks.loaders, against the same second readers. A peer is
 measured on the kinds that it reads; a file that it cannot read has lost all of its words. docling reads PDF by models
-from a hub, so PDF is left out for it where there is none; unstructured fetches a model of spaCy, and fails without.
+from a hub, so its parser alone reads them; unstructured needs spaCy's en_core_web_sm, which it fetches where it is
+missing.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ PEERS = {
     "unstructured": (".pdf", *OFFICE),  # EPUB needs pandoc there
     "pymupdf4llm": (".pdf", ".epub"),
     "docling": OFFICE,
+    "docling-parse": (".pdf",),
 }
 LEAST_WORDS = 200  # of a drawn file: most test files hold a line or two
 LONGEST = 600  # seconds for all files of a peer
