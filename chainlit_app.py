@@ -30,6 +30,7 @@ from chat.elements.markdown import as_markdown
 from chat.language import SECTION, Phrase, in_language, language_for, recognised
 from chat.scoreboard import routes
 from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say, toast
+from chat.session.forgotten import follow_forgotten
 from chat.session.incoming import action_route, guard_events, upload_route
 from chat.session.roles import is_admin, note_on_admins
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
@@ -302,6 +303,7 @@ async def on_startup() -> None:
     """Start following the registry, and print the chat's address."""
     warming.append(asyncio.create_task(teach.examples(state.serving, MOST_STARTERS)))
     warming.append(asyncio.create_task(teach.most_helpful(state.serving, 1)))
+    following.append(asyncio.create_task(follow_forgotten(state.history, settings.home)))
     threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
     for note in [*state.serving.notes(), *await asyncio.to_thread(lost)]:
         print(f"Note: {note}")
@@ -320,6 +322,7 @@ async def on_shutdown() -> None:
 
 
 closing = threading.Event()
+following: list[asyncio.Task[None]] = []  # so that it is not collected while it waits
 warming: list[asyncio.Task[list[str]]] = []  # compares the models ahead of the first page, which then need not wait
 install(mode, secret, app)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again

@@ -51,6 +51,7 @@ def _chat(given: argparse.Namespace) -> int:
     from chat.web.security import allowed_hosts
     from chat.web.signin import auth_mode, open_to_all
     from rag.settings import load_settings
+    from rag.upkeep.in_use import chat_running
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     settings = load_settings()
@@ -61,17 +62,18 @@ def _chat(given: argparse.Namespace) -> int:
         print(warning, flush=True)
     check_port(settings.host, settings.port)
     check_home(settings.home)
-    first = FirstStart(settings)
-    set_current(first)
-    first.start()
-    try:
-        load(settings, mode)
-        if status := first.wait_until_searchable():
-            return status
-        check_port(settings.host, settings.port)  # again: that may have taken a while
-        serve()
-    finally:
-        first.stop()
+    with chat_running(settings.home):
+        first = FirstStart(settings)
+        set_current(first)
+        first.start()
+        try:
+            load(settings, mode)
+            if status := first.wait_until_searchable():
+                return status
+            check_port(settings.host, settings.port)  # again: that may have taken a while
+            serve()
+        finally:
+            first.stop()
     return 0
 
 

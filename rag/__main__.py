@@ -255,7 +255,6 @@ def _forget(given: argparse.Namespace) -> None:
     gone = forget(load_settings(), given.rater)
     print(f"forgot {given.rater!r}: deleted {gone.ratings} ratings and {gone.labels} labels")
     print(f"also {gone.threads} chats with their questions, and {gone.answers} answers that nobody else has rated")
-    print("A chat that is running keeps the latest answers in memory until it is started again.")
     print("The next `python -m rag backup` removes the backups that were made before.")
     if gone.versions:
         print(f"Trained with these labels: {', '.join(gone.versions)}. Train again, or run `python -m train rollback`.")

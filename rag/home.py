@@ -16,11 +16,15 @@ from rag.errors import StoreFailed
 
 FORMAT = 1  # raised by a release whose home folders this one could not read
 FORMAT_FILE = "home.json"
+RESTORED = ".restored"
 PRIVATE, SHARED = 0o077, 0o007  # what is taken away from new files: of the group and of others; of others
 
 
 def open_home(home: Path) -> None:
     """Create a home folder, or check its format; make one of an earlier release private, once. Raises StoreFailed."""
+    if not home.exists():
+        with suppress(FileNotFoundError):  # nothing was being restored, or the process that restores was faster
+            restored_folder(home).rename(home)
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -44,6 +48,11 @@ def open_home(home: Path) -> None:
             _write_format(file, 0o666 & ~mask)
     except OSError as error:
         raise StoreFailed(f"{file}: cannot be read ({error.strerror}): make it readable for yourself") from error
+
+
+def restored_folder(home: Path) -> Path:
+    """Return the name of a home folder that is restored in full, before it takes the place of the former one."""
+    return home.with_name(f".{home.name}{RESTORED}")
 
 
 def _tighten(home: Path, mask: int) -> None:

@@ -22,6 +22,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY_MB = "BENCH_MEMORY_MB"  # in the environment of a command: limits its memory
+STEPS = "BENCH_STEPS"  # in the environment of a command: a file for the changes that it makes in its home folder
+KILL_AT = "BENCH_KILL_AT"  # in the environment of a command: it is killed before the change of this number
+CHANGES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate")  # by name of the audit event
+WRITING = os.O_WRONLY | os.O_RDWR
 PR_SET_PDEATHSIG = 1  # Linux: a signal for this process when its parent ends
 CHAT = "chat"  # as a library: Chainlit with the settings of one home, which it reads when it is imported
 # All that reads no setting when it is imported.
@@ -89,6 +93,8 @@ def run(module: str, args: list[str], environment: dict[str, str], log: str, fol
     if more := environment.get(MEMORY_MB):  # of address space than the libraries have taken
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (taken + int(more) * 1_000_000, resource.RLIM_INFINITY))
+    if steps := environment.get(STEPS):
+        watch_changes(Path(environment["THUMBTUNE_HOME"]).parent, Path(steps), int(environment.get(KILL_AT, "0")))
     os.chdir(folder)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     sys.argv = [f"{module}/__main__.py", *args]
@@ -97,7 +103,8 @@ def run(module: str, args: list[str], environment: dict[str, str], log: str, fol
 
         first_start.FirstStart.start = lambda self: self._indexed.set()  # type: ignore[method-assign]
     try:
-        status = int(importlib.import_module(f"{module}.__main__").main(args) or 0)
+        name = module if module.startswith("benchmarks.") else f"{module}.__main__"
+        status = int(importlib.import_module(name).main(args) or 0)
     except SystemExit as left:
         status = int(left.code or 0) if not isinstance(left.code, str) else 1
     except BaseException:  # noqa: BLE001  # a process that ends shows why
@@ -107,6 +114,29 @@ def run(module: str, args: list[str], environment: dict[str, str], log: str, fol
     sys.stderr.flush()
     status_file(Path(log)).write_text(str(status))
     os._exit(status)
+
+
+def watch_changes(folder: Path, log: Path, kill_at: int) -> None:
+    """Log each change of a file in a folder before Python makes it, and end by SIGKILL before that of a number.
+
+    LanceDB changes its files without Python, and so without a line here.
+    """
+    handle, count = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND), 0
+
+    def change(event: str, args: tuple[object, ...]) -> None:
+        nonlocal count
+        writes = event == "open" and isinstance(args[2], int) and bool(args[2] & WRITING)
+        if not writes and event not in CHANGES:
+            return
+        path = str(args[1] if event in ("os.rename", "os.link") else args[0])
+        if not path.startswith(f"{folder}/") or path == str(log):
+            return
+        count += 1
+        os.write(handle, f"{event} {path.removeprefix(f'{folder}/')}\n".encode())
+        if count == kill_at:
+            os.killpg(0, signal.SIGKILL)
+
+    sys.addaudithook(change)
 
 
 def load_chat() -> None:

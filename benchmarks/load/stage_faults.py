@@ -1,8 +1,9 @@
 """Kill commands at random moments, or let the disk fill up: `python -m benchmarks.load.stage_faults kill|full [TIMES]`.
 
-For indexing, importing labels, both trainings and a promotion: after each fault every rating is there once, all tables
-open, what served serves on, and the same command then does its work without a hand. A full disk is a tmpfs, which needs
-root; each time it has another part of the space that the command needs.
+For indexing, importing labels, uploading, both trainings, promotion, rollback, backup and restore: after each fault
+every rating is there once, all tables open, what served serves on, and the same command then does its work without a
+hand. Half of the kills come at a random moment, half right before one of the changes that the command makes to files.
+A full disk is a tmpfs, which needs root; each time it has another part of the space that the command needs.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -18,14 +20,18 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.load.forked import ROOT, TRAINING, Forked, status_file
+from benchmarks.load.forked import KILL_AT, ROOT, STEPS, TRAINING, Forked, status_file
 from rag.feedback.ratings import rate_answer
+from rag.indexing.uploads import UploadResult, Uploads
 from rag.ingest.corpus import load_corpus
+from rag.ingest.documents import Unchanged
+from rag.models.arms import Arms
 from rag.models.registry import Registry
+from rag.settings import load_settings
 from rag.store.store import Store, open_store
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -50,17 +56,21 @@ class Case:
     home: str
     versions: int = 0
     champion: bool = False
+    more: int = 0  # documents, next to those of the folder
 
 
 CASES = (
-    Case("train", ("train", "--epochs", EPOCHS), "labelled", 1, True),
     Case("promote", ("train", "promote", "v1"), "trained", 1, True),
-    Case("index", ("rag", "index"), ""),
-    Case("backup", ("rag", "backup", "{backup}"), "champion", 1, True),
-    Case("import", ("rag", "import", "{labels}"), "labelled"),
     Case("roll back", ("train", "rollback"), "champion", 1),
+    Case("backup", ("rag", "backup", "{backup}"), "champion", 1, True),
+    Case("restore", ("rag", "restore", "{kept}", "--replace"), "champion", 1, True),
+    Case("upload", ("benchmarks.load.stage_faults", "upload", "{upload}"), "champion", 1, True, 1),
+    Case("index", ("rag", "index"), ""),
+    Case("import", ("rag", "import", "{labels}"), "labelled"),
     Case("train --fast", ("train", "--fast"), "labelled", 1),
+    Case("train", ("train", "--epochs", EPOCHS), "labelled", 1, True),
 )
+VARYING = re.compile(r"[0-9a-f]{8,}|\d+|/tmp\w+")  # in the names of files
 
 
 @dataclass
@@ -68,6 +78,7 @@ class Found:
     """What came of the faults of a case."""
 
     times: int = 0
+    done: int = 0
     finished: int = 0  # before the fault came
     stages: Counter[str] = field(default_factory=Counter)
     lines: Counter[str] = field(default_factory=Counter)
@@ -81,13 +92,15 @@ class Bench:
     folder: Path
     world: World
     forked: Forked
+    until: float  # when to stop, by time.monotonic
     started: int = 0
 
     def start(self, home: Path, command: Sequence[str], **settings: str) -> tuple[int, Path]:
         """Start a command on a home; return its process id and its log."""
         self.started += 1
         log = self.folder / f"log-{self.started}"
-        args = [each.format(labels=self.world.labels, backup=home.with_name("backup")) for each in command[1:]]
+        files = {"backup": home.with_name("backup"), "kept": self.folder / "kept", "upload": self.folder / "upload.md"}
+        args = [each.format(labels=self.world.labels, **files) for each in command[1:]]
         environment = {**self.world.environment(home), "OMP_NUM_THREADS": "1", "THUMBTUNE_LLM": "extractive"}
         environment |= settings
         return self.forked.start(command[0], args, environment, log), log
@@ -117,7 +130,8 @@ class Bench:
             found += [] if registry.model_folder(champion).is_dir() else [f"{champion.name} serves without its folder"]
         if complete:
             documents, versions = store.documents.hashes(corpus.id), registry.versions()
-            found += ["documents are missing"] if len(documents) != len(list(self.world.docs.iterdir())) else []
+            expected = len(list(self.world.docs.iterdir())) + case.more
+            found += [f"{len(documents)} documents of {expected}"] if len(documents) != expected else []
             found += [f"versions: {[each.name for each in versions]}"] if len(versions) != case.versions else []
             found += ["another version serves"] if case.champion != bool(champion) else []
         store.close()
@@ -155,28 +169,76 @@ def stage_of(home: Path) -> str:
 
 
 def kill(bench: Bench, case: Case, times: int) -> Found:
-    """Kill a command at random moments of its usual time."""
-    found, usual = Found(times), 0.0
-    for number in range(-1, times):
-        home = bench.folder / "home"
-        for left in (home, home.with_name("backup")):
-            shutil.rmtree(left, ignore_errors=True)
-        bench.copy(case, home)
-        began = time.monotonic()
-        pid, log = bench.start(home, case.command)
-        if number < 0:  # how long it takes
-            ended(log)
-            usual = time.monotonic() - began
-            continue
-        time.sleep(random.uniform(0, usual))
+    """Kill a command at random moments of its usual time, and before changes that it makes to files."""
+    found, home = Found(times), fresh(bench, case)
+    steps, began = bench.folder / "steps", time.monotonic()
+    steps.unlink(missing_ok=True)
+    _, log = bench.start(home, case.command, **{STEPS: str(steps)})
+    if int(ended(log)):
+        raise RuntimeError(log.read_text()[-3000:])
+    usual, points = time.monotonic() - began, named_points(steps.read_text().splitlines())
+    print(f"{case.name}: {usual:.1f} s, {len(points)} kinds of changes", flush=True)
+    chosen = random.sample(sorted(points.items()), min(times // 2, len(points)))
+    for name, at in [*chosen, *[("", 0)] * (times - len(chosen))]:
+        if time.monotonic() > bench.until:
+            break
+        home = fresh(bench, case)
+        pid, log = bench.start(home, case.command, **({STEPS: str(steps), KILL_AT: str(at)} if at else {}))
+        if at:
+            killed_or_ended(pid, log)
+        else:
+            time.sleep(random.uniform(0, usual))
         if status_file(log).exists():
             found.finished += 1
         else:
-            os.killpg(pid, signal.SIGKILL)
-            found.stages[stage_of(home) or "no stage"] += 1
-        found.faults += [f"after the kill: {each}" for each in bench.check(case, home, complete=False)]
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            found.stages[f"before {name}" if at else f"at random, {stage_of(home) or 'no stage'}"] += 1
+        where = f"killed {f'before {name}' if at else 'at random'}"
+        found.faults += [f"{where}: {each}" for each in bench.check(case, home, complete=False)]
         again(bench, case, home, found)
+        found.done += 1
     return found
+
+
+def fresh(bench: Bench, case: Case) -> Path:
+    """Return the home that a case begins with."""
+    home = bench.folder / "work" / "home"
+    shutil.rmtree(home.parent, ignore_errors=True)
+    home.parent.mkdir()
+    bench.copy(case, home)
+    return home
+
+
+def named_points(steps: Sequence[str]) -> dict[str, int]:
+    """Return the number of the first change of each kind: what is done, and to a file of which name."""
+    points: dict[str, int] = {}
+    for number, step in enumerate(steps, 1):
+        points.setdefault(VARYING.sub("#", step), number)
+    return points
+
+
+def killed_or_ended(pid: int, log: Path) -> None:
+    """Wait until a process is gone, by itself or not."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until and not status_file(log).exists():
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.02)
+
+
+def upload(file: Path) -> int:
+    """Add a file to the documents, as the chat does."""
+    settings = load_settings()
+    store = open_store(settings.lancedb)
+    uploads = Uploads(settings, store, Arms(settings, store, load_corpus(settings)))
+    outcome = uploads.add(file.name, file)
+    uploads.update_text_index()
+    store.close()
+    print(outcome)
+    return 0 if isinstance(outcome, UploadResult | Unchanged) else 2
 
 
 def again(bench: Bench, case: Case, home: Path, found: Found) -> None:
@@ -236,6 +298,7 @@ def full(bench: Bench, case: Case, times: int) -> Found:
             found.faults += [f"with space: {each}" for each in bench.check(case, home, complete=False)]
             if status:
                 again(bench, case, home, found)
+            found.done += 1
     return found
 
 
@@ -249,29 +312,36 @@ def prepare(folder: Path, forked: Forked) -> Bench:
         store.feedback.put_answer(make_answer(make_hits("one", "two"), cited=(1,), id=f"answer-{number}"))
         rate_answer(store, rater="ann", answer_id=f"answer-{number}", value=1 if number % 3 else -1, blind=True)
     store.close()
-    bench = Bench(folder, world, forked)
+    bench = Bench(folder, world, forked, time.monotonic() + MINUTES * 60)
+    (folder / "upload.md").write_text("# upload\n\nthe index model opens the second garden door\n")
     shutil.copytree(folder / "labelled", folder / "champion")
     status, printed = bench.run(folder / "champion", ("train", "--epochs", EPOCHS))
     if status:
         raise RuntimeError(printed)
     shutil.copytree(folder / "champion", folder / "trained")
     bench.run(folder / "trained", ("train", "rollback"))
+    bench.run(folder / "champion", ("rag", "backup", str(folder / "kept")))
     return bench
 
 
-def main() -> int:
-    """Print what came of the faults of each command."""
-    mode, times = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else TIMES
-    only, wrong, end = sys.argv[3:], 0, time.monotonic() + MINUTES * 60
+def main(args: Sequence[str]) -> int:
+    """Print what came of the faults of each command; or upload a file, as one of these."""
+    if args[0] == "upload":
+        return upload(Path(args[1]))
+    mode, times = args[0], int(args[1]) if len(args) > 1 else TIMES
+    only, wrong = args[2:], 0
     with tempfile.TemporaryDirectory() as name:
         forked = Forked(*TRAINING)
         bench = prepare(Path(name), forked)
         for case in CASES:
-            if (only and case.name not in only) or time.monotonic() > end:
+            if (only and case.name not in only) or time.monotonic() > bench.until:
                 continue
             found = (kill if mode == "kill" else full)(bench, case, times)
             wrong += len(found.faults)
-            print(f"{case.name}: {found.times} times, {found.finished} done before, {dict(found.stages)}", flush=True)
+            print(
+                f"{case.name}: {found.done} of {found.times} times, {found.finished} done before, {dict(found.stages)}",
+                flush=True,
+            )
             for line, n in found.lines.items():
                 print(f"  {n} times: {line}")
             for fault in found.faults:
@@ -281,4 +351,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -23,6 +23,7 @@ from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 from chainlit.element import Element, ElementDict
 from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
+from chainlit.user_session import user_sessions
 from jwt import InvalidTokenError
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -165,10 +166,13 @@ class ThreadStore(SQLAlchemyDataLayer):
                 await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))  # the log has the text, too
         except SQLAlchemyError as error:
             raise self._failed(error) from error
-        for session in list(ws_sessions_id.values()):
-            if session.thread_id == thread_id:
-                open_new_thread(session)
-                await cast(Any, session.emit)("window_message", LEAVE)  # annotated as returning None
+        await _leave(thread_id)
+
+    async def leave_deleted(self) -> None:
+        """Have the tabs that show a deleted thread leave it, as after a deletion by another process."""
+        for thread_id in {session.thread_id for session in ws_sessions_id.values()}:
+            if await self.execute_sql("SELECT id FROM deleted WHERE id = :id", {"id": thread_id}):
+                await _leave(thread_id)
 
     def _failed(self, error: SQLAlchemyError) -> StoreFailed:
         reason = getattr(error, "orig", None) or error
@@ -212,6 +216,15 @@ class ThreadStore(SQLAlchemyDataLayer):
     async def get_current_timestamp(self) -> str:
         """Return the time in UTC (Chainlit writes local time and calls it UTC)."""
         return datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+async def _leave(thread_id: str) -> None:
+    """Have the tabs that show a thread open a new one, and drop the cards that are kept for them."""
+    for session in list(ws_sessions_id.values()):
+        if session.thread_id == thread_id:
+            open_new_thread(session)
+            user_sessions.get(session.id, {}).pop("state", None)
+            await cast(Any, session.emit)("window_message", LEAVE)  # annotated as returning None
 
 
 def open_new_thread(session: WebsocketSession) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +15,7 @@ from rag.store.lance import IN_LIST, LanceTables
 
 ON_ANSWERS = ("answer", "source")  # kinds of ratings whose target is an answer
 LATEST = 500  # answers kept in memory, about 5 MB
+DELETED = "answers-deleted"  # in the tables' folder: a file that changes whenever answers are deleted
 
 
 class FeedbackStore:
@@ -22,6 +24,7 @@ class FeedbackStore:
     def __init__(self, tables: LanceTables) -> None:
         self._tables = tables
         self._latest: OrderedDict[str, Answer] = OrderedDict()  # answers written here, which never change
+        self._deleted = self._last_deletion()
         self._lock = threading.Lock()
 
     def add_answer(self, answer: Answer) -> None:
@@ -49,6 +52,9 @@ class FeedbackStore:
         if ids is not None:
             wanted = set(ids)
             with self._lock:
+                if self._deleted != (last := self._last_deletion()):
+                    self._deleted = last
+                    self._latest.clear()
                 latest = [self._latest[answer_id] for answer_id in sorted(wanted) if answer_id in self._latest]
             return [*latest, *self._answers_by("id", wanted - {answer.id for answer in latest})]
         table = self._tables.arrow(schema.ANSWERS, None)
@@ -131,6 +137,14 @@ class FeedbackStore:
     def delete_answers(self, ids: Sequence[str]) -> None:
         """Delete answers for good; a call with none removes what an earlier one has left in older versions."""
         self._tables.erase(schema.ANSWERS, list(ids), "duel")
+        self._tables.run(lambda: (self._tables.folder / DELETED).write_text(str(time.time_ns())))
+
+    def _last_deletion(self) -> int:
+        """Return what changes when any process deletes answers; takes 2 µs."""
+        try:
+            return (self._tables.folder / DELETED).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def _answers_by(self, column: str, values: Iterable[str]) -> list[Answer]:
         wanted = sorted(set(values))

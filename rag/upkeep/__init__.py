@@ -6,6 +6,7 @@ threads      check and salvage chat.db
 snapshot     read a home folder as it is at one moment, while the chat writes
 backup       back up a home folder, incrementally, and check backups by their hashes
 restore      restore a backup into a home folder
+in_use       which chats and trainings run on a home folder
 personal_data  delete what is stored of a person, or write it to a file
 forgotten    when a rater was last forgotten, for the backups
 doctor       print what is damaged or repaired, and what a question needs

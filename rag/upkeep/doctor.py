@@ -12,16 +12,21 @@ from rag.models.embedder import load_embedder
 from rag.settings import Settings
 from rag.store.store import Store, open_store
 from rag.upkeep.damage import Damage, Examination, examine
+from rag.upkeep.in_use import only_user
 from rag.upkeep.repair import repair
 
 
 def check_home(settings: Settings, *, repairing: bool = False) -> tuple[list[str], tuple[Damage, ...]]:
-    """Return one line on each thing that is damaged or was repaired, and what is damaged still. Raises StoreFailed."""
+    """Return one line on each thing that is damaged or was repaired, and what is damaged still. Raises StoreFailed.
+
+    Nothing is repaired while a chat, a training or indexing runs.
+    """
     open_home(settings.home)
     found = examine(settings)
     lines = [f"home       {settings.home}"]
-    if repairing:
-        lines += [f"repaired   {line}" for line in repair(settings, found.damage)]
+    if repairing and any(each.repairable for each in found.damage):
+        with only_user(settings.home):
+            lines += [f"repaired   {line}" for line in repair(settings, found.damage)]
         found = examine(settings)
     lines.append(f"tables     {_tables(found)}")
     lines += [f"damaged    {each.line}" for each in found.damage]

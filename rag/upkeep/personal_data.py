@@ -55,18 +55,21 @@ def forget(settings: Settings, rater: str) -> Forgotten:
         )
         answers = _answers_of(settings, store, rater)
         threads = [row["id"] for row in _threads(settings.chat_db, rater)]
-        try:
-            note_forgotten(settings.home)
-        except OSError as error:
-            raise StoreFailed(
-                f"{settings.home}: {error.strerror}: nothing was deleted; make room and try again"
-            ) from error
+        _note(settings, "nothing was deleted")
         ratings, labels = store.feedback.delete_rater(rater)
         _delete_threads(settings.chat_db, rater, threads)
         store.feedback.delete_answers(answers)
+    _note(settings, "all was deleted")  # again: no backup made meanwhile stays, and a running chat forgets, too
     if not (ratings or labels or threads or answers):
         raise BadRating(f"rater {rater!r} has no rating and no label here: `python -m rag export` names raters")
     return Forgotten(ratings, labels, len(threads), len(answers), versions)
+
+
+def _note(settings: Settings, done: str) -> None:
+    try:
+        note_forgotten(settings.home)
+    except OSError as error:
+        raise StoreFailed(f"{settings.home}: {error.strerror}: {done}; make room and try again") from error
 
 
 def export_person(settings: Settings, rater: str, out: Path) -> int:

@@ -27,7 +27,7 @@ FOLDER = "damaged"
 def repair(settings: Settings, found: Iterable[Damage]) -> Iterator[str]:
     """Repair what can be repaired, and yield one line on each. Raises StoreFailed where the disk does not allow it.
 
-    The chat must not run meanwhile.
+    Nothing else may use the home folder meanwhile (`in_use.only_user`).
     """
     aside = settings.home / FOLDER / datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
     repairable = [each for each in found if each.repairable]

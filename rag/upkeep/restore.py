@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rag.errors import StoreFailed
-from rag.home import FORMAT_FILE
+from rag.home import FORMAT_FILE, restored_folder
 from rag.upkeep.backup import TIME, Backup, backups, copy_file
+from rag.upkeep.in_use import only_user
 
 DRAFT = ".restoring"
 UNUSED = (FORMAT_FILE, "lost+found")  # what a home folder has in which nothing was done yet
@@ -19,27 +21,40 @@ def restore(home: Path, source: Path, *, replace: bool = False) -> tuple[Backup,
     """Restore the latest backup in a folder, or the one that it is; return it, and where a former home folder is now.
 
     A home folder with something in it is refused; with `replace` it is moved to a name of its own next to it. The home
-    folder appears when all files are there and as they were. Raises StoreFailed with one line.
+    folder appears when all files are there and as they were; where that is interrupted, whatever opens the home folder
+    next finishes it. Raises StoreFailed with one line.
     """
     found = backups(source.expanduser().resolve())
     if not found:
         raise StoreFailed(f"{source}: there is no backup in it: name the folder that `python -m rag backup` was given")
-    backup, draft = found[0], home.with_name(f".{home.name}{DRAFT}")
+    backup, draft, complete = found[0], home.with_name(f".{home.name}{DRAFT}"), restored_folder(home)
     if _is_used(home) and not replace:
         raise StoreFailed(
             f"{home}: is not empty: set THUMBTUNE_HOME to a new folder, or stop the chat and add --replace, "
             "which moves it aside"
         )
+    _refuse_others(home)
     try:
-        shutil.rmtree(draft, ignore_errors=True)  # of a restoring that was killed
+        for left in (draft, complete) if home.exists() else (draft,):  # by a restoring that was killed
+            shutil.rmtree(left, ignore_errors=True)
         draft.mkdir(mode=0o700, parents=True)
         _copy(backup, draft, older=found[1:2])
-        return backup, _put_in_place(draft, home)
+        _refuse_others(home)  # that may have taken a while
+        draft.rename(complete)
+        return backup, _put_in_place(complete, home)
     except OSError as error:
         what = "the disk is full" if error.errno == errno.ENOSPC else f"{error.filename}: {error.strerror}"
         raise StoreFailed(f"{home}: {what}: nothing was changed there") from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        for left in (draft, complete) if home.exists() else (draft,):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _refuse_others(home: Path) -> None:
+    """Raise StoreFailed where a chat, a training or indexing runs on a home folder."""
+    if _is_used(home):
+        with only_user(home):  # and no longer: a folder with open files cannot be renamed everywhere
+            return
 
 
 def _copy(backup: Backup, draft: Path, older: list[Backup]) -> None:
@@ -71,7 +86,8 @@ def _put_in_place(draft: Path, home: Path) -> Path | None:
             for each in draft.iterdir():
                 shutil.move(each, home / each.name)
             return None
-    draft.rename(home)
+    with suppress(FileNotFoundError):  # another process that opens the home folder was faster
+        draft.rename(home)
     return former
 
 

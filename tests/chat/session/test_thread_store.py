@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ from chainlit.element import ElementDict
 from chainlit.types import Pagination, ThreadFilter
 from chainlit.user import User
 
+from chat.session.forgotten import follow_forgotten
 from chat.session.thread_store import LEAVE, NAME_LENGTH, ThreadStore, make_tables, shorten
 from rag.errors import StoreFailed
+from rag.upkeep.forgotten import note_forgotten
 
 
 @pytest.fixture
@@ -227,8 +230,9 @@ async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it
         assert await history.execute_sql(f"SELECT * FROM {table}", {}) == []
 
 
+@pytest.mark.parametrize("in_chat", [True, False])
 async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one(
-    history: ThreadStore, monkeypatch: pytest.MonkeyPatch
+    history: ThreadStore, monkeypatch: pytest.MonkeyPatch, *, in_chat: bool
 ) -> None:
     sent: list[tuple[str, object]] = []
 
@@ -237,11 +241,25 @@ async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one
 
     thread_id, kept = await new_thread(history, await new_user(history, "ann"), "Why?"), str(uuid4())
     shows, does_not = (
-        SimpleNamespace(thread_id=id_, thread_id_to_resume=id_, has_first_interaction=True, emit=tell)
+        SimpleNamespace(id=f"of {id_}", thread_id=id_, thread_id_to_resume=id_, has_first_interaction=True, emit=tell)
         for id_ in (thread_id, kept)
     )
     monkeypatch.setattr("chat.session.thread_store.ws_sessions_id", {"s1": shows, "s2": does_not})
-    await history.delete_thread(thread_id)
+    kept_of = {each.id: {"state": "its cards"} for each in (shows, does_not)}
+    monkeypatch.setattr("chat.session.thread_store.user_sessions", kept_of)
+    if in_chat:
+        await history.delete_thread(thread_id)
+    else:  # by `python -m rag forget`
+        (history.path.parent / "forgotten").unlink(missing_ok=True)
+        follows = asyncio.create_task(follow_forgotten(history, history.path.parent, seconds=0.01))
+        await asyncio.sleep(0.05)
+        with closing(sqlite3.connect(history.path)) as threads, threads:
+            threads.execute("INSERT INTO deleted (id) VALUES (?)", (thread_id,))
+        note_forgotten(history.path.parent)
+        while not sent:
+            await asyncio.sleep(0.01)
+        follows.cancel()
+    assert kept_of == {shows.id: {}, does_not.id: {"state": "its cards"}}
     assert sent == [("window_message", LEAVE)]
     assert (shows.thread_id == thread_id, shows.has_first_interaction, shows.thread_id_to_resume) == (
         False,
