@@ -2,7 +2,7 @@
 
 Answers are stored and rated one by one at the start and at the end; what lies between is written in large steps, since
 one by one it would take hours, and is compacted as it would be. Prints the time of an answer and of a rating, the
-disk's use as a ratio to the data, and the seconds of the scoreboard and of the labels that a training reads.
+disk's use as a ratio to the data, the largest while ratings come in and after a minute without one, and the seconds of the scoreboard and of the labels that a training reads.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rag.evaluation.scoreboard import make_scoreboard
 from rag.feedback.ratings import derive_labels, rate_answer, repair
 from rag.records import Answer, Hit, Rating
 from rag.store import schema
+from rag.store.durability import KEEP_OLD_FEEDBACK
 from rag.store.store import Store, open_store
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
@@ -32,7 +33,7 @@ from fakes import NOON, make_answer, make_hits
 
 RATINGS = 100_000
 ONE_BY_ONE = int(os.environ.get("ONE_BY_ONE", "1000"))
-STEP = 2_000
+STEP, LOOK_EVERY = 2_000, 20
 WORDS = "bees swarm in late spring when the colony runs out of room and the old queen leaves around noon"
 MB = 1e6
 
@@ -69,11 +70,19 @@ def in_steps(store: Store, start: int, stop: int) -> None:
         store.feedback.put_labels([label for each in labels for label in each])
 
 
-def one_by_one(store: Store, start: int, stop: int) -> tuple[list[float], list[float]]:
-    """Store and rate answers; return the seconds that each answer and each rating took."""
-    answers, ratings = [], []
+def one_by_one(
+    store: Store, start: int, stop: int, largest: list[float] | None = None
+) -> tuple[list[float], list[float]]:
+    """Store and rate answers; return the seconds that each answer and each rating took.
+
+    `largest` gets the bytes of the tables as they grow.
+    """
+    answers, ratings = list[float](), list[float]()
     for number in range(start, stop):
         answer, rating = answer_of(number), rating_of(number)
+        if largest is not None and number % LOOK_EVERY == 0:
+            store.tables.remove_old_versions()  # as a chat does each minute
+            largest.append(size(store.folder))
         answers.append(seconds(lambda answer=answer: store.feedback.put_answer(answer)))
         ratings.append(
             seconds(
@@ -111,7 +120,8 @@ def main() -> None:
         store = open_store(folder)
         first = one_by_one(store, 0, ONE_BY_ONE)
         in_steps(store, ONE_BY_ONE, n - ONE_BY_ONE)
-        last = one_by_one(store, n - ONE_BY_ONE, n)
+        sizes = list[float]()
+        last = one_by_one(store, n - ONE_BY_ONE, n, sizes)
         print("| | median ms | p99 ms | longest ms |\n|---|---|---|---|")
         for what, start, end in zip(("answer", "rating"), first, last, strict=True):
             print(row(f"{what}, first {ONE_BY_ONE:,}", start))
@@ -125,7 +135,15 @@ def main() -> None:
         for table in store.tables.names():
             used, data = size(folder / f"{table}.lance"), size(copy / f"{table}.lance" / "data")
             print(f"{table}: {used / MB:.0f} MB on disk, {used / data:.1f} times the {data / MB:.0f} MB of data")
-        print(f"all: {size(folder) / size(copy):.1f} times")
+        data = sum(size(copy / f"{table}.lance" / "data") for table in store.tables.names())
+        print(
+            f"all: {size(folder) / data:.1f} times {data / MB:.0f} MB, at most {max(sizes) / data:.1f} times",
+            flush=True,
+        )
+        time.sleep(KEEP_OLD_FEEDBACK.total_seconds())
+        store.tables.remove_old_versions()
+        store.tables.sync(schema.RATINGS)  # waits for it
+        print(f"after a minute: {size(folder) / data:.1f} times")
         board = seconds(
             lambda: make_scoreboard(
                 store.feedback.ratings(),

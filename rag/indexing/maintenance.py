@@ -38,8 +38,12 @@ class Maintenance:
         threading.Thread(target=self._check_forever, name="maintenance", daemon=True).start()
 
     def check(self) -> None:
-        """Compare each serving table with the documents and build a vector index if one is due, which takes minutes."""
+        """Compare each serving table with the documents and build a vector index if one is due, which takes minutes.
+
+        Old versions of the feedback tables are removed first.
+        """
         self.index_error = ""
+        self._store.tables.remove_old_versions()
         self._look_at_language()
         for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
             try:

@@ -23,6 +23,7 @@ VERSIONS = "_versions"
 LISTED = (VERSIONS, "_transactions", "_deletions", "_indices", "data")
 DIGITS = 20  # of a manifest's name, which counts down: the newest one sorts first
 KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
+KEEP_OLD_FEEDBACK = timedelta(minutes=1)  # its tables are read in seconds, and a read whose files vanish is repeated
 KEEP_ALL = timedelta(days=36_500)
 THREADS = 8  # that fsync at once: the file system commits their changes together, 4 ms instead of 4 ms each
 NO_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # from a file system that syncs files only
@@ -63,10 +64,10 @@ class TableSync:
         self._threads.shutdown()
 
 
-def compact(table: Any, on_disk: TableSync | None = None) -> None:  # noqa: ANN401  # lancedb ships no types
+def compact(table: Any, on_disk: TableSync | None = None, keep: timedelta | None = None) -> None:  # noqa: ANN401  # lancedb ships no types
     """Rewrite a table in few files, and remove its old versions once these are on disk. Raises OSError, RuntimeError.
 
-    It also adds new rows to the table's indexes.
+    `keep` is how old they are at least, by default KEEP_OLD_VERSIONS. It also adds new rows to the table's indexes.
     """
     table.optimize(cleanup_older_than=KEEP_ALL)
     if on_disk:
@@ -74,7 +75,7 @@ def compact(table: Any, on_disk: TableSync | None = None) -> None:  # noqa: ANN4
     else:
         with closing(TableSync(Path(table.uri).parent)) as all_of_it:
             all_of_it.sync([table.name])
-    table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS)
+    table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS if keep is None else keep)
 
 
 def drop_empty_manifests(folder: Path) -> None:

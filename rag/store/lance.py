@@ -8,6 +8,8 @@ before it. Why read_consistency_interval is 0: readers must see every other proc
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +22,13 @@ from filelock import FileLock
 from lancedb import col, lit
 
 from rag.errors import StoreFailed
-from rag.store import schema
+from rag.store import durability, schema
 from rag.store.durability import TableSync, compact, drop_empty_manifests
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
+READ_TRIES = 5  # a version that was the latest may be removed while another process reads it
+NOT_FOUND = re.compile("not found|no such file", re.IGNORECASE)  # in LanceDB's errors
 IN_LIST = 1_000  # ids per filter; 5,000 take 65 ms
 
 T = TypeVar("T")
@@ -39,7 +43,8 @@ class LanceTables:
         self._db = guard(folder, lambda: lancedb.connect(folder, read_consistency_interval=timedelta(0)))
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._writes: Counter[str] = Counter()
-        self._on_disk, self._unsynced = TableSync(folder), set[str]()  # both are the writer thread's
+        self._compacted: dict[str, float] = {}  # by name of table: when, by time.monotonic
+        self._on_disk, self._unsynced = TableSync(folder), set[str]()  # all three are the writer thread's
         guard(folder, lambda: drop_empty_manifests(folder))
 
     def exists(self, name: str) -> bool:
@@ -95,13 +100,26 @@ class LanceTables:
         if not self.exists(name):
             return None
 
-        def read() -> Any:  # noqa: ANN401
-            query = self.open(name).search()
+        def read(table: Any) -> Any:  # noqa: ANN401
+            query = table.search()
             query = query if where is None else query.where(where)
             query = query if columns is None else query.select(columns)
             return query.to_arrow()
 
-        return guard(self.folder, read, name)
+        return self.read(name, read)
+
+    def read(self, name: str, action: Callable[[Any], T]) -> T:
+        """Read a table; once more if its files were removed meanwhile, because newer ones have replaced them."""
+        return guard(self.folder, lambda: self._read(name, action), name)
+
+    def _read(self, name: str, action: Callable[[Any], T]) -> T:
+        for _ in range(READ_TRIES - 1):
+            try:
+                return action(self.open(name))
+            except (RuntimeError, OSError, ValueError) as error:
+                if not NOT_FOUND.search(str(error)):
+                    raise
+        return action(self.open(name))
 
     def upsert(self, name: str, rows: Iterable[schema.Row], arrow_schema: Any = None) -> None:  # noqa: ANN401
         """Write rows in one atomic step; a row with an id that is there replaces it. Creates the table if need be."""
@@ -152,6 +170,13 @@ class LanceTables:
         """Run a write in the one writer thread, and return (or raise StoreFailed) when it is done and on disk."""
         self._write({name: action})
 
+    def remove_old_versions(self) -> None:
+        """Remove what compactions by this process have kept for readers, and no reader needs any more.
+
+        Returns at once; a running chat calls it each minute. LanceDB does so only with another compaction.
+        """
+        self._writer.submit(self._remove_old_versions)
+
     def sync(self, name: str) -> None:
         """Return when what was done to a table outside `write` is on disk, too."""
         self._writer.submit(self._unsynced.add, name)
@@ -200,11 +225,21 @@ class LanceTables:
     def _compact(self, name: str) -> None:
         """Rewrite a table in few files, and remove its old versions once these are on disk."""
         self._writes[name] = 0
+        self._compacted[name] = time.monotonic()
         try:
-            compact(self.open(name), self._on_disk)
+            compact(self.open(name), self._on_disk, self._keep(name))
         except (RuntimeError, OSError) as error:
             # Another process compacts at the same time, or the disk is full: the data is written and stays readable.
             log.warning("table %s was not compacted: %s", name, error)
+
+    def _remove_old_versions(self) -> None:
+        for name, at in list(self._compacted.items()):
+            if time.monotonic() - at > self._keep(name).total_seconds():
+                self._compact(name)
+                del self._compacted[name]
+
+    def _keep(self, name: str) -> timedelta:
+        return durability.KEEP_OLD_FEEDBACK if name in schema.FEEDBACK else durability.KEEP_OLD_VERSIONS
 
 
 def guard(folder: Path, action: Callable[[], T], table: str = "") -> T:

@@ -21,6 +21,7 @@ from rag.records import Answer, Chunk, Document, Evidence, Hit, LabelledPair, Ra
 DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
 TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
 CHUNKS = "chunks"
+FEEDBACK = (ANSWERS, RATINGS, TRAINING_PAIRS, SYNTHETIC_PAIRS)
 TARGET_COLUMN = "answer_id"  # of table `ratings`: Rating.target_id under its first name, so that older homes open
 Row = Mapping[str, Any]
 

@@ -9,6 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_every_acknowledged_rating_is_read_after_a_power_cut_at_any_vote(
 def test_a_compaction_removes_old_files_only_when_the_new_ones_are_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.store.durability.KEEP_OLD_VERSIONS", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
     monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
     table = Path("lancedb", "ratings.lance")
     cuts: list[tuple[Disk, set[Path]]] = []
@@ -84,6 +85,41 @@ def test_a_compaction_removes_old_files_only_when_the_new_ones_are_on_disk(
         found = open_store(left / "lancedb")
         assert len(found.feedback.ratings()) >= WRITES - 1
         found.close()
+
+
+def test_a_read_whose_version_another_process_removes_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
+    other, store = open_store(tmp_path), open_store(tmp_path)  # with a cache of its own
+    for number in range(WRITES):
+        other.feedback.put_ratings([Rating("ann", f"answer-{number}", 1, True, NOON)])
+    tries = []
+
+    def read(table: Any) -> int:
+        tries.append(table)
+        if len(tries) == 1:
+            table.checkout(2)  # as if it had been the latest
+            other.feedback.delete_rater("nobody")  # which compacts
+        return int(table.search().to_arrow().num_rows)
+
+    assert (store.tables.read("ratings", read), len(tries)) == (WRITES, 2)
+    store.close()
+    other.close()
+
+
+def test_what_a_compaction_keeps_for_readers_is_removed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
+    store = open_store(tmp_path)
+    for number in range(WRITES):
+        store.feedback.put_ratings([Rating("ann", f"answer-{number}", 1, True, NOON)])
+    store.tables.sync("ratings")  # waits for the compaction
+    data = tmp_path / "ratings.lance" / "data"
+    assert len(list(data.iterdir())) == WRITES + 1
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
+    store.tables.remove_old_versions()
+    store.close()
+    assert len(list(data.iterdir())) == 1
 
 
 def files_of(table: Path) -> set[Path]:
