@@ -2,7 +2,8 @@
 
 Answers are stored and rated one by one at the start and at the end; what lies between is written in large steps, since
 one by one it would take hours, and is compacted as it would be. Prints the time of an answer and of a rating, the
-disk's use as a ratio to the data, the largest while ratings come in and after a minute without one, and the seconds of the scoreboard and of the labels that a training reads.
+disk's use as a ratio to the data, the largest while ratings come in and after a minute without one, and the seconds of
+the scoreboard and of the labels that a training reads.
 """
 
 from __future__ import annotations
