@@ -40,16 +40,21 @@ class ScopeEntry(TypedDict):
 def search_scope(documents: Sequence[tuple[str, str, int]], words: str) -> tuple[list[ScopeEntry], int]:
     """Return the first SHOWN folders and documents whose path or title has all words, and how many there are.
 
-    `documents` are (source, title, number of chunks). A name with a quotation mark cannot be written as a filter.
+    `documents` are (source, title, number of chunks). A name with a quotation mark or a line break is left out.
     """
     wanted = words.casefold().split()
     found = [
         entry
         for entry in (*_folders(documents), *_documents(documents))
-        if '"' not in entry["source"]
+        if _can_be_written(entry["source"])
         and all(word in f"{entry['source']}\n{entry['title']}".casefold() for word in wanted)
     ]
     return found[:SHOWN], len(found)
+
+
+def _can_be_written(source: str) -> bool:
+    """Return whether a path can be part of a filter, which a question begins with."""
+    return '"' not in source and source.isprintable()
 
 
 def within(context: RequestContext, typed: str) -> str:
@@ -61,9 +66,10 @@ def within(context: RequestContext, typed: str) -> str:
 def choose(context: RequestContext, sent: object) -> None:
     """Take over what the page says is chosen. What is not valid chooses nothing: the page shows its own choice."""
     try:
-        context.session.scope = tuple(Scope.read(sent).scope)
+        chosen = Scope.read(sent).scope
     except BadQuery:
-        context.session.scope = ()
+        chosen = []
+    context.session.scope = tuple(chosen) if all(map(_can_be_written, chosen)) else ()
 
 
 async def ask_page() -> None:

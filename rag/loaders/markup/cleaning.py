@@ -40,8 +40,8 @@ NOTES = frozenset(
 NAMED_TITLE = re.compile(r"""title=(?:"([^"]*)"|'([^']*)')""")
 BRACED = re.compile(r"\{[^{}]*\}")
 PROTECTED = re.compile(  # code spans, which end with their paragraph or list item, and formulas
-    r"(`+)(?!`)(?:[^\n]|\n(?![ \t]*(?:\n|[-*+#>]|\d+[.)])))+?(?<!`)\1(?!`)|\$\$.+?\$\$|\$(?! )[^$\n`]+?(?<! )\$(?!\d)"
-    r"|\\[(\[].+?\\[)\]]",
+    r"(?<!`)(`+)(?!`)(?:[^\n]|\n(?![ \t]*(?:\n|[-*+#>]|\d+[.)])))+?(?<!`)\1(?!`)"
+    r"|\$\$.+?\$\$|\$(?! )[^$\n`]+?(?<! )\$(?!\d)|\\[(\[].{1,2000}?\\[)\]]",
     re.S,
 )
 COMMENT = re.compile(r"<!--.*?(?:-->|\Z)|\{/\*.*?\*/\}|^\[//\]:[ \t]*#.*$", re.S | re.M)

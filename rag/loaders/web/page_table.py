@@ -11,12 +11,15 @@ from rag.loaders.web.page_text import cell_text
 Element = Any  # lxml ships no types
 MAX_SPAN = 1_000  # rows or columns that a cell spans; more is forged
 MAX_CELLS = 2_000_000
+MOST_TABLES = 20  # in a table: more are layout, and looking into each of 500 nested ones took 20 s
 LONG_CELL = 1_000  # characters: a table with such cells sets the page, and holds no values
 
 
 def sets_page(table: Element) -> bool:
     """Return whether a table only lays out the page: its cells hold headings, code, other tables or long texts."""
     if table.get("role") in ("presentation", "none"):
+        return True
+    if table.xpath("count(.//table)") > MOST_TABLES:
         return True
     rows = [row for row in table.iter("tr") if next(row.iterancestors("table"), None) is table]
     if max((len(row) for row in rows), default=0) <= 1 and not table.xpath(".//th"):

@@ -31,3 +31,18 @@ def test_unclosed_marks_stay_as_they_are_written() -> None:
     assert "a <ref> b [http://c d {| e" in text
     assert "`h[`" in text
     assert not any("\ue000" <= letter <= "\uf8ff" for letter in text)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "data"),
+    [
+        (".md", "<b>b</b>" + "`" * 500 + " a" * 100_000),
+        (".md", "<b>b</b>" + "\\( x " * 20_000),
+        (".html", "<table><tr><td>a</td><td>" * 400 + "<p>b</p>" * 4_000),
+    ],
+    ids=["an open code span", "open formulas", "nested tables"],
+)
+def test_what_fuzzing_found_costs_no_more_than_its_size(suffix: str, data: str) -> None:
+    start = time.process_time()
+    LOADERS[suffix](data.encode())
+    assert time.process_time() - start < 3  # files of this size took 5 to 20 seconds
