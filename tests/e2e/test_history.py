@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from http import HTTPStatus
 from json import dumps
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
@@ -112,6 +115,24 @@ def test_a_deleted_chat_is_gone_in_every_tab_and_what_is_asked_next_is_kept(page
     expect(page).not_to_have_url(gone)
     expect(listed(page)).to_have_text(["What is kept?", "And when do they rest?"])
     assert request(page, chat, "GET", gone.replace(chat.url, "/project")) == HTTPStatus.NOT_FOUND
+
+
+def test_what_rag_forget_deletes_is_gone_from_open_tabs_without_a_restart(
+    page: Page, chat: ScriptedChat, tmp_path: Path
+) -> None:
+    thread_id = ask_anew(page, chat, "When do they swarm?", "In late spring [1].").rpartition("/")[2]
+    thumb(page, "A", "good").click()
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
+    with closing(sqlite3.connect(chat.home / "chat.db")) as threads:
+        (rater,) = threads.execute('SELECT "userIdentifier" FROM threads WHERE id = ?', (thread_id,)).fetchone()
+    assert "also 1 chats with their questions, and 2 answers" in chat.run("rag", "forget", rater).stdout
+    expect(page).to_have_url(f"{chat.url}/")
+    expect(listed(page)).to_have_count(0)
+    ask(page, "And when do they rest?")
+    wait_until_done(page)
+    chat.run("rag", "backup", str(tmp_path))
+    refused = chat.run("rag", "restore", "--replace", str(tmp_path)).stderr
+    assert f"a chat runs on it (process {chat.process.pid}): stop it first" in refused
 
 
 def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
