@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-Piece = tuple[str, float, float, float, float]  # as in characters.py
+Piece = tuple[str, float, float, float, float]  # character or word, left, bottom, right, top; a tuple for speed
 Box = tuple[float, float, float, float]
 
 MARKS = {

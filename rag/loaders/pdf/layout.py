@@ -15,7 +15,8 @@ from itertools import pairwise
 import pypdfium2
 
 from rag.loaders.decoding import normalise
-from rag.loaders.pdf.characters import HYPHENS, RTL, Piece, raw_lines, text_of
+from rag.loaders.pdf.accents import Piece
+from rag.loaders.pdf.characters import HYPHENS, RTL, raw_lines, text_of
 from rag.loaders.pdf.turned import turned, turns_of
 
 GAP = 1.6  # heights between two characters: wider than any gap between words of justified text, so a cell or a column

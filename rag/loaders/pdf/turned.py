@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from rag.loaders.pdf.characters import RTL, Piece
+from rag.loaders.pdf.accents import Piece
+from rag.loaders.pdf.characters import RTL
 
 SAMPLED = 20  # characters that tell in which direction a line runs
 WIDEST_BLANK = 1.6  # heights between two words of a line that stands on its head
