@@ -43,37 +43,38 @@ def raw_lines(textpage: pypdfium2.PdfTextPage, text: str, page_box: Sequence[flo
     """Yield the pieces between two of PDFium's line breaks, those outside the page left out; `text` is text_of it."""
     has_rtl = bool(RTL.search(text))
     box_of = _loose_box(textpage) if has_rtl else _tight_box(textpage)
-    has_accents = not has_rtl and bool(ACCENT.search(text))
-    for pieces, starts in _pieces(text, box_of, page_box):
-        yield put_accents(pieces, starts, box_of) if has_accents else pieces
+    starts: list[int] | None = [] if not has_rtl and ACCENT.search(text) else None
+    for pieces in _pieces(text, box_of, page_box, starts):
+        if starts is not None:
+            pieces, starts[:] = put_accents(pieces, starts, box_of), []
+        yield pieces
 
 
 def _pieces(
-    text: str, box_of: Callable[[int], Box | None], page_box: Sequence[float]
-) -> Iterator[tuple[list[Piece], list[int]]]:
-    """Yield the pieces of each line, and the index of each one's first character."""
+    text: str, box_of: Callable[[int], Box | None], page_box: Sequence[float], starts: list[int] | None
+) -> Iterator[list[Piece]]:
+    """Yield the pieces of each line. The index of each one's first character goes to `starts`, if that is a list."""
     low_x, low_y, high_x, high_y = (2 * edge for edge in page_box)
     pieces: list[Piece] = []
-    starts: list[int] = []
     for match in PIECE.finditer(text):
-        piece, start = match[0], match.start()
+        piece, ends = match[0], False
         if match[1]:
-            for n, each in enumerate(_boxes(piece, start, match.end(1), box_of)):
+            for each in _boxes(piece, match.start(), match.end(1), box_of):
                 if low_x <= each[1] + each[3] <= high_x and low_y <= each[2] + each[4] <= high_y:
                     pieces.append(each)
-                    starts.append(start + n)
         elif piece == "\n":
-            yield pieces, starts
-            pieces, starts = [], []
+            ends = True
         elif piece[0] != " ":
-            box = box_of(start)
+            box = box_of(match.start())
             if box and low_x <= box[0] + box[2] <= high_x and low_y <= box[1] + box[3] <= high_y:
                 pieces.append((piece.replace(SECOND_HALF, ""), *box))
-                starts.append(start)
-            if piece[0] in HYPHENS:  # PDFium joins the next line to it
-                yield pieces, starts
-                pieces, starts = [], []
-    yield pieces, starts
+            ends = piece[0] in HYPHENS  # PDFium joins the next line to it
+        if starts is not None:
+            starts += range(match.start(), match.start() + len(pieces) - len(starts))
+        if ends:
+            yield pieces
+            pieces = []
+    yield pieces
 
 
 def text_of(textpage: pypdfium2.PdfTextPage) -> str:

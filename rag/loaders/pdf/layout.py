@@ -132,8 +132,9 @@ def _lines_of(chars: list[Piece], turn: int, has_rtl: bool) -> Iterator[Line]:
         yield Line([_segment(_from_right_to_left(chars, height), chars)], turn)
         return
     raised = float("inf")
-    if len(chars) >= MIN_RAISED_LINE and any(char[0][0] in DIGITS for char in chars):
-        raised = _base_line(chars) + RAISED * height
+    if len(chars) >= MIN_RAISED_LINE:
+        raised = sorted([char[2] for char in chars])[len(chars) // 2] + RAISED * height
+    base: float | None = None
     line, text, part = Line(turn=turn), "", list[Piece]()
     for char in chars:
         between = "" if not part or _goes_on(part[-1], char, height, raised) else _between(part, char, height, raised)
@@ -147,7 +148,8 @@ def _lines_of(chars: list[Piece], turn: int, has_rtl: bool) -> Iterator[Line]:
                 yield line
                 line = Line(turn=turn)
         elif between:
-            text = text.rstrip() + between
+            base = _base_line(chars) if base is None else base
+            text = text.rstrip() + between if char[2] > base + RAISED * height else text
         text += char[0]
         part.append(char)
     line.segments.append(_segment(text, part))

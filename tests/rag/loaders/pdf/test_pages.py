@@ -47,6 +47,8 @@ def test_an_accent_that_is_drawn_apart_is_put_on_its_letter() -> None:
     alone = r"BT /F1 12 Tf 1 0 0 1 40 620 Tm (\302 and x) Tj 1 0 0 1 69 620 Tm (\313) Tj ET"
     assert text_of(line, later).split() == ["Müller", "eats", "jams", "and", "Résume", "in", "time"]
     assert "´ and" in text_of(alone)
+    divided = r"BT /F1 12 Tf 1 0 0 1 40 580 Tm (\302 the infor-) Tj 1 0 0 1 40 566 Tm (mation) Tj ET"
+    assert text_of(divided) == "´ the information"
 
 
 def test_letters_of_a_font_whose_map_is_written_in_utf8_are_read() -> None:
