@@ -8,7 +8,6 @@ A full disk is a tmpfs, which needs root; each time it has another part of the s
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -33,6 +32,7 @@ from rag.models.arms import Arms
 from rag.models.registry import Registry
 from rag.settings import load_settings
 from rag.store.store import Store, open_store
+from rag.training_status import read_training
 
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 from fakes import make_answer, make_hits
@@ -162,11 +162,9 @@ def ended(log: Path) -> str:
 
 
 def stage_of(home: Path) -> str:
-    """Return the stage of a training that was killed."""
-    try:
-        return str(json.loads((home / "training.json").read_text()).get("stage", ""))
-    except (OSError, ValueError):
-        return ""
+    """Return the stage of a training that runs or was killed, "" if none had begun."""
+    training = read_training(home)
+    return training.stage if training else ""
 
 
 def kill(bench: Bench, case: Case, times: int) -> Found:

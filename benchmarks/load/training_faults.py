@@ -188,9 +188,9 @@ def weights(bench: Bench, home: Path) -> list[str]:
         shutil.rmtree(model, ignore_errors=True)
         shutil.copytree(bench.world.model, model)
         spoil(model)
-        status, printed = bench.run(home, TRAIN, THUMBTUNE_START_MODEL=str(model))
-        print(f"  {what}:", end="")
-        found += say(status, printed)
+        for command in (("rag", "index"), TRAIN):
+            print(f"  {what}, {' '.join(command)}:", end="")
+            found += say(*bench.run(home, command, THUMBTUNE_START_MODEL=str(model)))
         settings = bench.world.settings(home)
         if Registry(settings.models).champion(load_corpus(settings).folders_id):
             found.append(f"{what}: a version was promoted")
