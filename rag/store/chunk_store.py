@@ -203,9 +203,13 @@ class ChunkStore:
 
 
 def diff_table(documents: pa.Table, chunks: pa.Table) -> TableDiff:
-    """Return how a table of chunks (columns HELD) differs from what the documents (columns WANTED) are cut into."""
+    """Return how a table of chunks (columns HELD) differs from what the documents (columns WANTED) are cut into.
+
+    Why without threads: where memory is too short to start one, Arrow waits for it for ever; it is as fast.
+    """
     wanted, held = _wanted(documents), chunks.select(HELD)
-    both = wanted.join(held, keys="id", join_type="full outer", right_suffix=" held", coalesce_keys=False)
+    how = {"join_type": "full outer", "right_suffix": " held", "coalesce_keys": False, "use_threads": False}
+    both = wanted.join(held, keys="id", **how)
     is_absent, is_extra = pc.is_null(both["id held"]), pc.is_null(both["id"])
     lacks = pc.and_not(pc.or_(is_absent, _differs(both, READ)), is_extra)
     moved = pc.and_not(_differs(both, (*OF_DOCUMENT, *PLACE)), pc.or_(lacks, is_extra))
@@ -240,7 +244,7 @@ def _differs(both: pa.Table, names: Sequence[str]) -> pa.ChunkedArray:
 def _lengths(wanted: pa.Table, sources: pa.ChunkedArray) -> Mapping[str, int]:
     """Return the text's length of each of these sources, by source."""
     these = wanted.filter(pc.is_in(wanted["source"], sources))
-    ends = these.group_by("source").aggregate([("end", "max")]).sort_by("source")
+    ends = these.group_by("source", use_threads=False).aggregate([("end", "max")]).sort_by("source")
     return dict(zip(ends["source"].to_pylist(), ends["end_max"].to_pylist(), strict=True))
 
 
