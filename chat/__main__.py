@@ -1,4 +1,4 @@
-"""What `make chat` runs: check the port and the home folder, index in the background, start Chainlit in this process.
+"""Run the chat (`make chat`): check the port and the home folder, index in the background, start Chainlit here.
 
 The chat opens as soon as some documents can be searched; the first model is trained while it is open. Each step says
 "unchanged" where there is nothing to do, so a second start takes seconds.

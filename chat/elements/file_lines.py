@@ -1,4 +1,4 @@
-"""What became of the files of an index run, in lines; `python -m rag index` prints them in English only."""
+"""Report on the files of an index run, in lines; `python -m rag index` prints them in English only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which marks the text of a document has: those that the page draws (public/elements/parts/marks.jsx)."""
+"""Marks in the text of a document that the page draws (public/elements/parts/marks.jsx)."""
 
 from __future__ import annotations
 

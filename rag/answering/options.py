@@ -1,4 +1,4 @@
-"""What a person may choose for their own questions: how many passages, how they are found, who writes the answers.
+"""A person's own answer settings: number of passages, search mode, language model.
 
 Both arms of a duel always get the same: a rating then still compares the models, and nothing else.
 """

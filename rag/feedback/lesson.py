@@ -1,4 +1,4 @@
-"""What one rating teaches: the difference it makes to the training pairs of its query, or why there is none."""
+"""Say what one rating teaches: how it changes the training pairs of its query, or why it does not."""
 
 from __future__ import annotations
 

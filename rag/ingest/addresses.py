@@ -1,4 +1,4 @@
-"""Which machine an address leads to: its IP addresses, looked up once, and whether they are public.
+"""Resolve the host of a web address to IP addresses, once, and check whether they are public.
 
 Why: a list in a shared folder could name what only this machine reaches, such as a router, a cloud's metadata or the
 chat itself (SSRF). The connection is made to the address that was checked, since a name may lead elsewhere a second

@@ -1,4 +1,4 @@
-"""Which documents there are and how they are chunked: the ids of a corpus, without reading a file.
+"""Ids of a corpus: its documents folders and chunking settings, hashed without reading a file.
 
 Why: a command that only looks up the champion of a documents folder need not import the parsers of a dozen formats.
 """

@@ -1,4 +1,4 @@
-"""Which model version serves each arm (base, tuned), loaded once and swapped when the registry changes."""
+"""The model version that serves each arm (base, tuned), loaded once and swapped when the registry changes."""
 
 from __future__ import annotations
 

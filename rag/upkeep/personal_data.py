@@ -1,4 +1,4 @@
-"""What is stored of one person: delete it, or write it to a file.
+"""Delete what is stored of one person, or write it to a file.
 
 A rater's threads are in chat.db, the ratings with their comments and the labels in the tables. An answer has no rater:
 it is the person's if it is in their threads, or if nobody but them has rated it.

@@ -1,4 +1,4 @@
-"""What an answer rests on.
+"""Evidence of an answer: citations, attribution, refusals.
 
 citations    read citations in every form that models write, and write them in one
 attribution  find the passage that an uncited statement was drawn from; unsupported citations

@@ -1,4 +1,4 @@
-"""Which commands and environments of LaTeX are sections, lists, tables or layout, and the arguments they take."""
+"""Commands and environments of LaTeX: sections, lists, tables or layout, and the arguments they take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is filled into a PDF's form, free text notes, stamps and signatures: at their places on the page.
+"""Read a PDF's filled form fields, free text notes, stamps and signatures, at their places on the page.
 
 PDFium draws them, but its page text lacks them. The captions of buttons are left out, as those of web pages are.
 """
