@@ -387,8 +387,9 @@
   };
   ['click', 'auxclick'].forEach((kind) => window.addEventListener(kind, showAddress, true));
 
-  document.head.append(Object.assign(document.createElement('script'), { src: '/public/picker.js' }));
-  document.head.append(Object.assign(document.createElement('script'), { src: '/public/options.js' }));
+  ['picker', 'options'].forEach((name) =>
+    document.head.append(Object.assign(document.createElement('script'), { type: 'module', src: `/public/${name}.js` })),
+  );
   window.thumbtune.pdf = () => import('/public/pdf_page.js'); // here, since Chainlit's elements cannot import a file
   new MutationObserver(place).observe(document.documentElement, { childList: true, subtree: true });
   place();
