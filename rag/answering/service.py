@@ -9,6 +9,8 @@ import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
+import numpy as np
+
 from rag.answering.chain import ArmChain, ask_chat_model, build_chain
 from rag.answering.duel import CutAnswer, Done, Event, Failed, run_duel
 from rag.answering.evidence.attribution import Similar
@@ -260,7 +262,8 @@ class QueryService:
 
         def score(query: str, texts: list[str]) -> list[float]:
             (vector,) = scorer.embed_queries([query])
-            return [float(value) for value in embed(texts) @ vector]
+            # einsum, as BLAS starts threads that wait for work
+            return [float(value) for value in np.einsum("ij,j->i", embed(texts), vector)]
 
         return score
 

@@ -85,7 +85,8 @@ class HeldTable:
 
     def nearest(self, vector: Vectors, k: int) -> list[Hit]:
         """Return the k chunks nearest to a unit vector by cosine, best first, ties by id."""
-        cosines = np.round(self.vectors @ vector, DIGITS)
+        # einsum, as BLAS starts threads that wait for work: 8 ms of processor time instead of 0.4
+        cosines = np.round(np.einsum("ij,j->i", self.vectors, vector), DIGITS)
         best = np.argsort(-cosines, kind="stable")[:k]  # the rows are sorted by id
         return [Hit(self.chunks[row], rank, float(cosines[row])) for rank, row in enumerate(best, start=1)]
 

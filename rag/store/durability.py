@@ -22,6 +22,7 @@ VERSIONS = "_versions"
 # The manifests come first, so that the files of a listed one exist when they are listed.
 LISTED = (VERSIONS, "_transactions", "_deletions", "_indices", "data")
 DIGITS = 20  # of a manifest's name, which counts down: the newest one sorts first
+HIGHEST = 2**64 - 1
 KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
 KEEP_OLD_FEEDBACK = timedelta(minutes=1)  # its tables are read in seconds, and a read whose files vanish is repeated
 KEEP_ALL = timedelta(days=36_500)
@@ -90,6 +91,15 @@ def drop_empty_manifests(folder: Path) -> None:
                 break
             manifest.unlink()
             log.warning("%s was empty after a power cut and is removed", manifest)
+
+
+def newest_version(table: Path) -> int:
+    """Return the version of a table's newest manifest, by its name; 0 where it has none of that form."""
+    with suppress(FileNotFoundError):
+        stems = [each.name.removesuffix(".manifest") for each in os.scandir(table / VERSIONS) if _is_final(each.name)]
+        if stems and all(len(stem) == DIGITS and stem.isdecimal() for stem in stems):
+            return HIGHEST - int(min(stems))
+    return 0
 
 
 def sync_paths(*paths: Path) -> None:

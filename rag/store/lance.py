@@ -26,7 +26,7 @@ from lancedb import col, lit
 
 from rag.errors import StoreFailed
 from rag.store import durability, schema
-from rag.store.durability import TableSync, compact, drop_empty_manifests
+from rag.store.durability import SUFFIX, TableSync, compact, drop_empty_manifests, newest_version
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
@@ -110,8 +110,9 @@ class LanceTables:
         return guard(self.folder, action)
 
     def version(self, name: str) -> int:
-        """Return the version number of a table, which each write raises; takes a millisecond."""
-        return guard(self.folder, lambda: int(self.open(name).version), name)
+        """Return the version number of a table, which each write raises; takes a tenth of a millisecond."""
+        newest = newest_version(self.folder / f"{name}{SUFFIX}")
+        return newest or guard(self.folder, lambda: int(self.open(name).version), name)
 
     def rows(self, name: str, where: Any = None, columns: list[str] | None = None) -> list[schema.Row]:  # noqa: ANN401
         """Return the rows of a table, none where there is no such table."""
