@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 BATCH = 32  # on a CPU larger batches are slower (measured)
+RECENT = 256  # questions whose vectors are remembered
 TRIMMED = 8  # texts embedded at once after which freed memory is given back: not after a query or two
 FORMAT = 1  # of an export; another one is made again
 POOLINGS = ("mean", "cls")
@@ -124,6 +126,8 @@ class OnnxEncoder:
         self.pipeline = pipeline
         self._tokenizers = _share_tokenizers(tokenizer.read_text("utf-8"))
         self._encoder_file = encoder
+        self._recent: OrderedDict[str, Vectors] = OrderedDict()
+        self._lock = threading.Lock()
         for used in (tokenizer, encoder):
             os.utime(used)
 
@@ -139,8 +143,22 @@ class OnnxEncoder:
         return [len(each.ids) for each in self._tokenizers.whole.encode_batch(texts)]
 
     def embed_queries(self, queries: list[str]) -> Vectors:
-        """Return unit vectors, shape (n, dim), float32."""
-        return self._embed(queries, self.pipeline.query_prompt, None)
+        """Return unit vectors, shape (n, dim), float32. A question that was just embedded is remembered.
+
+        Why: a duel and its reveal embed the same one six times, 10 ms each.
+        """
+        if len(queries) != 1:
+            return self._embed(queries, self.pipeline.query_prompt, None)
+        (query,) = queries
+        with self._lock:
+            known = self._recent.get(query)
+        if known is None:
+            known = self._embed(queries, self.pipeline.query_prompt, None)
+            with self._lock:
+                self._recent[query] = known
+                while len(self._recent) > RECENT:
+                    self._recent.popitem(last=False)
+        return known.copy()
 
     def embed_documents(self, texts: list[str], progress: Progress | None = None) -> Vectors:
         """Return unit vectors, shape (n, dim), float32."""

@@ -68,6 +68,10 @@ def test_exported_vectors_and_rankings_are_those_of_sentence_transformers(settin
     assert (ours.fingerprint, ours.query_fingerprint) == (theirs.fingerprint, theirs.query_fingerprint)
     rankings = [np.argsort(-each.embed_queries(QUERIES) @ each.embed_documents(DOCUMENTS).T) for each in (ours, theirs)]
     np.testing.assert_array_equal(*rankings)
+    for _ in range(2):  # the second time it is remembered, and nobody can change what is
+        remembered = ours.embed_queries(QUERIES[:1])
+        np.testing.assert_allclose(remembered, theirs.embed_queries(QUERIES[:1]), atol=1e-5)
+        remembered[:] = 0
 
 
 def test_int8_vectors_are_the_same_with_and_without_torch(settings: Settings) -> None:
