@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +38,7 @@ IN_LIST = 1_000  # ids per filter; 5,000 take 65 ms
 ORDER = {name: place for place, name in enumerate(schema.SCHEMAS)}  # what refers to a row is written after it
 
 T = TypeVar("T")
+Committed = Callable[[int, int, Any], None]  # version before and after, and the Arrow table that was upserted
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +70,8 @@ class LanceTables:
         self._compacted: dict[str, float] = {}  # by name of table: when, by time.monotonic
         self._on_disk, self._unsynced = TableSync(folder), set[str]()  # all three are the writer thread's
         self._waiting: deque[_Waiting] = deque()
+        self._committed: dict[str, Committed] = {}
+        self.committing = threading.Lock()  # held from an upsert until whom `on_upsert` named has heard of it
         guard(folder, lambda: drop_empty_manifests(folder))
 
     def exists(self, name: str) -> bool:
@@ -113,6 +117,14 @@ class LanceTables:
         """Return the version number of a table, which each write raises; takes a tenth of a millisecond."""
         newest = newest_version(self.folder / f"{name}{SUFFIX}")
         return newest or guard(self.folder, lambda: int(self.open(name).version), name)
+
+    def version_or_none(self, name: str) -> int:
+        """Return the version number of a table, 0 where there is none. Raises StoreFailed where it is damaged."""
+        return newest_version(self.folder / f"{name}{SUFFIX}") or (self.version(name) if self.exists(name) else 0)
+
+    def on_upsert(self, name: str, heard: Committed) -> None:
+        """Call `heard` in the writer's thread after each upsert into a table by this process, before it is on disk."""
+        self._committed[name] = heard
 
     def rows(self, name: str, where: Any = None, columns: list[str] | None = None) -> list[schema.Row]:  # noqa: ANN401
         """Return the rows of a table, none where there is no such table."""
@@ -262,9 +274,13 @@ class LanceTables:
             table = self.open(name, rows[0].schema)
             if rows[0].appended:
                 table.add(data)
-            else:
-                merge = table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-                merge.execute(_last_of_each_id(data) if len(rows) > 1 else data)
+                return
+            new = _last_of_each_id(data) if len(rows) > 1 else data
+            with self.committing:
+                before = self.version(name)
+                table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(new)
+                if heard := self._committed.get(name):
+                    heard(before, self.version(name), new)
 
         self._unsynced.add(name)
         guard(self.folder, act, name)
