@@ -1,9 +1,9 @@
 """Live elements: custom Chainlit elements that are updated in every tab of a thread and saved in the history.
 
 Why: Chainlit's own `element.update()` writes a file for each update and reaches one tab. This sends the props to every
-watching tab, at most eight times a second (once per token, browsers lagged 12 s), and saves them on request. While an
-answer is written, a tab is sent what was added to it: with the whole card each time, an answer of 160,000 characters
-came to 136 MB.
+watching tab and saves them on request. It sends them at most eight times a second (once per token, browsers lagged 12
+s), and twice where fifty cards are written at once. While an answer is written, a tab is sent what was added to it:
+with the whole card each time, an answer of 160,000 characters came to 136 MB.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from chat.language import ENGLISH, Phrase, in_language, said
 from rag.errors import StoreFailed
 
 CARD = "Compare"  # public/elements/Compare.jsx
-SNAPSHOT_SECONDS = 0.12
+SNAPSHOT_SECONDS = 0.12  # between two snapshots, where few elements change
+LONGEST_SECONDS = 0.5  # where many do
+MANY = 100  # elements that change at once add a hundredth of a second each
 TEXT_EVENT = "card_text"  # public/elements/card/growing.jsx listens for it
 WHOLE_CHARS = 600  # of both answers, up to which the whole card is sent: a page that is just opening hears nothing else
 Save = Callable[[ElementDict], Awaitable[None]]
 Display = Literal["inline", "side"]  # under a message, or in the side panel
+_changing: set[str] = set()  # ids of the elements that show changes in snapshots now
 
 
 class Emitter(Protocol):
@@ -121,9 +124,11 @@ class LiveElement:
     async def snapshots(self) -> AsyncIterator[None]:
         """Show changes in snapshots for as long as the context lasts."""
         task = asyncio.create_task(self._show_changes())
+        _changing.add(self.id)
         try:
             yield
         finally:
+            _changing.discard(self.id)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
@@ -141,7 +146,7 @@ class LiveElement:
             await self._changed.wait()
             self._changed.clear()
             await self.show_change()
-            await asyncio.sleep(SNAPSHOT_SECONDS)
+            await asyncio.sleep(min(LONGEST_SECONDS, max(SNAPSHOT_SECONDS, len(_changing) / MANY)))
 
 
 @dataclass(frozen=True, slots=True)

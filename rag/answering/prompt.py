@@ -1,7 +1,9 @@
 """Build the prompt from the hits as numbered passages.
 
 Why the code: each passage is fenced by tags with a random code drawn for this question. No document can contain it, so
-no text in a document can close its passage, open another one, or pose as instructions (prompt injection).
+no text in a document can close its passage, open another one, or pose as instructions (prompt injection). Chat
+templates mark turns by tokens such as <|im_start|>, and servers read them wherever they stand in a prompt, so a passage
+could end its own turn and begin the system's: a space within takes their meaning and leaves them readable.
 
 What changes comes last: servers such as llama.cpp and vLLM keep what they have read of a prompt, and read only what is
 new. Instructions begin alike for all questions, and both arms' prompts are alike up to the first passage that differs.
@@ -15,7 +17,7 @@ from collections.abc import Callable, Sequence
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from rag.answering.evidence.refusals import DONT_KNOW
-from rag.answering.quoting import quoted
+from rag.loaders.invisible import without_invisible
 from rag.records import Hit
 
 INSTRUCTIONS = """You answer questions from numbered passages of the user's own documents.
@@ -34,6 +36,14 @@ WORD = re.compile(r"\S+")
 OPENING = tuple("[(*_`\"'")  # marks before a word
 REPEATED = 60  # words at most that a model is believed to repeat of what it wrote
 LAST_WORDS = 6  # that a continuation begins with: enough to find where it joins
+TEMPLATE = re.compile(
+    r"(?P<open><)(?=[|｜][^<>\n]{1,60}[|｜]>)"  # <|im_start|>, <|eot_id|>, <｜User｜>
+    r"|(?P<turn></?)(?=(?:s|bos|eos|pad|unk|think|start_of_turn|end_of_turn|end_of_text|begin_of_text)\s*>)"
+    r"|(?P<system><<)(?=/?SYS>>)"
+    r"|(?P<bracket>\[/?)(?=(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS)\])",
+    re.IGNORECASE,
+)
+FENCE = re.compile(r"<(?=\s*/?\s*(?:passage|turns|follow-up)\b)", re.IGNORECASE)  # as rag.answering.prompt writes them
 PASSAGE = '<passage-{code} n="{rank}" from="{place}">\n{text}\n</passage-{code}>'
 
 
@@ -94,3 +104,11 @@ def _passage(hit: Hit, code: str) -> str:
     place = " > ".join(filter(None, [chunk.title, chunk.heading, f"page {chunk.pages}" if chunk.pages else ""]))
     flat = " ".join(quoted(place, code).replace('"', "'").replace("<", "(").replace(">", "/").split())
     return PASSAGE.format(code=code, rank=hit.rank, place=flat, text=quoted(chunk.shown, code))
+
+
+def quoted(text: str, code: str) -> str:
+    """Return a text without this prompt's code, invisible characters, working template tokens and fence look-alikes."""
+    text = without_invisible(text)
+    while code in text:  # what is left around one may be another
+        text = text.replace(code, "")
+    return FENCE.sub("‹", TEMPLATE.sub(lambda found: f"{found[0]} ", text))

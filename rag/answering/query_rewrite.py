@@ -21,7 +21,7 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from rag.answering.evidence.citations import CITATION
 from rag.answering.evidence.refusals import is_abstention
 from rag.answering.llm import build_chat_model, explain
-from rag.answering.quoting import quoted
+from rag.answering.prompt import quoted
 from rag.errors import AnswerFailed
 from rag.records import Label, normalise_query
 from rag.settings import EXTRACTIVE, Settings
