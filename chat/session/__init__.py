@@ -5,7 +5,7 @@ payload        validation of what a browser sends with an action
 incoming       socket events and action calls, checked before Chainlit reads them
 roles          who may change documents, models and the ratings of others
 thread_store   threads in SQLite, by Chainlit's data layer
-forgotten        follow `rag forget` while the chat runs
 forgotten      tabs leave the threads that `rag forget` deleted
+database       statements on an SQLite file, those that wait committed together
 thread_search  full-text search over threads
 """

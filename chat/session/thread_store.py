@@ -25,13 +25,11 @@ from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from chainlit.user_session import user_sessions
 from jwt import InvalidTokenError
-from sqlalchemy import URL, text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy import URL
 
 from chat.language import Phrase, as_saved, from_saved
 from chat.session import thread_search
+from chat.session.database import Database, Result
 from rag.errors import StoreFailed
 
 log = logging.getLogger("thumbtune")
@@ -108,30 +106,37 @@ def make_tables(path: Path) -> None:
 class ThreadStore(SQLAlchemyDataLayer):
     """Chainlit's data layer, with the fixes it needs on SQLite.
 
-    Why one connection: SQLite has one writer. With Chainlit's 15, some wrote at the same moment, waited in sleeps of up
-    to 5 seconds, and then lost their step ("database is locked") when eight people asked at once.
+    Why its statements are run by `Database`: with Chainlit's 15 connections, some wrote at the same moment, waited in
+    sleeps of up to 5 seconds, and then lost their step ("database is locked") when eight people asked at once.
     """
 
     def __init__(self, path: Path) -> None:
         make_tables(path)
         self.path = path
-        address = URL.create("sqlite+aiosqlite", database=str(path))
-        super().__init__(address)  # type: ignore[arg-type]  # passed on as is
-        self.engine = create_async_engine(
-            address, pool_size=1, max_overflow=0, pool_timeout=WAIT_SECONDS, connect_args={"timeout": WAIT_SECONDS}
-        )
-        self.async_session = sessionmaker(bind=self.engine, expire_on_commit=False, class_=AsyncSession)  # type: ignore[call-overload]  # as Chainlit does
+        super().__init__(URL.create("sqlite+aiosqlite", database=str(path)))  # type: ignore[arg-type]  # never connects
+        self._database = Database(path, WAIT_SECONDS)
+
+    async def execute_sql(self, query: str, parameters: dict[str, Any]) -> Result | None:
+        """Run one of Chainlit's statements; return its rows or how many it changed, None where it failed."""
+        try:
+            return await self._database.run((query, parameters))
+        except sqlite3.Error as error:
+            log.warning("the history could not be read or written: %s", error)
+            return None
+
+    async def close(self) -> None:
+        """Close the file."""
+        await asyncio.to_thread(self._database.close)
 
     async def save_element(self, element: ElementDict) -> None:
         """Write an element with its props; return when they are stored. Raises StoreFailed."""
         row = {name: element.get(name) for name in ("id", "threadId", "type", "name", "display", "forId", "mime")}
         row["props"] = json.dumps(as_saved(element.get("props") or {}))
         try:
-            async with self.engine.begin() as connection:
-                written = await connection.execute(text(SAVE_ELEMENT), row)
-        except SQLAlchemyError as error:
+            written = await self._database.run((SAVE_ELEMENT, row))
+        except sqlite3.Error as error:
             raise self._failed(error) from error
-        if written.rowcount == 0:
+        if written == 0:
             raise StoreFailed(DELETED)
 
     async def create_element(self, element: Element) -> None:
@@ -158,13 +163,10 @@ class ThreadStore(SQLAlchemyDataLayer):
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread permanently: its text is overwritten, its tabs leave it, and none can write it again."""
         try:
-            async with self.engine.begin() as connection:
-                await connection.execute(text("PRAGMA secure_delete = ON"))
-                for statement in DELETE_THREAD:
-                    await connection.execute(text(statement), {"id": thread_id})
-            async with self.engine.connect() as connection:
-                await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))  # the log has the text, too
-        except SQLAlchemyError as error:
+            overwrite = "PRAGMA secure_delete = ON", dict[str, str]()
+            await self._database.run(overwrite, *((statement, {"id": thread_id}) for statement in DELETE_THREAD))
+            await self._database.checkpoint()  # the log has the text, too
+        except sqlite3.Error as error:
             raise self._failed(error) from error
         await _leave(thread_id)
 
@@ -174,10 +176,9 @@ class ThreadStore(SQLAlchemyDataLayer):
             if await self.execute_sql("SELECT id FROM deleted WHERE id = :id", {"id": thread_id}):
                 await _leave(thread_id)
 
-    def _failed(self, error: SQLAlchemyError) -> StoreFailed:
-        reason = getattr(error, "orig", None) or error
-        step = _next_step(reason)
-        return StoreFailed(Phrase("app.history_unwritten", path=str(self.path), reason=str(reason), step=step))
+    def _failed(self, error: sqlite3.Error) -> StoreFailed:
+        step = _next_step(error)
+        return StoreFailed(Phrase("app.history_unwritten", path=str(self.path), reason=str(error), step=step))
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
         """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it).
@@ -240,10 +241,7 @@ async def write_waiting(session: WebsocketSession) -> None:
     while waiting := [queue for queue in session.thread_queues.values() if queue]:
         for queue in waiting:
             method, layer, args, kwargs = queue.popleft()
-            try:
-                await method(layer, *args, **kwargs)
-            except SQLAlchemyError as error:
-                log.warning("a step of a chat will be gone after a reload: %s", error)
+            await method(layer, *args, **kwargs)
 
 
 def redirect_other_raters(sio: Any, history: ThreadStore) -> None:  # noqa: ANN401  # socketio ships no types
