@@ -232,7 +232,8 @@ def _html(path: Path) -> list[str]:
     whole = " ".join(map(str, root.xpath("//text()|//input/@value|//img/@alt")))
     for element in root.xpath(NOISE):
         element.drop_tree()
-    return [" ".join(map(str, root.xpath("//body//text()"))), whole]
+    shown = " ".join(map(str, root.xpath("//body//text()")))
+    return [shown, whole] if shown.strip() else []
 
 
 def _mail(path: Path) -> list[str]:
