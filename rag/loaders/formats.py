@@ -131,10 +131,14 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), Format("web page", "web.html", "load_html", slow=True)),
     ".pdf": Format("PDF", "pdf.pages", "load_pdf", slow=True),
     **dict.fromkeys(PICTURE_SUFFIXES, Format("picture", "ocr.pictures", "load_picture", slow=True)),
-    **dict.fromkeys((".docx", ".docm"), Format("Word", "office.docx_epub", "load_docx", slow=True)),
+    **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), Format("Word", "office.docx_epub", "load_docx", slow=True)),
     ".rtf": Format("Rich Text", "office.rtf", "load_rtf", slow=True),
-    **dict.fromkeys((".pptx", ".pptm"), Format("slides", "office.pptx", "load_pptx", slow=True)),
-    **dict.fromkeys((".xlsx", ".xlsm"), Format("spreadsheet", "sheets.spreadsheet", "load_xlsx", slow=True)),
+    **dict.fromkeys(
+        (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx", ".potm"), Format("slides", "office.pptx", "load_pptx", slow=True)
+    ),
+    **dict.fromkeys(
+        (".xlsx", ".xlsm", ".xltx", ".xltm"), Format("spreadsheet", "sheets.spreadsheet", "load_xlsx", slow=True)
+    ),
     ".doc": Format("Word 97-2003", "office.legacy", "load_doc", slow=True),
     **dict.fromkeys((".ppt", ".pps"), Format("PowerPoint 97-2003", "office.legacy", "load_ppt", slow=True)),
     ".xls": Format("Excel 97-2003", "sheets.xls", "load_xls", slow=True),

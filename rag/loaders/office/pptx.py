@@ -34,6 +34,9 @@ SIGN = re.compile(
 )
 PLACEHOLDERS = {"body": 2, "number": 13, "header": 14, "footer": 15, "date": 16}  # of PP_PLACEHOLDER
 SLIDE_NUMBER = re.compile(r"[\d\s/‹#›<>]+")
+SHOW_OR_TEMPLATE = re.compile(
+    rb"(presentationml|ms-powerpoint)\.(?:slideshow|template)\.(?=(?:macroEnabled\.)?main\+xml)"
+)
 Shape = Any  # python-pptx has no type per kind of shape, only properties to ask
 
 
@@ -41,7 +44,7 @@ def load_pptx(data: bytes) -> LoadedText:
     """Read a PowerPoint file. Raises Unreadable."""
     from pptx import Presentation  # slow to import, and many folders hold no slides
 
-    clean = repack(data, MAX_BYTES, change=lambda xml: slide_math_to_text(_write_signs(to_transitional(xml))))
+    clean = repack(data, MAX_BYTES, change=_readable)
     builder, lost, hidden, running = DocumentBuilder(), list[str](), list[int](), set[str]()
     try:
         presentation = Presentation(clean)
@@ -57,6 +60,11 @@ def load_pptx(data: bytes) -> LoadedText:
         ) from error
     note = f"hidden slides are left out: {', '.join(map(str, hidden))}" if hidden else ""
     return replace(builder.build(title), date=day(office_date(clean)), lost="; ".join(lost), note=note)
+
+
+def _readable(xml: bytes) -> bytes:
+    """Return a part as python-pptx reads it, which refuses slide shows and templates by their content type."""
+    return slide_math_to_text(_write_signs(to_transitional(SHOW_OR_TEMPLATE.sub(rb"\1.presentation.", xml))))
 
 
 def _write_signs(xml: bytes) -> bytes:

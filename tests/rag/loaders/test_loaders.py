@@ -227,9 +227,28 @@ def with_macros(data: bytes, kind: str) -> bytes:
     return edit_zip(data, "[Content_Types].xml", plain, f"application/vnd.ms-{kind}.macroEnabled.main+xml")
 
 
+PETS = "# Pets\n\n| Cat | Dog |\n| --- | --- |\n| 1 | 2 |\n\n"
+
+
+def as_type(data: bytes, suffix: str) -> bytes:
+    """Return an office file with the content type of a template or a slide show, as Office's Save As writes it."""
+    old, new = {
+        ".dotx": ("wordprocessingml.document.main", "wordprocessingml.template.main"),
+        ".xltx": ("spreadsheetml.sheet.main", "spreadsheetml.template.main"),
+        ".ppsx": ("presentationml.presentation.main", "presentationml.slideshow.main"),
+        ".potx": ("presentationml.presentation.main", "presentationml.template.main"),
+    }[suffix]
+    return edit_zip(data, "[Content_Types].xml", old, new)
+
+
 @pytest.mark.parametrize(
     ("suffix", "data", "text"),
     [
+        (".dotx", as_type(make_docx("# Cats", "They sleep."), ".dotx"), "# Cats\n\nThey sleep.\n\n"),
+        (".ppsx", as_type(make_pptx(("Cats", "b", "")), ".ppsx"), "# Slide 1: Cats\n\nb\n\n"),
+        (".potx", as_type(make_pptx(("Cats", "b", "")), ".potx"), "# Slide 1: Cats\n\nb\n\n"),
+        (".xltx", as_type(make_xlsx(Pets=[["Cat", "Dog"], [1, 2]]), ".xltx"), PETS),
+        (".ppsm", with_macros(make_pptx(("Cats", "b", "")), "powerpoint.slideshow"), "# Slide 1: Cats\n\nb\n\n"),
         (".docm", with_macros(make_docx("# Cats", "They sleep."), "word.document"), "# Cats\n\nThey sleep.\n\n"),
         (".pptm", with_macros(make_pptx(("Cats", "b", "")), "powerpoint.presentation"), "# Slide 1: Cats\n\nb\n\n"),
         (".rst", b"Cats\n====\n\nThey sleep.\n", "# Cats\n\nThey sleep.\n\n"),
