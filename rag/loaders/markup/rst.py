@@ -157,7 +157,7 @@ def _write(builder: DocumentBuilder, node: Node, level: int) -> str:  # noqa: C9
             _write_table(builder, child)
         elif kind == "date":
             date = day(child.astext())
-        elif kind in ("field", "docinfo_item", "option_list_item"):
+        elif kind in ("docinfo_item", "option_list_item") or (kind == "field" and not _is_for_sphinx(child)):
             builder.add(": ".join(filter(None, (_plain(part) for part in child.children))))
         elif kind in ("definition_list_item",):
             builder.add(_plain(child.children[0]))
@@ -165,7 +165,7 @@ def _write(builder: DocumentBuilder, node: Node, level: int) -> str:  # noqa: C9
         elif kind in ADMONITIONS:
             builder.add(kind.capitalize())
             date = _write(builder, child, level) or date
-        elif kind in SILENT:
+        elif kind in SILENT or (kind == "field" and _is_for_sphinx(child)):
             continue
         elif kind == "line_block":
             builder.add("\n".join(_plain(line) for line in child.children))
@@ -180,6 +180,7 @@ ADMONITIONS = frozenset("note warning tip hint important caution danger attentio
 SILENT = frozenset(
     ("comment", "target", "substitution_definition", "system_message", "pending", "image", "raw", "meta", "problematic")
 )
+SPHINX_METADATA = frozenset(("orphan", "tocdepth", "nocomments", "no-search", "nosearch"))
 BLOCKS = frozenset(
     re.findall(
         r"\S+",
@@ -189,6 +190,14 @@ BLOCKS = frozenset(
         compound container attribution label date author authors version rubric""",
     )
 )
+
+
+def _is_for_sphinx(field: Node) -> bool:
+    """Return whether a field at the top of a page tells Sphinx how to make it, such as :orphan:."""
+    return field.children[0].astext() in SPHINX_METADATA and type(field.parent.parent).__name__ in (
+        "document",
+        "section",
+    )
 
 
 def _title_of(role: re.Match[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rag.loaders.markup.rst import load_rst
 
 PAGE = b"""=====
@@ -63,3 +65,9 @@ def test_no_file_that_a_document_names_is_read() -> None:
     assert loaded.note == "files that it names are not part of it: /etc/passwd"
     table = b"Cats\n====\n\n.. csv-table::\n   :file: /etc/passwd\n\nEnd.\n"
     assert "root:" not in load_rst(table).text
+
+
+@pytest.mark.parametrize("before", [":orphan:\n:tocdepth: 2\n\nCats\n====\n", "Cats\n====\n\n:orphan:\n:nosearch:\n"])
+def test_what_a_page_tells_sphinx_is_no_text(before: str) -> None:
+    loaded = load_rst(f"{before}\nThey sleep.\n\n:kept: yes\n".encode())
+    assert loaded.text == "# Cats\n\nThey sleep.\n\nkept: yes\n\n"
