@@ -110,12 +110,14 @@ def load_trainable(reference: str, settings: Settings) -> SentenceTransformer:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # loading takes 0.3 s; its bar would tear ours
     require_safe(reference, folder)
     try:
-        return SentenceTransformer(
+        model = SentenceTransformer(
             str(folder), device=pick_device(settings), local_files_only=True, trust_remote_code=False, **SAFE
         )
     except load_failures() as error:
         why = first_line(error)
         raise BadModel(f"{reference}: no sentence-transformers model loads from {folder}: {why}") from error
+    _require_numbers(model, reference)
+    return model
 
 
 def wrap(
@@ -142,6 +144,7 @@ class _LocalEmbedder:
     """A sentence-transformers model on this machine."""
 
     def __init__(self, model: SentenceTransformer, reference: str, settings: Settings, precision: Precision) -> None:
+        _require_numbers(model, reference)
         self.reference = reference
         self.precision: Precision | None = precision
         self.query_fingerprint = _weights_fingerprint(model)
@@ -349,6 +352,15 @@ def _unit(vectors: list[list[float]] | Vectors, dim: int = 0) -> Vectors:
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     unit: Vectors = np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 0)
     return unit
+
+
+def _require_numbers(model: SentenceTransformer, reference: str) -> None:
+    """Raise BadModel where a weight is NaN or infinite, as in a damaged file or after a training that diverged."""
+    if not all(bool(each.isfinite().all()) for each in model.state_dict().values()):
+        raise BadModel(
+            f"{reference}: some of its weights are not numbers: they are damaged, or its training diverged: "
+            "take another copy or version"
+        )
 
 
 def _of_vectors(weights: str, precision: Precision) -> str:

@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from rag.errors import BadModel
 from rag.models import embedder
@@ -21,12 +23,17 @@ def empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
+def not_numbers(path: Path) -> None:
+    save_file({name: np.full_like(weights, np.nan) for name, weights in load_file(path).items()}, path)
+
+
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
         ("model.safetensors", cut_in_half),
         ("model.safetensors", empty),
         ("model.safetensors", Path.unlink),
+        ("model.safetensors", not_numbers),
         ("config.json", cut_in_half),
         ("tokenizer.json", empty),
         ("modules.json", cut_in_half),
