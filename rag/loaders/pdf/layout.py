@@ -35,6 +35,7 @@ TOUCHING = 0.28  # heights between two pieces of one word that PDFium breaks; be
 SLANTED = 3.0  # height by width of an average letter: 1.5 to 2.5 in level text
 RTL_GAP = 0.1  # heights between two words of a line from right to left
 DIGITS = "0123456789"
+STOPS = ".,:;!?"
 NUMBER = re.compile(r"[-\u2212]?[0-9,]+")
 DESCENDING = frozenset("fgjpqyQç,;|()[]{}/\\@$_\u0192")  # an italic f does, too
 MIN_STANDING = 3
@@ -129,7 +130,7 @@ def _lines_of(chars: list[Piece], turn: int, has_rtl: bool) -> Iterator[Line]:
         chars = [turned(char, turn) for char in chars]
     height = _height(chars)
     if has_rtl and any(RTL.match(char[0]) for char in chars):
-        yield Line([_segment(_from_right_to_left(chars, height), chars)], turn)
+        yield Line([_segment(from_right_to_left(chars, height), chars)], turn)
         return
     raised = float("inf")
     if len(chars) >= MIN_RAISED_LINE:
@@ -201,22 +202,28 @@ def _between(part: list[Piece], char: Piece, height: float, raised: float) -> st
     return "^" if is_raised else ""
 
 
-def _from_right_to_left(chars: Sequence[Piece], height: float) -> str:
+def from_right_to_left(chars: Sequence[Piece], height: float) -> str:
     """Return the text of a line of Hebrew or Arabic, by the places of its letters; numbers and Latin words stay.
 
-    PDFium keeps the order in which glyphs were written, which is from the left in some files and words.
+    PDFium keeps the order in which glyphs were written, which is from the left in some files and words. A full stop to
+    the left of a number comes after it.
     """
     text, run, last_left = "", "", None
     for written, left, _, right, _ in sorted(chars, key=lambda char: -(char[1] + char[3])):
         character = written.rstrip()
         if last_left is not None and last_left - right > RTL_GAP * height:
-            text, run = text + run + " ", ""
+            text, run = text + _number_then_stop(run) + " ", ""
         if RTL.match(character) or not (character.isalnum() or run):
-            text, run = text + run + unicodedata.normalize("NFKC", character), ""
+            text, run = text + _number_then_stop(run) + unicodedata.normalize("NFKC", character), ""
         else:
             run = character + run
         last_left = left
-    return text + run
+    return text + _number_then_stop(run)
+
+
+def _number_then_stop(run: str) -> str:
+    number = run.lstrip(STOPS)
+    return number + run[: len(run) - len(number)][::-1] if number[:1] in DIGITS else run
 
 
 def _is_second_print(char: Piece, before: Piece, height: float) -> bool:

@@ -82,6 +82,14 @@ def test_pieces_of_a_word_that_pdfium_breaks_are_one_word(
     assert [line.text for line in layout.whole_rows(lines)] == [whole]
 
 
+@pytest.mark.parametrize(
+    ("shown", "read"), [(".60 \u05e9\u05dc", "\u05dc\u05e9 60."), ("1.5 ab\u05e9", "\u05e9ab 1.5")]
+)
+def test_a_full_stop_follows_the_number_at_the_left_end_of_a_line_from_the_right(shown: str, read: str) -> None:
+    places = [(each, 5.0 * n, 0.0, 5.0 * n + 5, 9.0) for n, each in enumerate(shown) if each != " "]
+    assert layout.from_right_to_left(places, 9.0) == read
+
+
 @pytest.mark.parametrize("rotate", ["", "/Rotate 180 "])
 def test_lines_of_a_page_on_its_head_stay_whole(rotate: str) -> None:
     lines = ["Authority is given", "to both [Clients] here"]
