@@ -29,8 +29,7 @@ from rag.store.text_index import where
 from rag.store.vector_index import VectorIndexInfo
 
 WRITE_ROWS = 2_000  # rows per upsert: bounds memory, and an interrupted indexing keeps the finished ones
-HELD_ROWS = 10_000  # of a table that is kept in memory, 30 MB with its texts; beyond, an index is as fast
-HELD_TABLES = 3  # those of both arms, and one that a promotion replaces
+HELD_TABLES = 3  # in memory, at most 30 MB each: those of both arms, and one that a promotion replaces
 REMEMBERED = 512  # keyword searches: both arms, the credit of ratings and the lesson ask for the same ones
 LEAST_WORDS = 20  # keyword hits that are asked for: as many as the credit of ratings reads
 DIGITS = 6  # of a cosine that order: equal vectors may differ in the last bit
@@ -240,7 +239,7 @@ class ChunkStore:
         return found[:n]
 
     def _in_memory(self, table: str) -> HeldTable | None:
-        """Return a table as it is now, if it is small; None the first time that a version of it is asked for.
+        """Return a table as it is now, if it has no index; None the first time that a version of it is asked for.
 
         So a table that is being written, of which no version is asked for twice, is not read each time.
         """
@@ -254,7 +253,7 @@ class ChunkStore:
             self._asked[table] = version
             if is_new:
                 return None
-        if self._tables.run(lambda: self._tables.open(table).count_rows()) > HELD_ROWS:
+        if self._tables.run(lambda: self._tables.open(table).count_rows()) > vector_index.EXACT_UP_TO:
             return None
         held = HeldTable(version, *self.read(table))
         if self._tables.version(table) != version:

@@ -10,7 +10,7 @@ import pytest
 
 from fakes import make_chunk
 from rag.records import Hit
-from rag.store import chunk_store
+from rag.store import chunk_store, vector_index
 from rag.store.store import Store, open_store
 
 CHUNKS = [make_chunk(f"bees and {word}") for word in ("honey", "wax", "rain", "smoke", "frames", "honey again")]
@@ -75,7 +75,7 @@ def test_a_chunk_that_another_process_adds_or_removes_counts_in_the_next_search(
 
 
 def test_a_table_of_many_rows_stays_out_of_memory(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunk_store, "HELD_ROWS", len(CHUNKS) - 1)
+    monkeypatch.setattr(vector_index, "EXACT_UP_TO", len(CHUNKS) - 1)
     for _ in range(3):
         assert len(store.chunks.search("t", vectors(1)[0], 4)) == 4
     assert not store.chunks._held
