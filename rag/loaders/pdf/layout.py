@@ -42,6 +42,7 @@ MIN_STANDING = 3
 MIN_RAISED_LINE = 6  # characters of a line, in fewer the base line is not known
 UNPLACED = -1  # turn of a line whose place is not known
 SMALLEST = 1.5  # points of ink: capitals of 2 points, half of the smallest print
+NO_HEIGHT = 0.1  # points of a letter, up to which its font states none
 SMALL_NEXT_TO_OTHERS = 0.3  # of the height of the page's middle line
 
 
@@ -103,17 +104,24 @@ def read_lines(page: pypdfium2.PdfPage) -> list[Line]:
     lines = [
         line for chars, turn in zip(pieces, turns_of(pieces), strict=True) for line in _lines_of(chars, turn, has_rtl)
     ]
-    return _by_columns(_from_the_top(whole_rows(_without_unreadable(lines))))
+    return _by_columns(_from_the_top(whole_rows(without_unreadable(lines))))
 
 
-def _without_unreadable(lines: list[Line]) -> list[Line]:
+def without_unreadable(lines: list[Line]) -> list[Line]:
     """Return the lines of a page without those that nobody can read, as text of one point hidden for a machine.
 
-    A page that is drawn small as a whole keeps its lines, and dashes and dots are low in any size.
+    A page that is drawn small as a whole keeps its lines, and dashes and dots are low in any size. So are all letters
+    of a font that states no height for them, but they are wide.
     """
     heights = sorted(line.top - line.bottom for line in lines)
     least = min(SMALLEST, heights[len(heights) // 2] * SMALL_NEXT_TO_OTHERS) if heights else 0.0
-    return [line for line in lines if line.top - line.bottom >= least or not any(map(str.isalnum, line.text))]
+    return [line for line in lines if line.top - line.bottom >= least or not _is_unreadable(line)]
+
+
+def _is_unreadable(line: Line) -> bool:
+    """Return whether a low line has letters, and they are narrow as well."""
+    width = sum(segment.right - segment.left for segment in line.segments)
+    return any(map(str.isalnum, line.text)) and width < SMALLEST * len(line.text)
 
 
 def _unplaced_lines(textpage: pypdfium2.PdfTextPage) -> list[Line]:
@@ -174,7 +182,11 @@ def _height(chars: Sequence[Piece]) -> float:
     if heights[-1] > 2 * height:
         letters = sorted([char[4] - char[2] for char in chars if char[0][0].isalnum()])
         height = letters[3 * len(letters) // 4] if letters else height
-    return max(0.1, height)
+    if height > NO_HEIGHT:
+        return height
+    low = [char for char in chars if char[4] - char[2] <= NO_HEIGHT]
+    are_wide = sum(char[3] - char[1] for char in low) >= SMALLEST * sum(len(char[0].rstrip()) for char in low)
+    return max(NO_HEIGHT, heights[-1]) if are_wide else NO_HEIGHT
 
 
 def _goes_on(before: Piece, char: Piece, height: float, raised: float) -> bool:

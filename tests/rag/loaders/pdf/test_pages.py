@@ -352,6 +352,12 @@ def test_text_of_one_point_among_readable_text_is_left_out() -> None:
     assert "GRANITE" not in text
 
 
+def test_letters_whose_font_gives_them_no_height_are_read() -> None:
+    written = (("Arial", 9.0, 30), ("alibri", 0.02, 30), ("hidden", 0.7, 3), ("Times", 9.0, 30))
+    lines = [layout.Line([layout.Segment(text, 0, width, 0, height)]) for text, height, width in written]
+    assert [line.text for line in layout.without_unreadable(lines)] == ["Arial", "alibri", "Times"]
+
+
 def test_a_page_that_is_drawn_small_keeps_its_text() -> None:
     small = place(*((72, 700 - 2 * n, f"Line {n} of a small page") for n in range(9)), size=1.5)
     assert load_pdf(draw_pdf(small)).text.count("of a small page") == 9
