@@ -22,10 +22,10 @@ PRIVATE, SHARED = 0o077, 0o007  # what is taken away from new files: of the grou
 
 def open_home(home: Path) -> None:
     """Create a home folder, or check its format; make one of an earlier release private, once. Raises StoreFailed."""
-    if not home.exists():
-        with suppress(FileNotFoundError):  # nothing was being restored, or the process that restores was faster
-            restored_folder(home).rename(home)
     try:
+        if not home.exists():
+            with suppress(FileNotFoundError):  # nothing was being restored, or the process that restores was faster
+                restored_folder(home).rename(home)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreFailed(
