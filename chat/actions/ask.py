@@ -184,7 +184,8 @@ async def stream(context: RequestContext, live: LiveCard, query: str, only: Docu
             if isinstance(event, Done | Failed):
                 if live.card.is_revealed:  # the other answer was rated while this one was streaming
                     await asyncio.to_thread(reveal, serving, live.card)
-                await live.keep()
+                if live.card.is_open:  # after the second one `duel` keeps it
+                    await live.keep()
 
 
 def shuffled_sides() -> dict[Arm, Side]:

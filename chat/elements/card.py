@@ -113,6 +113,11 @@ class Card:
         return self._props["reveal"] is not None
 
     @property
+    def is_open(self) -> bool:
+        """Return whether a column waits for its answer or is being written."""
+        return any(view["state"] in OPEN for view in self._props["sides"])
+
+    @property
     def answer_ids(self) -> dict[Side, str]:
         """Return the ids of the answers that are complete and stored."""
         return {view["side"]: view["answer"] for view in self._props["sides"] if view["answer"]}
