@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from rag.errors import BadModel, first_line
 from rag.models.registry import ENTRY_FILE
+from rag.records import content_id
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -126,7 +127,7 @@ class OnnxEncoder:
         self.pipeline = pipeline
         self._tokenizers = _share_tokenizers(tokenizer.read_text("utf-8"))
         self._encoder_file = encoder
-        self._recent: OrderedDict[str, Vectors] = OrderedDict()
+        self._recent: OrderedDict[str, Vectors] = OrderedDict()  # by id of the query's text
         self._lock = threading.Lock()
         for used in (tokenizer, encoder):
             os.utime(used)
@@ -145,17 +146,18 @@ class OnnxEncoder:
     def embed_queries(self, queries: list[str]) -> Vectors:
         """Return unit vectors, shape (n, dim), float32. A question that was just embedded is remembered.
 
-        Why: a duel and its reveal embed the same one six times, 10 ms each.
+        Why: a duel and its reveal embed the same one six times, 10 ms each. Not by its text, which `rag forget` would
+        have to find here.
         """
         if len(queries) != 1:
             return self._embed(queries, self.pipeline.query_prompt, None)
-        (query,) = queries
+        key = content_id(*queries)
         with self._lock:
-            known = self._recent.get(query)
+            known = self._recent.get(key)
         if known is None:
             known = self._embed(queries, self.pipeline.query_prompt, None)
             with self._lock:
-                self._recent[query] = known
+                self._recent[key] = known
                 while len(self._recent) > RECENT:
                     self._recent.popitem(last=False)
         return known.copy()

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from lancedb import col
 from numpy.typing import NDArray
 
-from rag.records import Chunk, Hit
+from rag.records import Chunk, Hit, content_id
 from rag.store import schema, text_index, vector_index
 from rag.store.document_store import DocumentStore
 from rag.store.filters import EVERYWHERE, DocumentFilter
@@ -97,7 +97,7 @@ class ChunkStore:
         self._tables, self._documents = tables, documents
         self._held: OrderedDict[str, HeldTable] = OrderedDict()
         self._asked: dict[str, int] = {}  # the version at which a table was last asked for
-        self._found: OrderedDict[tuple[str, str, int], list[str]] = OrderedDict()  # by keywords
+        self._found: OrderedDict[tuple[str, str, int], list[str]] = OrderedDict()  # by id of the query's text
         self._lock = threading.Lock()
 
     def table_name(self, corpus: str, fingerprint: str) -> str:
@@ -227,7 +227,7 @@ class ChunkStore:
     def _by_words(self, table: str, held: HeldTable, query: str, n: int) -> list[str]:
         """Return what `search_text_ids` does, remembered: two tables of the same chunks rank by words alike."""
         depth = max(n, LEAST_WORDS)
-        key = held.content, query, depth
+        key = held.content, content_id(query), depth
         with self._lock:
             found = self._found.get(key)
         if found is None:
