@@ -21,6 +21,8 @@ LONGEST = 0.5  # seconds, where many are
 STREAMS = 200  # at once that each add a 200th of a second
 WAITED = 0.002  # seconds; a part that is there is returned in a twentieth of that
 DATA, END = b"data:", b"\n\n"
+MOST_UNREAD = 65_536  # bytes that are read ahead of whoever takes them
+LONGEST_EVENT = 1_048_576  # bytes without an end, after which they are passed on as they are
 PLAIN = {"role", "content", "refusal"}  # keys of a delta that may be merged; the last one is empty then
 
 _open = 0  # streams
@@ -44,7 +46,7 @@ class MergedStream(httpx2.AsyncByteStream):
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self._stream = stream
         self._parts: list[bytes] = []
-        self._came = asyncio.Event()
+        self._came, self._taken = asyncio.Event(), asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield what came, and wait a moment between two reads, so that more comes by one. Raises as the body does."""
@@ -57,7 +59,11 @@ class MergedStream(httpx2.AsyncByteStream):
                 self._came.clear()
                 whole, mark, rest = (rest + b"".join(self._parts)).replace(b"\r\n", b"\n").rpartition(END)
                 self._parts.clear()
-                if whole:
+                self._taken.set()
+                if len(rest) > LONGEST_EVENT:
+                    yield whole + mark + rest
+                    rest = b""
+                elif whole:
                     yield b"".join(merged(whole + mark))
                     await asyncio.wait([reading], timeout=_moment())
             if rest:
@@ -80,7 +86,10 @@ class MergedStream(httpx2.AsyncByteStream):
                     return
                 self._parts.append(part)
                 self._came.set()
-                if loop.time() - before > WAITED:
+                if sum(map(len, self._parts)) > MOST_UNREAD:
+                    self._taken.clear()
+                    await self._taken.wait()
+                elif loop.time() - before > WAITED:
                     await asyncio.sleep(_moment())
         finally:
             self._came.set()
@@ -122,7 +131,10 @@ def _written(chunk: dict[str, Any], text: list[str]) -> bytes:
 
 
 def _text_chunk(event: bytes) -> dict[str, Any] | None:
-    """Return the chunk of an event that adds text to the one answer and says nothing else; None for any other."""
+    """Return the chunk of an event that adds text to the one answer and says nothing else; None for any other.
+
+    One without text stays alone: an endpoint that sends them for ever is stopped by their number.
+    """
     if not event.startswith(DATA) or b"\n" in event:
         return None
     with suppress(ValueError, LookupError, TypeError, AttributeError):  # the client says what is wrong with it
@@ -130,7 +142,7 @@ def _text_chunk(event: bytes) -> dict[str, Any] | None:
         (choice,) = chunk["choices"]
         delta, content = choice["delta"], choice["delta"]["content"]
         says_more = choice.get("finish_reason") or choice.get("logprobs") or chunk.get("usage") or chunk.get("error")
-        is_text = isinstance(content, str) and choice.get("index", 0) == 0 and delta.keys() <= PLAIN
+        is_text = isinstance(content, str) and content != "" and choice.get("index", 0) == 0 and delta.keys() <= PLAIN
         if is_text and not says_more and not delta.get("refusal"):
             return dict(chunk)
     return None

@@ -92,14 +92,31 @@ def test_events_cut_anywhere_come_out_whole_and_complete() -> None:
 
 
 def test_the_first_token_comes_at_once_and_none_is_held_back_while_the_model_is_silent() -> None:
-    async def times() -> list[float]:
-        began = asyncio.get_running_loop().time()
-        body = Body(0.01, event("a"), 0.01, event("b"), 0.01, event("c"), 1.0, event("d"))
-        return [asyncio.get_running_loop().time() - began async for _ in MergedStream(body)]
+    body = Body(0.01, event("a"), 0.01, event("b"), 0.01, event("c"), 1.0, event("d"))
 
-    first, second, *_ = asyncio.run(times())
-    assert first < 0.09
-    assert second < 0.9
+    async def read_at_each() -> list[tuple[bytes, int]]:
+        return [(part, body.read) async for part in MergedStream(body)]
+
+    found = asyncio.run(read_at_each())
+    assert found[0][0] == event("a")
+    before_the_silence = b"".join(part for part, reads in found if reads <= 7)
+    assert "".join(map(str, contents(before_the_silence))) == "abc"
+
+
+def test_events_without_text_stay_alone_since_their_number_ends_an_endless_answer() -> None:
+    assert list(merged(event("") * 3)) == [event("")] * 3
+
+
+def test_an_event_without_end_is_passed_on_and_no_more_is_read_ahead_than_is_taken() -> None:
+    part = b"x" * 65_536
+    body = Body(*[part] * 100)
+
+    async def first() -> tuple[int, int]:
+        parts = aiter(MergedStream(body))
+        return len(await anext(parts)), body.read
+
+    length, read_by_then = asyncio.run(first())
+    assert 1_048_576 < length == read_by_then * len(part) < 100 * len(part)
 
 
 def test_what_came_before_an_error_is_passed_on_and_then_the_error() -> None:
