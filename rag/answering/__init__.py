@@ -4,7 +4,6 @@ prompt            build the prompt from the hits: no fence, no template token, n
 token_counter     count LLM tokens with tiktoken, or estimate high
 llm               chat model behind an OpenAI-compatible endpoint, retries, error messages; extractive answerer
 local_llm         a GGUF model by llama.cpp's server in this process
-token_stream      tokens of an LLM that arrive within a moment, as one
 extractive        answer by quoting sentences of the hits; no LLM
 sentence_vectors  vectors of sentences: cached, and embedded ahead
 quotable          what may be quoted of a passage: sentences, list items, table rows, code blocks

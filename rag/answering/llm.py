@@ -63,8 +63,6 @@ def build_chat_model(settings: Settings) -> BaseChatOpenAI:
     from langchain_openai import ChatOpenAI  # takes a second, and the extractive answerer needs none of it
     from langchain_openai.chat_models.base import BaseChatOpenAI
 
-    from rag.answering.token_stream import client
-
     if settings.is_local_llm:
         local = serve(settings)
         timeout = max(settings.llm_timeout, settings.answer_timeout)
@@ -77,7 +75,6 @@ def build_chat_model(settings: Settings) -> BaseChatOpenAI:
             max_retries=0,
             max_tokens=settings.llm_max_tokens,
             stream_usage=True,
-            http_async_client=client(),
         )
     host = urlsplit(settings.openai_base_url or "https://api.openai.com").hostname or ""
     kind: type[BaseChatOpenAI] = ChatOpenAI if host.endswith(OF_OPENAI) else BaseChatOpenAI
@@ -90,7 +87,6 @@ def build_chat_model(settings: Settings) -> BaseChatOpenAI:
         max_retries=settings.llm_retries,
         max_tokens=settings.llm_max_tokens,
         stream_usage=True,
-        http_async_client=client(),
     )
 
 

@@ -253,7 +253,7 @@ class ChunkStore:
             self._asked[table] = version
             if is_new:
                 return None
-        if self._tables.run(lambda: self._tables.open(table).count_rows()) > vector_index.EXACT_UP_TO:
+        if self._tables.run(lambda: self._tables.open(table).count_rows(), table) > vector_index.EXACT_UP_TO:
             return None
         held = HeldTable(version, *self.read(table))
         if self._tables.version(table) != version:

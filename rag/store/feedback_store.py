@@ -91,12 +91,18 @@ class HeldRows(Generic[T]):
         self._version, self._records, self._by_key = 0, {}, {}
         if not version:
             return True
-        if self._too_many or self._tables.run(lambda: self._tables.open(self._name).count_rows()) > HELD_ROWS:
+        if (
+            self._too_many
+            or self._tables.run(lambda: self._tables.open(self._name).count_rows(), self._name) > HELD_ROWS
+        ):
             self._too_many = True
             return False
         self._put(self._tables.rows(self._name))
         self._version = version if self._tables.version_or_none(self._name) == version else 0
         return True
+
+    def _count(self) -> int:
+        return self._tables.run(lambda: int(self._tables.open(self._name).count_rows()), self._name)
 
 
 class FeedbackStore:

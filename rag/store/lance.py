@@ -109,9 +109,9 @@ class LanceTables:
                 self._db.create_table(name, schema=arrow_schema, exist_ok=True)
         return schema.add_missing_columns(self._db.open_table(name), arrow_schema)
 
-    def run(self, action: Callable[[], T]) -> T:
-        """Run an action on LanceDB in the caller's thread. Raises StoreFailed."""
-        return guard(self.folder, action)
+    def run(self, action: Callable[[], T], name: str = "") -> T:
+        """Run an action on LanceDB, on a table of this name, in the caller's thread. Raises StoreFailed."""
+        return guard(self.folder, action, name)
 
     def version(self, name: str) -> int:
         """Return the version number of a table, which each write raises; takes a tenth of a millisecond."""

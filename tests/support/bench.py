@@ -32,7 +32,7 @@ if words[:1] == ["promote"]:
 if words[:1] == ["rollback"]:
     sys.exit(print("start weights serves now"))
 try:
-    with publish_progress(home, "python -m train " + " ".join(words)) as progress:
+    with publish_progress(home, " ".join(["python -m train", *words])) as progress:
         progress.plan(["gathering", "tuning"])
         progress.done("gathering")
         progress.line("labels: 60 pairs")

@@ -212,10 +212,11 @@ def test_a_reranker_reads_more_candidates_than_are_shown(codes: tuple[Store, Arm
     store, arms, _ = codes
     read: list[int] = []
     reranker = Reranker("counts", lambda query, texts: [read.append(len(texts)) or 0.0 for _ in texts])
-    plain = retrieve(store, arms.current("base"), "the cat", SearchOptions(3, 0))
-    assert (
-        retrieve(store, arms.current("base"), "the cat", SearchOptions(3, 0, reranker=reranker)) == plain
-    )  # all are equal
+    plain, reranked = (
+        [hit.chunk.id for hit in retrieve(store, arms.current("base"), "the cat", options)]
+        for options in (SearchOptions(3, 0), SearchOptions(3, 0, reranker=reranker))
+    )
+    assert reranked == plain  # all are equal
     assert read[0] == 20
 
 
