@@ -50,6 +50,13 @@ KNOWN = frozenset(
         code unicode date class role default-role""",
     )
 )
+# In the body of a directive that an extension adds, such as click:example: no prose begins as OPENING_CODE does; a
+# line of CODE_LINE is a comment, a prompt, a call, an assignment, a statement, or has a bracket at either end.
+OPENING_CODE = re.compile(r"\s*(?:@[\w.]+(?:\(.*)?$|(?:async def|def|class)\s.*:$|(?:from\s[\w.]+\s)?import\s[\w.]+)")
+CODE_LINE = re.compile(
+    r"^\s*(?:@\w|[#$>]\s|[\w.]+\s?(?:=|\()|[\])}]|(?:from|import)\s[\w.]+(?:\simport\b|$)|return\b|"
+    r"(?:async def|def|class|if|elif|else|for|while|with|try|except|finally)\b.*:\s*(?:#.*)?$)|[;{(\[]\s*$"
+)
 
 BROKEN = (ValueError, LookupError, AttributeError, TypeError, AssertionError, RecursionError)  # what docutils raises
 
@@ -105,8 +112,10 @@ def _known_only(text: str, left_out: list[str]) -> str:
             position = end
         elif name in KNOWN:
             lines.append(line)
+        elif _is_code(own := _without_options(body)):
+            lines += [f"{found[1]}.. code::", *own]
+            position = end
         else:
-            own = _without_options(body)
             shift = min((_indent(each) for each in own if each.strip()), default=0) - indent
             position = end
             label = f"{found[1]}{argument}" if argument else ""
@@ -118,6 +127,14 @@ def _known_only(text: str, left_out: list[str]) -> str:
                 "",
             ]
     return "\n".join(lines)
+
+
+def _is_code(body: Sequence[str]) -> bool:
+    """Return whether a directive's body is code: it begins as code alone does, or most of its lines are code."""
+    lines = [line for line in body if line.strip()]
+    of_code = [bool(CODE_LINE.search(line)) and "`" not in line for line in lines]
+    opening = next((line for line in lines if not line.lstrip().startswith("# ")), "")
+    return bool(lines) and bool(OPENING_CODE.match(opening) or (of_code[0] and 2 * sum(of_code) > len(lines)))
 
 
 def _known_only_lines(lines: Sequence[str], left_out: list[str]) -> list[str]:

@@ -71,3 +71,17 @@ def test_no_file_that_a_document_names_is_read() -> None:
 def test_what_a_page_tells_sphinx_is_no_text(before: str) -> None:
     loaded = load_rst(f"{before}\nThey sleep.\n\n:kept: yes\n".encode())
     assert loaded.text == "# Cats\n\nThey sleep.\n\nkept: yes\n\n"
+
+
+def test_the_code_of_an_extensions_directive_stays_exact_and_its_prose_stays_prose() -> None:
+    loaded = load_rst(
+        b"Guide\n=====\n\n.. click:example::\n\n   @click.command()\n   def hello(name):\n"
+        b"       click.echo(f'Hi\\n{name}')\n\n.. click:run::\n\n   invoke(hello, args=['--help'])\n\n"
+        b".. click:example::\n\n   # Quiet\n   @cli.command()\n   def quiet():\n"
+        b'       """Say nothing, in words that\n       fill three lines\n'
+        b'       of prose `here`."""\n\n.. tip-of-day::\n\n   Oil the blade (in spring).\n   Then wipe it dry.\n'
+    )
+    assert "```\n@click.command()\ndef hello(name):\n    click.echo(f'Hi\\n{name}')\n```" in loaded.text
+    assert "```\ninvoke(hello, args=['--help'])\n```" in loaded.text
+    assert '```\n# Quiet\n@cli.command()\ndef quiet():\n    """Say' in loaded.text
+    assert "Oil the blade (in spring). Then wipe it dry." in loaded.text
