@@ -202,7 +202,9 @@ class ChunkStore:
         `vector` is the query's: each hit's score is the cosine, as in `search`.
         """
         if not only and (held := self._in_memory(table)):
-            rows_of = [held.row[chunk_id] for chunk_id in self._by_words(table, held, query, n) if chunk_id in held.row]
+            rows_of = [
+                held.row[chunk_id] for chunk_id in self._keyword_ids(table, held, query, n) if chunk_id in held.row
+            ]
             return [
                 Hit(held.chunks[row], rank, float(held.vectors[row] @ vector), "explore")
                 for rank, row in enumerate(rows_of, start=1)
@@ -218,20 +220,20 @@ class ChunkStore:
     def search_text_ids(self, table: str, query: str, n: int) -> list[str]:
         """Return the ids of at most n chunks that share a word with the query, best first, as `search_text` does."""
         held = self._in_memory(table)
-        return self._by_words(table, held, query, n) if held else self._search_words(table, query, n)
+        return self._keyword_ids(table, held, query, n) if held else self._search_keyword_ids(table, query, n)
 
-    def _search_words(self, table: str, query: str, n: int) -> list[str]:
+    def _search_keyword_ids(self, table: str, query: str, n: int) -> list[str]:
         rows = self._tables.run(lambda: text_index.search_bm25(self._tables.open(table), query, ["id"], n))
         return [row["id"] for row in rows]
 
-    def _by_words(self, table: str, held: HeldTable, query: str, n: int) -> list[str]:
-        """Return what `search_text_ids` does, remembered: two tables of the same chunks rank by words alike."""
+    def _keyword_ids(self, table: str, held: HeldTable, query: str, n: int) -> list[str]:
+        """Return what `search_text_ids` does, remembered: tables of the same chunks have the same BM25 ranking."""
         depth = max(n, LEAST_WORDS)
         key = held.content, content_id(query), depth
         with self._lock:
             found = self._found.get(key)
         if found is None:
-            found = self._search_words(table, query, depth)
+            found = self._search_keyword_ids(table, query, depth)
             with self._lock:
                 self._found[key] = found
                 while len(self._found) > REMEMBERED:

@@ -20,15 +20,14 @@ from driver import (
     PLANTED,
     TEAM,
     Chat,
-    PageLog,
     ScriptedChat,
     Writer,
     find_browser,
     open_page,
     running_chat,
-    unexpected,
 )
 from fakes import endpoint
+from page_log import PageLog, unexpected
 
 PAGES = pytest.StashKey[list[PageLog]]()
 LOG_CHARS = 8_000  # of a chat's log, printed with a failure
