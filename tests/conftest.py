@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
@@ -16,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # `make test` runs a test on each
 LEAKS = ("OPENAI_", "THUMBTUNE_", "LANGSMITH_", "LANGCHAIN_", "CHAINLIT_")
 for name in [name for name in os.environ if name.startswith(LEAKS)]:
     del os.environ[name]
+# a busy machine fails no test; the rest is Hypothesis's own profile, which in CI is another one
+hypothesis.settings.register_profile("thumbtune", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("thumbtune")
 chainlit_folder = tempfile.TemporaryDirectory(prefix="chainlit-")
 os.environ["CHAINLIT_APP_ROOT"] = chainlit_folder.name  # read at its import: it writes its folders there, not here
 

@@ -27,7 +27,7 @@ from rag.retrieval.search import build_options
 from rag.settings import Settings, load_settings
 from rag.store.filters import DocumentFilter, split_filter
 
-try_many = settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+try_many = settings(max_examples=80, derandomize=True, suppress_health_check=list(HealthCheck))
 HITS = make_hits("bees swarm", "the queen leaves", "a colony")
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=30),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -26,7 +26,6 @@ JSON = st.recursive(
 FIELDS = sorted({field for model in MODELS for field in model.model_fields})
 
 
-@settings(deadline=None)
 @given(sent=JSON | st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_any_json_is_read_or_refused_in_one_short_line(sent: Any) -> None:
     for model in MODELS:

@@ -37,7 +37,7 @@ def test_alpha_of_krippendorffs_own_example_is_0_743():
     assert alpha(np.array(counts, dtype=float)) == pytest.approx(0.743, abs=0.0005)
 
 
-@settings(deadline=None, max_examples=50)  # each computes 2,000 bootstrap draws
+@settings(max_examples=50)  # each computes 2,000 bootstrap draws
 @given(table=TABLES)
 @example(table=[["+", "+"], ["+", None]])
 @example(table=[["+", "+", "-"], [None, "-", "-"], [None, None, "+"]])

@@ -16,7 +16,7 @@ from rag.records import Chunk, Document, Span, chunks_of
 from tiny import WORDS
 
 LIMIT = 48  # tokens of the tiny model, which reads 64
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 sentence = st.lists(st.sampled_from([*WORDS[:60], "naïve", "日本", "x_y", "3.14"]), min_size=1, max_size=14).map(
     lambda words: " ".join(words) + "."

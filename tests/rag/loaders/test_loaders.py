@@ -8,7 +8,7 @@ from zipfile import ZipFile
 
 import pypdfium2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from office import edit_zip, make_docx, make_epub, make_pptx, make_xlsx
@@ -198,13 +198,11 @@ def read_or_reason(suffix: str, data: bytes) -> str:
 
 
 @given(st.sampled_from(sorted(LOADERS)), st.binary(max_size=400))
-@settings(deadline=None)
 def test_any_bytes_are_read_or_refused_with_a_reason(suffix: str, data: bytes) -> None:
     read_or_reason(suffix, data).encode("utf-8")
 
 
 @given(st.data())
-@settings(deadline=None)
 def test_a_damaged_pdf_is_read_or_refused_with_a_reason(data: st.DataObject) -> None:
     pdf = bytearray(make_pdf("Cats sleep.", "Dogs bark."))
     for _ in range(data.draw(st.integers(1, 8))):

@@ -61,7 +61,7 @@ def leaks(evaluation: EvaluationSplits) -> list[str]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(links, st.lists(st.tuples(queries, st.sampled_from(ALL)), max_size=30))
 def test_no_split_trains_on_its_test_queries_or_chunks_and_each_query_is_tested_once(asked, made):
     pairs = [pair(query, chunk) for query, chunk in asked]
@@ -74,7 +74,7 @@ def test_no_split_trains_on_its_test_queries_or_chunks_and_each_query_is_tested_
     assert judged == Counter({normalise_query(query) for query, _ in asked})
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(links)
 def test_nothing_ever_learns_a_query_that_the_hash_holds_out(asked):
     pairs = [pair(query, chunk) for query, chunk in asked]

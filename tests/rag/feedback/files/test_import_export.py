@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import NOON
@@ -289,7 +289,6 @@ LABELS = st.builds(
 
 
 @given(st.lists(LABELS, min_size=1, max_size=5))
-@settings(deadline=None)
 def test_whatever_is_written_is_read_again_by_rater_query_text_label_and_time(labels: list[LabelledPair]) -> None:
     def said(rows: list[LabelledPair]) -> dict[tuple[str, str, str], tuple[object, ...]]:
         return {(row.rater, normalise_query(row.query), row.text): (row.label, row.at) for row in rows}

@@ -147,7 +147,7 @@ def test_deep_or_long_markup_is_not_cut_off_silently() -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_a_damaged_file_is_read_or_refused_with_a_reason(data: st.DataObject) -> None:
     load, whole = data.draw(st.sampled_from([(load_docx, WORD), (load_epub, make_epub("<p>a</p>", "<p>b</p>"))]))
     broken = bytearray(whole)

@@ -7,7 +7,7 @@ from io import BytesIO
 
 import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from office import edit_zip, make_docx, make_xlsx
@@ -139,7 +139,6 @@ def test_a_sheet_with_too_many_cells_is_refused() -> None:
 
 
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=["C", "Z"]), max_size=5), max_size=5), max_size=12))
-@settings(deadline=None)
 def test_no_value_is_lost(rows: list[list[str]]) -> None:
     text = load_xlsx(make_xlsx(A=[[f"'{cell}" for cell in row] for row in rows])).text
     assert all(cell.replace("|", "\\|") in text or cell in text for row in rows for cell in row)
