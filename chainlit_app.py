@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -298,6 +299,17 @@ def lost() -> list[str]:
         return [str(error)]
 
 
+def leave_loaded_alone() -> None:
+    """Collect garbage, and exempt all that is left from later collections.
+
+    Why: a full collection stops every thread, and looked at 300,000 objects of the libraries: 0.2 s of processor time
+    for ten of a session, and a second on a busy machine.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.enable()  # chat.__main__ has disabled it while the libraries are loaded
+
+
 @cl.on_app_startup
 async def on_startup() -> None:
     """Start following the registry, and print the chat's address."""
@@ -309,6 +321,7 @@ async def on_startup() -> None:
         print(f"Note: {note}")
     if note := note_on_admins(settings):
         print(f"Note: {note}")
+    leave_loaded_alone()
     host = "localhost" if settings.host in EVERYWHERE else settings.host
     print(f"thumbtune: http://{host}:{settings.port}  (Ctrl-C stops it)", flush=True)
 

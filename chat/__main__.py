@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import signal
 import socket
@@ -127,6 +128,7 @@ def load(settings: Settings, mode: AuthMode) -> None:
     from chat.web.rater_cookie import cookie_tag, load_secret
     from rag.settings import ROOT
 
+    gc.disable()  # until chainlit_app has started: what is loaded stays, and looking at it took 0.5 s
     secret = load_secret(settings.secret)
     os.environ.update(
         CHAINLIT_APP_ROOT=str(ROOT),

@@ -103,9 +103,9 @@ def row(chat: ChatProcess, n: int, ask: Callable[[], str]) -> str:
     """Measure n raters and return a row of the table."""
     before = chat.rss_mb
     chat.forget_blocked()
-    cpu = chat.cpu_s
+    cpu, own = chat.cpu_s, time.process_time()
     load, seconds = asyncio.run(at_once(chat.url, n, ask, ROUNDS))
-    cpu = chat.cpu_s - cpu
+    cpu, own = chat.cpu_s - cpu, time.process_time() - own
     blocked = chat.blocked()
     peak = chat.rss_mb
     time.sleep(REST_SECONDS)
@@ -113,18 +113,19 @@ def row(chat: ChatProcess, n: int, ask: Callable[[], str]) -> str:
     total = [each.total_s for each in load.asked]
     for failure in load.failures[:5]:
         print(f"failed: {failure}", file=sys.stderr)
-    for longest, name in blocked["long"][:8]:
-        print(f"blocked: {longest:.3f} s: {name}", file=sys.stderr)
+    for longest, computed, name, stack in blocked["long"][:8]:
+        print(f"blocked: {longest:.3f} s, of which it computed {computed:.3f}: {name}: {stack}", file=sys.stderr)
     cells = [
         f"{n}",
         f"{len(total) / seconds:.2f}",
-        f"{cpu / max(1, len(total)):.3f}",
+        f"{cpu / max(1, len(total)):.3f}, {own / max(1, len(total)):.3f}",
         f"{percentile(total, 0.5):.1f}, {percentile(total, 0.95):.1f}",
         f"{percentile(load.votes_s, 0.5):.2f}, {percentile(load.votes_s, 0.95):.2f}",
         f"{len(load.failures)}, {lost}, {doubled}",
         f"{blocked['longest'] * 1000:.0f}",
         f"{sum(each.received for each in load.asked) / 1000 / max(1, len(total)):.0f}",
         f"{before:.0f}, {peak:.0f}, {chat.rss_mb:.0f}",
+        f"{os.getloadavg()[0]:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -137,9 +138,9 @@ def main() -> None:
         warm, _ = asyncio.run(at_once(chat.url, 1, lambda: next(asked), WARM_UP))
         print(f"alone: p50 {percentile([each.total_s for each in warm.asked], 0.5):.2f} s")
         print(
-            "| at once | duels/s | processor s/duel | both answers p50, p95 s | vote p50, p95 s "
-            "| failed, lost, doubled | loop blocked ms | kB/duel | RSS before, at the end, after MB |\n"
-            + "|---" * 9
+            "| at once | duels/s | processor s/duel, the raters' | both answers p50, p95 s | vote p50, p95 s "
+            "| failed, lost, doubled | loop blocked ms | kB/duel | RSS before, at the end, after MB | load |\n"
+            + "|---" * 10
             + "|"
         )
         for n in numbers:
