@@ -26,7 +26,8 @@ from rag.loaders.markup.markdown import load_markdown
 from rag.records import normalise_query
 from rag.retrieval.passage_search import DEPTH, SHOWN
 from rag.settings import ROOT, Settings
-from train.dataset.split import HELD_OUT_SHARE, MIN_QUERIES
+from train.dataset.held_out import HELD_OUT_SHARE
+from train.dataset.split import MIN_QUERIES
 from train.dataset.unanswerable import ENOUGH_KNOWN, MOST_FOREIGN
 from train.judging.abstention import MIN_FOUND, MOST_DECLINED
 from train.judging.serving_precision import MOST_JUDGING, WITHIN

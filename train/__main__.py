@@ -301,7 +301,7 @@ def _compare(given: argparse.Namespace) -> None:
     with closing(open_store(settings.lancedb)) as store:
         measured = measure_held_out(open_context(settings, store), (given.version, given.other))
     ours, theirs = (measured.scores[name] for name in (given.version, given.other))
-    print(compare(given.version, given.other, ours, theirs, measured.summary))
+    print(compare(given.version, given.other, ours, theirs, measured.summary, measured.groups))
 
 
 if __name__ == "__main__":

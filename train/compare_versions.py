@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.errors import BadLabels, NotEnoughFeedback
-from rag.evaluation.intervals import Interval, paired_bootstrap
+from rag.evaluation.intervals import Groups, Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, METRICS
 from rag.feedback.files.import_export import read_labels
 from rag.feedback.pairs import make_pairs
@@ -22,8 +22,12 @@ from rag.records import Qrels, normalise_query
 from rag.settings import Settings
 from rag.training_results import METRICS_FILE, REPORT_FILE, TrainingMetrics, read_metrics
 from train.context import TrainingContext
+from train.dataset.earlier_versions import known_sides, trained_pairs
+from train.dataset.folds import groups_of
 from train.dataset.gather import gather_ratings
-from train.dataset.split import alike, is_held_out, qrels_of
+from train.dataset.held_out import hold_out_groups
+from train.dataset.near_duplicates import alike
+from train.dataset.split import qrels_of
 from train.judging.evaluate import Scores, full, judge, serving
 from train.judging.gate import MIN_HELD_OUT
 from train.judging.serving_precision import PrecisionChoice, choose_precision
@@ -31,16 +35,16 @@ from train.progress import bar
 from train.recipe import matryoshka_dims
 from train.reporting.results import means
 from train.reporting.tables import aligned, difference_rows
-from train.tuning.version_folder import trained_pairs
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredVersions:
-    """Scores and model names by role, and a summary of the test queries."""
+    """Scores and model names by role, a summary of the test queries, and a number for those that share a passage."""
 
     scores: Mapping[str, Scores]
     names: Mapping[str, str]
     summary: str
+    groups: Groups
 
     def table(self) -> str:
         """Return the mean of every metric as a table, one line per role and dimension."""
@@ -102,7 +106,8 @@ def measure_precision(context: TrainingContext, reference: str) -> PrecisionChoi
 
 def _held_out(context: TrainingContext) -> Qrels:
     pairs = gather_ratings(context).pairs
-    return qrels_of([pair for pair in pairs if pair.judges and is_held_out(pair.query)], context.chunks)
+    held_out = hold_out_groups(pairs, known_sides(context.registry, context.corpus.folders_id))
+    return qrels_of([pair for pair in pairs if pair.judges and held_out.judges(pair.query)], context.chunks)
 
 
 def _measure(
@@ -113,7 +118,8 @@ def _measure(
         embedder = load_embedder(reference, context.settings)
         scored = serving(context, name, embedder, qrels, bar(f"embedding ({name})"))
         scores |= judge({role: scored}, qrels, context.chunks, matryoshka_dims)
-    return MeasuredVersions(scores, {role: name for role, (name, _) in models.items()}, summary)
+    groups = groups_of(qrels, context.chunks)
+    return MeasuredVersions(scores, {role: name for role, (name, _) in models.items()}, summary, groups)
 
 
 def _served(settings: Settings, folders: str) -> dict[str, tuple[str, str]]:
@@ -145,15 +151,19 @@ def show(version: Version, run: Path, *, serves: bool) -> str:
     return "\n".join(lines)
 
 
-def compare(one: str, other: str, ours: Scores, theirs: Scores, summary: str) -> str:
-    """Compare two versions on the same queries: tables, then the verdict. `summary` describes the queries."""
-    parts = [f"{one} against {other}: {summary}", aligned(difference_rows((one, other), full(ours), full(theirs)))]
+def compare(one: str, other: str, ours: Scores, theirs: Scores, summary: str, groups: Groups | None = None) -> str:
+    """Compare two versions on the same queries: tables, then the verdict.
+
+    `summary` describes the queries, `groups` numbers those that share a passage (paired_bootstrap).
+    """
+    names = (one, other)
+    parts = [f"{one} against {other}: {summary}", aligned(difference_rows(names, full(ours), full(theirs), groups))]
     shared = [dim for dim in ours if dim in theirs and dim != max(ours)]
     if shared:
         at = {f"{GATE} at {dim}": (ours[dim][GATE], theirs[dim][GATE]) for dim in shared}
         first, second = ({name: pair[n] for name, pair in at.items()} for n in (0, 1))
-        parts.append(aligned(difference_rows((one, other), first, second)))
-    gain = paired_bootstrap(full(ours)[GATE], full(theirs)[GATE])
+        parts.append(aligned(difference_rows(names, first, second, groups)))
+    gain = paired_bootstrap(full(ours)[GATE], full(theirs)[GATE], groups=groups)
     return "\n\n".join([*parts, _verdict(one, other, gain)])
 
 

@@ -22,6 +22,7 @@ from rag.models.registry import Registry, Version
 from rag.records import Pair, content_id
 from rag.settings import Settings
 from train.context import TrainingContext
+from train.dataset.earlier_versions import write_held_out
 from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.judging.contenders import Candidate, challenger_candidates, served_candidates
 from train.judging.gate import Verdict
@@ -94,6 +95,7 @@ def _run(
         verdict = session.verdict(challenger, pairs, runs)
         version = session.version(name, verdict, trained)
         trained.save(settings.models / name)
+        write_held_out(settings.models / name, plan.evaluation.never_trained)
         abstaining = session.fit_threshold(challenger)
         choice = None
         if options.promote or verdict.decision == "promote":

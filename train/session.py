@@ -21,9 +21,13 @@ from rag.models.precision import native
 from rag.models.registry import Version
 from rag.records import Pair, Qrels, normalise_query
 from train.context import TrainingContext
+from train.dataset.earlier_versions import trained_pairs
+from train.dataset.folds import groups_of
 from train.dataset.hard_negatives import add_negatives
+from train.dataset.held_out import is_held_out
+from train.dataset.near_duplicates import alike
 from train.dataset.plan import Kind, TrainingOptions, TrainingPlan, with_judged, with_replay
-from train.dataset.split import Split, alike, is_held_out, qrels_of
+from train.dataset.split import Split, qrels_of
 from train.judging.abstention import (
     AbstentionThreshold,
     NearestScores,
@@ -64,7 +68,7 @@ from train.reporting.results import (
     unevaluated_options,
 )
 from train.tuning.challenger import AdapterFactory, Challenger, ChallengerFactory, FineTuneFactory, RecipeFor
-from train.tuning.version_folder import trained_pairs, trained_recipe
+from train.tuning.version_folder import trained_recipe
 
 MOST_GENERAL = 300  # synthetic queries for the regression set: embedding them takes seconds
 UNKNOWN_PAIRS = (
@@ -102,6 +106,7 @@ class TrainingSession:
         kept = trained_pairs(context.settings.models / champion.name) if champion else []
         self._champion_pairs = remap_to_current_chunks(kept, context.chunks)
         self.qrels = with_judged(plan.evaluation.qrels, plan.gathered)
+        self._groups = groups_of(self.qrels, context.chunks)
         adapted = served["champion" if self._may_adapt_champion() else "start"]
         self.subject = f"a query adapter for {adapted.name}" if options.fast else context.settings.start_model
         self._decided: Recipe | None = None
@@ -160,6 +165,7 @@ class TrainingSession:
         verdict = decide(
             *(full(scores[role])[GATE] for role in ("challenger", "champion", "base")),
             kind=self._plan.evaluation.kind,
+            groups=self._groups,
             general=self.general(challenger, pairs),
             online=self._online(),
         )
@@ -209,6 +215,7 @@ class TrainingSession:
             names={role: version.name if role == "challenger" else self._served[role].name for role in runs},
             runs=runs,
             qrels=self.qrels,
+            groups=self._groups,
             scores={role: scores_of(each, self.qrels) for role, each in runs.items()},
             chunks={chunk.id: chunk for chunk in chunks},
             made=trained.facts,

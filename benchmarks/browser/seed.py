@@ -21,7 +21,7 @@ from rag.evaluation.win_rates import differ
 from rag.feedback.ratings import prefer, rate_answer
 from rag.records import ARMS, SIDES, Answer, Arm, Choice, content_id
 from rag.settings import ROOT, load_settings
-from train.dataset.split import is_held_out
+from train.dataset.held_out import is_held_out
 
 QUESTIONS = ROOT / "docs" / "questions.jsonl"
 RATERS = ("ann", "bob", "eve")

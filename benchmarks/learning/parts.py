@@ -29,8 +29,10 @@ from rag.store.store import Store, open_store
 from train.context import open_context
 from train.dataset.folds import EvaluationSplits
 from train.dataset.gather import TrainingData, keyword_ranks
+from train.dataset.held_out import hold_out_groups
+from train.dataset.near_duplicates import alike
 from train.dataset.plan import TrainingOptions, TrainingPlan
-from train.dataset.split import alike, split
+from train.dataset.split import split
 from train.recipe import Recipe, matryoshka_dims
 from train.synthetic.from_documents import from_clozes, from_definitions, from_headings
 from train.tuning.trainer import tune
@@ -286,7 +288,7 @@ def _by_duels(cells: Cells, thumbs: bool, weight: float, seed: int) -> dict[str,
         }
         if counts["queries"] < MIN_QUERIES:
             return {"refused": f"{counts['queries']} rated queries, fewer than {MIN_QUERIES}", **counts}
-        trial = EvaluationSplits("held out", (split(pairs, [], chunks),))
+        trial = EvaluationSplits("held out", (split(pairs, [], chunks, hold_out_groups(pairs)),))
         order = TrainingOptions(cross_fit=False)
         cell = cells.learn(settings, store, order, TrainingPlan(TrainingData(pairs, [], "duels"), trial))
     return {**cell, **counts}
@@ -333,7 +335,7 @@ def _learn_documents(
     counts = ", ".join(f"{kind}: {len(pairs)}" for kind, pairs in made.items())
     pairs = [pair for some in made.values() for pair in some]
     gathered = TrainingData(pairs, [], counts)
-    trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks),))
+    trial = EvaluationSplits("held out", (split(pairs, [], cells.world.chunks, hold_out_groups(pairs)),))
     cell = cells.learn(settings, store, order, TrainingPlan(gathered, trial))
     return {**cell, "made": counts}
 

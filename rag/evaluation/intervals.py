@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.evaluation.metrics import Values
+
+Groups = NDArray[np.int64]  # a number per query, the same for queries that share a passage
 
 NORMAL_95 = 1.96  # standard errors from the mean to either end of a 95% interval
 RESAMPLES = 5000
@@ -38,21 +41,27 @@ class Tally:
         return f"{self.wins} won, {self.ties} tied, {self.losses} lost"
 
 
-def paired_bootstrap(a: Values, b: Values, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+def paired_bootstrap(
+    a: Values, b: Values, *, groups: Groups | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
     """Return the mean of a - b over the same queries with its 95% percentile interval (Efron and Tibshirani 1993).
 
     `a` and `b` have shape (queries,). Queries are drawn with replacement together with their difference; the result is
-    deterministic for a seed. Without queries the interval is [-1, 1], the widest possible for a difference of metrics.
-    Raises ValueError if the shapes differ.
+    deterministic for a seed. With `groups`, shape (queries,), whole groups are drawn (cluster bootstrap: Field and
+    Welsh 2007), since queries that share a passage are no independent evidence. Without queries the interval is
+    [-1, 1], the widest possible for a difference of metrics. Raises ValueError if the shapes differ.
     """
-    if a.shape != b.shape:
+    if a.shape != b.shape or (groups is not None and groups.shape != a.shape):
         raise ValueError(f"not paired: {a.shape} and {b.shape} values")
     if a.size == 0:
         return Interval(0.0, -1.0, 1.0)
     difference = a - b
+    _, members = np.unique(np.arange(a.size) if groups is None else groups, return_inverse=True)
+    sums, sizes = np.bincount(members, weights=difference), np.bincount(members)
     rng = np.random.default_rng(seed)
     blocks = [min(BLOCK, resamples - start) for start in range(0, resamples, BLOCK)]
-    means = np.concatenate([difference[rng.integers(0, a.size, (n, a.size))].mean(axis=1) for n in blocks])
+    drawn = (rng.integers(0, sums.size, (n, sums.size)) for n in blocks)
+    means = np.concatenate([sums[rows].sum(axis=1) / sizes[rows].sum(axis=1) for rows in drawn])
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(difference.mean()), float(low), float(high))
 

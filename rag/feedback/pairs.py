@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.credit import RankOf, share_thumbs
@@ -80,7 +81,7 @@ def make_pairs(
     (`alike`) is never its negative. `share` divides each thumb up among the current chunks, after the raters' trust was
     computed from all chunks that an answer drew on. A chunk with a doubtful share makes no pair, but its thumb counts
     against raters who find it wrong. It does not count against the guess of another good answer that left the chunk
-    unused: most such chunks are wrong, and they are the hard ones.
+    unused: most such chunks are wrong, and they are the hard ones. The pairs are in the order of their first labels.
     """
     matcher = ChunkMatcher(chunks)
     live = sorted(_not_withdrawn(labels), key=lambda label: (label.at, label.id))
@@ -98,6 +99,10 @@ def make_pairs(
     pairs = [
         pair for key, opinions in queries.items() for pair in _pairs_of(opinions, verdicts[key], matcher.texts, alike)
     ]
+    first: dict[tuple[str, str], datetime] = {}  # when a chunk was first labelled for a query
+    for label in placed:
+        first.setdefault((normalise_query(label.query), label.chunk_id), label.at)
+    pairs.sort(key=lambda pair: first[normalise_query(pair.query), pair.positive_id])
     judged = {key: opinions.judged(verdicts[key]) for key, opinions in queries.items()}
     ties = sum(len(opinions.split(verdicts[key])) for key, opinions in queries.items())
     return MadePairs(tuple(pairs), judged, retired, ties, trust)

@@ -10,7 +10,7 @@ from fakes import NOON, make_answer
 from rag.feedback.pairs import MadePairs, SharedLabels, make_pairs
 from rag.feedback.ratings import MARK_WEIGHT, derive_labels
 from rag.records import Chunk, Hit, Label, LabelledPair, Rating, Reason
-from train.dataset.split import alike
+from train.dataset.near_duplicates import alike
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -61,6 +62,7 @@ def facts(judged: dict[str, frozenset[str]] | None = None, **changes: object) ->
         names={"base": "builtin", "champion": "v2", "challenger": "v3"},
         runs=entered,
         qrels=qrels,
+        groups=np.arange(len(qrels)),
         scores=scores,
         chunks={chunk.id: chunk for chunk in CHUNKS},
         made={"epochs": 3, "seed": 7, "rate": 0.0001},
@@ -71,4 +73,6 @@ def facts(judged: dict[str, frozenset[str]] | None = None, **changes: object) ->
         seconds={"tuning": 12.34, "judging": 7.66},
         memory_mb=850,
     )
+    if "qrels" in changes:
+        changes.setdefault("groups", np.arange(len(cast(Qrels, changes["qrels"]))))
     return replace(given, **changes)  # type: ignore[arg-type]

@@ -21,8 +21,9 @@ from train.context import TrainingContext
 from train.dataset.folds import EvaluationSplits, plan_splits
 from train.dataset.gather import TrainingData
 from train.dataset.hard_negatives import MARGIN
+from train.dataset.held_out import is_held_out
+from train.dataset.near_duplicates import alike
 from train.dataset.plan import TrainingOptions, TrainingPlan
-from train.dataset.split import alike, is_held_out
 from train.dataset.unanswerable import WRITTEN
 from train.judging.abstention import FOUND, MISSED, NearestScores
 from train.judging.contenders import Candidate, challenger_candidates

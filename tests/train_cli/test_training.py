@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from rag.__main__ import main as rag_main
 from rag.indexing.update import corpus_chunks, is_up_to_date
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
@@ -17,8 +19,9 @@ from rag.settings import ROOT
 from rag.store.store import open_store
 from rag.training_status import STATE_FILE, read_training
 from train.__main__ import main
-from train.dataset.split import is_held_out
-from train.tuning.version_folder import trained_pairs, trained_recipe
+from train.dataset.earlier_versions import HELD_OUT, trained_pairs
+from train.dataset.held_out import is_held_out, key_of
+from train.tuning.version_folder import trained_recipe
 from train_world import EPOCHS, World, champion, contents
 
 SERVES = """
@@ -87,6 +90,29 @@ def test_what_the_hash_holds_out_no_version_has_learnt(use) -> None:
     assert len(judged) == len(held) > 10
     assert not judged & {pair.positive_id for pair in pairs}
     assert not held & {pair.query for pair in pairs}
+
+
+def test_what_a_version_of_an_earlier_release_learnt_never_judges_and_the_dry_run_says_so(
+    use, world: World, tmp_path: Path, capsys
+) -> None:
+    settings = use("trained")
+    folder = settings.models / "v1"
+    assert not {key_of(pair.query) for pair in trained_pairs(folder)} & set(json.loads((folder / HELD_OUT).read_text()))
+    (folder / HELD_OUT).unlink()  # as in an earlier release
+    learnt = trained_pairs(folder)[:3]
+    asked = [query for query in map("new {}".format, range(99)) if is_held_out(query)][:3]
+    new = [{"query": query, "text": pair.positive, "label": 1} for query, pair in zip(asked, learnt, strict=True)]
+    assert rag_main(["forget", "import"]) == 0
+    old = [json.loads(line) | {"at": "2026-11-30"} for line in world.labels.read_text().splitlines()]
+    for rows in (new, old):  # the old ones are later now
+        (tmp_path / "labels.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        assert rag_main(["import", str(tmp_path / "labels.jsonl")]) == 0
+    capsys.readouterr()
+    assert main(["--dry-run"]) == 0
+    assert (
+        "; 6 more queries would be test queries, had no earlier version been trained on them or on their passages"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_training_starts_from_the_start_model_and_is_judged_against_the_champions_recipe(use, capsys) -> None:

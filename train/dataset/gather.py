@@ -19,7 +19,8 @@ from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS
 from rag.records import LabelledPair, Pair, SyntheticPair, normalise_query
 from train.context import TrainingContext
-from train.dataset.split import alike, require_enough
+from train.dataset.near_duplicates import alike
+from train.dataset.split import require_enough
 from train.dataset.unanswerable import unanswerable_queries
 from train.synthetic.from_documents import (
     from_clozes,

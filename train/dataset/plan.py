@@ -11,8 +11,10 @@ from typing import Literal
 from rag.errors import NotEnoughFeedback
 from rag.records import Pair, Qrels, content_id, normalise_query
 from train.context import TrainingContext
+from train.dataset.earlier_versions import known_sides
 from train.dataset.folds import EvaluationSplits, plan_splits
 from train.dataset.gather import TrainingData, gather_ratings, gather_synthetic
+from train.dataset.held_out import by_own_hash, hold_out_groups
 from train.dataset.split import Split, split
 from train.recipe import LossName
 from train.synthetic.llm_questions import QuestionJournal
@@ -42,6 +44,7 @@ class TrainingPlan:
 
     gathered: TrainingData
     evaluation: EvaluationSplits
+    spent: int = 0  # queries that would judge, had no earlier version been trained on them or on their passages
 
     @property
     def examples(self) -> list[Pair]:
@@ -55,6 +58,11 @@ class TrainingPlan:
         text = f"split: training on {len(examples)} examples, {tested}"
         if main.leaks:
             text += f"; {main.leaks} more pairs left out, since their passage answers a test query"
+        if self.spent:
+            text += (
+                f"; {self.spent} more queries would be test queries, had no earlier version been trained on them or on "
+                "their passages"
+            )
         if extra := len(examples) - len(main.train):
             text += f"; {extra} of the examples are synthetic and never test queries"
         with_negative = sum(bool(pair.negatives) for pair in examples)
@@ -66,16 +74,22 @@ def make_plan(context: TrainingContext, options: TrainingOptions) -> TrainingPla
     settings, chunks = context.settings, context.chunks
     written = QuestionJournal(settings.home, context.corpus.id, settings.answerer).pairs(chunks)
     gathered = gather_ratings(context, written) if options.kind == "ratings" else gather_synthetic(context, written)
+    held_out, spent = by_own_hash(gathered.pairs), 0
+    if options.kind == "ratings":
+        known = known_sides(context.registry, context.corpus.folders_id)
+        held_out = hold_out_groups(gathered.pairs, known)
+        spent = len(hold_out_groups(gathered.pairs).judge - held_out.judge) if known.trained else 0
     if options.kind == "ratings" and options.cross_fit:
-        evaluation = plan_splits(gathered.pairs, gathered.extra, chunks)
+        evaluation = plan_splits(gathered.pairs, gathered.extra, chunks, held_out)
     else:  # the first start of the chat waits for the bootstrap: no time for folds
-        evaluation = EvaluationSplits("held out", (split(gathered.pairs, gathered.extra, chunks),))
+        main = split(gathered.pairs, gathered.extra, chunks, held_out)
+        evaluation = EvaluationSplits("held out", (main,), held_out)
     if not evaluation.qrels.relevant and not options.promote:
         raise NotEnoughFeedback(
             "none of the rated queries can be a test query: their passages were shown only because a model ranked "
             "them. Import labels, or train with --promote and compare the answers yourself"
         )
-    return TrainingPlan(gathered, evaluation)
+    return TrainingPlan(gathered, evaluation, spent)
 
 
 def with_replay(part: Split) -> list[Pair]:

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from rag.evaluation.intervals import Interval, Tally, paired_bootstrap, queries_needed, win_tie_loss
+from rag.evaluation.intervals import Groups, Interval, Tally, paired_bootstrap, queries_needed, win_tie_loss
 from rag.evaluation.metrics import GATE, Values
 from rag.evaluation.win_rates import WinRate
 from train.dataset.folds import ENOUGH_HELD_OUT, EvaluationKind
-from train.dataset.split import HELD_OUT_SHARE
+from train.dataset.held_out import HELD_OUT_SHARE
 
 MIN_HELD_OUT = 10  # queries; on fewer the bootstrap interval calls a single lucky query significant
 HARDLY_WORSE = -0.01  # lower end of the interval that is allowed where raters prefer tuned in blind duels
@@ -78,24 +78,30 @@ def decide(
     base: Values,
     *,
     kind: EvaluationKind = "held out",
+    groups: Groups | None = None,
     general: tuple[Values, Values] | None = None,
     online: WinRate | None = None,
 ) -> Verdict:
     """Promote a challenger whose gain is significant, or one that is not clearly worse while raters prefer tuned.
 
-    `challenger`, `champion` and `base` are the gate's metric per test query, shape (queries,), in the same order.
+    `challenger`, `champion` and `base` are the gate's metric per test query, shape (queries,), in the same order, and
+    `groups` numbers those that share a passage, which the intervals resample together.
     `general` has challenger's and champion's on synthetic queries that neither was trained on; `online` is the
     champion's blind win rate against base since its promotion. Nothing is promoted on fewer than MIN_HELD_OUT queries,
     below base, or with a broken regression set.
     """
     n = int(challenger.size)
     ours, theirs, off_the_shelf = (float(values.mean()) if n else 0.0 for values in (challenger, champion, base))
-    gain = paired_bootstrap(challenger, champion)
-    sets = _regression_sets(challenger, champion, base, general)
+    gain = paired_bootstrap(challenger, champion, groups=groups)
+    passages = n if groups is None else np.unique(groups).size
+    sets = _regression_sets(challenger, champion, base, groups, general)
     rule = _rule(gain, online)
     more = None if rule and n >= MIN_HELD_OUT else _labels_needed(challenger - champion, kind)
     against = {
         f"{n} test queries, need {MIN_HELD_OUT}: rate about {more} more questions": n < MIN_HELD_OUT,
+        f"its {n} test queries are about {passages} passages, need {MIN_HELD_OUT}: rate answers about others, too": (
+            passages < MIN_HELD_OUT <= n
+        ),
         _undecided(gain, online, more): n >= MIN_HELD_OUT and not rule,
         f"it is worse than base: {ours:.3f} against {off_the_shelf:.3f}": ours < off_the_shelf,
         **{f"it is too much worse on {each}": each.has_regressed for each in sets},
@@ -119,16 +125,18 @@ def decide(
 
 
 def _regression_sets(
-    challenger: Values, champion: Values, base: Values, general: tuple[Values, Values] | None
+    challenger: Values,
+    champion: Values,
+    base: Values,
+    groups: Groups | None,
+    general: tuple[Values, Values] | None,
 ) -> tuple[RegressionSet, ...]:
     won = (champion > base) & ~np.isclose(champion, base)
-    given = [(CHAMPION_WINS, challenger[won], champion[won], CHAMPION_WINS_TOLERANCE)]
+    of_wins = paired_bootstrap(challenger[won], champion[won], groups=None if groups is None else groups[won])
+    sets = [RegressionSet(CHAMPION_WINS, of_wins, int(won.sum()), CHAMPION_WINS_TOLERANCE)]
     if general:
-        given.append((GENERAL, *general, GENERAL_TOLERANCE))
-    return tuple(
-        RegressionSet(name, paired_bootstrap(ours, theirs), int(ours.size), tolerance)
-        for name, ours, theirs, tolerance in given
-    )
+        sets.append(RegressionSet(GENERAL, paired_bootstrap(*general), int(general[0].size), GENERAL_TOLERANCE))
+    return tuple(sets)
 
 
 def _rule(gain: Interval, online: WinRate | None) -> Literal["", "interval", "duels"]:

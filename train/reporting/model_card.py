@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from rag.evaluation.metrics import GATE, METRICS
 from rag.models.weights import BUILTIN, MATRIX
+from train.dataset.earlier_versions import PAIRS
 from train.reporting.markdown import bullets, plain, table
 from train.reporting.results import TrainingResults, means
-from train.tuning.version_folder import PAIRS
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData

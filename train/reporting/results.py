@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version as installed
 from pathlib import Path
 
+from rag.evaluation.intervals import Groups
 from rag.evaluation.metrics import GATE, condense, evaluate_run, unjudged_share
 from rag.feedback.pairs import MadePairs, count_queries, is_guess
 from rag.models.precision import pick_device
@@ -92,8 +93,8 @@ class TrainingResults:
     """All data of a report. The roles in `names`, `runs` and `scores` are base, champion and challenger.
 
     `made` has the challenger's recipe and training statistics; `labels` is None without ratings; `former` has the
-    earlier trainings on the same documents; `abstaining` the threshold per role; `precision` the choice for both arms,
-    None where the version was not promoted.
+    earlier trainings on the same documents; `groups` numbers the test queries that share a passage; `abstaining` the
+    threshold per role; `precision` the choice for both arms, None where the version was not promoted.
     """
 
     version: Version
@@ -101,6 +102,7 @@ class TrainingResults:
     names: Mapping[str, str]
     runs: Mapping[str, Runs]
     qrels: Qrels
+    groups: Groups
     scores: Mapping[str, Scores]
     chunks: Mapping[str, Chunk]
     made: Mapping[str, object]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rag.evaluation.intervals import Interval, paired_bootstrap, win_tie_loss
+from rag.evaluation.intervals import Groups, Interval, paired_bootstrap, win_tie_loss
 from rag.evaluation.metrics import METRICS, Values
 from train.judging.abstention import KINDS, AbstentionThreshold
 from train.judging.evaluate import Runs, Scores, full
@@ -52,12 +52,17 @@ def abstain_rows(names: Mapping[str, str], found: Mapping[str, AbstentionThresho
     return rows
 
 
-def difference_rows(names: tuple[str, str], ours: Mapping[str, Values], theirs: Mapping[str, Values]) -> Rows:
-    """Return for each metric both means, the difference with its interval, and the queries won, tied and lost."""
+def difference_rows(
+    names: tuple[str, str], ours: Mapping[str, Values], theirs: Mapping[str, Values], groups: Groups | None = None
+) -> Rows:
+    """Return for each metric both means, the difference with its interval, and the queries won, tied and lost.
+
+    `groups` numbers the queries that share a passage (paired_bootstrap).
+    """
     rows = [["", *names, "difference", "queries"]]
     for metric, mine in ours.items():
         other = theirs[metric]
-        cells = [precise(paired_bootstrap(mine, other)), str(win_tie_loss(mine, other))]
+        cells = [precise(paired_bootstrap(mine, other, groups=groups)), str(win_tie_loss(mine, other))]
         rows.append([metric, _mean(mine), _mean(other), *cells])
     return rows
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from rag.evaluation.metrics import GATE, Values, evaluate_run
 from rag.models.embedder import Embedder, Vectors
 from rag.records import ID_LENGTH, Pair, Qrels, content_id, normalise_query
-from train.dataset.split import connected
+from train.dataset.near_duplicates import connected
 
 SHARE = 0.1  # of the training queries
 FEWEST = 20  # validation queries; with fewer the choice is noise, and the last epoch is kept

@@ -17,9 +17,10 @@ from safetensors import SafetensorError
 from rag.models.weights import is_adapter, read_adapter
 from rag.records import Pair
 from rag.store.durability import make_folder, sync_paths, sync_tree
+from train.dataset.earlier_versions import PAIRS
 from train.recipe import Recipe
 
-PAIRS, RECIPE, CARD = "pairs.jsonl", "recipe.json", "README.md"
+RECIPE, CARD = "recipe.json", "README.md"
 
 
 def save(folder: Path, write_weights: Callable[[Path], None], pairs: Sequence[Pair], recipe: Recipe | None) -> None:
@@ -51,14 +52,6 @@ def missing(folder: Path) -> Path | None:
         return None if folder.is_dir() else folder
     model = Path(read_adapter(folder)[0])
     return model if model.is_absolute() and not model.is_dir() else None
-
-
-def trained_pairs(folder: Path) -> list[Pair]:
-    """Return the training pairs of a version; none for weights from elsewhere."""
-    path = folder / PAIRS
-    rows = path.read_text("utf-8").splitlines() if path.exists() else []
-    lists = ("negatives", "unsure")  # an earlier release had no "unsure"
-    return [Pair(**row | {key: tuple(row.get(key, ())) for key in lists}) for row in map(json.loads, rows)]
 
 
 def trained_recipe(folder: Path) -> Recipe | None:

@@ -18,7 +18,7 @@ from fruit import (
 )
 from rag.feedback.pairs import TRUSTED, agreement, make_pairs
 from rag.records import Label, LabelledPair
-from train.dataset.split import alike
+from train.dataset.near_duplicates import alike
 
 
 def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_share_each_chunk_gets() -> None:

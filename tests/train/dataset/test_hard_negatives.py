@@ -7,7 +7,7 @@ import numpy as np
 from fakes import make_chunk
 from rag.records import Pair
 from train.dataset.hard_negatives import MINING_DEPTH, add_negatives
-from train.dataset.split import alike
+from train.dataset.near_duplicates import alike
 
 
 def at(*degrees: float) -> np.ndarray:

@@ -1,22 +1,16 @@
 """No leakage: no held-out query, its chunk or a near duplicate of that is in the training pairs."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from fakes import make_chunk
 from rag.errors import NotEnoughFeedback
 from rag.records import Chunk, Pair
-from train.dataset.split import (
-    HELD_OUT_SHARE,
-    MIN_QUERIES,
-    alike,
-    chunks_containing,
-    copies_of,
-    is_held_out,
-    qrels_of,
-    require_enough,
-    split,
-    without_leaks,
-)
+from train.dataset.held_out import HELD_OUT_SHARE, hold_out_groups, is_held_out
+from train.dataset.near_duplicates import alike, chunks_containing, copies_of
+from train.dataset.split import MIN_QUERIES, Split, qrels_of, require_enough, without_leaks
+from train.dataset.split import split as split_by
 
 NUMBERS = "one two three four five six seven eight nine ten".split()
 
@@ -34,6 +28,11 @@ FREE = [query for query in QUERIES if not is_held_out(query)]
 
 def pair(query: str, chunk: Chunk, text: str = "") -> Pair:
     return Pair(query, chunk.id, text or chunk.text)
+
+
+def split(pairs: Sequence[Pair], extra: Sequence[Pair], chunks: Sequence[Chunk]) -> Split:
+    """Split pairs where no version has been trained before."""
+    return split_by(pairs, extra, chunks, hold_out_groups(pairs))
 
 
 PAIRS = [pair(query, chunk) for query, chunk in zip(QUERIES, CHUNKS, strict=True)]
@@ -126,7 +125,7 @@ def test_too_few_rated_queries_are_refused_with_the_numbers():
 def test_where_every_pair_would_leak_there_is_nothing_to_train_on():
     only = CHUNKS[0]
     with pytest.raises(NotEnoughFeedback, match="have a passage that answers a held-out query"):
-        split([pair(query, only) for query in QUERIES], [], CHUNKS)
+        split([pair(query, only) for query in [*HELD, *FREE]], [], CHUNKS)
 
 
 def test_near_duplicates_are_distinguished_from_texts_that_only_share_words():

@@ -10,7 +10,7 @@ import pytest
 from fakes import NOON, make_answer, make_chunk
 from rag.evaluation.intervals import share_interval
 from rag.records import Answer, Label, Rating, Reason
-from train.dataset.split import alike
+from train.dataset.near_duplicates import alike
 from train.dataset.unanswerable import FOREIGN, VOTED, WRITTEN, voted_unanswerable
 from train.judging.abstention import (
     FOUND,

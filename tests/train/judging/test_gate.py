@@ -8,7 +8,7 @@ import pytest
 from rag.evaluation.intervals import queries_needed, share_interval
 from rag.evaluation.win_rates import WinRate
 from train.dataset.folds import ENOUGH_HELD_OUT
-from train.dataset.split import HELD_OUT_SHARE
+from train.dataset.held_out import HELD_OUT_SHARE
 from train.judging.gate import (
     CHAMPION_WINS,
     CHAMPION_WINS_TOLERANCE,

@@ -24,7 +24,8 @@ from results import (
     facts,
 )
 from train.dataset.folds import EvaluationSplits
-from train.dataset.split import Split, alike
+from train.dataset.near_duplicates import alike
+from train.dataset.split import Split
 from train.judging.evaluate import Run, scores_of
 from train.judging.gate import decide
 from train.judging.serving_precision import MeasuredPrecision, PrecisionChoice

@@ -12,10 +12,11 @@ from fakes import make_chunk
 from rag.models.embedder import load_embedder
 from rag.records import Pair
 from rag.settings import Settings
+from train.dataset.earlier_versions import trained_pairs
 from train.recipe import Recipe
 from train.tuning.challenger import AdapterFactory, FineTuneFactory, as_embedded
 from train.tuning.checkpoint_selection import FEWEST, LAST
-from train.tuning.version_folder import trained_pairs, trained_recipe
+from train.tuning.version_folder import trained_recipe
 
 CHUNKS = [
     make_chunk(f"{one} {two} {three}")

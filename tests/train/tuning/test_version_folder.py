@@ -9,8 +9,9 @@ import pytest
 from safetensors import SafetensorError
 
 from rag.records import Pair
+from train.dataset.earlier_versions import trained_pairs
 from train.recipe import Recipe, with_current_loss
-from train.tuning.version_folder import save, trained_pairs, trained_recipe
+from train.tuning.version_folder import save, trained_recipe
 
 PAIRS = [
     Pair("wo schläft die Katze?", "c1", "im Haus", ("im Garten", "am Fluß"), 0.5),

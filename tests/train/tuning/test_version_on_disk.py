@@ -11,7 +11,8 @@ from chat.web.rater_cookie import load_secret
 from fakes import NOON
 from power import watched
 from rag.models.registry import Registry, Version
-from train.tuning.version_folder import missing, save, trained_pairs
+from train.dataset.earlier_versions import trained_pairs
+from train.tuning.version_folder import missing, save
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a handle's path is read from /proc")
 
