@@ -43,14 +43,15 @@ from chat.training.report_files import reports_route
 from chat.web.index_page import serve_page
 from chat.web.language_file import how_it_works, language_route
 from chat.web.rate_limits import RateLimits, SignInLimit
-from chat.web.rater_cookie import load_secret
-from chat.web.security import SecurityMiddleware, allowed_hosts
+from chat.web.security import SecurityMiddleware
 from chat.web.signin import auth_mode, install
 from rag.answering.service import open_service
 from rag.errors import StoreFailed
 from rag.models.registry import START_WEIGHTS
 from rag.records import ARMS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
+from rag.web.hosts import allowed_hosts
+from rag.web.secret import load_secret
 
 FOLLOW_SECONDS = 0.5  # how often the registry is checked for a newly promoted model: a stat of one file
 COMMAND = re.compile(r"/[A-Za-z]+")  # a single word; "/etc/hosts" is a question

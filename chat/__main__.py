@@ -7,20 +7,16 @@ The chat opens as soon as some documents can be searched; the first model is tra
 from __future__ import annotations
 
 import argparse
-import errno
 import gc
 import os
 import signal
-import socket
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag import cli
-from rag.errors import BadSetting, StoreFailed
-from rag.home import open_home
+from rag.home import check_home
 
 if TYPE_CHECKING:
     from chat.web.signin import AuthMode
@@ -49,10 +45,11 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 def _chat(given: argparse.Namespace) -> int:
     from chat.training.first_start import FirstStart, set_current
-    from chat.web.security import allowed_hosts
     from chat.web.signin import auth_mode, open_to_all
     from rag.settings import load_settings
     from rag.upkeep.in_use import chat_running
+    from rag.web.hosts import allowed_hosts
+    from rag.web.listen import check_port
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     settings = load_settings()
@@ -86,47 +83,13 @@ def check_llm(settings: Settings) -> None:
         check(settings)
 
 
-def check_port(host: str, port: int) -> None:
-    """Raise BadSetting where the chat could not listen on host and port."""
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise BadSetting(f"THUMBTUNE_HOST={host!r}: no such address ({error.strerror}); try localhost") from None
-    for family, kind, protocol, _, address in addresses:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-            except OSError as error:
-                raise BadSetting(_why_not(host, port, error)) from None
-
-
-def _why_not(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host} is in use: stop what uses it, or run `THUMBTUNE_PORT={port + 1} make chat`"
-    if error.errno == errno.EACCES:
-        return f"port {port} on {host} needs more rights: run `THUMBTUNE_PORT=8000 make chat`"
-    return f"cannot listen on {host}:{port} ({error.strerror}): set THUMBTUNE_HOST and THUMBTUNE_PORT"
-
-
-def check_home(home: Path) -> None:
-    """Raise StoreFailed where nothing can be written under the home folder (root passes every check of rights)."""
-    open_home(home)
-    try:
-        with tempfile.TemporaryFile(dir=home) as probe:
-            probe.write(b"probe" * 1024)
-    except OSError as error:
-        raise StoreFailed(
-            f"{home}: cannot be written ({error.strerror}): set THUMBTUNE_HOME to a folder you may write"
-        ) from None
-
-
 def load(settings: Settings, mode: AuthMode) -> None:
     """Set up Chainlit for these settings, and load what answers, which takes seconds."""
     import logging
 
-    from chat.web.rater_cookie import cookie_tag, load_secret
+    from chat.web.rater_cookie import cookie_tag
     from rag.settings import ROOT
+    from rag.web.secret import load_secret
 
     gc.disable()  # until chainlit_app has started: what is loaded stays, and looking at it took 0.5 s
     secret = load_secret(settings.secret)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +49,18 @@ def open_home(home: Path) -> None:
             _write_format(file, 0o666 & ~mask)
     except OSError as error:
         raise StoreFailed(f"{file}: cannot be read ({error.strerror}): make it readable for yourself") from error
+
+
+def check_home(home: Path) -> None:
+    """Raise StoreFailed where nothing can be written under the home folder (root passes every check of rights)."""
+    open_home(home)
+    try:
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(b"probe" * 1024)
+    except OSError as error:
+        raise StoreFailed(
+            f"{home}: cannot be written ({error.strerror}): set THUMBTUNE_HOME to a folder you may write"
+        ) from None
 
 
 def restored_folder(home: Path) -> Path:

@@ -18,7 +18,7 @@ LAYERS = [
     "rag.home rag.settings rag.records rag.training_status rag.training_results",
     "rag.loaders",
     "rag.ingest rag.store rag.evaluation",
-    "rag.models",
+    "rag.models rag.web",
     "rag.retrieval rag.indexing",
     "rag.answering",
     "rag.feedback",

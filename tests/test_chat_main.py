@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from chat.__main__ import check_home, check_port, keep_own
+from chat.__main__ import keep_own
 from rag.errors import BadSetting, StoreFailed
+from rag.home import check_home
 from rag.settings import ROOT
+from rag.web.listen import check_port
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ from starlette.requests import Request
 from chat.language import Phrase, in_language, language_for, said
 from chat.session.context import AppState
 from chat.session.roles import is_admin
-from chat.web.rate_limits import client_address, too_many
+from chat.web.rate_limits import too_many
 from rag.errors import BadLabels, StoreFailed, TooMany
 from rag.feedback.files.import_export import ReadLabels, export_labels, import_labels
 from rag.feedback.ratings import repair
+from rag.web.rate_limits import client_address
 
 ADDRESS = "/ratings.jsonl"
 MOST_BYTES = 10_000_000  # of a file: some 20,000 ratings

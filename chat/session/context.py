@@ -20,11 +20,12 @@ from chat.elements.live import LiveCard, LiveElement
 from chat.elements.markdown import as_markdown
 from chat.language import Phrase, in_language, language_for, said
 from chat.session.thread_store import ThreadStore
-from chat.web.rate_limits import Networks, RateLimits, What, client_address
+from chat.web.rate_limits import RateLimits, What
 from rag.answering.options import AskOptions
 from rag.answering.service import QueryService
 from rag.errors import BadRating, StoreFailed, ThumbtuneError
 from rag.settings import Settings
+from rag.web.rate_limits import Networks, client_address
 
 INTERNAL = Phrase("app.internal")
 RESUMED_SECONDS = 0.5  # by then Chainlit has sent the end of resuming, which removes the Stop button

@@ -28,9 +28,10 @@ from chat.language import Phrase, in_language, language_for
 from chat.session.context import AppState
 from chat.session.payload import Id, Payload, Text
 from chat.session.roles import is_admin
-from chat.web.rate_limits import client_address, too_many
+from chat.web.rate_limits import too_many
 from chat.web.security import UPLOAD
 from rag.errors import ThumbtuneError, TooMany
+from rag.web.rate_limits import client_address
 
 RANDOM = 4  # the version that Chainlit demands of the id of a message
 MOST_FILES = 20  # of a message, as in .chainlit/config.toml

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal, NamedTuple
 
 from starlette.datastructures import Headers
@@ -19,22 +17,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chat.language import Phrase, in_language, language_for
-from chat.web.security import is_loopback
 from rag.errors import TooMany
+from rag.web.hosts import is_loopback
+from rag.web.rate_limits import TOO_MANY, Networks, Rate, SlidingWindows, client_address, network_of
 
 What = Literal["question", "upload", "sign_in", "training"]
-Networks = tuple[IPv4Network | IPv6Network, ...]
-TOO_MANY = 429
-FORWARDED = "x-forwarded-for"
-MOST_KEYS = 100_000  # raters and addresses that are remembered; beyond it those are dropped whose window is over
-ONE_NETWORK = 64  # bits of an IPv6 address that a provider gives to one household: the rest changes at will
-
-
-class Rate(NamedTuple):
-    """At most `most` in any `seconds`."""
-
-    most: int
-    seconds: int
 
 
 class Limit(NamedTuple):
@@ -62,63 +49,21 @@ class RateLimits:
     """What was done within the last window, by rater and by address. `sign_in`: whether this chat has a sign-in."""
 
     def __init__(self, *, sign_in: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
-        self._sign_in, self._clock = sign_in, clock
-        self._done: dict[tuple[What, str], deque[float]] = {}
+        self._sign_in = sign_in
+        self._windows = SlidingWindows(clock)
+
+    def __len__(self) -> int:
+        return len(self._windows)
 
     def spend(self, what: What, rater: str, address: str) -> None:
         """Count one more; raise TooMany with the seconds to wait where a limit is reached, and count nothing then."""
         if not self._sign_in and (not address or is_loopback(address)):
             return
-        rates = {f"rater {rater}": LIMITS[what].rater} if rater else {}
+        rates = {f"{what} rater {rater}": LIMITS[what].rater} if rater else {}
         if address and not is_loopback(address):  # that is a proxy which does not say for whom it asks
-            rates[f"address {network_of(address)}"] = LIMITS[what].address
-        now = self._clock()
-        wait = max((self._wait(what, who, rate, now) for who, rate in rates.items()), default=0.0)
-        if wait > 0:
-            raise TooMany(Phrase(LIMITS[what].refusal, n=math.ceil(wait)), math.ceil(wait))
-        for who in rates:
-            self._done[what, who].append(now)
-
-    def _wait(self, what: What, who: str, rate: Rate, now: float) -> float:
-        if len(self._done) >= MOST_KEYS:
-            self._forget(now)
-        done = self._done.setdefault((what, who), deque(maxlen=rate.most))
-        return done[0] + rate.seconds - now if len(done) == rate.most else 0.0
-
-    def _forget(self, now: float) -> None:
-        """Drop the raters and addresses whose last window is over."""
-        longest = {what: max(limit.rater.seconds, limit.address.seconds) for what, limit in LIMITS.items()}
-        self._done = {key: done for key, done in self._done.items() if done and done[-1] + longest[key[0]] > now}
-
-
-def network_of(address: str) -> str:
-    """Return what counts as one address: an IPv4 address, or the first half of an IPv6 address."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address[:64]
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    if parsed.version == 6 and mapped is None:
-        return str(ip_network((address, ONE_NETWORK), strict=False))
-    return str(mapped or parsed)
-
-
-def client_address(scope: Scope, proxies: Networks = ()) -> str:
-    """Return the address that a request comes from, "" if unknown: behind trusted proxies the last one before them.
-
-    Each proxy adds the address it was asked from at the end of X-Forwarded-For, so only what stands there after the
-    first address that is no proxy's can be believed. The server itself has read it for a proxy on this machine.
-    """
-    client = scope.get("client")
-    address = str(client[0]) if client else ""
-    forwarded = ",".join(Headers(scope=scope).getlist(FORWARDED)) if _is_within(address, proxies) else ""
-    for said in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
-        if not _is_address(said):
-            break
-        address = said
-        if not _is_within(said, proxies):
-            break
-    return address
+            rates[f"{what} address {network_of(address)}"] = LIMITS[what].address
+        if wait := math.ceil(self._windows.spend(rates)):
+            raise TooMany(Phrase(LIMITS[what].refusal, n=wait), wait)
 
 
 class SignInLimit:
@@ -147,19 +92,3 @@ def too_many(error: TooMany, headers: Headers) -> JSONResponse:
 def _signs_in(scope: Scope) -> bool:
     path = scope["path"].rstrip("/")
     return (scope["method"] == "POST" and path in ("/login", "/auth/jwt")) or path.startswith("/auth/oauth/")
-
-
-def _is_within(address: str, networks: Networks) -> bool:
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    return any(parsed in network for network in networks)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ip_address(text))
-    except ValueError:
-        return False

@@ -29,9 +29,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chat.passwords import Passwords, read_passwords
 from chat.web.rater_cookie import RaterCookie, RaterCookieMiddleware
-from chat.web.security import is_loopback, refuse
 from rag.errors import BadSetting
 from rag.settings import Settings
+from rag.web.hosts import is_loopback, refuse
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -15,10 +15,11 @@ from boards import chunk, duel, preference
 from chat.scoreboard.routes import ScoreboardCache, routes, scoreboard_cache
 from chat.session.context import AppState
 from chat.session.thread_store import ThreadStore
-from chat.web.security import Hosts, SecurityMiddleware
+from chat.web.security import SecurityMiddleware
 from rag.answering.service import open_service
 from rag.indexing.indexer import index
 from rag.settings import Settings
+from rag.web.hosts import Hosts
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from chat.web.rater_cookie import RaterCookie, RaterCookieMiddleware, cookie_tag, load_secret
+from chat.web.rater_cookie import RaterCookie, RaterCookieMiddleware, cookie_tag
 from rag.errors import StoreFailed
+from rag.web.secret import load_secret
 
 
 def cookie_header(cookie: RaterCookie, value: str) -> Headers:

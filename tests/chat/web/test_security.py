@@ -18,9 +18,10 @@ from starlette.testclient import TestClient
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from chat.web.security import WORKS, Hosts, SecurityMiddleware, allowed_hosts, inline_hashes, security_headers
+from chat.web.security import WORKS, SecurityMiddleware, inline_hashes, security_headers
 from rag.errors import BadSetting
 from rag.settings import ROOT, load_settings
+from rag.web.hosts import Hosts, allowed_hosts
 
 METHODS = ["GET", "POST", "PUT", "DELETE"]
 

@@ -17,10 +17,11 @@ from starlette.testclient import TestClient
 
 from chat.passwords import main as passwords_main
 from chat.passwords import make_line, read_passwords
-from chat.web.security import Hosts, SecurityMiddleware
+from chat.web.security import SecurityMiddleware
 from chat.web.signin import AuthMode, auth_mode, check_providers, install, open_to_all, token_cookie, with_cookies
 from rag.errors import BadSetting
 from rag.settings import Settings, load_settings
+from rag.web.hosts import Hosts
 
 SECRET = "s" * 64
 PASSWORD = "correct horse battery"

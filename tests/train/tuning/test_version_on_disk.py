@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from chat.web.rater_cookie import load_secret
 from fakes import NOON
 from power import watched
 from rag.models.registry import Registry, Version
+from rag.web.secret import load_secret
 from train.dataset.earlier_versions import trained_pairs
 from train.tuning.version_folder import missing, save
 
