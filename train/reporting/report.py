@@ -35,8 +35,8 @@ MARKDOWN_FILE = "report.md"
 RATERS_SHOWN = 10  # those with most labels; the others are only counted
 
 HELD_OUT = (
-    "Held out: {n} queries that a hash of their text, or of another query on their passage, keeps out of every training, "
-    "the champion's too. The models were evaluated as they serve."
+    "Held out: {n} queries that a hash of their text, or of another query on their passage, keeps out of every "
+    "training, the champion's too. The models were evaluated as they serve."
 )
 CROSS_FITTED = (
     "Cross-fitted: the hash holds out {main} queries so far, fewer than {enough}, so every rated query is a "
