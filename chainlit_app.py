@@ -224,7 +224,7 @@ async def greet_page() -> None:
 @cl.on_chat_end
 async def on_chat_end() -> None:
     """Stop sending to a session that has ended."""
-    resume.leave(current_context(state))
+    resume.leave(current_context(state), cl.context.session)
 
 
 # --- the app -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
-import chainlit as cl
+from chainlit.chat_context import chat_contexts
 from chainlit.element import ElementDict
 from chainlit.types import ThreadDict
 
@@ -21,6 +21,7 @@ from rag.answering.service import QueryService
 from rag.records import Answer, Choice, Rating, Side
 
 AWAY_SECONDS = 60.0
+CONNECTION = ("asgi.receive", "asgi.send", "wsgi.input")  # in the environ that Chainlit keeps of a session's websocket
 Revive = Callable[[RequestContext, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]  # saved props -> current props
 
 
@@ -62,17 +63,22 @@ async def refresh(context: RequestContext, payload: Mapping[str, Any]) -> dict[s
     return {}
 
 
-def leave(context: RequestContext) -> None:
-    """Stop sending to a disconnected session after AWAY_SECONDS, unless it has reconnected: most losses are short."""
-    in_background(_leave(context, cl.context.session))
+def leave(context: RequestContext, session: Any, away: float = AWAY_SECONDS) -> None:  # noqa: ANN401  # Chainlit's
+    """Stop sending to a disconnected session after some seconds, unless it has reconnected: most losses are short.
+
+    Why: Chainlit keeps a session for an hour, in case it comes back, with the connection that it had, which holds 0.4
+    MB to compress what is sent; and the messages of a session for ever.
+    """
+    session.environ = {name: value for name, value in session.environ.items() if name not in CONNECTION}
+    in_background(_leave(context, session, session.socket_id, away))
 
 
-async def _leave(context: RequestContext, session: Any) -> None:  # noqa: ANN401  # a WebsocketSession
-    socket = session.socket_id
-    await asyncio.sleep(AWAY_SECONDS)
+async def _leave(context: RequestContext, session: Any, socket: str, away: float) -> None:  # noqa: ANN401
+    await asyncio.sleep(away)
     if session.socket_id == socket:  # a reconnection changes it
         for live in context.session.elements:
             live.unwatch(session.id)
+        chat_contexts.pop(session.id, None)
 
 
 def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> None:
