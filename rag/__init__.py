@@ -13,6 +13,7 @@ upkeep           find and repair damage, back up and restore, a person's data
 web              what every web server here needs: hosts and origins, rate limits
 settings         every setting, read once from the environment and .env
 records          the frozen dataclasses that travel between stages
+columns          answers and ratings by columns, for statistics of many
 home             the home folder's format, and who may read it
 errors           errors a user can fix, printed as one line
 deferred         import a package without what it loads and nothing here uses

@@ -30,7 +30,8 @@ def content_id(*parts: str) -> str:
 
 def normalise_query(query: str) -> str:
     """Return a query in normal form, equal for its spellings: NFKC, lower case, single spaces, no end mark."""
-    return " ".join(unicodedata.normalize("NFKC", query).casefold().split()).rstrip("?!. ")
+    compatible = query if query.isascii() else unicodedata.normalize("NFKC", query)
+    return " ".join(compatible.casefold().split()).rstrip("?!. ")
 
 
 @dataclass(frozen=True, slots=True)

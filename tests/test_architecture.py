@@ -16,6 +16,7 @@ LAYERS = [
     "rag.deferred rag.errors rag.heading_path rag.languages",
     "rag.cli",
     "rag.home rag.settings rag.records rag.training_status rag.training_results",
+    "rag.columns",
     "rag.loaders",
     "rag.ingest rag.store rag.evaluation",
     "rag.models rag.web",

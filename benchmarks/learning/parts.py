@@ -14,9 +14,10 @@ from typing import Any
 from benchmarks.learning.cells import HIT, JUDGED, Cells, Rater, values_of
 from benchmarks.learning.rules import RULES
 from benchmarks.learning.squad import Asked
+from rag.columns import AnswerColumns
+from rag.evaluation.duel_columns import pair_up
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, MIN_QUERIES
-from rag.evaluation.scoreboard import pair_up
 from rag.feedback.credit import share_thumbs
 from rag.feedback.pairs import count_queries, rated_pairs, synthetic_to_pairs
 from rag.feedback.preferences import PREFERENCE_WEIGHT, preference_labels
@@ -259,8 +260,10 @@ def _duels(cells: Cells) -> list[tuple[Answer, Answer]]:
 
     cells.cell("duels", compute)
     with closing(open_store(settings.lancedb)) as store:
-        both = pair_up(store.feedback.answers())
-    return sorted(((arms["base"], arms["tuned"]) for arms in both.values()), key=lambda duel: duel[0].query)
+        answers = store.feedback.answers()
+    duels = pair_up(AnswerColumns.of(answers))
+    both = [(answers[base], answers[tuned]) for base, tuned in zip(duels.base, duels.tuned, strict=True)]
+    return sorted(both, key=lambda duel: duel[0].query)
 
 
 def _by_duels(cells: Cells, thumbs: bool, weight: float, seed: int) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Kill the real chat while raters vote: `python -m benchmarks.load.kills [KILLS]`; what was acknowledged must be there.
+"""Kill the real chat while raters vote: `python -m benchmarks.load.kills [KILLS [MINUTES]]`.
+
+What was acknowledged must be there.
 
 Each round starts `python -m chat` on the same home, lets RATERS ask and rate by sockets as browsers do (thumbs with
 comments, preferences, marks, taught passages), and ends it with SIGKILL at a random moment. The chat must start again
@@ -224,7 +226,8 @@ def make_home(folder: Path) -> dict[str, str]:
 
 def main() -> int:
     """Kill, and print what was lost."""
-    wanted, end = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS, time.monotonic() + MINUTES * 60
+    wanted, minutes = int(sys.argv[1]) if len(sys.argv) > 1 else KILLS, float(sys.argv[2]) if sys.argv[2:] else MINUTES
+    end = time.monotonic() + minutes * 60
     ledger, starts, in_flight, lost = Ledger(), list[float](), list[int](), list[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

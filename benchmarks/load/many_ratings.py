@@ -3,7 +3,8 @@
 Answers are stored and rated one by one at the start and at the end; what lies between is written in large steps, since
 one by one it would take hours, and is compacted as it would be. Prints the time of an answer and of a rating, the
 disk's use as a ratio to the data, the largest while ratings come in and after a minute without one, and the seconds of
-the scoreboard and of the labels that a training reads.
+the scoreboard (the first look, which compares the texts of each duel, and the next one after a rating) and of the
+labels that a training reads.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from statistics import median
 import numpy as np
 
 from benchmarks.load.forked import ROOT
-from rag.evaluation.scoreboard import make_scoreboard
+from rag.evaluation.duel_columns import Compared
+from rag.evaluation.scoreboard import Scoreboard, make_scoreboard
 from rag.feedback.ratings import derive_labels, rate_answer, repair
 from rag.records import Answer, Hit, Rating
 from rag.store import schema
@@ -50,14 +52,14 @@ def answer_of(number: int) -> Answer:
     """Return an answer of one side of a duel."""
     arm = "base" if number % 2 else "tuned"
     query, key = f"question {number // 2}", f"answer-{number}"
-    return replace(
-        make_answer(shown(number % 500), cited=(1, 3), query=query, arm=arm, id=key), duel=f"duel-{number // 2}"
-    )
+    made = make_answer(shown(number % 500), cited=(1, 3), query=query, arm=arm, id=key)
+    side = "A" if (number + number // 2) % 2 else "B"
+    return replace(made, duel=f"duel-{number // 2}", side=side, model="builtin" if arm == "base" else "v1")
 
 
 def rating_of(number: int) -> Rating:
-    """Return the rating of that answer."""
-    return Rating(f"rater-{number % 50}", f"answer-{number}", 1 if number % 3 else -1, True, NOON)
+    """Return the rating of that answer; one rater rates both answers of a duel."""
+    return Rating(f"rater-{number // 2 % 50}", f"answer-{number}", 1 if number % 3 else -1, True, NOON)
 
 
 def in_steps(store: Store, start: int, stop: int) -> None:
@@ -107,6 +109,13 @@ def size(folder: Path) -> float:
     return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
 
 
+def look(store: Store, compared: Compared) -> Scoreboard:
+    """Return the scoreboard, as a chat computes it after each change."""
+    feedback = store.feedback
+    columns = feedback.rating_columns(), feedback.answer_columns()
+    return make_scoreboard(*columns, [], feedback.solved_queries(), base="builtin", tuned="v1", compared=compared)
+
+
 def row(name: str, times: Sequence[float]) -> str:
     """Return a line of the table."""
     p99 = float(np.quantile(times, 0.99))
@@ -145,17 +154,9 @@ def main() -> None:
         store.tables.remove_old_versions()
         store.tables.sync(schema.RATINGS)  # waits for it
         print(f"after a minute: {size(folder) / data:.1f} times")
-        board = seconds(
-            lambda: make_scoreboard(
-                store.feedback.ratings(),
-                store.feedback.answers(),
-                [],
-                store.feedback.solved_queries(),
-                base="",
-                tuned="",
-            )
-        )
-        print(f"scoreboard: {board:.1f} s; repair: {seconds(lambda: repair(store)):.1f} s")
+        compared: Compared = {}
+        first_look, next_look = (seconds(lambda: look(store, compared)) for _ in range(2))
+        print(f"scoreboard: {first_look:.1f} s, then {next_look:.1f} s; repair: {seconds(lambda: repair(store)):.1f} s")
         store.close()
 
 

@@ -3,6 +3,7 @@
 metrics        hit_rate@k, mrr@k and ndcg@k per query; unjudged hits
 intervals      paired bootstrap, Wilson intervals, number of queries needed for significance
 same_answers   identical and near-identical answers
+duel_columns   duels of answers and ratings by columns: who won each
 win_rates      blind duels: how often raters preferred the tuned arm
 bradley_terry  model strengths from duel results
 agreement      Krippendorff's alpha between raters

@@ -7,10 +7,12 @@ which. It shows where to look.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from rag.records import Answer, Chunk, Rating, normalise_query
+import numpy as np
+
+from rag.columns import AnswerColumns, Flags, Numbers, RatingColumns, Texts, codes, distinct
+from rag.records import Chunk, normalise_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +60,19 @@ class Coverage:
 
 
 def measure_coverage(
-    chunks: Iterable[Chunk], answers: Sequence[Answer], ratings: Iterable[Rating], solved: Iterable[str]
+    chunks: Iterable[Chunk],
+    answers: AnswerColumns,
+    ratings: RatingColumns,
+    solved: Iterable[str],
+    queries: Numbers,
+    names: Sequence[str],
 ) -> Coverage:
-    """Return the coverage of these chunks by the answers; `solved` are the queries with a known relevant chunk."""
-    shown = {hit.chunk.id for answer in answers for hit in answer.hits}
-    cited = {hit.chunk.id for answer in answers for hit in answer.hits if hit.rank in answer.rests_on}
+    """Return the coverage of these chunks by the answers; `solved` are the queries with a known relevant chunk.
+
+    `queries` and `names` are the `normalised` queries of the answers.
+    """
+    shown = {chunk.id for chunk in answers.chunks}
+    cited = {answers.chunks[nth].id for nth in distinct(answers.hit_chunks[answers.hit_cited]).tolist()}
     by_source: dict[str, list[str]] = {}
     for chunk in chunks:
         by_source.setdefault(chunk.source, []).append(chunk.id)
@@ -70,44 +80,50 @@ def measure_coverage(
         DocumentCoverage(source, len(ids), len(shown.intersection(ids)), len(cited.intersection(ids)))
         for source, ids in by_source.items()
     ]
-    latest_first = _latest_first(answers)
+    latest_first = _latest_first(answers, queries)
     known = {normalise_query(query) for query in solved}
-    abstained = _abstained(answers) - known
-    down = _voted_down(answers, ratings) - known - abstained
+    is_known = np.array([name in known for name in names], bool)
+    abstained = _abstained(answers, queries, len(names)) & ~is_known
+    down = _voted_down(answers, ratings, queries, len(names)) & ~is_known & ~abstained
     return Coverage(
         tuple(sorted(documents, key=lambda document: (-document.never_shown, document.source))),
         len(latest_first),
-        tuple(query for key, query in latest_first.items() if key in abstained),
-        tuple(query for key, query in latest_first.items() if key in down),
+        tuple(answers.queries[latest_first[abstained[queries[latest_first]]]]),
+        tuple(answers.queries[latest_first[down[queries[latest_first]]]]),
     )
 
 
-def _latest_first(answers: Iterable[Answer]) -> dict[str, str]:
-    """Return normalised query -> query as last typed, latest first."""
-    latest: dict[str, str] = {}
-    for answer in sorted(answers, key=lambda each: each.at, reverse=True):
-        latest.setdefault(normalise_query(answer.query), answer.query)
-    return latest
+def normalised(queries: Texts) -> tuple[Numbers, list[str]]:
+    """Return a number for each query, equal for its spellings, and the normalised queries by number."""
+    spelt, spellings = codes(queries.tolist())
+    numbers, names = codes([normalise_query(each) for each in spellings])
+    return numbers[spelt], names
 
 
-def _abstained(answers: Iterable[Answer]) -> AbstractSet[str]:
-    """Return the queries of whose latest duel all answers abstained."""
-    last: dict[str, list[Answer]] = {}
-    for answer in sorted(answers, key=lambda each: each.at):
-        duel = last.setdefault(normalise_query(answer.query), [])
-        if duel and duel[0].duel != answer.duel:
-            duel.clear()
-        duel.append(answer)
-    return {query for query, duel in last.items() if all(answer.abstained for answer in duel)}
+def _latest_first(answers: AnswerColumns, queries: Numbers) -> Numbers:
+    """Return the positions of the latest answer to each query, latest first."""
+    order = np.argsort(answers.at, kind="stable")[::-1]
+    _, first = np.unique(queries[order], return_index=True)
+    return order[np.sort(first)]
 
 
-def _voted_down(answers: Iterable[Answer], ratings: Iterable[Rating]) -> AbstractSet[str]:
-    """Return the queries with a thumb down or a duel rated "both bad"."""
-    query_of = {target: answer.query for answer in answers for target in (answer.id, answer.duel)}
-    down = {
-        query_of.get(rating.target_id, "")
-        for rating in ratings
-        if (rating.kind == "answer" and rating.value == -1)
-        or (rating.kind == "preference" and rating.choice == "both bad")
-    }
-    return {normalise_query(query) for query in down if query}
+def _abstained(answers: AnswerColumns, queries: Numbers, many: int) -> Flags:
+    """Return of each query whether all answers of its latest duel abstained."""
+    duels, _ = codes(answers.duels.tolist())
+    order = np.lexsort((answers.at, queries))
+    last = np.full(many, -1)
+    last[queries[order]] = duels[order]  # the latest one is written last
+    is_last = duels == last[queries]
+    said = np.bincount(queries[is_last & ~answers.abstained], minlength=many)
+    return np.asarray(said == 0)
+
+
+def _voted_down(answers: AnswerColumns, ratings: RatingColumns, queries: Numbers, many: int) -> Flags:
+    """Return of each query whether it has a thumb down or a duel rated "both bad"."""
+    thumbs = ratings.targets[(ratings.kinds == "answer") & (ratings.values == -1)]
+    choices = ratings.targets[(ratings.kinds == "preference") & (ratings.choices == "both bad")]
+    down = np.zeros(many, bool)
+    for targets, ids in ((thumbs, answers.ids), (choices, answers.duels)):
+        wanted = set(targets.tolist())
+        down[queries[[each in wanted for each in ids]] if len(ids) else []] = True
+    return down

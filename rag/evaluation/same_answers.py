@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Literal
-
-from rag.records import Answer
+from typing import Literal, NamedTuple, Protocol
 
 Sameness = Literal["", "same", "near", "abstained"]
 
@@ -29,7 +27,23 @@ NEGATIONS = frozenset(
 )
 
 
-def sameness(one: Answer, other: Answer) -> Sameness:
+class Said(Protocol):
+    """An answer, as far as it is compared here."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def abstained(self) -> bool: ...
+
+
+class Text(NamedTuple):
+    """An answer of which nothing else is at hand."""
+
+    text: str
+    abstained: bool
+
+
+def sameness(one: Said, other: Said) -> Sameness:
     """Return whether two answers say the same: both abstained, same text, or nearly the same; "" if they differ.
 
     White space, case, punctuation, markup and the numbers of citations do not count. Nearly the same are answers that

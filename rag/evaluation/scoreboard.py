@@ -7,29 +7,37 @@ Why the numbers agree: all count the same duels, those decided blind in which th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
-from rag.evaluation.agreement import Agreement, Judgement, agreement
+import numpy as np
+
+from rag.columns import AnswerColumns, Flags, Numbers, RatingColumns, codes, distinct
+from rag.evaluation.agreement import Agreement, agreement
 from rag.evaluation.bradley_terry import Ranking, rank_models
-from rag.evaluation.coverage import Coverage, measure_coverage
+from rag.evaluation.coverage import Coverage, measure_coverage, normalised
+from rag.evaluation.duel_columns import (
+    BASE,
+    TUNED,
+    WINNERS,
+    Compared,
+    DuelColumns,
+    OutcomeColumns,
+    count_by_winner,
+    decide,
+    pair_up,
+)
 from rag.evaluation.intervals import Interval, share_interval
-from rag.evaluation.win_rates import Outcome, Winner, WinRate, count, differ, outcomes_of, win_rate
+from rag.evaluation.win_rates import WinRate, rate_of
 from rag.heading_path import PATH_SEPARATOR
-from rag.records import ARMS, Answer, Arm, Chunk, Rating, normalise_query
+from rag.records import Chunk, normalise_query
 
 LEAST = 10  # duels; with fewer, a group's interval is wider than half the scale, and nothing is claimed of it
 GROUPS = 20  # the largest are shown: among more, several would look significant by chance
 DAYS = 35  # a longer history is grouped by week
-
-
-@dataclass(frozen=True, slots=True)
-class Duel:
-    """A duel that one rater decided, with both answers."""
-
-    outcome: Outcome
-    arms: Mapping[Arm, Answer]
+EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
+NO_DUELS = (0,) * len(WINNERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,83 +121,91 @@ class Scoreboard:
 
 
 def make_scoreboard(
-    ratings: Sequence[Rating],
-    answers: Sequence[Answer],
+    ratings: RatingColumns,
+    answers: AnswerColumns,
     chunks: Sequence[Chunk],
     solved: Iterable[str],
     *,
     base: str,
     tuned: str,
+    compared: Compared | None = None,
 ) -> Scoreboard:
     """Return the scoreboard. `chunks` are those of the current documents, `solved` queries with a known relevant chunk.
 
-    `base` and `tuned` name the models that serve the arms now; `base` is the reference of the strengths.
+    `base` and `tuned` name the models that serve the arms now; `base` is the reference of the strengths. `compared` has
+    the answers that earlier calls have compared, and gets those of this one.
     """
-    both = pair_up(answers)
-    differing = {duel: arms for duel, arms in both.items() if differ(*arms.values())}
-    found = outcomes_of(ratings, differing)
-    duels = [Duel(outcome, both[outcome.duel]) for outcome in found]
-    by_week = bool(found) and found[-1].at - found[0].at > timedelta(days=DAYS)
+    queries, spellings = normalised(answers.queries)
+    duels = pair_up(answers, compared)
+    found = decide(ratings, duels)
+    by_week = bool(len(found)) and bool(found.at[-1] - found.at[0] > np.timedelta64(DAYS, "D"))
+    versions, names = codes(duels.models[found.duels].tolist())
+    rates = dict(zip(names, map(rate_of, count_by_winner(found.winners, versions, len(names))), strict=True))
+    topic_of = topics_of([*chunks, *answers.chunks])
     return Scoreboard(
-        _sizes(ratings, len(both), len(differing), found),
+        _sizes(ratings, duels, found),
         tuned,
-        win_rate(found, tuned),
-        count([outcome.winner for outcome in found]),
-        {model: win_rate(found, model) for model in sorted({outcome.model for outcome in found})},
-        ranking_of(duels, base),
-        trend(found, by_week=by_week),
+        rates.get(tuned, rate_of(NO_DUELS)),
+        rate_of(np.bincount(found.winners, minlength=len(WINNERS))),
+        {model: rates[model] for model in sorted(rates)},
+        ranking_of(duels, found, base),
+        trend(duels, found, by_week=by_week),
         by_week,
-        group(duels, lambda chunk: chunk.source),
-        group(duels, topics_of([*chunks, *(hit.chunk for answer in answers for hit in answer.hits)])),
-        measure_coverage(chunks, answers, ratings, solved),
-        agreements(ratings, duels, answers),
-        biases(duels),
+        group(duels, found, [chunk.source for chunk in answers.chunks]),
+        group(duels, found, [topic_of(chunk) for chunk in answers.chunks]),
+        measure_coverage(chunks, answers, ratings, solved, queries, spellings),
+        agreements(ratings, duels, found, queries),
+        biases(duels, found),
     )
 
 
-def pair_up(answers: Iterable[Answer]) -> dict[str, dict[Arm, Answer]]:
-    """Return duel -> both answers, for the duels that have both."""
-    duels: dict[str, dict[Arm, Answer]] = {}
-    for answer in answers:
-        duels.setdefault(answer.duel, {})[answer.arm] = answer
-    return {duel: arms for duel, arms in duels.items() if len(arms) == len(ARMS)}
-
-
-def ranking_of(duels: Sequence[Duel], base: str) -> Ranking:
+def ranking_of(duels: DuelColumns, found: OutcomeColumns, base: str) -> Ranking:
     """Return the ranking of all models. If `base` has no duels, the most frequent base model is the reference."""
-    wins = Counter((winner.model, loser.model) for winner, loser in decided(duels))
-    bases = Counter(duel.arms["base"].model for duel in duels)
+    models = duels.answers.models
+    winner, loser = decided(duels, found)
+    wins = Counter(zip(models[winner].tolist(), models[loser].tolist(), strict=True))
+    bases = Counter(models[duels.base[found.duels]].tolist())
     reference = base if base in bases or not bases else bases.most_common(1)[0][0]
     return rank_models(wins, reference)
 
 
-def trend(found: Sequence[Outcome], *, by_week: bool) -> tuple[Period, ...]:
+def trend(duels: DuelColumns, found: OutcomeColumns, *, by_week: bool) -> tuple[Period, ...]:
     """Return the periods with decided duels, oldest first, each with the cumulative win rate."""
-    periods: dict[date, list[Outcome]] = {}
-    for outcome in found:
-        periods.setdefault(_start(outcome.at, by_week), []).append(outcome)
-    result, before = [], list[Winner]()
-    for start, inside in sorted(periods.items()):
-        winners = [outcome.winner for outcome in inside]
-        before += winners
-        models = tuple(sorted({each.model for each in inside}))
-        result.append(Period(start, count(winners), count(before), models))
-    return tuple(result)
-
-
-def group(duels: Iterable[Duel], name_of: Callable[[Chunk], str]) -> Groups:
-    """Return the win rate by group, largest first. A duel counts in every group that one of its answers cited.
-
-    So groups overlap, and the winner has no influence on where a duel counts.
-    """
-    winners: dict[str, list[Winner]] = {}
-    for duel in duels:
-        for name in {name_of(chunk) for answer in duel.arms.values() for chunk in _cited(answer)}:
-            winners.setdefault(name, []).append(duel.outcome.winner)
-    largest = sorted(winners.items(), key=lambda item: (-sum(winner in ARMS for winner in item[1]), item[0]))
-    return Groups(
-        tuple(Group(name, count(results)) for name, results in largest[:GROUPS]), max(0, len(largest) - GROUPS)
+    days = found.at.astype("datetime64[D]")
+    starts = days - (days.astype(np.int64) + EPOCH_WEEKDAY) % 7 if by_week else days
+    periods, places = np.unique(starts, return_inverse=True)
+    counts = count_by_winner(found.winners, places, len(periods))
+    models: list[set[str]] = [set() for _ in periods]
+    for place, model in set(zip(places.tolist(), duels.models[found.duels], strict=True)):
+        models[place].add(model)
+    columns = (periods.tolist(), counts, counts.cumsum(axis=0), models)
+    return tuple(
+        Period(start, rate_of(inside), rate_of(so_far), tuple(sorted(serving)))
+        for start, inside, so_far, serving in zip(*columns, strict=True)
     )
+
+
+def group(duels: DuelColumns, found: OutcomeColumns, names: Sequence[str]) -> Groups:
+    """Return the win rate by the name of a chunk, largest first; `names` has one for each of the answers' chunks.
+
+    A duel counts in every group that one of its answers cited. So groups overlap, and the winner has no influence on
+    where a duel counts.
+    """
+    answers = duels.answers
+    duel_of = np.full(len(answers), -1)
+    for arm in (duels.base, duels.tuned):
+        duel_of[arm] = np.arange(len(duels))
+    numbers, groups = codes(names)
+    hits = answers.hit_cited & (duel_of[answers.hit_answers] >= 0)
+    many = len(groups) or 1
+    pairs = distinct(duel_of[answers.hit_answers[hits]] * many + numbers[answers.hit_chunks[hits]])
+    results = count_by_winner(found.winners, found.duels, len(duels))[pairs // many]
+    counts = np.zeros((len(groups), len(WINNERS)), np.int64)
+    np.add.at(counts, pairs % many, results)
+    sizes = counts[:, [BASE, TUNED]].sum(axis=1)
+    largest = sorted(np.flatnonzero(counts.sum(axis=1)).tolist(), key=lambda nth: (-sizes[nth], groups[nth]))
+    shown = tuple(Group(groups[nth], rate_of(counts[nth])) for nth in largest[:GROUPS])
+    return Groups(shown, max(0, len(largest) - GROUPS))
 
 
 def topics_of(chunks: Iterable[Chunk]) -> Callable[[Chunk], str]:
@@ -210,67 +226,71 @@ def topics_of(chunks: Iterable[Chunk]) -> Callable[[Chunk], str]:
     return topic
 
 
-def agreements(ratings: Iterable[Rating], duels: Iterable[Duel], answers: Iterable[Answer]) -> dict[str, Agreement]:
+def agreements(
+    ratings: RatingColumns, duels: DuelColumns, found: OutcomeColumns, queries: Numbers
+) -> dict[str, Agreement]:
     """Return the agreement between raters by kind of judgement: answers, passages and duels.
+
+    `queries` are the `normalised` ones of the answers.
 
     Raters ask their own questions, so two never rate the same row. The same target is the same query with the same
     answer, the same passage, or the same passages on both sides.
     """
-    texts = {answer.id: (answer.query, answer.text) for answer in answers}
-    current = sorted((rating for rating in ratings if rating.value), key=lambda rating: rating.at)
-    thumbs = [
-        Judgement(_key(*texts[rating.target_id]), rating.rater, str(rating.value))
-        for rating in current
-        if rating.kind == "answer" and rating.target_id in texts
-    ]
-    passages = [
-        Judgement(_key(rating.query, rating.chunk_id), rating.rater, str(rating.value))
-        for rating in current
-        if rating.kind in ("source", "taught") and rating.query
-    ]
-    winners = [Judgement(_passages(duel), duel.outcome.rater, duel.outcome.winner) for duel in duels]
-    return {"answers": agreement(thumbs), "passages": agreement(passages), "duels": agreement(winners)}
+    answers, shown = duels.answers, duels.shown
+    order = np.argsort(ratings.at, kind="stable")
+    order = order[ratings.values[order] != 0]
+    places = {answer: nth for nth, answer in enumerate(answers.ids)}
+    is_known = [target in places for target in ratings.targets[order]]
+    thumbs = order[(ratings.kinds[order] == "answer") & np.array(is_known, bool)]
+    rated = [places[target] for target in ratings.targets[thumbs]]
+    kinds = ratings.kinds[order]
+    marks = order[((kinds == "source") | (kinds == "taught")) & (ratings.queries[order] != "")]
+    marked = zip(*(column[marks] for column in (ratings.queries, ratings.chunk_ids)), strict=True)
+    base, tuned = duels.base[found.duels], duels.tuned[found.duels]
+    asked = queries[base].tolist()
+    said = zip(queries[np.array(rated, int)].tolist(), answers.texts[rated], strict=True)
+    taught = [(normalise_query(query), chunk) for query, chunk in marked]
+    compared = [(query, shown[one], shown[other]) for query, one, other in zip(asked, base, tuned, strict=True)]
+    return {
+        "answers": _agreement(list(said), ratings, thumbs),
+        "passages": _agreement(taught, ratings, marks),
+        "duels": agreement(compared, found.raters.tolist(), found.winners.tolist()),
+    }
 
 
-def biases(duels: Sequence[Duel]) -> Biases:
+def _agreement(targets: Sequence[Hashable], ratings: RatingColumns, judged: Numbers) -> Agreement:
+    return agreement(targets, ratings.raters[judged].tolist(), ratings.values[judged].tolist())
+
+
+def biases(duels: DuelColumns, found: OutcomeColumns) -> Biases:
     """Return how often side A won, how often the longer answer won, and whether tuned wins by its length."""
-    won = decided(duels)
-    unequal = [(winner, loser) for winner, loser in won if len(winner.text) != len(loser.text)]
-    longer = [len(winner.text) > len(loser.text) for winner, loser in unequal]
-    tuned_won = [winner.arm == "tuned" for winner, _ in unequal]
-    tuned_longer = [is_longer == is_tuned for is_longer, is_tuned in zip(longer, tuned_won, strict=True)]
+    answers = duels.answers
+    winner, loser = decided(duels, found)
+    lengths = np.fromiter(map(len, answers.texts), np.int64, len(answers))
+    unequal = lengths[winner] != lengths[loser]
+    longer = (lengths[winner] > lengths[loser])[unequal]
+    tuned_won = (answers.arms[winner] == "tuned")[unequal]
+    tuned_longer = longer == tuned_won
     return Biases(
-        _bias([winner.side == "A" for winner, _ in won]),
+        _bias(answers.sides[winner] == "A"),
         _bias(longer),
-        _bias([is_tuned for is_tuned, is_longer in zip(tuned_won, tuned_longer, strict=True) if is_longer]),
-        _bias([is_tuned for is_tuned, is_longer in zip(tuned_won, tuned_longer, strict=True) if not is_longer]),
+        _bias(tuned_won[tuned_longer]),
+        _bias(tuned_won[~tuned_longer]),
     )
 
 
-def decided(duels: Iterable[Duel]) -> list[tuple[Answer, Answer]]:
-    """Return (winner, loser) of each duel with a winner."""
-    won = [duel for duel in duels if duel.outcome.winner in ARMS]
-    return [
-        (duel.arms["tuned"], duel.arms["base"])
-        if duel.outcome.winner == "tuned"
-        else (duel.arms["base"], duel.arms["tuned"])
-        for duel in won
-    ]
+def decided(duels: DuelColumns, found: OutcomeColumns) -> tuple[Numbers, Numbers]:
+    """Return the positions of winner and loser of each outcome with a winner."""
+    won = found.winners[found.winners <= TUNED]
+    arms = np.stack([duels.base, duels.tuned])[:, found.duels[found.winners <= TUNED]]
+    nth = np.arange(len(won))
+    return arms[won, nth], arms[1 - won, nth]
 
 
-def _sizes(ratings: Iterable[Rating], duels: int, differing: int, found: Sequence[Outcome]) -> Sizes:
-    standing = [rating for rating in ratings if rating.value or rating.choice]
-    return Sizes(duels, duels - differing, len(found), len(standing), len({rating.rater for rating in standing}))
-
-
-def _start(moment: datetime, by_week: bool) -> date:
-    """Return the UTC day, or the Monday of its week."""
-    day = moment.astimezone(UTC).date()
-    return day - timedelta(days=day.weekday()) if by_week else day
-
-
-def _cited(answer: Answer) -> list[Chunk]:
-    return [hit.chunk for hit in answer.hits if hit.rank in answer.rests_on]
+def _sizes(ratings: RatingColumns, duels: DuelColumns, found: OutcomeColumns) -> Sizes:
+    standing = (ratings.values != 0) | (ratings.choices != "")
+    same = len(duels) - int(duels.differ.sum())
+    return Sizes(len(duels), same, len(found), int(standing.sum()), len(set(ratings.raters[standing])))
 
 
 def _common(one: Sequence[str], other: Sequence[str]) -> list[str]:
@@ -283,15 +303,6 @@ def _common(one: Sequence[str], other: Sequence[str]) -> list[str]:
     return common
 
 
-def _key(*parts: str) -> str:
-    return "\0".join((normalise_query(parts[0]), *parts[1:]))
-
-
-def _passages(duel: Duel) -> str:
-    """Return the target of a duel: the same for duels with the same query and the same passages in each arm."""
-    shown = (" ".join(sorted(hit.chunk.id for hit in duel.arms[arm].hits)) for arm in ARMS)
-    return _key(duel.arms["base"].query, *shown)
-
-
-def _bias(won: Sequence[bool]) -> Bias:
-    return Bias(sum(won), len(won), share_interval(sum(won), len(won)))
+def _bias(won: Flags) -> Bias:
+    times = int(won.sum())
+    return Bias(times, len(won), share_interval(times, len(won)))

@@ -6,16 +6,15 @@ if both arms showed the same chunks or wrote the same answer, there is nothing t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Literal, cast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from rag.columns import AnswerColumns, Numbers, RatingColumns
+from rag.evaluation.duel_columns import WINNERS, Winner, decide, pair_up
 from rag.evaluation.intervals import Interval, share_interval
 from rag.evaluation.same_answers import sameness
-from rag.records import ARMS, DECIDING, Answer, Arm, Choice, Label, Rating
-
-Winner = Literal["base", "tuned", "tie", "both bad"]
+from rag.records import Answer, Rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,31 +48,18 @@ class WinRate:
         return f"tuned won {self.won} of {self.n} duels ({share}), {self.ties} ties, {self.both_bad} both bad"
 
 
-def outcomes(ratings: Iterable[Rating], answers: Iterable[Answer]) -> list[Outcome]:
-    """Return one outcome for each duel and rater that decided it blind, oldest first.
+def outcomes(ratings: Sequence[Rating], answers: Sequence[Answer]) -> list[Outcome]:
+    """Return one outcome for each duel and rater that decided it blind (`decide`), oldest first.
 
-    A preference decides. Without one the thumbs do, if both answers have one: up beats down, equal is a tie. If a
-    rating was changed after the reveal, the one before it counts. Duels in which an arm has no answer, both showed the
-    same chunks, or both say the same (`sameness`), do not count.
+    Duels in which an arm has no answer, both showed the same chunks, or both say the same (`sameness`), do not count.
     """
-    duels: dict[str, dict[Arm, Answer]] = {}
-    for answer in answers:
-        duels.setdefault(answer.duel, {})[answer.arm] = answer
-    return outcomes_of(
-        ratings, {duel: arms for duel, arms in duels.items() if len(arms) == 2 and differ(*arms.values())}
-    )
-
-
-def outcomes_of(ratings: Iterable[Rating], valid: Mapping[str, Mapping[Arm, Answer]]) -> list[Outcome]:
-    """Return `outcomes` of these duels, whose answers are known to differ."""
-    duel_of = {answer.id: duel for duel, arms in valid.items() for answer in arms.values()}
-    ratings_of: dict[tuple[str, str], list[Rating]] = {}
-    for rating in ratings:
-        duel = rating.target_id if rating.kind == "preference" else duel_of.get(rating.target_id, "")
-        if rating.kind in DECIDING and duel in valid and (blind := _before_reveal(rating)):
-            ratings_of.setdefault((duel, rating.rater), []).append(blind)
-    found = [_outcome(duel, rater, valid[duel], own) for (duel, rater), own in ratings_of.items()]
-    return sorted((each for each in found if each), key=lambda each: (each.at, each.duel, each.rater))
+    duels = pair_up(AnswerColumns.of(answers))
+    found = decide(RatingColumns.of(ratings), duels)
+    columns = (duels.ids[found.duels], found.raters, found.winners, duels.models[found.duels], found.at.tolist())
+    return [
+        Outcome(duel, rater, WINNERS[winner], model, at.replace(tzinfo=UTC))
+        for duel, rater, winner, model, at in zip(*columns, strict=True)
+    ]
 
 
 def win_rate(found: Iterable[Outcome], model: str, since: datetime | None = None) -> WinRate:
@@ -84,33 +70,15 @@ def win_rate(found: Iterable[Outcome], model: str, since: datetime | None = None
 
 def count(winners: Sequence[Winner]) -> WinRate:
     """Return the win rate of duels with these results."""
-    won, lost = winners.count("tuned"), winners.count("base")
-    return WinRate(won, lost, winners.count("tie"), winners.count("both bad"), share_interval(won, won + lost))
+    return rate_of([winners.count(each) for each in WINNERS])
+
+
+def rate_of(counts: Sequence[int] | Numbers) -> WinRate:
+    """Return the win rate of how often each of WINNERS won."""
+    lost, won, ties, both_bad = (int(n) for n in counts)
+    return WinRate(won, lost, ties, both_bad, share_interval(won, won + lost))
 
 
 def differ(one: Answer, other: Answer) -> bool:
     """Return whether two answers were written from different chunks, whatever their order, and say different things."""
     return {hit.chunk.id for hit in one.hits} != {hit.chunk.id for hit in other.hits} and not sameness(one, other)
-
-
-def _before_reveal(rating: Rating) -> Rating | None:
-    """Return a rating as it was before the reveal, None if there was none."""
-    if rating.blind:
-        return rating
-    if rating.kind == "preference":
-        return replace(rating, choice=cast(Choice, rating.first)) if rating.first else None
-    return replace(rating, value=cast(Label, int(rating.first))) if rating.first else None
-
-
-def _outcome(duel: str, rater: str, arms: Mapping[Arm, Answer], ratings: Sequence[Rating]) -> Outcome | None:
-    """Return the outcome of one rater's blind ratings, None if they decide nothing."""
-    model = arms["tuned"].model
-    for rating in ratings:
-        if rating.kind == "preference" and rating.choice:
-            return Outcome(duel, rater, rating.choice, model, rating.at)
-    thumbs = {rating.target_id: rating for rating in ratings if rating.kind == "answer" and rating.value}
-    if len(thumbs) < len(arms):
-        return None
-    base, tuned = (thumbs[arms[arm].id].value for arm in ARMS)
-    winner: Winner = "tuned" if tuned > base else "base" if base > tuned else "tie"
-    return Outcome(duel, rater, winner, model, max(rating.at for rating in thumbs.values()))

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from lancedb import col, lit
 
+from rag.columns import AnswerColumns, RatingColumns
 from rag.records import IMPORTED, MARKED, PREFERRED, Answer, LabelledPair, Rating, SyntheticPair
 from rag.store import schema
 from rag.store.lance import IN_LIST, LanceTables
@@ -149,6 +150,14 @@ class FeedbackStore:
         table = self._tables.arrow(schema.ANSWERS, None)
         return [] if table is None else list(schema.read_answers(table))
 
+    def answer_columns(self) -> AnswerColumns:
+        """Return all answers by columns, without the texts of their passages."""
+        return self._tables.read_columns(schema.ANSWERS, schema.ANSWER_COLUMNS, schema.read_answer_columns)
+
+    def rating_columns(self) -> RatingColumns:
+        """Return all ratings by columns, withdrawn ones (value 0) included."""
+        return self._tables.read_columns(schema.RATINGS, schema.RATING_COLUMNS, schema.read_rating_columns)
+
     def answers_of_duels(self, ids: Iterable[str]) -> list[Answer]:
         """Return the answers of these duels."""
         return self._answers_by("duel", ids)
@@ -191,8 +200,9 @@ class FeedbackStore:
 
     def solved_queries(self) -> set[str]:
         """Return the queries that have a positive label, other than of a preference: the better answer may be wrong."""
-        rows = self._tables.rows(schema.TRAINING_PAIRS, col("label") == lit(1), ["query", "origin"])
-        return {row["query"] for row in rows if row["origin"] != "preference"}
+        where = (col("label") == lit(1)) & (col("origin") != lit("preference"))
+        found = self._tables.arrow(schema.TRAINING_PAIRS, where, ["query"])
+        return set() if found is None else set(found["query"].unique().to_pylist())
 
     def put_synthetic(self, pairs: Sequence[SyntheticPair]) -> None:
         """Write rows of `synthetic_pairs`."""

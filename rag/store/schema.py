@@ -13,9 +13,11 @@ from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rag.columns import AnswerColumns, Flags, Numbers, RatingColumns
 from rag.records import Answer, Chunk, Document, Evidence, Hit, LabelledPair, Rating, Span, SyntheticPair, chunks_of
 
 DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
@@ -53,6 +55,13 @@ HIT = pa.struct(
         pa.field("chunk", pa.struct([pa.field("id", pa.string()), *CHUNK])),
         *_fields(rank=pa.int32(), score=pa.float32(), origin=pa.string()),
     ]
+)
+RANK_BITS = 16  # of a rank, in one number with its row
+ANSWER_TEXTS = ("id", "duel", "arm", "side", "model", "query", "text", "abstained", "at")  # as in AnswerColumns
+ANSWER_COLUMNS = (*ANSWER_TEXTS, "hits", "cited", "evidence")
+RATING_COLUMNS = (  # as in RatingColumns
+    *("rater", TARGET_COLUMN, "kind", "value", "blind", "at"),
+    *("choice", "first", "query", "chunk_id"),
 )
 EVIDENCE = pa.struct(_fields(start=pa.int32(), end=pa.int32(), rank=pa.int32(), kind=pa.string()))
 
@@ -241,6 +250,84 @@ def _read_hits(structs: pa.StructArray) -> list[Hit]:
             chunks[key] = Chunk(*chunk)
         hits.append(Hit(chunks[key], rank, score, origin))
     return hits
+
+
+def read_answer_columns(batches: Iterable[pa.RecordBatch]) -> AnswerColumns:
+    """Return the answers of record batches by columns, without the texts of their passages."""
+    places: dict[tuple[str, str, str], int] = {}
+    parts, rows = list[tuple[Any, ...]](), 0
+    for batch in (pa.RecordBatch.from_pylist([], SCHEMAS[ANSWERS]), *batches):
+        shown, chunks, cited = _read_shown(batch, places)
+        parts.append((*(_values(batch[name]) for name in ANSWER_TEXTS), shown + rows, chunks, cited))
+        rows += batch.num_rows
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns.append([_outlined(*key) for key in places])
+    return AnswerColumns(*columns)
+
+
+def _read_shown(batch: pa.RecordBatch, places: dict[tuple[str, str, str], int]) -> tuple[Numbers, Numbers, Flags]:
+    """Return each hit's row, its chunk's place in `places`, which gets new ones, and whether the answer rests on it."""
+    lists = batch["hits"]
+    structs = lists.flatten()
+    rows = _row_numbers(lists)
+    columns = [structs.field("chunk").field(name).dictionary_encode() for name in ("id", "source", "heading")]
+    numbers = [column.indices.to_numpy(zero_copy_only=False) for column in columns]
+    together = np.zeros(len(structs), np.int64)
+    for column, number in zip(columns, numbers, strict=True):
+        together = together * len(column.dictionary) + number
+    _, first, inverse = np.unique(together, return_index=True, return_inverse=True)
+    known = [_values(column.dictionary) for column in columns]
+    keys = zip(*(texts[number[first]].tolist() for texts, number in zip(known, numbers, strict=True)), strict=True)
+    chunks = np.array([places.setdefault(key, len(places)) for key in keys], np.int64)[inverse]
+    ranked = _pairs(rows, structs.field("rank"))
+    return rows, chunks, np.isin(ranked, _rests_on(batch))
+
+
+def _rests_on(batch: pa.RecordBatch) -> Numbers:
+    """Return the pairs of row and rank that `Answer.rests_on` has."""
+    found = [_pairs(_row_numbers(batch["cited"]), batch["cited"].flatten())]
+    if "evidence" in batch.schema.names:
+        structs = batch["evidence"].flatten()
+        attributed = pc.equal(structs.field("kind"), "attributed").to_numpy(zero_copy_only=False).astype(bool)
+        found.append(_pairs(_row_numbers(batch["evidence"]), structs.field("rank"))[attributed])
+    return np.concatenate(found)
+
+
+def _row_numbers(lists: pa.ListArray) -> Numbers:
+    """Return the row of each item of lists; null is a list without items."""
+    sizes = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(lists)), sizes)
+
+
+def _pairs(rows: Numbers, ranks: pa.Array) -> Numbers:
+    """Return one number for each row and rank."""
+    return np.asarray((rows << RANK_BITS) + ranks.to_numpy(zero_copy_only=False))
+
+
+def _outlined(chunk_id: str, source: str, heading: str) -> Chunk:
+    """Return a chunk of which nothing else is known."""
+    return Chunk(chunk_id, "", source, "", heading, None, "", 0, 0)
+
+
+def _values(column: pa.Array) -> Any:  # noqa: ANN401
+    """Return a column as a numpy array, with empty texts for nulls."""
+    return (column.fill_null("") if pa.types.is_string(column.type) else column).to_numpy(zero_copy_only=False)
+
+
+def read_rating_columns(batches: Iterable[pa.RecordBatch]) -> RatingColumns:
+    """Return the ratings of record batches by columns; a column that came later is empty in older rows."""
+    parts = [pa.RecordBatch.from_pylist([], SCHEMAS[RATINGS]), *batches]
+    return RatingColumns(
+        *(
+            np.concatenate(
+                [
+                    _values(part[name]) if name in part.schema.names else np.full(part.num_rows, "", object)
+                    for part in parts
+                ]
+            )
+            for name in RATING_COLUMNS
+        )
+    )
 
 
 def keyed_row(record: LabelledPair | SyntheticPair) -> Row:

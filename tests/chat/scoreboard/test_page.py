@@ -7,10 +7,11 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from boards import board as board_of
 from boards import duel, empty_board, full_board, preference
 from chat.scoreboard.charts import charts
 from chat.scoreboard.page import format_win_rate, next_step, render, theme_css, verdict
-from rag.evaluation.scoreboard import LEAST, Scoreboard, make_scoreboard
+from rag.evaluation.scoreboard import LEAST, Scoreboard
 from rag.evaluation.win_rates import count
 from rag.records import Answer, Rating
 
@@ -59,7 +60,7 @@ def test_an_empty_board_says_what_to_do_and_draws_nothing() -> None:
 
 def test_the_next_step_names_what_is_missing() -> None:
     def step(ratings: list[Rating], answers: list[Answer]) -> str:
-        return next_step(make_scoreboard(ratings, answers, [], [], base="builtin", tuned="v1"))
+        return next_step(board_of(ratings, answers))
 
     same = [replace(answer, hits=duel(0)[0].hits) for answer in duel(0)]
     assert "both sides had the same passages or the same answer in the only question" in step([], same)
@@ -77,7 +78,7 @@ def test_a_verdict_claims_no_more_than_the_interval() -> None:
 
 def test_a_small_group_is_told_with_its_size_and_without_a_share() -> None:
     answers, ratings = duel(0), [preference(0, "tuned")]
-    board = make_scoreboard(ratings, answers, [], [], base="builtin", tuned="v1")
+    board = board_of(ratings, answers)
     assert f"<td>1</td><td>too few (below {LEAST})</td><td>1 : 0</td>" in page_of(board)
     assert not {"documents", "topics", "habits"} & set(charts(board))
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rag.evaluation.agreement import Judgement, agreement, alpha
+from rag.evaluation import agreement as measure
+from rag.evaluation.agreement import Agreement, alpha
 
 # a table of raters x targets: what each rater said of each target, None where nothing
 TABLES = st.integers(2, 5).flatmap(
@@ -20,13 +21,18 @@ TABLES = st.integers(2, 5).flatmap(
 )
 
 
-def said(*rows: str) -> list[Judgement]:
+Judged = list[tuple[str, str, str]]  # target, rater, value
+
+
+def said(*rows: str) -> Judged:
     """Return judgements of rows like "one: ann+ bob-", a target each."""
     return [
-        Judgement(target, name[:-1], name[-1])
-        for target, names in (row.split(":") for row in rows)
-        for name in names.split()
+        (target, name[:-1], name[-1]) for target, names in (row.split(":") for row in rows) for name in names.split()
     ]
+
+
+def agreement(judged: Judged) -> Agreement:
+    return measure.agreement(*([each[place] for each in judged] for place in range(3)))
 
 
 def test_alpha_of_krippendorffs_own_example_is_0_743():
@@ -43,10 +49,7 @@ def test_alpha_of_krippendorffs_own_example_is_0_743():
 @example(table=[["+", "+", "-"], [None, "-", "-"], [None, None, "+"]])
 def test_alpha_is_that_of_the_krippendorff_package_also_with_missing_judgements(table):
     judged = [
-        Judgement(str(target), str(rater), value)
-        for target, row in enumerate(table)
-        for rater, value in enumerate(row)
-        if value
+        (str(target), str(rater), value) for target, row in enumerate(table) for rater, value in enumerate(row) if value
     ]
     counts = np.array([[row.count(value) for value in "+-0"] for row in table])
     pairable = counts[counts.sum(axis=1) > 1]
@@ -93,7 +96,7 @@ def test_a_target_that_one_rater_judged_counts_for_nothing():
 
 
 def test_the_last_judgement_of_a_rater_counts():
-    changed = [*said("a: ann- bob+", "b: ann- bob-"), Judgement("a", "ann", "+")]
+    changed = [*said("a: ann- bob+", "b: ann- bob-"), ("a", "ann", "+")]
     assert agreement(changed).same == 1.0
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from fakes import NOON, make_answer, make_chunk
-from rag.evaluation.coverage import DocumentCoverage, measure_coverage
+from rag.columns import AnswerColumns, RatingColumns
+from rag.evaluation import coverage
+from rag.evaluation.coverage import Coverage, DocumentCoverage
 from rag.records import Answer, Chunk, Hit, Rating
 
 CHUNKS = [make_chunk(text, source) for source, text in (("a", "one"), ("a", "two"), ("b", "three"), ("c", "four"))]
@@ -16,6 +19,14 @@ def answer(*chunks: Chunk, cited: tuple[int, ...] = (), query: str = "why?", arm
     hits = [Hit(chunk, rank, 0.5) for rank, chunk in enumerate(chunks, start=1)]
     made = make_answer(hits, cited=cited, query=query, id=f"{arm}{n}")
     return replace(made, arm=arm, duel=f"duel{n}", at=NOON + timedelta(hours=n))
+
+
+def measure_coverage(
+    chunks: Sequence[Chunk], answers: Sequence[Answer], ratings: Sequence[Rating], solved: Sequence[str]
+) -> Coverage:
+    columns = AnswerColumns.of(answers)
+    queries = coverage.normalised(columns.queries)
+    return coverage.measure_coverage(chunks, columns, RatingColumns.of(ratings), solved, *queries)
 
 
 def test_chunks_count_as_shown_if_they_are_hits_and_as_cited_by_their_rank():

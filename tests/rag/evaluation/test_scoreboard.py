@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
 
+from boards import board
 from fakes import NOON, make_answer, make_chunk
-from rag.evaluation.scoreboard import (
-    GROUPS,
-    LEAST,
-    Duel,
-    Scoreboard,
-    agreements,
-    biases,
-    group,
-    make_scoreboard,
-    ranking_of,
-    topics_of,
-    trend,
-)
-from rag.evaluation.win_rates import Winner, outcomes
-from rag.records import ARMS, Answer, Arm, Chunk, Hit, Rating, Side
+from rag.evaluation.duel_columns import Winner
+from rag.evaluation.scoreboard import GROUPS, LEAST, topics_of
+from rag.records import Answer, Arm, Chunk, Hit, Rating, Side
 
 
 def chunk(name: str, source: str = "a.md", heading: str = "") -> Chunk:
@@ -54,16 +42,6 @@ def preference(n: int, choice: Winner, rater: str = "ann", at: datetime = NOON) 
     return Rating(rater, f"duel{n}", 1, True, at, kind="preference", choice=choice)
 
 
-def duels_of(ratings: Sequence[Rating], answers: Sequence[Answer]) -> list[Duel]:
-    by_id = {answer.id: answer for answer in answers}
-    found = outcomes(ratings, answers)
-    return [Duel(each, {arm: by_id[f"{arm}{each.duel[4:]}"] for arm in ARMS}) for each in found]
-
-
-def board(ratings: Sequence[Rating], answers: Sequence[Answer], chunks: Sequence[Chunk] = ()) -> Scoreboard:
-    return make_scoreboard(ratings, answers, chunks, [], base="builtin", tuned="v1")
-
-
 def test_an_empty_home_has_an_empty_board():
     found = board([], [])
     assert (found.sizes.duels, found.overall.n, found.trend, found.documents.shown) == (0, 0, (), ())
@@ -90,14 +68,14 @@ def test_the_serving_version_has_its_own_win_rate():
 def test_the_ranking_names_each_base_model():
     answers = [*duel_answers(0), *duel_answers(1, model="v2")]
     answers[2] = replace(answers[2], model="other base")
-    ranking = ranking_of(duels_of([preference(0, "tuned"), preference(1, "tuned")], answers), "builtin")
+    ranking = board([preference(0, "tuned"), preference(1, "tuned")], answers).ranking
     assert {each.model for each in ranking.models} == {"builtin", "v1", "other base", "v2"}
     assert [each.model for each in ranking.models if each.chance is None] == ["other base", "v2"]
 
 
 def test_if_the_current_base_has_no_duels_another_base_is_the_reference():
-    duels = duels_of([preference(0, "tuned")], duel_answers(0))
-    assert ranking_of(duels, "brand new").reference == "builtin"
+    answers = [replace(each, model=each.model.replace("builtin", "other base")) for each in duel_answers(0)]
+    assert board([preference(0, "tuned")], answers).ranking.reference == "other base"
 
 
 def test_the_trend_has_each_day_and_the_cumulative_win_rate():
@@ -107,7 +85,7 @@ def test_the_trend_has_each_day_and_the_cumulative_win_rate():
         preference(n, winner, at=at)
         for n, (winner, at) in enumerate(zip(("tuned", "base", "tuned"), days, strict=True))
     ]
-    first, second = trend(outcomes(ratings, answers), by_week=False)
+    first, second = board(ratings, answers).trend
     assert (first.start, first.rate.won, first.rate.n) == (date(2026, 1, 2), 1, 2)
     assert (second.start, second.rate.n, second.so_far.won, second.so_far.n) == (date(2026, 1, 5), 1, 2, 3)
     assert second.models == ("v1",)
@@ -133,8 +111,7 @@ def test_a_duel_counts_in_each_document_that_one_of_its_answers_cited():
         answer(1, "tuned", "B", chunk("three", "a.md")),
     ]
     answers = [replace(each, text=f"Text {n}.") for n, each in enumerate(answers)]
-    duels = duels_of([preference(0, "tuned"), preference(1, "base")], answers)
-    found = group(duels, lambda each: each.source)
+    found = board([preference(0, "tuned"), preference(1, "base")], answers).documents
     assert [(each.name, each.rate.won, each.rate.n, each.is_small) for each in found.shown] == [
         ("a.md", 1, 2, True),
         ("b.md", 1, 1, True),
@@ -144,16 +121,22 @@ def test_a_duel_counts_in_each_document_that_one_of_its_answers_cited():
 def test_a_group_is_small_below_the_minimum_of_decided_duels():
     answers = [each for n in range(LEAST + 1) for each in duel_answers(n)]
     ratings = [preference(n, "tuned") for n in range(LEAST - 1)] + [preference(LEAST - 1, "tie")]
-    (small,) = group(duels_of(ratings, answers), lambda each: each.source).shown
+    (small,) = board(ratings, answers).documents.shown
     assert small.is_small
-    (enough,) = group(duels_of([*ratings, preference(LEAST, "base")], answers), lambda each: each.source).shown
+    (enough,) = board([*ratings, preference(LEAST, "base")], answers).documents.shown
     assert not enough.is_small
 
 
 def test_the_largest_groups_are_shown_and_the_others_counted():
-    answers = [each for n in range(GROUPS + 3) for each in duel_answers(n, "base", f"chunk {n}")]
-    ratings = [preference(n, "tuned") for n in range(GROUPS + 3)]
-    found = group(duels_of(ratings, answers), lambda each: each.text)
+    answers = [
+        each
+        for n in range(GROUPS + 3)
+        for each in (
+            answer(n, "base", "A", chunk("one", "base"), text="one"),
+            answer(n, "tuned", "B", chunk("two", f"document {n}"), text="two"),
+        )
+    ]
+    found = board([preference(n, "tuned") for n in range(GROUPS + 3)], answers).documents
     assert (len(found.shown), found.others, found.shown[0].name) == (GROUPS, 4, "base")
 
 
@@ -178,7 +161,7 @@ def test_raters_are_compared_by_the_same_answer_to_the_same_question():
         for n, (query, text) in enumerate(zip(("Why?", "why", "why?"), texts, strict=True))
     ]
     ratings = [Rating(rater, f"a{n}", 1, True, NOON) for n, rater in enumerate(("ann", "bob", "eve"))]
-    found = agreements(ratings, [], answers)["answers"]
+    found = board(ratings, answers).agreements["answers"]
     assert (found.targets, found.raters, found.judgements) == (1, 2, 2)
 
 
@@ -189,7 +172,7 @@ def test_raters_are_compared_by_marks_on_the_same_passage():
     ]
     taught = Rating("eve", "taught:q", 1, False, NOON, kind="taught", chunk_id="x", query="why")
     withdrawn = replace(marks[0], rater="joe", value=0)
-    found = agreements([*marks, taught, withdrawn], [], [])["passages"]
+    found = board([*marks, taught, withdrawn], []).agreements["passages"]
     assert (found.targets, found.raters, found.judgements) == (1, 3, 3)
 
 
@@ -197,7 +180,7 @@ def test_raters_are_compared_by_duels_with_the_same_passages_on_both_sides():
     answers = [*duel_answers(0), *duel_answers(1, tuned_side="A"), *duel_answers(2, "one", "three")]
     answers = [replace(each, query="Why?") for each in answers]
     ratings = [preference(0, "tuned", "ann"), preference(1, "tuned", "bob"), preference(2, "tuned", "eve")]
-    found = agreements(ratings, duels_of(ratings, answers), answers)["duels"]
+    found = board(ratings, answers).agreements["duels"]
     assert (found.targets, found.raters, found.same) == (1, 2, 1.0)
 
 
@@ -210,7 +193,7 @@ def test_biases_count_duels_with_a_winner():
         *duel_answers(4),
     ]
     winners: list[Winner] = ["base", "tuned", "tuned", "tuned", "tie"]
-    found = biases(duels_of([preference(n, winner) for n, winner in enumerate(winners)], answers))
+    found = board([preference(n, winner) for n, winner in enumerate(winners)], answers).biases
     assert (found.side_a.won, found.side_a.n) == (3, 4)
     assert (found.longer.won, found.longer.n) == (2, 3)
     assert (found.tuned_longer.won, found.tuned_longer.n) == (1, 1)

@@ -1,0 +1,126 @@
+"""Answers and ratings by columns: for statistics of a hundred thousand of them, which a record for each makes slow."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.records import Answer, Chunk, Rating
+
+T = TypeVar("T", bound=Hashable)
+Texts = NDArray[np.object_]
+Numbers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+Times = NDArray[np.datetime64]  # in UTC and microseconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnswerColumns:
+    """Answers, an entry each, and their hits, an entry each in the order of the answers.
+
+    `hit_answers` and `hit_chunks` are positions in the answers and in `chunks`, which are distinct and may have no
+    text. `hit_cited` says whether the answer rests on the hit.
+    """
+
+    ids: Texts
+    duels: Texts
+    arms: Texts
+    sides: Texts
+    models: Texts
+    queries: Texts
+    texts: Texts
+    abstained: Flags
+    at: Times
+    hit_answers: Numbers
+    hit_chunks: Numbers
+    hit_cited: Flags
+    chunks: Sequence[Chunk]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, answers: Sequence[Answer]) -> AnswerColumns:
+        """Return the columns of answers."""
+        hits = [
+            (nth, hit.chunk, hit.rank in answer.rests_on) for nth, answer in enumerate(answers) for hit in answer.hits
+        ]
+        chunks = {(chunk.id, chunk.source, chunk.heading): chunk for _, chunk, _ in hits}
+        places = {key: place for place, key in enumerate(chunks)}
+        names = ("id", "duel", "arm", "side", "model", "query", "text")
+        columns: list[Any] = [texts([getattr(answer, name) for answer in answers]) for name in names]
+        columns += [np.array([answer.abstained for answer in answers], bool), times([answer.at for answer in answers])]
+        columns += [
+            np.array([nth for nth, _, _ in hits], np.int64),
+            np.array([places[chunk.id, chunk.source, chunk.heading] for _, chunk, _ in hits], np.int64),
+            np.array([cited for _, _, cited in hits], bool),
+        ]
+        columns.append(list(chunks.values()))
+        return cls(*columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatingColumns:
+    """Ratings, an entry each: the fields of `Rating` that statistics need."""
+
+    raters: Texts
+    targets: Texts
+    kinds: Texts
+    values: Numbers
+    blind: Flags
+    at: Times
+    choices: Texts
+    firsts: Texts
+    queries: Texts
+    chunk_ids: Texts
+
+    def __len__(self) -> int:
+        return len(self.raters)
+
+    @classmethod
+    def of(cls, ratings: Sequence[Rating]) -> RatingColumns:
+        """Return the columns of ratings."""
+        names = ("rater", "target_id", "kind", "choice", "first", "query", "chunk_id")
+        columns = {name: texts([getattr(rating, name) for rating in ratings]) for name in names}
+        return cls(
+            raters=columns["rater"],
+            targets=columns["target_id"],
+            kinds=columns["kind"],
+            values=np.array([rating.value for rating in ratings], np.int64),
+            blind=np.array([rating.blind for rating in ratings], bool),
+            at=times([rating.at for rating in ratings]),
+            choices=columns["choice"],
+            firsts=columns["first"],
+            queries=columns["query"],
+            chunk_ids=columns["chunk_id"],
+        )
+
+
+def texts(values: Sequence[str]) -> Texts:
+    """Return a column of texts, which stay Python's own: numpy's would have the length of the longest."""
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column
+
+
+def times(values: Sequence[datetime]) -> Times:
+    """Return a column of times."""
+    return np.array([value.astimezone(UTC).replace(tzinfo=None) for value in values], "datetime64[us]")
+
+
+def codes(column: Sequence[T]) -> tuple[Numbers, list[T]]:
+    """Return a number for each entry, equal for equal ones, and the distinct entries in order of appearance."""
+    known: dict[T, int] = {}
+    found = np.fromiter((known.setdefault(each, len(known)) for each in column), np.int64, len(column))
+    return found, list(known)
+
+
+def distinct(numbers: Numbers) -> Numbers:
+    """Return the distinct numbers, sorted; numpy's `unique` hashes them, which takes five times as long."""
+    found = np.sort(numbers)
+    return found[np.concatenate([[True], found[1:] != found[:-1]])] if len(found) else found
