@@ -28,6 +28,7 @@ def open_home(home: Path) -> None:
             with suppress(FileNotFoundError):  # nothing was being restored, or the process that restores was faster
                 restored_folder(home).rename(home)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        finish_restoring(home)
     except OSError as error:
         raise StoreFailed(
             f"{home}: cannot be created ({error.strerror}): set THUMBTUNE_HOME to a folder you may write"
@@ -66,6 +67,19 @@ def check_home(home: Path) -> None:
 def restored_folder(home: Path) -> Path:
     """Return the name of a home folder that is restored in full, before it takes the place of the former one."""
     return home.with_name(f".{home.name}{RESTORED}")
+
+
+def finish_restoring(home: Path) -> None:
+    """Move in place what was restored in full inside a home folder, of which a mount point cannot be renamed.
+
+    Raises OSError; called again, it moves what is left.
+    """
+    restored = home / RESTORED
+    with suppress(FileNotFoundError):  # nothing was, or another process has finished it
+        for each in list(restored.iterdir()):
+            with suppress(FileNotFoundError):
+                each.replace(home / each.name)
+        restored.rmdir()
 
 
 def _tighten(home: Path, mask: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from rag.store.store import open_store
 from rag.training_status import LOCK_FILE
 from rag.upkeep.backup import back_up
 from rag.upkeep.in_use import CHATS, INDEX_LOCK, chat_running, only_user
+from rag.upkeep.restore import restore
 
 CHAT = "from rag.upkeep.in_use import chat_running\nwith chat_running(Path(sys.argv[1])): print(1, flush=True); input()"
 
@@ -69,20 +71,67 @@ def test_no_chat_starts_while_a_home_is_repaired(home: Settings) -> None:
     assert list((home.home / CHATS).iterdir()) == []
 
 
+RESTORE = """if True:
+    import os, signal, sys
+    from pathlib import Path
+    from rag.upkeep import restore
+    home, backups, before = sys.argv[1:]
+    def before_rename(event, args):
+        if event == "os.rename" and str(args[1]) == before:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(before_rename)
+    restore.restore(Path(home), Path(backups), replace=True)"""
+
+
+def restore_until(target: Path, home: Path, backups: Path) -> int:
+    """Restore until a file or folder is given this name; return the exit status."""
+    command = [sys.executable, "-c", RESTORE, str(home), str(backups), str(target)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+@pytest.mark.parametrize("last", ["lancedb", "home.json", ".restored"])
+def test_a_restoring_into_an_empty_folder_that_is_killed_is_finished_or_begun_again(
+    home: Settings, backups: Path, last: str
+) -> None:
+    inode = empty(home.home)
+    assert restore_until(home.home / last, home.home, backups) == -signal.SIGKILL
+    if last == ".restored":  # not all files were there
+        restore(home.home, backups)
+    store = open_store(home.lancedb)
+    assert len(store.feedback.ratings()) == 12
+    store.close()
+    assert home.home.stat().st_ino == inode  # a mount point stays
+    assert {path.name for path in home.home.iterdir()}.isdisjoint({".restoring", ".restored"})
+
+
+def test_a_mount_point_is_filled_and_not_renamed(home: Settings, backups: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(disk)], capture_output=True, check=False).returncode:
+        pytest.skip("mounting a disk needs root")
+    try:
+        assert restore(disk, backups)[1] is None
+        store = open_store(disk / "lancedb")
+        assert len(store.feedback.ratings()) == 12
+        store.close()
+        with pytest.raises(StoreFailed, match="mount point of a disk and cannot be moved aside: empty it"):
+            restore(disk, backups, replace=True)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def empty(home: Path) -> int:
+    """Leave nothing in a home folder; return its inode."""
+    shutil.rmtree(home)
+    home.mkdir()
+    return home.stat().st_ino
+
+
 def test_a_restoring_that_is_killed_between_its_two_renames_is_finished_by_the_next_start(
     home: Settings, backups: Path
 ) -> None:
-    code = """if True:
-        import os, signal, sys
-        from pathlib import Path
-        from rag.upkeep import restore
-        def before_rename(event, args):
-            if event == "os.rename" and str(args[1]) == sys.argv[1]:
-                os.kill(os.getpid(), signal.SIGKILL)
-        sys.addaudithook(before_rename)
-        restore.restore(Path(sys.argv[1]), Path(sys.argv[2]), replace=True)"""
-    killed = subprocess.run([sys.executable, "-c", code, str(home.home), str(backups)], cwd=ROOT, check=False)
-    assert (killed.returncode, home.home.exists()) == (-signal.SIGKILL, False)
+    killed = restore_until(home.home, home.home, backups)
+    assert (killed, home.home.exists()) == (-signal.SIGKILL, False)
     store = open_store(home.lancedb)
     assert len(store.feedback.ratings()) == 12
     store.close()
