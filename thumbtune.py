@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from chat.__main__ import fill_parser as fill_chat
 from rag import cli
 from rag.__main__ import add_commands
+from train.__main__ import add_compare
 from train.__main__ import fill_parser as fill_train
 
 
@@ -25,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_commands(commands)
     train = "train on the ratings, and promote if better; list, compare and move the versions"
     fill_train(commands.add_parser("train", help=train, description=train))
+    add_compare(commands)
     return parser
 
 

@@ -30,7 +30,7 @@ LAYERS = [
     "train.judging",
     "train.reporting",
     "train.session train.compare_versions",
-    "train.pipeline",
+    "train.pipeline train.compare_settings",
     "chat.passwords chat.language",
     "chat.web chat.elements",
     "chat.session",

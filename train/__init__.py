@@ -11,5 +11,6 @@ context           settings, store, registry, corpus and chunks, as one value
 progress          stage, progress bars and time left, published for the chat
 recipe            epochs, batch size and learning rate from the number of pairs; label weights
 compare_versions  evaluate, compare, list and show versions
+compare_settings  compare two ways to search: models, hybrid search, rerankers, chunk sizes
 __main__          python -m train: train; list, show, evaluate, compare, promote, rollback
 """

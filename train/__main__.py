@@ -75,12 +75,19 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     evaluate.add_argument(
         "--qrels", type=Path, required=True, metavar="FILE", help="labels in a format of `rag import`"
     )
-    two = command("compare", _compare, "compare two versions on the current held-out queries")
-    two.add_argument("version")
-    two.add_argument("other")
+    add_compare(commands)
     promote = command("promote", _promote, f"promote a version, or the {START_WEIGHTS}, whatever the gate decided")
     promote.add_argument("version", nargs="+", help=f"a version's name, or: {START_WEIGHTS}")
     command("rollback", _rollback, "roll back to the version that served before")
+
+
+def add_compare(commands: cli.Commands) -> None:
+    """Add the command that compares two versions or settings."""
+    text = "compare two versions or settings on the current held-out queries"
+    two = cli.add_command(commands, "compare", _compare, text)
+    side = f"a version, base, champion or {START_WEIGHTS!r}, and settings: search=hybrid, v3,rerank=FOLDER"
+    two.add_argument("one", metavar="A", help=side)
+    two.add_argument("other", metavar="B", help="what to compare it with, such as: champion, chunk_tokens=256")
 
 
 def _stopped() -> str:
@@ -294,14 +301,19 @@ def _evaluate(given: argparse.Namespace) -> None:
 def _compare(given: argparse.Namespace) -> None:
     from rag.settings import load_settings
     from rag.store.store import open_store
+    from train.compare_settings import compare_sides, parse_side
     from train.compare_versions import compare, measure_held_out
     from train.context import open_context
 
-    settings = load_settings()
+    settings, sides = load_settings(), (parse_side(given.one), parse_side(given.other))
     with closing(open_store(settings.lancedb)) as store:
-        measured = measure_held_out(open_context(settings, store), (given.version, given.other))
-    ours, theirs = (measured.scores[name] for name in (given.version, given.other))
-    print(compare(given.version, given.other, ours, theirs, measured.summary, measured.groups))
+        context = open_context(settings, store)
+        if not all(side.is_version for side in sides):
+            print(compare_sides(context, sides))
+            return
+        measured = measure_held_out(context, (given.one, given.other))
+    ours, theirs = (measured.scores[name] for name in (given.one, given.other))
+    print(compare(given.one, given.other, ours, theirs, measured.summary, measured.groups))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def measure_by_file(context: TrainingContext, name: str, path: Path) -> Measured
 
 def measure_held_out(context: TrainingContext, names: Sequence[str]) -> MeasuredVersions:
     """Evaluate versions on the current held-out queries. Raises NotEnoughFeedback below MIN_HELD_OUT queries."""
-    qrels = _held_out(context)
+    qrels = held_out_queries(context)
     if len(qrels) < MIN_HELD_OUT:
         raise NotEnoughFeedback(
             f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare versions: rate more, or "
@@ -97,14 +97,15 @@ def measure_precision(context: TrainingContext, reference: str) -> PrecisionChoi
     """Choose the precision of both arms for serving this model, measured on the current held-out queries."""
     settings, folders = context.settings, context.corpus.folders_id
     try:
-        qrels = _held_out(context)
+        qrels = held_out_queries(context)
     except NotEnoughFeedback:
         qrels = Qrels({})
     now = context.registry.precision(folders, context.champion, settings.base_model)
     return choose_precision(settings, {"base": settings.base_model, "tuned": reference}, qrels, context.chunks, now)
 
 
-def _held_out(context: TrainingContext) -> Qrels:
+def held_out_queries(context: TrainingContext) -> Qrels:
+    """Return the current held-out queries, on which no version was trained. Raises NotEnoughFeedback."""
     pairs = gather_ratings(context).pairs
     held_out = hold_out_groups(pairs, known_sides(context.registry, context.corpus.folders_id))
     return qrels_of([pair for pair in pairs if pair.judges and held_out.judges(pair.query)], context.chunks)
