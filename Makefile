@@ -1,6 +1,6 @@
 # The two that matter: `make chat` and `make test`. Both make .venv themselves, with plain venv and pip.
 .DEFAULT_GOAL := help
-.PHONY: help chat test check e2e bench bench-learning shots docs fix ocr local-llm
+.PHONY: help chat test check e2e bench bench-learning shots docs dist fix ocr local-llm
 PYTHON ?= python3
 BIN := .venv/bin
 COVERAGE := .coverage.json
@@ -61,6 +61,9 @@ docs: .venv/installed-docs  ## build the documentation site into site/; a broken
 		{ echo "the site must not load anything from another host"; exit 1; }
 	@echo "site/index.html"
 
+dist: .venv/installed-dist  ## build the wheel and the source distribution into dist/
+	@$(BIN)/python -m build --no-isolation --outdir dist . | tail -n 1
+
 ocr: .venv/installed-ocr  ## install text recognition, so that scans and pictures are read (92 MB)
 
 local-llm: .venv/installed-local-llm  ## install llama.cpp, for an LLM in a file: make chat LLM=gguf:model.gguf (102 MB)
@@ -93,6 +96,10 @@ $(BIN)/python:
 .venv/installed-local-llm: .venv/installed
 	@echo "Installing llama.cpp into .venv (once)"
 	@$(PIP) --editable '.[local-llm]' | $(PROGRESS)
+	@touch $@
+
+.venv/installed-dist: constraints.txt | $(BIN)/python  # not the extra: a wheel is built without the app's libraries
+	@$(PIP) build setuptools | $(PROGRESS)
 	@touch $@
 
 .venv/installed-docs: constraints.txt | $(BIN)/python  # not the extra: the site needs neither torch nor the app

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -39,8 +40,23 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
-    """Give a parser what this program does; it has no options."""
+    """Give a parser what this program does."""
+    parser.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="folders or files instead of THUMBTUNE_DOCS"
+    )
     parser.set_defaults(run=_chat, stopped=str)
+
+
+def set_documents(paths: Sequence[Path]) -> None:
+    """Make these the documents of this process and of those it starts. Raises BadSetting for one that cannot be named.
+
+    Paths are made absolute first: `~` and relative ones mean what they mean here.
+    """
+    for path in paths:
+        if os.pathsep in str(path):
+            raise BadSetting(f"{path}: a name with {os.pathsep!r} cannot be set here: index a folder above it")
+    if paths:
+        os.environ["THUMBTUNE_DOCS"] = os.pathsep.join(str(path.expanduser().resolve()) for path in paths)
 
 
 def _chat(given: argparse.Namespace) -> int:
@@ -52,6 +68,7 @@ def _chat(given: argparse.Namespace) -> int:
     from rag.web.listen import check_port
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    set_documents(given.paths)
     settings = load_settings()
     mode = auth_mode(settings)
     allowed_hosts(settings)  # a bad name is an error now, not after the documents are indexed
@@ -93,8 +110,9 @@ def load(settings: Settings, mode: AuthMode) -> None:
 
     gc.disable()  # until chainlit_app has started: what is loaded stays, and looking at it took 0.5 s
     secret = load_secret(settings.secret)
+    root = app_root(settings.cache) if cli.PACKAGE else ROOT
     os.environ.update(
-        CHAINLIT_APP_ROOT=str(ROOT),
+        CHAINLIT_APP_ROOT=str(root),
         CHAINLIT_HOST=settings.host,
         CHAINLIT_PORT=str(settings.port),
         CHAINLIT_AUTH_SECRET=mode.token_key(secret),
@@ -111,8 +129,26 @@ def load(settings: Settings, mode: AuthMode) -> None:
 
     import rag.answering.service  # noqa: F401  # now, while the documents are indexed
 
-    keep_own(ROOT / ".chainlit" / "translations", Path(chainlit.__file__).parent / "translations")
+    keep_own(root / ".chainlit" / "translations", Path(chainlit.__file__).parent / "translations")
     config.run.headless = not has_display()
+
+
+def app_root(cache: Path) -> Path:
+    """Copy what Chainlit serves from its app root, where the app is installed, and return the folder.
+
+    Why: Chainlit writes uploads and translations into its app root, and an installed package may be read-only.
+    """
+    from rag.settings import ROOT
+
+    root = cache / "page"
+    try:
+        for name in (".chainlit", "public"):
+            shutil.copytree(ROOT / name, root / name, dirs_exist_ok=True)
+        for page in ROOT.glob("chainlit*.md"):
+            shutil.copy2(page, root)
+    except (OSError, shutil.Error) as error:
+        raise StoreFailed(f"{root}: cannot be written ({error}): make room, or set THUMBTUNE_HOME") from error
+    return root
 
 
 def serve() -> None:

@@ -118,10 +118,14 @@ def _how(name: str, path: Path) -> str:
 
 
 def main() -> int:
-    """Ask for a password twice and print the line to add to the file; return the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m chat.passwords", description="Print a line for a password file.")
     parser.add_argument("name", help="what the person types as name; ratings are stored under it")
-    name = parser.parse_args().name
+    return ask_password(parser.parse_args().name)
+
+
+def ask_password(name: str) -> int:
+    """Ask for a password twice and print the line to add to the file; return the exit code."""
     try:
         password = getpass.getpass(f"Password for {name}: ")
         if password != getpass.getpass("Again: "):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -63,6 +64,7 @@ def add_commands(commands: cli.Commands) -> None:
     restore = command("restore", _restore, "restore the latest backup into THUMBTUNE_HOME, which must be empty")
     restore.add_argument("folder", type=Path, metavar="DIR", help="folder of the backups, or a single one in it")
     restore.add_argument("--replace", action="store_true", help="move a home folder that is not empty aside")
+    command("settings", _settings, "print every setting with its default, as the text of a .env file")
     doctor = command("doctor", _doctor, "check the home folder, documents, models, index and answerer")
     doctor.add_argument("--repair", action="store_true", help="repair what is damaged; stop the chat first")
 
@@ -84,7 +86,9 @@ def _index(given: argparse.Namespace) -> None:
         if note := indexer.language_note():
             print(f"Note: {note}", file=sys.stderr if given.json else sys.stdout, flush=True)
     if given.paths and not given.json and settings.docs != load_settings().docs:
-        print(f"To chat with these: make chat DOCS={os.pathsep.join(map(str, settings.docs))}")
+        docs = [shlex.quote(str(path)) for path in settings.docs]
+        command = f"thumbtune chat {' '.join(docs)}" if cli.PACKAGE else f"make chat DOCS={os.pathsep.join(docs)}"
+        print(f"To chat with these: {command}")
 
 
 def _ask(given: argparse.Namespace) -> None:
@@ -275,6 +279,12 @@ def _review(given: argparse.Namespace) -> None:
         print(f"{len(queries)} questions make no training pair yet: import the passage that answers one, as a label")
     else:
         print("nothing to review: every question that was voted down has a correct passage")
+
+
+def _settings(given: argparse.Namespace) -> None:
+    from rag.settings import ROOT
+
+    print((ROOT / ".env.example").read_text("utf-8"), end="")
 
 
 def _doctor(given: argparse.Namespace) -> int:

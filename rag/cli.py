@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.errors import ThumbtuneError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 DISTRIBUTION = "thumbtune"
+PACKAGE = (__package__ or "").removesuffix("rag")  # "" in a checkout; "thumbtune." in a wheel: it holds all packages
 USER_ERROR = 2
 INTERRUPTED = 130
 READER_GONE = 141  # as a shell reports SIGPIPE
@@ -63,6 +65,23 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         if stopped := getattr(given, "stopped", lambda: STOPPED)():
             print(stopped, file=sys.stderr)
         return INTERRUPTED
+
+
+def python_of(*modules: str) -> tuple[str, ...]:
+    """Return how to run one of our modules, such as "train", in a process of its own; without one, all but its name.
+
+    In a wheel, files in the folder of the user cannot take the place of a library (-P).
+    """
+    unsafe = ("-P",) if PACKAGE else ()
+    return (sys.executable, *unsafe, "-m", *(f"{PACKAGE}{module}" for module in modules))
+
+
+def environment_of(root: Path) -> dict[str, str]:
+    """Return the environment for `python_of`: from any folder, a checkout's packages are found in `root`."""
+    given = dict(os.environ)
+    if not PACKAGE:
+        given["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
+    return given
 
 
 def _end_with(parent: int) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import thumbtune
 from rag.settings import ROOT, Settings
+from thumbtune.__main__ import main
 
 HEAVY = (
     "torch sentence_transformers transformers lancedb pyarrow langchain_core langchain_openai openai onnxruntime "
@@ -100,7 +100,7 @@ def test_what_commands_load(environment: dict[str, str]) -> None:
 
 def test_one_command_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        thumbtune.main(["--help"])
+        main(["--help"])
     assert end.value.code == 0
     listed = capsys.readouterr().out
     for name in "chat index ask stats import export forget review doctor train".split():
@@ -109,7 +109,7 @@ def test_one_command_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        thumbtune.main(["--version"])
+        main(["--version"])
     version = capsys.readouterr().out.removeprefix("thumbtune ").strip()
     assert f'version = "{version}"' in (ROOT / "pyproject.toml").read_text()
 
@@ -119,9 +119,9 @@ def test_one_command_runs_the_commands_of_each_program(
 ) -> None:
     monkeypatch.setenv("THUMBTUNE_HOME", str(settings.home))
     monkeypatch.setenv("THUMBTUNE_DOCS", str(settings.docs[0]))
-    assert thumbtune.main(["train", "list"]) == 0
+    assert main(["train", "list"]) == 0
     assert "start weights" in capsys.readouterr().out
-    assert thumbtune.main(["train", "show", "v9"]) == 2
+    assert main(["train", "show", "v9"]) == 2
     assert "error: v9: no such version" in capsys.readouterr().err
     monkeypatch.setenv("THUMBTUNE_DOCS", str(settings.home / "nowhere"))
-    assert thumbtune.main(["index"]) == 2
+    assert main(["index"]) == 2

@@ -24,6 +24,7 @@ REFERENCE = "import lancedb, onnxruntime, langchain_openai"
 COMMANDS = {  # command -> the most it may cost, as a ratio to the reference's wall-clock time
     "rag --help": 0.15,
     "train --help": 0.15,
+    "thumbtune --help": 0.15,
     "rag stats": 0.6,
     "train list": 0.6,
     "rag ask": 1.5,

@@ -32,7 +32,7 @@ PATIENCE = 5.0  # seconds of indexing after which the chat opens with what can b
 LOOK_SECONDS = 0.2
 LINE_SECONDS = 10.0  # between two lines of progress in the terminal or log
 GRACE_SECONDS = 10.0  # for a child to clean up before it is killed
-PROGRAM = (sys.executable, "-m")
+PROGRAM = cli.python_of()
 # Stage -> its usual share of a first training, measured on the shipped documents; unknown stages count as 1.
 SHARES = {"gathering": 1, "base, champion and hard negatives": 10, "tuning": 55, "judging, part 1 of 1": 24}
 
@@ -116,7 +116,7 @@ class FirstStart:
             self._indexed.set()
 
     def _index(self) -> None:
-        self._index_status = self._run("rag", "index")
+        self._index_status = self._run(f"{cli.PACKAGE}rag", "index")
         self._indexed.set()
         if self._index_status and self._is_open and not self._stopping.is_set():
             why = exit_reason(self._index_status) if self._index_status < 0 else Phrase("first.terminal")
@@ -151,7 +151,7 @@ class FirstStart:
         print("Training the first model in the background; the chat can be used meanwhile.", flush=True)
         log = self._settings.home / LOG_FILE
         with log.open("wb") as output:
-            status = self._run("train", "--bootstrap", output=output)
+            status = self._run(f"{cli.PACKAGE}train", "--bootstrap", output=output)
         other = read_training(self._settings.home)
         if self._stopping.is_set() or not status:
             return True
@@ -213,8 +213,7 @@ class FirstStart:
         return training if training and (is_mine or training.is_running) else None
 
     def _environment(self) -> dict[str, str]:
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # works from any folder
-        given = {**os.environ, "PYTHONPATH": path, cli.PARENT: str(os.getpid())}
+        given = {**cli.environment_of(ROOT), cli.PARENT: str(os.getpid())}
         if "train_threads" not in self._settings.model_fields_set:
             given["THUMBTUNE_TRAIN_THREADS"] = str(os.cpu_count() or 1)  # at a lower priority than the chat
         given.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a thread that waits leaves its core to others

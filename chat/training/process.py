@@ -13,7 +13,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from chat.language import Phrase, joined, said
+from rag import cli
 from rag.errors import TrainingRefused
 from rag.settings import ROOT
 from rag.training_status import Training, read_training, this_process
 
 LOG_FILE = "training.log"
 LAST_CHARS, LAST_LINES = 4000, 12  # of the log, shown after a failure
-PROGRAM = (sys.executable, "-m", "train")
+PROGRAM = cli.python_of("train")
 DRY_RUN, FAST = "--dry-run", "--fast"
 ORDERS: dict[str, tuple[str, ...]] = {"train": (), "fast": (FAST,), "dry run": (DRY_RUN,)}
 VERSION = re.compile(r"v[1-9]\d{0,8}")
@@ -131,7 +131,7 @@ class TrainingProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=cli.environment_of(ROOT),
                 start_new_session=True,
             )
             output, _ = await child.communicate()
@@ -144,7 +144,7 @@ class TrainingProcess:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_environment(),
+            env=cli.environment_of(ROOT),
             start_new_session=True,
         )
 
@@ -152,11 +152,6 @@ class TrainingProcess:
         with contextlib.suppress(OSError):
             return last_lines((self._home / LOG_FILE).read_text("utf-8", "replace")).removeprefix("error: ")
         return ""
-
-
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # works from any folder
-    return {**os.environ, "PYTHONPATH": path}
 
 
 def last_lines(text: str) -> str:

@@ -54,7 +54,7 @@ class Format:
 
     def load(self, data: bytes) -> LoadedText:
         """Read the bytes of a file of this format. Raises Unreadable with the reason."""
-        loader = getattr(import_module(f"rag.loaders.{self.module}"), self.function)
+        loader = getattr(import_module(f"{__package__}.{self.module}"), self.function)
         return cast(LoadedText, loader(data))
 
 

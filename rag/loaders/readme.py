@@ -42,7 +42,8 @@ def load_readme(data: bytes) -> LoadedText:
     if not markup:
         return load_text(data)
     name = SIGNS[markup][0]
-    loaded: LoadedText = getattr(import_module(f"rag.loaders.markup.{MODULES.get(name, name)}"), FUNCTIONS[name])(data)
+    module = import_module(f"{__package__}.markup.{MODULES.get(name, name)}")
+    loaded: LoadedText = getattr(module, FUNCTIONS[name])(data)
     return replace(loaded, note="; ".join(filter(None, (f"read as {markup}", loaded.note))))
 
 

@@ -27,7 +27,16 @@ def build_parser() -> argparse.ArgumentParser:
     train = "train on the ratings, and promote if better; list, compare and move the versions"
     fill_train(commands.add_parser("train", help=train, description=train))
     add_compare(commands)
+    passwords = "ask for a password twice and print a line for the file of THUMBTUNE_PASSWORDS"
+    sub = cli.add_command(commands, "passwords", _passwords, passwords)
+    sub.add_argument("name", help="what the person types as name; ratings are stored under it")
     return parser
+
+
+def _passwords(given: argparse.Namespace) -> int:
+    from chat.passwords import ask_password
+
+    return ask_password(given.name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,4 @@
+"""The command `thumbtune`, and the Python API.
+
+__main__    the command: all programs in one
+"""
