@@ -31,7 +31,7 @@ chat: .venv/installed-local-llm
 endif
 
 test: check  ## lint, types and the whole suite, in a real browser where one is found
-	@$(BIN)/python -m slipcover --source rag,train,chat --json --out $(COVERAGE) -m pytest --numprocesses auto
+	@$(BIN)/python -m slipcover --source rag,train,chat,serve --json --out $(COVERAGE) -m pytest --numprocesses auto
 	@$(BIN)/python -m slipcover --merge $(COVERAGE) --out $(COVERAGE) --fail-under $(COVERAGE_FLOOR) | \
 		awk 'END { print "coverage: " $$4 "% of " $$2 " lines (at least $(COVERAGE_FLOOR)%)" }'
 

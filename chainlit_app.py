@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import chainlit as cl
@@ -48,10 +49,10 @@ from chat.web.signin import auth_mode, install
 from rag.answering.service import open_service
 from rag.errors import StoreFailed
 from rag.models.registry import START_WEIGHTS
-from rag.records import ARMS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 from rag.web.hosts import allowed_hosts
 from rag.web.secret import load_secret
+from serve.app import api_routes, is_api, open_api
 
 FOLLOW_SECONDS = 0.5  # how often the registry is checked for a newly promoted model: a stat of one file
 COMMAND = re.compile(r"/[A-Za-z]+")  # a single word; "/etc/hosts" is a question
@@ -280,18 +281,6 @@ async def first_progress(
     return JSONResponse({"state": now.state, "text": in_language(now.text, language_for(accept_language))})
 
 
-def follow_promotions() -> None:
-    """Switch to newly promoted models while the chat runs. A failed check is repeated at the next one."""
-    while not closing.wait(FOLLOW_SECONDS):
-        try:
-            if state.serving.refresh():
-                print(
-                    f"Now serving: {', '.join(f'{arm} {state.serving.served(arm).model}' for arm in ARMS)}", flush=True
-                )
-        except Exception:
-            log.exception("the models in use could not be checked")
-
-
 def lost() -> list[str]:
     """Return which tables cannot be read or lack what others refer to, one line each."""
     try:
@@ -317,7 +306,8 @@ async def on_startup() -> None:
     warming.append(asyncio.create_task(teach.examples(state.serving, MOST_STARTERS)))
     warming.append(asyncio.create_task(teach.most_helpful(state.serving, 1)))
     following.append(asyncio.create_task(follow_forgotten(state.history, settings.home)))
-    threading.Thread(target=follow_promotions, name="follow-promotions", daemon=True).start()
+    follow = partial(state.serving.follow, closing, FOLLOW_SECONDS, partial(print, flush=True))
+    threading.Thread(target=follow, name="follow-promotions", daemon=True).start()
     for note in [*state.serving.notes(), *await asyncio.to_thread(lost)]:
         print(f"Note: {note}")
     if note := note_on_admins(settings):
@@ -338,7 +328,8 @@ async def on_shutdown() -> None:
 closing = threading.Event()
 following: list[asyncio.Task[None]] = []  # so that it is not collected while it waits
 warming: list[asyncio.Task[list[str]]] = []  # compares the models ahead of the first page, which then need not wait
-install(mode, secret, app)
+api = open_api(settings, state.serving, secret, mode.proxies)
+install(mode, secret, app, apart=is_api)
 if app.middleware_stack is None:  # not when `chainlit run -w` loads this file again
     scripts = (*serve_page(router, mode.way), *routes.inline_scripts())
     chainlit.server.get_markdown_str = how_it_works
@@ -358,3 +349,4 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     app.router.routes.insert(0, scope.documents_route(state))
     app.router.routes[:0] = rating_files.rating_routes(state)
     app.router.routes[:0] = routes.routes(state)
+    app.router.routes[:0] = api_routes(api)

@@ -117,6 +117,11 @@ class Settings(BaseSettings):
         (), description="addresses or networks of that proxy, separated by commas; empty: this machine"
     )
 
+    # which programs may ask the server for other programs: see serve.keys, whose file is the other way
+    api_keys: SecretStr | None = Field(
+        None, description="keys of programs that may ask, as NAME:KEY, separated by commas"
+    )
+
     # who may change what everybody gets: see rag.roles
     admins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

@@ -34,7 +34,7 @@ from train.judging.serving_precision import MOST_JUDGING, WITHIN
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-PROGRAMS = ("rag", "train", "chat")
+PROGRAMS = ("rag", "train", "chat", "serve")
 QUESTIONS = [json.loads(line) for line in (DOCS / "questions.jsonl").read_text("utf-8").splitlines()]
 ANSWERABLE = [question for question in QUESTIONS if question["source"]]
 LEAST_ANSWERABLE, LEAST_UNANSWERABLE = 150, 45

@@ -1,4 +1,4 @@
-"""The command `thumbtune`: the commands of `python -m rag`, `python -m train` and `python -m chat` in one program."""
+"""The command `thumbtune`: the commands of `python -m rag`, `train`, `chat` and `serve` in one program."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from chat.__main__ import fill_parser as fill_chat
 from rag import cli
 from rag.__main__ import add_commands
+from serve.__main__ import KEYS, fill_keys
+from serve.__main__ import fill_parser as fill_serve
 from train.__main__ import add_compare
 from train.__main__ import fill_parser as fill_train
 
@@ -30,6 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
     passwords = "ask for a password twice and print a line for the file of THUMBTUNE_PASSWORDS"
     sub = cli.add_command(commands, "passwords", _passwords, passwords)
     sub.add_argument("name", help="what the person types as name; ratings are stored under it")
+    serve = "serve the tuned retriever to other programs by OpenAI's protocol, without the chat"
+    fill_serve(commands.add_parser("serve", help=serve, description=serve))
+    fill_keys(commands.add_parser("keys", help=KEYS, description=KEYS))
     return parser
 
 

@@ -50,15 +50,22 @@ class RaterCookie:
 class RaterCookieMiddleware:
     """ASGI middleware: give each browser without a valid cookie a new rater.
 
-    `sign_in` returns further cookies (name -> value) for the new rater, so that the page needs no login first.
+    `sign_in` returns further cookies (name -> value) for the new rater, so that the page needs no login first; `apart`
+    whether a path is for programs, which get none.
     """
 
-    def __init__(self, app: ASGIApp, cookie: RaterCookie, sign_in: Callable[[str], dict[str, str]]) -> None:
-        self.app, self.cookie, self.sign_in = app, cookie, sign_in
+    def __init__(
+        self,
+        app: ASGIApp,
+        cookie: RaterCookie,
+        sign_in: Callable[[str], dict[str, str]],
+        apart: Callable[[str], bool] = lambda path: False,
+    ) -> None:
+        self.app, self.cookie, self.sign_in, self.apart = app, cookie, sign_in, apart
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and add missing cookies to its response."""
-        if scope["type"] != "http" or self.cookie.read(Headers(scope=scope)):
+        if scope["type"] != "http" or self.apart(scope["path"]) or self.cookie.read(Headers(scope=scope)):
             await self.app(scope, receive, send)
             return
 

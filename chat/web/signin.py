@@ -149,12 +149,15 @@ class ProxyAuthMiddleware:
     Each request's token replaces the browser's, so a sign-out or change of user at the proxy takes effect.
     """
 
-    def __init__(self, app: ASGIApp, mode: AuthMode, sign_in: SignIn) -> None:
-        self.app, self.mode, self.sign_in = app, mode, sign_in
+    def __init__(
+        self, app: ASGIApp, mode: AuthMode, sign_in: SignIn, apart: Callable[[str], bool] = lambda path: False
+    ) -> None:
+        self.app, self.mode, self.sign_in, self.apart = app, mode, sign_in, apart
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with its user's token, or answer 403."""
-        if scope["type"] not in ("http", "websocket") or (scope["type"], scope["path"]) == ("http", "/health"):
+        is_open = scope["type"] == "http" and (scope["path"] == "/health" or self.apart(scope["path"]))
+        if is_open or scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         name = self.mode.name_in(Headers(scope=scope)) if self.mode.is_proxy(scope.get("client")) else None
@@ -176,13 +179,16 @@ def with_cookies(headers: Iterable[tuple[bytes, bytes]], cookies: Mapping[str, s
 # --- Chainlit callbacks --------------------------------------------------------------------------------------------
 
 
-def install(mode: AuthMode, secret: str, app: FastAPI) -> None:
-    """Register the callbacks of a sign-in mode with Chainlit. Raises BadSetting if OAuth is half configured."""
+def install(mode: AuthMode, secret: str, app: FastAPI, apart: Callable[[str], bool] = lambda path: False) -> None:
+    """Register the callbacks of a sign-in mode with Chainlit. Raises BadSetting if OAuth is half configured.
+
+    `apart` returns whether a path is for programs, which have keys: nobody is signed in for it.
+    """
     from chainlit.oauth_providers import get_configured_oauth_providers
 
     check_providers(mode, get_configured_oauth_providers())  # type: ignore[no-untyped-call]
     install_mode = {"cookie": _by_cookie, "password": _by_password, "oauth": _by_oauth, "header": _by_header}[mode.way]
-    install_mode(mode, secret, app)
+    install_mode(mode, secret, app, apart)
 
 
 def check_providers(mode: AuthMode, providers: list[str]) -> None:
@@ -199,7 +205,7 @@ def check_providers(mode: AuthMode, providers: list[str]) -> None:
         )
 
 
-def _by_cookie(mode: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_cookie(mode: AuthMode, secret: str, app: FastAPI, apart: Callable[[str], bool]) -> None:
     import chainlit as cl
 
     cookie = RaterCookie(secret)
@@ -210,10 +216,11 @@ def _by_cookie(mode: AuthMode, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=rater, display_name=YOU) if rater else None
 
     if app.middleware_stack is None:  # not when `chainlit run -w` loads the app again
-        app.add_middleware(RaterCookieMiddleware, cookie=cookie, sign_in=partial(token_cookie, display_name=YOU))
+        sign_in = partial(token_cookie, display_name=YOU)
+        app.add_middleware(RaterCookieMiddleware, cookie=cookie, sign_in=sign_in, apart=apart)
 
 
-def _by_password(mode: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_password(mode: AuthMode, secret: str, app: FastAPI, apart: Callable[[str], bool]) -> None:
     import chainlit as cl
 
     @cl.password_auth_callback
@@ -222,7 +229,7 @@ def _by_password(mode: AuthMode, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=name, display_name=name) if name else None
 
 
-def _by_oauth(mode: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_oauth(mode: AuthMode, secret: str, app: FastAPI, apart: Callable[[str], bool]) -> None:
     import chainlit as cl
 
     @cl.oauth_callback
@@ -234,7 +241,7 @@ def _by_oauth(mode: AuthMode, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=f"{provider}:{user.identifier}", display_name=user.identifier)  # no picture, no token
 
 
-def _by_header(mode: AuthMode, secret: str, app: FastAPI) -> None:
+def _by_header(mode: AuthMode, secret: str, app: FastAPI, apart: Callable[[str], bool]) -> None:
     import chainlit as cl
 
     @cl.header_auth_callback
@@ -243,7 +250,7 @@ def _by_header(mode: AuthMode, secret: str, app: FastAPI) -> None:
         return cl.User(identifier=name, display_name=name) if name else None
 
     if app.middleware_stack is None:
-        app.add_middleware(ProxyAuthMiddleware, mode=mode, sign_in=token_cookie)
+        app.add_middleware(ProxyAuthMiddleware, mode=mode, sign_in=token_cookie, apart=apart)
 
 
 def token_cookie(rater: str, display_name: str = "") -> dict[str, str]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 
 import numpy as np
@@ -129,11 +129,11 @@ class QueryService:
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a duel. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
-        `query` and `only` are from `parse_query`; `chosen` is within `offer`, and both arms get it. Use it with
-        contextlib.aclosing: closing it cancels both arms.
+        The arms of `sides` answer. `query` and `only` are from `parse_query`; `chosen` is within `offer`, and both arms
+        get it. Use it with contextlib.aclosing: closing it cancels both arms.
         """
         await asyncio.to_thread(self._answerer_of, chosen.llm or self.answerer)  # the first time it is built
-        chains = {arm: self._chain(arm, only, chosen) for arm in ARMS}
+        chains = {arm: self._chain(arm, only, chosen) for arm in sides}
         timeout = self.settings.answer_timeout
         async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
             async for event in events:
@@ -172,6 +172,21 @@ class QueryService:
         self.maintenance.start()
         if self._sentences:
             threading.Thread(target=self._embed_ahead, args=(self._sentences,), name="sentences", daemon=True).start()
+
+    def follow(self, stop: threading.Event, seconds: float, report: Callable[[str], None]) -> None:
+        """Switch to newly promoted models until `stop` is set. A failed check is repeated at the next one."""
+        while not stop.wait(seconds):
+            try:
+                if self.refresh():
+                    report(f"Now serving: {', '.join(f'{arm} {self.served(arm).model}' for arm in ARMS)}")
+            except Exception:
+                log.exception("the models in use could not be checked")
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return how many tokens texts have: the LLM's, or the tuned model's where no LLM answers."""
+        if self._counter:
+            return [self._counter(text) for text in texts]
+        return self.served("tuned").embedder.count_tokens(list(texts))
 
     def close(self) -> None:
         """Close the store after its running writes."""

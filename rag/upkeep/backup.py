@@ -34,7 +34,7 @@ RECORD, HOME, PART = "backup.json", "home", ".part-"
 FORMAT = 1
 TIME = "%Y-%m-%dT%H-%M-%SZ"  # of a backup's folder
 BLOCK = 1 << 20
-NOT_SHOWN = {"home", "openai_api_key"}  # it is restored elsewhere; a key is no part of a backup
+NOT_SHOWN = {"home", "openai_api_key", "api_keys"}  # it is restored elsewhere; a key is no part of a backup
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,8 +171,9 @@ def from_another_site(scope: Scope, headers: Headers) -> bool:
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, reason: str, status: int = FORBIDDEN) -> None:
-    """Send the status and the reason; close a websocket before it opens."""
+    """Send the status and the reason, also in OpenAI's shape; close a websocket before it opens."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
         return
-    await JSONResponse({"detail": reason}, status_code=status)(scope, receive, send)
+    error = {"message": reason, "type": "invalid_request_error", "param": None, "code": "refused"}
+    await JSONResponse({"detail": reason, "error": error}, status_code=status)(scope, receive, send)

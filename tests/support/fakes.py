@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -100,6 +101,22 @@ class Endless:
             while True:
                 send_chunk(handler, {"delta": {"content": self.token}, "finish_reason": None})
                 self.sent += 1
+        except OSError:
+            self.hung_up.set()
+
+
+class Slow:
+    """A reply that streams a new word every 50 ms until its reader hangs up."""
+
+    def __init__(self) -> None:
+        self.hung_up = threading.Event()
+
+    def __call__(self, handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        start_stream(handler)
+        try:
+            for n in range(2_000):
+                send_chunk(handler, {"delta": {"content": f"{content_id(str(n))} "}, "finish_reason": None})
+                time.sleep(0.05)
         except OSError:
             self.hung_up.set()
 

@@ -1,0 +1,161 @@
+"""The routes for other programs, beside the chat on its port or in a server of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rag.answering.service import QueryService
+from rag.settings import Settings
+from rag.web.hosts import FORBIDDEN, Guard, Hosts, from_another_site, refuse
+from rag.web.rate_limits import Networks
+from serve.access import Access, named_person
+from serve.bodies import read_body
+from serve.citations import PASSAGES, passage_text
+from serve.completions import MODELS, Asker, ChatRequest, answer_of, complete
+from serve.errors import NOT_ALLOWED, NOT_FOUND, ApiError, api_error
+from serve.keys import Client, KeyRing
+
+PREFIXES = ("/v1/",)  # of the paths of this server: they are no pages, and no cookie is set for them
+OWNER = "thumbtune"
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+PLAIN = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
+Handler = Callable[[Request, Client], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the routes share. `secret` is the home's key, `public` the address that people type, "" where the request
+    says it.
+    """
+
+    settings: Settings
+    serving: QueryService
+    access: Access
+    secret: str
+    public: str = ""
+
+    def base_url(self, request: Request) -> str:
+        """Return the address of this server as its client knows it."""
+        return (self.public or str(request.base_url)).rstrip("/")
+
+    def asker(self, request: Request, client: Client, person: str) -> Asker:
+        """Return who asks."""
+        return Asker(client.rater(person), self.secret, self.base_url(request))
+
+    # --- the routes --------------------------------------------------------------------------------------------------
+
+    async def models(self, request: Request, client: Client) -> Response:
+        """List the models."""
+        return JSONResponse({"object": "list", "data": [_model(name) for name in MODELS]})
+
+    async def model(self, request: Request, client: Client) -> Response:
+        """Return one model."""
+        name = request.path_params["model"]
+        if name not in MODELS:
+            raise ApiError(NOT_FOUND, f"The model '{name[:100]}' does not exist.", "model_not_found", "model")
+        return JSONResponse(_model(name))
+
+    async def completions(self, request: Request, client: Client) -> Response:
+        """Answer the last message of a conversation."""
+        sent = await read_body(request, ChatRequest)
+        sent.check()
+        person = named_person(request, sent.user)
+        self.access.spend(client, "ask", person)
+        return await complete(self.serving, request, sent, self.asker(request, client, person))
+
+    async def passage(self, request: Request) -> Response:
+        """Show a passage of an answer to whoever has its address."""
+        answer = answer_of(self.serving, request.path_params["completion"])
+        rank = request.path_params["rank"]
+        hit = next((hit for hit in answer.hits if hit.rank == rank), None) if answer else None
+        if hit is None:
+            raise ApiError(NOT_FOUND, "There is no such passage.", "passage_not_found")
+        return PlainTextResponse(passage_text(hit), headers=PLAIN)
+
+
+def open_api(settings: Settings, serving: QueryService, secret: str, proxies: Networks = ()) -> Api:
+    """Return what the routes need. Raises BadSetting for a wrong THUMBTUNE_API_KEYS, StoreFailed for its file."""
+    keys = KeyRing(settings)
+    _ = keys.is_empty  # reads the file: a damaged one is an error now, and not at the first request
+    return Api(settings, serving, Access(settings, keys, proxies), secret, settings.public_url)
+
+
+def api_routes(api: Api) -> list[BaseRoute]:
+    """Return all routes; the last ones answer what no route has, as JSON and not as a page of the chat."""
+    return [
+        _route(api, "/v1/models", api.models, "GET", "ask"),
+        _route(api, "/v1/models/{model}", api.model, "GET", "ask"),
+        _route(api, "/v1/chat/completions", api.completions, "POST", "ask"),
+        Route(PASSAGES + "/{completion}/{rank:int}", _answered(api.passage), methods=["GET"]),
+        *(Route(prefix + "{rest:path}", _answered(_unknown), methods=METHODS) for prefix in PREFIXES),
+    ]
+
+
+def build_app(api: Api, hosts: Hosts) -> Starlette:
+    """Return the server of its own, behind the guard of hosts and origins."""
+    app = Starlette(routes=api_routes(api))
+    app.add_middleware(GuardMiddleware, hosts=hosts)
+    return app
+
+
+def is_api(path: str) -> bool:
+    """Return whether a path is one of this server, and not of the chat beside it."""
+    return path.startswith(PREFIXES)
+
+
+class GuardMiddleware:
+    """ASGI middleware: refuse other hosts and pages of other origins, with an error in OpenAI's shape."""
+
+    def __init__(self, app: ASGIApp, hosts: Hosts) -> None:
+        self.app, self._guard = app, Guard(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer 403 or 421."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            refused = self._guard.refused(scope, headers)
+            if not refused and from_another_site(scope, headers):
+                refused = "A page of another site may not ask this server.", FORBIDDEN
+            if refused:
+                await refuse(scope, receive, send, *refused)
+                return
+        await self.app(scope, receive, send)
+
+
+def _route(api: Api, path: str, handle: Handler, method: str, scope: str) -> Route:
+    """Return a route for clients with a scope."""
+
+    async def admitted(request: Request) -> Response:
+        if request.method not in (method, "HEAD" if method == "GET" else method):
+            raise ApiError(NOT_ALLOWED, f"Use {method} for {path}.", "method_not_allowed", headers={"allow": method})
+        return await handle(request, api.access.client_of(request, scope))
+
+    return Route(path, _answered(admitted), methods=METHODS)
+
+
+def _answered(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return a handler whose errors are responses in OpenAI's shape."""
+
+    async def answered(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except Exception as error:  # noqa: BLE001  # api_error logs what is not the client's
+            return api_error(error).response()
+
+    return answered
+
+
+async def _unknown(request: Request) -> Response:
+    raise ApiError(NOT_FOUND, f"Unknown request URL: {request.method} {request.url.path[:200]}.", "unknown_url")
+
+
+def _model(name: str) -> dict[str, object]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": OWNER}

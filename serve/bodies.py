@@ -1,0 +1,77 @@
+"""Read a request's JSON body into a model, and refuse what is wrong with it as OpenAI does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import ClientDisconnect, Request
+
+from serve.errors import BAD, TOO_LARGE, WRONG_TYPE, ApiError
+
+MOST_BYTES = 4_000_000  # a conversation of a thousand pages; only its last turns are read
+MOST_DEPTH = 1_000  # json.loads raises RecursionError beyond it
+CUT_OFF = 499  # nobody reads it: the client has hung up
+M = TypeVar("M", bound="Sent")
+
+
+class Sent(BaseModel):
+    """What a client sends. An argument that is not known is refused: a misspelt one would silently do nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+async def read_body(request: Request, model: type[M]) -> M:
+    """Return a request's body. Raises ApiError for a wrong type, a size beyond MOST_BYTES, no JSON, wrong fields."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise ApiError(
+            WRONG_TYPE, f"Content-Type must be application/json, not {kind[:100]!r}.", "unsupported_content_type"
+        )
+    try:
+        given = json.loads(await read_bytes(request))
+    except (ValueError, RecursionError):
+        raise ApiError(BAD, "The body of the request is not valid JSON.", "invalid_json") from None
+    return read_object(given, model)
+
+
+async def read_bytes(request: Request) -> bytes:
+    """Return the body. Raises ApiError as soon as it is too large, whatever Content-Length says."""
+    length = request.headers.get("content-length", "0")
+    if length.isascii() and length.isdigit() and int(length) > MOST_BYTES:
+        raise _too_large()
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > MOST_BYTES:
+                raise _too_large()
+    except ClientDisconnect:
+        raise ApiError(CUT_OFF, "The client has hung up.", "client_closed_request") from None
+    return bytes(body)
+
+
+def read_object(given: Any, model: type[M]) -> M:  # noqa: ANN401  # whatever JSON holds
+    """Return given JSON as a model. Raises ApiError that names the first wrong field."""
+    if not isinstance(given, dict):
+        raise ApiError(BAD, "The body of the request must be a JSON object.", "invalid_json")
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        param = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ApiError(
+                BAD, f"Unrecognized request argument supplied: {param[:100]}", "unknown_parameter", param[:100]
+            ) from None
+        if first["type"] == "missing":
+            raise ApiError(
+                BAD, f"Missing required parameter: '{param}'.", "missing_required_parameter", param
+            ) from None
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ApiError(BAD, f"Invalid value for '{param[:100]}': {reason}.", "invalid_value", param[:100]) from None
+
+
+def _too_large() -> ApiError:
+    return ApiError(TOO_LARGE, f"The body of a request may have {MOST_BYTES // 10**6} MB.", "request_too_large")

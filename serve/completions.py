@@ -1,0 +1,324 @@
+"""/v1/chat/completions: the answer of one arm, whole or streamed, by the chains of the chat.
+
+| model | who answers |
+|---|---|
+| thumbtune-tuned | the model that serves the tuned arm |
+| thumbtune-base | the base model |
+| thumbtune-duel | one of both, drawn for each turn; the client does not learn which, so a thumb is a blind vote |
+
+The completion's id is that of a duel with one answer, which is in table `answers` before the client has read its end.
+An answer that fails, or whose client hangs up, is stored nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from rag.answering.duel import Done, Event, Failed, Hits, Token
+from rag.answering.evidence.cleaning import clean_answer
+from rag.answering.service import QueryService
+from rag.records import ARMS, Answer, Arm, Hit, Side
+from serve.bodies import CUT_OFF, Sent
+from serve.citations import Citations
+from serve.conversation import Conversation, Messages, read_messages, standalone
+from serve.errors import BAD, NOT_FOUND, UPSTREAM, ApiError, api_error
+
+DUEL = "thumbtune-duel"
+MODELS: Mapping[str, Arm | None] = {"thumbtune-tuned": "tuned", "thumbtune-base": "base", DUEL: None}
+COMPLETION = "chatcmpl-"  # before the id of the duel
+SIDES: Mapping[Arm, Side] = {"base": "A", "tuned": "A"}  # there is one side
+HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # the second is nginx's
+T = TypeVar("T")
+
+
+class StreamOptions(Sent, extra="allow"):
+    """How a stream ends: with the tokens used, or not."""
+
+    include_usage: bool = False
+
+
+class ChatRequest(Sent):
+    """A chat completion to make.
+
+    What chooses words at random, and how many, is the server's setting, the same for both arms: these arguments are
+    accepted, as many clients send them with every request, and have no effect. What would change the form of the answer
+    is refused.
+    """
+
+    model: str
+    messages: Messages
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+    n: int | None = None
+    tool_choice: Any = None
+    function_call: Any = None
+    response_format: Any = None
+    logprobs: bool | None = None
+    modalities: list[str] | None = None
+    # accepted, without effect
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    min_p: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    stop: Any = None
+    seed: Any = None
+    presence_penalty: Any = None
+    frequency_penalty: Any = None
+    repetition_penalty: Any = None
+    logit_bias: Any = None
+    top_logprobs: Any = None
+    tools: Any = None
+    functions: Any = None
+    parallel_tool_calls: Any = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    service_tier: Any = None
+    store: Any = None
+    metadata: Any = None
+    prediction: Any = None
+    audio: Any = None
+    web_search_options: Any = None
+    prompt_cache_key: Any = None
+    safety_identifier: Any = None
+
+    def check(self) -> None:
+        """Raise ApiError for what would need another answer than there is."""
+        if self.model not in MODELS:
+            known = ", ".join(MODELS)
+            raise ApiError(
+                NOT_FOUND, f"The model '{self.model[:100]}' does not exist: {known} do.", "model_not_found", "model"
+            )
+        form = self.response_format.get("type") if isinstance(self.response_format, dict) else self.response_format
+        refused = {
+            "n": self.n not in (None, 1),
+            "tool_choice": self.tool_choice not in (None, "auto", "none"),
+            "function_call": self.function_call not in (None, "auto", "none"),
+            "response_format": form not in (None, "text"),
+            "logprobs": bool(self.logprobs),
+            "modalities": self.modalities not in (None, ["text"]),
+        }
+        if param := next((name for name, is_refused in refused.items() if is_refused), ""):
+            raise ApiError(BAD, f"'{param}' is not supported with this value.", "unsupported_value", param)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One turn that is being answered: what was drawn, and what every chunk of its response has in common."""
+
+    model: str
+    arm: Arm
+    duel: str
+    query: str
+    version: str
+    citations: Citations
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def id(self) -> str:
+        """Return the completion's id."""
+        return COMPLETION + self.duel
+
+    def frame(self, kind: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401  # JSON
+        """Return a response, or a chunk of one, with these fields."""
+        known = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return {**known, **({"system_fingerprint": self.version} if self.version else {}), **fields}
+
+    def chunk(self, delta: Mapping[str, Any], finish: str | None = None, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return a chunk of a stream."""
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return self.frame("chat.completion.chunk", choices=[choice], **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: whose thumbs this turn may get, and the key that draws the arm of a duel."""
+
+    rater: str
+    secret: str
+    base_url: str
+
+
+async def complete(serving: QueryService, request: Request, sent: ChatRequest, asker: Asker) -> Response:
+    """Return the response to a request. Raises ApiError or ThumbtuneError before anything is sent."""
+    conversation = read_messages(sent.messages)
+    query, only = await asyncio.to_thread(serving.parse_query, conversation.question)
+    asked = await unless_gone(request, standalone(serving, query, conversation.former))
+    turn = _turn(serving, sent.model, asked.query, conversation, asker)
+    events = serving.ask(asked.query, sides={turn.arm: SIDES[turn.arm]}, duel_id=turn.duel, only=only)
+    if not sent.stream:
+        return await unless_gone(request, _whole(serving, events, turn))
+    first = await unless_gone(request, anext(events))  # a search that fails still has a status of its own
+    if isinstance(first, Failed) and not first.text:
+        await events.aclose()
+        raise _failure(first)
+    with_usage = bool(sent.stream_options and sent.stream_options.include_usage)
+    lines = _lines(serving, first, events, turn, with_usage)
+    return StreamingResponse(lines, media_type="text/event-stream", headers=HEADERS)
+
+
+def drawn_arm(secret: str, rater: str, conversation: Conversation) -> Arm:
+    """Return the arm of a turn of a duel: as good as random, and the same if the same turn is asked for again."""
+    said = json.dumps([rater, *conversation.key]).encode("utf-8", "surrogatepass")
+    return ARMS[hmac.digest(secret.encode(), said, "sha256")[0] % len(ARMS)]
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """Return what work returns; cancel it and raise ApiError as soon as the client hangs up."""
+    task = asyncio.ensure_future(work)
+    gone = asyncio.create_task(_hung_up(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ApiError(CUT_OFF, "The client has hung up.", "client_closed_request")
+        return task.result()
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _turn(serving: QueryService, model: str, query: str, conversation: Conversation, asker: Asker) -> Turn:
+    duel, blind = secrets.token_hex(8), model == DUEL
+    arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)
+    version = "" if blind else serving.served(arm).model
+    return Turn(model, arm, duel, query, version, Citations(asker.base_url, COMPLETION + duel, blind=blind))
+
+
+async def _whole(serving: QueryService, events: AsyncGenerator[Event, None], turn: Turn) -> Response:
+    hits: tuple[Hit, ...] = ()
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, Hits):
+                hits = event.hits
+            elif isinstance(event, Failed) and event.cut:
+                usage = await _usage(serving, turn, hits, event.text)
+                return JSONResponse(_message(turn, event.text, [], hits, "length", usage))
+            elif isinstance(event, Failed):
+                raise _failure(event)
+            elif isinstance(event, Done):
+                usage = await _usage(serving, turn, event.answer.hits, event.answer.text)
+                notes = turn.citations.annotations(event.answer)
+                return JSONResponse(_message(turn, event.answer.text, notes, event.answer.hits, "stop", usage))
+    raise ApiError(UPSTREAM, "The answer ended early.", "answer_failed")
+
+
+def _message(
+    turn: Turn,
+    text: str,
+    annotations: list[dict[str, Any]],
+    hits: tuple[Hit, ...],
+    finish: Literal["stop", "length"],
+    usage: dict[str, int],
+) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text, "refusal": None, "annotations": annotations}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    sources = turn.citations.sources(hits)
+    return turn.frame("chat.completion", choices=[choice], usage=usage, sources=sources)
+
+
+async def _lines(
+    serving: QueryService, first: Event, events: AsyncGenerator[Event, None], turn: Turn, with_usage: bool
+) -> AsyncIterator[bytes]:
+    """Yield the server-sent events of a stream. Closing it cancels the arm, and nothing is stored then."""
+    async with aclosing(_chunks(serving, first, events, turn, with_usage)) as chunks:
+        async for chunk in chunks:
+            yield b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
+async def _chunks(
+    serving: QueryService, first: Event, events: AsyncGenerator[Event, None], turn: Turn, with_usage: bool
+) -> AsyncGenerator[dict[str, Any], None]:
+    hits: tuple[Hit, ...] = ()
+    raw = sent = ""
+    yield turn.chunk({"role": "assistant", "content": ""})
+    try:
+        async with aclosing(_from(first, events)) as each:
+            async for event in each:
+                if isinstance(event, Hits):
+                    hits = event.hits
+                    for chunk in _source_chunks(turn, hits):
+                        yield chunk
+                elif isinstance(event, Token):
+                    raw += event.text
+                    shown = clean_answer(raw, hits, is_complete=False)
+                    if shown != sent and shown.startswith(sent):
+                        yield turn.chunk({"content": shown[len(sent) :]})
+                        sent = shown
+                else:
+                    async for chunk in _ending(serving, event, turn, sent, with_usage):
+                        yield chunk
+    except Exception as error:  # noqa: BLE001  # the status is sent: the client reads the error in the stream
+        yield api_error(error).body
+
+
+async def _from(first: Event, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+    async with aclosing(events):
+        yield first
+        async for event in events:
+            yield event
+
+
+def _source_chunks(turn: Turn, hits: tuple[Hit, ...]) -> list[dict[str, Any]]:
+    """Return the hits once as Open WebUI's sources and once as its events: it reads one of both."""
+    sources = turn.citations.sources(hits)
+    events = [turn.chunk({}, event={"type": "source", "data": source}) for source in sources]
+    return [turn.chunk({}, sources=sources), *events] if sources else []
+
+
+async def _ending(
+    serving: QueryService, event: Done | Failed, turn: Turn, sent: str, with_usage: bool
+) -> AsyncIterator[dict[str, Any]]:
+    """Yield what ends a stream: the rest of the text, its citations, why it ended, the tokens used."""
+    if isinstance(event, Failed) and not event.cut:
+        yield _failure(event).body
+        return
+    text, hits = (event.answer.text, event.answer.hits) if isinstance(event, Done) else (event.text, event.hits)
+    if text != sent and text.startswith(sent):
+        yield turn.chunk({"content": text[len(sent) :]})
+    if isinstance(event, Done) and (notes := turn.citations.annotations(event.answer)):
+        yield turn.chunk({"annotations": notes})
+    yield turn.chunk({}, "stop" if isinstance(event, Done) else "length")
+    if with_usage:
+        usage = await _usage(serving, turn, hits, text)
+        yield turn.frame("chat.completion.chunk", choices=[], usage=usage)
+
+
+def _failure(failed: Failed) -> ApiError:
+    return ApiError(UPSTREAM, failed.message, "answer_failed")
+
+
+async def _usage(serving: QueryService, turn: Turn, hits: tuple[Hit, ...], text: str) -> dict[str, int]:
+    """Return the tokens of question and passages, and of the answer."""
+    asked = "\n".join([turn.query, *(hit.chunk.shown for hit in hits)])
+    prompt, answer = await asyncio.to_thread(serving.count_tokens, [asked, text])
+    return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+
+
+def duel_of(completion: str) -> str:
+    """Return the id of a completion's duel."""
+    return completion.removeprefix(COMPLETION)
+
+
+def answer_of(serving: QueryService, completion: str) -> Answer | None:
+    """Return the stored answer of a completion, None where there is none."""
+    return next(iter(serving.store.feedback.answers_of_duels([duel_of(completion)])), None)
