@@ -201,6 +201,8 @@ CHOICES: tuple[Choice, ...] = get_args(Choice)
 MARKED = "mark:"  # prefixes of the id of what a label follows from, as its answer id: no answer has such an id
 PREFERRED = "preferred:"
 IMPORTED = "import:"
+COMPLETION = "chatcmpl-"  # before a duel's id: the id that another program knows its one answer by (serve)
+BLIND_TURN, OPEN_TURN = "blind-", "open-"  # begin the id of a duel of one answer: its arm was drawn, or was asked for
 DECIDING: tuple[RatingKind, ...] = ("answer", "preference")  # kinds that decide a duel, if they were blind
 
 

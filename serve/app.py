@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -13,14 +14,16 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.answering.service import QueryService
+from rag.feedback.outside import answer_of
 from rag.settings import Settings
 from rag.web.hosts import FORBIDDEN, Guard, Hosts, from_another_site, refuse
 from rag.web.rate_limits import Networks
 from serve.access import Access, named_person
 from serve.bodies import read_body
 from serve.citations import PASSAGES, passage_text
-from serve.completions import MODELS, Asker, ChatRequest, answer_of, complete
+from serve.completions import MODELS, Asker, ChatRequest, complete
 from serve.errors import NOT_ALLOWED, NOT_FOUND, ApiError, api_error
+from serve.feedback import Feedback, store_feedback
 from serve.keys import Client, KeyRing
 
 PREFIXES = ("/v1/",)  # of the paths of this server: they are no pages, and no cookie is set for them
@@ -71,9 +74,18 @@ class Api:
         self.access.spend(client, "ask", person)
         return await complete(self.serving, request, sent, self.asker(request, client, person))
 
+    async def feedback(self, request: Request, client: Client) -> Response:
+        """Store a thumb and marks on passages; answer when they are on disk."""
+        sent = await read_body(request, Feedback)
+        person = named_person(request, sent.rater)
+        self.access.spend(client, "rate")
+        rater = client.rater(person)
+        return JSONResponse(await asyncio.to_thread(store_feedback, self.serving.store, rater, sent))
+
     async def passage(self, request: Request) -> Response:
         """Show a passage of an answer to whoever has its address."""
-        answer = answer_of(self.serving, request.path_params["completion"])
+        completion = request.path_params["completion"]
+        answer = await asyncio.to_thread(answer_of, self.serving.store, completion)
         rank = request.path_params["rank"]
         hit = next((hit for hit in answer.hits if hit.rank == rank), None) if answer else None
         if hit is None:
@@ -94,6 +106,7 @@ def api_routes(api: Api) -> list[BaseRoute]:
         _route(api, "/v1/models", api.models, "GET", "ask"),
         _route(api, "/v1/models/{model}", api.model, "GET", "ask"),
         _route(api, "/v1/chat/completions", api.completions, "POST", "ask"),
+        _route(api, "/v1/feedback", api.feedback, "POST", "rate"),
         Route(PASSAGES + "/{completion}/{rank:int}", _answered(api.passage), methods=["GET"]),
         *(Route(prefix + "{rest:path}", _answered(_unknown), methods=METHODS) for prefix in PREFIXES),
     ]

@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.answering.evidence.cleaning import clean_answer
 from rag.answering.service import QueryService
-from rag.records import ARMS, Answer, Arm, Hit, Side
+from rag.records import ARMS, BLIND_TURN, COMPLETION, OPEN_TURN, Arm, Hit, Side
 from serve.bodies import CUT_OFF, Sent
 from serve.citations import Citations
 from serve.conversation import Conversation, Messages, read_messages, standalone
@@ -36,7 +36,6 @@ from serve.errors import BAD, NOT_FOUND, UPSTREAM, ApiError, api_error
 
 DUEL = "thumbtune-duel"
 MODELS: Mapping[str, Arm | None] = {"thumbtune-tuned": "tuned", "thumbtune-base": "base", DUEL: None}
-COMPLETION = "chatcmpl-"  # before the id of the duel
 SIDES: Mapping[Arm, Side] = {"base": "A", "tuned": "A"}  # there is one side
 HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # the second is nginx's
 T = TypeVar("T")
@@ -197,7 +196,8 @@ async def _hung_up(request: Request) -> None:
 
 
 def _turn(serving: QueryService, model: str, query: str, conversation: Conversation, asker: Asker) -> Turn:
-    duel, blind = secrets.token_hex(8), model == DUEL
+    blind = model == DUEL
+    duel = (BLIND_TURN if blind else OPEN_TURN) + secrets.token_hex(8)
     arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)
     version = "" if blind else serving.served(arm).model
     return Turn(model, arm, duel, query, version, Citations(asker.base_url, COMPLETION + duel, blind=blind))
@@ -312,13 +312,3 @@ async def _usage(serving: QueryService, turn: Turn, hits: tuple[Hit, ...], text:
     asked = "\n".join([turn.query, *(hit.chunk.shown for hit in hits)])
     prompt, answer = await asyncio.to_thread(serving.count_tokens, [asked, text])
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
-
-
-def duel_of(completion: str) -> str:
-    """Return the id of a completion's duel."""
-    return completion.removeprefix(COMPLETION)
-
-
-def answer_of(serving: QueryService, completion: str) -> Answer | None:
-    """Return the stored answer of a completion, None where there is none."""
-    return next(iter(serving.store.feedback.answers_of_duels([duel_of(completion)])), None)

@@ -33,7 +33,7 @@ LAYERS = [
     "train.pipeline train.compare_settings",
     "serve.errors serve.keys serve.citations",
     "serve.bodies serve.access",
-    "serve.conversation",
+    "serve.conversation serve.feedback",
     "serve.completions",
     "serve.app",
     "chat.passwords chat.language",

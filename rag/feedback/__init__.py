@@ -3,6 +3,7 @@
 ratings         store a rating and derive its labels
 preferences     labels of a preference: what tells the better answer from the other
 lesson          what one rating teaches: the pairs it makes, or why none
+outside         ratings from other programs, matched to the answers that they were given
 pairs           labels -> one verdict per query and chunk -> training pairs
 rated_queries   how many rated queries a training would count now
 credit          share a thumb among the cited chunks by BM25 rank; which pairs may judge
