@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag import cli
+from rag.errors import BadSetting, StoreFailed
 from rag.home import check_home
 
 if TYPE_CHECKING:
