@@ -24,6 +24,16 @@ Every message says what was wrong, with the value, and the next step. A programm
 keeps its traceback.
 """
 
+MEMORY_GONE = (  # in errors of torch, LanceDB, onnxruntime, Python and the loader of shared libraries
+    *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "os error 12"),
+    *("can't start new thread", "failed to map segment", "bad_alloc"),
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the memory ran out; a thread, too, needs some to start."""
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in MEMORY_GONE)
+
 
 class ThumbtuneError(Exception):
     """Base class of the errors that a user can cause and fix."""

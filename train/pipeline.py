@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from rag.errors import StoreFailed, TrainingRefused, first_line
+from rag.errors import StoreFailed, TrainingRefused, first_line, is_out_of_memory
 from rag.ingest.chunking import CHUNKER_VERSION
 from rag.models.embedder import Vectors
 from rag.models.precision import serving
@@ -38,7 +38,6 @@ from train.tuning.version_folder import CARD
 
 CHECKPOINTS = "training"  # folder in the cache, for resuming
 TORCH_WRITES = ("inline_container.cc", "PytorchStreamWriter")  # in the RuntimeErrors of torch.save
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")  # in torch's RuntimeErrors
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def explain_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(text in str(error) for text in OUT_OF_MEMORY):
+        if not is_out_of_memory(error):
             raise
         raise TrainingRefused(
             "the memory ran out; what served before serves on: close other programs, or train with --fast or --lora 16"

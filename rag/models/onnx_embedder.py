@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import BadModel, first_line
+from rag.errors import BadModel, first_line, is_out_of_memory
 from rag.models.registry import ENTRY_FILE
 from rag.records import content_id
 
@@ -232,6 +232,10 @@ def open_shared(path: Path) -> InferenceSession:
             try:
                 session = _open_sessions[key] = open_session(path)
             except Exception as error:  # onnxruntime has a kind for each thing that is wrong with a file
+                if is_out_of_memory(error):
+                    raise BadModel(
+                        f"{path}: the memory ran out while it was opened: close other programs, or give it more memory"
+                    ) from error
                 raise BadModel(
                     f"{path}: cannot be opened ({first_line(error)}): delete it, it is made again"
                 ) from error

@@ -25,7 +25,7 @@ import pyarrow as pa
 from filelock import FileLock
 from lancedb import col, lit
 
-from rag.errors import StoreFailed
+from rag.errors import StoreFailed, is_out_of_memory
 from rag.store import durability, schema
 from rag.store.durability import SUFFIX, TableSync, compact, drop_empty_manifests, newest_version
 
@@ -359,5 +359,10 @@ def guard(folder: Path, action: Callable[[], T], table: str = "") -> T:
             ) from error
         if "os error 30" in text or "os error 13" in text:
             raise StoreFailed(f"{folder}: cannot be written: make it writable, or move THUMBTUNE_HOME") from error
+        if is_out_of_memory(error):
+            raise StoreFailed(
+                f"{folder}: the memory ran out; what was stored is safe: close other programs, or give it more memory, "
+                "and try again"
+            ) from error
         which = f"{folder}: table {table}" if table else str(folder)
         raise StoreFailed(f"{which}: LanceDB failed: run `python -m rag doctor` ({text[:300]})") from error

@@ -56,3 +56,16 @@ def test_what_was_acknowledged_is_there_and_voting_goes_on_once_there_is_room(sm
     assert len(store.feedback.ratings()) == 3
     assert sum(label.label == 1 for label in store.feedback.labels()) == 3
     store.close()
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), OSError("Cannot allocate memory (os error 12)")]
+)
+def test_running_out_of_memory_is_said_as_that_and_not_as_damage(tmp_path: Path, error: Exception) -> None:
+    def fails() -> None:
+        raise error
+
+    store = open_store(tmp_path / "lancedb")
+    with pytest.raises(StoreFailed, match="the memory ran out; what was stored is safe: close other programs"):
+        store.tables.run(fails)
+    store.close()
