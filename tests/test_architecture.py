@@ -41,6 +41,9 @@ LAYERS = [
     "chat.session",
     "chat.actions chat.training chat.scoreboard",
     "chainlit_app rag.__main__ train.__main__ chat.__main__ serve.__main__",
+    "thumbtune.home",
+    "thumbtune.langchain_retriever",
+    "thumbtune.llama_index_retriever",
     "thumbtune.__main__",
 ]
 HOMES: dict[str, str] = {
@@ -51,7 +54,8 @@ HOMES: dict[str, str] = {
     "huggingface_hub": "rag.models rag.answering train.reporting",
     "jinja2": "chat.scoreboard train.reporting",
     "lancedb": "rag.store",
-    "langchain_core": "rag.answering",
+    "langchain_core": "rag.answering thumbtune",
+    "llama_index": "thumbtune",
     "langchain_openai": "rag.models rag.answering",
     "lxml": "rag.loaders",
     "mammoth": "rag.loaders",
