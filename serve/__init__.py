@@ -8,6 +8,8 @@ errors         errors in OpenAI's shape
 conversation   the messages of a request -> question and earlier turns
 completions    /v1/chat/completions: one arm's answer, whole or streamed
 feedback       /v1/feedback: a thumb and marks from another program
+retrieval      /retrieval for Dify, /v1/embeddings, /v1/rerank
+metrics        numbers for Prometheus
 citations      passages as Open WebUI's sources and as OpenAI's annotations
 __main__       python -m serve: serve, make and remove keys
 """

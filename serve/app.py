@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rag.answering.service import QueryService
 from rag.feedback.outside import answer_of
+from rag.records import ARMS
 from rag.settings import Settings
 from rag.web.hosts import FORBIDDEN, Guard, Hosts, from_another_site, refuse
 from rag.web.rate_limits import Networks
@@ -22,14 +23,18 @@ from serve.access import Access, named_person
 from serve.bodies import read_body
 from serve.citations import PASSAGES, passage_text
 from serve.completions import MODELS, Asker, ChatRequest, complete
-from serve.errors import NOT_ALLOWED, NOT_FOUND, ApiError, api_error
+from serve.errors import NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, ApiError, api_error
 from serve.feedback import Feedback, store_feedback
 from serve.keys import Client, KeyRing
+from serve.metrics import CONTENT_TYPE, Metrics
+from serve.retrieval import EmbeddingsRequest, RerankRequest, Retrieval, embed, rerank, retrieve_records
 
 PREFIXES = ("/v1/",)  # of the paths of this server: they are no pages, and no cookie is set for them
+PATHS = ("/retrieval", "/metrics", "/ready")  # the others; /health is Chainlit's beside the chat
 OWNER = "thumbtune"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 PLAIN = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
+Plain = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, Client], Awaitable[Response]]
 
 
@@ -43,6 +48,7 @@ class Api:
     serving: QueryService
     access: Access
     secret: str
+    metrics: Metrics
     public: str = ""
 
     def base_url(self, request: Request) -> str:
@@ -51,7 +57,7 @@ class Api:
 
     def asker(self, request: Request, client: Client, person: str) -> Asker:
         """Return who asks."""
-        return Asker(client.rater(person), self.secret, self.base_url(request))
+        return Asker(client.rater(person), self.secret, self.base_url(request), self.metrics.answer)
 
     # --- the routes --------------------------------------------------------------------------------------------------
 
@@ -82,6 +88,44 @@ class Api:
         rater = client.rater(person)
         return JSONResponse(await asyncio.to_thread(store_feedback, self.serving.store, rater, sent))
 
+    async def retrieval(self, request: Request, client: Client) -> Response:
+        """Search for Dify."""
+        sent = await read_body(request, Retrieval)
+        self.access.spend(client, "retrieve")
+        return JSONResponse(await asyncio.to_thread(retrieve_records, self.serving, sent))
+
+    async def embeddings(self, request: Request, client: Client) -> Response:
+        """Embed texts."""
+        sent = await read_body(request, EmbeddingsRequest)
+        self.access.spend(client, "retrieve")
+        return JSONResponse(await asyncio.to_thread(embed, self.serving, sent))
+
+    async def reranking(self, request: Request, client: Client) -> Response:
+        """Put documents in order."""
+        sent = await read_body(request, RerankRequest)
+        self.access.spend(client, "retrieve")
+        return JSONResponse(await asyncio.to_thread(rerank, self.serving, sent))
+
+    async def numbers(self, request: Request, client: Client) -> Response:
+        """Return the numbers for a monitor."""
+        self.access.spend(client, "metrics")
+        text = await asyncio.to_thread(self.metrics.text)
+        return Response(text, media_type=CONTENT_TYPE)
+
+    async def health(self, request: Request) -> Response:
+        """Say that the process answers."""
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether a question could be answered now: both arms have a model and its table."""
+        for arm in ARMS:
+            served = self.serving.served(arm)
+            if not await asyncio.to_thread(self.serving.store.chunks.exists, served.table):
+                raise ApiError(UNAVAILABLE, f"The index of arm {arm} is missing.", "not_indexed")
+        if self.serving.arms.trouble:  # it answers, by the former model
+            return JSONResponse({"status": "degraded", "detail": "a newly promoted model does not serve"})
+        return JSONResponse({"status": "ready"})
+
     async def passage(self, request: Request) -> Response:
         """Show a passage of an answer to whoever has its address."""
         completion = request.path_params["completion"]
@@ -97,7 +141,7 @@ def open_api(settings: Settings, serving: QueryService, secret: str, proxies: Ne
     """Return what the routes need. Raises BadSetting for a wrong THUMBTUNE_API_KEYS, StoreFailed for its file."""
     keys = KeyRing(settings)
     _ = keys.is_empty  # reads the file: a damaged one is an error now, and not at the first request
-    return Api(settings, serving, Access(settings, keys, proxies), secret, settings.public_url)
+    return Api(settings, serving, Access(settings, keys, proxies), secret, Metrics(serving), settings.public_url)
 
 
 def api_routes(api: Api) -> list[BaseRoute]:
@@ -107,21 +151,29 @@ def api_routes(api: Api) -> list[BaseRoute]:
         _route(api, "/v1/models/{model}", api.model, "GET", "ask"),
         _route(api, "/v1/chat/completions", api.completions, "POST", "ask"),
         _route(api, "/v1/feedback", api.feedback, "POST", "rate"),
-        Route(PASSAGES + "/{completion}/{rank:int}", _answered(api.passage), methods=["GET"]),
-        *(Route(prefix + "{rest:path}", _answered(_unknown), methods=METHODS) for prefix in PREFIXES),
+        _route(api, "/v1/embeddings", api.embeddings, "POST", "retrieve"),
+        _route(api, "/v1/rerank", api.reranking, "POST", "retrieve"),
+        _route(api, "/retrieval", api.retrieval, "POST", "retrieve"),
+        _route(api, "/metrics", api.numbers, "GET", "metrics"),
+        Route("/ready", _answered(api.ready, api.metrics, "/ready"), methods=["GET"]),
+        Route(PASSAGES + "/{completion}/{rank:int}", _answered(api.passage, api.metrics, PASSAGES), methods=["GET"]),
+        *(
+            Route(prefix + "{rest:path}", _answered(_unknown, api.metrics, prefix), methods=METHODS)
+            for prefix in PREFIXES
+        ),
     ]
 
 
 def build_app(api: Api, hosts: Hosts) -> Starlette:
     """Return the server of its own, behind the guard of hosts and origins."""
-    app = Starlette(routes=api_routes(api))
+    app = Starlette(routes=[Route("/health", api.health), *api_routes(api)])
     app.add_middleware(GuardMiddleware, hosts=hosts)
     return app
 
 
 def is_api(path: str) -> bool:
     """Return whether a path is one of this server, and not of the chat beside it."""
-    return path.startswith(PREFIXES)
+    return path.startswith(PREFIXES) or path in PATHS
 
 
 class GuardMiddleware:
@@ -151,17 +203,19 @@ def _route(api: Api, path: str, handle: Handler, method: str, scope: str) -> Rou
             raise ApiError(NOT_ALLOWED, f"Use {method} for {path}.", "method_not_allowed", headers={"allow": method})
         return await handle(request, api.access.client_of(request, scope))
 
-    return Route(path, _answered(admitted), methods=METHODS)
+    return Route(path, _answered(admitted, api.metrics, path), methods=METHODS)
 
 
-def _answered(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Return a handler whose errors are responses in OpenAI's shape."""
+def _answered(handle: Plain, metrics: Metrics, route: str) -> Plain:
+    """Return a handler that counts its requests, and whose errors are responses in OpenAI's shape."""
 
     async def answered(request: Request) -> Response:
         try:
-            return await handle(request)
+            response = await handle(request)
         except Exception as error:  # noqa: BLE001  # api_error logs what is not the client's
-            return api_error(error).response()
+            response = api_error(error).response()
+        metrics.request(route, response.status_code)
+        return response
 
     return answered
 

@@ -17,7 +17,7 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -124,6 +124,7 @@ class Turn:
     query: str
     version: str
     citations: Citations
+    done: Callable[[str, Answer], None]
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -149,6 +150,7 @@ class Asker:
     rater: str
     secret: str
     base_url: str
+    done: Callable[[str, Answer], None]  # counts a finished answer of a model
 
 
 async def complete(serving: QueryService, request: Request, sent: ChatRequest, asker: Asker) -> Response:
@@ -200,7 +202,8 @@ def _turn(serving: QueryService, model: str, query: str, conversation: Conversat
     duel = (BLIND_TURN if blind else OPEN_TURN) + secrets.token_hex(8)
     arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)
     version = "" if blind else serving.served(arm).model
-    return Turn(model, arm, duel, query, version, Citations(asker.base_url, COMPLETION + duel, blind=blind))
+    citations = Citations(asker.base_url, COMPLETION + duel, blind=blind)
+    return Turn(model, arm, duel, query, version, citations, asker.done)
 
 
 async def _whole(serving: QueryService, events: AsyncGenerator[Event, None], turn: Turn) -> Response:
@@ -215,6 +218,7 @@ async def _whole(serving: QueryService, events: AsyncGenerator[Event, None], tur
             elif isinstance(event, Failed):
                 raise _failure(event)
             elif isinstance(event, Done):
+                turn.done(turn.model, event.answer)
                 usage = await _usage(serving, turn, event.answer.hits, event.answer.text)
                 notes = turn.citations.annotations(event.answer)
                 return JSONResponse(_message(turn, event.answer.text, notes, event.answer.hits, "stop", usage))
@@ -292,6 +296,8 @@ async def _ending(
     if isinstance(event, Failed) and not event.cut:
         yield _failure(event).body
         return
+    if isinstance(event, Done):
+        turn.done(turn.model, event.answer)
     text, hits = (event.answer.text, event.answer.hits) if isinstance(event, Done) else (event.text, event.hits)
     if text != sent and text.startswith(sent):
         yield turn.chunk({"content": text[len(sent) :]})

@@ -25,6 +25,7 @@ TOO_LARGE, WRONG_TYPE, TOO_MANY, INTERNAL, UPSTREAM, UNAVAILABLE = 413, 415, 429
 INVALID = "invalid_request_error"
 TYPES = {UNAUTHORISED: "authentication_error", FORBIDDEN: "permission_error", TOO_MANY: "rate_limit_error"}
 SERVER = "server_error"
+DIFY = {"invalid_api_key": 1002, "insufficient_scope": 1002, "knowledge_not_found": 2001}  # its own codes, for people
 STATUSES: tuple[tuple[type[ThumbtuneError], int, str], ...] = (
     (TooMany, TOO_MANY, "rate_limit_exceeded"),
     (BadQuery, BAD, "invalid_question"),
@@ -52,7 +53,9 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """Return the error as JSON, as it stands in a response or in a stream."""
         kind = TYPES.get(self.status, INVALID if self.status < INTERNAL else SERVER)
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        error = {"message": self.message, "type": kind, "param": self.param, "code": self.code}
+        number = DIFY.get(self.code)
+        return {"error": error, **({"error_code": number, "error_msg": self.message} if number else {})}
 
     def response(self) -> JSONResponse:
         """Return the response to the request."""
