@@ -32,6 +32,9 @@ from rag.store.durability import SUFFIX, TableSync, compact, drop_empty_manifest
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
 READ_TRIES = 5  # a version that was the latest may be removed while another process reads it
+# What LanceDB remembers of files and versions: by default up to 1 GB, of which a duel with its votes, that is some four
+# versions, added 0.35 MB; a home of a million chunks needs a few.
+METADATA_BYTES = 32_000_000
 NOT_FOUND = re.compile("not found|no such file", re.IGNORECASE)  # in LanceDB's errors
 BATCH = 8_192  # rows; of answers with their passages 20 MB
 IN_LIST = 1_000  # ids per filter; 5,000 take 65 ms
@@ -63,9 +66,12 @@ class _Waiting:
 class LanceTables:
     """The LanceDB tables of one folder, by name. Methods may be called from any thread; each raises StoreFailed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, metadata_bytes: int = METADATA_BYTES) -> None:
         self.folder = folder
-        self._db = guard(folder, lambda: lancedb.connect(folder, read_consistency_interval=timedelta(0)))
+        self._caches = caches = lancedb.Session(metadata_cache_size_bytes=metadata_bytes)
+        self._db = guard(
+            folder, lambda: lancedb.connect(folder, read_consistency_interval=timedelta(0), session=caches)
+        )
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._writes: Counter[str] = Counter()
         self._compacted: dict[str, float] = {}  # by name of table: when, by time.monotonic
@@ -92,6 +98,11 @@ class LanceTables:
     def names(self) -> list[str]:
         """Return the names of all tables."""
         return guard(self.folder, lambda: list(self._db.list_tables(limit=100_000).tables))
+
+    @property
+    def cached_bytes(self) -> int:
+        """Return what LanceDB remembers of files, versions and indexes."""
+        return int(self._caches.size_bytes)
 
     def close(self) -> None:
         """Wait for the pending writes."""

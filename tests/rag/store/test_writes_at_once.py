@@ -13,6 +13,7 @@ import pytest
 from fakes import NOON, make_answer, make_hits
 from rag.errors import StoreFailed
 from rag.records import Rating
+from rag.store.lance import LanceTables
 from rag.store.schema import ANSWERS, RATINGS, SCHEMAS, rating_row
 from rag.store.store import Store, open_store
 
@@ -78,3 +79,12 @@ def test_a_write_that_is_refused_refuses_no_other(store: Store) -> None:
         bad[0].result()
     assert [each.result() for each in good] == [None] * (AT_ONCE - 1)
     assert len(store.feedback.ratings()) == AT_ONCE
+
+
+def test_what_is_remembered_of_versions_has_a_limit(tmp_path: Path) -> None:
+    tables = LanceTables(tmp_path / "lancedb", metadata_bytes=200_000)
+    for nth in range(40):  # without the limit 3.5 MB
+        tables.upsert(RATINGS, [rating_row(rating(f"answer-{nth}"))])
+        assert len(tables.rows(RATINGS)) == nth + 1
+    assert tables.cached_bytes < 400_000
+    tables.close()
