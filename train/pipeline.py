@@ -104,6 +104,7 @@ def _run(
         report = write_report(settings.runs / name, results)
         (settings.models / name / CARD).write_text(model_card(results), "utf-8")
         registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
+        session.record_evidence(verdict)
         _settle(context, version, challenger, choice, by_hand=options.promote)
         clock.done(REPORTING)
     if checkpoints:  # None for a bootstrap or --fast, which keep those of an interrupted training

@@ -14,12 +14,13 @@ from pathlib import Path
 import psutil
 from sentence_transformers import SentenceTransformer
 
+from rag.evaluation.evidence import Evidence
 from rag.evaluation.metrics import GATE, Values
 from rag.evaluation.win_rates import WinRate, outcomes, win_rate
 from rag.models.embedder import unadapted
 from rag.models.precision import native
 from rag.models.registry import Version
-from rag.records import Pair, Qrels, normalise_query
+from rag.records import Pair, Qrels, content_id, normalise_query
 from train.context import TrainingContext
 from train.dataset.earlier_versions import trained_pairs
 from train.dataset.folds import groups_of
@@ -44,7 +45,7 @@ from train.judging.contenders import (
     retrain_without,
 )
 from train.judging.evaluate import Runs, ScoredCandidate, evaluation_runs, full, scores_of
-from train.judging.gate import Verdict, decide
+from train.judging.gate import Verdict, decide, evidence_needed
 from train.judging.serving_precision import AFTER_BOOTSTRAP, PrecisionChoice, choose_precision
 from train.progress import StageReporter, judging
 from train.recipe import (
@@ -168,12 +169,19 @@ class TrainingSession:
             groups=self._groups,
             general=self.general(challenger, pairs),
             online=self._online(),
+            queries=[content_id(normalise_query(query)) for query in self.qrels.relevant],
+            before=replace(self._so_far(), needed=evidence_needed(self._made)),
         )
         if verdict.decision == "promote" and self._context.champion != self._champion:
             return replace(
                 verdict, decision="keep", reason="another version was promoted during this training: train again"
             )
         return verdict
+
+    def record_evidence(self, verdict: Verdict) -> None:
+        """Record what this training adds to the evidence, for the next training against the same champion."""
+        folders = self._context.corpus.folders_id
+        self._context.registry.set_evidence(folders, self._account, verdict.evidence)
 
     def choose_precision(self, name: str) -> PrecisionChoice:
         """Choose the precision for a version that will serve; not measured after a bootstrap, to save time."""
@@ -229,6 +237,18 @@ class TrainingSession:
             abstaining=abstain,
             precision=precision,
         )
+
+    @property
+    def _made(self) -> str:
+        return "adapter" if self._options.fast else "fine-tuned"
+
+    @property
+    def _account(self) -> str:
+        """Return under which name the evidence against this champion is kept; a rollback to it goes on there."""
+        return f"{self._served['champion'].embedder.query_fingerprint} {self._made}"
+
+    def _so_far(self) -> Evidence:
+        return self._context.registry.evidence(self._context.corpus.folders_id, self._account)
 
     def _online(self) -> WinRate | None:
         """Return the champion's blind win rate against base since its promotion; None without a champion."""

@@ -85,12 +85,12 @@ def format_undecided(rate: WinRate) -> str:
 
 
 def verdict(rate: WinRate) -> str:
-    """Return the conclusion that a confidence interval allows."""
+    """Return the conclusion that a confidence sequence allows, which holds however often somebody looks."""
     if rate.n < LEAST:
         return Phrase("board.too_few_duels", least=LEAST)
-    if rate.interval.low > 0.5:
+    if rate.sequence.low > 0.5:
         return Phrase("board.tuned_preferred")
-    if rate.interval.high < 0.5:
+    if rate.sequence.high < 0.5:
         return Phrase("board.base_preferred")
     return Phrase("board.not_significant")
 

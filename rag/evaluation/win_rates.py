@@ -14,6 +14,7 @@ from rag.columns import AnswerColumns, Numbers, RatingColumns
 from rag.evaluation.duel_columns import WINNERS, Winner, decide, pair_up
 from rag.evaluation.intervals import Interval, share_interval
 from rag.evaluation.same_answers import sameness
+from rag.evaluation.sequential import share_sequence
 from rag.records import Answer, Rating
 
 
@@ -42,6 +43,11 @@ class WinRate:
     def n(self) -> int:
         """Return how many duels had a winner."""
         return self.won + self.lost
+
+    @property
+    def sequence(self) -> Interval:
+        """Return the share with its 95% confidence sequence, which holds however often somebody looks."""
+        return share_sequence(self.won, self.n)
 
     def __str__(self) -> str:
         share = f"{self.interval.mean:.2f} [{self.interval.low:.2f}, {self.interval.high:.2f}]"

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock
 
 from rag.errors import StoreFailed, UnknownVersion
+from rag.evaluation.evidence import NO_EVIDENCE, Evidence
 from rag.store.durability import make_folder, sync_paths
 
 if TYPE_CHECKING:
@@ -154,6 +155,17 @@ class Registry:
         """Record these thresholds, by ranking; None takes one away. The other ones stay."""
         with self._change() as state:
             state.setdefault("abstain_below", {}).setdefault(corpus, {}).update(values)
+
+    def evidence(self, folders: str, account: str) -> Evidence:
+        """Return what the trainings on these folders showed that are counted together, by the name of their account."""
+        row = self._state().get("evidence", {}).get(folders, {}).get(account)
+        return Evidence(**{**row, "queries": frozenset(row["queries"])}) if row else NO_EVIDENCE
+
+    def set_evidence(self, folders: str, account: str, evidence: Evidence) -> None:
+        """Record the evidence of an account with one more training."""
+        with self._change() as state:
+            row = {**asdict(evidence), "queries": sorted(evidence.queries)}
+            state.setdefault("evidence", {}).setdefault(folders, {})[account] = row
 
     def precision(self, folders: str, version: Version | None, base: str) -> Precision | None:
         """Return in which precision both arms serve with a champion (None: the start weights), given a base model.

@@ -253,6 +253,7 @@ def test_the_operator_can_fix_the_language(monkeypatch: pytest.MonkeyPatch) -> N
         ("5, by meaning, the last one may be a keyword match", "5, nach Bedeutung, die letzte kann ein Stichworttreffer sein"),  # noqa: E501
         ("the endpoint failed: try again in a moment (HTTP 503)", "Der Endpunkt ist ausgefallen: Versuchen Sie es gleich noch einmal (HTTP 503)"),  # noqa: E501
         ("Only documents in how-to, of type md.", "Nur Dokumente in how-to, vom Typ md."),
+        ("the evidence so far is 7.8 of 25, which does not decide; the difference to the champion is +0.05 [+0.02, +0.07]; about 40 more rated questions would decide it, if the gain stays as it is", "Die Evidenz ist bisher 7.8 of 25 und entscheidet nicht; der Unterschied zum bisherigen Modell ist +0.05 [+0.02, +0.07]; etwa 40 weitere bewertete Fragen würden entscheiden, wenn der Gewinn so bleibt"),  # noqa: E501
         ("some reason that is in no file, or in another", "some reason that is in no file, or in another"),
     ],
 )  # fmt: skip

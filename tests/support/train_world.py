@@ -27,7 +27,7 @@ THINGS = "cat dog bird fish milk bone seed water model index".split()
 PLACES = "house garden river mountain night day red blue".split()
 ASKING = "how do i the a to of is are in on for what which when where why who can".split()
 SAYING = "chat train install run make test opens closes needs shows finds stores keeps first second third".split()
-EPOCHS = "8"  # enough to be promoted, cross-fitted as 80 queries are: five trainings of some 40 steps
+EPOCHS = "24"  # enough evidence to be promoted, cross-fitted as 80 queries are: five trainings of some 100 steps
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from rag.evaluation.evidence import Evidence
 from rag.evaluation.metrics import GATE
 from rag.training_results import CURVE_PLOT, METRICS_FILE, QUALITY_PLOT, REPORT_FILE
 from train.dataset.folds import ENOUGH_HELD_OUT
@@ -134,6 +135,7 @@ def _judged(facts: TrainingResults) -> str:
     )
     values = {
         "challenger over champion": f"{verdict.gain} of {GATE} on {verdict.n} queries: {verdict.tally}",
+        "evidence so far": _evidence(verdict.evidence),
         "more rated questions that would decide it": _needed(verdict),
         "blind duels since the last promotion": verdict.online or "none that were decided",
         **{
@@ -145,10 +147,19 @@ def _judged(facts: TrainingResults) -> str:
     return f"{how}\n\n{bullets(values)}"
 
 
+def _evidence(evidence: Evidence) -> str:
+    trainings = f"{evidence.trainings} training{'s' if evidence.trainings > 1 else ''}"
+    return (
+        f"{evidence}, from {trainings} against this champion on {len(evidence.queries)} queries, each counted once; "
+        f"without any gain it reaches {evidence.needed:.0f} by chance in at most 1 of {evidence.needed:.0f} histories, "
+        "however often somebody trains"
+    )
+
+
 def _needed(verdict: Verdict) -> str:
     if verdict.more is not None:
         return f"about {verdict.more}, if gain and spread stay as they are"
-    decided = verdict.rule or verdict.gain.low > 0
+    decided = verdict.rule or (verdict.gain.low > 0 and verdict.evidence.is_enough)
     return "none, it is decided" if decided else "not known: more ratings of the same kind would not"
 
 

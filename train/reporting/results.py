@@ -288,6 +288,9 @@ def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFi
 def _gate(verdict: Verdict) -> dict[str, object]:
     """Return the verdict as a JSON object; its decision is called "word" there, as in files of earlier releases."""
     fields = asdict(verdict)
+    evidence = verdict.evidence
+    counted = {"trainings": evidence.trainings, "queries": len(evidence.queries)}  # which ones, the registry knows
+    fields["evidence"] = {"so_far": round(evidence.factor, 2), "needed": evidence.needed, **counted}
     return {"word": fields.pop("decision"), **fields}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from fakes import NOON
 from rag.errors import StoreFailed, UnknownVersion
+from rag.evaluation.evidence import NO_EVIDENCE, Evidence
 from rag.models.registry import START_WEIGHTS, Registry, Version
 
 V1 = Version("v1", "docs", "f1", "builtin", "bootstrap", "promote", "VERDICT: promote v1", NOON)
@@ -179,3 +180,11 @@ def test_a_precision_counts_beside_the_base_model_that_it_was_measured_with(regi
     state["precision"]["docs"]["v1"] = "int8"  # as an earlier release wrote it, which knew no base model
     path.write_text(json.dumps(state))
     assert registry.precision("docs", V1, "builtin") is None
+
+
+def test_evidence_is_kept_for_each_account_and_folder(registry: Registry) -> None:
+    found = Evidence(1.5, 0.5, 2, frozenset({"a", "b"}), 25)
+    registry.set_evidence("docs", "f1 fine-tuned", found)
+    assert Registry(registry.folder).evidence("docs", "f1 fine-tuned") == found
+    assert registry.evidence("docs", "f1 adapter") == NO_EVIDENCE
+    assert registry.evidence("other", "f1 fine-tuned") == NO_EVIDENCE

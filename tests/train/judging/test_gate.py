@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from rag.evaluation.intervals import queries_needed, share_interval
+from rag.evaluation.intervals import share_interval
+from rag.evaluation.sequential import queries_to_enough
 from rag.evaluation.win_rates import WinRate
 from train.dataset.folds import ENOUGH_HELD_OUT
 from train.dataset.held_out import HELD_OUT_SHARE
@@ -16,7 +17,9 @@ from train.judging.gate import (
     GENERAL_TOLERANCE,
     MIN_HELD_OUT,
     MIN_REGRESSION,
+    SHARES,
     decide,
+    evidence_needed,
 )
 
 RNG = np.random.default_rng(0)
@@ -35,7 +38,60 @@ def test_a_gain_that_is_not_significant_is_not():
     verdict = decide(EVEN + 0.02 + NOISE, EVEN, EVEN)
     assert verdict.gain.mean > 0
     assert verdict.decision == "keep"
-    assert "not statistically significant" in verdict.reason
+    assert "the evidence so far is 1.8 of 20, which does not decide" in verdict.reason
+
+
+SEEN = [f"question {n}" for n in range(60)]
+
+
+def test_an_interval_above_zero_is_not_enough_where_the_evidence_is_not():
+    """A fixed 95% interval excludes zero by chance sooner or later, if somebody looks every day."""
+    challenger = EVEN + np.tile([0.35, -0.18], 30)
+    verdict = decide(challenger, EVEN, EVEN)
+    assert verdict.gain.low > 0
+    assert verdict.evidence.factor < verdict.evidence.needed
+    assert verdict.decision == "keep"
+
+
+def test_training_again_without_new_questions_adds_no_evidence():
+    """Whatever the seed or the recipe: each question is counted once."""
+    first = decide(EVEN - 0.01, EVEN, EVEN, queries=SEEN)
+    again = decide(EVEN + 0.2, EVEN, EVEN, queries=SEEN, before=first.evidence)
+    assert again.evidence.better == pytest.approx(first.evidence.better)
+    assert (again.evidence.trainings, len(again.evidence.queries)) == (2, 60)
+    assert again.decision == "keep"
+
+
+def test_evidence_of_earlier_trainings_counts():
+    half = decide(EVEN[:30] + 0.1, EVEN[:30], EVEN[:30], queries=SEEN[:30])
+    assert half.decision == "keep"
+    both = decide(EVEN + 0.1, EVEN, EVEN, queries=SEEN, before=half.evidence)
+    assert both.decision == "promote"
+    assert both.evidence.better == pytest.approx(decide(EVEN + 0.1, EVEN, EVEN).evidence.better)
+
+
+def test_a_weak_challenger_is_not_promoted_by_the_evidence_of_others():
+    strong = decide(EVEN + 0.3, EVEN, EVEN, queries=SEEN).evidence
+    more = [f"new {n}" for n in range(60)]
+    weak = decide(EVEN + 0.01 + NOISE, EVEN, EVEN, queries=more, before=strong)
+    assert weak.evidence.is_enough
+    assert weak.gain.low < 0
+    assert weak.decision == "keep"
+
+
+def test_a_bad_challenger_costs_later_ones_little():
+    """How much is staked on new questions follows from how this challenger does on the old ones."""
+    bad = decide(EVEN - 0.3, EVEN, EVEN, queries=SEEN).evidence
+    assert bad.factor == pytest.approx(0.05, abs=0.01)
+    twice, more = np.tile(EVEN, 2), [f"new {n}" for n in range(60)]
+    again = decide(twice - 0.3, twice, twice, queries=[*SEEN, *more], before=bad).evidence
+    assert again.factor == pytest.approx(bad.factor, abs=0.01)  # not a ten thousandth
+
+
+def test_a_query_adapter_has_evidence_of_its_own_and_needs_more():
+    assert evidence_needed("fine-tuned") == pytest.approx(25)
+    assert evidence_needed("adapter") == pytest.approx(100)
+    assert sum(1 / evidence_needed(made) for made in SHARES) == pytest.approx(0.05)
 
 
 def test_a_loss_is_not():
@@ -73,20 +129,20 @@ def duels(won: int, lost: int) -> WinRate:
     return WinRate(won, lost, 0, 0, share_interval(won, won + lost))
 
 
-LEVEL = EVEN + np.tile([0.01, 0.015, -0.002], 20)  # a mean of +0.008, and never worse by more than 0.002
-NEARLY = EVEN + np.tile([0.03, -0.02, -0.005], 20)  # a mean of +0.002, whose interval reaches below 0
+MANY = np.full(600, 0.5)
+NEARLY = MANY + np.tile([0.03, -0.03, 0.002], 200)  # a mean of +0.001, whose interval reaches below 0
 
 
 def test_a_version_that_is_not_clearly_worse_is_promoted_where_raters_prefer_the_tuned_arm():
-    assert decide(NEARLY, EVEN, EVEN).decision == "keep"
-    verdict = decide(NEARLY, EVEN, EVEN, online=duels(16, 4))
+    assert decide(NEARLY, MANY, MANY).decision == "keep"
+    verdict = decide(NEARLY, MANY, MANY, online=duels(40, 10))
     assert -0.01 < verdict.gain.low <= 0
     assert (verdict.decision, verdict.rule) == ("promote", "duels")
-    assert "raters prefer the tuned arm in blind duels: tuned won 16 of 20 duels" in verdict.reason
+    assert "raters prefer the tuned arm in blind duels: tuned won 40 of 50 duels" in verdict.reason
 
 
 def test_duels_without_a_significant_winner_promote_nothing():
-    verdict = decide(NEARLY, EVEN, EVEN, online=duels(12, 8))
+    verdict = decide(NEARLY, MANY, MANY, online=duels(12, 8))
     assert verdict.decision == "keep"
     assert "the duels do not decide either: tuned won 12 of 20 duels" in verdict.reason
 
@@ -97,7 +153,7 @@ def test_duels_do_not_make_up_for_a_difference_that_may_be_a_loss():
 
 
 def test_a_significant_gain_needs_no_duels():
-    verdict = decide(LEVEL, EVEN, EVEN, online=duels(0, 100))
+    verdict = decide(EVEN + 0.1, EVEN, EVEN, online=duels(0, 100))
     assert (verdict.decision, verdict.rule) == ("promote", "interval")
 
 
@@ -140,12 +196,12 @@ def test_a_fall_on_general_queries_is_not_promoted():
 
 def test_duels_do_not_make_up_for_a_broken_regression_set():
     before = np.full(MIN_REGRESSION, 0.7)
-    assert decide(NEARLY, EVEN, EVEN, online=duels(100, 0), general=(before - 0.1, before)).decision == "keep"
+    assert decide(NEARLY, MANY, MANY, online=duels(100, 0), general=(before - 0.1, before)).decision == "keep"
 
 
 def test_a_keep_says_how_many_more_ratings_would_decide_it():
     challenger = EVEN + 0.02 + NOISE
-    needed = queries_needed(challenger - EVEN)
+    needed = queries_to_enough(decide(challenger, EVEN, EVEN).evidence, challenger - EVEN)
     assert needed is not None
     held = decide(challenger, EVEN, EVEN)
     assert held.more == pytest.approx(needed / HELD_OUT_SHARE, abs=5)
@@ -155,15 +211,15 @@ def test_a_keep_says_how_many_more_ratings_would_decide_it():
 def test_cross_fitted_every_rated_question_more_is_one_more_to_judge_by():
     challenger = EVEN + np.tile([0.3, -0.2], 30)
     verdict = decide(challenger, EVEN, EVEN, kind="cross-fitted")
-    assert verdict.more == queries_needed(challenger - EVEN)
+    assert verdict.more == queries_to_enough(verdict.evidence, challenger - EVEN)
 
 
 def test_cross_fitting_ends_where_the_share_of_the_hash_is_enough():
     challenger = EVEN + np.tile([0.21, -0.19], 30)
-    needed = queries_needed(challenger - EVEN)
+    verdict = decide(challenger, EVEN, EVEN, kind="cross-fitted")
+    needed = queries_to_enough(verdict.evidence, challenger - EVEN)
     assert needed is not None
     assert 60 + needed > ENOUGH_HELD_OUT / HELD_OUT_SHARE
-    verdict = decide(challenger, EVEN, EVEN, kind="cross-fitted")
     assert verdict.more == pytest.approx((60 + needed) / HELD_OUT_SHARE - 60, abs=1)
 
 
@@ -181,7 +237,8 @@ def test_no_held_out_query_at_all_is_a_keep():
 def test_the_verdict_is_one_greppable_line():
     promoted = decide(EVEN + 0.1, EVEN, EVEN - 0.1)
     assert promoted.line("v7", "v6") == (
-        "VERDICT: promote v7 | ndcg@10 0.60, champion 0.50 (+0.10 [+0.10, +0.10]), base 0.40 | n=60 held out"
+        "VERDICT: promote v7 | ndcg@10 0.60, champion 0.50 (+0.10 [+0.10, +0.10]), base 0.40 | "
+        "evidence 47.8 of 20 | n=60 held out"
     )
     assert decide(EVEN, EVEN, EVEN, kind="cross-fitted").line("v7", "v6").endswith("| n=60 cross-fitted")
     kept = decide(EVEN - 0.1, EVEN, EVEN)

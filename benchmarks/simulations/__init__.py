@@ -1,0 +1,4 @@
+"""Simulations of the statistics, with a known truth: how often they are wrong, and how long they take to be right.
+
+look_any_day  a year of daily trainings: how often the gate promotes a model that is no better
+"""
