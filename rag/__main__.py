@@ -56,6 +56,18 @@ def add_commands(commands: cli.Commands) -> None:
     forget = command("forget", _forget, "delete a rater's ratings, labels, chats and answers")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions voted down that have no known correct passage")
+    check = command(
+        "check", _check, "check that confirmed passages are still there and still found; exit code 1 if not"
+    )
+    check.add_argument(
+        "file", nargs="?", type=Path, help="pins, one JSON object a line (default: pins.jsonl in the home)"
+    )
+    check.add_argument(
+        "--arm", choices=("tuned", "base"), default="tuned", help="the arm to check (default: %(default)s)"
+    )
+    change = check.add_mutually_exclusive_group()
+    change.add_argument("--save", action="store_true", help="pin what people confirmed and this arm finds now")
+    change.add_argument("--waive", nargs=2, metavar=("QUESTION", "REASON"), help="let the pins of a question break")
     backup = command("backup", _backup, "back up the home folder while the chat runs")
     backup.add_argument("folder", type=Path, metavar="DIR", help="folder of the backups, best on another disk")
     what = backup.add_mutually_exclusive_group()
@@ -285,6 +297,44 @@ def _settings(given: argparse.Namespace) -> None:
     from rag.settings import ROOT
 
     print((ROOT / ".env.example").read_text("utf-8"), end="")
+
+
+def _check(given: argparse.Namespace) -> int:
+    """Check all pins against the index and the settings, and print those that break."""
+    from contextlib import closing
+
+    from rag.errors import BadLabels
+    from rag.feedback.check import Checker
+    from rag.feedback.pins import PINS_FILE, merge_pins, read_pins, waive, write_pins
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
+    settings = load_settings()
+    path = given.file or settings.home / PINS_FILE
+    pins = read_pins(path)
+    if given.waive:
+        write_pins(path, waive(pins, *given.waive))
+        print(f"{given.waive[0]!r} may break: {given.waive[1]}")
+        return 0
+    with closing(open_store(settings.lancedb)) as store:
+        checker = Checker(settings, store, given.arm)
+        if given.save:
+            confirmed, missed = checker.confirmed()
+            kept = merge_pins(pins, confirmed)
+            write_pins(path, kept)
+            print(f"{len(kept)} pins in {path}, {len(kept) - len(pins)} of them new")
+            if missed:
+                print(f"{len(missed)} confirmed passages are not found now, so they are not pinned")
+            return 0
+        if not pins:
+            raise BadLabels(f"{path}: no pins in it: make some of your labels with `python -m rag check --save`")
+        broken = checker.check(pins)
+    for each in broken:
+        print(each)
+    failed = [each for each in broken if not each.pin.waived]
+    waived = f", {len(broken) - len(failed)} waived" if len(broken) > len(failed) else ""
+    print(f"{len(pins)} pins: {len(pins) - len(broken)} hold, {len(failed)} broken{waived} ({checker.name})")
+    return cli.BROKEN if failed else 0
 
 
 def _doctor(given: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 DISTRIBUTION = "thumbtune"
 PACKAGE = (__package__ or "").removesuffix("rag")  # "" in a checkout; "thumbtune." in a wheel: it holds all packages
+BROKEN = 1  # what was checked does not hold
 USER_ERROR = 2
 INTERRUPTED = 130
 READER_GONE = 141  # as a shell reports SIGPIPE

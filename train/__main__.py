@@ -177,7 +177,10 @@ def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: b
         return
     say(f"report: {outcome.report}\n{outcome.version.summary}")
     if options.promote and outcome.version.verdict == "keep":
-        say(f"{outcome.version.name} promoted anyway, because of --promote")
+        if outcome.by_hand:
+            say(f"{outcome.version.name} promoted anyway, because of --promote")
+        else:
+            say(f"{outcome.version.name} not promoted: {outcome.verdict.reason}")
     progress.now().end("done", version=outcome.version.name)
 
 

@@ -26,6 +26,7 @@ from train.dataset.earlier_versions import write_held_out
 from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.judging.contenders import Candidate, challenger_candidates, served_candidates
 from train.judging.gate import Verdict
+from train.judging.pinned import broken_by_challenger, why
 from train.judging.promotion import apply, complete, keep_vectors, load_arms
 from train.judging.serving_precision import PrecisionChoice
 from train.progress import PREPARING, REPORTING, TUNING, StageReporter, bar, leads
@@ -42,13 +43,17 @@ TORCH_WRITES = ("inline_container.cc", "PytorchStreamWriter")  # in the RuntimeE
 
 @dataclass(frozen=True, slots=True)
 class TrainingOutcome:
-    """The outcome of a training. `vectors` (chunks, dim) are the challenger's, in the order of the chunks."""
+    """The outcome of a training. `vectors` (chunks, dim) are the challenger's, in the order of the chunks.
+
+    `by_hand` says whether it was promoted whatever the gate decided.
+    """
 
     version: Version
     verdict: Verdict
     trained: Challenger
     vectors: Vectors
     report: Path
+    by_hand: bool = False
 
 
 def run_training(
@@ -92,12 +97,17 @@ def _run(
         if not leads():
             return None
         verdict = session.verdict(challenger, pairs, runs)
+        broken = broken_by_challenger(settings, session.champion, challenger, context.chunks)
+        by_hand = options.promote and not broken
+        if broken:
+            both = [verdict.reason] * (verdict.decision == "keep")
+            verdict = replace(verdict, decision="keep", rule="", reason="; ".join([*both, f"it {why(broken)}"]))
         version = session.version(name, verdict, trained)
         trained.save(settings.models / name)
         write_held_out(settings.models / name, plan.evaluation.never_trained)
         abstaining = session.fit_threshold(challenger)
         choice = None
-        if options.promote or verdict.decision == "promote":
+        if by_hand or verdict.decision == "promote":
             choice = session.choose_precision(name)
             clock.say(f"precision of both arms: {serving(settings, choice.precision)} ({choice.why})")
         results = session.results(version, verdict, trained, runs, abstaining, choice)
@@ -105,11 +115,11 @@ def _run(
         (settings.models / name / CARD).write_text(model_card(results), "utf-8")
         registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
         session.record_evidence(verdict)
-        _settle(context, version, challenger, choice, by_hand=options.promote)
+        _settle(context, version, challenger, choice, by_hand=by_hand)
         clock.done(REPORTING)
     if checkpoints:  # None for a bootstrap or --fast, which keep those of an interrupted training
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return TrainingOutcome(version, verdict, trained, challenger.vectors, report)
+    return TrainingOutcome(version, verdict, trained, challenger.vectors, report, by_hand)
 
 
 @contextmanager

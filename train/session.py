@@ -114,6 +114,11 @@ class TrainingSession:
         self._near: dict[str, list[NearestScores]] = {}
         self.factory = self._adapter(adapted) if options.fast else self._tuner(self._recipe, options.kind)
 
+    @property
+    def champion(self) -> Candidate:
+        """Return the model that serves now."""
+        return self._served["champion"]
+
     def pairs(self) -> list[Pair]:
         """Return the challenger's training pairs, with a hard negative each when training on ratings.
 

@@ -11,5 +11,7 @@ review_queue    what is worth a second look, most informative first
 starters        example questions that these documents answer
 suggestions     unrated questions on which the arms disagree most
 chunk_matching  match a stored label to a chunk of the current index, by id or text
+pins            confirmed question-passage pairs as regression tests
+check           check pins against the index; which passages can be pinned
 files           labels in and out, as JSON Lines or a BEIR folder
 """

@@ -4,6 +4,7 @@ evaluate           models x held-out queries -> metrics over the whole corpus, p
 contenders         base, champion and challenger for every split; retrained where pairs would leak
 abstention         the cosine below which a model abstains, and how often that is right
 serving_precision  the fastest precision within 0.005 ndcg@10 of fp32
+pinned             pins that a promotion would break
 gate               promote or keep, from the metrics; pure
 promotion          build the new index, then swap the registry
 """

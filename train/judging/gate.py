@@ -104,9 +104,9 @@ def decide(
 ) -> Verdict:
     """Promote a challenger whose gain is shown at any look, or one that is not clearly worse while raters prefer tuned.
 
-    `queries` are the ids of the test queries, `before` is the evidence of earlier trainings against this champion.
-    Without ids all queries are new. `challenger`, `champion` and `base` are the gate's metric per test query, shape (queries,), in the same order, and
-    `groups` numbers those that share a passage, which the intervals resample together.
+    `challenger`, `champion` and `base` are the gate's metric per test query, shape (queries,), in the same order, and
+    `groups` numbers those that share a passage, which count together. `queries` are the ids of the test queries, and
+    `before` is the evidence of earlier trainings against this champion; without ids all queries are new.
     `general` has challenger's and champion's on synthetic queries that neither was trained on; `online` is the
     champion's blind win rate against base since its promotion. Nothing is promoted on fewer than MIN_HELD_OUT queries,
     below base, or with a broken regression set.

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from rag.errors import UnknownVersion
 from rag.indexing.update import Embedded, changing_documents, update_vectors
 from rag.ingest.corpus import Corpus
+from rag.models.arms import arm_models
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
 from rag.models.registry import START_WEIGHTS, Mover, Registry, Version
 from rag.settings import Settings
 from rag.store.store import Store
+from train.judging.pinned import pins_of, require_unbroken
 from train.tuning.version_folder import missing
 
 if TYPE_CHECKING:  # torch, which neither a promotion by hand nor a rollback needs
@@ -93,7 +95,7 @@ def promote_by_hand(
 
     `measure` chooses the precision for the model reference of a version that has never served; None means the native
     one. What served before serves as it did then: measuring takes minutes, a promotion back seconds. Raises
-    UnknownVersion, also for a version that was trained on other documents.
+    UnknownVersion, also for a version that was trained on other documents, and TrainingRefused where it breaks pins.
     """
     registry = Registry(settings.models)
     version = registry.find(name)
@@ -106,11 +108,23 @@ def promote_by_hand(
         precision = measure(reference)
     arms = load_arms(settings, reference, serving(settings, precision))
     complete(store, corpus.id, arms, bar)
+    _require_unbroken(settings, store, corpus, name, arms["tuned"], bar)
     reason = f"by hand; the gate said {version.verdict}" if version else "by hand"
     with changing_documents(store):
         complete(store, corpus.id, arms)
         registry.promote(corpus.folders_id, name, "hand", reason, precision, settings.base_model)
     return name
+
+
+def _require_unbroken(settings: Settings, store: Store, corpus: Corpus, name: str, new: Embedder, bar: Bar) -> None:
+    """Raise TrainingRefused where a model breaks pins that hold with the one that serves now."""
+    champion = Registry(settings.models).champion(corpus.folders_id)
+    gone = champion and missing(Registry(settings.models).model_folder(champion))
+    if gone or not pins_of(settings):
+        return  # a champion without weights serves nobody
+    now = load_embedder(arm_models(settings, corpus.folders_id)["tuned"][1], settings, new.precision)
+    complete(store, corpus.id, {"now": now}, bar)
+    require_unbroken(settings, store, corpus.id, name, {"now": now, "new": new})
 
 
 def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str:
