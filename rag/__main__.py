@@ -47,11 +47,15 @@ def add_commands(commands: cli.Commands) -> None:
     show.add_argument("--json", action="store_true", help="print one JSON object")
     command("stats", _stats, "show documents, answers, ratings, pairs and versions")
     labels = command(
-        "import", _import, "import labels from a JSONL file or a BEIR folder; lines that match no passage are listed"
+        "import",
+        _import,
+        "import labels, JSONL, Parquet or BEIR; lines that match no passage are listed",
     )
-    labels.add_argument("file", type=Path, help="labels.jsonl, or a folder with corpus.jsonl, queries.jsonl and qrels/")
-    export = command("export", _export, "write all labels, to a JSONL file or a BEIR folder")
-    export.add_argument("out", type=Path, help="a new file that ends in .jsonl, or a new folder for BEIR")
+    labels.add_argument(
+        "file", type=Path, help="a .jsonl or .parquet file, or a folder with corpus.jsonl, queries.jsonl and qrels/"
+    )
+    export = command("export", _export, "write all labels, to a JSONL or Parquet file or a BEIR folder")
+    export.add_argument("out", type=Path, help="a new file that ends in .jsonl or .parquet, or a new folder for BEIR")
     export.add_argument("--rater", default="", metavar="NAME", help="write all that is stored of this rater instead")
     forget = command("forget", _forget, "delete a rater's ratings, labels, chats and answers")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")

@@ -236,6 +236,9 @@ class Rating:
         return content_id(self.rater, self.kind, self.target_id, *part)
 
 
+Origin = Literal["rating", "mark", "taught", "import", "preference"]
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
     """A row of `training_pairs`: one rater's label, from a rating or an import, of one chunk for one query.
@@ -251,7 +254,7 @@ class LabelledPair:
     text: str
     label: Label
     at: datetime
-    origin: Literal["rating", "mark", "taught", "import", "preference"]
+    origin: Origin
     weight: float = 1.0
     cited: bool = False
     rank: int | None = None

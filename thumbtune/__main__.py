@@ -11,7 +11,7 @@ from rag import cli
 from rag.__main__ import add_commands
 from serve.__main__ import KEYS, fill_keys
 from serve.__main__ import fill_parser as fill_serve
-from train.__main__ import add_compare
+from train.__main__ import add_compare, add_publishing
 from train.__main__ import fill_parser as fill_train
 
 
@@ -29,6 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     train = "train on the ratings, and promote if better; list, compare and move the versions"
     fill_train(commands.add_parser("train", help=train, description=train))
     add_compare(commands)
+    add_publishing(commands)
     passwords = "ask for a password twice and print a line for the file of THUMBTUNE_PASSWORDS"
     sub = cli.add_command(commands, "passwords", _passwords, passwords)
     sub.add_argument("name", help="what the person types as name; ratings are stored under it")

@@ -79,6 +79,18 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     promote = command("promote", _promote, f"promote a version, or the {START_WEIGHTS}, whatever the gate decided")
     promote.add_argument("version", nargs="+", help=f"a version's name, or: {START_WEIGHTS}")
     command("rollback", _rollback, "roll back to the version that served before")
+    add_publishing(commands)
+
+
+def add_publishing(commands: cli.Commands) -> None:
+    """Add the commands that take versions out and in."""
+    push = cli.add_command(commands, "push", _push, "write a version to a folder that sentence-transformers loads")
+    push.add_argument("version")
+    push.add_argument("target", metavar="TARGET", help="a new folder, or hub:user/name")
+    push.add_argument("--licence", default="", metavar="NAME", help="licence of the base model, if its card names none")
+    push.add_argument("--public", action="store_true", help="a repository on the hub that everybody sees")
+    pull = cli.add_command(commands, "pull", _pull, "take a model in as a version, which serves once it is promoted")
+    pull.add_argument("source", metavar="SOURCE", help="a sentence-transformers folder, or its name on the hub")
 
 
 def add_compare(commands: cli.Commands) -> None:
@@ -260,6 +272,25 @@ def _rollback(given: argparse.Namespace) -> None:
     with closing(open_store(settings.lancedb)) as store:
         name = roll_back(settings, store, load_corpus(settings), bar)
     print(f"{name} serves now; a running chat follows within seconds")
+
+
+def _push(given: argparse.Namespace) -> None:
+    from rag.settings import load_settings
+    from train.reporting.publishing import push
+
+    where = push(load_settings(), given.version, given.target, licence=given.licence, public=given.public)
+    print(f"{given.version} is in {where}: SentenceTransformer({where!r}) loads it")
+
+
+def _pull(given: argparse.Namespace) -> None:
+    from rag.ingest.corpus import load_corpus
+    from rag.settings import load_settings
+    from train.reporting.publishing import pull
+
+    settings = load_settings()
+    version = pull(settings, load_corpus(settings).folders_id, given.source)
+    print(f"{version.name} is {version.summary}")
+    print(f"Next: `python -m train evaluate {version.name} --qrels FILE`, or `python -m train promote {version.name}`")
 
 
 def _list(given: argparse.Namespace) -> None:

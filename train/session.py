@@ -343,7 +343,8 @@ class TrainingSession:
             again = self._adapter(champion)
         else:
             current = with_current_loss(recipe)
-            again = self._tuner(lambda pairs, model: current, self._champion.kind)
+            kind: Kind = "bootstrap" if self._champion.kind == "bootstrap" else "ratings"
+            again = self._tuner(lambda pairs, model: current, kind)
         return retrain_without(champion, start, self._champion_pairs, again, part, self._chunks, self._clock.bar)
 
     def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> ChallengerFactory:

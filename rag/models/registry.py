@@ -39,7 +39,7 @@ class Version:
     folders: str
     fingerprint: str
     started_from: str
-    kind: Literal["ratings", "bootstrap"]
+    kind: Literal["ratings", "bootstrap", "pulled"]
     verdict: Literal["promote", "keep"]
     summary: str
     created: datetime

@@ -11,14 +11,27 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from rag.columns import AnswerColumns, Flags, Numbers, RatingColumns
-from rag.records import Answer, Chunk, Document, Evidence, Hit, LabelledPair, Rating, Span, SyntheticPair, chunks_of
+from rag.records import (
+    Answer,
+    Chunk,
+    Document,
+    Evidence,
+    Hit,
+    LabelledPair,
+    Origin,
+    Rating,
+    Span,
+    SyntheticPair,
+    chunks_of,
+)
 
 DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
 TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
@@ -350,6 +363,35 @@ def read_rating(row: Row) -> Rating:
 def read_label(row: Row) -> LabelledPair:
     """Return the labelled pair of a row."""
     return LabelledPair(**_without_id(row))
+
+
+def write_labels(path: Path, labels: Iterable[LabelledPair]) -> None:
+    """Write labelled pairs as a Parquet file, a row each with all that is stored of it. Raises OSError."""
+    import pyarrow.parquet as pq  # here, as no command but export and import needs it
+
+    pq.write_table(to_arrow(map(keyed_row, labels), SCHEMAS[TRAINING_PAIRS]), path)
+
+
+def read_labels(path: Path) -> list[LabelledPair]:
+    """Return the labelled pairs of a Parquet file. Raises ValueError for one that `write_labels` has not written."""
+    import pyarrow.parquet as pq
+
+    schema = SCHEMAS[TRAINING_PAIRS]
+    try:
+        table = pq.read_table(path, partitioning=None)
+        if missing := [name for name in schema.names if name not in table.column_names]:
+            raise ValueError(f"it has no column {missing[0]!r}")
+        table = table.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    for name in ("rater", "answer_id", "query", "chunk_id", "text", "label", "origin", "weight", "at"):
+        if table[name].null_count:
+            raise ValueError(f"column {name!r} has an empty value")
+    if strange := set(table["label"].to_pylist()) - {-1, 0, 1}:
+        raise ValueError(f"a label is {min(strange)}, not 1, 0 or -1")
+    if unknown := set(table["origin"].to_pylist()) - set(get_args(Origin)):
+        raise ValueError(f"an origin is {min(unknown)!r}, not one of {', '.join(get_args(Origin))}")
+    return [read_label(row) for row in table.to_pylist()]
 
 
 def read_synthetic(row: Row) -> SyntheticPair:

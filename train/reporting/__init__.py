@@ -7,4 +7,5 @@ plots       plots as SVG
 markdown    Markdown -> one self-contained HTML page
 report      report.html
 model_card  the model card of a version
+publishing  push a version to a folder or the hub; pull a model as a version
 """

@@ -15,7 +15,7 @@ from rag.errors import BadLabels
 from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.files.beir import Passage, Score, read_beir, write_beir
 from rag.feedback.files.jsonl import read_jsonl, write_jsonl
-from rag.feedback.files.label_files import SHOWN, LabelRecord
+from rag.feedback.files.label_files import SHOWN, LabelRecord, write_atomically
 from rag.feedback.pairs import is_guess
 from rag.records import (
     IMPORTED,
@@ -27,9 +27,10 @@ from rag.records import (
     content_id,
     normalise_query,
 )
+from rag.store import schema
 from rag.store.store import Store
 
-JSONL = ".jsonl"
+JSONL, PARQUET = ".jsonl", ".parquet"
 RELIABILITY = {"preference": 0, "rating": 1}  # of origins; all others judge the passage itself, and are above
 
 
@@ -84,7 +85,10 @@ def import_labels(path: Path, store: Store, documents: Sequence[Document], *, ra
     The same file twice leaves the same rows. `rater`, unless empty, replaces the raters that the file names. Raises
     BadLabels with file, line and what to fix.
     """
-    read = read_labels(path, documents, rater=rater)
+    if path.suffix == PARQUET:
+        read = read_parquet(path, documents, rater=rater)
+    else:
+        read = read_labels(path, documents, rater=rater)
     store.feedback.put_labels(read.labels)
     return read
 
@@ -113,6 +117,24 @@ def read_labels(path: Path, documents: Sequence[Document], *, rater: str = "") -
     return ReadLabels(tuple(labels), tuple(unmatched), len(judgements) - len(rows), crossing)
 
 
+def read_parquet(path: Path, documents: Sequence[Document], *, rater: str = "") -> ReadLabels:
+    """Return the labels of a Parquet file that `export_labels` has written, each as it was stored. Raises BadLabels."""
+    try:
+        labels = schema.read_labels(path)
+    except (OSError, ValueError) as error:
+        raise BadLabels(f"{path}: {error}: give a file that `python -m rag export` has written") from error
+    if rater:
+        labels = [replace(label, rater=rater) for label in labels]
+    rows = {label.id: label for label in labels}
+    matcher = ChunkMatcher(_chunks(documents))
+    unmatched = [
+        Unmatched(f"row {number}", label.query, _why_waiting(label.text, matcher), waits=True)
+        for number, label in enumerate(rows.values(), start=1)
+        if matcher.find(label.chunk_id, label.text) is None
+    ]
+    return ReadLabels(tuple(rows.values()), tuple(unmatched), len(labels) - len(rows))
+
+
 def _why_waiting(text: str, matcher: ChunkMatcher) -> str:
     """Return why a text means no chunk: it is not there, or it is short and stands in several."""
     places, shown = matcher.match(text).places, repr(text[:SHOWN])
@@ -125,13 +147,18 @@ def export_labels(path: Path, store: Store, documents: Sequence[Document], *, ra
     """Write all labels, or those of one rater: one a line where `path` ends in .jsonl, else a BEIR folder.
 
     Left out are labels of 0 and guesses (`is_guess`): that an unused chunk is wrong would come back as a judgement.
+    Where `path` ends in .parquet nothing is left out, and an import stores the same rows again.
     Raises BadLabels where there is no label, or nothing can be written.
     """
-    if path.suffix not in ("", JSONL):
+    if path.suffix not in ("", JSONL, PARQUET):
         raise BadLabels(
-            f"{path}: ends in {path.suffix!r}: name a file that ends in {JSONL}, or a folder with no ending"
+            f"{path}: ends in {path.suffix!r}: name a {JSONL} or {PARQUET} file, or a folder with no ending"
         )
     given = [label for label in store.feedback.labels() if label.rater == (rater or label.rater)]
+    if path.suffix == PARQUET and given:
+        with write_atomically(path) as draft:
+            schema.write_labels(draft, sorted(given, key=_export_order))
+        return ExportReport(len(given), len({normalise_query(label.query) for label in given}))
     labels = sorted((label for label in given if label.label and not is_guess(label)), key=_export_order)
     if not labels:
         raise BadLabels("there are no labels to export: rate answers, or import some")
