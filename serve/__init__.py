@@ -10,6 +10,7 @@ completions    /v1/chat/completions: one arm's answer, whole or streamed
 feedback       /v1/feedback: a thumb and marks from another program
 retrieval      /retrieval for Dify, /v1/embeddings, /v1/rerank
 metrics        numbers for Prometheus
+mcp_server     tools for agents: search, ask, rate, list_documents
 citations      passages as Open WebUI's sources and as OpenAI's annotations
 __main__       python -m serve: serve, make and remove keys
 """

@@ -33,16 +33,24 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command line's parser: without a command, it serves."""
     parser = argparse.ArgumentParser(prog="python -m serve", description=__doc__)
     fill_parser(parser)
-    fill_keys(parser.add_subparsers(metavar="COMMAND").add_parser("keys", help=KEYS, description=KEYS))
+    commands = parser.add_subparsers(metavar="COMMAND")
+    fill_keys(commands.add_parser("keys", help=KEYS, description=KEYS))
+    fill_mcp(commands.add_parser("mcp", help=MCP, description=MCP))
     return parser
 
 
+MCP = "serve search, ask, rate and list_documents to an agent by the Model Context Protocol, on stdin and stdout"
 KEYS = "make, list and remove the keys of programs that may ask"
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Give a parser what `serve` does."""
     parser.set_defaults(run=_serve, stopped=str)
+
+
+def fill_mcp(parser: argparse.ArgumentParser) -> None:
+    """Give a parser what `mcp` does."""
+    parser.set_defaults(run=_mcp, stopped=str)
 
 
 def fill_keys(parser: argparse.ArgumentParser) -> None:
@@ -113,6 +121,30 @@ def run_server(settings: Settings, serving: QueryService, app: ASGIApp) -> None:
         )
     finally:
         closing.set()
+        serving.close()
+
+
+def _mcp(given: argparse.Namespace) -> None:
+    """Serve the tools on standard input and output: nothing else may be printed there."""
+    import os
+    from contextlib import redirect_stdout
+
+    from rag.home import check_home
+    from rag.settings import load_settings
+
+    settings = load_settings()
+    check_home(settings.home)
+    os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1")
+    with redirect_stdout(sys.stderr):
+        from rag.answering.service import open_service
+        from rag.web.secret import load_secret
+        from serve.mcp_server import build_mcp, local_tools
+
+        serving = open_service(settings)
+        server = build_mcp(local_tools(serving, load_secret(settings.secret)))
+    try:
+        server.run("stdio")
+    finally:
         serving.close()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -19,23 +21,30 @@ from rag.records import ARMS
 from rag.settings import Settings
 from rag.web.hosts import FORBIDDEN, Guard, Hosts, from_another_site, refuse
 from rag.web.rate_limits import Networks
-from serve.access import Access, named_person
+from serve.access import ANY, Access, named_person
 from serve.bodies import read_body
 from serve.citations import PASSAGES, passage_text
 from serve.completions import MODELS, Asker, ChatRequest, complete
 from serve.errors import NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, ApiError, api_error
 from serve.feedback import Feedback, store_feedback
-from serve.keys import Client, KeyRing
+from serve.keys import LOCAL, Client, KeyRing
 from serve.metrics import CONTENT_TYPE, Metrics
 from serve.retrieval import EmbeddingsRequest, RerankRequest, Retrieval, embed, rerank, retrieve_records
 
+if TYPE_CHECKING:
+    from mcp.server.fastmcp import FastMCP
+
 PREFIXES = ("/v1/",)  # of the paths of this server: they are no pages, and no cookie is set for them
-PATHS = ("/retrieval", "/metrics", "/ready")  # the others; /health is Chainlit's beside the chat
+PATHS = ("/retrieval", "/metrics", "/ready", "/mcp")  # the others; /health is Chainlit's beside the chat
 OWNER = "thumbtune"
+OK = 200
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 PLAIN = {"x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'; frame-ancestors 'none'"}
 Plain = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, Client], Awaitable[Response]]
+
+
+MCP = "/mcp"  # beside the chat in place of Chainlit's own route, by which a browser could add tool servers
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,21 @@ class Api:
             return JSONResponse({"status": "degraded", "detail": "a newly promoted model does not serve"})
         return JSONResponse({"status": "ready"})
 
+    def admit(self, request: Request | None, scope: str) -> Client:
+        """Return who calls a tool that needs a scope, counted. Raises ApiError, TooMany."""
+        if request is None:
+            return LOCAL
+        client = self.access.client_of(request, scope)
+        self.access.spend(client, scope)
+        return client
+
+    @cached_property
+    def mcp(self) -> FastMCP:
+        """Return the MCP server, which is imported when somebody uses it: it takes half a second."""
+        from serve.mcp_server import Tools, build_mcp
+
+        return build_mcp(Tools(self.serving, self.secret, self.admit, self.metrics.answer))
+
     async def passage(self, request: Request) -> Response:
         """Show a passage of an answer to whoever has its address."""
         completion = request.path_params["completion"]
@@ -155,6 +179,7 @@ def api_routes(api: Api) -> list[BaseRoute]:
         _route(api, "/v1/rerank", api.reranking, "POST", "retrieve"),
         _route(api, "/retrieval", api.retrieval, "POST", "retrieve"),
         _route(api, "/metrics", api.numbers, "GET", "metrics"),
+        Route(MCP, _McpRoute(api)),
         Route("/ready", _answered(api.ready, api.metrics, "/ready"), methods=["GET"]),
         Route(PASSAGES + "/{completion}/{rank:int}", _answered(api.passage, api.metrics, PASSAGES), methods=["GET"]),
         *(
@@ -193,6 +218,30 @@ class GuardMiddleware:
                 await refuse(scope, receive, send, *refused)
                 return
         await self.app(scope, receive, send)
+
+
+class _McpRoute:
+    """The ASGI app of /mcp: a POST with a key of any scope, as each tool asks for its own. Nothing is sent unasked."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on to the MCP server, or answer 401 or 405."""
+        request = Request(scope, receive)
+        try:
+            if request.method != "POST":
+                raise ApiError(NOT_ALLOWED, "Use POST for /mcp.", "method_not_allowed", headers={"allow": "POST"})
+            self._api.access.client_of(request, ANY)
+        except Exception as error:  # noqa: BLE001  # api_error logs what is not the client's
+            failed = api_error(error)
+            self._api.metrics.request(MCP, failed.status)
+            await failed.response()(scope, receive, send)
+            return
+        from serve.mcp_server import handle_mcp
+
+        self._api.metrics.request(MCP, OK)
+        await handle_mcp(self._api.mcp, scope, receive, send)
 
 
 def _route(api: Api, path: str, handle: Handler, method: str, scope: str) -> Route:

@@ -158,7 +158,7 @@ async def complete(serving: QueryService, request: Request, sent: ChatRequest, a
     conversation = read_messages(sent.messages)
     query, only = await asyncio.to_thread(serving.parse_query, conversation.question)
     asked = await unless_gone(request, standalone(serving, query, conversation.former))
-    turn = _turn(serving, sent.model, asked.query, conversation, asker)
+    turn = begin_turn(serving, sent.model, asked.query, conversation, asker)
     events = serving.ask(asked.query, sides={turn.arm: SIDES[turn.arm]}, duel_id=turn.duel, only=only)
     if not sent.stream:
         return await unless_gone(request, _whole(serving, events, turn))
@@ -197,7 +197,8 @@ async def _hung_up(request: Request) -> None:
         pass
 
 
-def _turn(serving: QueryService, model: str, query: str, conversation: Conversation, asker: Asker) -> Turn:
+def begin_turn(serving: QueryService, model: str, query: str, conversation: Conversation, asker: Asker) -> Turn:
+    """Return a new turn of a model: its arm, drawn if the model is the duel, and its id."""
     blind = model == DUEL
     duel = (BLIND_TURN if blind else OPEN_TURN) + secrets.token_hex(8)
     arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from chat.__main__ import fill_parser as fill_chat
 from rag import cli
 from rag.__main__ import add_commands
-from serve.__main__ import KEYS, fill_keys
+from serve.__main__ import KEYS, MCP, fill_keys, fill_mcp
 from serve.__main__ import fill_parser as fill_serve
 from train.__main__ import add_compare, add_publishing
 from train.__main__ import fill_parser as fill_train
@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     serve = "serve the tuned retriever to other programs by OpenAI's protocol, without the chat"
     fill_serve(commands.add_parser("serve", help=serve, description=serve))
     fill_keys(commands.add_parser("keys", help=KEYS, description=KEYS))
+    fill_mcp(commands.add_parser("mcp", help=MCP, description=MCP))
     return parser
 
 

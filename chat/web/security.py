@@ -24,9 +24,8 @@ INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 TOO_LARGE = 413
 CLOSED = re.compile(
     # Chainlit routes by which a browser could write what only the server may write: a card's props (PUT and DELETE
-    # element), Chainlit's feedback table, sharing, tool servers.
+    # element), Chainlit's feedback table, sharing. Its /mcp, for tool servers, is replaced by ours (serve.app).
     r"(PUT|DELETE) /project/element|(PUT|DELETE) /feedback|PUT /project/thread/share|GET /project/share/.*"
-    r"|(POST|DELETE) /mcp"
 )
 
 FOREIGN = {  # an uploaded file may be a web page: opened at our address, its scripts would act as the rater

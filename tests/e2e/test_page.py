@@ -65,7 +65,6 @@ def test_the_page_needs_no_other_host(context: BrowserContext, chat: ScriptedCha
         ("PUT", "/project/element", {}),
         ("DELETE", "/project/element", {}),
         ("PUT", "/feedback", {}),
-        ("POST", "/mcp", {}),
         ("POST", "/auth/header", {"Sec-Fetch-Site": "cross-site"}),
         ("GET", "/project/settings", {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors"}),
     ],

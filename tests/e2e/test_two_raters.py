@@ -28,6 +28,7 @@ chainlit_runner()
 import chainlit_app
 from chainlit.config import config
 from chainlit.server import app, sio
+from serve.app import is_api
 
 def walk(routes):
     for route in routes:
@@ -83,7 +84,6 @@ def at(path: str, **more: Any) -> Callable[[Victim, Rater], Ask]:
 # What bob sends with ann's ids, and which status he may get. Where it is 200, the text is searched for ann's word.
 ROUTES: dict[str, Route] = {
     "DELETE /feedback": (at("/feedback", json={"feedbackId": "1"}), CLOSED),
-    "DELETE /mcp": (at("/mcp", json={"sessionId": "x", "name": "x"}), CLOSED),
     "DELETE /project/element": (
         lambda ann, bob: ("/project/element", {"json": {"element": ann.card, "sessionId": bob.session_id}}),
         CLOSED,
@@ -129,7 +129,6 @@ ROUTES: dict[str, Route] = {
     "POST /auth/oauth/azure-ad-hybrid/callback": (at("/auth/oauth/azure-ad-hybrid/callback", data={}), INVALID),
     "POST /login": (at("/login", data={"username": "ann", "password": "x"}), INVALID),
     "POST /logout": (at("/logout"), OPEN),
-    "POST /mcp": (at("/mcp", json={"sessionId": "x"}), CLOSED),
     "POST /project/action": (
         lambda ann, bob: (
             "/project/action",
@@ -250,7 +249,8 @@ async def test_every_door_of_the_app_has_a_row(app: dict[str, list[str]]) -> Non
     documented = {f"GET {path}" for path in ("/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc")}
     static = re.compile(r"HEAD (?!/$)")
     routes = {route for route in app["routes"] if not static.match(route)} - documented
-    assert {route for route in routes if " " in route and not route.startswith("Mount")} - ROUTES.keys() == set()
+    ours = {route for route in routes if " " in route and not is_api(route.partition(" ")[2])}  # tests/serve has those
+    assert {route for route in ours if not route.startswith("Mount")} - ROUTES.keys() == set()
     assert set(app["actions"]) == ACTIONS.keys()
     assert set(app["events"]) == EVENTS
     assert set(app["commands"]) == COMMANDS

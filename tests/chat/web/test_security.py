@@ -65,8 +65,6 @@ def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Host
         ("DELETE", "/feedback"),
         ("PUT", "/project/thread/share"),
         ("GET", "/project/share/0b1c"),
-        ("POST", "/mcp"),
-        ("DELETE", "/mcp"),
     ],
 )
 def test_a_route_that_the_chat_does_not_use_is_closed(client: TestClient, method: str, path: str) -> None:
