@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.answering.evidence.cleaning import clean_answer
 from rag.answering.service import QueryService
-from rag.records import ARMS, BLIND_TURN, COMPLETION, OPEN_TURN, Arm, Hit, Side
+from rag.records import ARMS, BLIND_TURN, COMPLETION, OPEN_TURN, Answer, Arm, Hit, Side
 from serve.bodies import CUT_OFF, Sent
 from serve.citations import Citations
 from serve.conversation import Conversation, Messages, read_messages, standalone

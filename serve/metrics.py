@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: requests, answers and how long they took, ratings, what serves. No text, no names of people."""
+"""Numbers for Prometheus: requests, answers and how long they took, ratings, what serves. No text, no names."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ class _Stored(Collector):
         for (kind, value), n in sorted(counts.items()):
             ratings.add_metric([kind, value], n)
         yield ratings
-        models = {arm: self._serving.served(arm).model for arm in ARMS}
+        models: dict[str, str] = {arm: self._serving.served(arm).model for arm in ARMS}
         yield InfoMetricFamily("thumbtune_serving", "The model of each arm.", models)

@@ -1,7 +1,7 @@
 """Retrieval for other programs: Dify's external knowledge, embeddings of the champion, reranking.
 
-Contracts: docs.dify.ai, External Knowledge API; OpenAI's /v1/embeddings with `input_type`, as Cohere and NVIDIA have it,
-since a model may embed queries and documents differently; /v1/rerank as Jina and Cohere have it.
+Contracts: docs.dify.ai, External Knowledge API; OpenAI's /v1/embeddings with `input_type`, as Cohere and NVIDIA have
+it, since a model may embed queries and documents differently; /v1/rerank as Jina and Cohere have it.
 """
 
 from __future__ import annotations

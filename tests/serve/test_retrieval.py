@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from rag.retrieval.rerank import Reranker
 from serve.keys import add_key, keys_file
 from served import ANSWER, QUESTION, Served
 
@@ -85,6 +87,25 @@ def test_wrong_embeddings_are_refused(client: TestClient, fields: dict[str, Any]
 def test_reranking_needs_a_reranker(client: TestClient) -> None:
     response = client.post("/v1/rerank", json={"query": "cats", "documents": ["a", {"text": "b"}]})
     assert (response.status_code, response.json()["error"]["code"]) == (404, "no_reranker")
+
+
+def test_a_reranker_puts_documents_in_order(
+    served: Served, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_length = Reranker("by-length", lambda query, texts: [float(len(text)) for text in texts])
+    options = replace(served.serving.search_options, reranker=by_length)
+    monkeypatch.setattr(served.serving, "search_options", options)
+    sent = {"query": "cats", "documents": ["aa", {"text": "aaaa"}, "a"], "top_n": 2, "return_documents": True}
+    assert client.post("/v1/rerank", json=sent).json() == {
+        "object": "list",
+        "model": "by-length",
+        "results": [
+            {"index": 1, "relevance_score": 4.0, "document": {"text": "aaaa"}},
+            {"index": 0, "relevance_score": 2.0, "document": {"text": "aa"}},
+        ],
+    }
+    wrong = client.post("/v1/rerank", json={"query": "cats", "documents": [{"title": "x"}]})
+    assert wrong.json()["error"]["param"] == "documents"
 
 
 def test_the_server_says_that_it_is_alive_and_ready(client: TestClient) -> None:
