@@ -30,7 +30,9 @@ from benchmarks.load.raters import Rater
 MINUTES = 60.0
 RATERS = 6  # at a time
 ROUNDS = 4  # questions of a rater before leaving
-TRAIN_SECONDS, UPLOAD_SECONDS, RESTART_SECONDS = 300.0, 45.0, 120.0
+TRAIN_SECONDS, UPLOAD_SECONDS, RESTART_SECONDS = 300.0, 45.0, 120.0  # between two of an hour; of less time, less
+LEAST_SHARE = 0.2  # of these
+CANCEL_SECONDS = 30.0  # after the start of a training
 PACE, TOKENS = 50, 60
 
 
@@ -46,12 +48,12 @@ class Soak:
 
     async def run(self, minutes: float) -> None:
         """Let everything happen at once, and print a row a minute."""
-        ends = time.monotonic() + 60 * minutes
+        ends, share = time.monotonic() + 60 * minutes, min(1.0, max(LEAST_SHARE, minutes / MINUTES))
         jobs = [self._forever(self._visit, 0.0) for _ in range(RATERS)]
         jobs += [
-            self._forever(self._upload, UPLOAD_SECONDS),
-            self._forever(self._train, TRAIN_SECONDS),
-            self._forever(self._restart_llm, RESTART_SECONDS),
+            self._forever(self._upload, UPLOAD_SECONDS * share),
+            self._forever(self._train, TRAIN_SECONDS * share),
+            self._forever(self._restart_llm, RESTART_SECONDS * share),
         ]
         tasks = [asyncio.create_task(job) for job in jobs]
         print("| minute | RSS MB | handles | threads | home MB | done | failed |\n" + "|---" * 7 + "|")
@@ -110,7 +112,7 @@ class Soak:
         async with Rater(self.chat.url) as rater:
             await asyncio.sleep(0.5)
             await self._press(rater, "train_start", {"order": "fast"})
-            await asyncio.sleep(TRAIN_SECONDS / 10)
+            await asyncio.sleep(CANCEL_SECONDS)
             await rater.act("train_cancel", {})
 
     async def _press(self, rater: Rater, name: str, payload: dict[str, Any]) -> None:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 import threading
 import time
 import traceback
 from pathlib import Path
 from typing import Any
+
+from chat import __main__ as program
 
 LONG = 0.05
 WRITE_SECONDS = 0.5
@@ -31,7 +34,8 @@ class Watch:
         self.longest = 0.0
         self.long: list[tuple[float, float, str, str]] = []
         self._run = asyncio.Handle._run
-        self._now: tuple[float, int] | None = None  # when the callback that runs began, in which thread
+        self._began = 0.0  # when the callback that runs began; 0 for none
+        self._computed = 0.0  # seconds of the loop's thread until some hundredth of a second before that
         self._stack = ""
         self._gc_began = 0.0
 
@@ -40,22 +44,23 @@ class Watch:
         watch, run = self, self._run
 
         def timed(handle: asyncio.Handle) -> None:
-            computed, began = time.thread_time(), time.perf_counter()
-            watch._now, watch._stack = (began, threading.get_ident()), ""
+            watch._began = began = time.perf_counter()
             run(handle)
-            watch._now = None
-            watch.add(time.perf_counter() - began, time.thread_time() - computed, handle)
+            watch._began = 0.0
+            if (seconds := time.perf_counter() - began) > watch.longest or seconds > LONG:
+                watch.add(seconds, handle)
 
         asyncio.Handle._run = timed  # type: ignore[method-assign]
         gc.callbacks.append(self._collected)
         threading.Thread(target=self._write, daemon=True).start()
         threading.Thread(target=self._look, daemon=True).start()
 
-    def add(self, seconds: float, computed: float, handle: Any) -> None:  # a private class of asyncio
-        """Count one callback."""
+    def add(self, seconds: float, handle: Any) -> None:  # a private class of asyncio
+        """Count a long callback."""
         if seconds > LONG:
+            computed = time.thread_time() - self._computed
             self.long.append((round(seconds, 3), round(computed, 3), _name(handle), self._stack))
-        self.longest = max(self.longest, seconds)
+        self.longest, self._stack = max(self.longest, seconds), ""
 
     def _collected(self, phase: str, about: dict[str, int]) -> None:
         """Name a garbage collection, during which no thread runs Python, as what a callback did."""
@@ -65,11 +70,15 @@ class Watch:
             self._stack += f"garbage collection {about['generation']}, {seconds:.3f} s "
 
     def _look(self) -> None:
+        main = threading.main_thread().ident or 0  # where the loop runs
+        clock = time.pthread_getcpuclockid(main)
         while True:
             time.sleep(LOOK_SECONDS)
-            now = self._now
-            if now and not self._stack and time.perf_counter() - now[0] > LONG:
-                frames = traceback.extract_stack(sys._current_frames().get(now[1]))[-FRAMES:]
+            began = self._began
+            if not began or time.perf_counter() - began < LOOK_SECONDS:
+                self._computed = time.clock_gettime(clock)
+            elif not self._stack and time.perf_counter() - began > LONG:
+                frames = traceback.extract_stack(sys._current_frames().get(main))[-FRAMES:]
                 self._stack += " < ".join(f"{at.name} {at.filename[-30:]}:{at.lineno}" for at in reversed(frames))
 
     def _write(self) -> None:
@@ -90,8 +99,21 @@ def _name(handle: Any) -> str:
     return getattr(coroutine, "__qualname__", repr(coroutine))
 
 
+def forget_sessions_after(seconds: int) -> None:
+    """Have the chat forget a session these seconds after its connection is gone, instead of an hour."""
+    serve = program.serve
+
+    def forgetful() -> None:
+        from chainlit.config import config  # the chat has prepared its environment by now
+
+        config.project.session_timeout = seconds
+        serve()
+
+    program.serve = forgetful
+
+
 if __name__ == "__main__":
     Watch(Path(sys.argv.pop(1))).start()
-    from chat.__main__ import main
-
-    sys.exit(main())
+    if "BENCH_SESSION_SECONDS" in os.environ:
+        forget_sessions_after(int(os.environ["BENCH_SESSION_SECONDS"]))
+    sys.exit(program.main())
