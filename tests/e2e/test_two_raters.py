@@ -18,6 +18,7 @@ import pytest
 import socketio
 
 from driver import ScriptedChat, free_port
+from serve.app import is_api
 from sockets import Rater
 
 pytestmark = pytest.mark.e2e
@@ -28,7 +29,6 @@ chainlit_runner()
 import chainlit_app
 from chainlit.config import config
 from chainlit.server import app, sio
-from serve.app import is_api
 
 def walk(routes):
     for route in routes:

@@ -170,9 +170,7 @@ def _rule(gain: Interval, evidence: Evidence, online: WinRate | None) -> Literal
     return "duels" if preferred and close else ""
 
 
-def _labels_needed(
-    difference: Values, groups: Groups | None, evidence: Evidence, kind: EvaluationKind
-) -> int | None:
+def _labels_needed(difference: Values, groups: Groups | None, evidence: Evidence, kind: EvaluationKind) -> int | None:
     """Return how many more rated queries give as many test queries as a significant gain needs; None if none would.
 
     With cross-fitting every rated query is a test query, until the held-out share alone has ENOUGH_HELD_OUT.
