@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rag.feedback.files.import_export import Unmatched
 
 LISTED = 20  # unmatched lines that are printed: a screenful
+GAPS_LISTED = 12  # subjects: as many as one person writes about before looking again
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +61,9 @@ def add_commands(commands: cli.Commands) -> None:
     forget = command("forget", _forget, "delete a rater's ratings, labels, chats and answers")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions voted down that have no known correct passage")
+    command(
+        "gaps", _gaps, "list what the documents lack: questions without a good answer by subject, most wanted first"
+    )
     check = command(
         "check", _check, "check that confirmed passages are still there and still found; exit code 1 if not"
     )
@@ -301,6 +305,26 @@ def _settings(given: argparse.Namespace) -> None:
     from rag.settings import ROOT
 
     print((ROOT / ".env.example").read_text("utf-8"), end="")
+
+
+def _gaps(given: argparse.Namespace) -> None:
+    from rag.evaluation.gaps import find_gaps
+    from rag.settings import load_settings
+    from rag.store.store import open_store
+
+    store = open_store(load_settings().lancedb)
+    feedback = store.feedback
+    gaps = find_gaps(feedback.answer_columns(), feedback.rating_columns(), feedback.solved_queries())
+    store.close()
+    for number, gap in enumerate(gaps[:GAPS_LISTED], start=1):
+        signals = ", ".join(f"{n} {name}" for name, n in gap.signals.items())
+        print(f"{number}. {signals}" + (f"; nearest passage: {gap.near}" if gap.near else ""))
+        for question in gap.questions:
+            print(f"   {question}")
+    if len(gaps) > GAPS_LISTED:
+        print(f"and {len(gaps) - GAPS_LISTED} subjects less wanted")
+    if not gaps:
+        print("nothing is known to be missing: no question was refused, voted down or asked again")
 
 
 def _check(given: argparse.Namespace) -> int:

@@ -78,6 +78,7 @@ class RatingColumns:
     firsts: Texts
     queries: Texts
     chunk_ids: Texts
+    reasons: Texts
 
     def __len__(self) -> int:
         return len(self.raters)
@@ -85,7 +86,7 @@ class RatingColumns:
     @classmethod
     def of(cls, ratings: Sequence[Rating]) -> RatingColumns:
         """Return the columns of ratings."""
-        names = ("rater", "target_id", "kind", "choice", "first", "query", "chunk_id")
+        names = ("rater", "target_id", "kind", "choice", "first", "query", "chunk_id", "reason")
         columns = {name: texts([getattr(rating, name) for rating in ratings]) for name in names}
         return cls(
             raters=columns["rater"],
@@ -98,6 +99,7 @@ class RatingColumns:
             firsts=columns["first"],
             queries=columns["query"],
             chunk_ids=columns["chunk_id"],
+            reasons=columns["reason"],
         )
 
 

@@ -323,6 +323,20 @@ def test_review_lists_what_was_voted_down_until_a_passage_is_known(settings, mon
     assert "nothing to review" in capsys.readouterr().out
 
 
+def test_gaps_lists_what_was_refused_until_it_is_answered(settings, monkeypatch, capsys):
+    monkeypatch.setenv("THUMBTUNE_HOME", str(settings.home))
+    store = open_store(settings.lancedb)
+    hits = make_hits("Cats eat fish.")
+    refusal = replace(make_answer(hits, query="what do dogs eat?"), abstained=True)
+    store.feedback.put_answer(refusal)
+    assert main(["gaps"]) == 0
+    assert capsys.readouterr().out == "1. 1 refused; nearest passage: a.md\n   what do dogs eat?\n"
+    teach(store, rater="ann", query="What do dogs eat", chunk=hits[0].chunk)
+    store.close()
+    assert main(["gaps"]) == 0
+    assert capsys.readouterr().out.startswith("nothing is known to be missing")
+
+
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("A line of text.\n" * 20_000)
     command = f"{sys.executable} -m rag show {tmp_path / 'a.txt'} | head -1"

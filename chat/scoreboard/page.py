@@ -18,12 +18,14 @@ from jinja2.runtime import Context
 from chat.language import ENGLISH, Phrase, in_language, joined
 from chat.scoreboard.charts import charts, percent, whole
 from rag.evaluation.agreement import Agreement
+from rag.evaluation.gaps import AGAIN, BOTH_BAD, DOWN, NOT_THERE, REFUSED, Gap
 from rag.evaluation.scoreboard import GROUPS, LEAST, Bias, Group, Scoreboard
 from rag.evaluation.win_rates import WinRate
 from rag.settings import ROOT
 
 THEME = ROOT / "public" / "theme.json"  # the chat's colours
 SMALL = Phrase("board.too_few", least=LEAST)
+GAPS, GAP_QUESTIONS = 12, 3  # subjects listed, questions of one
 LISTED = 20  # names or questions of one kind
 LONGEST = 300  # characters of one of them
 Row = Sequence[object]  # cells of a table; the first one names the row
@@ -52,6 +54,7 @@ def view(board: Scoreboard) -> dict[str, Any]:
             ("topics", _group_rows(board.topics.shown), board.topics.others),
         ],
         "documents": [[each.source, each.chunks, each.shown, each.cited] for each in board.coverage.documents[:GROUPS]],
+        "gaps": _gap_rows(board.gaps),
         "agreements": _agreement_rows(board.agreements),
         "habits": _habit_rows(board),
         "biased": _has_side_bias(board.biases.side_a),
@@ -194,6 +197,28 @@ def _group_rows(groups: Sequence[Group]) -> list[Row]:
             each.rate.both_bad,
         ]
         for each in groups
+    ]
+
+
+def _gap_rows(gaps: Sequence[Gap]) -> list[Row]:
+    """Return the subjects that the documents lack, most wanted first, each with up to GAP_QUESTIONS questions."""
+    names = {
+        REFUSED: "board.gap_refused",
+        NOT_THERE: "board.gap_not_there",
+        DOWN: "board.gap_down",
+        BOTH_BAD: "board.gap_both_bad",
+        AGAIN: "board.gap_again",
+    }
+    return [
+        [
+            " / ".join(question[:LONGEST] for question in gap.questions[:GAP_QUESTIONS]),
+            len(gap.questions),
+            joined(
+                *(Phrase(names[name], n=gap.signals[name]) for name in names if name in gap.signals), by="page.list"
+            ),
+            gap.near[:LONGEST],
+        ]
+        for gap in gaps[:GAPS]
     ]
 
 

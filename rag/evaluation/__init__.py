@@ -9,6 +9,7 @@ duel_columns   duels of answers and ratings by columns: who won each
 win_rates      blind duels: how often raters preferred the tuned arm
 bradley_terry  model strengths from duel results
 agreement      Krippendorff's alpha between raters
+gaps           what the documents lack: unanswered questions by subject
 coverage       which documents the queries reach, and which queries have no answer
 scoreboard     all numbers of the scoreboard
 """

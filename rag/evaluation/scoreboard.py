@@ -28,6 +28,7 @@ from rag.evaluation.duel_columns import (
     decide,
     pair_up,
 )
+from rag.evaluation.gaps import Gap, find_gaps
 from rag.evaluation.intervals import Interval, share_interval
 from rag.evaluation.win_rates import WinRate, rate_of
 from rag.heading_path import PATH_SEPARATOR
@@ -116,6 +117,7 @@ class Scoreboard:
     documents: Groups
     topics: Groups
     coverage: Coverage
+    gaps: Sequence[Gap]
     agreements: Mapping[str, Agreement]
     biases: Biases
 
@@ -135,6 +137,7 @@ def make_scoreboard(
     `base` and `tuned` name the models that serve the arms now; `base` is the reference of the strengths. `compared` has
     the answers that earlier calls have compared, and gets those of this one.
     """
+    solved = set(solved)
     queries, spellings = normalised(answers.queries)
     duels = pair_up(answers, compared)
     found = decide(ratings, duels)
@@ -154,6 +157,7 @@ def make_scoreboard(
         group(duels, found, [chunk.source for chunk in answers.chunks]),
         group(duels, found, [topic_of(chunk) for chunk in answers.chunks]),
         measure_coverage(chunks, answers, ratings, solved, queries, spellings),
+        find_gaps(answers, ratings, solved),
         agreements(ratings, duels, found, queries),
         biases(duels, found),
     )

@@ -74,7 +74,7 @@ ANSWER_TEXTS = ("id", "duel", "arm", "side", "model", "query", "text", "abstaine
 ANSWER_COLUMNS = (*ANSWER_TEXTS, "hits", "cited", "evidence")
 RATING_COLUMNS = (  # as in RatingColumns
     *("rater", TARGET_COLUMN, "kind", "value", "blind", "at"),
-    *("choice", "first", "query", "chunk_id"),
+    *("choice", "first", "query", "chunk_id", "reason"),
 )
 EVIDENCE = pa.struct(_fields(start=pa.int32(), end=pa.int32(), rank=pa.int32(), kind=pa.string()))
 
