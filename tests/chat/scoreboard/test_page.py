@@ -33,7 +33,7 @@ def test_the_page_gives_the_win_rate_with_its_interval_and_sizes() -> None:
 
 def test_the_page_lists_what_to_write_next_with_its_reasons() -> None:
     answers = [replace(each, query="where may I park?", abstained=True) for each in duel(0, HOSTILE)]
-    board = make_scoreboard([], answers, [], [], base="builtin", tuned="v1")
+    board = board_of([], answers)
     html = page_of(board)
     assert '<th scope="row">where may I park?</th><td>1</td><td>1 refused</td><td>&lt;img' in html
     assert "Nothing yet: no question was refused" in page_of(empty_board())
