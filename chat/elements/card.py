@@ -94,6 +94,7 @@ class Card:
     def __init__(self, props: Props | None = None) -> None:
         self._props = _completed(props) if props else _blank()
         self._raw: dict[Side, str] = {}
+        self._shown: dict[Side, tuple[str, str]] = {}  # what was written when the props were last read, as Markdown
         self._hits: dict[Side, tuple[Hit, ...]] = {}
         self._found: dict[Side, list[str]] = {}
         self._answers: dict[Side, Answer] = {}
@@ -104,7 +105,10 @@ class Card:
     def props(self) -> Props:
         """Return the current props for the browser."""
         for side, raw in self._raw.items():
-            self._view(side)["text"] = self._unfinished(side, raw) + NO_WORD
+            shown = self._shown.get(side)
+            if shown is None or shown[0] is not raw:
+                shown = self._shown[side] = raw, self._unfinished(side, raw) + NO_WORD
+            self._view(side)["text"] = shown[1]
         return self._props
 
     @property
@@ -242,6 +246,7 @@ class Card:
 
     def _close(self, side: Side, state: State, text: str, hits: tuple[Hit, ...], answer: Answer | None = None) -> None:
         self._raw.pop(side, None)
+        self._shown.pop(side, None)
         view = self._view(side)
         evidence = answer.evidence or () if answer else ()
         view["state"], view["text"] = state, as_markdown(text, len(hits), evidence)

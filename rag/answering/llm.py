@@ -39,6 +39,7 @@ PARAGRAPH = re.compile(r".+?(?:\n\n+|\Z)", re.DOTALL)
 TRIES = 6  # of a prompt in the background; about a minute, since the waits double
 MAX_WAIT = 120.0  # seconds; by then a quota per minute has refilled, and one per day is not waited for
 MAX_CHARS_PER_TOKEN = 8  # English has four to five; an endpoint that writes more ignores max_tokens
+PASS_ON_SECONDS = 0.1  # a card shows what was added no more often
 LOOK_FOR_LOOPS = 40  # characters between two looks
 LOOPS = (
     "the answer was cut off where the model began to repeat itself: ask again, in other words, or raise "
@@ -172,15 +173,55 @@ def require_finish(
     stream = _Sampler(model, options or {})
 
     async def write(messages: list[BaseMessage]) -> AsyncIterator[AIMessageChunk]:
-        watch = _Watch(max_tokens)
-        async with aclosing(stream(messages)) as chunks:
-            async for chunk in chunks:
-                watch.look_at(chunk)
-                yield chunk
-                watch.look_for_a_loop()
+        watch, waiting = _Watch(max_tokens), _Together()
+        try:
+            async with aclosing(stream(messages)) as chunks:
+                async for chunk in chunks:
+                    watch.look_at(chunk)
+                    waiting.add(chunk)
+                    if waiting.is_due:
+                        yield waiting.take()
+                    watch.look_for_a_loop()
+        except Exception:
+            if waiting:
+                yield waiting.take()  # what was written before is shown
+            raise
+        if waiting:
+            yield waiting.take()
         watch.end()
 
     return RunnableLambda(write)
+
+
+class _Together:
+    """Chunks that are passed on as one: each costs every step after the model as much as a tenth of a second's do.
+
+    Nothing is read ahead and no chunk starts a timer: what waits is due with the first chunk after its time.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[AIMessageChunk] = []
+        self._taken = -PASS_ON_SECONDS
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, chunk: AIMessageChunk) -> None:
+        """Let a chunk wait."""
+        self._waiting.append(chunk)
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether it is time to pass on what waits."""
+        return time.monotonic() - self._taken >= PASS_ON_SECONDS
+
+    def take(self) -> AIMessageChunk:
+        """Return what waits as one chunk."""
+        self._taken = time.monotonic()
+        text = "".join(chunk.text for chunk in self._waiting)
+        how = {name: value for chunk in self._waiting for name, value in chunk.response_metadata.items()}
+        self._waiting.clear()
+        return AIMessageChunk(content=text, response_metadata=how)
 
 
 class _Watch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, split
 from rag.records import Hit
@@ -185,7 +186,13 @@ def _is_content(form: re.Match[str], name: str, hits: Sequence[Hit]) -> bool:
 
 
 def _stands_in(text: str, hits: Sequence[Hit]) -> bool:
-    return any(" ".join(text.split()) in " ".join(hit.chunk.text.split()) for hit in hits)
+    wanted = _one_spaced(text)
+    return any(wanted in _one_spaced(hit.chunk.text) for hit in hits)
+
+
+@lru_cache(maxsize=256)  # the passages of some fifty answers, looked at for each citation of each snapshot
+def _one_spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _once(run: re.Match[str]) -> str:
