@@ -26,12 +26,15 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import psutil
+
 from rag.errors import Unreadable
 from rag.ingest.workers import belongs_in_worker
 from rag.loaders.formats import LOADERS
 
 MINUTES = 5.0
-SECONDS = 20.0  # for a load; the samples take one or two
+SECONDS = 20.0  # of processor time for a load; the samples take one or two
+WAITING = 600.0  # seconds without a word, however busy the machine is
 MEMORY_MB = 1_500  # of address space on top of what the libraries take
 MOST_BYTES = 400_000  # of a sample: larger ones take long however they are damaged
 SAMPLES = 40  # of a suffix
@@ -202,18 +205,20 @@ class Fuzzer:
         process = multiprocessing.get_context("fork").Process(target=work, args=started)
         process.start()
         theirs.close()
-        began = time.monotonic()
+        began, heard = 0.0, time.monotonic()
         try:
             while time.monotonic() < until:
-                if not ours.poll(SECONDS):
-                    self._fault(f"more than {SECONDS:.0f} s")
-                    return
-                what, self._seed, text = ours.recv()
-                if what == "try":
-                    began = time.monotonic()
+                if not ours.poll(1.0):
+                    if processor_seconds(process.pid) - began > SECONDS or time.monotonic() - heard > WAITING:
+                        self._fault(f"more than {SECONDS:.0f} s")
+                        return
                     continue
-                self._seed += 1
-                self._count(what, text, time.monotonic() - began)
+                what, self._seed, text = ours.recv()
+                spent, heard = processor_seconds(process.pid), time.monotonic()
+                if what != "try":
+                    self._seed += 1
+                    self._count(what, text, spent - began)
+                began = spent
         except EOFError:
             process.join()
             self._fault(f"crash ({process.exitcode})")
@@ -241,6 +246,15 @@ class Fuzzer:
         file, draw = self.kept / f"{self.suffix[1:]}-{seed}{self.suffix}", random.Random(seed)
         file.write_bytes(damage(draw, draw.choice([path.read_bytes() for path in self.samples])))
         return file
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has taken; 0 where it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
 
 
 def samples_of(folder: Path) -> list[Path]:

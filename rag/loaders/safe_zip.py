@@ -19,6 +19,8 @@ from rag.errors import Unreadable
 ENCRYPTED = 1  # bit in the flags of a part
 CORE = "docProps/core.xml"
 CHANGED = [re.compile(rf"<dcterms:{kind}\b[^>]*>([^<]+)<") for kind in ("modified", "created")]
+# Raised by olefile for a damaged container; a folder that lists itself is recursion without end.
+OLE_DAMAGED = (OSError, ValueError, IndexError, TypeError, AttributeError, RecursionError)
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the container of password-protected and of old Office files
 MAX_PARTS = 10_000  # a workbook or a book has a few hundred
 DOCTYPES = tuple(
@@ -66,7 +68,7 @@ def _why_no_zip(data: bytes) -> str:
     try:
         with olefile.OleFileIO(data) as opened:
             is_encrypted = opened.exists("EncryptedPackage")
-    except (OSError, ValueError, IndexError, TypeError, AttributeError):
+    except OLE_DAMAGED:
         return "it is damaged, or encrypted: open it in its own program and save a copy without a password"
     if is_encrypted:
         return "it is protected by a password: save a copy without one"

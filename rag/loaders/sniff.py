@@ -10,7 +10,7 @@ import re
 from io import BytesIO
 from zipfile import BadZipFile, ZipFile
 
-from rag.loaders.safe_zip import OLE
+from rag.loaders.safe_zip import OLE, OLE_DAMAGED
 
 PICTURES = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif"}
 BOM = b"\xef\xbb\xbf"
@@ -77,6 +77,6 @@ def _ole_suffix(data: bytes) -> str:
     try:
         with olefile.OleFileIO(data) as opened:
             names = {path[0].lower() for path in opened.listdir() if len(path) == 1}
-    except (OSError, ValueError, IndexError, TypeError, AttributeError):
+    except OLE_DAMAGED:
         return ""  # the loader of its name says what is wrong
     return next((suffix for name, suffix in OLE_STREAMS.items() if name.lower() in names), "")

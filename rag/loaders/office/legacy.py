@@ -20,7 +20,7 @@ from rag.errors import Unreadable
 from rag.loaders.builder import LoadedText
 from rag.loaders.office.docx_epub import load_docx
 from rag.loaders.office.pptx import load_pptx
-from rag.loaders.safe_zip import OLE
+from rag.loaders.safe_zip import OLE, OLE_DAMAGED
 
 PROGRAMS = ("soffice", "libreoffice")
 PLACES = ("/Applications/LibreOffice.app/Contents/MacOS/soffice", "/opt/libreoffice/program/soffice")
@@ -124,6 +124,6 @@ def is_encrypted(data: bytes) -> bool:
             if not opened.exists("WordDocument"):
                 return False
             flags = opened.openstream("WordDocument").read(WORD_FLAGS.stop)[WORD_FLAGS]
-    except (OSError, ValueError, IndexError):
+    except OLE_DAMAGED:
         return False  # LibreOffice says whether it can read a damaged file
     return bool(int.from_bytes(flags, "little") & WORD_ENCRYPTED)

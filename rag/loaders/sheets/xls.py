@@ -33,7 +33,7 @@ def load_xls(data: bytes) -> LoadedText:
         raise Unreadable("it is no .xls file, or it is damaged: save it as .xlsx")
     builder, budget, left_out = DocumentBuilder(), Budget(), Counter[str]()
     try:
-        book = _open(data)
+        book = _open(_workbook(data))
         for at, name in enumerate(book.sheet_names()):
             sheet = book.sheet_by_name(name)
             if sheet.visibility:
@@ -75,6 +75,22 @@ def _write_drawings(builder: DocumentBuilder, book: Book, at: int, comments: set
 
 def _flat(text: str) -> str:
     return " ".join(text.split())
+
+
+def _workbook(data: bytes) -> bytes:
+    """Return the stream of a workbook's records out of its container.
+
+    Why not by xlrd: it follows a chain of sectors that leads back into itself for ever, and its memory grows.
+    """
+    if not data.startswith(OLE):
+        return data
+    import olefile
+
+    with olefile.OleFileIO(data) as opened:
+        for name in ("Workbook", "Book"):
+            if opened.exists(name):
+                return bytes(opened.openstream(name).read())
+    raise Unreadable("it has no workbook in it: save it as .xlsx")
 
 
 def _open(data: bytes) -> Book:

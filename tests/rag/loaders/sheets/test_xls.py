@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from biff import make_xls
+from outlook import compound_file
 from rag.errors import Unreadable
 from rag.loaders.formats import LOADERS
 
@@ -38,6 +41,31 @@ def test_a_merged_cell_counts_in_each_of_its_rows() -> None:
 def test_text_boxes_and_charts_follow_the_cells() -> None:
     text = LOADERS[".xls"](make_xls({(0, 0): "a"}, box="In a box", chart="Visitors µ")).text
     assert text == "# Fees\n\na\n\nIn a box\n\nChart: Visitors µ\n\n"
+
+
+def in_container(workbook: bytes) -> bytes:
+    return compound_file({"Workbook": workbook})
+
+
+def test_a_workbook_in_its_container_is_read() -> None:
+    assert LOADERS[".xls"](in_container(make_xls({(0, 0): "a"}))).text == "# Fees\n\na\n\n"
+
+
+def test_a_chain_of_sectors_that_leads_back_to_itself_ends() -> None:
+    data = in_container(make_xls({(0, 0): "a" * 200}))
+    chain = struct.pack("<4I", 1, 2, 3, 4)
+    assert data.count(chain) == 1
+    with pytest.raises(Unreadable, match=r"save it as \.xlsx"):
+        LOADERS[".xls"](data.replace(chain, struct.pack("<4I", 1, 0, 3, 4)))
+
+
+def test_a_container_that_lists_itself_is_refused() -> None:
+    data = bytearray(in_container(make_xls({(0, 0): "a"})))
+    root = data.index("Root Entry".encode("utf-16-le"))
+    data[root + 66] = 1  # a folder in a folder
+    struct.pack_into("<I", data, root + 76, 0)  # whose first child is itself
+    with pytest.raises(Unreadable, match=r"save it as \.xlsx"):
+        LOADERS[".xls"](bytes(data))
 
 
 @pytest.mark.parametrize("data", [b"a;b\n1;2\n", make_xls({(0, 0): "a"})[:30]])
