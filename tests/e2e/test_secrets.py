@@ -18,7 +18,12 @@ COMMANDS = (
     ("rag", "export", "labels.jsonl"),
     ("rag", "ask", "When do bees swarm?"),  # the endpoint fails, with the key
     ("train", "--dry-run"),
+    ("train", "list"),
+    ("rag", "export", "--rater", "nobody", "nobody.json"),
+    ("rag", "backup", "backup"),
+    ("rag", "backup", "--check", "backup"),
 )
+REPLIES = ("/project/settings", "/scoreboard", "/ratings.jsonl", "/", "/documents.json", "/user", "/first-start")
 
 
 def echo(*, status: int = 200, kind: str = "text/html") -> Callable[[BaseHTTPRequestHandler, dict[str, object]], None]:
@@ -63,10 +68,9 @@ async def test_no_secret_is_written_or_sent(chat: ScriptedChat) -> None:
         await rater.say("When do bees swarm?")
         await rater.until(lambda before=before: _failed(rater, before))  # type: ignore[misc]
         await rater.until_idle()
-    replies = [
-        (await rater.http.get(path)).text for path in ("/project/settings", "/scoreboard", "/ratings.jsonl", "/")
-    ]
+    replies = [(await rater.http.get(path)).text for path in (*REPLIES, f"/chats/{rater.thread_id}.md")]
     spoken = [done.stdout + done.stderr for done in (chat.run(*command) for command in COMMANDS)]
+    assert (chat.cwd / "backup").is_dir(), spoken
     secrets = {**PLANTED, "secret": (chat.home / "secret").read_text().strip()}
     secrets |= {f"cookie {name}": value for name, value in rater.http.cookies.items()}
     heard = {"events": json.dumps(rater.events), "replies": "\n".join(replies), "commands": "\n".join(spoken)}
@@ -86,7 +90,11 @@ def _failed(rater: Rater, before: set[str]) -> bool:
 
 
 def _files(chat: ScriptedChat) -> Iterator[tuple[str, str]]:
-    """Yield the name and bytes, as text, of the log and of each file in the home folder but the secret itself."""
-    paths = [path for path in chat.home.rglob("*") if path.is_file() and path.name != "secret"]
-    for path in (chat.log, *chat.cwd.glob("*.jsonl"), *paths):
+    """Yield the name and bytes, as text, of the log and of each file of the home, exports and backups.
+
+    Left out is the secret itself, which a backup has as well: docs/how-to/move-or-back-up.md says so.
+    """
+    folders = (chat.home, chat.cwd / "backup")
+    paths = [path for top in folders for path in top.rglob("*") if path.is_file() and path.name != "secret"]
+    for path in (chat.log, *chat.cwd.glob("*.json*"), *paths):
         yield str(path), path.read_bytes().decode("latin-1")
