@@ -45,6 +45,7 @@ LAYERS = [
     "thumbtune.home",
     "thumbtune.langchain_retriever",
     "thumbtune.llama_index_retriever",
+    "thumbtune.demo",
     "thumbtune.__main__",
 ]
 HOMES: dict[str, str] = {

@@ -3,6 +3,7 @@
 home                   a home folder in Python: index, search, ask, rate, versions
 langchain_retriever    a LangChain retriever
 llama_index_retriever  a LlamaIndex retriever
+demo                   `thumbtune demo`: a home with a tuned version, without training
 __main__               the command: all programs in one
 """
 

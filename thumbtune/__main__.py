@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from chat.__main__ import fill_parser as fill_chat
 from rag import cli
@@ -30,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     fill_train(commands.add_parser("train", help=train, description=train))
     add_compare(commands)
     add_publishing(commands)
+    demo = "make a home about these pages in which a tuned model serves, and measure what it gained"
+    sub = cli.add_command(commands, "demo", _demo, demo)
+    sub.add_argument("folder", nargs="?", type=Path, default=Path("thumbtune-demo"), help="default: %(default)s")
     passwords = "ask for a password twice and print a line for the file of THUMBTUNE_PASSWORDS"
     sub = cli.add_command(commands, "passwords", _passwords, passwords)
     sub.add_argument("name", help="what the person types as name; ratings are stored under it")
@@ -38,6 +42,20 @@ def build_parser() -> argparse.ArgumentParser:
     fill_keys(commands.add_parser("keys", help=KEYS, description=KEYS))
     fill_mcp(commands.add_parser("mcp", help=MCP, description=MCP))
     return parser
+
+
+def _demo(given: argparse.Namespace) -> None:
+    import shlex
+
+    from thumbtune.demo.measuring import measure
+    from thumbtune.demo.seeding import demo_settings, seed
+
+    settings = demo_settings(given.folder)
+    print("Indexing these pages; a query adapter that was trained on their questions will serve.", flush=True)
+    seed(settings)
+    for line in measure(settings).lines():
+        print(line)
+    print(f"Try it, blind and side by side: THUMBTUNE_HOME={shlex.quote(str(settings.home))} thumbtune chat")
 
 
 def _passwords(given: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from rag.indexing.language_note import language_note
 from rag.indexing.progress import Progress, each_with_progress
@@ -23,9 +23,12 @@ from rag.ingest.discovery import SourceFile, check_exists
 from rag.ingest.documents import Outcome, Skipped
 from rag.models.arms import arm_models, arm_precision
 from rag.models.embedder import Embedder, load_embedder
+from rag.models.precision import Precision
 from rag.records import Chunk, Document
 from rag.settings import Settings
 from rag.store.store import Store, open_store
+
+Load = Callable[[str, Settings, Precision | None], Embedder]
 
 
 def index(settings: Settings) -> IndexReport:
@@ -35,10 +38,13 @@ def index(settings: Settings) -> IndexReport:
 
 
 class Indexer:
-    """Runs index updates, one after the other, with the same loaded models. Use it as a context manager."""
+    """Runs index updates, one after the other, with the same loaded models. Use it as a context manager.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    `load` loads a model, as load_embedder does.
+    """
+
+    def __init__(self, settings: Settings, load: Load = load_embedder) -> None:
+        self._settings, self._load = settings, load
         self._corpus = load_corpus(settings)
         self._embedders: dict[str, Embedder] = {}
 
@@ -127,7 +133,7 @@ class Indexer:
         precision = arm_precision(self._settings, self._corpus.folders_id)
         known = self._embedders.get(reference)
         if known is None or known.precision not in (precision, None):
-            self._embedders[reference] = load_embedder(reference, self._settings, precision)
+            self._embedders[reference] = self._load(reference, self._settings, precision)
         return self._embedders[reference]
 
 

@@ -1,0 +1,58 @@
+"""Write what `thumbtune demo` ships, from a home folder with a query adapter trained on the documentation's questions.
+
+`THUMBTUNE_HOME=folder python -m benchmarks.learning.demo_data VERSION`, after `python -m rag index`, importing the
+questions as labels (`labels` writes the file) and `python -m train --fast`. docs/log.md has what it measured.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from rag.ingest.corpus import load_corpus
+from rag.models.arms import Arms
+from rag.models.weights import ADAPTER, MATRIX
+from rag.settings import Settings, load_settings
+from rag.store.store import open_store
+from thumbtune.demo.seeding import DATA, VECTORS, key
+from train.dataset.earlier_versions import HELD_OUT
+from train.synthetic.from_documents import from_questions, read_questions
+
+
+def labels(settings: Settings, path: Path) -> int:
+    """Write the questions as a file of labels, one for each passage that answers; return how many."""
+    store = open_store(settings.lancedb)
+    chunks = store.chunks.read(Arms(settings, store, load_corpus(settings)).current("base").table)[0]
+    store.close()
+    rows = [
+        {"query": pair.query, "text": pair.text, "label": 1}
+        for pair in from_questions(read_questions(settings.docs), chunks)
+    ]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    return len(rows)
+
+
+def write(settings: Settings, version: str) -> None:
+    """Copy a version's adapter and list of held-out questions, and the vectors of all chunks in 16 bits."""
+    store = open_store(settings.lancedb)
+    table = Arms(settings, store, load_corpus(settings)).current("base").table
+    chunks, vectors = store.chunks.read(table)
+    store.close()
+    DATA.mkdir(exist_ok=True)
+    folder = settings.models / version
+    for name in (ADAPTER, HELD_OUT):
+        shutil.copy(folder / name, DATA)
+    np.save(DATA / MATRIX, np.load(folder / MATRIX).astype(np.float16))
+    keys = np.array([key(chunk.embedded) for chunk in chunks], np.uint64)
+    np.savez(DATA / VECTORS, keys=keys, vectors=np.asarray(vectors).astype(np.float16))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "labels":
+        print(labels(load_settings(), Path(sys.argv[2])), "labels")
+    else:
+        write(load_settings(), sys.argv[1])
