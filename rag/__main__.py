@@ -48,12 +48,13 @@ def add_commands(commands: cli.Commands) -> None:
     show.add_argument("--json", action="store_true", help="print one JSON object")
     command("stats", _stats, "show documents, answers, ratings, pairs and versions")
     labels = command(
-        "import",
-        _import,
-        "import labels, JSONL, Parquet or BEIR; lines that match no passage are listed",
+        "import", _import, "import labels, or ratings that another program exported; what matches nothing is listed"
     )
     labels.add_argument(
-        "file", type=Path, help="a .jsonl or .parquet file, or a folder with corpus.jsonl, queries.jsonl and qrels/"
+        "file", type=Path, help="a .jsonl or .parquet file, a BEIR folder, or an export of another program"
+    )
+    labels.add_argument(
+        "--client", default="", metavar="NAME", help="store an export's raters as NAME:..., such as the name of its key"
     )
     export = command("export", _export, "write all labels, to a JSONL or Parquet file or a BEIR folder")
     export.add_argument("out", type=Path, help="a new file that ends in .jsonl or .parquet, or a new folder for BEIR")
@@ -211,12 +212,20 @@ def _stats(given: argparse.Namespace) -> None:
 
 def _import(given: argparse.Namespace) -> None:
     from rag.feedback.files.import_export import import_labels
+    from rag.feedback.files.programs import import_ratings, is_program_export
     from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
     from rag.store.store import open_store
 
     settings = load_settings()
     store = open_store(settings.lancedb)
+    if is_program_export(given.file):
+        imported = import_ratings(given.file, store, given.client)
+        store.close()
+        print(f"imported {imported.stored} of {imported.read} ratings, each matched to a stored answer")
+        if imported.unmatched:
+            _list_unmatched(imported.unmatched, settings.home / "unmatched.txt", "match no stored answer")
+        return
     read = import_labels(given.file, store, store.documents.read(load_corpus(settings).id))
     store.close()
     print(f"imported {len(read.labels)} labels, {read.found} of them on passages of these documents")
@@ -228,12 +237,14 @@ def _import(given: argparse.Namespace) -> None:
         _list_unmatched(read.unmatched, settings.home / "unmatched.txt")
 
 
-def _list_unmatched(unmatched: Sequence[Unmatched], path: Path) -> None:
-    """Print the lines that match no passage, or the first of them with all in a file."""
+def _list_unmatched(
+    unmatched: Sequence[Unmatched], path: Path, why: str = "match no passage in these documents"
+) -> None:
+    """Print the lines that match nothing, or the first of them with all in a file."""
     from rag.errors import StoreFailed
     from rag.feedback.files.label_files import write_lines
 
-    print(f"{len(unmatched)} lines match no passage in these documents:")
+    print(f"{len(unmatched)} lines {why}:")
     for line in unmatched[:LISTED]:
         print(f"  {line}")
     if len(unmatched) > LISTED:

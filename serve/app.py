@@ -22,11 +22,11 @@ from rag.settings import Settings
 from rag.web.hosts import FORBIDDEN, Guard, Hosts, from_another_site, refuse
 from rag.web.rate_limits import Networks
 from serve.access import ANY, Access, named_person
-from serve.bodies import read_body
+from serve.bodies import read_body, read_json
 from serve.citations import PASSAGES, passage_text
 from serve.completions import MODELS, Asker, ChatRequest, complete
 from serve.errors import NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, ApiError, api_error
-from serve.feedback import Feedback, store_feedback
+from serve.feedback import Feedback, store_feedback, store_openwebui
 from serve.keys import LOCAL, Client, KeyRing
 from serve.metrics import CONTENT_TYPE, Metrics
 from serve.retrieval import EmbeddingsRequest, RerankRequest, Retrieval, embed, rerank, retrieve_records
@@ -96,6 +96,12 @@ class Api:
         self.access.spend(client, "rate")
         rater = client.rater(person)
         return JSONResponse(await asyncio.to_thread(store_feedback, self.serving.store, rater, sent))
+
+    async def webhook(self, request: Request, client: Client) -> Response:
+        """Store a feedback as Open WebUI has it, with the snapshot of its chat."""
+        given = await read_json(request)
+        self.access.spend(client, "rate")
+        return JSONResponse(await asyncio.to_thread(store_openwebui, self.serving.store, client.name, given))
 
     async def retrieval(self, request: Request, client: Client) -> Response:
         """Search for Dify."""
@@ -175,6 +181,7 @@ def api_routes(api: Api) -> list[BaseRoute]:
         _route(api, "/v1/models/{model}", api.model, "GET", "ask"),
         _route(api, "/v1/chat/completions", api.completions, "POST", "ask"),
         _route(api, "/v1/feedback", api.feedback, "POST", "rate"),
+        _route(api, "/v1/feedback/openwebui", api.webhook, "POST", "rate"),
         _route(api, "/v1/embeddings", api.embeddings, "POST", "retrieve"),
         _route(api, "/v1/rerank", api.reranking, "POST", "retrieve"),
         _route(api, "/retrieval", api.retrieval, "POST", "retrieve"),

@@ -23,17 +23,21 @@ class Sent(BaseModel):
 
 
 async def read_body(request: Request, model: type[M]) -> M:
-    """Return a request's body. Raises ApiError for a wrong type, a size beyond MOST_BYTES, no JSON, wrong fields."""
+    """Return a request's body as a model. Raises ApiError as `read_json`, and for wrong fields."""
+    return read_object(await read_json(request), model)
+
+
+async def read_json(request: Request) -> Any:  # noqa: ANN401  # whatever JSON holds
+    """Return a request's body. Raises ApiError for a wrong type, a size beyond MOST_BYTES, no JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ApiError(
             WRONG_TYPE, f"Content-Type must be application/json, not {kind[:100]!r}.", "unsupported_content_type"
         )
     try:
-        given = json.loads(await read_bytes(request))
+        return json.loads(await read_bytes(request))
     except (ValueError, RecursionError):
         raise ApiError(BAD, "The body of the request is not valid JSON.", "invalid_json") from None
-    return read_object(given, model)
 
 
 async def read_bytes(request: Request) -> bytes:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
+from rag.feedback.files.programs import read_ratings, store_ratings
 from rag.feedback.outside import MOST_COMMENT, OutsideRating, answer_of, store_outside
 from rag.records import Label, Reason
 from rag.store.store import Store
@@ -70,6 +71,19 @@ class Feedback(Sent):
         if value != -1 and self.reason:
             raise ApiError(BAD, "'reason' is why a thumb is down.", "invalid_value", "reason")
         return OutsideRating(rater, value, self.completion_id, reason=self.reason, comment=self.comment, marks=marks)
+
+
+def store_openwebui(store: Store, client: str, given: Any) -> dict[str, Any]:  # noqa: ANN401  # whatever JSON holds
+    """Store a feedback of Open WebUI, or a list of them. Raises ApiError where a single one matches no answer."""
+    each = given if isinstance(given, list) else [given]
+    if not each or not all(isinstance(one, dict) for one in each):
+        raise ApiError(BAD, "The body must be a feedback of Open WebUI, or a list of them.", "invalid_feedback")
+    named = [(f"entry {number}", one) for number, one in enumerate(each, 1)]
+    report = store_ratings(read_ratings(named, client, "the body"), store)
+    left = [str(line) for line in report.unmatched]
+    if left and not isinstance(given, list):
+        raise ApiError(NOT_FOUND, left[0], "completion_not_found")
+    return {"object": "feedback.list", "stored": report.stored, "unmatched": left}
 
 
 def store_feedback(store: Store, rater: str, sent: Feedback) -> dict[str, Any]:

@@ -4,4 +4,5 @@ import_export   labels in and out
 jsonl           labels as JSON Lines
 beir            labels as a BEIR folder
 label_files     read and write label files, all or nothing
+programs         ratings exported by Open WebUI, LangSmith, Langfuse and Argilla
 """
