@@ -26,10 +26,15 @@ START_SECONDS = 120.0
 CAT = "# Cats\n\nA cat drinks water and a little milk.\n\n# Dogs\n\nA dog eats bones and meat.\n"
 IMPORT_ALL = """
 import importlib, pkgutil, sys, thumbtune
+OURS = {"thumbtune", "rag", "train", "chat", "serve", "chainlit_app"}
 names = [each.name for each in pkgutil.walk_packages(thumbtune.__path__, "thumbtune.")]
 for name in names:
     if not name.endswith(("chainlit_app", "__main__")):
-        importlib.import_module(name)
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:  # of an extra that is not installed here
+            if (error.name or "").partition(".")[0] in OURS:
+                raise
 print(len(names), *sorted({"rag", "train", "chat", "serve"} & set(sys.modules)))
 """
 
@@ -152,7 +157,10 @@ def test_every_module_imports_beside_another_package_named_rag(
 
 def test_commands_work_in_an_empty_folder(run: Callable[..., str], folder: Path) -> None:
     (folder / "email.py").write_text("raise ImportError('a file of the user')\n")
-    assert "chat" in run("--help")
+    helped = run("--help")
+    assert all(
+        f"    {name} " in helped for name in ("chat", "index", "ask", "train", "serve", "demo", "doctor", "push")
+    )
     assert run("--version").startswith("thumbtune ")
     assert "THUMBTUNE_HOME=data" in run("settings")
     out = run("index", "papers")
