@@ -24,6 +24,7 @@ from benchmarks.load.raters import Rater
 
 TOKENS = int(os.environ.get("TOKENS", "200"))
 PACE = float(os.environ.get("PACE", "50"))
+LONG = {"THUMBTUNE_LLM_MAX_TOKENS": str(max(1024, TOKENS))}
 ENDLESS = {"THUMBTUNE_LLM_MAX_TOKENS": "4000"}  # it ignores that, and is cut at eight characters a token
 
 
@@ -58,7 +59,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         llm = stack.enter_context(paced_llm(0 if is_endless else TOKENS))
-        chat = stack.enter_context(running_chat(Path(folder), **llm, **(ENDLESS if is_endless else {})))
+        chat = stack.enter_context(running_chat(Path(folder), **llm, **(ENDLESS if is_endless else LONG)))
         if is_endless:
             asyncio.run(endless(chat.url))
             return

@@ -22,6 +22,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
 from pydantic import SecretStr
 
+from rag.answering.bounded_replies import bounded_client
 from rag.answering.evidence.cleaning import find_loop
 from rag.answering.extractive import Score, quote
 from rag.answering.local_llm import serve
@@ -52,8 +53,10 @@ NO_COMPLETION = "the endpoint's reply is no chat completion: check OPENAI_BASE_U
 log = logging.getLogger(__name__)
 
 
-def build_chat_model(settings: Settings) -> BaseChatOpenAI:
+def build_chat_model(settings: Settings, client: object = None) -> BaseChatOpenAI:
     """Return the chat model of the settings, with explicit timeout, retries and length. Opens no connection.
+
+    `client` is the HTTP client of whole replies, by default openai's own.
 
     A local model is loaded at the first call, see local_llm.serve. It may be silent for minutes while it reads two
     prompts on a slow machine, and retrying would not make it faster.
@@ -76,6 +79,7 @@ def build_chat_model(settings: Settings) -> BaseChatOpenAI:
             max_retries=0,
             max_tokens=settings.llm_max_tokens,
             stream_usage=True,
+            http_client=client,
         )
     host = urlsplit(settings.openai_base_url or "https://api.openai.com").hostname or ""
     kind: type[BaseChatOpenAI] = ChatOpenAI if host.endswith(OF_OPENAI) else BaseChatOpenAI
@@ -88,13 +92,15 @@ def build_chat_model(settings: Settings) -> BaseChatOpenAI:
         max_retries=settings.llm_retries,
         max_tokens=settings.llm_max_tokens,
         stream_usage=True,
+        http_client=client,
     )
 
 
 def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -> Ask:
     """Return a function prompt -> whole reply of the chat model, for background work.
 
-    If the endpoint is busy or unreachable it waits, as long as Retry-After says, and tries again. The function raises
+    If the endpoint is busy or unreachable it waits, as long as Retry-After says, and tries again; a reply that is not
+    complete after THUMBTUNE_ANSWER_TIMEOUT counts as such. The function raises
     PromptRefused for a prompt that the endpoint does not answer, and AnswerFailed if waiting does not help. Raises
     BadSetting if the settings name no LLM.
     """
@@ -105,7 +111,8 @@ def build_ask(settings: Settings, sleep: Callable[[float], None] = time.sleep) -
         raise BadSetting(
             f"THUMBTUNE_LLM={EXTRACTIVE}: it cannot generate text; name an LLM, or set OPENAI_API_KEY or a base URL"
         )
-    model = build_chat_model(settings.model_copy(update={"llm_retries": 0}))  # retries are done here
+    # retries are done here
+    model = build_chat_model(settings.model_copy(update={"llm_retries": 0}), bounded_client(settings.answer_timeout))
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_is_temporary),
         wait=_wait,

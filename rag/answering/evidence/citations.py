@@ -88,6 +88,7 @@ FORMS = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 NUMBER_GROUPS = ("plain", "foot", "wide", "named", "round", "bare", "prose")
+LOOK_BACK = 400  # characters; all that is before, for each of its numbers, took 0.6 s of an answer of 8,000 tokens
 BEFORE = 16  # characters before a number by which it is known as the passage's own
 LAST_WORD = re.compile(r"[^\W\d_]+(?=\.?[^\S\n]*\Z)")
 INDEXED = re.compile(r"(?<!\w)(?:\w|\w*_\w*|\w[\w.]*\.\w+)\Z")  # x[1], my_list[1], sys.argv[1]
@@ -170,7 +171,7 @@ def _expand(numbers: str) -> Iterator[int]:
 
 def _is_content(form: re.Match[str], name: str, hits: Sequence[Hit]) -> bool:
     """Return whether a number is part of what an answer says and no citation."""
-    before = form.string[: form.start()]
+    before = form.string[max(0, form.start() - LOOK_BACK) : form.start()]
     if name in ("named", "round", "prose"):
         return _stands_in(form[0], hits)
     if name == "bare":

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+from httpx2 import ReadError
 
-from fakes import Reply, completion, endpoint, refuse
+from fakes import Reply, completion, endpoint, refuse, start_stream
+from rag.answering.bounded_replies import bounded_client
 from rag.answering.llm import MAX_WAIT, TRIES, Ask, build_ask
 from rag.errors import AnswerFailed, BadSetting, PromptRefused
 from rag.settings import Settings
@@ -121,6 +125,30 @@ def test_an_endpoint_that_is_down_is_retried(settings: Settings, waits: list[flo
     with pytest.raises(AnswerFailed, match="is it running"):
         ask_at("http://127.0.0.1:9/v1", settings, waits)("Is it?")
     assert len(waits) == TRIES - 1
+
+
+def test_a_reply_that_never_ends_is_given_up_after_its_time(settings: Settings, waits: list[float]) -> None:
+    def trickle(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        start_stream(handler)
+        with suppress(OSError):
+            while not threading.Event().wait(0.05):  # a byte each time, so no read takes long
+                handler.wfile.write(b" ")
+
+    quick = settings.model_copy(update={"answer_timeout": 0.2})
+    with endpoint(trickle) as (url, requests), pytest.raises(AnswerFailed, match="in time"):
+        ask_at(url, quick, waits)("Is it?")
+    assert (len(requests), len(waits)) == (TRIES, TRIES - 1)
+
+
+def test_a_reply_without_end_is_given_up_at_its_size() -> None:
+    def pour(handler: BaseHTTPRequestHandler, body: dict[str, object]) -> None:
+        start_stream(handler)
+        with suppress(OSError):
+            while True:
+                handler.wfile.write(b" " * 1_000)
+
+    with endpoint(pour) as (url, _), pytest.raises(ReadError, match="more than 10,000 bytes"):
+        bounded_client(60.0, most=10_000).post(url, json={})
 
 
 def pages() -> Iterator[Reply]:
