@@ -26,6 +26,7 @@ keeps its traceback.
 
 MEMORY_GONE = (  # in errors of torch, LanceDB, onnxruntime, Python and the loader of shared libraries
     *("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory", "os error 12"),
+    "failed to allocate memory",
     *("can't start new thread", "failed to map segment", "bad_alloc"),
 )
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rag.errors import StoreFailed, Unreadable, first_line
+from rag.errors import StoreFailed, Unreadable, first_line, is_out_of_memory
 from rag.ingest.parse_cache import ParseCache
 from rag.loaders.builder import LoadedText
 from rag.loaders.formats import LOADERS, SLOW_SUFFIXES
@@ -172,6 +172,8 @@ def parse(suffix: str, data: bytes) -> LoadedText:
     except MemoryError:
         raise
     except Exception as error:  # whatever a parser raises costs one file
+        if is_out_of_memory(error):  # text recognition says so in its own way
+            raise MemoryError from error
         raise unreadable(suffix, error) from error
 
 

@@ -51,6 +51,8 @@ def load(data: bytes) -> LoadedText:  # noqa: C901  # a case for each fault
                 pass
         case "eat":
             return cast(LoadedText, [bytes(10**8) for _ in range(10**3)])
+        case "arena":
+            raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9")
         case "bug":
             raise KeyError("page")
         case "print":

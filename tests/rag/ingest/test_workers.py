@@ -41,6 +41,7 @@ def test_a_hostile_file_costs_itself_and_the_others_are_read(
         "exit": r"it made its parser crash \(status 7\)",
         "good c": "good c",
         "eat": "reading it took more memory than 1.0 GB: split it",
+        "arena": "reading it took more memory than 1.0 GB: split it",
         "sleep": "reading it took more than 4 s: split it",
         "bug": r"its parser failed \(KeyError: 'page'\)",
         "good d": "good d",
