@@ -340,8 +340,10 @@ class LanceTables:
     def _remove_old_versions(self) -> None:
         for name, at in list(self._compacted.items()):
             if time.monotonic() - at > self._keep(name).total_seconds():
+                written = self._writes[name]
                 self._compact(name)
-                del self._compacted[name]
+                if not written:  # else the versions since then are too young to go now
+                    del self._compacted[name]
 
     def _keep(self, name: str) -> timedelta:
         return durability.KEEP_OLD_FEEDBACK if name in schema.FEEDBACK else durability.KEEP_OLD_VERSIONS

@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -120,6 +121,25 @@ def test_what_a_compaction_keeps_for_readers_is_removed_later(tmp_path: Path, mo
     store.tables.remove_old_versions()
     store.close()
     assert len(list(data.iterdir())) == 1
+
+
+def test_what_was_written_after_a_compaction_goes_later_without_another_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
+    store = open_store(tmp_path)
+    for number in range(WRITES + 1):
+        store.feedback.put_ratings([Rating("ann", f"answer-{number}", 1, True, NOON)])
+    store.tables.sync("ratings")  # waits for the compaction
+    began = time.monotonic()
+    monkeypatch.setattr("rag.store.lance.time.monotonic", lambda: began + 120)  # for LanceDB it is still young
+    store.tables.remove_old_versions()
+    store.tables.sync("ratings")
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.lance.time.monotonic", lambda: began + 240)
+    store.tables.remove_old_versions()
+    store.close()
+    assert len(list((tmp_path / "ratings.lance" / "data").iterdir())) == 1
 
 
 def files_of(table: Path) -> set[Path]:
