@@ -99,3 +99,26 @@ def test_how_many_more_queries_decide():
 def test_evidence_reads_as_so_much_of_what_is_needed():
     assert str(Evidence(better=math.log(7.38))) == "7.4 of 20"
     assert str(Evidence(better=2000, needed=25)) == "over 1,000 of 25"
+
+
+def test_new_queries_on_a_passage_that_was_counted_add_no_evidence():
+    """They succeed or fail with those that were counted: what they will show is known beforehand."""
+    groups = np.array([0, 1, 2, 0, 1, 2, 0])
+    first = add_training(NO_EVIDENCE, ids(3), np.full(3, 0.3), groups[:3])
+    again = add_training(first, ids(7), np.full(7, 0.3), groups)
+    assert again.better == pytest.approx(first.better)
+    other = add_training(first, ids(4), np.full(4, 0.3), np.arange(4))
+    assert other.better > first.better
+
+
+def test_without_a_gain_queries_that_share_passages_rarely_are_enough():
+    rng = np.random.default_rng(3)
+    found = 0
+    for _ in range(HISTORIES):
+        groups = rng.integers(0, 40, QUERIES)
+        difference = (rng.choice([-0.4, 0.0, 0.4], 40)[groups] + rng.normal(0, 0.1, QUERIES)).clip(-1, 1)
+        so_far = NO_EVIDENCE
+        for n in range(50, QUERIES, 25):
+            so_far = add_training(so_far, ids(n), difference[:n], groups[:n])
+        found += so_far.is_enough
+    assert found / HISTORIES <= NEVER_WORSE
