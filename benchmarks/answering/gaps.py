@@ -6,7 +6,8 @@ Ten sections of the app's pages, each with three questions or more in docs/quest
 are asked of both arms with the built-in model and the answerer without an LLM: those of the deleted sections, some by a
 second person, and others drawn at random. A simulated person says so of every third answer that is wrong or right; of a
 wrong one about a deleted section half of them that it is not in the documents. A section counts as found if it is what
-most questions of one of the first twelve entries are about.
+most questions of one of the first twelve entries are about. Harder: other questions are asked again as often, and of
+wrong answers about sections that are there some are said not to be in the documents.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,13 +30,14 @@ from rag.answering.service import QueryService, open_service
 from rag.columns import AnswerColumns, RatingColumns
 from rag.evaluation.gaps import find_gaps
 from rag.indexing.indexer import index
-from rag.records import ARMS, SIDES, Answer, Rating, Reason, normalise_query
+from rag.records import ARMS, SIDES, Answer, Rating, Reason, content_id, normalise_query
 from rag.settings import ROOT, Settings
 
 DELETED, ASKED, LISTED = 10, 300, 12
 LEAST_QUESTIONS = 3  # of a section
 AGAIN = 0.5  # of the questions about deleted sections are asked by a second person
 RATES = 1 / 3  # of the answers are rated
+MISTAKEN = 0.15  # of the wrong answers about sections that are there: people say that nothing is, where it is harder
 SAYS_WHY = 0.5  # of the ratings down about a deleted section name the reason
 START = datetime(2026, 1, 1, tzinfo=UTC)
 Section = tuple[str, str]  # source, heading
@@ -70,12 +72,23 @@ def _run(seed: int, folder: Path) -> str:
     answers = asyncio.run(_ask(service, _asked(questions, deleted, draw)))
     service.close()
     about = {normalise_query(question.text): question.section for question in questions}
-    ratings = _rate(answers, {normalise_query(q.text): q for q in questions}, deleted, draw)
-    return _report(seed, answers, ratings, about, deleted)
+    known = {normalise_query(question.text): question for question in questions}
+    lines = [_report(f"seed {seed}", answers, _rate(answers, known, deleted, draw, 0.0), about, deleted)]
+    harder = [*answers, *(again for answer in answers if (again := _again(answer, about, deleted)))]
+    lines.append(_report("  harder", harder, _rate(harder, known, deleted, draw, MISTAKEN), about, deleted))
+    return "\n".join(lines)
+
+
+def _again(answer: Answer, about: dict[str, Section], deleted: Sequence[Section]) -> Answer | None:
+    """Return the answer that a second person gets; those to questions about deleted sections were asked already."""
+    asked_again = int(content_id("again", answer.query), 16) % 2 == 0
+    if about[normalise_query(answer.query)] in deleted or not asked_again:
+        return None
+    return replace(answer, id=f"{answer.id}-again", duel=f"{answer.duel}-again")
 
 
 def _report(
-    seed: int,
+    name: str,
     answers: Sequence[Answer],
     ratings: Sequence[Rating],
     about: dict[str, Section],
@@ -91,7 +104,7 @@ def _report(
     of_deleted = sum(about[normalise_query(answer.query)] in deleted for answer in answers)
     others = sum(answer.abstained for answer in answers) - declined
     return (
-        f"seed {seed}: {len(found)} of {len(deleted)} deleted sections among the first {LISTED} of {len(gaps)}; "
+        f"{name}: {len(found)} of {len(deleted)} deleted sections among the first {LISTED} of {len(gaps)}; "
         f"declined: {declined / of_deleted:.0%} of the answers about them, "
         f"{others / (len(answers) - of_deleted):.0%} of the others; {len(ratings)} ratings"
     )
@@ -140,7 +153,11 @@ async def _ask(service: QueryService, asked: Sequence[Question]) -> list[Answer]
 
 
 def _rate(
-    answers: Sequence[Answer], questions: dict[str, Question], deleted: Sequence[Section], draw: random.Random
+    answers: Sequence[Answer],
+    questions: dict[str, Question],
+    deleted: Sequence[Section],
+    draw: random.Random,
+    mistaken: float,
 ) -> list[Rating]:
     ratings = []
     for number, answer in enumerate(answers):
@@ -149,7 +166,8 @@ def _rate(
             continue
         missing = question.section in deleted
         right = not missing and question.phrase in answer.text
-        reason: Reason = "not in the documents" if missing and draw.random() < SAYS_WHY else ""
+        says_missing = not right and draw.random() < (SAYS_WHY if missing else mistaken)
+        reason: Reason = "not in the documents" if says_missing else ""
         at = START + timedelta(minutes=number)
         ratings.append(Rating(f"rater-{number % 7}", answer.id, 1 if right else -1, True, at, reason=reason))
     return ratings

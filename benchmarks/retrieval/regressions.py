@@ -1,6 +1,6 @@
 """Whether pins catch regressions: 20 changes of documents, chunks and prompts, each checked with 100 pins.
 
-    python -m benchmarks.retrieval.regressions
+    python -m benchmarks.retrieval.regressions [documents] [prompts] [chunks]
 
 On nine of the app's own pages, with the built-in model. The pins are questions of docs/questions.jsonl whose passage is
 found before the change. Each change is made in a copy, indexed, and checked as `python -m rag check` does. A control
@@ -69,7 +69,8 @@ def main() -> None:
             shutil.copy(ROOT / "docs" / f"{page}.md", docs / f"{page}.md")
         before = Settings(home=work / "home", docs=(docs,))
         pins = _pins(before)
-        caught = [_check(work / f"change-{n}", before, pins, change) for n, change in enumerate(_changes(work, pins))]
+        changes = [change for kind in sys.argv[1:] or KINDS for change in KINDS[kind](work, pins)]
+        caught = [_check(work / f"change-{n}", before, pins, change) for n, change in enumerate(changes)]
         control = Change("control: a sentence added to a page", _append, {})
         false = _check(work / "control", before, pins, control)
     print(f"{sum(caught)} of {len(caught)} regressions caught with {len(pins)} pins; control broke pins: {false}")
@@ -94,15 +95,7 @@ def _pins(settings: Settings) -> list[Pin]:
     return found[:PINS]
 
 
-def _changes(work: Path, pins: list[Pin]) -> Iterator[Change]:
-    for tokens in CHUNK_TOKENS:
-        yield Change(f"chunks of {tokens} tokens", lambda docs: None, {"chunk_tokens": tokens})
-    for name, prompts in PROMPTS.items():
-        folder = work / "models" / content_id(name)
-        model = load_trainable("builtin", Settings(home=work / "home"))
-        model.prompts = {"query": "", "document": "", **prompts}
-        model.save(str(folder))
-        yield Change(name, lambda docs: None, {"base_model": str(folder), "start_model": str(folder)})
+def _document_changes(work: Path, pins: list[Pin]) -> Iterator[Change]:
     draw = random.Random(0)
     tables = [pin for pin in pins if _has_table(pin)]
     for pin in draw.sample(tables, min(EACH, len(tables))):
@@ -110,6 +103,23 @@ def _changes(work: Path, pins: list[Pin]) -> Iterator[Change]:
     rest = [pin for pin in pins if pin not in tables]
     for pin in draw.sample(rest, 2 * EACH - min(EACH, len(tables))):
         yield Change(f"section deleted in {pin.source}", lambda docs, pin=pin: _delete(docs, pin), {})
+
+
+def _prompt_changes(work: Path, pins: list[Pin]) -> Iterator[Change]:
+    for name, prompts in PROMPTS.items():
+        folder = work / "models" / content_id(name)
+        model = load_trainable("builtin", Settings(home=work / "home"))
+        model.prompts = {"query": "", "document": "", **prompts}
+        model.save(str(folder))
+        yield Change(name, lambda docs: None, {"base_model": str(folder), "start_model": str(folder)})
+
+
+def _chunk_changes(work: Path, pins: list[Pin]) -> Iterator[Change]:
+    for tokens in CHUNK_TOKENS:
+        yield Change(f"chunks of {tokens} tokens", lambda docs: None, {"chunk_tokens": tokens})
+
+
+KINDS = {"documents": _document_changes, "prompts": _prompt_changes, "chunks": _chunk_changes}
 
 
 def _has_table(pin: Pin) -> bool:
