@@ -175,6 +175,7 @@ def _show(given: argparse.Namespace) -> None:
 def _stats(given: argparse.Namespace) -> None:
     from collections import Counter
 
+    from rag.evaluation.win_rates import drawn_thumbs
     from rag.feedback.rated_queries import count_rated_now
     from rag.feedback.ratings import current_labels
     from rag.indexing.file_report import load_file_report
@@ -185,15 +186,18 @@ def _stats(given: argparse.Namespace) -> None:
 
     settings = load_settings()
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
-    ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in store.feedback.ratings())
+    given_ratings, answers = store.feedback.ratings(), store.feedback.answers()
+    ratings = Counter({1: "up", -1: "down", 0: "withdrawn"}[rating.value] for rating in given_ratings)
+    drawn = drawn_thumbs(given_ratings, answers)
     labels = current_labels(store)
     pairs = Counter(label.label for label in labels)
     preferred = Counter(label.label for label in labels if label.origin == "preference")
     rows = {
         "documents": ", ".join(map(str, settings.docs)) + f" ({len(store.documents.hashes(corpus.id))} files)",
         "chunks": store.documents.count_chunks(corpus.id),
-        "answers": len(store.feedback.answers()),
+        "answers": len(answers),
         "ratings": f"{ratings['up']} up, {ratings['down']} down, {ratings['withdrawn']} withdrawn",
+        **{f"on drawn answers of {arm}": str(thumbs) for arm, thumbs in sorted(drawn.items())},
         "pairs": f"{pairs[1]} positive, {pairs[-1]} negative",
         "of them by preferences": f"{preferred[1]} positive, {preferred[-1]} negative",
         "rated queries with a positive": count_rated_now(store, corpus.id, labels=labels),

@@ -15,7 +15,7 @@ from rag.evaluation.duel_columns import WINNERS, Winner, decide, pair_up
 from rag.evaluation.intervals import Interval, share_interval
 from rag.evaluation.same_answers import sameness
 from rag.evaluation.sequential import share_sequence
-from rag.records import Answer, Rating
+from rag.records import BLIND_TURN, Answer, Arm, Rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,34 @@ def win_rate(found: Iterable[Outcome], model: str, since: datetime | None = None
     """Return the win rate of a model against base, of the duels decided at `since` or later."""
     winners = [each.winner for each in found if each.model == model and (since is None or each.at >= since)]
     return count(winners)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnThumbs:
+    """Of the thumbs on answers whose arm was drawn for another program, how many are up, with the interval."""
+
+    up: int
+    n: int
+    interval: Interval
+
+    def __str__(self) -> str:
+        share = f"{self.interval.mean:.2f} [{self.interval.low:.2f}, {self.interval.high:.2f}]"
+        return f"{self.up} of {self.n} up ({share})"
+
+
+def drawn_thumbs(ratings: Iterable[Rating], answers: Iterable[Answer]) -> dict[Arm, DrawnThumbs]:
+    """Return the blind thumbs on answers that were shown alone, by the arm that was drawn, where it has any.
+
+    Why apart from the win rate: nobody has compared these answers. Two shares of different people's questions need far
+    more thumbs to tell the arms apart than as many comparisons of one person.
+    """
+    arm_of = {answer.id: answer.arm for answer in answers if answer.duel.startswith(BLIND_TURN)}
+    values: dict[Arm, list[int]] = {}
+    for rating in ratings:
+        if rating.kind == "answer" and rating.value and rating.blind and rating.target_id in arm_of:
+            values.setdefault(arm_of[rating.target_id], []).append(rating.value)
+    ups = {arm: sum(value == 1 for value in given) for arm, given in values.items()}
+    return {arm: DrawnThumbs(ups[arm], len(values[arm]), share_interval(ups[arm], len(values[arm]))) for arm in ups}
 
 
 def count(winners: Sequence[Winner]) -> WinRate:

@@ -10,7 +10,7 @@ import pytest
 
 from fakes import NOON, make_answer, make_hits
 from rag.evaluation.intervals import Interval
-from rag.evaluation.win_rates import Outcome, outcomes, win_rate
+from rag.evaluation.win_rates import Outcome, drawn_thumbs, outcomes, win_rate
 from rag.records import Answer, Choice, Label, Rating
 
 BASE = replace(make_answer(make_hits("one", "two"), cited=(1,), arm="base", id="b"), model="builtin")
@@ -118,3 +118,13 @@ def test_only_duels_of_the_model_since_the_moment_count():
 
 def test_without_duels_the_interval_is_the_whole_range():
     assert win_rate([], "v1").interval == Interval(0.5, 0.0, 1.0)
+
+
+def test_thumbs_on_drawn_answers_are_counted_by_arm_and_in_no_win_rate() -> None:
+    drawn = [replace(TUNED, id=f"t{n}", duel=f"blind-{n}") for n in range(3)]
+    chosen = replace(BASE, id="c", duel="open-0")
+    ratings = [*(thumb(answer, value) for answer, value in zip(drawn, (1, 1, -1), strict=True)), thumb(chosen, 1)]
+    found = drawn_thumbs([*ratings, thumb(BASE, 1)], [*drawn, chosen, BASE])
+    assert {arm: (thumbs.up, thumbs.n) for arm, thumbs in found.items()} == {"tuned": (2, 3)}
+    assert str(found["tuned"]).startswith("2 of 3 up (0.67 [")
+    assert winners(ratings, [*drawn, chosen]) == []
