@@ -157,9 +157,10 @@ async def complete(serving: QueryService, request: Request, sent: ChatRequest, a
     """Return the response to a request. Raises ApiError or ThumbtuneError before anything is sent."""
     conversation = read_messages(sent.messages)
     query, only = await asyncio.to_thread(serving.parse_query, conversation.question)
-    asked = await unless_gone(request, standalone(serving, query, conversation.former))
-    turn = begin_turn(serving, sent.model, asked.query, conversation, asker)
-    events = serving.ask(asked.query, sides={turn.arm: SIDES[turn.arm]}, duel_id=turn.duel, only=only)
+    if conversation.former:  # an LLM may rewrite it, which takes a second
+        query = (await unless_gone(request, standalone(serving, query, conversation.former))).query
+    turn = begin_turn(serving, sent.model, query, conversation, asker)
+    events = serving.ask(query, sides={turn.arm: SIDES[turn.arm]}, duel_id=turn.duel, only=only)
     if not sent.stream:
         return await unless_gone(request, _whole(serving, events, turn))
     first = await unless_gone(request, anext(events))  # a search that fails still has a status of its own
@@ -245,35 +246,34 @@ async def _lines(
 ) -> AsyncIterator[bytes]:
     """Yield the server-sent events of a stream. Closing it cancels the arm, and nothing is stored then."""
     async with aclosing(_chunks(serving, first, events, turn, with_usage)) as chunks:
-        async for chunk in chunks:
-            yield b"data: " + json.dumps(chunk, ensure_ascii=False).encode() + b"\n\n"
+        async for together in chunks:
+            yield b"".join(b"data: " + json.dumps(each, ensure_ascii=False).encode() + b"\n\n" for each in together)
     yield b"data: [DONE]\n\n"
 
 
 async def _chunks(
     serving: QueryService, first: Event, events: AsyncGenerator[Event, None], turn: Turn, with_usage: bool
-) -> AsyncGenerator[dict[str, Any], None]:
+) -> AsyncGenerator[list[dict[str, Any]], None]:
+    """Yield the chunks of a stream, those that are sent together in one list."""
     hits: tuple[Hit, ...] = ()
     raw = sent = ""
-    yield turn.chunk({"role": "assistant", "content": ""})
+    begin = [turn.chunk({"role": "assistant", "content": ""})]
     try:
         async with aclosing(_from(first, events)) as each:
             async for event in each:
                 if isinstance(event, Hits):
                     hits = event.hits
-                    for chunk in _source_chunks(turn, hits):
-                        yield chunk
+                    yield begin + _source_chunks(turn, hits)
                 elif isinstance(event, Token):
                     raw += event.text
                     shown = clean_answer(raw, hits, is_complete=False)
                     if shown != sent and shown.startswith(sent):
-                        yield turn.chunk({"content": shown[len(sent) :]})
+                        yield [turn.chunk({"content": shown[len(sent) :]})]
                         sent = shown
                 else:
-                    async for chunk in _ending(serving, event, turn, sent, with_usage):
-                        yield chunk
+                    yield [chunk async for chunk in _ending(serving, event, turn, sent, with_usage)]
     except Exception as error:  # noqa: BLE001  # the status is sent: the client reads the error in the stream
-        yield api_error(error).body
+        yield [api_error(error).body]
 
 
 async def _from(first: Event, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:

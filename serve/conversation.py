@@ -19,7 +19,7 @@ from serve.errors import BAD, ApiError
 
 MOST_MESSAGES = 2_000
 FOLDED = 20  # earlier questions that are read for what the last one refers to
-TASK = "### Task:"  # how Open WebUI begins its own requests for titles, tags and follow-up questions
+TASK = "### Task:"  # how Open WebUI begins its own requests for titles and tags, and questions about attached files
 
 
 class Part(Sent, extra="allow"):
@@ -73,8 +73,8 @@ def read_messages(messages: Sequence[Message]) -> Conversation:
     if question.lstrip().startswith(TASK):
         raise ApiError(
             BAD,
-            "This model answers questions about documents, and no tasks such as titles or tags: "
-            "choose another task model in Open WebUI (Settings, Interface).",
+            "This model answers questions about its own documents. It does no tasks such as titles or tags (choose "
+            "another task model in Open WebUI, Settings, Interface) and reads no files that are attached to a chat.",
             "unsupported_task",
             "messages",
         )

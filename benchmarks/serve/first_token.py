@@ -1,8 +1,8 @@
 """Time to the first token through /v1/chat/completions, beside the chat's own service.
 
-`python -m benchmarks.serve.first_token`. For each question in turn, in changing order: the service with both arms, as the
-chat asks it; the service with one arm; `python -m serve` over HTTP, streamed, a process of its own on the same home.
-All questions are asked once before, so that no cache is cold.
+`python -m benchmarks.serve.first_token`. For each question in turn, in changing order: the service with both arms, as
+the chat asks it; the service with one arm; `python -m serve` over HTTP, streamed, a process of its own on the same
+home. All questions are asked once before, so that no cache is cold.
 """
 
 from __future__ import annotations
