@@ -171,7 +171,7 @@ def _check(folder: Path, before: Settings, pins: list[Pin], change: Change) -> b
     shutil.rmtree(docs)
     shutil.move(folder / "docs", docs)
     shutil.rmtree(folder)
-    print(f"{'caught' if broken else 'MISSED'}: {change.name}: {len(broken)} pins broken", flush=True)
+    print(f"{len(broken)} pins broken: {change.name}", flush=True)
     return bool(broken)
 
 
