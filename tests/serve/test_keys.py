@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-import thumbtune
 from rag.errors import BadSetting, StoreFailed
 from rag.settings import Settings
 from rag.web.rate_limits import SlidingWindows
 from serve.access import CLIENT, PERSON, is_open, require_access
 from serve.keys import KeyRing, add_key, keys_file, remove_key
 from served import Served
+from thumbtune.__main__ import main
 
 CHAT = {"model": "thumbtune-base", "messages": [{"role": "user", "content": "Cats?"}]}
 
@@ -135,12 +135,12 @@ def test_keys_are_made_listed_and_removed_by_the_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / "home"))
-    assert thumbtune.main(["keys", "add", "openwebui", "--scope", "ask,rate"]) == 0
+    assert main(["keys", "add", "openwebui", "--scope", "ask,rate"]) == 0
     out = capsys.readouterr()
     assert out.out.startswith("tt-")
     assert "openwebui may ask for ask, rate" in out.err
-    assert thumbtune.main(["keys", "list"]) == 0
+    assert main(["keys", "list"]) == 0
     assert "openwebui" in capsys.readouterr().out
-    assert thumbtune.main(["keys", "remove", "openwebui"]) == 0
-    assert thumbtune.main(["keys", "remove", "openwebui"]) == 2
+    assert main(["keys", "remove", "openwebui"]) == 0
+    assert main(["keys", "remove", "openwebui"]) == 2
     assert "has no key" in capsys.readouterr().err

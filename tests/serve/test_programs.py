@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-import thumbtune
 from rag.records import Rating
 from served import QUESTION, Served
+from thumbtune.__main__ import main
 
 USER = "8a7c0f6e-0000-4000-8000-000000000001"
 
@@ -118,7 +118,7 @@ def test_an_export_is_imported_once_and_what_matches_nothing_is_listed(
     monkeypatch.setenv("THUMBTUNE_HOME", str(served.settings.home))
     monkeypatch.setenv("THUMBTUNE_DOCS", str(served.settings.docs[0]))
     for _ in range(2):
-        assert thumbtune.main(["import", str(tmp_path / f"export{suffix}")]) == 0
+        assert main(["import", str(tmp_path / f"export{suffix}")]) == 0
     out = capsys.readouterr().out
     assert "imported 1 of" in out
     if program != "openwebui":
@@ -138,6 +138,6 @@ def test_a_file_that_is_no_export_is_one_line(
     monkeypatch.setenv("THUMBTUNE_HOME", str(served.settings.home))
     for text in ('[{"a": 1}]', "{", "[1]", "7"):
         (tmp_path / "x.json").write_text(text)
-        assert thumbtune.main(["import", str(tmp_path / "x.json")]) == 2
+        assert main(["import", str(tmp_path / "x.json")]) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
