@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,16 @@ import numpy as np
 
 from rag.answering.chain import ArmChain
 from rag.answering.evidence.attribution import Matrix, find_evidence, informative_starts
-from rag.answering.evidence.citations import cited_numbers
+from rag.answering.evidence.citations import CITATION, cited_numbers
 from rag.answering.evidence.cleaning import clean_answer, cut_loop
 from rag.answering.evidence.refusals import is_abstention, without_citations
 from rag.answering.llm import explain
-from rag.errors import AnswerCut, BadModel, NotIndexed, ThumbtuneError
+from rag.errors import AnswerCut, AnswerFailed, BadModel, NotIndexed, ThumbtuneError
 from rag.records import Answer, Arm, Evidence, Hit, Side
 
 log = logging.getLogger(__name__)
+WORDS = re.compile(r"\w")
+NO_WORDS = "the language model wrote no answer: ask again, in other words, or choose a larger model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,10 @@ class _Said:
 
 
 def _understand(raw: str, query: str, hits: tuple[Hit, ...], chain: ArmChain) -> _Said:
-    """Clean what was written and find what it rests on. An abstention rests on nothing, whatever it cites."""
+    """Clean what was written and find what it rests on. An abstention rests on nothing, whatever it cites.
+
+    Raises AnswerFailed where nothing was written, or a citation alone, which small models do.
+    """
 
     def similar(texts: list[str], shown: Sequence[Hit]) -> Matrix:
         try:
@@ -197,6 +203,8 @@ def _understand(raw: str, query: str, hits: tuple[Hit, ...], chain: ArmChain) ->
             return np.ones((len(texts), len(shown)), np.float32)
 
     text = clean_answer(raw, hits)
+    if not WORDS.search(CITATION.sub(" ", text)):
+        raise AnswerFailed(NO_WORDS)
     evidence = find_evidence(text, query, hits, similar)
     if is_abstention(text, hits, informative_starts(text, hits, evidence)):
         return _Said(without_citations(text), (), True, ())

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from rag.answering.evidence.words import stem_list
 from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, split
 from rag.records import Hit
 
@@ -95,6 +96,13 @@ INDEXED = re.compile(r"(?<!\w)(?:\w|\w*_\w*|\w[\w.]*\.\w+)\Z")  # x[1], my_list[
 ASSIGNED = re.compile(r"[^\S\n]*[+*/-]?=[^\S\n]")  # counts[1] += 1
 TOUCHING = re.compile(r"\w+\Z")
 RUN = re.compile(r"\[\d{1,2}\](?:[^\S\n]*\[\d{1,2}\])+")
+POINTING = frozenset(  # words of a sentence that says nothing but where the one before it stands
+    stem_list(
+        """according answer cited citation describe details detail document explained found given information mentioned
+        mention passage passages provided reference refer same see also shown source sources stated state says text below
+        above following here can"""
+    )
+)
 LABEL = re.compile(rf"\b(?:{NOUN}|see|also|from)(?!\w)", re.IGNORECASE)
 MAX_RANGE = 20
 
@@ -146,7 +154,7 @@ def statements(text: str, n_hits: int) -> list[Statement]:
     """Return the statements of an answer in reading order.
 
     A citation belongs to the sentence before it, and right after a code block to the code. A line of nothing but
-    citations is no statement.
+    citations is no statement, nor is a sentence that only points to passages ("This information is found in [2].").
     """
     blocks = [block.span() for block in CODE_BLOCK.finditer(text)]
     flat = CODE_BLOCK.sub(_on_one_line, text)
@@ -155,7 +163,8 @@ def statements(text: str, n_hits: int) -> list[Statement]:
         closing = next((last for first, last in blocks if first <= start < last and end <= last), end)
         end = len(text[:closing].rstrip())
         words, cited = CITATION.sub(" ", flat[start:end]), cited_numbers(flat[start:end], n_hits)
-        if found and not LABEL.sub(" ", words).strip(" \t,;:.()*_-"):
+        points = cited and POINTING.issuperset(stem_list(words))
+        if found and (points or not LABEL.sub(" ", words).strip(" \t,;:.()*_-")):
             last = found[-1]
             found[-1] = replace(last, end=end, cited=tuple(dict.fromkeys((*last.cited, *cited))))
         else:

@@ -82,6 +82,13 @@ async def test_a_slow_arm_does_not_delay_the_other() -> None:
     assert gate.is_set()
 
 
+@pytest.mark.parametrize("written", ["[1]", "[1][2]\n", " ", "[1] ."])
+async def test_an_answer_without_a_word_is_a_failure_that_says_so(written: str) -> None:
+    failed = last(await duel(arm(written), arm("Cats [1]")), "base")
+    assert isinstance(failed, Failed)
+    assert failed.message.startswith("the language model wrote no answer")
+
+
 @pytest.mark.parametrize("error", [AnswerFailed("cut off"), ZeroDivisionError("inner secret")])
 async def test_a_failed_arm_keeps_its_hits_and_text_and_the_other_completes(error: Exception) -> None:
     events = await duel(arm("Half", error=error), arm("Whole", " answer"))

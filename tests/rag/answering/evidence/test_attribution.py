@@ -58,6 +58,17 @@ def test_sentences_before_the_citation_of_their_paragraph_are_covered_by_it() ->
     assert found(text) == [("attributed", 2, "Dogs bury one bone in the garden.")]
 
 
+@pytest.mark.parametrize(
+    "pointing", ["This information is found in the [2].", "It is stated in passage [2].", "See also [2] for details."]
+)
+def test_a_sentence_that_only_points_to_passages_is_judged_with_the_one_before_it(pointing: str) -> None:
+    assert found(f"Dogs bury one bone in the garden. {pointing}") == []
+    wrong = f"The cat drinks warm milk at night. {pointing}"
+    assert [(kind, rank) for kind, rank, _ in found(wrong)] == [("attributed", 1), ("unsupported", 2)]
+    answer = replace(make_answer(PASSAGES), text=wrong, evidence=find_evidence(wrong, "why?", PASSAGES, far))
+    assert credited_numbers(answer) == (1,)
+
+
 def test_a_citation_that_does_not_support_its_sentence_is_flagged_and_the_right_passage_found() -> None:
     text = "Dogs bury one bone in the garden [1]."
     assert found(text) == [("attributed", 2, text), ("unsupported", 1, text)]
