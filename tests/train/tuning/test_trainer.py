@@ -20,6 +20,8 @@ from rag.settings import Settings
 from train.recipe import Recipe
 from train.tuning.trainer import COMPLETE_MARKER, _UniqueChunkSampler, tune, write_weights
 
+ROUNDED = 2e-4  # where a processor has bfloat16, its kernels round in another order for another call
+
 THINGS = ["cat", "dog", "bird", "fish", "milk", "bone", "seed", "water"]
 PLACES = ["house", "garden", "river", "mountain"]
 PAIRS = [
@@ -257,7 +259,7 @@ def test_a_low_rank_update_is_merged_into_a_plain_model_that_saves_and_loads(
     assert not list((tmp_path / "v1").rglob("adapter*"))
     judged, served = wrap(model, "v1", settings), load_embedder(str(tmp_path / "v1"), settings)
     assert served.fingerprint == judged.fingerprint
-    np.testing.assert_allclose(served.embed_queries(["the cat"]), judged.embed_queries(["the cat"]), atol=1e-6)
+    np.testing.assert_allclose(served.embed_queries(["the cat"]), judged.embed_queries(["the cat"]), atol=ROUNDED)
 
 
 def test_a_low_rank_update_changes_a_weight_by_no_more_than_its_rank(model) -> None:
@@ -288,4 +290,4 @@ def test_a_saved_model_serves_with_the_vectors_it_was_judged_by(settings: Settin
     write_weights(model, tmp_path / "v1")
     served = load_embedder(str(tmp_path / "v1"), settings)
     assert served.fingerprint == judged.fingerprint
-    np.testing.assert_allclose(served.embed_queries(["the cat"]), judged.embed_queries(["the cat"]), atol=1e-6)
+    np.testing.assert_allclose(served.embed_queries(["the cat"]), judged.embed_queries(["the cat"]), atol=ROUNDED)
