@@ -194,7 +194,8 @@ class QueryService:
         return self.served("tuned").embedder.count_tokens(list(texts))
 
     def close(self) -> None:
-        """Close the store after its running writes."""
+        """Stop what runs in the background, and close the store after its running writes."""
+        self.maintenance.stop()
         self.store.close()
         if self._sentences:
             self._sentences.save()

@@ -19,6 +19,7 @@ from rag.settings import Settings
 from rag.store.store import Store
 
 INTERVAL = 60.0  # seconds between two checks of a millisecond each; uploads and promotions make tables grow
+STOP_SECONDS = 5.0  # a check takes milliseconds, unless it builds an index, which nobody waits for
 log = logging.getLogger(__name__)
 
 
@@ -30,12 +31,21 @@ class Maintenance:
         self._language: str | None = None  # the note on the documents' language, found once
         self._summaries: dict[tuple[str, int, int], str] = {}  # by table and the versions compared
         self._lacking: dict[str, str] | None = None  # by table, at the last check of the background thread
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
         self.index_error = ""  # message for the user: why a large table has no vector index
 
     def start(self) -> None:
-        """Start checking in a background thread, as long as the process lives."""
+        """Start checking in a background thread, until `stop`."""
         self._lacking = {}
-        threading.Thread(target=self._check_forever, name="maintenance", daemon=True).start()
+        self._thread = threading.Thread(target=self._check_forever, name="maintenance", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin no further check, and wait a little for the one that runs: the store is about to be closed."""
+        self._stopped.set()
+        if self._thread:
+            self._thread.join(STOP_SECONDS)
 
     def check(self) -> None:
         """Compare each serving table with the documents and build a vector index if one is due, which takes minutes.
@@ -89,7 +99,6 @@ class Maintenance:
         return self._summaries[key]
 
     def _check_forever(self) -> None:
-        pause = threading.Event()
-        while True:
+        while not self._stopped.is_set():
             self.check()
-            pause.wait(INTERVAL)
+            self._stopped.wait(INTERVAL)

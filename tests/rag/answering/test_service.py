@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Mapping
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from rag.answering.options import AskOptions
 from rag.answering.service import MAX_QUERY_CHARS, QueryService, check_query, open_service
 from rag.errors import BadQuery, NotIndexed
 from rag.feedback.ratings import rate_answer
+from rag.indexing import maintenance
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
@@ -46,6 +48,20 @@ async def test_an_answer_can_be_rated_as_soon_as_it_is_done(settings: Settings) 
     assert len(serving.store.feedback.ratings()) == 2
     assert {answer.arm for answer in serving.store.feedback.answers()} == {"base", "tuned"}
     serving.close()
+
+
+def test_nothing_is_checked_in_the_background_once_the_service_is_closed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(settings)
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    monkeypatch.setattr(maintenance, "INTERVAL", 0.001)
+    serving = open_service(settings)
+    serving.start()
+    serving.close()
+    assert "maintenance" not in [thread.name for thread in threading.enumerate()]
+    assert failed == []
 
 
 async def test_the_extractive_answerer_quotes_the_documents(settings: Settings) -> None:
