@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from rag.answering.duel import Done, Failed
-from rag.answering.options import AskOptions, chosen_search
 from rag.answering.service import QueryService, open_service
 from rag.errors import AnswerFailed, BadSetting
 from rag.feedback.ratings import rate_answer
@@ -28,7 +27,6 @@ from rag.indexing.indexer import Indexer
 from rag.indexing.update import IndexReport
 from rag.models.registry import Registry, Version
 from rag.records import ARMS, SIDES, Answer, Arm, Hit, Label, Rating, Reason, Side
-from rag.retrieval.search import retrieve
 from rag.settings import Settings, load_settings
 
 PathLike = str | os.PathLike[str]
@@ -91,8 +89,7 @@ class Home:
             raise BadSetting(f"k={k}: give a number of 1 or more")
         service = self._open()
         text, only = service.parse_query(query)
-        options = chosen_search(service.search_options, AskOptions(k=k))
-        return retrieve(service.store, service.served(arm), text, options, only)
+        return service.search(text, arm, k, only)
 
     def ask(self, question: str, *, arm: Arm = "tuned") -> Answer:
         """Return one arm's answer, which is stored and can be rated. Raises NotIndexed, BadQuery and AnswerFailed."""

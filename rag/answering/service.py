@@ -96,8 +96,11 @@ class QueryService:
         (vector,) = served.embedder.embed_queries([query])
         return {hit.chunk.id: hit.rank for hit in self.store.chunks.search(served.table, vector, n)}
 
-    def search(self, query: str, arm: Arm, k: int, only: DocumentFilter = EVERYWHERE) -> list[Hit]:
-        """Return the k best passages of one arm, ranked as for an answer. `query` and `only` are from `parse_query`."""
+    def search(self, query: str, arm: Arm, k: int | None = None, only: DocumentFilter = EVERYWHERE) -> list[Hit]:
+        """Return the k best passages of one arm, ranked as for an answer; by default as many as an answer has.
+
+        `query` and `only` are from `parse_query`.
+        """
         options = chosen_search(self.search_options, AskOptions(k=k))
         return retrieve(self.store, self.served(arm), query, options, only)
 
