@@ -18,8 +18,9 @@ from langchain_core.runnables import Runnable, RunnableBranch, RunnableGenerator
 
 from rag.answering.evidence.attribution import Similar
 from rag.answering.evidence.refusals import DONT_KNOW
-from rag.answering.llm import Answerer, require_finish
+from rag.answering.llm import Answerer
 from rag.answering.prompt import REPEATED, ask_to_go_on, build_messages, joined
+from rag.answering.reply_limits import require_finish
 from rag.errors import AnswerFailed
 from rag.records import Hit
 

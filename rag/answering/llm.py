@@ -11,27 +11,24 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from langchain_core.messages import AIMessageChunk, BaseMessage
-from langchain_core.runnables import Runnable, RunnableGenerator, RunnableLambda
+from langchain_core.messages import AIMessageChunk
+from langchain_core.runnables import Runnable, RunnableGenerator
 from pydantic import SecretStr
 
-from rag.answering.bounded_replies import bounded_client
-from rag.answering.evidence.cleaning import find_loop
 from rag.answering.extractive import Score, quote
 from rag.answering.local_llm import serve
-from rag.errors import AnswerCut, AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
+from rag.answering.reply_limits import NO_COMPLETION, bounded_client, cut_off
+from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
 from rag.settings import EXTRACTIVE, Settings
 
 if TYPE_CHECKING:
     import tenacity
-    from langchain_core.language_models import BaseChatModel
     from langchain_openai.chat_models.base import BaseChatOpenAI
 
 OPENAI = "openai:"
@@ -39,17 +36,9 @@ TIMEOUTS = ("THUMBTUNE_LLM_TIMEOUT", "THUMBTUNE_ANSWER_TIMEOUT")
 PARAGRAPH = re.compile(r".+?(?:\n\n+|\Z)", re.DOTALL)
 TRIES = 6  # of a prompt in the background; about a minute, since the waits double
 MAX_WAIT = 120.0  # seconds; by then a quota per minute has refilled, and one per day is not waited for
-MAX_CHARS_PER_TOKEN = 8  # English has four to five; an endpoint that writes more ignores max_tokens
-PASS_ON_SECONDS = 0.1  # a card shows what was added no more often
-LOOK_FOR_LOOPS = 40  # characters between two looks
-LOOPS = (
-    "the answer was cut off where the model began to repeat itself: ask again, in other words, or raise "
-    "THUMBTUNE_LLM_TEMPERATURE"
-)
 OF_OPENAI = (".openai.com", ".openai.azure.com")  # their newer models take max_completion_tokens only
 Answerer = Runnable[dict[str, Any], AIMessageChunk]
 Ask = Callable[[str], str]
-NO_COMPLETION = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
 log = logging.getLogger(__name__)
 
 
@@ -164,170 +153,6 @@ def sampling_options(settings: Settings) -> dict[str, Any]:
     """Return the temperature and stop texts that the settings give an endpoint; what they leave to it is left out."""
     options: dict[str, Any] = {"temperature": settings.llm_temperature, "stop": list(settings.llm_stop) or None}
     return {name: value for name, value in options.items() if value is not None}
-
-
-def require_finish(
-    model: BaseChatModel, max_tokens: int, options: dict[str, Any] | None = None
-) -> Runnable[list[BaseMessage], AIMessageChunk]:
-    """Return a chat model as a step that raises AnswerFailed unless its stream ends as a complete answer.
-
-    `options` go with each request, until the endpoint refuses one of them: some models take no temperature or stop.
-
-    A connection that is cut ends like a finished stream; without this step half an answer would look complete. A stream
-    that goes on far beyond `max_tokens` is closed here: nothing else would end it before the timeout, and a step after
-    the model could not, since LangChain leaves the streams before a failing step open.
-    """
-    stream = _Sampler(model, options or {})
-
-    async def write(messages: list[BaseMessage]) -> AsyncIterator[AIMessageChunk]:
-        watch, waiting = _Watch(max_tokens), _Together()
-        try:
-            async with aclosing(stream(messages)) as chunks:
-                async for chunk in chunks:
-                    watch.look_at(chunk)
-                    waiting.add(chunk)
-                    if waiting.is_due:
-                        yield waiting.take()
-                    watch.look_for_a_loop()
-        except Exception:
-            if waiting:
-                yield waiting.take()  # what was written before is shown
-            raise
-        if waiting:
-            yield waiting.take()
-        watch.end()
-
-    return RunnableLambda(write)
-
-
-class _Together:
-    """Chunks that are passed on as one: each costs every step after the model as much as a tenth of a second's do.
-
-    Nothing is read ahead and no chunk starts a timer: what waits is due with the first chunk after its time.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: list[AIMessageChunk] = []
-        self._taken = -PASS_ON_SECONDS
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def add(self, chunk: AIMessageChunk) -> None:
-        """Let a chunk wait."""
-        self._waiting.append(chunk)
-
-    @property
-    def is_due(self) -> bool:
-        """Return whether it is time to pass on what waits."""
-        return time.monotonic() - self._taken >= PASS_ON_SECONDS
-
-    def take(self) -> AIMessageChunk:
-        """Return what waits as one chunk."""
-        self._taken = time.monotonic()
-        text = "".join(chunk.text for chunk in self._waiting)
-        how = {name: value for chunk in self._waiting for name, value in chunk.response_metadata.items()}
-        self._waiting.clear()
-        return AIMessageChunk(content=text, response_metadata=how)
-
-
-class _Watch:
-    """Raises AnswerFailed where a stream is too long, repeats itself, or does not end as a whole answer."""
-
-    def __init__(self, max_tokens: int) -> None:
-        self._max_tokens = max_tokens
-        self._reason: str | None = None
-        self._size, self._text, self._looked = 0, "", 0
-
-    def look_at(self, chunk: AIMessageChunk) -> None:
-        """Check the stream with its next chunk."""
-        self._reason = chunk.response_metadata.get("finish_reason") or self._reason
-        self._text += chunk.text
-        self._size += max(1, len(chunk.text))  # an endless stream of empty chunks ends, too
-        if self._size > self._max_tokens * MAX_CHARS_PER_TOKEN:
-            raise AnswerFailed(f"the answer was {cut_off(self._max_tokens)}; the endpoint ignores max_tokens")
-
-    def look_for_a_loop(self) -> None:
-        """Check now and then whether the text so far, all of which is passed on, repeats itself."""
-        if len(self._text) - self._looked > LOOK_FOR_LOOPS:
-            self._looked = len(self._text)
-            self._fail_in_a_loop()
-
-    def end(self) -> None:
-        """Check how the stream ended."""
-        self._fail_in_a_loop()
-        if self._reason is None:
-            raise AnswerFailed("the answer is incomplete: the endpoint closed the stream before its end; ask again")
-        if self._reason == "length":
-            raise AnswerCut(f"the answer was {cut_off(self._max_tokens)}")
-        if self._reason == "content_filter":
-            raise AnswerFailed("the endpoint's content filter stopped the answer: ask in other words")
-
-    def _fail_in_a_loop(self) -> None:
-        if find_loop(self._text) is not None:
-            raise AnswerFailed(LOOPS)
-
-
-class _Sampler:
-    """Streams a chat model with options such as a temperature, without those that its endpoint has refused."""
-
-    def __init__(self, model: BaseChatModel, options: dict[str, Any]) -> None:
-        self._model, self._options = model, dict(options)
-
-    async def __call__(self, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
-        """Yield the chunks of a reply. A request that failed before the first is sent again where that may help.
-
-        Each try connects in its own task: what anyio keeps for a task of its scopes may be wrong after such a failure.
-        """
-        again = False
-        while True:
-            begun = False
-            try:
-                async with aclosing(self._stream(messages)) as chunks:
-                    async for chunk in chunks:
-                        begun = True
-                        yield chunk
-                return
-            except (ExceptionGroup, RuntimeError) as error:  # anyio's, while connecting: seen twice, cause unknown
-                if begun or again:
-                    raise
-                again = True
-                log.warning("the connection to the endpoint failed in an unknown way: tried again", exc_info=error)
-            except Exception as error:
-                refused = [] if begun else _refused(error, self._options)
-                if not refused:
-                    raise
-                self._options = {name: value for name, value in self._options.items() if name not in refused}
-                log.warning("the endpoint takes no %s from us: its own is used", " and no ".join(refused))
-
-    async def _stream(self, messages: list[BaseMessage]) -> AsyncGenerator[AIMessageChunk, None]:
-        chunks = cast(AsyncGenerator[AIMessageChunk, None], self._model.astream(messages, **self._options))
-        async with aclosing(chunks):
-            try:
-                first = await asyncio.create_task(anext(chunks, None))  # connects in a task of its own, see __call__
-            except json.JSONDecodeError:
-                raise
-            except (AttributeError, LookupError, TypeError, ValueError) as error:  # the client's for another shape
-                raise AnswerFailed(NO_COMPLETION) from error
-            if first is not None:
-                yield first
-            async for chunk in chunks:
-                yield chunk
-
-
-def _refused(error: Exception, options: dict[str, Any]) -> list[str]:
-    """Return the options that an endpoint's error names as what it does not take."""
-    import openai
-
-    if not isinstance(error, openai.BadRequestError | openai.UnprocessableEntityError):
-        return []
-    said = str(error).casefold()
-    return [name for name in options if name in said]
-
-
-def cut_off(max_tokens: int) -> str:
-    """Return how a reply ended that did not come to its end, and what to do."""
-    return f"cut off after {max_tokens:,} tokens: raise THUMBTUNE_LLM_MAX_TOKENS"
 
 
 @cache

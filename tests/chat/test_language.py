@@ -32,7 +32,7 @@ from chat.language import (
     said,
     texts,
 )
-from rag.answering.llm import cut_off
+from rag.answering.reply_limits import cut_off
 from rag.errors import BadRating
 from rag.loaders.formats import not_read
 from rag.settings import ROOT

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
-from mcp.client.streamable_http import streamablehttp_client
+from mcp.client.streamable_http import streamable_http_client
 
 from rag.settings import ROOT
 from rag.web.hosts import Hosts
@@ -24,7 +24,8 @@ from served import ANSWER, QUESTION, Served, listening
 async def session(url: str, key: str = "") -> AsyncIterator[ClientSession]:
     headers = {"authorization": f"Bearer {key}"} if key else {}
     async with (
-        streamablehttp_client(f"{url}/mcp", headers=headers) as (reads, writes, _),
+        httpx.AsyncClient(headers=headers, timeout=30) as http,
+        streamable_http_client(f"{url}/mcp", http_client=http) as (reads, writes, _),
         ClientSession(reads, writes) as client,
     ):
         await client.initialize()

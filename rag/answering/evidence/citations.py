@@ -99,9 +99,8 @@ RUN = re.compile(r"\[\d{1,2}\](?:[^\S\n]*\[\d{1,2}\])+")
 POINTING = frozenset(  # words of a sentence that says nothing but where the one before it stands
     stem_list(
         """according answer cited citation describe details detail document explained found given information mentioned
-        mention passage passages provided reference refer same see also shown
-        source sources stated state says text below
-        above following here can"""
+        mention passage passages provided reference refer same see also shown source sources stated state says text
+        below above following here can"""
     )
 )
 LABEL = re.compile(rf"\b(?:{NOUN}|see|also|from)(?!\w)", re.IGNORECASE)

@@ -16,15 +16,9 @@ from pydantic import Field
 from fakes import Endless, endpoint, make_hits, refuse, send_chunk, start_stream, stream
 from rag.answering.chain import ask_chat_model, build_chain
 from rag.answering.evidence.refusals import DONT_KNOW
-from rag.answering.llm import (
-    MAX_CHARS_PER_TOKEN,
-    build_chat_model,
-    build_extractive,
-    explain,
-    require_finish,
-    sampling_options,
-)
+from rag.answering.llm import build_chat_model, build_extractive, explain, sampling_options
 from rag.answering.prompt import joined
+from rag.answering.reply_limits import MAX_CHARS_PER_TOKEN, require_finish
 from rag.errors import AnswerFailed
 from rag.records import Hit
 from rag.settings import Settings

@@ -14,8 +14,8 @@ import pytest
 from httpx2 import ReadError
 
 from fakes import Reply, completion, endpoint, refuse, start_stream
-from rag.answering.bounded_replies import bounded_client
 from rag.answering.llm import MAX_WAIT, TRIES, Ask, build_ask
+from rag.answering.reply_limits import bounded_client
 from rag.errors import AnswerFailed, BadSetting, PromptRefused
 from rag.settings import Settings
 
