@@ -17,6 +17,7 @@ from rag.errors import BadSetting
 ROOT = Path(__file__).resolve().parent.parent  # where the documents that ship with the app lie
 EXTRACTIVE = "extractive"
 GGUF = "gguf:"  # before the file of a local language model
+MAX_INSTRUCTIONS = 4000  # characters: a thousand tokens that every prompt has
 DEFAULT_LLM = "openai:gpt-4.1-mini"
 Search = Literal["dense", "hybrid"]
 PrecisionSet = Literal["auto", "fp32", "bf16", "int8"]
@@ -85,6 +86,9 @@ class Settings(BaseSettings):
     )
     llm_stop: Annotated[tuple[str, ...], NoDecode] = Field(
         (), max_length=4, description="texts at which an LLM's answer ends, at most 4, separated by commas"
+    )
+    instructions: str = Field(
+        "", description="what an LLM's answers should keep to besides the rules they have: a text, or file:PATH"
     )
     answer_timeout: float = Field(180.0, gt=0, description="seconds after which an arm is cut off, whatever it does")
 
@@ -179,6 +183,18 @@ class Settings(BaseSettings):
         if value and value != EXTRACTIVE and not (kind in ("openai", "gguf") and name):
             raise ValueError(f"give openai:NAME, {GGUF}PATH or {EXTRACTIVE}")
         return value
+
+    @field_validator("instructions", mode="after")
+    @classmethod
+    def _read_instructions(cls, value: str) -> str:
+        kind, _, name = value.partition(":")
+        try:
+            text = Path(name).expanduser().read_text("utf-8") if kind == "file" else value
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"{name} cannot be read ({error}): give a text file in UTF-8") from None
+        if len(text) > MAX_INSTRUCTIONS:
+            raise ValueError(f"{len(text):,} characters, and at most {MAX_INSTRUCTIONS:,} are taken: shorten it")
+        return text.strip()
 
     @field_validator("llms", mode="after")
     @classmethod

@@ -31,6 +31,7 @@ LAYERS = [
     "train.reporting",
     "train.session train.compare_versions",
     "train.pipeline train.compare_settings",
+    "train.compare_answers",
     "serve.errors serve.keys serve.citations serve.metrics",
     "serve.bodies serve.access",
     "serve.conversation serve.feedback serve.retrieval",

@@ -99,7 +99,8 @@ def add_compare(commands: cli.Commands) -> None:
     two = cli.add_command(commands, "compare", _compare, text)
     side = f"a version, base, champion or {START_WEIGHTS!r}, and settings: search=hybrid, v3,rerank=FOLDER"
     two.add_argument("one", metavar="A", help=side)
-    two.add_argument("other", metavar="B", help="what to compare it with, such as: champion, chunk_tokens=256")
+    two.add_argument("other", metavar="B", help="what to compare it with: champion, chunk_tokens=256, llm=openai:NAME")
+    two.add_argument("--most", type=_positive, metavar="N", help="of answers, ask at most N of the queries")
 
 
 def _stopped() -> str:
@@ -342,6 +343,11 @@ def _compare(given: argparse.Namespace) -> None:
     settings, sides = load_settings(), (parse_side(given.one), parse_side(given.other))
     with closing(open_store(settings.lancedb)) as store:
         context = open_context(settings, store)
+        if any(side.changes_answers for side in sides):
+            from train.compare_answers import compare_answers
+
+            print(compare_answers(context, sides, given.most))
+            return
         if not all(side.is_version for side in sides):
             print(compare_sides(context, sides))
             return

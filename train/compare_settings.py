@@ -33,6 +33,7 @@ from train.judging.gate import MIN_HELD_OUT
 from train.progress import bar
 
 SEARCH_SETTINGS = ("search", "rerank", "mmr", "explore")
+ANSWER_SETTINGS = ("llm", "instructions", "llm_temperature", "llm_max_tokens", "context_tokens", "k")
 CHUNK_SETTINGS = ("chunk_tokens", "base_model", "start_model")  # these change the chunks, or how they are indexed
 DEPTH = 10  # hits that the metrics look at
 HALF = 0.5  # of the shorter one of two passages: with less in common neither answers for the other
@@ -48,6 +49,11 @@ class Side:
     name: str
     model: str
     changes: Mapping[str, str]
+
+    @property
+    def changes_answers(self) -> bool:
+        """Return whether it changes how answers are written, and not only what is found."""
+        return not self.changes.keys().isdisjoint(ANSWER_SETTINGS)
 
     @property
     def is_version(self) -> bool:
@@ -69,14 +75,15 @@ def parse_side(text: str) -> Side:
     """Return a side from words separated by commas: at most one model, and settings such as `search=hybrid`.
 
     Without a model it is the champion, with `base_model=` the base arm, with `start_model=` the start weights.
-    Raises BadSetting for a setting that changes no search.
+    Raises BadSetting for a setting that changes neither search nor answers.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     changes = dict(word.split("=", 1) for word in words if "=" in word)
     named = [word for word in words if "=" not in word]
-    wrong = sorted(changes.keys() - {*SEARCH_SETTINGS, *CHUNK_SETTINGS})
+    comparable = (*SEARCH_SETTINGS, *CHUNK_SETTINGS, *ANSWER_SETTINGS)
+    wrong = sorted(changes.keys() - {*comparable})
     if wrong or len(named) > 1 or not words:
-        known = ", ".join((*SEARCH_SETTINGS, *CHUNK_SETTINGS))
+        known = ", ".join(comparable)
         what = f"{wrong[0]!r} cannot be compared" if wrong else f"{text!r} names {len(named)} models"
         raise BadSetting(
             f"{what}: give one model (a version, base, champion or {START_WEIGHTS}), and settings: {known}"
@@ -87,7 +94,7 @@ def parse_side(text: str) -> Side:
 
 def compare_sides(context: TrainingContext, sides: tuple[Side, Side]) -> str:
     """Return the report on two sides: differences with intervals, cost, verdict. Raises NotEnoughFeedback."""
-    qrels, summary = _queries(context, sides)
+    qrels, summary = comparable_queries(context, sides)
     with ExitStack() as opened:
         worlds = [opened.enter_context(_open_world(context, side)) for side in sides]
         placed = [same_places(qrels, context.chunks, world.chunks) for world in worlds]
@@ -141,6 +148,24 @@ def same_places(qrels: Qrels, chunks: Sequence[Chunk], others: Sequence[Chunk]) 
     )
 
 
+def comparable_queries(context: TrainingContext, sides: tuple[Side, Side]) -> tuple[Qrels, str]:
+    """Return the queries to compare on, and what they are: all rated ones where no side's model was trained on ratings.
+
+    Raises NotEnoughFeedback below MIN_HELD_OUT queries.
+    """
+    known = (START_WEIGHTS, "base")
+    untrained = all(side.model in known or (side.model == "champion" and context.champion is None) for side in sides)
+    if untrained:
+        pairs = gather_ratings(context).pairs
+        qrels = qrels_of([pair for pair in pairs if pair.judges], context.chunks)
+        summary = "rated queries, since neither model was trained on ratings"
+    else:
+        qrels, summary = held_out_queries(context), "held-out queries, which no version was trained on"
+    if len(qrels) < MIN_HELD_OUT:
+        raise NotEnoughFeedback(f"{len(qrels)} {summary}, need {MIN_HELD_OUT} to compare: rate more")
+    return qrels, summary
+
+
 @dataclass(frozen=True, slots=True)
 class _World:
     """The settings, tables and chunks of one side."""
@@ -178,21 +203,6 @@ def _reference(context: TrainingContext, settings: Settings, side: Side) -> str:
     if side.model == "champion":
         return arm_models(context.settings, context.corpus.folders_id)["tuned"][1]
     return str(context.registry.model_folder(context.registry.version(side.model)))
-
-
-def _queries(context: TrainingContext, sides: tuple[Side, Side]) -> tuple[Qrels, str]:
-    """Return the queries to compare on: all rated ones where no side's model was trained on ratings."""
-    known = (START_WEIGHTS, "base")
-    untrained = all(side.model in known or (side.model == "champion" and context.champion is None) for side in sides)
-    if untrained:
-        pairs = gather_ratings(context).pairs
-        qrels = qrels_of([pair for pair in pairs if pair.judges], context.chunks)
-        summary = "rated queries, since neither model was trained on ratings"
-    else:
-        qrels, summary = held_out_queries(context), "held-out queries, which no version was trained on"
-    if len(qrels) < MIN_HELD_OUT:
-        raise NotEnoughFeedback(f"{len(qrels)} {summary}, need {MIN_HELD_OUT} to compare: rate more")
-    return qrels, summary
 
 
 def _measure(world: _World, side: Side, qrels: Qrels) -> Measured:

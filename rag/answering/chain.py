@@ -101,18 +101,20 @@ def ask_chat_model(
     context_tokens: int,
     max_tokens: int,
     options: dict[str, Any] | None = None,
+    instructions: str = "",
 ) -> Answerer:
     """Return an answerer that prompts a chat model with the hits as passages of together at most `context_tokens`.
 
     Its answer has at most `max_tokens`; one that is cut off there, or anywhere else, or repeats itself without end,
-    raises AnswerFailed. `options` are temperature and stop texts (rag.answering.llm.sampling_options). The code that
-    fences the passages depends on the question and a secret of this process: both arms' prompts begin alike.
+    raises AnswerFailed. `options` are temperature and stop texts (rag.answering.llm.sampling_options), `instructions`
+    what the prompt asks for besides our rules. The code that fences the passages depends on the question and a secret
+    of this process: both arms' prompts begin alike.
     """
     key = secrets.token_bytes(16)
 
     def messages(given: dict[str, Any]) -> list[BaseMessage]:
         code = blake2b(given["query"].encode("utf-8", "replace"), key=key, digest_size=4).hexdigest()
-        asked = build_messages(given["query"], given["hits"], code, count_tokens, context_tokens)
+        asked = build_messages(given["query"], given["hits"], code, count_tokens, context_tokens, instructions)
         return [*asked, *ask_to_go_on(given["so_far"])] if given.get("so_far") else asked
 
     write = RunnableLambda(messages) | require_finish(model, max_tokens, options)

@@ -147,6 +147,14 @@ class QueryService:
             async for event in events:
                 yield await self._keep(event) if isinstance(event, Done) else event
 
+    async def try_out(self, query: str, arm: Arm) -> Done | Failed:
+        """Return how an arm answers a query from `parse_query`, as `ask` would; it is stored nowhere."""
+        chains = {arm: self._chain(arm, EVERYWHERE, AS_SERVED)}
+        timeout = self.settings.answer_timeout
+        async with aclosing(run_duel(query, chains, sides={arm: "A"}, duel_id="", timeout=timeout)) as events:
+            ended = [event async for event in events if isinstance(event, Done | Failed)]
+        return ended[-1]
+
     async def continue_answer(self, cut: CutAnswer) -> AsyncGenerator[Event, None]:
         """Yield the events of an answer that goes on where it was cut; its Done has all of it. Use it as `ask`."""
 
@@ -271,7 +279,8 @@ class QueryService:
             return build_extractive(self._score or self._build_scorer(), DONT_KNOW)
         counter = self._counter or TokenCounter(settings)
         context, most = settings.context_tokens, settings.llm_max_tokens
-        return ask_chat_model(build_chat_model(settings), counter, context, most, sampling_options(settings))
+        options, own = sampling_options(settings), settings.instructions
+        return ask_chat_model(build_chat_model(settings), counter, context, most, options, own)
 
     def _build_scorer(self) -> Score:
         """Return how a text answers a query by the built-in model; not in bf16 on a CPU, which would need torch."""

@@ -95,3 +95,12 @@ def test_a_wrong_value_is_named_with_its_reason(
         load_settings()
     assert str(caught.value).startswith(f"{name}='{value}'")
     assert "\n" not in str(caught.value)
+
+
+def test_instructions_are_a_text_or_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "prompt.txt").write_text("Be brief.\n")
+    monkeypatch.setenv("THUMBTUNE_INSTRUCTIONS", "file:prompt.txt")
+    assert load_settings().instructions == "Be brief."
+    monkeypatch.setenv("THUMBTUNE_INSTRUCTIONS", "x" * 4001)
+    with pytest.raises(BadSetting, match=r"4,001 characters, and at most 4,000 are taken"):
+        load_settings()

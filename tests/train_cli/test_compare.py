@@ -41,7 +41,7 @@ def test_the_champion_with_a_setting_is_compared_on_held_out_queries_and_other_c
 @pytest.mark.parametrize(
     ("side", "message"),
     [
-        ("k=3", "error: 'k' cannot be compared: give one model"),
+        ("port=3", "error: 'port' cannot be compared: give one model"),
         ("v1,v2", "error: 'v1,v2' names 2 models: give one model"),
         ("search=words", "error: THUMBTUNE_SEARCH"),
         ("v9,search=hybrid", "error: v9: no such version"),

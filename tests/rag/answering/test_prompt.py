@@ -98,3 +98,11 @@ def test_the_prompt_of_follow_ups_keeps_an_attack_in_its_fence_too(attack: Attac
     quoted = re.sub(rf"</?(?:turns|follow-up)-{CODE}>", "", content)
     for pattern in (TEMPLATE, LOOK_ALIKE, UNSEEN):
         assert not pattern.search(quoted), pattern.findall(quoted)
+
+
+def test_instructions_of_whoever_runs_this_follow_our_rules() -> None:
+    plain, own = (
+        str(build_messages("why?", make_hits("cats"), "c0de", len, 1_000, asked)[0].content)
+        for asked in ("", "Answer in {German}.")
+    )
+    assert own == f"{plain}\n\nBesides, whoever runs this asks of every answer:\nAnswer in {{German}}."
