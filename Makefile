@@ -48,6 +48,7 @@ bench: .venv/installed-dev  ## quality and cost of the built-in answerer, the co
 	@$(BIN)/python -m benchmarks.browser.card
 	@$(BIN)/python -m benchmarks.load.startup
 	@$(BIN)/python -m benchmarks.retrieval
+	@$(patsubst gguf:%,$(BIN)/python -m benchmarks.answering.real_llm --model %,$(filter gguf:%,$(THUMBTUNE_LLM)))
 
 bench-learning: .venv/installed-dev  ## what learning gains, hours; QUICK=1 minutes (DATA=path of a SQuAD-format file)
 	@$(BIN)/python -m benchmarks.learning $(DATA)
