@@ -5,6 +5,7 @@ The arms differ only in `find` and in the cosine below which they abstain: each 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
@@ -17,13 +18,15 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.runnables import Runnable, RunnableBranch, RunnableGenerator, RunnableLambda, RunnablePassthrough
 
 from rag.answering.evidence.attribution import Similar
+from rag.answering.evidence.citations import has_words
 from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.llm import Answerer
-from rag.answering.prompt import REPEATED, ask_to_go_on, build_messages, joined
+from rag.answering.prompt import REPEATED, ask_in_words, ask_to_go_on, build_messages, joined
 from rag.answering.reply_limits import require_finish
 from rag.errors import AnswerFailed
 from rag.records import Hit
 
+LETTER = re.compile(r"[^\W\d_]")
 Find = Callable[[str], list[Hit]]
 
 
@@ -83,6 +86,33 @@ async def write_on(so_far: str, chunks: AsyncIterator[AIMessageChunk]) -> AsyncI
         yield AIMessageChunk(content=joined(so_far, held))
 
 
+class Wordless:
+    """Holds a reply back until it says something besides citations: `text` is a reply that never did, else ""."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    async def pass_on(self, chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[AIMessageChunk]:
+        """Yield the chunks of a reply from its first letter on, with what came before; none of a wordless one."""
+        held, begun = "", False
+        try:
+            async for chunk in chunks:
+                held = "" if begun else held + chunk.text
+                if begun:
+                    yield chunk
+                elif LETTER.search(held):
+                    begun = True
+                    yield AIMessageChunk(content=held, response_metadata=chunk.response_metadata)
+        except AnswerFailed:
+            if held and not begun:
+                yield AIMessageChunk(content=held)  # what was written before is shown
+            raise
+        if not begun and has_words(held):
+            yield AIMessageChunk(content=held)
+        elif not begun:
+            self.text = held
+
+
 def with_abstention(answerer: Answerer, below: float) -> Answerer:
     """Return an answerer that replies DONT_KNOW, like any abstention, if the best hit's cosine is below `below`."""
 
@@ -107,8 +137,8 @@ def ask_chat_model(
 
     Its answer has at most `max_tokens`; one that is cut off there, or anywhere else, or repeats itself without end,
     raises AnswerFailed. `options` are temperature and stop texts (rag.answering.llm.sampling_options), `instructions`
-    what the prompt asks for besides our rules. The code that fences the passages depends on the question and a secret
-    of this process: both arms' prompts begin alike.
+    what the prompt asks for besides our rules. A reply of a citation alone is asked for again, in words. The code that
+    fences the passages depends on the question and a secret of this process: both arms' prompts begin alike.
     """
     key = secrets.token_bytes(16)
 
@@ -117,11 +147,24 @@ def ask_chat_model(
         asked = build_messages(given["query"], given["hits"], code, count_tokens, context_tokens, instructions)
         return [*asked, *ask_to_go_on(given["so_far"])] if given.get("so_far") else asked
 
-    write = RunnableLambda(messages) | require_finish(model, max_tokens, options)
+    reply = require_finish(model, max_tokens, options)
+
+    def stream(asked: list[BaseMessage]) -> aclosing[AsyncGenerator[AIMessageChunk, None]]:
+        return aclosing(cast(AsyncGenerator[AIMessageChunk, None], reply.astream(asked)))
+
+    async def write(given: dict[str, Any]) -> AsyncIterator[AIMessageChunk]:
+        asked, wordless = messages(given), Wordless()
+        async with stream(asked) as chunks:
+            async for chunk in wordless.pass_on(chunks):
+                yield chunk
+        if wordless.text.strip():
+            async with stream([*asked, *ask_in_words(wordless.text)]) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     async def join(given: dict[str, Any]) -> AsyncIterator[AIMessageChunk]:
-        async with aclosing(cast(AsyncGenerator[AIMessageChunk, None], write.astream(given))) as chunks:
+        async with stream(messages(given)) as chunks:
             async for chunk in write_on(given["so_far"], chunks):
                 yield chunk
 
-    return RunnableBranch((lambda given: bool(given.get("so_far")), RunnableLambda(join)), write)
+    return RunnableBranch((lambda given: bool(given.get("so_far")), RunnableLambda(join)), RunnableLambda(write))

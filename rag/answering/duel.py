@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 
 from rag.answering.chain import ArmChain
 from rag.answering.evidence.attribution import Matrix, find_evidence, informative_starts
-from rag.answering.evidence.citations import CITATION, cited_numbers
+from rag.answering.evidence.citations import cited_numbers, has_words
 from rag.answering.evidence.cleaning import clean_answer, cut_loop
 from rag.answering.evidence.refusals import is_abstention, without_citations
 from rag.answering.llm import explain
@@ -27,7 +26,6 @@ from rag.errors import AnswerCut, AnswerFailed, BadModel, NotIndexed, ThumbtuneE
 from rag.records import Answer, Arm, Evidence, Hit, Side
 
 log = logging.getLogger(__name__)
-WORDS = re.compile(r"\w")
 NO_WORDS = "the language model wrote no answer: ask again, in other words, or choose a larger model"
 
 
@@ -203,7 +201,7 @@ def _understand(raw: str, query: str, hits: tuple[Hit, ...], chain: ArmChain) ->
             return np.ones((len(texts), len(shown)), np.float32)
 
     text = clean_answer(raw, hits)
-    if not WORDS.search(CITATION.sub(" ", text)):
+    if not has_words(text):
         raise AnswerFailed(NO_WORDS)
     evidence = find_evidence(text, query, hits, similar)
     if is_abstention(text, hits, informative_starts(text, hits, evidence)):

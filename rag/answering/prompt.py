@@ -33,6 +33,7 @@ GO_ON = (
     "Your answer was cut off. Begin with its last words, {last!r}, and write on from there to its end. "
     "Repeat nothing else of it, and say nothing about this."
 )
+IN_WORDS = "This only names a passage. Answer the question in a sentence, from what that passage says, then cite it."
 WORD = re.compile(r"\S+")
 OPENING = tuple("[(*_`\"'")  # marks before a word
 REPEATED = 60  # words at most that a model is believed to repeat of what it wrote
@@ -84,6 +85,11 @@ def ask_to_go_on(so_far: str) -> list[BaseMessage]:
     a last message of the assistant, so it is asked in words.
     """
     return [AIMessage(so_far), HumanMessage(GO_ON.format(last=" ".join(so_far.split()[-LAST_WORDS:])))]
+
+
+def ask_in_words(reply: str) -> list[BaseMessage]:
+    """Return the messages that ask an LLM again whose reply was a citation alone, as small models do."""
+    return [AIMessage(reply), HumanMessage(IN_WORDS)]
 
 
 def joined(so_far: str, more: str) -> str:

@@ -21,6 +21,7 @@ CODE = re.compile(  # a fence or code span: no citation stands in it
 CODE_BLOCK = re.compile(r"^(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)^(?P=fence)\s*", re.DOTALL | re.MULTILINE)
 LIST = r"\d{1,2}(?:\s*(?:[,;–-]|and|&|und|y|et)\s*\d{1,2})*"
 CITATION = re.compile(r"\[(\d{1,2}(?:\s*[,;–-]\s*\d{1,2})*)\](?!\()")  # [1], [1, 3], [2-4]; not a Markdown link
+WORD_CHARACTER = re.compile(r"\w")
 NUMBERS = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 SENTENCE_OR_LINE = re.compile(  # "It is so. [2]" is one sentence, not two, and ends after the citation
     rf"(?:{SENTENCE.pattern})(?!\[)|[.!?…][{CLOSERS}]*\s*(?:\[\d{{1,2}}\])+(\s+)(?![{SMALL}\[])|(\n+)"
@@ -115,6 +116,11 @@ class Statement:
     end: int
     words: str
     cited: tuple[int, ...]
+
+
+def has_words(text: str) -> bool:
+    """Return whether a text says something besides its citations."""
+    return WORD_CHARACTER.search(CITATION.sub(" ", text)) is not None
 
 
 def uniform_citations(text: str, hits: Sequence[Hit]) -> str:

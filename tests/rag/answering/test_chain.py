@@ -57,6 +57,40 @@ async def test_an_llm_streams_through_the_chain_and_sees_the_passages(settings: 
     assert requests[0]["model"] == "fake"
 
 
+async def test_a_reply_of_a_citation_alone_is_asked_for_again_in_words(settings: Settings) -> None:
+    with endpoint(stream("[1", "]", "."), stream("Milk", " [1].")) as (url, requests):
+        _, text = await collect(chain_to(settings, url))
+    assert text == "Milk [1]."
+    first, again = (request["messages"] for request in requests)
+    assert again[: len(first)] == first  # type: ignore[index, arg-type]  # what the server has read is not read again
+    assert [message["role"] for message in again[len(first) :]] == ["assistant", "user"]  # type: ignore[index, arg-type]
+
+
+@pytest.mark.parametrize("reply", [("[1] ", "Milk."), ("4", "2 [1]"), ("[1] ", "42.")])
+async def test_what_says_something_is_asked_for_once(settings: Settings, reply: tuple[str, ...]) -> None:
+    with endpoint(stream(*reply)) as (url, requests):
+        _, text = await collect(chain_to(settings, url))
+    assert (text, len(requests)) == ("".join(reply), 1)
+
+
+async def test_a_model_that_names_passages_only_is_asked_twice_at_most(settings: Settings) -> None:
+    with endpoint(stream("[1]")) as (url, requests):
+        _, text = await collect(chain_to(settings, url))
+    assert (text, len(requests)) == ("[1]", 2)
+
+
+async def test_what_a_broken_stream_wrote_before_its_first_word_is_shown(settings: Settings) -> None:
+    seen = []
+
+    async def read(url: str) -> None:
+        async for step in chain_to(settings, url).astream("milk"):
+            seen.append(step.get("answer", ""))
+
+    with endpoint(stream("[1] ", finish=None, done=False)) as (url, requests), pytest.raises(AnswerFailed):
+        await read(url)
+    assert ("".join(seen), len(requests)) == ("[1] ", 1)
+
+
 async def test_the_prompts_of_a_question_begin_alike_and_no_document_knows_their_code(settings: Settings) -> None:
     with endpoint(stream("Milk", " [1].")) as (url, requests):
         for chain in (once := chain_to(settings, url), once, chain_to(settings, url)):
