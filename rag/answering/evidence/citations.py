@@ -29,6 +29,8 @@ SENTENCE_OR_LINE = re.compile(  # "It is so. [2]" is one sentence, not two, and 
 
 NOUN = r"(?:passages?|sources?|citations?|references?|refs?\.?|passagen?|quellen?|fuentes?|pasajes?|textstellen?)"
 IN_PROSE = r"(?:passages?|(?-i:(?<!Open )Sources?)|sources?(?=:)|passagen?|quellen?|fuentes?|pasajes?|textstellen?)"
+ARTICLES = ("the", "this", "that", "die", "der", "dem", "den", "la", "el")
+NO_ARTICLE = "".join(rf"(?<!\b{word} )" for word in ARTICLES)  # "in the passage [1]" keeps its noun
 SEE = r"(?:(?:see|cf\.?|from|siehe|vgl\.|ver)\s+)?"
 ENUMERATED = frozenset(  # "see equation (1)" points into a document
     [
@@ -80,7 +82,7 @@ ENUMERATED = frozenset(  # "see equation (1)" points into a document
 )
 FORMS = re.compile(
     rf"(?P<code>{CODE.pattern})"
-    rf"|(?:{IN_PROSE}\s*:?\s*)?\[(?P<plain>{LIST})\](?!\()"
+    rf"|(?:{NO_ARTICLE}{IN_PROSE}\s*:?\s*)?\[(?P<plain>{LIST})\](?!\()"
     rf"|\[\^(?P<foot>{LIST})\](?!:)"
     rf"|【\s*(?:{NOUN}\s*[:#-]?\s*)?(?P<wide>{LIST})(?:[:†][^】\n]{{0,60}})?】"
     rf"|\[\s*{SEE}(?:{NOUN}\s*[:#-]?\s*#?|#|n=\"?)(?P<named>{LIST})\"?\s*\](?!\()"

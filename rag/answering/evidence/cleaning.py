@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from rag.answering.evidence.citations import CODE, uniform_citations
 from rag.records import Hit
 
-FENCE_MARK = re.compile(r"[\[<]/?passage-[0-9a-f]{6,}\b[^>\]\n]*[>\]]?[^\S\n]*\n?")  # of rag.answering.prompt
+FENCE_MARK = re.compile(  # of rag.answering.prompt; one with a number is how some models cite
+    r"[\[<](?P<end>/?)passage-[0-9a-f]{6,}\b(?:[^>\]\n]*?\bn=\"(?P<n>\d{1,2})\")?[^>\]\n]*[>\]]?(?P<space>[^\S\n]*\n?)"
+)
 END = (
     r"(?:<[|｜](?!im_start|start_header)[\w/ ▁]{2,40}[|｜]>|</s>|\[/INST\]|<</SYS>>|<end_of_turn>|<end_of_text>"
     r"|<(?:eos|pad|unk)>)"
@@ -46,7 +48,7 @@ def clean_answer(text: str, hits: Sequence[Hit], *, is_complete: bool = True) ->
     """Return a model's text as it is shown and stored; at the end of an incomplete one, half a mark is held back."""
     if not is_complete:
         text = UNFINISHED.sub("", text)
-    text = LAST.sub("", BEGIN.sub("", FENCE_MARK.sub("", text)))
+    text = LAST.sub("", BEGIN.sub("", FENCE_MARK.sub(_cited, text)))
     text = TOKENS.sub(lambda found: found["code"] or "", text)
     return uniform_citations(LINK.sub(_words, text), hits).rstrip()
 
@@ -66,6 +68,13 @@ def cut_loop(text: str) -> str:
     """Return a text without the copies at its end, or as it is."""
     end = find_loop(text)
     return text if end is None else text[:end].rstrip()
+
+
+def _cited(mark: re.Match[str]) -> str:
+    """Return the citation that an opening mark with a number stands for, else nothing."""
+    if mark["end"] or not mark["n"]:
+        return ""
+    return f"[{mark['n']}]{' ' if mark['space'] else ''}"
 
 
 def _words(link: re.Match[str]) -> str:

@@ -23,6 +23,10 @@ HITS = make_hits(
         ("According to passage 1, cats drink.", "According to [1], cats drink."),
         ("Cats drink. Source: 1", "Cats drink. [1]"),
         ("Cats drink. Source: [1]", "Cats drink. [1]"),
+        (
+            "This is stated in the passage [1]. Cats drink (passage [2]).",
+            "This is stated in the passage [1]. Cats drink ([2]).",
+        ),
         ("Cats drink [passage-1] [Passage 1, 3] (see source 2).", "Cats drink [1][3][2]."),
         ("Cats drink [1 and 3].", "Cats drink [1][3]."),
         ("Cats drink [1][1]. Dogs [2] [1] [2].", "Cats drink [1]. Dogs [2][1]."),
