@@ -103,7 +103,12 @@ def named_person(request: Request, given: str | None) -> str:
 
     Raises ApiError for a name that could not be stored.
     """
-    name = (given or request.headers.get("x-openwebui-user-id", "")).strip()
+    return checked_person(given or request.headers.get("x-openwebui-user-id", ""))
+
+
+def checked_person(given: str) -> str:
+    """Return a person's name without surrounding whitespace. Raises ApiError for one that could not be stored."""
+    name = given.strip()
     if name and not RATER.fullmatch(name):
         raise ApiError(400, "user must be 1 to 128 characters without control characters", "invalid_user", "user")
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -24,12 +24,12 @@ from rag.web.rate_limits import Networks
 from serve.access import ANY, Access, named_person
 from serve.bodies import read_body, read_json
 from serve.citations import PASSAGES, passage_text
-from serve.completions import MODELS, Asker, ChatRequest, complete
+from serve.completions import MODELS, Asker, ChatRequest, complete, unless_gone
 from serve.errors import NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, ApiError, api_error
 from serve.feedback import Feedback, store_feedback, store_openwebui
 from serve.keys import LOCAL, Client, KeyRing
 from serve.metrics import CONTENT_TYPE, Metrics
-from serve.retrieval import EmbeddingsRequest, RerankRequest, Retrieval, embed, rerank, retrieve_records
+from serve.retrieval import EmbeddingsRequest, RerankRequest, Retrieval, Slices, embed, rerank, retrieve_records
 
 if TYPE_CHECKING:
     from mcp.server.fastmcp import FastMCP
@@ -59,6 +59,7 @@ class Api:
     secret: str
     metrics: Metrics
     public: str = ""
+    slices: Slices = field(default_factory=Slices)
 
     def base_url(self, request: Request) -> str:
         """Return the address of this server as its client knows it."""
@@ -113,13 +114,13 @@ class Api:
         """Embed texts."""
         sent = await read_body(request, EmbeddingsRequest)
         self.access.spend(client, "retrieve")
-        return JSONResponse(await asyncio.to_thread(embed, self.serving, sent))
+        return JSONResponse(await unless_gone(request, embed(self.serving, self.slices, sent)))
 
     async def reranking(self, request: Request, client: Client) -> Response:
         """Put documents in order."""
         sent = await read_body(request, RerankRequest)
         self.access.spend(client, "retrieve")
-        return JSONResponse(await asyncio.to_thread(rerank, self.serving, sent))
+        return JSONResponse(await unless_gone(request, rerank(self.serving, self.slices, sent)))
 
     async def numbers(self, request: Request, client: Client) -> Response:
         """Return the numbers for a monitor."""
@@ -160,8 +161,8 @@ class Api:
         """Show a passage of an answer to whoever has its address."""
         completion = request.path_params["completion"]
         answer = await asyncio.to_thread(answer_of, self.serving.store, completion)
-        rank = request.path_params["rank"]
-        hit = next((hit for hit in answer.hits if hit.rank == rank), None) if answer else None
+        rank = request.path_params["rank"]  # a text: a number of 5,000 digits is none that Python reads
+        hit = next((hit for hit in answer.hits if str(hit.rank) == rank), None) if answer else None
         if hit is None:
             raise ApiError(NOT_FOUND, "There is no such passage.", "passage_not_found")
         return PlainTextResponse(passage_text(hit), headers=PLAIN)
@@ -188,7 +189,7 @@ def api_routes(api: Api) -> list[BaseRoute]:
         _route(api, "/metrics", api.numbers, "GET", "metrics"),
         Route(MCP, _McpRoute(api)),
         Route("/ready", _answered(api.ready, api.metrics, "/ready"), methods=["GET"]),
-        Route(PASSAGES + "/{completion}/{rank:int}", _answered(api.passage, api.metrics, PASSAGES), methods=["GET"]),
+        Route(PASSAGES + "/{completion}/{rank}", _answered(api.passage, api.metrics, PASSAGES), methods=["GET"]),
         *(
             Route(prefix + "{rest:path}", _answered(_unknown, api.metrics, prefix), methods=METHODS)
             for prefix in PREFIXES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,6 +13,8 @@ from serve.errors import BAD, TOO_LARGE, WRONG_TYPE, ApiError
 
 MOST_BYTES = 4_000_000  # a conversation of a thousand pages; only its last turns are read
 MOST_DEPTH = 1_000  # json.loads raises RecursionError beyond it
+HALF = re.compile(r"[\ud800-\udfff]")  # of a surrogate pair: a client that cuts a text may cut an emoji in two
+ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # what it is read from
 CUT_OFF = 499  # nobody reads it: the client has hung up
 M = TypeVar("M", bound="Sent")
 
@@ -28,14 +31,19 @@ async def read_body(request: Request, model: type[M]) -> M:
 
 
 async def read_json(request: Request) -> Any:  # noqa: ANN401  # whatever JSON holds
-    """Return a request's body. Raises ApiError for a wrong type, a size beyond MOST_BYTES, no JSON."""
+    """Return a request's body. Raises ApiError for a wrong type, a size beyond MOST_BYTES, no JSON in UTF-8.
+
+    Half a surrogate pair becomes U+FFFD: neither a table nor a model could take it.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise ApiError(
             WRONG_TYPE, f"Content-Type must be application/json, not {kind[:100]!r}.", "unsupported_content_type"
         )
     try:
-        return json.loads(await read_bytes(request))
+        text = (await read_bytes(request)).decode("utf-8-sig")
+        found = json.loads(text)
+        return _whole(found) if ESCAPED_HALF.search(text) else found
     except (ValueError, RecursionError):
         raise ApiError(BAD, "The body of the request is not valid JSON.", "invalid_json") from None
 
@@ -75,6 +83,16 @@ def read_object(given: Any, model: type[M]) -> M:  # noqa: ANN401  # whatever JS
             ) from None
         reason = first["msg"].removeprefix("Value error, ")
         raise ApiError(BAD, f"Invalid value for '{param[:100]}': {reason}.", "invalid_value", param[:100]) from None
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds
+    if isinstance(value, str):
+        return HALF.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    if isinstance(value, dict):
+        return {_whole(name): _whole(each) for name, each in value.items()}
+    return value
 
 
 def _too_large() -> ApiError:

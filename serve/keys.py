@@ -40,7 +40,7 @@ PROVIDERS = frozenset(
     ["github", "google", "azure-ad", "azure-ad-hybrid", "okta", "auth0", "descope", "aws-cognito", "gitlab", "keycloak"]
 )
 RESERVED = PROVIDERS | {"generic", "import"}  # the latter is the rater of labels that name none
-RATER = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
+RATER = re.compile(r"[^\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]{1,128}")
 NOBODY = "anonymous"  # the rater of a client that names none
 
 

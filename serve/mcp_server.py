@@ -24,6 +24,7 @@ from rag.answering.duel import Done, Failed
 from rag.answering.service import QueryService
 from rag.errors import ThumbtuneError
 from rag.records import Answer, Hit
+from serve.access import checked_person
 from serve.bodies import read_object
 from serve.citations import place_of
 from serve.completions import SIDES, Asker, begin_turn
@@ -128,7 +129,8 @@ def build_mcp(tools: Tools) -> FastMCP:
             client = tools.admit(_request(ctx), "rate")
             given = {"completion_id": completion_id, "thumb": thumb, "comment": comment}
             sent = read_object({**given, "relevant": relevant, "wrong": wrong}, Feedback)
-            return await asyncio.to_thread(store_feedback, tools.serving.store, client.rater(rater), sent)
+            named = client.rater(checked_person(rater))
+            return await asyncio.to_thread(store_feedback, tools.serving.store, named, sent)
 
     @server.tool(annotations=READS)
     async def list_documents(

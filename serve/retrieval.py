@@ -6,13 +6,17 @@ it, since a model may embed queries and documents differently; /v1/rerank as Jin
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from rag.answering.service import MAX_QUERY_CHARS, QueryService
+from rag.errors import TooMany
 from rag.records import Arm, Hit
 from serve.bodies import Sent
 from serve.citations import place_of
@@ -23,6 +27,10 @@ MOST_HITS = 50  # as THUMBTUNE_K
 MOST_INPUTS = 2_048  # of one request, as OpenAI's
 MOST_RERANKED = 1_000  # of one request: a cross-encoder reads each of them
 QUERIES = ("query", "search_query")
+SLICE = 16  # texts that are embedded or scored before the next request has its turn: half a second of one core
+MOST_WAITING = 16  # requests to embed or rerank at once; each may hold 4 MB
+BUSY_SECONDS = 5
+T = TypeVar("T")
 Text = Annotated[str, Field(min_length=1)]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=MOST_INPUTS)]
 
@@ -67,6 +75,29 @@ class RerankRequest(Sent):
     user: str | None = None
 
 
+class Slices:
+    """Has texts embedded or scored some at a time, those of all requests in turn, in one thread.
+
+    Why: eight requests of 2,000 long texts took all threads and cores for minutes, and nobody else was answered.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="serve-slices")
+        self._waiting = 0
+
+    async def each(self, texts: Sequence[str], action: Callable[[list[str]], T]) -> list[T]:
+        """Return what the action makes of each slice. Raises TooMany where too many requests wait."""
+        if self._waiting >= MOST_WAITING:
+            raise TooMany(f"The server is busy with other texts. Wait {BUSY_SECONDS} seconds.", BUSY_SECONDS)
+        self._waiting += 1
+        try:
+            run = asyncio.get_running_loop().run_in_executor
+            slices = [list(texts[start : start + SLICE]) for start in range(0, len(texts), SLICE)]
+            return [await run(self._thread, action, each) for each in slices]
+        finally:
+            self._waiting -= 1
+
+
 def retrieve_records(serving: QueryService, sent: Retrieval) -> dict[str, Any]:
     """Return the passages of a query as Dify's records. Raises ApiError for another knowledge, BadQuery."""
     if sent.knowledge_id not in ARM_OF:
@@ -89,8 +120,8 @@ def retrieve_records(serving: QueryService, sent: Retrieval) -> dict[str, Any]:
     return {"records": [_record(hit) for hit in hits if max(hit.score, 0.0) >= least]}
 
 
-def embed(serving: QueryService, sent: EmbeddingsRequest) -> dict[str, Any]:
-    """Return the vectors of texts. Raises ApiError for another model or number of dimensions."""
+async def embed(serving: QueryService, slices: Slices, sent: EmbeddingsRequest) -> dict[str, Any]:
+    """Return the vectors of texts. Raises ApiError for another model or number of dimensions, TooMany."""
     if sent.model not in ARM_OF:
         raise ApiError(
             NOT_FOUND,
@@ -102,11 +133,13 @@ def embed(serving: QueryService, sent: EmbeddingsRequest) -> dict[str, Any]:
     if sent.dimensions not in (None, embedder.dim):
         raise ApiError(BAD, f"This model has {embedder.dim} dimensions.", "unsupported_value", "dimensions")
     texts = [sent.input] if isinstance(sent.input, str) else list(sent.input)
-    vectors = embedder.embed_queries(texts) if sent.input_type in QUERIES else embedder.embed_documents(texts)
+    make = embedder.embed_queries if sent.input_type in QUERIES else embedder.embed_documents
+    found = await slices.each(texts, lambda some: (make(some), sum(embedder.count_tokens(some))))
+    vectors = np.concatenate([part for part, _ in found])
     rows: list[Any] = vectors.astype(np.float32).tolist()
     if sent.encoding_format == "base64":
         rows = [base64.b64encode(vector.astype("<f4").tobytes()).decode() for vector in vectors]
-    tokens = sum(embedder.count_tokens(texts))
+    tokens = sum(n for _, n in found)
     return {
         "object": "list",
         "data": [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)],
@@ -115,13 +148,14 @@ def embed(serving: QueryService, sent: EmbeddingsRequest) -> dict[str, Any]:
     }
 
 
-def rerank(serving: QueryService, sent: RerankRequest) -> dict[str, Any]:
-    """Return documents in the order of the server's reranker. Raises ApiError where none is set."""
+async def rerank(serving: QueryService, slices: Slices, sent: RerankRequest) -> dict[str, Any]:
+    """Return documents in the order of the server's reranker. Raises ApiError where none is set, TooMany."""
     reranker = serving.search_options.reranker
     if reranker is None:
         raise ApiError(NOT_FOUND, "No reranker is set on this server: set THUMBTUNE_RERANK.", "no_reranker")
     texts = [_text(document) for document in sent.documents]
-    scores = reranker.score(sent.query, texts)
+    found = await slices.each(texts, lambda some: reranker.score(sent.query, some))
+    scores = [score for part in found for score in part]
     order = sorted(range(len(texts)), key=lambda n: -scores[n])[: sent.top_n]
     results: list[dict[str, Any]] = [{"index": n, "relevance_score": scores[n]} for n in order]
     if sent.return_documents:

@@ -303,7 +303,7 @@ class QueryService:
 
 def check_query(text: str) -> str:
     """Return a typed text without surrounding whitespace. Raises BadQuery where it is empty or too long."""
-    query = text.strip()
+    query = text.encode("utf-8", "replace").decode().strip()  # half a surrogate pair, of a cut emoji, becomes "?"
     if not query:
         raise BadQuery(EMPTY)
     if len(query) > MAX_QUERY_CHARS:

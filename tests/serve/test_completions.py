@@ -173,6 +173,20 @@ def test_a_body_that_cannot_be_read_is_told_so(
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_of_an_emoji_in_a_conversation_is_no_failure(served: Served, client: TestClient, stream: bool) -> None:
+    turns = [("user", f"{QUESTION} \ud83d"), ("assistant", "cut \ud83d"), ("user", f"{QUESTION} And \ud83d?")]
+    body = {
+        "model": "thumbtune-tuned",
+        "messages": [{"role": role, "content": text} for role, text in turns],
+        "stream": stream,
+    }
+    sent = client.post("/v1/chat/completions", content=json.dumps(body), headers={"content-type": "application/json"})
+    assert sent.status_code == 200
+    assert ANSWER in sent.text
+    assert all("\ud83d" not in answer.query for answer in served.serving.store.feedback.answers())
+
+
 def test_a_huge_body_without_a_length_is_cut_off(served: Served) -> None:
     def endless() -> Iterator[bytes]:
         for _ in range(100):
@@ -194,6 +208,7 @@ def test_what_no_route_has_is_json_and_not_a_page(client: TestClient) -> None:
     wrong = client.get("/v1/chat/completions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert client.get("/v1/passages/chatcmpl-0/1").status_code == 404
+    assert client.get(f"/v1/passages/chatcmpl-0/{'9' * 5_000}").status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from starlette.testclient import TestClient
 from rag.records import Rating
 from serve.keys import add_key, keys_file
 from served import Served
+
+JSON = {"content-type": "application/json"}
 
 
 def answered(served: Served, client: TestClient, model: str = "thumbtune-tuned") -> str:
@@ -95,6 +98,7 @@ def test_passages_are_marked_by_rank_or_by_their_address(served: Served, client:
         ({"reason": "incomplete"}, 400, "invalid_value"),
         ({"comment": "x" * 1_001}, 400, "invalid_value"),
         ({"rater": "x" * 129}, 400, "invalid_user"),
+        ({"rater": "ann\nbob"}, 400, "invalid_user"),
         ({"thumbs": "up"}, 400, "unknown_parameter"),
     ],
 )
@@ -106,6 +110,13 @@ def test_what_is_wrong_stores_nothing(
     response = client.post("/v1/feedback", json=sent)
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert len(served.serving.store.feedback.ratings()) == before
+
+
+def test_half_of_an_emoji_is_stored_as_a_character_that_stands_for_it(served: Served, client: TestClient) -> None:
+    sent = {"completion_id": answered(served, client), "thumb": "up", "rater": "fay \ud83d", "comment": "cut \ud83d"}
+    assert client.post("/v1/feedback", content=json.dumps(sent), headers=JSON).status_code == 200
+    (rating,) = ratings(served, "local:fay \ufffd")
+    assert rating.comment == "cut \ufffd"
 
 
 def test_raters_of_two_programs_stay_apart_by_name(served: Served) -> None:

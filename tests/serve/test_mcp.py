@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -57,12 +58,18 @@ async def use_all(client: ClientSession) -> tuple[str, dict[str, Any]]:
 async def test_an_agent_searches_asks_and_rates_over_http(served: Served) -> None:
     with listening(build_app(served.api(), Hosts())) as url:
         async with session(url) as client:
-            _, rated = await use_all(client)
+            completion, rated = await use_all(client)
             unknown = await client.call_tool("rate", {"completion_id": "chatcmpl-x", "thumb": "up"})
             assert unknown.isError
             assert "No completion found" in str(unknown.content)
             empty = await client.call_tool("search", {"query": " "})
             assert empty.isError
+            given = {"completion_id": completion, "thumb": "up", "rater": "ann\nbob"}
+            assert "control characters" in str((await client.call_tool("rate", given)).content)
+        half = {"name": "search", "arguments": {"query": f"{QUESTION} \ud83d"}}  # which the official client cannot send
+        sent = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": half})
+        kinds = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        assert not httpx.post(f"{url}/mcp", content=sent, headers=kinds, timeout=30).json()["result"]["isError"]
     assert (rated["rater"], rated["thumb"], rated["stored"]) == ("local:agent", 1, 2)
     ratings = served.serving.store.feedback.ratings("local:agent")
     assert {(rating.kind, rating.value, rating.blind) for rating in ratings} == {

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
 from rag.retrieval.rerank import Reranker
+from rag.web.hosts import Hosts
+from serve import retrieval
+from serve.app import build_app
 from serve.keys import add_key, keys_file
-from served import ANSWER, QUESTION, Served
+from serve.retrieval import SLICE
+from served import ANSWER, QUESTION, Served, listening, wait_until
 
 DIFY = {"knowledge_id": "thumbtune-tuned", "query": QUESTION, "retrieval_setting": {"top_k": 2, "score_threshold": 0.0}}
 
@@ -82,6 +89,42 @@ def test_embeddings_are_those_of_the_model_that_serves(served: Served, client: T
 def test_wrong_embeddings_are_refused(client: TestClient, fields: dict[str, Any], status: int, code: str) -> None:
     response = client.post("/v1/embeddings", json={"model": "thumbtune-base", "input": "x", **fields})
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
+def test_long_embeddings_let_others_have_their_turn(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    embedder, turns = served.serving.served("tuned").embedder, list[str]()
+    real, begun = embedder.embed_documents, threading.Event()
+
+    def embed(texts: list[str]) -> Any:
+        turns.append(texts[0])
+        begun.set()
+        return real(texts)
+
+    monkeypatch.setattr(embedder, "embed_documents", embed)
+    sent = {"model": "thumbtune-tuned", "input": ["long"] * 40 * SLICE}
+    with listening(build_app(served.api(), Hosts())) as url, httpx.Client(base_url=url, timeout=60) as client:
+        with ThreadPoolExecutor() as clients:
+            long = [clients.submit(client.post, "/v1/embeddings", json=sent) for _ in range(2)]
+            begun.wait(60)
+            assert client.post("/v1/embeddings", json={**sent, "input": "short"}).status_code == 200
+            done = len(turns)
+            assert [len(each.result().json()["data"]) for each in long] == [40 * SLICE] * 2
+        assert turns.index("short") < done < 20
+        begun.clear()
+        with pytest.raises(httpx.ReadTimeout):
+            client.post("/v1/embeddings", json=sent, timeout=0.01)
+        begun.wait(60)
+        wait_until(lambda: client.post("/v1/embeddings", json={**sent, "input": "last"}).status_code == 200)
+        assert turns[-1] == "last"
+        assert len(turns) < 110  # the request whose client had gone was given up
+
+
+def test_more_long_embeddings_than_can_wait_are_refused(
+    client: TestClient, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval, "MOST_WAITING", 0)
+    response = client.post("/v1/embeddings", json={"model": "thumbtune-tuned", "input": "x"})
+    assert (response.status_code, response.headers["retry-after"]) == (429, "5")
 
 
 def test_reranking_needs_a_reranker(client: TestClient) -> None:

@@ -14,6 +14,7 @@ it, LangChain keeps it as the message's id), else by question and text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ ARMS: Mapping[str, Arm] = {"thumbtune-tuned": "tuned", "thumbtune-base": "base"}
 QUESTIONS = ("question", "query", "input", "prompt", "instruction")  # fields of a record, the first one that is there
 ANSWERS = ("answer", "response", "output", "completion", "generation")
 MOST_RATER = 128  # characters, as of the server
+UNSAFE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]")  # in a rater's name: refused by the server
 Json = Mapping[str, Any]
 
 
@@ -226,7 +228,7 @@ def _rating(
     model: str = "",
 ) -> ReadRating:
     label, moment = _label(value), _moment(at)
-    rater = f"{client}:{str(user or NOBODY)[:MOST_RATER]}"
+    rater = f"{client}:{UNSAFE.sub('_', str(user or NOBODY))[:MOST_RATER]}"
     rating = OutsideRating(
         rater,
         label,
