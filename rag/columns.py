@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -50,18 +50,50 @@ class AnswerColumns:
         hits = [
             (nth, hit.chunk, hit.rank in answer.rests_on) for nth, answer in enumerate(answers) for hit in answer.hits
         ]
-        chunks = {(chunk.id, chunk.source, chunk.heading): chunk for _, chunk, _ in hits}
+        chunks = {_key(chunk): chunk for _, chunk, _ in hits}
         places = {key: place for place, key in enumerate(chunks)}
         names = ("id", "duel", "arm", "side", "model", "query", "text")
         columns: list[Any] = [texts([getattr(answer, name) for answer in answers]) for name in names]
         columns += [np.array([answer.abstained for answer in answers], bool), times([answer.at for answer in answers])]
         columns += [
             np.array([nth for nth, _, _ in hits], np.int64),
-            np.array([places[chunk.id, chunk.source, chunk.heading] for _, chunk, _ in hits], np.int64),
+            np.array([places[_key(chunk)] for _, chunk, _ in hits], np.int64),
             np.array([cited for _, _, cited in hits], bool),
         ]
         columns.append(list(chunks.values()))
         return cls(*columns)
+
+    def without(self, ids: Collection[str]) -> AnswerColumns:
+        """Return the answers whose ids are not among these."""
+        kept = np.array([each not in ids for each in self.ids.tolist()], bool)
+        if kept.all():
+            return self
+        hits = kept[self.hit_answers]
+        columns = [getattr(self, name)[kept] for name in OF_ANSWERS]
+        answers = (np.cumsum(kept) - 1)[self.hit_answers[hits]]
+        return AnswerColumns(*columns, answers, self.hit_chunks[hits], self.hit_cited[hits], self.chunks)
+
+    def followed_by(self, more: AnswerColumns) -> AnswerColumns:
+        """Return these answers and then `more`."""
+        if not len(more):
+            return self
+        columns = [np.concatenate([getattr(self, name), getattr(more, name)]) for name in OF_ANSWERS]
+        places = {_key(chunk): place for place, chunk in enumerate(self.chunks)}
+        chunks = list(self.chunks)
+        for chunk in more.chunks:
+            if places.setdefault(_key(chunk), len(chunks)) == len(chunks):
+                chunks.append(chunk)
+        theirs = np.array([places[_key(chunk)] for chunk in more.chunks], np.int64)[more.hit_chunks]
+        return AnswerColumns(
+            *columns,
+            np.concatenate([self.hit_answers, more.hit_answers + len(self)]),
+            np.concatenate([self.hit_chunks, theirs]),
+            np.concatenate([self.hit_cited, more.hit_cited]),
+            chunks,
+        )
+
+
+OF_ANSWERS = ("ids", "duels", "arms", "sides", "models", "queries", "texts", "abstained", "at")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +133,10 @@ class RatingColumns:
             chunk_ids=columns["chunk_id"],
             reasons=columns["reason"],
         )
+
+
+def _key(chunk: Chunk) -> tuple[str, str, str]:
+    return chunk.id, chunk.source, chunk.heading
 
 
 def texts(values: Sequence[str]) -> Texts:

@@ -125,6 +125,10 @@ class LanceTables:
         """Run an action on LanceDB, on a table of this name, in the caller's thread. Raises StoreFailed."""
         return guard(self.folder, action, name)
 
+    def count(self, name: str) -> int:
+        """Return how many rows a table has; 0 where there is none."""
+        return guard(self.folder, lambda: int(self.open(name).count_rows()), name) if self.exists(name) else 0
+
     def version(self, name: str) -> int:
         """Return the version number of a table, which each write raises; takes a tenth of a millisecond."""
         newest = newest_version(self.folder / f"{name}{SUFFIX}")
@@ -156,7 +160,13 @@ class LanceTables:
 
         return self.read(name, read)
 
-    def read_columns(self, name: str, columns: Sequence[str], action: Callable[[Iterable[Any]], T]) -> T:
+    def read_columns(
+        self,
+        name: str,
+        columns: Sequence[str],
+        action: Callable[[Iterable[Any]], T],
+        where: Any = None,  # noqa: ANN401
+    ) -> T:
         """Return what `action` makes of a table's record batches; these have the columns that the table has.
 
         Without such a table there are no batches.
@@ -167,6 +177,7 @@ class LanceTables:
         def read(table: Any) -> T:  # noqa: ANN401
             present = set(table.schema.names)
             query = table.search().select([each for each in columns if each in present])
+            query = query if where is None else query.where(where)
             return action(query.to_batches(batch_size=BATCH))
 
         return self.read(name, read)

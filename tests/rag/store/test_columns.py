@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -86,3 +87,27 @@ def test_columns_that_an_older_table_lacks_are_empty(store: Store) -> None:
         store.tables.upsert(schema.ANSWERS, [row], answers)
         assert store.feedback.rating_columns().choices.tolist() == [""]
         assert store.feedback.answer_columns().hit_cited.tolist() == [True, False, False]
+
+
+def test_later_answers_join_those_that_were_read_before(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    original = schema.read_answer_columns
+    monkeypatch.setattr(
+        schema, "read_answer_columns", lambda batches: read.append(len(found := original(batches))) or found
+    )
+    later = [replace(each, at=NOON + timedelta(hours=nth)) for nth, each in enumerate(ANSWERS)]
+    with closing(store), closing(open_store(store.folder)) as other:
+        assert len(store.feedback.answer_columns()) == 0
+        for nth, answer in enumerate(later):
+            (other if nth % 2 else store).feedback.add_answer(answer)
+            found, expected = store.feedback.answer_columns(), AnswerColumns.of(other.feedback.answers())
+            by_id = np.argsort(found.ids)
+            assert found.ids[by_id].tolist() == sorted(expected.ids.tolist())
+            assert sorted(found.texts) == sorted(expected.texts)
+            assert sorted(shown(found)) == sorted(shown(expected))
+        assert store.feedback.answer_columns() is found
+        assert read == [0, 1, 2, 2, 2, 2]  # the latest that was known, and the new one
+        store.feedback.add_answer(replace(ANSWERS[0], id="older", at=NOON - timedelta(days=1)))
+        assert "older" in store.feedback.answer_columns().ids
+        other.feedback.delete_answers(["answer-1"])
+        assert "answer-1" not in store.feedback.answer_columns().ids
