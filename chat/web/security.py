@@ -12,16 +12,20 @@ import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rag.web.hosts import FORBIDDEN, Guard, Hosts, from_another_site, refuse
 
 UPLOAD = "/project/file"  # uploads are posted here; paths below it are uploaded files
 MOST_BYTES = 110_000_000  # of an upload: documents may have 100 MB, and Chainlit reads a request whole
+MOST_SENT = 4_000_000  # of any other request, which is read whole before anybody asks who sent it
 HOST = re.compile(r"[\w.\-\[\]:]+")  # allowed in the content security policy
 SOCKET = "/ws/socket.io"  # its polling transport reads by GET, so Origin is checked for GET, too
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 TOO_LARGE = 413
+TOO_MUCH = f"A request may have {MOST_SENT // 10**6} MB."
+MOST_DIGITS = 18  # of a length; Python reads no number of 5,000
 CLOSED = re.compile(
     # Chainlit routes by which a browser could write what only the server may write: a card's props (PUT and DELETE
     # element), Chainlit's feedback table, sharing. Its /mcp, for tool servers, is replaced by ours (serve.app).
@@ -56,23 +60,25 @@ class SecurityMiddleware:
         if refused := self._refused(scope, headers):
             await refuse(scope, receive, send, *refused)
             return
-        extra = security_headers(headers.get("host", ""), self.scripts)
-        if scope["path"].startswith(f"{UPLOAD}/"):
-            extra |= FOREIGN
-        if scope["path"] == PDF:
-            extra |= VIEWED
-        if scope["path"].startswith(VIEWER):
-            extra |= WORKS
+        extra = security_headers(headers.get("host", ""), self.scripts) | _headers_of(scope["path"])
+        started = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 ours = MutableHeaders(scope=message)
                 ours.update(extra)
                 if scope.get("scheme") == "https":
                     _secure_cookies(ours)
             await send(message)
 
-        await self.app(scope, receive, send_with_headers)
+        try:
+            await self.app(scope, receive if _is_upload(scope) else _limited(receive), send_with_headers)
+        except HTTPException as error:
+            if error.status_code != TOO_LARGE or started:
+                raise
+            await refuse(scope, receive, send, error.detail, TOO_LARGE)
 
     def _refused(self, scope: Scope, headers: Headers) -> tuple[str, int] | None:
         """Return why a request is refused and the status to answer with, or None."""
@@ -80,8 +86,10 @@ class SecurityMiddleware:
             return refused
         if from_another_site(scope, headers) or CLOSED.fullmatch(f"{scope.get('method')} {scope['path'].rstrip('/')}"):
             return "thumbtune does not allow this.", FORBIDDEN
-        if _too_large(scope, headers):
+        if _is_upload(scope) and _too_large(headers, MOST_BYTES):
             return f"A file may have {MOST_BYTES // 10**6 - 10} MB.", TOO_LARGE
+        if "content-length" in headers and not _is_upload(scope) and _too_large(headers, MOST_SENT):
+            return TOO_MUCH, TOO_LARGE
         return None
 
 
@@ -119,12 +127,38 @@ def security_headers(host: str, scripts: Sequence[str] = ()) -> dict[str, str]:
     }
 
 
-def _too_large(scope: Scope, headers: Headers) -> bool:
-    """Return whether an upload is larger than MOST_BYTES or has no valid content length."""
-    if (scope.get("method"), scope["path"].rstrip("/")) != ("POST", UPLOAD):
-        return False
+def _headers_of(path: str) -> dict[str, str]:
+    """Return the headers of a path that has some of its own."""
+    if path.startswith(f"{UPLOAD}/"):
+        return FOREIGN
+    if path == PDF:
+        return VIEWED
+    return WORKS if path.startswith(VIEWER) else {}
+
+
+def _is_upload(scope: Scope) -> bool:
+    return (scope.get("method"), scope["path"].rstrip("/")) == ("POST", UPLOAD)
+
+
+def _too_large(headers: Headers, most: int) -> bool:
+    """Return whether a request is larger than `most` bytes or has no valid content length."""
     length = headers.get("content-length", "")
-    return not length.isascii() or not length.isdigit() or int(length) > MOST_BYTES
+    return not length.isascii() or not length.isdigit() or len(length) > MOST_DIGITS or int(length) > most
+
+
+def _limited(receive: Receive) -> Receive:
+    """Return `receive` of a request, which raises HTTPException as soon as there is more than MOST_SENT."""
+    left = MOST_SENT
+
+    async def receive_some() -> Message:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(TOO_LARGE, TOO_MUCH)
+        return message
+
+    return receive_some
 
 
 def _secure_cookies(headers: MutableHeaders) -> None:

@@ -99,7 +99,27 @@ def test_only_our_own_page_may_call(client: TestClient, site: str, mode: str, me
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(length: bytes, status: int) -> None:
     assert answered("POST", "/project/file", [(b"content-length", length)]) == status
     assert answered("POST", "/project/file/", [(b"content-length", length)]) == status
-    assert answered("POST", "/project/action", [(b"content-length", length)]) == 200
+
+
+@pytest.mark.parametrize("path", ["/project/action", "/login", "/ws/socket.io/"])
+def test_a_request_that_is_no_upload_has_a_limit_too_whatever_it_says_of_its_length(path: str) -> None:
+    assert answered("POST", path, [(b"content-length", b"4000000")]) == 200
+    assert answered("POST", path, [(b"content-length", b"4000001")]) == 413
+    app = Starlette(routes=[Route("/{path:path}", read_all, methods=METHODS)])
+    app.add_middleware(SecurityMiddleware, hosts=Hosts())
+    read.clear()
+    sent = TestClient(app, base_url="http://localhost:8000").post(path, content=(b"x" * 1_000_000 for _ in range(50)))
+    assert sent.status_code == 413
+    assert sum(read) <= 4_000_000
+
+
+read: list[int] = []
+
+
+async def read_all(request: Request) -> PlainTextResponse:
+    async for part in request.stream():
+        read.append(len(part))
+    return PlainTextResponse("passed")
 
 
 def test_a_file_without_a_content_length_is_refused() -> None:
