@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any, TypeVar
@@ -9,9 +10,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from serve.errors import BAD, TOO_LARGE, WRONG_TYPE, ApiError
+from serve.errors import BAD, TOO_LARGE, TOO_SLOW, WRONG_TYPE, ApiError
 
 MOST_BYTES = 4_000_000  # a conversation of a thousand pages; only its last turns are read
+SECONDS = 60.0  # to send it
 MOST_DEPTH = 1_000  # json.loads raises RecursionError beyond it
 HALF = re.compile(r"[\ud800-\udfff]")  # of a surrogate pair: a client that cuts a text may cut an emoji in two
 ESCAPED_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # what it is read from
@@ -49,16 +51,19 @@ async def read_json(request: Request) -> Any:  # noqa: ANN401  # whatever JSON h
 
 
 async def read_bytes(request: Request) -> bytes:
-    """Return the body. Raises ApiError as soon as it is too large, whatever Content-Length says."""
+    """Return the body. Raises ApiError as soon as it is too large, whatever Content-Length says, or takes SECONDS."""
     length = request.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length) > MOST_BYTES:
         raise _too_large()
     body = bytearray()
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > MOST_BYTES:
-                raise _too_large()
+        async with asyncio.timeout(SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise _too_large()
+    except TimeoutError:
+        raise ApiError(TOO_SLOW, f"A request has {SECONDS:.0f} seconds to be sent.", "request_timeout") from None
     except ClientDisconnect:
         raise ApiError(CUT_OFF, "The client has hung up.", "client_closed_request") from None
     return bytes(body)

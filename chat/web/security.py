@@ -6,6 +6,7 @@ no image, script, font or connection to another host, and no script in the page 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -23,7 +24,8 @@ MOST_SENT = 4_000_000  # of any other request, which is read whole before anybod
 HOST = re.compile(r"[\w.\-\[\]:]+")  # allowed in the content security policy
 SOCKET = "/ws/socket.io"  # its polling transport reads by GET, so Origin is checked for GET, too
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-TOO_LARGE = 413
+SENT_SECONDS, UPLOAD_SECONDS = 60.0, 1_800.0  # to send it: a phone sends 4 MB in a minute, 100 MB in half an hour
+TOO_SLOW, TOO_LARGE = 408, 413
 TOO_MUCH = f"A request may have {MOST_SENT // 10**6} MB."
 MOST_DIGITS = 18  # of a length; Python reads no number of 5,000
 CLOSED = re.compile(
@@ -44,6 +46,10 @@ WORKS = {  # it reads files that anybody may have made: no eval, nothing from el
 }
 
 
+class BodyRefused(HTTPException):
+    """A body that is too long, or takes too long: FastAPI passes an HTTPException on."""
+
+
 class SecurityMiddleware:
     """ASGI middleware: refuse other Hosts and Origins, the routes of `CLOSED` and too large files; add the headers."""
 
@@ -52,7 +58,7 @@ class SecurityMiddleware:
         self._guard = Guard(hosts, sockets=[SOCKET])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 403, 413 or 421; a refused websocket is closed before it opens."""
+        """Pass the request on, or answer 403, 408, 413 or 421; a refused websocket is closed before it opens."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -74,11 +80,11 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            await self.app(scope, receive if _is_upload(scope) else _limited(receive), send_with_headers)
-        except HTTPException as error:
-            if error.status_code != TOO_LARGE or started:
+            await self.app(scope, _limited(scope, receive), send_with_headers)
+        except BodyRefused as error:
+            if started:
                 raise
-            await refuse(scope, receive, send, error.detail, TOO_LARGE)
+            await refuse(scope, receive, send, error.detail, error.status_code)
 
     def _refused(self, scope: Scope, headers: Headers) -> tuple[str, int] | None:
         """Return why a request is refused and the status to answer with, or None."""
@@ -146,16 +152,26 @@ def _too_large(headers: Headers, most: int) -> bool:
     return not length.isascii() or not length.isdigit() or len(length) > MOST_DIGITS or int(length) > most
 
 
-def _limited(receive: Receive) -> Receive:
-    """Return `receive` of a request, which raises HTTPException as soon as there is more than MOST_SENT."""
-    left = MOST_SENT
+def _limited(scope: Scope, receive: Receive) -> Receive:
+    """Return `receive` of a request, which raises BodyRefused once its body is too long or takes too long."""
+    if scope["type"] != "http":
+        return receive
+    left, seconds = (MOST_BYTES, UPLOAD_SECONDS) if _is_upload(scope) else (MOST_SENT, SENT_SECONDS)
+    until, is_read = asyncio.get_running_loop().time() + seconds, False
 
     async def receive_some() -> Message:
-        nonlocal left
-        message = await receive()
+        nonlocal left, is_read
+        if is_read:  # what follows is the end of the connection
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise BodyRefused(TOO_SLOW, f"A request has {seconds:.0f} seconds to be sent.") from None
+        is_read = not message.get("more_body", False)
         left -= len(message.get("body", b""))
         if left < 0:
-            raise HTTPException(TOO_LARGE, TOO_MUCH)
+            raise BodyRefused(TOO_LARGE, TOO_MUCH)
         return message
 
     return receive_some

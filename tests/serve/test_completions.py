@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.service import open_service
 from rag.indexing.indexer import index
 from rag.web.hosts import Hosts
+from serve import bodies
 from serve.app import build_app
 from serve.bodies import MOST_BYTES
 from serve.completions import drawn_arm
@@ -185,6 +187,17 @@ def test_half_of_an_emoji_in_a_conversation_is_no_failure(served: Served, client
     assert sent.status_code == 200
     assert ANSWER in sent.text
     assert all("\ud83d" not in answer.query for answer in served.serving.store.feedback.answers())
+
+
+def test_a_body_that_does_not_come_is_given_up(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "SECONDS", 0.1)
+    head = ["POST /v1/feedback HTTP/1.1", "Host: localhost", "Content-Type: application/json", "Content-Length: 9"]
+    with (
+        listening(build_app(served.api(), Hosts())) as url,
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as slow,
+    ):
+        slow.sendall("\r\n".join([*head, "", "{"]).encode())
+        assert b" 408 " in slow.recv(1_000)
 
 
 def test_a_huge_body_without_a_length_is_cut_off(served: Served) -> None:

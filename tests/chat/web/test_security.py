@@ -113,6 +113,27 @@ def test_a_request_that_is_no_upload_has_a_limit_too_whatever_it_says_of_its_len
     assert sum(read) <= 4_000_000
 
 
+@pytest.mark.parametrize("path", ["/project/action", "/project/file"])
+async def test_a_request_that_is_never_sent_to_its_end_is_given_up(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SENT_SECONDS", "UPLOAD_SECONDS"):
+        monkeypatch.setattr(f"chat.web.security.{name}", 0.05)
+    parts, sent = [{"type": "http.request", "body": b"a", "more_body": True}], list[Message]()
+
+    async def receive() -> Message:
+        return parts.pop() if parts else await asyncio.sleep(60, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Request(scope, receive).body()
+
+    headers = [(b"content-length", b"10")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "scheme": "http"}
+    await SecurityMiddleware(app, Hosts())(scope, receive, send)
+    assert sent[0]["status"] == 408
+
+
 read: list[int] = []
 
 
