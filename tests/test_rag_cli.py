@@ -246,7 +246,8 @@ def test_a_forgotten_rater_leaves_no_rating_no_label_and_in_the_end_no_byte(
     assert sorted(rating.id for rating in store.feedback.ratings()) == sorted(rating.id for rating in ratings)
     assert Counter(label.rater for label in store.feedback.labels()) == {"rater-ann": 60, "rater-eve": 60}
     assert repair(store) == 0
-    monkeypatch.setattr(rag.store.durability, "KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))  # as if a minute was over
+    for kept in ("KEEP_OLD_FEEDBACK", "KEEP_OLD_VOTES"):  # as if a minute was over
+        monkeypatch.setattr(rag.store.durability, kept, timedelta(milliseconds=1))
     assert run(capsys, "forget", "rater-bob")[0] == 2
     assert files_that_name_bob() == []
     store.close()

@@ -25,6 +25,9 @@ DIGITS = 20  # of a manifest's name, which counts down: the newest one sorts fir
 HIGHEST = 2**64 - 1
 KEEP_OLD_VERSIONS = timedelta(minutes=10)  # never 0 while others read: their manifest would vanish under them
 KEEP_OLD_FEEDBACK = timedelta(minutes=1)  # its tables are read in seconds, and a read whose files vanish is repeated
+# Each commit of ratings and labels leaves 65 kB, whatever it writes: a filter of its keys, in the manifest and in the
+# transaction. A minute of votes was 100 MB beside 8 MB of data.
+KEEP_OLD_VOTES = timedelta(seconds=15)
 KEEP_ALL = timedelta(days=36_500)
 THREADS = 8  # that fsync at once: the file system commits their changes together, 4 ms instead of 4 ms each
 NO_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # from a file system that syncs files only

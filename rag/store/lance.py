@@ -357,6 +357,8 @@ class LanceTables:
                     del self._compacted[name]
 
     def _keep(self, name: str) -> timedelta:
+        if name in schema.VOTES:
+            return durability.KEEP_OLD_VOTES
         return durability.KEEP_OLD_FEEDBACK if name in schema.FEEDBACK else durability.KEEP_OLD_VERSIONS
 
 

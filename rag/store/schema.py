@@ -37,6 +37,7 @@ DOCUMENTS, ANSWERS, RATINGS = "documents", "answers", "ratings"
 TRAINING_PAIRS, SYNTHETIC_PAIRS = "training_pairs", "synthetic_pairs"
 CHUNKS = "chunks"
 FEEDBACK = (ANSWERS, RATINGS, TRAINING_PAIRS, SYNTHETIC_PAIRS)
+VOTES = (RATINGS, TRAINING_PAIRS)  # small tables that each vote writes to
 TARGET_COLUMN = "answer_id"  # of table `ratings`: Rating.target_id under its first name, so that older homes open
 Row = Mapping[str, Any]
 

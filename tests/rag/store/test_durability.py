@@ -66,7 +66,7 @@ def test_every_acknowledged_rating_is_read_after_a_power_cut_at_any_vote(
 def test_a_compaction_removes_old_files_only_when_the_new_ones_are_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_VOTES", timedelta(milliseconds=1))
     monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
     table = Path("lancedb", "ratings.lance")
     cuts: list[tuple[Disk, set[Path]]] = []
@@ -91,7 +91,7 @@ def test_a_compaction_removes_old_files_only_when_the_new_ones_are_on_disk(
 def test_a_read_whose_version_another_process_removes_is_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_VOTES", timedelta(milliseconds=1))
     other, store = open_store(tmp_path), open_store(tmp_path)  # with a cache of its own
     for number in range(WRITES):
         other.feedback.put_ratings([Rating("ann", f"answer-{number}", 1, True, NOON)])
@@ -117,7 +117,7 @@ def test_what_a_compaction_keeps_for_readers_is_removed_later(tmp_path: Path, mo
     store.tables.sync("ratings")  # waits for the compaction
     data = tmp_path / "ratings.lance" / "data"
     assert len(list(data.iterdir())) == WRITES + 1
-    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_VOTES", timedelta(milliseconds=1))
     store.tables.remove_old_versions()
     store.close()
     assert len(list(data.iterdir())) == 1
@@ -135,7 +135,7 @@ def test_what_was_written_after_a_compaction_goes_later_without_another_write(
     monkeypatch.setattr("rag.store.lance.time.monotonic", lambda: began + 120)  # for LanceDB it is still young
     store.tables.remove_old_versions()
     store.tables.sync("ratings")
-    monkeypatch.setattr("rag.store.durability.KEEP_OLD_FEEDBACK", timedelta(milliseconds=1))
+    monkeypatch.setattr("rag.store.durability.KEEP_OLD_VOTES", timedelta(milliseconds=1))
     monkeypatch.setattr("rag.store.lance.time.monotonic", lambda: began + 240)
     store.tables.remove_old_versions()
     store.close()
