@@ -15,6 +15,7 @@ from rag import cli
 
 if TYPE_CHECKING:
     from rag.feedback.files.import_export import Unmatched
+    from rag.store.store import Store
 
 LISTED = 20  # unmatched lines that are printed: a screenful
 GAPS_LISTED = 12  # subjects: as many as one person writes about before looking again
@@ -58,7 +59,14 @@ def add_commands(commands: cli.Commands) -> None:
     )
     export = command("export", _export, "write all labels, to a JSONL or Parquet file or a BEIR folder")
     export.add_argument("out", type=Path, help="a new file that ends in .jsonl or .parquet, or a new folder for BEIR")
-    export.add_argument("--rater", default="", metavar="NAME", help="write all that is stored of this rater instead")
+    what = export.add_mutually_exclusive_group()
+    what.add_argument("--rater", default="", metavar="NAME", help="write all that is stored of this rater instead")
+    what.add_argument(
+        "--as",
+        dest="shape",
+        choices=("pairs", "triplets"),
+        help="write the pairs that a training would make, in the columns of sentence-transformers",
+    )
     forget = command("forget", _forget, "delete a rater's ratings, labels, chats and answers")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
     command("review", _review, "list the questions voted down that have no known correct passage")
@@ -278,6 +286,9 @@ def _export(given: argparse.Namespace) -> None:
         return
     store = open_store(settings.lancedb)
     repair(store)
+    if given.shape:
+        _export_pairs(given, store, load_corpus(settings).id)
+        return
     report = export_labels(given.out, store, store.documents.read(load_corpus(settings).id))
     store.close()
     print(f"exported {report.labels} labels on {report.queries} queries to {given.out}")
@@ -285,6 +296,22 @@ def _export(given: argparse.Namespace) -> None:
         print(f"{report.ties} passages on which raters are split are left out")
     if report.preferences:
         print(f"{report.preferences} labels of preferences are left out: only a {given.out}.jsonl marks them as weaker")
+
+
+def _export_pairs(given: argparse.Namespace, store: Store, corpus_id: str) -> None:
+    from rag.feedback.files.pair_files import export_pairs
+    from rag.feedback.rated_queries import pairs_now
+
+    made = pairs_now(store, corpus_id)
+    report = export_pairs(given.out, made.pairs, given.shape)
+    store.close()
+    print(f"exported {report.rows} {given.shape} on {report.queries} queries to {given.out}")
+    if report.without:
+        print(f"{report.without} positives without a negative are left out: --as pairs writes all")
+    if report.negatives:
+        print(f"{report.negatives} negatives are left out: --as triplets writes them")
+    if made.retired:
+        print(f"{len(made.retired)} labels are left out: their text is no longer in these documents")
 
 
 def _forget(given: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from rag.errors import BadLabels, NotEnoughFeedback
 from rag.evaluation.intervals import Groups, Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, METRICS
 from rag.feedback.files.import_export import read_labels
-from rag.feedback.pairs import make_pairs
+from rag.feedback.pairs import alike, make_pairs
 from rag.models.arms import arm_models
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Version
@@ -26,7 +26,6 @@ from train.dataset.earlier_versions import known_sides, trained_pairs
 from train.dataset.folds import groups_of
 from train.dataset.gather import gather_ratings
 from train.dataset.held_out import hold_out_groups
-from train.dataset.near_duplicates import alike
 from train.dataset.split import qrels_of
 from train.judging.evaluate import Scores, full, judge, serving
 from train.judging.gate import MIN_HELD_OUT

@@ -17,6 +17,7 @@ from sentence_transformers import SentenceTransformer
 from rag.evaluation.evidence import Evidence
 from rag.evaluation.metrics import GATE, Values
 from rag.evaluation.win_rates import WinRate, outcomes, win_rate
+from rag.feedback.pairs import alike
 from rag.models.embedder import unadapted
 from rag.models.precision import native
 from rag.models.registry import Version
@@ -26,7 +27,6 @@ from train.dataset.earlier_versions import trained_pairs
 from train.dataset.folds import groups_of
 from train.dataset.hard_negatives import add_negatives
 from train.dataset.held_out import is_held_out
-from train.dataset.near_duplicates import alike
 from train.dataset.plan import Kind, TrainingOptions, TrainingPlan, with_judged, with_replay
 from train.dataset.split import Split, qrels_of
 from train.judging.abstention import (

@@ -19,7 +19,7 @@ from rag.evaluation.duel_columns import pair_up
 from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, MIN_QUERIES
 from rag.feedback.credit import share_thumbs
-from rag.feedback.pairs import count_queries, rated_pairs, synthetic_to_pairs
+from rag.feedback.pairs import alike, count_queries, rated_pairs, synthetic_to_pairs
 from rag.feedback.preferences import PREFERENCE_WEIGHT, preference_labels
 from rag.feedback.ratings import derive_labels
 from rag.models.embedder import load_trainable, wrap
@@ -31,7 +31,6 @@ from train.context import open_context
 from train.dataset.folds import EvaluationSplits
 from train.dataset.gather import TrainingData, keyword_ranks
 from train.dataset.held_out import hold_out_groups
-from train.dataset.near_duplicates import alike
 from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.dataset.split import split
 from train.recipe import Recipe, matryoshka_dims

@@ -5,7 +5,7 @@ preferences     labels of a preference: what tells the better answer from the ot
 lesson          what one rating teaches: the pairs it makes, or why none
 outside         ratings from other programs, matched to the answers that they were given
 pairs           labels -> one verdict per query and chunk -> training pairs
-rated_queries   how many rated queries a training would count now
+rated_queries   the pairs that a training would make now, or how many queries they have
 credit          share a thumb among the cited chunks by BM25 rank; which pairs may judge
 review_queue    what is worth a second look, most informative first
 starters        example questions that these documents answer

@@ -9,9 +9,11 @@ gone, the label is kept, and counted as retired.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 
 from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.credit import RankOf, share_thumbs
@@ -21,6 +23,8 @@ Alike = Callable[[str, str], bool]
 SharedLabels = tuple[Sequence[LabelledPair], Sequence[LabelledPair]]  # the labels that count, and the doubtful ones
 ShareThumbs = Callable[[Sequence[LabelledPair]], SharedLabels]
 
+SHINGLE = 3  # words
+ALIKE = 0.5  # Jaccard similarity of shingles from which two texts are near duplicates
 GONE = "its text is no longer in these documents"
 TRUSTED = 0.9  # prior share of agreement, for a rater who was compared with nobody yet
 EVEN = 1e-9  # of summed trust; below it is rounding
@@ -142,6 +146,19 @@ def agreement(labels: Iterable[LabelledPair]) -> dict[str, float]:
 def synthetic_to_pairs(synthetic: Iterable[SyntheticPair], weight: float = 1.0) -> list[Pair]:
     """Return synthetic pairs as training pairs; each keeps its own text, since a cloze lacks its sentence."""
     return [Pair(pair.query, pair.chunk_id, pair.text, weight=weight) for pair in synthetic]
+
+
+def alike(a: str, b: str) -> bool:
+    """Return whether two texts are near duplicates: Jaccard similarity of three-word shingles of at least ALIKE."""
+    ours, theirs = shingles(a), shingles(b)
+    return len(ours & theirs) >= ALIKE * len(ours | theirs)
+
+
+@lru_cache(maxsize=65_536)
+def shingles(text: str) -> frozenset[str]:
+    """Return the shingles of a text: SHINGLE words that follow each other, in lower case."""
+    words = re.findall(r"\w+", text.casefold()) or [text]
+    return frozenset(" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1)))
 
 
 @dataclass(frozen=True, slots=True)

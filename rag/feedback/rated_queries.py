@@ -1,11 +1,11 @@
-"""Count the rated queries that a training on the stored labels would count; for `rag stats` and the training panel."""
+"""Return the pairs that a training on the stored labels would make now, or count their queries."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from rag.feedback.credit import KeywordRanks, judged_queries, unranked
-from rag.feedback.pairs import count_rated
+from rag.feedback.pairs import MadePairs, alike, count_rated, rated_pairs
 from rag.feedback.ratings import current_labels
 from rag.records import Chunk, LabelledPair, chunks_of
 from rag.store.store import Store
@@ -24,6 +24,14 @@ def count_rated_now(
     if ranks is None and judged_queries(labels):
         ranks = _keyword_ranks(store, corpus_id, {chunk.id for chunk in chunks})
     return count_rated(labels, chunks, ranks.of(labels) if ranks else unranked)
+
+
+def pairs_now(store: Store, corpus_id: str) -> MadePairs:
+    """Return the pairs that a training on the stored labels would make now, without those of synthetic queries."""
+    labels = current_labels(store)
+    chunks = [chunk for document in store.documents.read(corpus_id) for chunk in chunks_of(document)]
+    ranks = _keyword_ranks(store, corpus_id, {chunk.id for chunk in chunks}) if judged_queries(labels) else None
+    return rated_pairs(labels, chunks, alike, ranks.of(labels) if ranks else unranked)
 
 
 def chunks_for(labels: Sequence[LabelledPair], store: Store, corpus_id: str) -> list[Chunk]:

@@ -8,7 +8,7 @@ A schema may gain columns, never lose or change one: an older home gets new ones
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -371,6 +371,24 @@ def write_labels(path: Path, labels: Iterable[LabelledPair]) -> None:
     import pyarrow.parquet as pq  # here, as no command but export and import needs it
 
     pq.write_table(to_arrow(map(keyed_row, labels), SCHEMAS[TRAINING_PAIRS]), path)
+
+
+def write_texts(path: Path, columns: Mapping[str, list[str]]) -> None:
+    """Write columns of texts as a Parquet file. Raises OSError."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({name: pa.array(texts, pa.string()) for name, texts in columns.items()}), path)
+
+
+def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
+    """Return the columns of a Parquet file from anywhere, and its rows. Raises OSError and ValueError."""
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        return file.schema_arrow.names, (row for batch in file.iter_batches() for row in batch.to_pylist())
+    except pa.ArrowException as error:
+        raise ValueError(str(error).splitlines()[0]) from error
 
 
 def read_labels(path: Path) -> list[LabelledPair]:

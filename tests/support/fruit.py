@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fakes import NOON, make_answer
-from rag.feedback.pairs import MadePairs, SharedLabels, make_pairs
+from rag.feedback.pairs import MadePairs, SharedLabels, alike, make_pairs
 from rag.feedback.ratings import MARK_WEIGHT, derive_labels
 from rag.records import Chunk, Hit, Label, LabelledPair, Rating, Reason
-from train.dataset.near_duplicates import alike
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 TEXTS = {

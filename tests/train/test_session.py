@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fakes import NOON, make_chunk
+from rag.feedback.pairs import alike
 from rag.ingest.corpus import Corpus
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
@@ -22,7 +23,6 @@ from train.dataset.folds import EvaluationSplits, plan_splits
 from train.dataset.gather import TrainingData
 from train.dataset.hard_negatives import MARGIN
 from train.dataset.held_out import is_held_out
-from train.dataset.near_duplicates import alike
 from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.dataset.unanswerable import WRITTEN
 from train.judging.abstention import FOUND, MISSED, NearestScores

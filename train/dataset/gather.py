@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from rag.errors import NotEnoughFeedback
 from rag.evaluation.metrics import MIN_QUERIES
 from rag.feedback.credit import KeywordRanks, RankOf, judged_queries, may_judge, unranked
-from rag.feedback.pairs import MadePairs, count_queries, rated_pairs, synthetic_to_pairs
+from rag.feedback.pairs import MadePairs, alike, count_queries, rated_pairs, synthetic_to_pairs
 from rag.feedback.ratings import repair
 from rag.indexing.update import update_vectors
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS
 from rag.records import LabelledPair, Pair, SyntheticPair, normalise_query
 from train.context import TrainingContext
-from train.dataset.near_duplicates import alike
 from train.dataset.split import require_enough
 from train.dataset.unanswerable import unanswerable_queries
 from train.synthetic.from_documents import (

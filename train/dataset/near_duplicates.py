@@ -1,25 +1,16 @@
-"""Find texts that are near duplicates of each other, and groups of queries that share a passage or such a copy."""
+"""Find all near duplicates among many texts, and groups of queries that share a passage or such a copy."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from functools import lru_cache
 
 from rag.feedback.chunk_matching import MIN_ANCHOR
+from rag.feedback.pairs import ALIKE, shingles
 from rag.records import Pair, normalise_query
 
-SHINGLE = 3  # words
 EDGES = 2  # shingles of a text, the first and the last
-ALIKE = 0.5  # Jaccard similarity of shingles from which two texts are near duplicates
 Node = tuple[str, str]
-
-
-def alike(a: str, b: str) -> bool:
-    """Return whether two texts are near duplicates: Jaccard similarity of three-word shingles of at least ALIKE."""
-    ours, theirs = _shingles(a), _shingles(b)
-    return len(ours & theirs) >= ALIKE * len(ours | theirs)
 
 
 def copies_of(originals: Sequence[str], texts: Iterable[str]) -> set[str]:
@@ -36,16 +27,16 @@ def chunks_containing(originals: Sequence[str], texts: Collection[str]) -> set[s
     found = {
         text
         for text, original, common in _sharing(long_enough, texts)
-        if common >= len(_shingles(original)) - EDGES and original in text
+        if common >= len(shingles(original)) - EDGES and original in text
     }
-    short = [original for original in long_enough if len(_shingles(original)) <= EDGES]  # they may have none in common
+    short = [original for original in long_enough if len(shingles(original)) <= EDGES]  # they may have none in common
     return found | {text for text in texts if any(original in text for original in short)}
 
 
 def alike_pairs(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield (text, original) for each pair of near duplicates."""
     for text, original, common in _sharing(originals, texts):
-        if common >= ALIKE * (len(_shingles(text)) + len(_shingles(original)) - common):
+        if common >= ALIKE * (len(shingles(text)) + len(shingles(original)) - common):
             yield text, original
 
 
@@ -53,10 +44,10 @@ def _sharing(originals: Sequence[str], texts: Iterable[str]) -> Iterator[tuple[s
     """Yield (text, original, number of common shingles) by an inverted index; comparing all pairs takes minutes."""
     holders: dict[str, list[int]] = {}
     for number, original in enumerate(originals):
-        for shingle in _shingles(original):
+        for shingle in shingles(original):
             holders.setdefault(shingle, []).append(number)
     for text in set(texts):
-        shared = Counter(number for shingle in _shingles(text) for number in holders.get(shingle, ()))
+        shared = Counter(number for shingle in shingles(text) for number in holders.get(shingle, ()))
         for number, common in shared.items():
             yield text, originals[number], common
 
@@ -83,9 +74,3 @@ def connected(pairs: Sequence[Pair]) -> list[list[str]]:
         if kind == "query":
             groups.setdefault(part, []).append(name)
     return [sorted(group) for group in groups.values()]
-
-
-@lru_cache(maxsize=65_536)
-def _shingles(text: str) -> frozenset[str]:
-    words = re.findall(r"\w+", text.casefold()) or [text]
-    return frozenset(" ".join(words[start : start + SHINGLE]) for start in range(max(1, len(words) - SHINGLE + 1)))

@@ -1,4 +1,4 @@
-"""Import and export labels: JSON Lines or a BEIR folder <-> rows of `training_pairs`.
+"""Import and export labels: JSON Lines, Parquet or a BEIR folder <-> rows of `training_pairs`.
 
 A label holds its passage as text. Each training searches for that text in the current documents, so a label that
 matches no passage now is listed, and counts once its text is indexed.
@@ -16,6 +16,7 @@ from rag.feedback.chunk_matching import ChunkMatcher
 from rag.feedback.files.beir import Passage, Score, read_beir, write_beir
 from rag.feedback.files.jsonl import read_jsonl, write_jsonl
 from rag.feedback.files.label_files import SHOWN, LabelRecord, write_atomically
+from rag.feedback.files.pair_files import JSONL, PARQUET, is_pair_file, read_pairs
 from rag.feedback.pairs import is_guess
 from rag.records import (
     IMPORTED,
@@ -30,7 +31,6 @@ from rag.records import (
 from rag.store import schema
 from rag.store.store import Store
 
-JSONL, PARQUET = ".jsonl", ".parquet"
 RELIABILITY = {"preference": 0, "rating": 1}  # of origins; all others judge the passage itself, and are above
 
 
@@ -80,23 +80,25 @@ class ExportReport:
 
 
 def import_labels(path: Path, store: Store, documents: Sequence[Document], *, rater: str = "") -> ReadLabels:
-    """Read a JSONL file or a BEIR folder into `training_pairs`. All lines are checked first: a bad one changes nothing.
+    """Read a JSONL or Parquet file or a BEIR folder into `training_pairs`.
 
-    The same file twice leaves the same rows. `rater`, unless empty, replaces the raters that the file names. Raises
-    BadLabels with file, line and what to fix.
+    All lines are checked first: a bad one changes nothing. The same file twice leaves the same rows. `rater`, unless
+    empty, replaces the raters that the file names. Raises BadLabels with file, line and what to fix.
     """
-    if path.suffix == PARQUET:
-        read = read_parquet(path, documents, rater=rater)
-    else:
-        read = read_labels(path, documents, rater=rater)
+    read = read_labels(path, documents, rater=rater)
     store.feedback.put_labels(read.labels)
     return read
 
 
 def read_labels(path: Path, documents: Sequence[Document], *, rater: str = "") -> ReadLabels:
-    """Return the labels of a JSONL file or a BEIR folder, matched with these documents, unstored. Raises BadLabels."""
+    """Return the labels of a file of labels or pairs or of a BEIR folder, matched, unstored. Raises BadLabels."""
+    if path.suffix == PARQUET and not is_pair_file(path):
+        return read_parquet(path, documents, rater=rater)
     matcher = ChunkMatcher(_chunks(documents))
-    judgements = read_beir(path) if path.is_dir() else list(read_jsonl(path, documents, matcher))
+    if path.is_dir():
+        judgements = read_beir(path)
+    else:
+        judgements = read_pairs(path) if is_pair_file(path) else list(read_jsonl(path, documents, matcher))
     if not judgements:
         raise BadLabels(
             f"{path}: no labels in it; a file has one JSON object a line, a BEIR folder rows in qrels/*.tsv"
@@ -122,7 +124,10 @@ def read_parquet(path: Path, documents: Sequence[Document], *, rater: str = "") 
     try:
         labels = schema.read_labels(path)
     except (OSError, ValueError) as error:
-        raise BadLabels(f"{path}: {error}: give a file that `python -m rag export` has written") from error
+        raise BadLabels(
+            f"{path}: {error}: give a file that `python -m rag export` has written, or one with the columns anchor and "
+            "positive"
+        ) from error
     if rater:
         labels = [replace(label, rater=rater) for label in labels]
     rows = {label.id: label for label in labels}

@@ -67,9 +67,10 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, given
 
 
-def bad_line(path: Path, number: int, why: str) -> BadLabels:
-    """Return the error for a line that cannot be used."""
-    return BadLabels(f"{path} line {number}: {why}; nothing was imported: fix the line and import again")
+def bad_line(path: Path, where: int | str, why: str) -> BadLabels:
+    """Return the error for a line, given by its number, that cannot be used, or for a row of a table."""
+    place = f"line {where}" if isinstance(where, int) else where
+    return BadLabels(f"{path} {place}: {why}; nothing was imported: fix the {place.split()[0]} and import again")
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:

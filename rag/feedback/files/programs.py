@@ -24,6 +24,7 @@ from typing import Any
 from rag.errors import BadLabels
 from rag.feedback.files.import_export import Unmatched
 from rag.feedback.files.label_files import read_objects
+from rag.feedback.files.pair_files import has_pairs
 from rag.feedback.outside import OutsideRating, ServedAnswers, answer_of, completion_in, store_outside
 from rag.records import Arm, Label
 from rag.store.store import Store
@@ -65,7 +66,7 @@ def is_program_export(path: Path) -> bool:
     if path.suffix == ".json":
         return True
     first = next(read_objects(path), (0, {}))[1]
-    return bool(first) and not {"query", "label"} <= first.keys()
+    return bool(first) and not {"query", "label"} <= first.keys() and not has_pairs(first)
 
 
 def import_ratings(path: Path, store: Store, client: str = "") -> ImportedRatings:

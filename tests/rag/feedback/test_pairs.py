@@ -23,11 +23,10 @@ from fruit import (
     thumb,
     unused,
 )
-from rag.feedback.pairs import GONE, SharedLabels, make_pairs, synthetic_to_pairs
+from rag.feedback.pairs import GONE, SharedLabels, alike, make_pairs, synthetic_to_pairs
 from rag.feedback.ratings import MARK_WEIGHT, TAUGHT_WEIGHT, derive_labels, mark_source, rate_answer, teach
 from rag.records import Label, LabelledPair, Rating, Reason, SyntheticPair
 from rag.store.store import Store, open_store
-from train.dataset.near_duplicates import alike
 
 
 def test_an_upvoted_answer_makes_a_pair_of_what_it_drew_on_with_the_best_ranked_unused_chunk_as_its_negative() -> None:

@@ -16,9 +16,8 @@ from fruit import (
     thumb,
     unused,
 )
-from rag.feedback.pairs import TRUSTED, agreement, make_pairs
+from rag.feedback.pairs import TRUSTED, agreement, alike, make_pairs
 from rag.records import Label, LabelledPair
-from train.dataset.near_duplicates import alike
 
 
 def test_raters_are_compared_by_all_that_an_answer_drew_on_whatever_share_each_chunk_gets() -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from fakes import make_chunk
 from rag.errors import NotEnoughFeedback
+from rag.feedback.pairs import alike
 from rag.records import Chunk, Pair, normalise_query
 from train.dataset.folds import ENOUGH_HELD_OUT, FOLDS, EvaluationSplits, assign_folds, plan_splits
 from train.dataset.held_out import is_held_out
-from train.dataset.near_duplicates import alike
 
 NUMBERS = "one two three four five six seven eight nine ten".split()
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from fakes import make_chunk
+from rag.feedback.pairs import alike
 from rag.records import Pair
 from train.dataset.hard_negatives import MINING_DEPTH, add_negatives
-from train.dataset.near_duplicates import alike
 
 
 def at(*degrees: float) -> np.ndarray:

@@ -6,9 +6,10 @@ import pytest
 
 from fakes import make_chunk
 from rag.errors import NotEnoughFeedback
+from rag.feedback.pairs import alike
 from rag.records import Chunk, Pair
 from train.dataset.held_out import HELD_OUT_SHARE, hold_out_groups, is_held_out
-from train.dataset.near_duplicates import alike, chunks_containing, copies_of
+from train.dataset.near_duplicates import chunks_containing, copies_of
 from train.dataset.split import MIN_QUERIES, Split, qrels_of, require_enough, without_leaks
 from train.dataset.split import split as split_by
 

@@ -9,8 +9,8 @@ import pytest
 
 from fakes import NOON, make_answer, make_chunk
 from rag.evaluation.intervals import share_interval
+from rag.feedback.pairs import alike
 from rag.records import Answer, Label, Rating, Reason
-from train.dataset.near_duplicates import alike
 from train.dataset.unanswerable import FOREIGN, VOTED, WRITTEN, voted_unanswerable
 from train.judging.abstention import (
     FOUND,

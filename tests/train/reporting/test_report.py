@@ -12,7 +12,7 @@ import pytest
 from fakes import NOON, make_chunk
 from rag.evaluation.intervals import Interval
 from rag.evaluation.win_rates import WinRate
-from rag.feedback.pairs import make_pairs
+from rag.feedback.pairs import alike, make_pairs
 from rag.records import LabelledPair, Pair, Qrels
 from rag.settings import Settings
 from results import (
@@ -24,7 +24,6 @@ from results import (
     facts,
 )
 from train.dataset.folds import EvaluationSplits
-from train.dataset.near_duplicates import alike
 from train.dataset.split import Split
 from train.judging.evaluate import Run, scores_of
 from train.judging.gate import decide
