@@ -66,6 +66,13 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--serve-dim", type=_positive, default=0, metavar="N", help="serve vectors truncated to N dimensions"
     )
+    parser.add_argument(
+        "--report-to",
+        type=_names,
+        default=(),
+        metavar="NAME,NAME",
+        help="send the loss to experiment trackers: tensorboard, wandb, mlflow, trackio and others",
+    )
     commands = parser.add_subparsers(metavar="COMMAND")
     command = partial(cli.add_command, commands)
     command("list", _list, "list the versions; * marks the one that serves these documents")
@@ -126,6 +133,10 @@ def _dims(text: str) -> tuple[int, ...]:
     return tuple(sorted(map(_positive, text.split(",")), reverse=True))
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
+
+
 def _train(given: argparse.Namespace) -> None:
     from rag.errors import BadSetting, NotEnoughFeedback
     from rag.settings import load_settings
@@ -137,6 +148,12 @@ def _train(given: argparse.Namespace) -> None:
 
     if given.fast and (given.epochs or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]):
         raise BadSetting("--fast fits an adapter: --epochs, --loss, --dims, --lora and --serve-dim do not apply")
+    if given.fast and given.report_to:
+        raise BadSetting("--fast fits an adapter, which has no steps: --report-to does not apply")
+    if given.report_to:
+        from train.tuning.reporters import check_reporters
+
+        check_reporters(given.report_to)
     settings = load_settings()
     os.environ.setdefault("MPLCONFIGDIR", str(settings.cache / "matplotlib"))  # else plots leave files in ~
     options = TrainingOptions(
@@ -149,6 +166,7 @@ def _train(given: argparse.Namespace) -> None:
         lora=given.lora,
         serve_dim=given.serve_dim,
         promote=given.promote,
+        report_to=given.report_to,
     )
     lock = training_lock(settings.home) if progress.leads() else nullcontext()
     with lock, closing(open_store(settings.lancedb)) as store:

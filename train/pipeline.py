@@ -6,6 +6,7 @@ version are not passed on. The champion mines the hard negatives, so that they a
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from train.reporting.model_card import model_card
 from train.reporting.report import write_report
 from train.session import TrainingSession
 from train.tuning.challenger import Challenger
-from train.tuning.trainer import lower_priority
+from train.tuning.trainer import PROJECT, Run, lower_priority
 from train.tuning.version_folder import CARD
 
 CHECKPOINTS = "training"  # folder in the cache, for resuming
@@ -90,7 +91,7 @@ def _run(
     clock.done(PREPARING, f"training {session.subject} on {len(pairs)} pairs")
     with new_version(settings, registry) as name:
         checkpoints = checkpoints_for(settings, options, pairs)
-        trained = session.factory.make(pairs, name, checkpoints)
+        trained = session.factory.make(pairs, name, checkpoints, run_of(settings, options, name, clock))
         clock.done(TUNING, f"trained: {_summary(trained.facts)}")
         challenger = challenger_candidates(trained, name, context.chunks, clock.bar)
         runs = session.judge(challenger, pairs)
@@ -153,12 +154,24 @@ def checkpoints_for(settings: Settings, options: TrainingOptions, pairs: Sequenc
     if options.fast or options.kind == "bootstrap":
         return None
     texts = [f"{pair}" for pair in pairs]
-    key = (CHUNKER_VERSION, settings.start_model, repr(replace(options, promote=False)))
+    key = (CHUNKER_VERSION, settings.start_model, repr(replace(options, promote=False, report_to=())))
     place = settings.cache / CHECKPOINTS / content_id(*key, *texts)
     for other in place.parent.glob("*"):
         if other != place:
             shutil.rmtree(other, ignore_errors=True)
     return place
+
+
+def run_of(settings: Settings, options: TrainingOptions, name: str, clock: StageReporter) -> Run | None:
+    """Return how experiment trackers know the training of a version, None where none was asked for.
+
+    TensorBoard would write into a folder that is deleted with the checkpoints, and gets one of its own.
+    """
+    if not options.report_to or not leads():
+        return None
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(settings.home / "tensorboard" / name))
+    os.environ.setdefault("WANDB_PROJECT", PROJECT)
+    return Run(name, options.report_to, clock.say)
 
 
 def _settle(

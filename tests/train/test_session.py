@@ -33,6 +33,7 @@ from train.progress import StageReporter
 from train.recipe import batch_for
 from train.session import TrainingSession
 from train.tuning.challenger import Challenger, ChallengerFactory
+from train.tuning.trainer import Run
 
 THINGS = "cat dog bird fish milk bone seed water model index".split()
 PLACES = "house garden river mountain night day".split()
@@ -54,8 +55,10 @@ class Noting:
     factory: ChallengerFactory
     made: list[Challenger] = field(default_factory=list)
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
-        self.made.append(self.factory.make(pairs, name, checkpoints))
+    def make(
+        self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None, run: Run | None = None
+    ) -> Challenger:
+        self.made.append(self.factory.make(pairs, name, checkpoints, run))
         return self.made[-1]
 
 

@@ -35,6 +35,7 @@ class TrainingOptions:
     lora: int = 0
     serve_dim: int = 0
     promote: bool = False
+    report_to: tuple[str, ...] = ()  # experiment trackers, by transformers' names
     cross_fit: bool = True  # the benchmark's cells that need no verdict do without
 
 

@@ -18,7 +18,7 @@ from rag.records import Chunk, Pair
 from rag.settings import Settings
 from train.recipe import Recipe, matryoshka_dims
 from train.tuning import checkpoint_selection, query_adapter, version_folder
-from train.tuning.trainer import tune, write_weights
+from train.tuning.trainer import Run, tune, write_weights
 
 RecipeFor = Callable[[Sequence[Pair], SentenceTransformer], Recipe]  # (training pairs, model) -> recipe
 
@@ -41,8 +41,10 @@ class Challenger:
 class ChallengerFactory(Protocol):
     """Trains a model on pairs. Every call starts from the same weights and changes none of its inputs."""
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
-        """Train on these pairs."""
+    def make(
+        self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None, run: Run | None = None
+    ) -> Challenger:
+        """Train on these pairs; `run` is how experiment trackers know it."""
         ...
 
 
@@ -62,7 +64,9 @@ class FineTuneFactory:
     vectors: Vectors
     chooses: bool
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
+    def make(
+        self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None, run: Run | None = None
+    ) -> Challenger:
         """Fine-tune the start model on these pairs, with checkpoint selection."""
         model = load_trainable(self.reference, self.settings)
         training, validation = checkpoint_selection.hold_out_validation(pairs) if self.chooses else (pairs, [])
@@ -76,7 +80,8 @@ class FineTuneFactory:
         on_epoch = (
             selector.evaluate_state if selector and not recipe.lora else None
         )  # LoRA weights have other names until merged
-        tuned = tune(model, as_embedded(training, self.chunks), recipe, on_epoch=on_epoch, checkpoints=checkpoints)
+        examples = as_embedded(training, self.chunks)
+        tuned = tune(model, examples, recipe, on_epoch=on_epoch, checkpoints=checkpoints, run=run)
         kept = selector.select() if selector else checkpoint_selection.LAST
         model.truncate_dim = recipe.serve_dim or model.truncate_dim  # saved with the weights
         statistics = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}
@@ -103,8 +108,10 @@ class AdapterFactory:
     vectors: Vectors
     seed: int
 
-    def make(self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None) -> Challenger:
-        """Fit the adapter on these pairs; takes seconds and writes no checkpoints."""
+    def make(
+        self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None, run: Run | None = None
+    ) -> Challenger:
+        """Fit the adapter on these pairs; takes seconds, writes no checkpoints and has no steps to report."""
         asked = list(dict.fromkeys(pair.query for pair in pairs))
         queries = dict(zip(asked, self.model.embed_queries(asked), strict=True))
         dims = matryoshka_dims(self.model.dim)

@@ -38,14 +38,25 @@ from rag.records import Pair
 from train import progress
 from train.progress import TUNING, leads
 from train.recipe import WARM_UP, Recipe, schedule
+from train.tuning.reporters import POINTS, reporters
 
 NICE = 5  # lower priority than answering
 CHECKPOINTS = 4  # per training: an interruption loses at most a quarter
 COMPLETE_MARKER = "whole"  # marker file in a checkpoint that is complete
+PROJECT = "thumbtune"  # under which Trackio lists runs
 LORA_LAYERS = "all-linear"  # by any name
 
 Loss = Callable[[SentenceTransformer], torch.nn.Module]
 OnEpoch = Callable[[str], None]  # called with the name of the current state of the weights
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How experiment trackers (`trackers`, by transformers' names) know a training; `say` gets what one failed with."""
+
+    name: str
+    trackers: Sequence[str]
+    say: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +83,13 @@ def tune(
     *,
     on_epoch: OnEpoch | None = None,
     checkpoints: Path | None = None,
+    run: Run | None = None,
 ) -> TuningResult:
     """Train the model in place on pairs, with one hard negative each or none, and return the statistics.
 
     `on_epoch` is called after each epoch but the last. With a folder for `checkpoints` an interrupted training resumes
-    from there. The same pairs and seed on one thread give the same weights. Raises NotEnoughFeedback where no batch can
-    be filled.
+    from there. `run` is how experiment trackers know the training. The same pairs and seed on one thread give the same
+    weights. Raises NotEnoughFeedback where no batch can be filled.
     """
     if not pairs:
         raise ValueError("no pairs to train on")
@@ -89,10 +101,15 @@ def tune(
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         trainer = _Trainer(
             model=model,
-            args=_arguments(model, recipe, str(checkpoints or scratch), rows, keep=checkpoints is not None),
+            args=_arguments(model, recipe, str(checkpoints or scratch), rows, run, keep=checkpoints is not None),
             train_dataset=_columns(rows),
             loss=_loss(model, recipe),
-            callbacks=[_ProgressBar(), _MarkComplete(), *([_AfterEpoch(on_epoch, recipe.epochs)] if on_epoch else [])],
+            callbacks=[
+                _ProgressBar(),
+                _MarkComplete(),
+                *([_AfterEpoch(on_epoch, recipe.epochs)] if on_epoch else []),
+                *(reporters(run.trackers, run.say) if run else []),
+            ],
         )
         trainer.remove_callback(PrinterCallback)
         if not len(trainer.get_train_dataloader()):
@@ -143,9 +160,10 @@ def _columns(pairs: Sequence[Pair]) -> Dataset:
 
 
 def _arguments(
-    model: SentenceTransformer, recipe: Recipe, folder: str, rows: Sequence[Pair], *, keep: bool
+    model: SentenceTransformer, recipe: Recipe, folder: str, rows: Sequence[Pair], run: Run | None, *, keep: bool
 ) -> SentenceTransformerTrainingArguments:
     on_cpu = model.device.type == "cpu"
+    steps = len(rows) // recipe.batch
     arguments = SentenceTransformerTrainingArguments(
         output_dir=folder,
         num_train_epochs=1,  # the rows already repeat each pair for all epochs
@@ -162,10 +180,13 @@ def _arguments(
         ddp_backend="gloo" if on_cpu and "WORLD_SIZE" in os.environ else None,  # torchrun on CPUs
         dataloader_pin_memory=not on_cpu,
         save_strategy="steps" if keep else "no",
-        save_steps=max(1, len(rows) // recipe.batch // CHECKPOINTS),
+        save_steps=max(1, steps // CHECKPOINTS),
         save_total_limit=1,
-        logging_strategy="no",
-        report_to="none",
+        logging_strategy="steps" if run else "no",
+        logging_steps=max(1, steps // POINTS),
+        run_name=run.name if run else None,
+        project=PROJECT,
+        report_to="none",  # trackers are among the callbacks
         disable_tqdm=True,  # its bar shows losses summed over dimensions, which mean nothing to a user
     )
     arguments._n_gpu = min(1, arguments.n_gpu)  # several GPUs would split a batch and lose in-batch negatives
