@@ -58,7 +58,9 @@ def build_chain(
 
     if abstain_below is not None:
         answerer = with_abstention(answerer, abstain_below)
-    return RunnableLambda(with_hits) | RunnablePassthrough.assign(answer=answerer | RunnableGenerator(only_text))
+    return RunnableLambda(with_hits, name="retrieve") | RunnablePassthrough.assign(
+        answer=answerer | RunnableGenerator(only_text)
+    )
 
 
 async def only_text(chunks: AsyncIterator[AIMessageChunk]) -> AsyncIterator[str]:

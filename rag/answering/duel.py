@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 
 import numpy as np
+from langchain_core.runnables import RunnableConfig
 
 from rag.answering.chain import ArmChain
 from rag.answering.evidence.attribution import Matrix, find_evidence, informative_starts
@@ -113,6 +114,12 @@ async def run_duel(
         await asyncio.gather(*arms, return_exceptions=True)
 
 
+def trace_of(arm: Arm, side: Side, duel_id: str, chain: ArmChain) -> RunnableConfig:
+    """Return how a tracer of LangChain's names an arm's run, where one is switched on (docs/how-to/trace.md)."""
+    known = {"arm": arm, "side": side, "duel": duel_id, "version": chain.model, "answerer": chain.answerer}
+    return {"run_name": f"thumbtune-{arm}", "metadata": known}
+
+
 def _failure_message(arm: Arm, error: Exception) -> str:
     """Return the message for the user on an arm's failure. It must not reveal the arm: the duel may be blind."""
     if isinstance(error, BadModel | NotIndexed):
@@ -141,7 +148,7 @@ async def _run_arm(
     text, first_token_s = former.text if former else "", 0.0
     try:
         async with asyncio.timeout(timeout):
-            async for step in chain.chain.astream(query):
+            async for step in chain.chain.astream(query, trace_of(arm, side, duel_id, chain)):
                 if "hits" in step:
                     hits = tuple(step["hits"])
                     queue.put_nowait(Hits(arm, hits))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from langchain_core.runnables import RunnableGenerator
+from langchain_core.tracers.context import collect_runs
 
 from fakes import make_hits
 from rag.answering.chain import ArmChain
@@ -67,6 +68,15 @@ async def test_each_arm_gives_hits_then_tokens_then_its_answer() -> None:
     assert (answer.text, answer.cited, answer.abstained, answer.side) == ("Cats [1]", (1,), False, "B")
     assert 0 < answer.first_token_s <= answer.total_s
     assert last(events, "tuned").answer.abstained
+
+
+async def test_a_tracer_learns_arm_version_and_duel_of_each_run() -> None:
+    with collect_runs() as traced:
+        await duel(arm("Cats [1]"), arm("Dogs [1]"))
+    base, tuned = sorted(traced.traced_runs, key=lambda run: run.name)
+    assert (base.name, tuned.name) == ("thumbtune-base", "thumbtune-tuned")
+    known = {"arm": "base", "side": "B", "duel": "d", "version": "model", "answerer": "answerer"}
+    assert known.items() <= base.extra["metadata"].items()
 
 
 async def test_a_slow_arm_does_not_delay_the_other() -> None:
