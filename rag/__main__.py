@@ -242,9 +242,9 @@ def _import(given: argparse.Namespace) -> None:
     store.close()
     print(f"imported {len(read.labels)} labels, {read.found} of them on passages of these documents")
     if read.repeated:
-        print(f"{read.repeated} lines repeat the rater, query and text of a later line, which counts")
+        print(f"lines that repeat the rater, query and text of a later line, which counts: {read.repeated}")
     if read.crossing:
-        print(f"{read.crossing} texts go beyond one passage: each counts for the passage that holds most of it")
+        print(f"texts beyond one passage, which count for the one that holds most of them: {read.crossing}")
     if read.unmatched:
         _list_unmatched(read.unmatched, settings.home / "unmatched.txt")
 
@@ -256,7 +256,7 @@ def _list_unmatched(
     from rag.errors import StoreFailed
     from rag.feedback.files.label_files import write_lines
 
-    print(f"{len(unmatched)} lines {why}:")
+    print(f"lines that {why}: {len(unmatched)}")
     for line in unmatched[:LISTED]:
         print(f"  {line}")
     if len(unmatched) > LISTED:

@@ -176,7 +176,7 @@ def test_labels_are_imported_and_counted(capsys: pytest.CaptureFixture[str], tmp
     assert status == 0
     assert out.splitlines() == [
         "imported 2 labels, 1 of them on passages of these documents",
-        "1 lines match no passage in these documents:",
+        "lines that match no passage in these documents: 1",
         "  line 2: 'what does a cat drink?': waits, for none of these documents holds 'Fish fly.'",
         "Waiting lines count once their documents are indexed.",
     ]
@@ -191,7 +191,7 @@ def test_a_place_in_a_document_is_a_label_of_the_passage_there(
     (tmp_path / "labels.jsonl").write_text(f"{json.dumps(place)}\n{json.dumps(place)}\n")
     out = run(capsys, "import", str(tmp_path / "labels.jsonl"))[1]
     assert "imported 1 labels, 1 of them on passages" in out
-    assert "1 lines repeat the rater, query and text of a later line, which counts" in out
+    assert "lines that repeat the rater, query and text of a later line, which counts: 1" in out
     run(capsys, "export", str(tmp_path / "out.jsonl"))
     label = json.loads((tmp_path / "out.jsonl").read_text())
     assert ("The dog keeps one bone" in label["text"], label["document"]) == (True, "dogs.md")
