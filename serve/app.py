@@ -23,7 +23,7 @@ from rag.web.hosts import FORBIDDEN, Guard, Hosts, from_another_site, refuse
 from rag.web.rate_limits import Networks
 from serve.access import ANY, Access, named_person
 from serve.bodies import read_body, read_json
-from serve.citations import PASSAGES, passage_text
+from serve.citations import PASSAGES, makes_sources_of_annotations, passage_text
 from serve.completions import MODELS, Asker, ChatRequest, complete, unless_gone
 from serve.errors import NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, ApiError, api_error
 from serve.feedback import Feedback, store_feedback, store_openwebui
@@ -67,7 +67,8 @@ class Api:
 
     def asker(self, request: Request, client: Client, person: str) -> Asker:
         """Return who asks."""
-        return Asker(client.rater(person), self.secret, self.base_url(request), self.metrics.answer)
+        annotated = not makes_sources_of_annotations(request.headers)
+        return Asker(client.rater(person), self.secret, self.base_url(request), self.metrics.answer, annotated)
 
     # --- the routes --------------------------------------------------------------------------------------------------
 

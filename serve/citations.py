@@ -1,8 +1,8 @@
 """The passages of an answer as other front ends show them.
 
-Open WebUI shows `source` events (`{"event": {"type": "source", ...}}`, in its own stream) and `sources` (where the
-browser asks directly) and links [n] in the text to the nth source: so all hits are sent, by rank, before the text.
-OpenAI's shape is `annotations` of type url_citation, with the place of each citation in the text.
+Open WebUI shows `source` events (`{"event": {"type": "source", ...}}`) of a stream and links [n] in the text to the
+nth source: so all hits are sent, by rank, before the text. A whole response has them as `sources`. OpenAI's shape is
+`annotations` of type url_citation, with the place of each citation in the text.
 
 A passage has an address that needs no key, since a front end opens it in a browser: the answer's id in it is random,
 and only who was given the answer knows it.
@@ -11,12 +11,14 @@ and only who was given the answer knows it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rag.answering.evidence.citations import CITATION
 from rag.records import Answer, Hit
 
+OPEN_WEBUI = ("x-openwebui-user-id", "x-openwebui-chat-id", "x-openwebui-user-jwt")  # headers, if it forwards people
+ITS_AGENT = "aiohttp/"  # all that tells it from others if it does not
 PASSAGES = "/v1/passages"
 NUMBER = re.compile(r"\d+")
 
@@ -67,6 +69,13 @@ class Citations:
         if not self._blind:
             source["distances"] = [round(hit.score, 4)]
         return source
+
+
+def makes_sources_of_annotations(headers: Mapping[str, str]) -> bool:
+    """Return whether a client seems to be Open WebUI: of each annotation in a stream it shows one more source, with the
+    title for a text.
+    """
+    return any(name in headers for name in OPEN_WEBUI) or ITS_AGENT in headers.get("user-agent", "")
 
 
 def place_of(hit: Hit) -> str:

@@ -125,6 +125,7 @@ class Turn:
     version: str
     citations: Citations
     done: Callable[[str, Answer], None]
+    annotated: bool  # a stream has annotations
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -151,6 +152,7 @@ class Asker:
     secret: str
     base_url: str
     done: Callable[[str, Answer], None]  # counts a finished answer of a model
+    annotated: bool = True  # its streams have annotations
 
 
 async def complete(serving: QueryService, request: Request, sent: ChatRequest, asker: Asker) -> Response:
@@ -205,7 +207,7 @@ def begin_turn(serving: QueryService, model: str, query: str, conversation: Conv
     arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)
     version = "" if blind else serving.served(arm).model
     citations = Citations(asker.base_url, COMPLETION + duel, blind=blind)
-    return Turn(model, arm, duel, query, version, citations, asker.done)
+    return Turn(model, arm, duel, query, version, citations, asker.done, asker.annotated)
 
 
 async def _whole(serving: QueryService, events: AsyncGenerator[Event, None], turn: Turn) -> Response:
@@ -284,10 +286,8 @@ async def _from(first: Event, events: AsyncGenerator[Event, None]) -> AsyncGener
 
 
 def _source_chunks(turn: Turn, hits: tuple[Hit, ...]) -> list[dict[str, Any]]:
-    """Return the hits once as Open WebUI's sources and once as its events: it reads one of both."""
-    sources = turn.citations.sources(hits)
-    events = [turn.chunk({}, event={"type": "source", "data": source}) for source in sources]
-    return [turn.chunk({}, sources=sources), *events] if sources else []
+    """Return the hits as events of Open WebUI's. A list of `sources` in a chunk would show each a second time."""
+    return [turn.chunk({}, event={"type": "source", "data": each}) for each in turn.citations.sources(hits)]
 
 
 async def _ending(
@@ -302,7 +302,7 @@ async def _ending(
     text, hits = (event.answer.text, event.answer.hits) if isinstance(event, Done) else (event.text, event.hits)
     if text != sent and text.startswith(sent):
         yield turn.chunk({"content": text[len(sent) :]})
-    if isinstance(event, Done) and (notes := turn.citations.annotations(event.answer)):
+    if isinstance(event, Done) and turn.annotated and (notes := turn.citations.annotations(event.answer)):
         yield turn.chunk({"annotations": notes})
     yield turn.chunk({}, "stop" if isinstance(event, Done) else "length")
     if with_usage:
