@@ -54,7 +54,7 @@ def _row(language: str, world: World) -> str:
 
 
 def _bm25(store: Store, table: str, query: str) -> list[str]:
-    return store.chunks.search_text_ids(table, query, K)
+    return list(store.chunks.keyword_scores(table, query, K))
 
 
 def _hit_rates(qrels: Qrels, find: Callable[[str], list[str]]) -> np.ndarray:

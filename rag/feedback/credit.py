@@ -49,8 +49,8 @@ class KeywordRanks:
         if versions != self._versions:
             self._versions, self._ranks = versions, {}
         for key in queries.keys() - self._ranks.keys():
-            ids = self._store.chunks.search_text_ids(self.table, queries[key], DEPTH)
-            self._ranks[key] = {chunk_id: rank for rank, chunk_id in enumerate(ids, start=1)}
+            found = self._store.chunks.keyword_scores(self.table, queries[key], DEPTH)
+            self._ranks[key] = {chunk_id: rank for rank, chunk_id in enumerate(found, start=1)}
 
 
 def judged_queries(labels: Iterable[LabelledPair]) -> dict[str, str]:

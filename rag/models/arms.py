@@ -11,6 +11,7 @@ from rag.ingest.corpus import Corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
 from rag.models.registry import START_WEIGHTS, Registry
+from rag.models.weights import read_dense_weight
 from rag.records import ARMS, Arm
 from rag.settings import Settings
 from rag.store.store import Store
@@ -23,6 +24,7 @@ class ServedModel:
     """One arm as it serves: what people read as its model, the embedder, and the table made with that embedder.
 
     Where no hit's cosine reaches `abstain_below`, the answer is that it does not know; None: no cosine decides that.
+    `dense_weight` is the share of the cosine in hybrid search that was learnt for this model; None: the usual one.
     """
 
     arm: Arm
@@ -30,6 +32,7 @@ class ServedModel:
     embedder: Embedder
     table: str
     abstain_below: float | None = None
+    dense_weight: float | None = None
 
 
 def arm_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]]:
@@ -115,4 +118,4 @@ class Arms:
                 table
             )  # a table of an earlier release has none; 10,000 chunks take 0.2 s
         below = self._registry.abstain_below(self.corpus.id, embedder.query_fingerprint)
-        return ServedModel(arm, model, embedder, table, below)
+        return ServedModel(arm, model, embedder, table, below, read_dense_weight(reference))

@@ -28,6 +28,7 @@ TRAINING_ARGUMENTS = "training_args.bin"  # left by a training; nothing loads it
 SAFE: dict[str, Any] = {"model_kwargs": {"use_safetensors": True}}
 OWN_CLASSES, OWN_FUNCTIONS = "sentence_transformers.", "torch."
 ADAPTER, MATRIX = "adapter.json", "adapter.npy"  # what a folder has in place of weights where only queries are adapted
+FUSION = "fusion.json"  # in a folder: the weight in hybrid search that was learnt for its model
 
 
 def load_failures() -> tuple[type[Exception], ...]:
@@ -95,6 +96,26 @@ def read_adapter(folder: Path) -> tuple[str, str, NDArray[np.float32]]:
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise BadModel(f"{folder}: no adapter can be read from it ({first_line(error)}): train a new one") from error
     return (str((folder / model).resolve()) if model.startswith(".") else model), fingerprint, matrix
+
+
+def read_dense_weight(reference: str) -> float | None:
+    """Return the share of the cosine in hybrid search that was learnt for a model, None where none was.
+
+    Raises BadModel where the file holds something else.
+    """
+    path = Path(reference).expanduser() / FUSION
+    if not path.is_file():
+        return None
+    given = _read_json(reference, path, {})
+    weight = given.get("dense_weight") if isinstance(given, dict) else None
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
+        raise BadModel(f"{path}: dense_weight is {weight!r}, not a number from 0 to 1: delete the file, or train anew")
+    return float(weight)
+
+
+def write_dense_weight(folder: Path, weight: float) -> None:
+    """Write the share of the cosine in hybrid search into a model's folder. Raises OSError."""
+    (folder / FUSION).write_text(json.dumps({"dense_weight": weight}), "utf-8")
 
 
 def _builtin_folder(settings: Settings) -> Path:

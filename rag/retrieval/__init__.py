@@ -1,7 +1,7 @@
 """Dense and hybrid search, MMR, reranking, passage search.
 
 search          retrieve the ranked hits of one arm for a query
-fusion          reciprocal rank fusion and maximal marginal relevance
+fusion          sum of scores, reciprocal rank fusion, maximal marginal relevance
 rerank          cross-encoder reranking, shared by both arms
 passage_search  search both arms and BM25 together, for a person who looks for a passage
 """

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from rag.models.arms import ServedModel
 from rag.records import Hit
-from rag.retrieval.fusion import fuse, mmr
+from rag.retrieval.fusion import combine, mmr
 from rag.retrieval.rerank import RERANKED, Reranker, load_reranker
 from rag.settings import Search, Settings
 from rag.store.filters import EVERYWHERE, DocumentFilter
@@ -83,8 +83,11 @@ def retrieve(
     dense = store.chunks.search(served.table, vector, options.depth, only)
     # k are enough for exploring: even if BM25 finds all the top dense hits, `explore` of its k hits are others
     n_lexical = max(options.k, DEPTH) if options.search == "hybrid" else options.k
-    lexical = store.chunks.search_text(served.table, query, vector, n_lexical, only) if options.uses_full_text else []
-    best = hybrid(dense, lexical, options.k) if options.search == "hybrid" else [(hit, hit.score) for hit in dense]
+    found = store.chunks.search_keywords(served.table, query, vector, n_lexical, only) if options.uses_full_text else []
+    lexical = [hit for hit, _ in found]
+    best = [(hit, hit.score) for hit in dense]
+    if options.search == "hybrid":
+        best = hybrid(dense, found, options.k, served.dense_weight)
     if options.reranker:
         best = rerank(options.reranker, query, best[: max(options.k, RERANKED)])
     if options.mmr < 1 and best:
@@ -93,13 +96,17 @@ def retrieve(
     return with_explore([hit for hit, _ in best], lexical, options.k, options.explore)
 
 
-def hybrid(dense: Sequence[Hit], lexical: Sequence[Hit], k: int) -> ScoredHits:
-    """Return both rankings fused. A hit has origin "words" if dense search alone would not have shown it."""
+def hybrid(dense: Sequence[Hit], lexical: ScoredHits, k: int, dense_weight: float | None = None) -> ScoredHits:
+    """Return both rankings combined by cosine and BM25 score; `lexical` are hits with their BM25 scores.
+
+    A hit has origin "words" if dense search alone would not have shown it.
+    """
     shown = {hit.chunk.id for hit in dense[:k]}
     found = {hit.chunk.id: hit for hit in dense}
-    found |= {hit.chunk.id: replace(hit, origin="words") for hit in lexical if hit.chunk.id not in shown}
-    fused = fuse([(1.0, dense), (1.0, lexical)])
-    return [(replace(found[chunk_id], rank=rank), fused[chunk_id]) for rank, chunk_id in enumerate(fused, start=1)]
+    found |= {hit.chunk.id: replace(hit, origin="words") for hit, _ in lexical if hit.chunk.id not in shown}
+    cosines = {chunk_id: hit.score for chunk_id, hit in found.items()}
+    scores = combine(cosines, {hit.chunk.id: score for hit, score in lexical}, dense_weight)
+    return [(replace(found[chunk_id], rank=rank), scores[chunk_id]) for rank, chunk_id in enumerate(scores, start=1)]
 
 
 def rerank(reranker: Reranker, query: str, best: ScoredHits) -> ScoredHits:

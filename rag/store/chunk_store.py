@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,7 @@ LEAST_WORDS = 20  # keyword hits that are asked for: as many as the credit of ra
 DIGITS = 6  # of a cosine that order: equal vectors may differ in the last bit
 
 Vectors = NDArray[np.float32]
+KeywordScores = dict[str, float]  # chunk id -> BM25 score, best first
 PLACE = ("start", "end", "heading", "page")
 OF_DOCUMENT = ("title", "date")
 READ = ("heading",)  # embedded with the text: where it changes, the vector is stale
@@ -97,7 +99,7 @@ class ChunkStore:
         self._tables, self._documents = tables, documents
         self._held: OrderedDict[str, HeldTable] = OrderedDict()
         self._asked: dict[str, int] = {}  # the version at which a table was last asked for
-        self._found: OrderedDict[tuple[str, str, int], list[str]] = OrderedDict()  # by id of the query's text
+        self._found: OrderedDict[tuple[str, str, int], KeywordScores] = OrderedDict()  # by id of the query's text
         self._lock = threading.Lock()
 
     def table_name(self, corpus: str, fingerprint: str) -> str:
@@ -201,44 +203,49 @@ class ChunkStore:
 
         `vector` is the query's: each hit's score is the cosine, as in `search`.
         """
+        return [hit for hit, _ in self.search_keywords(table, query, vector, n, only)]
+
+    def search_keywords(
+        self, table: str, query: str, vector: Vectors, n: int, only: DocumentFilter = EVERYWHERE
+    ) -> list[tuple[Hit, float]]:
+        """Return what `search_text` does, each hit with its BM25 score."""
         if not only and (held := self._in_memory(table)):
-            rows_of = [
-                held.row[chunk_id] for chunk_id in self._keyword_ids(table, held, query, n) if chunk_id in held.row
-            ]
+            found = self._remembered_scores(table, held, query, n).items()
+            known = [(held.row[chunk_id], score) for chunk_id, score in found if chunk_id in held.row]
             return [
-                Hit(held.chunks[row], rank, float(held.vectors[row] @ vector), "explore")
-                for rank, row in enumerate(rows_of, start=1)
+                (Hit(held.chunks[row], rank, float(held.vectors[row] @ vector), "explore"), score)
+                for rank, (row, score) in enumerate(known, start=1)
             ]
         columns = [*schema.CHUNK_COLUMNS, "vector"]
         rows = self._tables.run(lambda: text_index.search_bm25(self._tables.open(table), query, columns, n, only))
-        scores = [float(np.asarray(row["vector"], dtype=np.float32) @ vector) for row in rows]
+        cosines = [float(np.asarray(row["vector"], dtype=np.float32) @ vector) for row in rows]
         return [
-            Hit(schema.read_chunk(row), rank, score, "explore")
-            for rank, (row, score) in enumerate(zip(rows, scores, strict=True), start=1)
+            (Hit(schema.read_chunk(row), rank, cosine, "explore"), float(row[text_index.SCORE]))
+            for rank, (row, cosine) in enumerate(zip(rows, cosines, strict=True), start=1)
         ]
 
-    def search_text_ids(self, table: str, query: str, n: int) -> list[str]:
-        """Return the ids of at most n chunks that share a word with the query, best first, as `search_text` does."""
+    def keyword_scores(self, table: str, query: str, n: int) -> KeywordScores:
+        """Return chunk id -> BM25 score of at most n chunks that share a word with the query, as `search_text` does."""
         held = self._in_memory(table)
-        return self._keyword_ids(table, held, query, n) if held else self._search_keyword_ids(table, query, n)
+        return self._remembered_scores(table, held, query, n) if held else self._find_keywords(table, query, n)
 
-    def _search_keyword_ids(self, table: str, query: str, n: int) -> list[str]:
+    def _find_keywords(self, table: str, query: str, n: int) -> KeywordScores:
         rows = self._tables.run(lambda: text_index.search_bm25(self._tables.open(table), query, ["id"], n))
-        return [row["id"] for row in rows]
+        return {row["id"]: float(row[text_index.SCORE]) for row in rows}
 
-    def _keyword_ids(self, table: str, held: HeldTable, query: str, n: int) -> list[str]:
-        """Return what `search_text_ids` does, remembered: tables of the same chunks have the same BM25 ranking."""
+    def _remembered_scores(self, table: str, held: HeldTable, query: str, n: int) -> KeywordScores:
+        """Return what `keyword_scores` does, remembered: tables of the same chunks have the same BM25 ranking."""
         depth = max(n, LEAST_WORDS)
         key = held.content, content_id(query), depth
         with self._lock:
             found = self._found.get(key)
         if found is None:
-            found = self._search_keyword_ids(table, query, depth)
+            found = self._find_keywords(table, query, depth)
             with self._lock:
                 self._found[key] = found
                 while len(self._found) > REMEMBERED:
                     self._found.popitem(last=False)
-        return found[:n]
+        return dict(islice(found.items(), n))
 
     def _in_memory(self, table: str) -> HeldTable | None:
         """Return a table as it is now, if it has no index; None the first time that a version of it is asked for.

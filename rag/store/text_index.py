@@ -21,6 +21,7 @@ from rag.store.filters import EVERYWHERE, DocumentFilter, spellings
 COLUMN = "text"
 PATH = "concat('/', lower(source), '/')"  # so that every part of it stands between two slashes
 FACTS = "words"
+SCORE = "_score"  # the column of a found row that has its BM25 score
 _FTS = partial(FTS, lower_case=True, ascii_folding=True, stem=False, remove_stop_words=False)
 # For any language: ICU finds words also where no blank separates them, and accents are folded. No stemming and no stop
 # words: both depend on the language, and BM25 gives a word that is everywhere next to no weight anyway.
@@ -94,8 +95,8 @@ def search_bm25(
     A word's weight is counted over all rows, also where `only` restricts the search.
     """
     plain = query.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be handed to Rust
-    found = table.search(plain, query_type="fts", fts_columns=COLUMN).select([*columns, "_score"]).limit(n + TIES)
-    return sorted(where(found, only).to_list(), key=lambda row: (-row["_score"], row["id"]))[:n]
+    found = table.search(plain, query_type="fts", fts_columns=COLUMN).select([*columns, SCORE]).limit(n + TIES)
+    return sorted(where(found, only).to_list(), key=lambda row: (-row[SCORE], row["id"]))[:n]
 
 
 def where(search: Any, only: DocumentFilter) -> Any:  # noqa: ANN401

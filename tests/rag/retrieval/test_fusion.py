@@ -1,4 +1,4 @@
-"""Rank fusion uses ranks only; MMR demotes near-duplicates."""
+"""Hybrid search adds scaled scores, rank fusion uses ranks only; MMR demotes near-duplicates."""
 
 from __future__ import annotations
 
@@ -8,11 +8,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakes import make_hits
-from rag.retrieval.fusion import SMOOTHING, fuse, mmr
+from rag.retrieval.fusion import SMOOTHING, combine, fuse, mmr
 
 
 def ids(*texts: str) -> list[str]:
     return [hit.chunk.id for hit in make_hits(*texts)]
+
+
+def test_cosine_and_bm25_are_scaled_by_the_greatest_of_the_query_and_added() -> None:
+    scores = combine({"a": 0.6, "b": 0.2, "c": -1.0}, {"b": 20.0, "c": 5.0}, 0.5)
+    assert scores == pytest.approx({"b": 0.5 * 1.2 / 1.6 + 0.5, "a": 0.5, "c": 0.5 * 5 / 20})
+    assert list(scores) == ["b", "a", "c"]
+
+
+@pytest.mark.parametrize(("weight", "order"), [(0.0, "bca"), (1.0, "abc")])
+def test_with_all_the_weight_on_one_search_its_order_remains(weight: float, order: str) -> None:
+    assert "".join(combine({"a": 0.6, "b": 0.2, "c": -0.5}, {"b": 20.0, "c": 5.0}, weight)) == order
+
+
+def test_without_a_common_word_the_cosine_decides() -> None:
+    assert list(combine({"b": 0.2, "a": 0.6}, {})) == ["a", "b"]
+    assert combine({}, {}) == {}
+    assert list(combine({"b": -1.0, "a": -1.0}, {})) == ["a", "b"]  # nothing to scale by: ties go by id
+
+
+def test_a_cosine_that_differs_in_its_last_bit_is_a_tie() -> None:
+    assert list(combine({"b": 0.3 + 1e-8, "a": 0.3}, {"a": 2.0, "b": 2.0})) == ["a", "b"]
 
 
 def test_a_chunk_scores_one_over_smoothing_plus_rank_in_each_list() -> None:

@@ -19,6 +19,7 @@ from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
+from rag.models.weights import FUSION, read_dense_weight, write_dense_weight
 from rag.records import ARMS, Hit
 from rag.retrieval.rerank import Reranker
 from rag.retrieval.search import DEPTH, SearchOptions, build_options, hybrid, rerank, retrieve, with_explore
@@ -130,20 +131,43 @@ def test_a_rare_word_finds_its_chunk_in_both_arms(settings: Settings, other_tiny
     assert explored
 
 
-def test_hybrid_search_fuses_both_rankings_and_marks_what_dense_search_would_not_show() -> None:
-    # 1 / (2 + rank) each: two 1/4 + 1/3, four 1/6 + 1/4, one 1/3, three 1/5, new 1/5
-    best = hybrid(DENSE, [replace(hit, rank=rank) for rank, hit in enumerate(lexical("two", "four", "new"), 1)], 2)
+def test_hybrid_search_adds_cosine_and_bm25_and_marks_what_dense_search_would_not_show() -> None:
+    new = replace(lexical("new")[0], score=0.52)
+    found = [(DENSE[1], 10.0), (DENSE[3], 8.0), (new, 5.0)]  # of these dense search has two at place 2, four at 4
+    best = hybrid(DENSE, found, 2)
+    # 0.7 * (1 + cosine) / 1.9 + 0.3 * BM25 / 10: two 0.963, four 0.829, one 0.7, new 0.71, three 0.626
     hits = [hit for hit, _ in best]
-    assert summary(hits)[:3] == [(1, "two", "dense"), (2, "four", "words"), (3, "one", "dense")]
-    assert {hit.chunk.text: hit.origin for hit in hits} == {
-        "one": "dense",
-        "two": "dense",
-        "three": "dense",  # no word found it
-        "four": "words",
-        "new": "words",
-    }
-    assert hits[0].score == DENSE[1].score  # the cosine, whatever ranked it
-    assert [round(score, 4) for _, score in best[:3]] == [round(1 / 4 + 1 / 3, 4), round(1 / 6 + 1 / 4, 4), 0.3333]
+    assert summary(hits) == [
+        (1, "two", "dense"),
+        (2, "four", "words"),  # dense search alone would have shown one and two
+        (3, "new", "words"),
+        (4, "one", "dense"),  # no word found it
+        (5, "three", "dense"),
+    ]
+    assert [hit.score for hit in hits] == [0.8, 0.6, 0.52, 0.9, 0.7]  # the cosine, whatever ranked it
+    assert [round(score, 3) for _, score in best] == [0.963, 0.829, 0.71, 0.7, 0.626]
+
+
+def test_a_learnt_weight_decides_what_the_cosine_counts() -> None:
+    found = [(DENSE[2], 10.0)]
+    assert [hit.chunk.text for hit, _ in hybrid(DENSE, found, 4)] == ["three", "one", "two", "four"]
+    assert [hit.chunk.text for hit, _ in hybrid(DENSE, found, 4, 0.99)] == ["one", "two", "three", "four"]
+
+
+def test_the_weight_lies_in_the_folder_of_the_version_and_a_damaged_one_is_named(
+    settings: Settings, tiny_model: Path
+) -> None:
+    index(settings)
+    version = add_version(settings, tiny_model)
+    folder = settings.models / version.name
+    write_dense_weight(folder, 0.8)
+    Registry(settings.models).promote(version.folders, version.name)
+    arms = Arms(settings, open_store(settings.lancedb), load_corpus(settings))
+    assert [arms.current(arm).dense_weight for arm in ARMS] == [None, 0.8]
+    for text in ("{", "[]", '{"dense_weight": 1.5}', '{"dense_weight": true}', '{"dense_weight": NaN}'):
+        (folder / FUSION).write_text(text)
+        with pytest.raises(BadModel, match=FUSION):
+            read_dense_weight(str(folder))
 
 
 def test_a_reranker_decides_the_order_and_ties_keep_theirs() -> None:

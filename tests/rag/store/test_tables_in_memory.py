@@ -46,7 +46,7 @@ def test_a_search_in_memory_finds_what_lancedb_finds(store: Store) -> None:
     assert len(by_words) == 2
     ids = [CHUNKS[4].id, CHUNKS[1].id]
     assert np.array_equal(store.chunks.vectors("t", ids), vectors(len(CHUNKS))[[4, 1]])
-    assert store.chunks.search_text_ids("t", "honey", 1) == [by_words[0][0]]
+    assert list(store.chunks.keyword_scores("t", "honey", 1)) == [by_words[0][0]]
 
 
 def test_equal_vectors_are_ordered_by_id_in_memory(store: Store) -> None:
