@@ -34,6 +34,9 @@ WEB_NAMES = {
     "iso-8859-9": "cp1254",
     "utf-16": "utf-8",
 }  # as browsers read them
+NO_ENCODINGS = frozenset(  # of Python's own: of host names and of source code, whose errors are others, too
+    ["idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"]
+)
 MULTIBYTE = re.compile(  # a character beyond ASCII in UTF-8
     rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
@@ -90,8 +93,19 @@ def decode_declared(data: bytes) -> Decoded:
             data.decode("utf-8")  # a page that is valid UTF-8 is nothing else, whatever it declares
             name = "utf-8"
         with suppress(LookupError, UnicodeDecodeError):
-            return Decoded(data.decode(WEB_NAMES.get(name, name)))
+            return Decoded(decode_named(data, WEB_NAMES.get(name, name)))
     return decode_noting(data)
+
+
+def decode_named(data: bytes, name: str) -> str:
+    """Decode bytes in an encoding that a file names. Raises LookupError if it is none of texts, UnicodeDecodeError."""
+    try:
+        found = codecs.lookup(name).name
+    except ValueError:
+        raise LookupError("a name with a NUL") from None
+    if found in NO_ENCODINGS:
+        raise LookupError(f"{found} is no encoding of texts")
+    return data.decode(found)
 
 
 def _decode_as(encoding: str, data: bytes) -> Decoded:

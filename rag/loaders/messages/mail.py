@@ -18,7 +18,7 @@ from typing import Any
 
 from rag.errors import Unreadable
 from rag.loaders.builder import LoadedText
-from rag.loaders.decoding import WEB_NAMES, decode, decode_noting, line_of, normalise
+from rag.loaders.decoding import WEB_NAMES, decode, decode_named, decode_noting, line_of, normalise
 from rag.loaders.messages.letter import Attachment, Letter, choose_body, named
 from rag.loaders.metadata import day
 
@@ -91,7 +91,7 @@ def text_of_part(part: Message) -> tuple[str, str]:
     charset = str(part.get_content_charset("") or "").lower()
     if charset and charset not in ("us-ascii", "utf-8", "utf-7", "unknown-8bit"):
         try:
-            return data.decode(WEB_NAMES.get(charset, charset)), ""
+            return decode_named(data, WEB_NAMES.get(charset, charset)), ""
         except (LookupError, UnicodeDecodeError):
             pass
     if charset == "utf-7":

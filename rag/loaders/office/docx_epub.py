@@ -21,7 +21,7 @@ from lxml import etree
 
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
-from rag.loaders.decoding import decode, normalise, one_line
+from rag.loaders.decoding import decode, decode_named, normalise, one_line
 from rag.loaders.metadata import day
 from rag.loaders.office.header_rows import join_headers
 from rag.loaders.office.office_math import word_math_to_text
@@ -121,7 +121,7 @@ def _write_chunk(builder: DocumentBuilder, name: str, data: bytes, depth: int) -
 def write_page(builder: DocumentBuilder, data: bytes, encoding: str = "") -> None:
     """Write all text of an HTML page, which need not be well-formed. Raises Unreadable."""
     try:
-        text = data.decode(encoding) if encoding else decode_page(data)
+        text = decode_named(data, encoding) if encoding else decode_page(data)
     except (LookupError, UnicodeDecodeError):
         text = decode_page(data)
     text = re.sub(r"\A\s*<\?xml[^>]*\?>", "", normalise(text))
@@ -136,7 +136,7 @@ def decode_page(data: bytes) -> str:
     """Return the text of a page by the charset that it declares, else as any text. Raises Unreadable."""
     declared = CHARSET.search(data[:2000])
     try:
-        return data.decode(declared[1].decode()) if declared else decode(data)
+        return decode_named(data, declared[1].decode()) if declared else decode(data)
     except (LookupError, UnicodeDecodeError):
         return decode(data)
 

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from rag.errors import Unreadable
-from rag.loaders.decoding import Decoded, decode, decode_declared, decode_noting
+from rag.loaders.decoding import Decoded, decode, decode_declared, decode_named, decode_noting
 from rag.loaders.formats import LOADERS
+from rag.loaders.office.docx_epub import decode_page
 
 GERMAN = "Die Straße führt über die Brücke nach Köln. Die Gebühr beträgt drei Euro.\n"
 TEXTS = {
@@ -104,6 +105,18 @@ def test_a_page_is_read_in_the_encoding_that_it_declares_without_a_note() -> Non
 def test_a_page_that_declares_a_wrong_encoding_is_read_by_its_bytes(declared: str) -> None:
     page = f'<html><head><meta charset="{declared}"></head><body><p>{GERMAN}</p></body></html>'
     assert decode_declared(page.encode()) == Decoded(page)
+
+
+@pytest.mark.parametrize("name", ["undefined", "idna", "punycode", "unicode_escape", "rot13", "hex", "a\0b", "\u00e9"])
+def test_a_name_that_is_no_encoding_of_texts_is_not_believed(name: str) -> None:
+    with pytest.raises(LookupError):
+        decode_named(b"x", name)
+    page = f'<html><head><meta charset="{name.replace(chr(0), "")}"></head><body><p>{GERMAN}</p>'
+    assert GERMAN.split()[1] in decode_declared(page.encode("cp1252")).text
+    head = f"From: {'a' * 90}@example.org\nContent-Type: {{}}; charset={name}\n\n"
+    for suffix, kind, text in ((".eml", "text/plain", GERMAN), (".mhtml", "text/html", page)):
+        assert "Straße" in LOADERS[suffix](head.format(kind).encode() + text.encode("cp1252")).text
+    assert "Straße" in decode_page(page.encode("cp1252"))
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".py", ".md", ".csv", ".html"])
