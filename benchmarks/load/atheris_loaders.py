@@ -34,7 +34,7 @@ SECONDS = 120.0
 SLOW = 10.0  # of processor time: instrumented code takes two to five times as long
 HANG = 120  # seconds of wall-clock time after which libFuzzer ends the process
 MEMORY_MB = 2_000
-MOST_BYTES = 20_000  # of a sample: larger ones cost tries
+MOST_BYTES = 60_000  # of a sample: larger ones cost tries
 MAX_FILE = 10_000_000  # bytes of a file in an archive
 ENDINGS = {  # by how libFuzzer names the input that ended its process
     "crash": "crash",
