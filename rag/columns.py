@@ -153,9 +153,9 @@ def times(values: Sequence[datetime]) -> Times:
 
 def codes(column: Sequence[T]) -> tuple[Numbers, list[T]]:
     """Return a number for each entry, equal for equal ones, and the distinct entries in order of appearance."""
-    known: dict[T, int] = {}
-    found = np.fromiter((known.setdefault(each, len(known)) for each in column), np.int64, len(column))
-    return found, list(known)
+    names = list(dict.fromkeys(column))
+    places = dict(zip(names, range(len(names)), strict=True))
+    return np.fromiter(map(places.__getitem__, column), np.int64, len(column)), names
 
 
 def distinct(numbers: Numbers) -> Numbers:

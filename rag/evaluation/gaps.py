@@ -78,12 +78,19 @@ class _Asked:
         return 0.0 if self.answered else sum(WEIGHTS[name] * n for name, n in self.signals.items())
 
 
-def find_gaps(answers: AnswerColumns, ratings: RatingColumns, solved: Iterable[str]) -> list[Gap]:
+def find_gaps(
+    answers: AnswerColumns,
+    ratings: RatingColumns,
+    solved: Iterable[str],
+    spelt: tuple[Numbers, Sequence[str]] | None = None,
+) -> list[Gap]:
     """Return the gaps, most wanted first; `solved` are the queries with a known relevant chunk, which are none.
 
+    `spelt` are the `normalised` queries of the answers, where they are known.
     A gap's weight is the sum of its questions' weights, less what answered questions near it take off.
     """
-    asked = _asked(answers, ratings, {normalise_query(query) for query in solved})
+    spelt = spelt or normalised(answers.queries)
+    asked = _asked(answers, ratings, {normalise_query(query) for query in solved}, *spelt)
     if not asked:
         return []
     similar = _similarity(asked)
@@ -99,14 +106,17 @@ def find_gaps(answers: AnswerColumns, ratings: RatingColumns, solved: Iterable[s
     return sorted(gaps, key=lambda gap: (-gap.weight, gap.questions))
 
 
-def _asked(answers: AnswerColumns, ratings: RatingColumns, solved: set[str]) -> list[_Asked]:
+def _asked(
+    answers: AnswerColumns, ratings: RatingColumns, solved: set[str], numbers: Numbers, names: Sequence[str]
+) -> list[_Asked]:
     """Return the latest MOST questions, latest first."""
-    numbers, names = normalised(answers.queries)
-    order = np.argsort(answers.at, kind="stable")
-    rows: dict[int, list[int]] = {}  # of each of the latest questions, the latest answer first
-    for row, number in zip(order[::-1].tolist(), numbers[order[::-1]].tolist(), strict=True):
-        if number in rows or len(rows) < MOST:
-            rows.setdefault(number, []).append(row)
+    latest_first = np.argsort(answers.at, kind="stable")[::-1]
+    distinct, first = np.unique(numbers[latest_first], return_index=True)
+    latest = distinct[np.argsort(first)[:MOST]]
+    rows: dict[int, list[int]] = {number: [] for number in latest.tolist()}  # the latest answer of each first
+    kept = latest_first[np.isin(numbers[latest_first], latest)]
+    for row, number in zip(kept.tolist(), numbers[kept].tolist(), strict=True):
+        rows[number].append(row)
     given = {number: [_given(answers, row) for row in reversed(mine)] for number, mine in rows.items()}
     said = _said(ratings, {target for mine in given.values() for each in mine for target in (each.id, each.duel)})
     return [_judge(mine, said, names[number] in solved) for number, mine in given.items()]
