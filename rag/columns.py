@@ -69,7 +69,7 @@ class AnswerColumns:
         if kept.all():
             return self
         hits = kept[self.hit_answers]
-        columns = [getattr(self, name)[kept] for name in OF_ANSWERS]
+        columns: list[Any] = [getattr(self, name)[kept] for name in OF_ANSWERS]
         answers = (np.cumsum(kept) - 1)[self.hit_answers[hits]]
         return AnswerColumns(*columns, answers, self.hit_chunks[hits], self.hit_cited[hits], self.chunks)
 
@@ -77,7 +77,7 @@ class AnswerColumns:
         """Return these answers and then `more`."""
         if not len(more):
             return self
-        columns = [np.concatenate([getattr(self, name), getattr(more, name)]) for name in OF_ANSWERS]
+        columns: list[Any] = [np.concatenate([getattr(self, name), getattr(more, name)]) for name in OF_ANSWERS]
         places = {_key(chunk): place for place, chunk in enumerate(self.chunks)}
         chunks = list(self.chunks)
         for chunk in more.chunks:
