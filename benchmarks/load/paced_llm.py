@@ -53,8 +53,13 @@ def app(n: int, per_second: float) -> web.Application:
 
     served = web.Application()
     served.router.add_post("/v1/chat/completions", complete)
+    served.router.add_get("/v1/models", lambda request: _models())
     served.router.add_get("/health", lambda request: _ok())
     return served
+
+
+async def _models() -> web.Response:
+    return web.json_response({"object": "list", "data": [{"id": "paced", "object": "model", "owned_by": "nobody"}]})
 
 
 async def _ok() -> web.Response:

@@ -1,1 +1,1 @@
-"""What asking through the server for other programs costs, beside the chat's own service."""
+"""What asking through the server for other programs costs and teaches, beside the chat's own service."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from transformers.integrations import get_available_reporting_integrations
-from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.integrations import integration_utils
 
 from rag.errors import BadSetting, TrainingRefused, first_line
 
+INTEGRATIONS: Any = integration_utils  # it is typed in part
 POINTS = 100  # of a curve
 BEGINNING = ("on_init_end", "on_train_begin")
 
@@ -21,9 +21,11 @@ BEGINNING = ("on_init_end", "on_train_begin")
 def check_reporters(names: Sequence[str]) -> None:
     """Raise BadSetting for a tracker that is unknown, or whose package is not installed."""
     for name in names:
-        if name not in INTEGRATION_TO_CALLBACK:
-            raise BadSetting(f"--report-to {name}: no such tracker: choose from {', '.join(INTEGRATION_TO_CALLBACK)}")
-        if name not in get_available_reporting_integrations():
+        if name not in INTEGRATIONS.INTEGRATION_TO_CALLBACK:
+            raise BadSetting(
+                f"--report-to {name}: no such tracker: choose from {', '.join(INTEGRATIONS.INTEGRATION_TO_CALLBACK)}"
+            )
+        if name not in INTEGRATIONS.get_available_reporting_integrations():
             raise BadSetting(
                 f"--report-to {name}: its package is not installed: install it into the same environment, such as by "
                 f"`pip install {name.replace('_', '-')}`"
@@ -40,7 +42,7 @@ class Reporter:
 
     def __init__(self, name: str, say: Callable[[str], None]) -> None:
         self._name, self._say = name, say
-        self._callback: Any = _begun(name, INTEGRATION_TO_CALLBACK[name])
+        self._callback: Any = _begun(name, INTEGRATIONS.INTEGRATION_TO_CALLBACK[name])
 
     def __getattr__(self, event: str) -> Callable[..., None]:
         """Return what handles an event. Its answer, which could change the training, is not passed on."""
