@@ -17,6 +17,7 @@ from rag.models.weights import BUILTIN, is_adapter, model_folder, require_safe
 from rag.settings import Settings
 from rag.store.durability import make_folder, sync_tree
 from train.dataset.earlier_versions import HELD_OUT, PAIRS
+from train.reporting.portable import make_portable
 from train.tuning.version_folder import CARD, RECIPE
 
 HUB = "hub:"  # before a name on the hub: a folder that does not exist yet may be called user/name, too
@@ -65,6 +66,7 @@ def write_folder(source: Path, folder: Path, licence: str) -> None:
 
     try:
         shutil.copytree(source, folder, ignore=lambda _, names: OURS & {*names})
+        make_portable(folder)
         path = folder / CARD
         card = ModelCard(path.read_text("utf-8") if path.is_file() else f"# thumbtune {source.name}\n")
         card.text = ABOUT_PAIRS.sub("", card.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from rag.models.registry import Registry, Version
 from rag.settings import Settings
 from thumbtune.__main__ import main
 from train.dataset.earlier_versions import HELD_OUT, PAIRS
+from train.reporting.portable import make_portable
 
 TEXTS = ["the cat drinks warm milk", "a bone in the garden"]
 CARD = f"---\ntags:\n- thumbtune\n---\n\n# v1\n\n- `{PAIRS}` next to this card holds the questions.\n- The end.\n"
@@ -46,6 +48,29 @@ def test_plain_sentence_transformers_loads_what_was_pushed_with_the_same_vectors
     theirs = SentenceTransformer(str(out), device="cpu", local_files_only=True)
     assert np.allclose(theirs.encode_document(TEXTS, normalize_embeddings=True), ours.embed_documents(TEXTS), atol=1e-5)
     assert np.allclose(theirs.encode_query(TEXTS, normalize_embeddings=True), ours.embed_queries(TEXTS), atol=1e-5)
+
+
+def test_what_was_pushed_is_in_the_form_that_earlier_releases_and_servers_read(home: Settings, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["push", "v1", str(out)]) == 0
+    modules = json.loads((out / "modules.json").read_text())
+    assert [each["type"].rpartition(".")[0] for each in modules] == ["sentence_transformers.models"] * len(modules)
+    pooling = json.loads((out / "1_Pooling" / "config.json").read_text())
+    assert (pooling["word_embedding_dimension"], pooling["pooling_mode_mean_tokens"]) == (32, True)
+    assert sum(value is True for name, value in pooling.items() if name.startswith("pooling_mode_")) == 1
+    assert json.loads((out / "sentence_bert_config.json").read_text()).keys() == {"max_seq_length", "do_lower_case"}
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    make_portable(out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_pooling_that_has_no_old_form_stays_as_it_is(tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_model, out)
+    (out / "1_Pooling" / "config.json").write_text('{"embedding_dimension": 32, "pooling_mode": ["mean", "max"]}')
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    make_portable(out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_a_push_takes_no_training_data_along_and_names_the_licence(home: Settings, tmp_path: Path) -> None:
