@@ -2,7 +2,8 @@
 
 `python -m benchmarks.serve.clients`. The same questions go, in turns, to the chat's own service in this process, both
 arms and one, and to `python -m serve` over HTTP, a process of its own on the same home; 20 are always being answered.
-Processor seconds are those of the process that answers, so that other work on the machine counts less.
+Processor seconds are those of the process that answers, so that other work on the machine counts less. BENCH_HOME is a
+home that is indexed already, instead of a new one with the documents of the settings.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ async def measure(serving: QueryService, url: str, server: psutil.Process, quest
 def main() -> None:
     """Index these pages into a new home and measure."""
     with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(THUMBTUNE_HOME=str(Path(folder) / "home"), HF_HUB_OFFLINE="1", THUMBTUNE_LLM="extractive")
+        home = os.environ.get("BENCH_HOME", str(Path(folder) / "home"))
+        os.environ.update(THUMBTUNE_HOME=home, HF_HUB_OFFLINE="1", THUMBTUNE_LLM="extractive")
         index(load_settings())
         serving = open_service(load_settings())
         lines = (ROOT / "docs" / "questions.jsonl").read_text("utf-8").splitlines()
