@@ -37,6 +37,7 @@ class MetricsFile(TypedDict):
     judged_only: Mapping[str, object]
     unjudged: Mapping[str, object]
     precision: Mapping[str, object] | None
+    ranking: str
     abstaining: Mapping[str, Mapping[str, object]]
     queries: list[Mapping[str, object]]
 

@@ -20,6 +20,7 @@ from rag.ingest.corpus import load_corpus
 from rag.models.arms import ServedModel, arm_models
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS
+from rag.models.weights import read_dense_weight
 from rag.records import Chunk, Qrels
 from rag.retrieval.search import SearchOptions, build_options, retrieve
 from rag.settings import Settings, load_settings
@@ -208,7 +209,7 @@ def _reference(context: TrainingContext, settings: Settings, side: Side) -> str:
 def _measure(world: _World, side: Side, qrels: Qrels) -> Measured:
     embedder = load_embedder(world.reference, world.settings)
     table = update_vectors(world.store, world.corpus_id, embedder, bar(f"embedding ({side.name})"))
-    served = ServedModel("tuned", side.name, embedder, table)
+    served = ServedModel("tuned", side.name, embedder, table, dense_weight=read_dense_weight(world.reference))
     ranked: dict[str, list[str]] = {}
     times = []
     for query in qrels.relevant:

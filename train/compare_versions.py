@@ -27,7 +27,7 @@ from train.dataset.folds import groups_of
 from train.dataset.gather import gather_ratings
 from train.dataset.held_out import hold_out_groups
 from train.dataset.split import qrels_of
-from train.judging.evaluate import Scores, full, judge, serving
+from train.judging.evaluate import Scores, full, judge, keyword_search, serving
 from train.judging.gate import MIN_HELD_OUT
 from train.judging.serving_precision import PrecisionChoice, choose_precision
 from train.progress import bar
@@ -117,7 +117,8 @@ def _measure(
     for role, (name, reference) in models.items():
         embedder = load_embedder(reference, context.settings)
         scored = serving(context, name, embedder, qrels, bar(f"embedding ({name})"))
-        scores |= judge({role: scored}, qrels, context.chunks, matryoshka_dims)
+        keywords = keyword_search(context, embedder)
+        scores |= judge({role: scored}, qrels, context.chunks, matryoshka_dims, keywords)
     groups = groups_of(qrels, context.chunks)
     return MeasuredVersions(scores, {role: name for role, (name, _) in models.items()}, summary, groups)
 

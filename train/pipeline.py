@@ -20,6 +20,7 @@ from rag.ingest.chunking import CHUNKER_VERSION
 from rag.models.embedder import Vectors
 from rag.models.precision import serving
 from rag.models.registry import Registry, Version
+from rag.models.weights import write_dense_weight
 from rag.records import Pair, content_id
 from rag.settings import Settings
 from train.context import TrainingContext
@@ -98,13 +99,16 @@ def _run(
         if not leads():
             return None
         verdict = session.verdict(challenger, pairs, runs)
-        broken = broken_by_challenger(settings, session.champion, challenger, context.chunks)
+        challenger = session.weighted(challenger)
+        broken = broken_by_challenger(settings, session.champion, challenger, context.chunks, session.keywords)
         by_hand = options.promote and not broken
         if broken:
             both = [verdict.reason] * (verdict.decision == "keep")
             verdict = replace(verdict, decision="keep", rule="", reason="; ".join([*both, f"it {why(broken)}"]))
         version = session.version(name, verdict, trained)
         trained.save(settings.models / name)
+        if challenger.dense_weight is not None:
+            write_dense_weight(settings.models / name, challenger.dense_weight)
         write_held_out(settings.models / name, plan.evaluation.never_trained)
         abstaining = session.fit_threshold(challenger)
         choice = None

@@ -22,6 +22,7 @@ from rag.models.embedder import unadapted
 from rag.models.precision import native
 from rag.models.registry import Version
 from rag.records import Pair, Qrels, content_id, normalise_query
+from rag.retrieval.fusion import DENSE_WEIGHT
 from train.context import TrainingContext
 from train.dataset.earlier_versions import trained_pairs
 from train.dataset.folds import groups_of
@@ -44,7 +45,16 @@ from train.judging.contenders import (
     remap_to_current_chunks,
     retrain_without,
 )
-from train.judging.evaluate import Runs, ScoredCandidate, evaluation_runs, full, scores_of
+from train.judging.evaluate import (
+    KeywordSearch,
+    Runs,
+    ScoredCandidate,
+    evaluation_runs,
+    full,
+    keyword_search,
+    scores_of,
+)
+from train.judging.fusion_weight import TUNED_WEIGHT, LearntWeight, learn_weight, ranked_by
 from train.judging.gate import Verdict, decide, evidence_needed
 from train.judging.serving_precision import AFTER_BOOTSTRAP, PrecisionChoice, choose_precision
 from train.progress import StageReporter, judging
@@ -80,6 +90,7 @@ OTHER_START = (
     "the champion {champion} was trained from {start}, which is no longer the start model: its recipe cannot be "
     "repeated, and it was evaluated as it serves, which may favour it"
 )
+USUAL_SUMMARY = "hybrid search by the usual weights, since questions made from the documents teach no others"
 REMOVED_LOSS = (
     "the champion {champion} was trained with the loss {loss}, which was removed: where it had to be retrained without "
     "the queries of a fold, the default loss was used"
@@ -112,6 +123,8 @@ class TrainingSession:
         self.subject = f"a query adapter for {adapted.name}" if options.fast else context.settings.start_model
         self._decided: Recipe | None = None
         self._near: dict[str, list[NearestScores]] = {}
+        self.keywords = keyword_search(context, served["base"].embedder)
+        self.learnt: LearntWeight | None = None
         self.factory = self._adapter(adapted) if options.fast else self._tuner(self._recipe, options.kind)
 
     @property
@@ -133,9 +146,31 @@ class TrainingSession:
         return add_negatives(examples, queries, self._chunks, miner.vectors, alike)
 
     def judge(self, challenger: Candidate, pairs: Sequence[Pair]) -> dict[str, Runs]:
-        """Return each role's runs on the test queries; for a fold, challenger and champion are retrained."""
+        """Return each role's runs on the test queries; for a fold, challenger and champion are retrained.
+
+        With hybrid search a challenger from ratings learns its weight here, `learnt`. A champion that has learnt one on
+        some of these queries is judged in the same way, so neither is favoured. Queries made from the documents repeat
+        their words, so a bootstrap learns no weight.
+        """
         self._near = {}
-        return evaluation_runs(self._rounds(challenger, pairs), self._chunks, matryoshka_dims)
+        runs = evaluation_runs(self._rounds(challenger, pairs), self._chunks, matryoshka_dims, self.keywords)
+        if self.keywords is None or self._options.kind == "bootstrap":
+            return runs
+        learnt = {"challenger": self._learn_weight(challenger, runs["challenger"], self.keywords)}
+        if self.champion.dense_weight is not None:
+            learnt["champion"] = self._learn_weight(self.champion, runs["champion"], self.keywords)
+        self.learnt = learnt["challenger"]
+        return runs | {role: ranked_by(runs[role], self.keywords, each.of_query) for role, each in learnt.items()}
+
+    def _learn_weight(self, candidate: Candidate, runs: Runs, keywords: KeywordSearch) -> LearntWeight:
+        """Learn a model's weight in hybrid search; an adapter changes its model too little for a tuned one's."""
+        is_adapted = unadapted(candidate.embedder) is not candidate.embedder
+        usual = DENSE_WEIGHT if is_adapted else TUNED_WEIGHT
+        return learn_weight(runs, keywords, self.qrels, self._groups, usual)
+
+    def weighted(self, challenger: Candidate) -> Candidate:
+        """Return the challenger as it will serve, with the weight in hybrid search that it has learnt, if any."""
+        return replace(challenger, dense_weight=self.learnt.weight if self.learnt else None)
 
     def fit_threshold(self, challenger: Candidate) -> dict[str, AbstentionThreshold]:
         """Return each role's abstention threshold; call `judge` first.
@@ -160,8 +195,9 @@ class TrainingSession:
         if not new:
             return None
         qrels = Qrels(dict(new[:MOST_GENERAL]))
-        both = {"challenger": challenger, "champion": self._served["champion"]}
-        runs = evaluation_runs([(qrels, candidates_for(both, qrels))], self._chunks, lambda dim: (dim,))
+        both = {"challenger": self.weighted(challenger), "champion": self._served["champion"]}
+        rounds = [(qrels, candidates_for(both, qrels))]
+        runs = evaluation_runs(rounds, self._chunks, lambda dim: (dim,), self.keywords)
         ours, theirs = (full(scores_of(runs[role], qrels))[GATE] for role in ("challenger", "champion"))
         return ours, theirs
 
@@ -241,6 +277,7 @@ class TrainingSession:
             former=former_points(settings.runs, registry.versions(), version.folders),
             abstaining=abstain,
             precision=precision,
+            ranking=self.learnt.summary() if self.learnt else USUAL_SUMMARY if self.keywords else "",
         )
 
     @property
@@ -249,8 +286,12 @@ class TrainingSession:
 
     @property
     def _account(self) -> str:
-        """Return under which name the evidence against this champion is kept; a rollback to it goes on there."""
-        return f"{self._served['champion'].embedder.query_fingerprint} {self._made}"
+        """Return under which name the evidence against this champion is kept; a rollback to it goes on there.
+
+        Gains in hybrid search are no evidence on dense search, so each has an account of its own.
+        """
+        search = " hybrid" if self.keywords else ""
+        return f"{self._served['champion'].embedder.query_fingerprint} {self._made}{search}"
 
     def _so_far(self) -> Evidence:
         return self._context.registry.evidence(self._context.corpus.folders_id, self._account)

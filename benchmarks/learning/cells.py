@@ -27,14 +27,16 @@ from rag.evaluation.intervals import Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, Values
 from rag.feedback.files.import_export import import_labels
 from rag.feedback.ratings import rate_answer
+from rag.indexing.update import update_vectors
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import Embedder, Vectors, load_embedder
+from rag.models.weights import read_dense_weight
 from rag.records import ARMS, CHOICES, SIDES, Answer, Choice, Label, content_id
-from rag.settings import Settings
+from rag.settings import Search, Settings
 from rag.store.store import Store, open_store
 from train.context import open_context
 from train.dataset.plan import TrainingOptions, TrainingPlan, make_plan
-from train.judging.evaluate import ScoredCandidate, judge
+from train.judging.evaluate import KeywordSearch, ScoredCandidate, judge, keyword_search, table_vectors
 from train.pipeline import TrainingOutcome, run_training
 from train.progress import StageReporter
 from train.recipe import matryoshka_dims
@@ -103,27 +105,33 @@ class Cells:
             draft.replace(path)
         return json.loads(path.read_text())
 
-    def base(self) -> dict[str, Any]:
-        """Return the cell of the off-the-shelf model."""
+    def base(self, search: Search = "dense") -> dict[str, Any]:
+        """Return the cell of the off-the-shelf model, by dense or hybrid search."""
 
         def compute() -> dict[str, Any]:
-            settings = self.world.settings
+            settings = self.world.settings.model_copy(update={"search": search})
             embedder = load_embedder(settings.base_model, settings)
             with closing(open_store(settings.lancedb)) as store:
-                table = store.chunks.table_name(load_corpus(settings).id, embedder.fingerprint)
-                stored, vectors = store.chunks.read(table)
-            rows = {chunk.id: row for row, chunk in enumerate(stored)}
-            return self.judged(embedder, vectors[[rows[chunk.id] for chunk in self.world.chunks]])
+                context = open_context(settings, store)
+                vectors = table_vectors(store, update_vectors(store, context.corpus.id, embedder), context.chunks)
+                return self.judged(embedder, vectors, keyword_search(context, embedder))
 
-        return self.cell("base", compute)
+        return self.cell("base" if search == "dense" else "base-hybrid", compute)
 
-    def judged(self, embedder: Embedder, vectors: Vectors) -> dict[str, Any]:
-        """Return a model's values per question of documents that nothing was learnt from."""
+    def judged(
+        self,
+        embedder: Embedder,
+        vectors: Vectors,
+        keywords: KeywordSearch | None = None,
+        dense_weight: float | None = None,
+    ) -> dict[str, Any]:
+        """Return a model's values per question of documents that nothing was learnt from; with keywords, by hybrid."""
         found: dict[str, Any] = {}
         for part in JUDGED:
             qrels = self.world.qrels(part)
-            entered = {"model": ScoredCandidate("model", embedder.embed_queries(list(qrels.relevant)), vectors)}
-            scores = judge(entered, qrels, self.world.chunks, matryoshka_dims)["model"]
+            queries = embedder.embed_queries(list(qrels.relevant))
+            entered = {"model": ScoredCandidate("model", queries, vectors, dense_weight)}
+            scores = judge(entered, qrels, self.world.chunks, matryoshka_dims, keywords)["model"]
             found[part] = {str(dim): {m: values[m].tolist() for m in METRICS} for dim, values in scores.items()}
         return found
 
@@ -154,9 +162,10 @@ class Cells:
     def learn(
         self, settings: Settings, store: Store, options: TrainingOptions, plan: TrainingPlan | None = None
     ) -> dict[str, Any]:
-        """Train as the product does, judge the challenger, and return both with what it took.
+        """Train as the product does, judge the challenger as the settings search, and return both with what it took.
 
-        Where the product would refuse to train, what it says is returned in its place.
+        Where the product would refuse to train, what it says is returned in its place. With hybrid search the cell
+        `usual` has the values without the learnt weight.
         """
         cpu = time.process_time()
         context = open_context(settings, store)
@@ -167,7 +176,15 @@ class Cells:
         learned = run_training(context, options, plan, StageReporter(lambda line: None))
         assert learned, "a cell is measured by one process"
         spent = time.process_time() - cpu
-        return {**self.judged(learned.trained.embedder, learned.vectors), **outcome_of(learned), "train_cpu_s": spent}
+        embedder, keywords = (
+            learned.trained.embedder,
+            keyword_search(context, load_embedder(settings.base_model, settings)),
+        )
+        weight = read_dense_weight(str(settings.models / learned.version.name))
+        found = {**self.judged(embedder, learned.vectors, keywords, weight), "weight": weight}
+        if keywords:
+            found["usual"] = self.judged(embedder, learned.vectors, keywords)
+        return {**found, **outcome_of(learned), "train_cpu_s": spent}
 
     def ask(self, settings: Settings, asked: Sequence[Asked], rater: Rater) -> dict[str, int]:
         """Ask both arms through the chains that serve, and store what the rater says of each answer."""

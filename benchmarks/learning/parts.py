@@ -25,7 +25,7 @@ from rag.feedback.ratings import derive_labels
 from rag.models.embedder import load_trainable, wrap
 from rag.models.precision import native
 from rag.records import Answer, LabelledPair, Pair, Rating, content_id
-from rag.settings import Settings
+from rag.settings import Search, Settings
 from rag.store.store import Store, open_store
 from train.context import open_context
 from train.dataset.folds import EvaluationSplits
@@ -157,6 +157,23 @@ def fast_against_full(cells: Cells, seeds: int) -> None:
     _table(["", HIT, "gain", f"{GATE} gain", "seconds of fitting"], rows)
 
 
+def over_hybrid_search(cells: Cells, seeds: int) -> None:
+    """Print what tuning adds where hybrid search is on: tuned over base, with the usual and with the learnt weight."""
+    base = cells.base("hybrid")
+    rows = [["base, hybrid search", f"{values_of(base).mean():.3f}", f"{values_of(base, GATE).mean():.3f}", "", "", ""]]
+    for n in _stages(cells, LABELS[-1:]):
+        for seed in range(1 if cells.quick else seeds):
+            cell = _by_labels(cells, n, TrainingOptions(seed=seed, cross_fit=False), "hybrid")
+            if "refused" in cell:
+                rows.append([f"{n} labels", cell["refused"], "", "", "", ""])
+                continue
+            for name, each in {"usual weight": cell["usual"], f"learnt weight {cell['weight']}": cell}.items():
+                hit, gate = (f"{values_of(each, metric).mean():.3f}" for metric in (HIT, GATE))
+                gains = [_show(cells.gain(each, base, metric)) for metric in (HIT, GATE)]
+                rows.append([f"{n} labels, seed {seed}, {name}", hit, gate, *gains, _spent(cell)])
+    _table(["", HIT, GATE, "gain over base, both hybrid", f"{GATE} gain", "CPU s"], rows)
+
+
 PARTS: dict[str, Callable[[Cells, int], None]] = {
     "labels": labels_to_quality,
     "ratings": ratings_to_quality,
@@ -164,6 +181,7 @@ PARTS: dict[str, Callable[[Cells, int], None]] = {
     "gate": never_worse,
     "cold": cold_start,
     "fast": fast_against_full,
+    "hybrid": over_hybrid_search,
 }
 
 
@@ -173,13 +191,14 @@ def _stages(cells: Cells, some: Sequence[int]) -> list[int]:
     return [most] if cells.quick else [*(n for n in some if n < most), most]
 
 
-def _by_labels(cells: Cells, n: int, order: TrainingOptions) -> dict[str, Any]:
+def _by_labels(cells: Cells, n: int, order: TrainingOptions, search: Search = "dense") -> dict[str, Any]:
     def compute() -> dict[str, Any]:
-        with cells.home() as (settings, store):
+        with cells.home(search=search) as (settings, store):
             cells.label(settings, store, cells.world.of("train")[:n])
             return cells.learn(settings, store, order)
 
-    return cells.cell(f"labels-{n}-{'fast' if order.fast else 'full'}-seed{order.seed}", compute)
+    how = ("fast" if order.fast else "full") + ("" if search == "dense" else f"-{search}")
+    return cells.cell(f"labels-{n}-{how}-seed{order.seed}", compute)
 
 
 def _notebook(cells: Cells, asked: Sequence[Asked]) -> dict[str, Any]:

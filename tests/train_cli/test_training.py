@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ import pytest
 from rag.__main__ import main as rag_main
 from rag.indexing.update import corpus_chunks, is_up_to_date
 from rag.ingest.corpus import load_corpus
+from rag.models.arms import Arms
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Registry
+from rag.models.weights import read_dense_weight
+from rag.records import ARMS
 from rag.settings import ROOT
 from rag.store.store import open_store
 from rag.training_status import STATE_FILE, read_training
@@ -183,6 +187,28 @@ def test_a_keep_that_is_promoted_all_the_same_is_logged_as_by_hand(use, capsys) 
     assert champion(settings) == "v1"
     (move,) = Registry(settings.models).moves(load_corpus(settings).folders_id)
     assert (move.name, move.by) == ("v1", "hand")
+
+
+def test_with_hybrid_search_a_version_is_judged_by_it_and_serves_by_its_own_weight(use, monkeypatch) -> None:
+    settings = use("labelled").model_copy(update={"search": "hybrid"})
+    monkeypatch.setenv("THUMBTUNE_SEARCH", "hybrid")
+    assert main(["--fast", "--promote"]) == 0
+    weight = read_dense_weight(str(settings.models / "v1"))
+    assert weight == 0.7
+    line = "hybrid search by 70% cosine and 30% keyword score: the usual weights, since 80 test queries are too few"
+    report, card = settings.runs / "v1" / "report.md", settings.models / "v1" / "README.md"
+    assert f"- ranked: {line}" in report.read_text()
+    assert f"Ranked by {line}" in card.read_text()
+    metrics = json.loads((settings.runs / "v1" / "metrics.json").read_text())
+    assert metrics["means"]["base"]["32"]["ndcg@10"] > 0.5  # random weights alone find next to nothing
+    with closing(open_store(settings.lancedb)) as store:
+        corpus = load_corpus(settings)
+        arms = Arms(settings, store, corpus)
+        assert [arms.current(arm).dense_weight for arm in ARMS] == [None, weight]
+        assert main(["rollback"]) == 0
+        assert arms.refresh()
+        assert arms.current("tuned").dense_weight is None
+    assert main(["compare", "v1", "base"]) == 0
 
 
 @pytest.mark.parametrize(

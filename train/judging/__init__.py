@@ -1,4 +1,5 @@
-"""Evaluation, abstention threshold, precision, the promotion gate.
+"""Evaluation, fusion_weight      learn a model's weight in hybrid search, cross-fitted
+abstention threshold, precision, the promotion gate.
 
 evaluate           models x held-out queries -> metrics over the whole corpus, per dimension
 contenders         base, champion and challenger for every split; retrained where pairs would leak

@@ -14,6 +14,7 @@ from rag.indexing.update import Embedded, update_vectors
 from rag.models.arms import arm_models
 from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.models.registry import START_WEIGHTS
+from rag.models.weights import read_dense_weight
 from rag.records import Chunk, Pair, Qrels
 from train.context import TrainingContext
 from train.dataset.split import Split, without_leaks
@@ -25,15 +26,20 @@ Bar = Callable[[str], Embedded]  # task -> progress callback
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model with the vectors of all chunks (chunks, dim), in their order."""
+    """A model with the vectors of all chunks (chunks, dim), in their order.
+
+    `dense_weight` is the share of its cosine in hybrid search, None the usual one.
+    """
 
     name: str
     embedder: Embedder
     vectors: Vectors
+    dense_weight: float | None = None
 
     def on(self, held_out: Qrels) -> ScoredCandidate:
         """Embed these queries, and return the candidate for scoring."""
-        return ScoredCandidate(self.name, self.embedder.embed_queries(list(held_out.relevant)), self.vectors)
+        queries = self.embedder.embed_queries(list(held_out.relevant))
+        return ScoredCandidate(self.name, queries, self.vectors, self.dense_weight)
 
 
 def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate]:
@@ -50,7 +56,9 @@ def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate
                 store, update_vectors(store, corpus.id, embedder, bar(name)), context.chunks
             )
     return {
-        role: Candidate(name, embedders[reference], vectors[embedders[reference].fingerprint])
+        role: Candidate(
+            name, embedders[reference], vectors[embedders[reference].fingerprint], read_dense_weight(reference)
+        )
         for role, (name, reference) in models.items()
     }
 
@@ -82,8 +90,9 @@ def retrain_without(
         return champion
     known = {chunk.id for chunk in chunks}
     if not any(pair.positive_id in known for pair in left):
-        return Candidate(champion.name, start.embedder, start.vectors)
-    return challenger_candidates(factory.make(left, champion.name), champion.name, chunks, bar)
+        return Candidate(champion.name, start.embedder, start.vectors, champion.dense_weight)
+    again = challenger_candidates(factory.make(left, champion.name), champion.name, chunks, bar)
+    return replace(again, dense_weight=champion.dense_weight)
 
 
 def remap_to_current_chunks(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:

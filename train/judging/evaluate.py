@@ -1,14 +1,16 @@
 """Evaluate models on held-out queries over the whole corpus: metrics per dimension and query, index size, search time.
 
 Why no train/serve skew: each model is evaluated with the vectors that it serves with. Those of base and champion are
-read from their tables; the challenger's, embedded once, become its table if it is promoted.
+read from their tables; the challenger's, embedded once, become its table if it is promoted. Where the chat uses hybrid
+search, so does the evaluation, by the same function.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from statistics import median
 
 import numpy as np
@@ -17,11 +19,14 @@ from numpy.typing import NDArray
 from rag.evaluation.metrics import GATE, Values, evaluate_run
 from rag.indexing.update import Embedded, update_vectors
 from rag.models.embedder import Embedder, Vectors
+from rag.models.weights import read_dense_weight
 from rag.records import Chunk, Qrels
+from rag.retrieval.fusion import combine
 from rag.store.store import Store
 from train.context import TrainingContext
 
 Scores = dict[int, dict[str, Values]]  # dimension -> metric -> a value per held-out query
+KeywordSearch = Callable[[str], Mapping[str, float]]  # query -> chunk id -> BM25 score of the POOL best chunks
 
 BLOCK = 256  # queries per matrix product: against 100,000 chunks 100 MB of scores
 POOL = 50  # ranks kept: metrics read ten, but unjudged hits may be removed (rag.evaluation.metrics.condense)
@@ -31,11 +36,15 @@ AS_GOOD = 0.005  # ndcg@10 that a smaller dimension may cost: half a point is be
 
 @dataclass(frozen=True, slots=True)
 class ScoredCandidate:
-    """A model with unit vectors of the test queries (queries, dim) and of all chunks (chunks, dim), both in order."""
+    """A model with unit vectors of the test queries (queries, dim) and of all chunks (chunks, dim), both in order.
+
+    `dense_weight` is the share of its cosine in hybrid search, None the usual one.
+    """
 
     name: str
     queries: Vectors
     chunks: Vectors
+    dense_weight: float | None = None
 
     @property
     def dim(self) -> int:
@@ -45,15 +54,17 @@ class ScoredCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A model's ranking at one dimension: per query the POOL nearest chunks, best first; and its cost.
+    """A model's ranking at one dimension: per query the POOL best chunks, best first; and its cost.
 
     `index_bytes` are the chunks' vectors in float32, without their texts. `search_ms` is the median wall time of one
-    query's exact search in numpy over all chunks, one query at a time, without embedding it.
+    query's exact search in numpy over all chunks, one query at a time, without embedding it. `cosines` has per query
+    the chunks that hybrid search ranks, those nearest and those found by keywords; nothing for dense search.
     """
 
     ranked: dict[str, list[str]]
     index_bytes: int
     search_ms: float
+    cosines: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 Runs = dict[int, Run]  # by dimension, the full one first
@@ -77,7 +88,8 @@ def serving(
     """Return a serving model for scoring, with the vectors of its table; updates the table first."""
     table = update_vectors(context.store, context.corpus.id, embedder, progress)
     vectors = table_vectors(context.store, table, context.chunks)
-    return ScoredCandidate(name, embedder.embed_queries(list(held_out.relevant)), vectors)
+    queries = embedder.embed_queries(list(held_out.relevant))
+    return ScoredCandidate(name, queries, vectors, read_dense_weight(embedder.reference))
 
 
 def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
@@ -92,16 +104,17 @@ def evaluation_runs(
     rounds: Iterable[tuple[Qrels, Mapping[str, ScoredCandidate]]],
     chunks: Sequence[Chunk],
     dims_of: Callable[[int], Sequence[int]],
+    keywords: KeywordSearch | None = None,
 ) -> dict[str, Runs]:
     """Rank the chunks for all test queries, split by split; return each role's runs.
 
-    A role's model may differ from split to split, its dimensions may not. Pass a generator: the vectors of one split
-    are freed before the next one is made.
+    With `keywords` by hybrid search, else by embeddings alone. A role's model may differ from split to split, its
+    dimensions may not. Pass a generator: the vectors of one split are freed before the next one is made.
     """
-    ids = [chunk.id for chunk in chunks]
+    rows = {chunk.id: row for row, chunk in enumerate(chunks)}
     runs: dict[str, Runs] = {}
     for held_out, scored in rounds:
-        _add_round(runs, held_out, scored, ids, dims_of)
+        _add_round(runs, held_out, scored, rows, dims_of, keywords)
         del scored  # frees its vectors before the next split's are made
     return runs
 
@@ -116,9 +129,10 @@ def judge(
     held_out: Qrels,
     chunks: Sequence[Chunk],
     dims_of: Callable[[int], Sequence[int]],
+    keywords: KeywordSearch | None = None,
 ) -> dict[str, Scores]:
     """Return the metrics of each role at its dimensions: vectors truncated and normalised, exact cosine search."""
-    runs = evaluation_runs([(held_out, scored)], chunks, dims_of)
+    runs = evaluation_runs([(held_out, scored)], chunks, dims_of, keywords)
     return {role: scores_of(each, held_out) for role, each in runs.items()}
 
 
@@ -140,24 +154,53 @@ def serving_dim(scores: Scores) -> ServingDim:
     )
 
 
+def keyword_search(context: TrainingContext, embedder: Embedder) -> KeywordSearch | None:
+    """Return BM25 over the table of a model where the chat uses hybrid search, None where it does not.
+
+    Every model's table has the same chunks; the table must be up to date.
+    """
+    if context.settings.search != "hybrid":
+        return None
+    store = context.store.chunks
+    table = store.table_name(context.corpus.id, embedder.fingerprint)
+    store.build_text_index(table)
+    return cache(lambda query: store.keyword_scores(table, query, POOL))
+
+
 def _add_round(
     runs: dict[str, Runs],
     held_out: Qrels,
     scored: Mapping[str, ScoredCandidate],
-    ids: Sequence[str],
+    rows: Mapping[str, int],
     dims_of: Callable[[int], Sequence[int]],
+    keywords: KeywordSearch | None,
 ) -> None:
     for role, candidate in scored.items():
-        _add(runs.setdefault(role, {}), candidate, held_out, ids, dims_of(candidate.dim))
+        _add(runs.setdefault(role, {}), candidate, held_out, rows, dims_of(candidate.dim), keywords)
 
 
-def _add(runs: Runs, candidate: ScoredCandidate, held_out: Qrels, ids: Sequence[str], dims: Sequence[int]) -> None:
+def _add(
+    runs: Runs,
+    candidate: ScoredCandidate,
+    held_out: Qrels,
+    rows: Mapping[str, int],
+    dims: Sequence[int],
+    keywords: KeywordSearch | None,
+) -> None:
+    ids = list(rows)
     for dim in dims:
         queries, chunks = _truncate(candidate.queries, dim), _truncate(candidate.chunks, dim)
         if dim not in runs or not runs[dim].ranked:
             runs[dim] = Run({}, chunks.nbytes, _search_ms(queries, chunks))
-        best = zip(held_out.relevant, _nearest(queries, chunks), strict=True)
-        runs[dim].ranked.update({query: [ids[row] for row in rows] for query, rows in best})
+        run = runs[dim]
+        for query, vector, nearest in zip(held_out.relevant, queries, _nearest(queries, chunks), strict=True):
+            run.ranked[query] = [ids[row] for row in nearest]
+            if keywords:
+                found = keywords(query)
+                pool = list(dict.fromkeys([*run.ranked[query], *(each for each in found if each in rows)]))
+                cosines = chunks[[rows[each] for each in pool]] @ vector
+                run.cosines[query] = dict(zip(pool, map(float, cosines), strict=True))
+                run.ranked[query] = list(combine(run.cosines[query], found, candidate.dense_weight))[:POOL]
 
 
 def _search_ms(queries: Vectors, chunks: Vectors) -> float:

@@ -9,11 +9,12 @@ from rag.errors import TrainingRefused
 from rag.feedback.pins import PINS_FILE, Pin, holds, read_pins
 from rag.models.arms import ServedModel
 from rag.models.embedder import Embedder
+from rag.models.weights import read_dense_weight
 from rag.records import Chunk, Qrels
 from rag.retrieval.search import build_options, retrieve
 from rag.settings import Settings
 from rag.store.store import Store
-from train.judging.evaluate import evaluation_runs
+from train.judging.evaluate import KeywordSearch, evaluation_runs
 
 if TYPE_CHECKING:
     from train.judging.contenders import Candidate
@@ -27,9 +28,13 @@ def pins_of(settings: Settings) -> list[Pin]:
 
 
 def broken_by_challenger(
-    settings: Settings, champion: Candidate, challenger: Candidate, chunks: Sequence[Chunk]
+    settings: Settings,
+    champion: Candidate,
+    challenger: Candidate,
+    chunks: Sequence[Chunk],
+    keywords: KeywordSearch | None = None,
 ) -> list[Pin]:
-    """Return the pins that the challenger breaks, ranked by embeddings alone, as a training evaluates."""
+    """Return the pins that the challenger breaks, ranked as a training evaluates: with `keywords` by hybrid search."""
     from train.judging.contenders import candidates_for  # torch, which a promotion by hand does not need
 
     pins = pins_of(settings)
@@ -37,7 +42,7 @@ def broken_by_challenger(
         return []
     qrels = Qrels({pin.query: frozenset[str]() for pin in pins})
     both = {"now": champion, "new": challenger}
-    runs = evaluation_runs([(qrels, candidates_for(both, qrels))], chunks, lambda dim: (dim,))
+    runs = evaluation_runs([(qrels, candidates_for(both, qrels))], chunks, lambda dim: (dim,), keywords)
     texts = {chunk.id: chunk.text for chunk in chunks}
     found = {
         role: {query: [texts[each] for each in ids[: settings.k]] for query, ids in of_dim[max(of_dim)].ranked.items()}
@@ -57,7 +62,8 @@ def require_unbroken(
 
     def find(role: str) -> Callable[[Pin], list[str]]:
         embedder = models[role]
-        served = ServedModel("tuned", name, embedder, store.chunks.table_name(corpus_id, embedder.fingerprint))
+        table, weight = store.chunks.table_name(corpus_id, embedder.fingerprint), read_dense_weight(embedder.reference)
+        served = ServedModel("tuned", name, embedder, table, dense_weight=weight)
         return lambda pin: [hit.chunk.text for hit in retrieve(store, served, pin.query, options)]
 
     if broken := _broken(pins, find("now"), find("new")):

@@ -56,6 +56,7 @@ def model_card(facts: TrainingResults) -> str:
         base_score=base_scores[max(base_scores)][GATE],
         summary=facts.version.summary,
         scores=_score_table(facts),
+        ranking=facts.ranking,
         abstention=f"It {measured.summary()}." if measured else "No threshold was measured.",
         training_data=_training_data(facts),
         pairs_file=PAIRS,

@@ -135,6 +135,7 @@ def _judged(facts: TrainingResults) -> str:
     )
     values = {
         "challenger over champion": f"{verdict.gain} of {GATE} on {verdict.n} queries: {verdict.tally}",
+        "ranked": facts.ranking or "by the embeddings alone",
         "evidence so far": _evidence(verdict.evidence),
         "more rated questions that would decide it": _needed(verdict),
         "blind duels since the last promotion": verdict.online or "none that were decided",

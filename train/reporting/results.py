@@ -94,7 +94,8 @@ class TrainingResults:
 
     `made` has the challenger's recipe and training statistics; `labels` is None without ratings; `former` has the
     earlier trainings on the same documents; `groups` numbers the test queries that share a passage; `abstaining` the
-    threshold per role; `precision` the choice for both arms, None where the version was not promoted.
+    threshold per role; `precision` the choice for both arms, None where the version was not promoted; `ranking` how
+    hybrid search ranks with the challenger, "" where embeddings alone do.
     """
 
     version: Version
@@ -115,6 +116,7 @@ class TrainingResults:
     former: Sequence[LearningCurvePoint] = ()
     abstaining: Mapping[str, AbstentionThreshold] = field(default_factory=dict)
     precision: PrecisionChoice | None = None
+    ranking: str = ""
 
     @property
     def point(self) -> LearningCurvePoint:
@@ -146,10 +148,10 @@ def config_of(settings: Settings) -> dict[str, object]:
 
 
 def unevaluated_options(settings: Settings) -> list[str]:
-    """Return a note where the chat searches with more than embeddings, on which alone a training is evaluated."""
-    on = {"search": settings.search == "hybrid", "rerank": bool(settings.rerank), "mmr": settings.mmr < 1}
+    """Return a note where the chat ranks by more than a training does: a training reranks and diversifies nothing."""
+    on = {"rerank": bool(settings.rerank), "mmr": settings.mmr < 1}
     named = " and ".join(f"THUMBTUNE_{name.upper()}={getattr(settings, name)}" for name, is_on in on.items() if is_on)
-    return [f"all metrics rank by embeddings alone; the chat also uses {named}, in both arms"] if named else []
+    return [f"no metric is measured with {named}, which the chat also uses, in both arms"] if named else []
 
 
 def data_of(
@@ -277,6 +279,7 @@ def metrics_of(facts: TrainingResults, on_judged: JudgedOnlyScores) -> MetricsFi
         },
         "unjudged": unjudged(facts),
         "precision": asdict(facts.precision) if facts.precision else None,
+        "ranking": facts.ranking,
         "abstaining": {
             role: {**asdict(each), "precision": each.precision, "told": each.summary()}
             for role, each in facts.abstaining.items()

@@ -126,6 +126,20 @@ def test_an_index_takes_four_bytes_for_each_number_and_a_search_takes_time():
     assert all(run.search_ms > 0 for run in runs.values())
 
 
+def test_hybrid_search_adds_the_keyword_scores_and_ranks_what_only_keywords_found() -> None:
+    chunks, vectors = fan(POOL + 10)
+    last, second = chunks[-1].id, chunks[1].id
+    qrels = Qrels({"q": frozenset({last})})
+    scored = ScoredCandidate("it", unit([1, 0]), vectors, dense_weight=0.5)
+    found = {last: 4.0, second: 1.0}
+    run = evaluation_runs([(qrels, {"it": scored})], chunks, halves, lambda query: found)["it"][2]
+    # by 0.5 * (1 + cosine) / 2 + 0.5 * BM25 / 4: last 0.77, second 0.62, the first, without a word, 0.5
+    assert run.ranked["q"][:3] == [last, second, chunks[0].id]
+    assert len(run.ranked["q"]) == POOL
+    assert len(run.cosines["q"]) == POOL + 1
+    assert run.cosines["q"][last] == pytest.approx(np.cos(1.5), abs=1e-6)
+
+
 def at_dims(**means: float) -> dict[int, dict[str, np.ndarray]]:
     return {int(dim[1:]): {GATE: np.array([mean, mean])} for dim, mean in means.items()}
 

@@ -13,6 +13,7 @@ import pytest
 from fakes import NOON
 from rag.models.embedder import load_embedder
 from rag.models.registry import Registry, Version
+from rag.models.weights import read_dense_weight, write_dense_weight
 from rag.settings import Settings
 from thumbtune.__main__ import main
 from train.dataset.earlier_versions import HELD_OUT, PAIRS
@@ -87,11 +88,13 @@ def test_a_push_takes_no_training_data_along_and_names_the_licence(home: Setting
 def test_a_pulled_model_is_a_version_that_no_gate_has_promoted(
     home: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    write_dense_weight(home.models / "v1", 0.8)
     assert main(["push", "v1", str(tmp_path / "out")]) == 0
     assert main(["pull", str(tmp_path / "out")]) == 0
     assert "v2 is pulled from" in capsys.readouterr().out
     one, two = Registry(home.models).versions()
     assert (two.kind, two.verdict, two.fingerprint) == ("pulled", "keep", one.fingerprint)
+    assert read_dense_weight(str(home.models / "v2")) == 0.8  # of hybrid search, which was learnt for these weights
     assert main(["train", "list"]) == 0
     assert "pulled" in capsys.readouterr().out
     assert main(["train", "show", "v2"]) == 0

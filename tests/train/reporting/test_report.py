@@ -313,11 +313,16 @@ def test_no_key_gets_into_a_report(settings: Settings) -> None:
     assert "sk-very" not in str(config_of(secretive))
 
 
-def test_the_report_says_where_the_chat_uses_more_than_embeddings(settings: Settings) -> None:
+def test_the_page_says_how_hybrid_search_ranks_with_the_challenger(tmp_path: Path) -> None:
+    assert "- ranked: by the embeddings alone\n" in page(tmp_path)
+    assert "- ranked: hybrid search by 80% cosine\n" in page(tmp_path, facts(ranking="hybrid search by 80% cosine"))
+
+
+def test_the_report_says_where_the_chat_ranks_by_more_than_a_training_measures(settings: Settings) -> None:
     assert unevaluated_options(settings) == []
-    (result,) = unevaluated_options(settings.model_copy(update={"search": "hybrid", "mmr": 0.7}))
-    assert result.startswith("all metrics rank by embeddings alone; the chat also uses ")
-    assert "THUMBTUNE_SEARCH=hybrid and THUMBTUNE_MMR=0.7, in both arms" in result
+    assert unevaluated_options(settings.model_copy(update={"search": "hybrid"})) == []  # it is measured
+    (result,) = unevaluated_options(settings.model_copy(update={"rerank": "some/model", "mmr": 0.7}))
+    assert result.startswith("no metric is measured with THUMBTUNE_RERANK=some/model and THUMBTUNE_MMR=0.7, which")
 
 
 def test_the_page_counts_test_queries_whose_chunk_the_champion_was_trained_on() -> None:
