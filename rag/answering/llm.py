@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from rag.answering.extractive import Score, quote
 from rag.answering.local_llm import serve
-from rag.answering.reply_limits import NO_COMPLETION, bounded_client, cut_off
+from rag.answering.reply_limits import NO_COMPLETION, bounded_client, cut_off, joining_client
 from rag.errors import AnswerFailed, BadSetting, PromptRefused, ThumbtuneError
 from rag.settings import EXTRACTIVE, Settings
 
@@ -69,6 +69,7 @@ def build_chat_model(settings: Settings, client: object = None) -> BaseChatOpenA
             max_tokens=settings.llm_max_tokens,
             stream_usage=True,
             http_client=client,
+            http_async_client=joining_client(),
         )
     host = urlsplit(settings.openai_base_url or "https://api.openai.com").hostname or ""
     kind: type[BaseChatOpenAI] = ChatOpenAI if host.endswith(OF_OPENAI) else BaseChatOpenAI
@@ -82,6 +83,7 @@ def build_chat_model(settings: Settings, client: object = None) -> BaseChatOpenA
         max_tokens=settings.llm_max_tokens,
         stream_usage=True,
         http_client=client,
+        http_async_client=joining_client(),
     )
 
 
