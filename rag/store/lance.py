@@ -28,6 +28,7 @@ from lancedb import col, lit
 from rag.errors import StoreFailed, is_out_of_memory
 from rag.store import durability, schema
 from rag.store.durability import SUFFIX, TableSync, compact, drop_empty_manifests, newest_version
+from rag.store.table_files import INDICES
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
@@ -67,11 +68,8 @@ class LanceTables:
     """The LanceDB tables of one folder, by name. Methods may be called from any thread; each raises StoreFailed."""
 
     def __init__(self, folder: Path, metadata_bytes: int = METADATA_BYTES) -> None:
-        self.folder = folder
-        self._caches = caches = lancedb.Session(metadata_cache_size_bytes=metadata_bytes)
-        self._db = guard(
-            folder, lambda: lancedb.connect(folder, read_consistency_interval=timedelta(0), session=caches)
-        )
+        self.folder, self._metadata_bytes = folder, metadata_bytes
+        self._connect()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._writes: Counter[str] = Counter()
         self._compacted: dict[str, float] = {}  # by name of table: when, by time.monotonic
@@ -80,6 +78,26 @@ class LanceTables:
         self._committed: dict[str, Committed] = {}
         self.committing = threading.Lock()  # held from an upsert until whom `on_upsert` named has heard of it
         guard(folder, lambda: drop_empty_manifests(folder))
+
+    def _connect(self) -> None:
+        """Connect with empty caches, instead of an earlier connection, which ends with the last use of its tables."""
+        self._caches = caches = lancedb.Session(metadata_cache_size_bytes=self._metadata_bytes)
+        self._indexes = self._index_folders()
+        self._db = guard(
+            self.folder, lambda: lancedb.connect(self.folder, read_consistency_interval=timedelta(0), session=caches)
+        )
+
+    def _index_folders(self) -> frozenset[Path]:
+        return frozenset(self.folder.glob(f"*{SUFFIX}/{INDICES}/*"))
+
+    def forget_replaced_indexes(self) -> None:
+        """Close the files of indexes that have been replaced, by whom ever; a running chat calls it each minute.
+
+        Why: LanceDB keeps an index that was searched in its cache, with a file handle and up to 6 GB, also when a newer
+        one serves. A limit in bytes does not help: each of these has one open file, however small.
+        """
+        if self._indexes != self._index_folders():
+            self._connect()
 
     def exists(self, name: str) -> bool:
         """Return whether a table of this name exists. Raises StoreFailed where its data is there but not its versions.

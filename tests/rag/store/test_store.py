@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -88,6 +90,25 @@ def test_a_search_by_words_ranks_rare_words_first_and_scores_by_cosine(store: St
     ]
     assert [hit.score for hit in hits] == pytest.approx([0.6, 0.6])
     assert {hit.origin for hit in hits} == {"explore"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files are read from /proc")
+def test_a_replaced_text_index_does_not_stay_open(store: Store, tmp_path: Path) -> None:
+    def open_indexes() -> int:
+        paths = [str(each.readlink()) for each in Path("/proc/self/fd").iterdir() if each.exists()]
+        return sum(path.startswith(str(tmp_path)) and "_indices" in path for path in paths)
+
+    other = open_store(tmp_path / "lancedb")  # of another process that adds documents
+    for nth in range(5):
+        worded(other, "t", f"the door number {nth}")
+        other.chunks.build_text_index("t")
+        assert found(store, "t", f"number {nth}", 1) == [f"the door number {nth}"]
+        store.tables.forget_replaced_indexes()
+    other.close()
+    del other
+    gc.collect()
+    assert found(store, "t", "number 4", 1) == ["the door number 4"]
+    assert open_indexes() <= 1  # that which serves; without it, five
 
 
 def test_words_are_found_without_blanks_between_them_and_without_accents(store: Store) -> None:
