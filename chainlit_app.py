@@ -33,6 +33,7 @@ from chat.language import SECTION, Phrase, in_language, language_for, recognised
 from chat.scoreboard import routes
 from chat.session.context import Action, AppState, Command, as_action, as_command, current_context, say, toast
 from chat.session.forgotten import follow_forgotten
+from chat.session.garbage import collect_when_idle
 from chat.session.incoming import action_route, guard_events, upload_route
 from chat.session.roles import is_admin, note_on_admins
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
@@ -300,12 +301,18 @@ def leave_loaded_alone() -> None:
     gc.enable()  # chat.__main__ has disabled it while the libraries are loaded
 
 
+def is_answering() -> bool:
+    """Return whether any question is being answered, or files are being added."""
+    return any(not task.done() for task in list(state.tasks.values()))
+
+
 @cl.on_app_startup
 async def on_startup() -> None:
     """Start following the registry, and print the chat's address."""
     warming.append(asyncio.create_task(teach.examples(state.serving, MOST_STARTERS)))
     warming.append(asyncio.create_task(teach.most_helpful(state.serving, 1)))
     following.append(asyncio.create_task(follow_forgotten(state.history, settings.home)))
+    following.append(asyncio.create_task(collect_when_idle(is_answering)))
     follow = partial(state.serving.follow, closing, FOLLOW_SECONDS, partial(print, flush=True))
     threading.Thread(target=follow, name="follow-promotions", daemon=True).start()
     for note in [*state.serving.notes(), *await asyncio.to_thread(lost)]:

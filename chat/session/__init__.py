@@ -7,5 +7,6 @@ roles          who may change documents, models and the ratings of others
 thread_store   threads in SQLite, by Chainlit's data layer
 forgotten      tabs leave the threads that `rag forget` deleted
 database       statements on an SQLite file, those that wait committed together
+garbage        full collections of garbage wait until no question is being answered
 thread_search  full-text search over threads
 """
