@@ -1,8 +1,9 @@
 """Use the chat with everything at once for an hour, and print whether memory, handles, threads and disk stay flat.
 
-`python -m benchmarks.load.soak [MINUTES]`: raters come, ask, vote, mark, search passages and leave; files are uploaded
-and removed; trainings start and are cancelled; the LLM is killed and started again. A row a minute, then what failed:
-while the LLM is away an answer fails in words, everything else must not. BENCH_HOME and BENCH_CODE as in
+`python -m benchmarks.load.soak [MINUTES [RATERS]]`: raters come, ask, vote, mark, search passages and leave; files are
+uploaded and removed; trainings start and are cancelled; the version that serves is rolled back and promoted again; the
+LLM is killed and started again. A row a minute, and each failure when it happens: while the LLM is away an answer fails
+in words, everything else must not, but for what is refused while a training runs. BENCH_HOME and BENCH_CODE as in
 `benchmarks.load.duels`.
 """
 
@@ -26,13 +27,15 @@ import aiohttp
 from benchmarks.load.chat_process import ChatProcess, answers, free_port, running_chat
 from benchmarks.load.duels import questions
 from benchmarks.load.raters import Rater
+from rag.ingest.discovery import UPLOADS
 
 MINUTES = 60.0
-RATERS = 6  # at a time
+RATERS = 6  # at a time, by default
 ROUNDS = 4  # questions of a rater before leaving
-TRAIN_SECONDS, UPLOAD_SECONDS, RESTART_SECONDS = 300.0, 45.0, 120.0  # between two of an hour; of less time, less
+TRAIN_SECONDS, UPLOAD_SECONDS, RESTART_SECONDS, PROMOTE_SECONDS = 300.0, 45.0, 120.0, 200.0  # of an hour; else less
 LEAST_SHARE = 0.2  # of these
-CANCEL_SECONDS = 30.0  # after the start of a training
+CANCEL_SECONDS = 120.0  # after the start of a training: most have ended by then
+VERSION = "v1"  # of the home, whose promotion is taken back and made again
 PACE, TOKENS = 50, 60
 
 
@@ -44,15 +47,17 @@ class Soak:
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.asked = itertools.cycle(questions())
+        self.rolled_back = False
         self.llm = self._start_llm()
 
-    async def run(self, minutes: float) -> None:
+    async def run(self, minutes: float, raters: int) -> None:
         """Let everything happen at once, and print a row a minute."""
         ends, share = time.monotonic() + 60 * minutes, min(1.0, max(LEAST_SHARE, minutes / MINUTES))
-        jobs = [self._forever(self._visit, 0.0) for _ in range(RATERS)]
+        jobs = [self._forever(self._visit, 0.0) for _ in range(raters)]
         jobs += [
             self._forever(self._upload, UPLOAD_SECONDS * share),
             self._forever(self._train, TRAIN_SECONDS * share),
+            self._forever(self._promote, PROMOTE_SECONDS * share),
             self._forever(self._restart_llm, RESTART_SECONDS * share),
         ]
         tasks = [asyncio.create_task(job) for job in jobs]
@@ -81,7 +86,11 @@ class Soak:
                 await act()
                 self.done[act.__name__] += 1
             except (TimeoutError, OSError, aiohttp.ClientError) as error:
-                self.failed[f"{act.__name__}: {type(error).__name__} {error}"[:150]] += 1
+                self._count_failure(act.__name__, f"{type(error).__name__} {error}")
+
+    def _count_failure(self, what: str, why: str) -> None:
+        self.failed[f"{what}: {why}"[:150]] += 1
+        print(f"{time.strftime('%H:%M:%S')} {what}: {why}", file=sys.stderr, flush=True)
 
     async def _visit(self) -> None:
         async with Rater(self.chat.url) as rater:
@@ -106,7 +115,7 @@ class Soak:
                 sent.raise_for_status()
                 file = await sent.json()
             await rater.send_files([file["id"]])
-            await self._press(rater, "documents_remove", {"source": name})
+            await self._press(rater, "documents_remove", {"source": UPLOADS + name})
 
     async def _train(self) -> None:
         async with Rater(self.chat.url) as rater:
@@ -115,10 +124,19 @@ class Soak:
             await asyncio.sleep(CANCEL_SECONDS)
             await rater.act("train_cancel", {})
 
+    async def _promote(self) -> None:
+        async with Rater(self.chat.url) as rater:
+            await asyncio.sleep(0.5)
+            if self.rolled_back:
+                await self._press(rater, "train_promote", {"version": VERSION})
+            else:
+                await self._press(rater, "train_roll_back", {})
+        self.rolled_back = not self.rolled_back
+
     async def _press(self, rater: Rater, name: str, payload: dict[str, Any]) -> None:
         _, said = await rater.act(name, payload)
         if "error" in said:
-            self.failed[f"{name}: {said['error']}"[:150]] += 1
+            self._count_failure(name, said["error"])
         else:
             self.done[name] += 1
 
@@ -136,6 +154,7 @@ class Soak:
 def main() -> None:
     """Run the soak."""
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else MINUTES
+    raters = int(sys.argv[2]) if len(sys.argv) > 2 else RATERS
     port = free_port()
     llm = {"THUMBTUNE_LLM": "openai:paced", "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1"}
     with ExitStack() as stack:
@@ -144,7 +163,7 @@ def main() -> None:
         soak = Soak(chat, port)
         while not answers(f"http://127.0.0.1:{port}/health"):
             time.sleep(0.1)
-        asyncio.run(soak.run(minutes))
+        asyncio.run(soak.run(minutes, raters))
 
 
 if __name__ == "__main__":
