@@ -3,7 +3,7 @@
 prompt            build the prompt from the hits: no fence, no template token, nothing invisible in them
 token_counter     count LLM tokens with tiktoken, or estimate high
 llm               chat model behind an OpenAI-compatible endpoint, retries, error messages; extractive answerer
-reply_limits      a stream ends as a complete answer, a whole reply within a time and a size
+reply_limits      a stream ends as a complete answer, a whole reply within a time and a size; tokens joined
 local_llm         a GGUF model by llama.cpp's server in this process
 extractive        answer by quoting sentences of the hits; no LLM
 sentence_vectors  vectors of sentences: cached, and embedded ahead

@@ -50,10 +50,11 @@ class Maintenance:
     def check(self) -> None:
         """Compare each serving table with the documents and build a vector index if one is due, which takes minutes.
 
-        Old versions of the feedback tables are removed first.
+        Old versions of the feedback tables are removed first, and replaced indexes closed.
         """
         self.index_error = ""
         self._store.tables.remove_old_versions()
+        self._store.tables.forget_replaced_indexes()
         self._look_at_language()
         for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
             try:
