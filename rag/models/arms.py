@@ -104,7 +104,7 @@ class Arms:
     def _serve(self, arm: Arm, model: str, reference: str, precision: Precision, loaded: list[Embedder]) -> ServedModel:
         """Return an arm's Served; a model that is loaded already is not loaded twice."""
         same = (each for each in loaded if each.reference == reference and each.precision in (precision, None))
-        embedder = next(same, None) or load_embedder(reference, self._settings, precision)
+        embedder = next(same, None) or load_embedder(reference, self._settings, precision, loaded)
         table = self._store.chunks.table_name(self.corpus.id, embedder.fingerprint)
         if not self._store.chunks.exists(table):
             self._awaited = table

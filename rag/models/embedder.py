@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -78,19 +78,22 @@ class Embedder(Protocol):
         ...
 
 
-def load_embedder(reference: str, settings: Settings, precision: Precision | None = None) -> Embedder:
+def load_embedder(
+    reference: str, settings: Settings, precision: Precision | None = None, loaded: Sequence[Embedder] = ()
+) -> Embedder:
     """Load a model for searching: `builtin`, a folder, a sentence-transformers name, or `openai:NAME`.
 
-    A folder may hold an adapter (train.tuning.query_adapter) instead of weights: its model is loaded, too. Without a
-    precision it is the native one; an endpoint has its own. On a CPU a model is exported when it is first loaded
-    (rag.models.onnx_export), and from then on neither torch nor sentence-transformers is.
+    A folder may hold an adapter (train.tuning.query_adapter) instead of weights: its model is loaded, too, unless it is
+    among those that are `loaded`, in this precision. Without a precision it is the native one; an endpoint has its own.
+    On a CPU a model is exported when it is first loaded (rag.models.onnx_export), and from then on neither torch nor
+    sentence-transformers is.
 
     Raises BadModel where it does not load, in one line with the next step.
     """
     if reference.startswith(OPENAI):
         return _OpenAIEmbedder(reference, settings)
     if is_adapter(reference):
-        return _load_adapted(reference, settings, precision)
+        return _load_adapted(reference, settings, precision, loaded)
     precision = precision or native(settings)
     if pick_device(settings) != "cpu":
         return wrap(load_trainable(reference, settings), reference, settings, precision)
@@ -320,11 +323,15 @@ def _encoder_file(cache: Path, weights: str, precision: Precision) -> Path:
     return encoder_file(cache, weights)
 
 
-def _load_adapted(reference: str, settings: Settings, precision: Precision | None) -> Embedder:
+def _load_adapted(
+    reference: str, settings: Settings, precision: Precision | None, loaded: Sequence[Embedder]
+) -> Embedder:
     folder = Path(reference).expanduser().resolve()
     name, fingerprint, matrix = read_adapter(folder)
     try:
-        model = load_embedder(name, settings, precision)
+        wanted = precision or native(settings)
+        same = (each for each in map(unadapted, loaded) if each.reference == name and each.precision in (wanted, None))
+        model = next(same, None) or load_embedder(name, settings, precision)
     except BadModel as error:
         raise BadModel(f"{reference}: the model that it adapts does not load: {error}") from error
     if model.query_fingerprint != fingerprint or matrix.shape != (model.dim, model.dim):

@@ -163,6 +163,15 @@ def _write_adapter(folder: Path, model: str, fingerprint: str, dim: int) -> str:
     return str(folder)
 
 
+def test_an_adapter_uses_its_model_where_that_is_loaded_already(settings: Settings, tmp_path: Path) -> None:
+    model = embedder.load_embedder(settings.base_model, settings, "fp32")
+    folder = _write_adapter(tmp_path / "v1", settings.base_model, model.query_fingerprint, model.dim)
+    first = embedder.load_embedder(folder, settings, "fp32", [model])
+    again = embedder.load_embedder(folder, settings, "fp32", [first])
+    assert embedder.unadapted(first) is embedder.unadapted(again) is model
+    assert embedder.unadapted(embedder.load_embedder(folder, settings, "int8", [model])) is not model
+
+
 def test_an_adapter_is_never_put_on_another_model_than_its_own(settings: Settings, tmp_path: Path) -> None:
     model = embedder.load_embedder(settings.base_model, settings)
     other = _write_adapter(tmp_path / "other", settings.base_model, "of another model", model.dim)
