@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import json
 from typing import Any
 
@@ -92,6 +93,21 @@ async def test_many_tokens_become_few_snapshots_and_the_last_one_is_whole() -> N
             tab.news.clear()
             await tab.news.wait()
     assert len(tab.got) <= 3
+
+
+async def test_a_snapshot_that_took_long_to_compute_is_followed_by_a_longer_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = itertools.count(0.0, 60.0)  # each look at it is a minute of processor time later
+    monkeypatch.setattr("chat.elements.live.time.thread_time", lambda: next(clock))
+    live, tab = LiveCard(Disk().save, "t1", "m1"), Tab()
+    live.watch("a", tab)
+    async with live.snapshots():
+        for number in range(10):  # of a fast computer two or more snapshots
+            live.card.take("A", Token("base", f"{number} "))
+            live.touch()
+            await asyncio.sleep(0.05)
+    assert len(tab.got) == 1
 
 
 async def test_a_long_answer_is_sent_once_and_not_again_with_every_word() -> None:
