@@ -110,7 +110,7 @@ def read_dense_weight(reference: str) -> float | None:
     given = _read_json(reference, path, {})
     weight = given.get("dense_weight") if isinstance(given, dict) else None
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1:
-        raise BadModel(f"{path}: dense_weight is {weight!r}, not a number from 0 to 1: delete the file, or train anew")
+        raise BadModel(f"{path}: dense_weight is {weight!r}, not a number from 0 to 1: delete the file, or train again")
     return float(weight)
 
 
