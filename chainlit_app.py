@@ -35,6 +35,7 @@ from chat.session.context import Action, AppState, Command, as_action, as_comman
 from chat.session.forgotten import follow_forgotten
 from chat.session.garbage import collect_when_idle
 from chat.session.incoming import action_route, guard_events, upload_route
+from chat.session.memory import trim_now_and_then
 from chat.session.roles import is_admin, note_on_admins
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
 from chat.training import first_start
@@ -313,6 +314,7 @@ async def on_startup() -> None:
     warming.append(asyncio.create_task(teach.most_helpful(state.serving, 1)))
     following.append(asyncio.create_task(follow_forgotten(state.history, settings.home)))
     following.append(asyncio.create_task(collect_when_idle(is_answering)))
+    following.append(asyncio.create_task(trim_now_and_then()))
     follow = partial(state.serving.follow, closing, FOLLOW_SECONDS, partial(print, flush=True))
     threading.Thread(target=follow, name="follow-promotions", daemon=True).start()
     for note in [*state.serving.notes(), *await asyncio.to_thread(lost)]:

@@ -61,6 +61,7 @@ def set_documents(paths: Sequence[Path]) -> None:
 
 
 def _chat(given: argparse.Namespace) -> int:
+    from chat.session.memory import limit_arenas
     from chat.training.first_start import FirstStart, set_current
     from chat.web.signin import auth_mode, open_to_all
     from rag.settings import load_settings
@@ -69,6 +70,7 @@ def _chat(given: argparse.Namespace) -> int:
     from rag.web.listen import check_port
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    limit_arenas()
     set_documents(given.paths)
     settings = load_settings()
     mode = auth_mode(settings)

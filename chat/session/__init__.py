@@ -8,5 +8,6 @@ thread_store   threads in SQLite, by Chainlit's data layer
 forgotten      tabs leave the threads that `rag forget` deleted
 database       statements on an SQLite file, those that wait committed together
 garbage        full collections of garbage wait until no question is being answered
+memory         few arenas of malloc, freed memory given back
 thread_search  full-text search over threads
 """

@@ -136,7 +136,7 @@ class OnnxEncoder:
     def _session(self) -> InferenceSession:
         """Open the encoder when the first text is embedded: an index run that finds nothing new embeds none."""
         session = open_shared(self._encoder_file)
-        _trim_heap()
+        trim_heap()
         return session
 
     def count_tokens(self, texts: list[str]) -> list[int]:
@@ -172,7 +172,7 @@ class OnnxEncoder:
 
         vectors = in_batches(texts, self.pipeline.dim, BATCH, encode, progress)
         if len(texts) > TRIMMED:
-            _trim_heap()
+            trim_heap()
         return vectors
 
     def _encode(self, texts: list[str]) -> Vectors:
@@ -260,7 +260,7 @@ def open_session(path: Path) -> InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _trim_heap() -> None:
+def trim_heap() -> None:
     """Return freed memory to the system, which glibc keeps: opening an encoder frees as much as it holds."""
     if sys.platform == "linux":
         import ctypes
