@@ -71,7 +71,8 @@ class AnswerColumns:
         hits = kept[self.hit_answers]
         columns: list[Any] = [getattr(self, name)[kept] for name in OF_ANSWERS]
         answers = (np.cumsum(kept) - 1)[self.hit_answers[hits]]
-        return AnswerColumns(*columns, answers, self.hit_chunks[hits], self.hit_cited[hits], self.chunks)
+        columns += [answers, self.hit_chunks[hits], self.hit_cited[hits], self.chunks]
+        return AnswerColumns(*columns)
 
     def followed_by(self, more: AnswerColumns) -> AnswerColumns:
         """Return these answers and then `more`."""
@@ -84,13 +85,13 @@ class AnswerColumns:
             if places.setdefault(_key(chunk), len(chunks)) == len(chunks):
                 chunks.append(chunk)
         theirs = np.array([places[_key(chunk)] for chunk in more.chunks], np.int64)[more.hit_chunks]
-        return AnswerColumns(
-            *columns,
+        columns += [
             np.concatenate([self.hit_answers, more.hit_answers + len(self)]),
             np.concatenate([self.hit_chunks, theirs]),
             np.concatenate([self.hit_cited, more.hit_cited]),
             chunks,
-        )
+        ]
+        return AnswerColumns(*columns)
 
 
 OF_ANSWERS = ("ids", "duels", "arms", "sides", "models", "queries", "texts", "abstained", "at")
