@@ -62,7 +62,11 @@ class OpenWebUI:
         return [each["id"] for each in self._get("/api/models")["data"]]
 
     def ask(self, model: str, question: str, files: Sequence[Json] = ()) -> Json:
-        """Ask in a chat of its own, as its page does, and return the chat when the answer is there."""
+        """Ask in a chat of its own, as its page does, and return the chat when the answer is there.
+
+        Not before PACE is over, so that no answer is refused. Ends the program where the answer is an error.
+        """
+        due = time.monotonic() + PACE
         user, assistant = str(uuid.uuid4()), str(uuid.uuid4())
         message = {"id": user, "parentId": None, "childrenIds": [assistant], "role": "user", "content": question}
         body = {
@@ -80,7 +84,10 @@ class OpenWebUI:
         while True:
             chat = self._get(f"/api/v1/chats/{begun['chat_id']}")
             answer = chat["chat"]["history"]["messages"][assistant]
-            if answer.get("done") or answer.get("error"):
+            if answer.get("error"):
+                raise SystemExit(f"Open WebUI: {model}: {answer['error']}")
+            if answer.get("done"):
+                time.sleep(max(0.0, due - time.monotonic()))
                 return {"chat": chat, "message": answer}
             time.sleep(0.1)
 
@@ -233,16 +240,14 @@ def ask_and_rate(person: OpenWebUI, asked: Sequence[Asked], answers: Mapping[str
     """Ask thumbtune-duel each question, press a thumb on each answer, and count what came back."""
     counts = {"asked": len(asked), "answered": 0, "citing": 0, "found": 0, "up": 0}
     for each in asked:
-        due = time.monotonic() + PACE
         reply = person.ask("thumbtune-duel", each.query)
         message, said = reply["message"], answers[normalise_query(each.query)]
-        counts["answered"] += bool(message.get("content")) and not message.get("error")
+        counts["answered"] += bool(message.get("content"))
         counts["citing"] += bool(cited(message))
         counts["found"] += any(holds(passages(message)[:K], text) for text in said)
         right = any(holds(cited(message), text) for text in said)
         counts["up"] += right
         person.rate(reply, 1 if right else -1)
-        time.sleep(max(0.0, due - time.monotonic()))
     return counts
 
 
