@@ -81,6 +81,7 @@ class _Watch:
         self._text += chunk.text
         self._size += max(1, len(chunk.text))  # an endless stream of empty chunks ends, too
         if self._size > self._max_tokens * MAX_CHARS_PER_TOKEN:
+            self._fail_in_a_loop()  # joined tokens may be all of it
             raise AnswerFailed(f"the answer was {cut_off(self._max_tokens)}; the endpoint ignores max_tokens")
 
     def look_for_a_loop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -177,6 +178,12 @@ async def test_a_model_that_repeats_itself_is_stopped_and_its_answer_fails(setti
     assert "THUMBTUNE_LLM_TEMPERATURE" in message
 
 
+async def test_a_model_that_repeats_itself_at_once_is_told_from_one_that_writes_too_much(settings: Settings) -> None:
+    short = settings.model_copy(update={"llm_max_tokens": 64})
+    with endpoint(stream("and on " * 500)) as (url, _), pytest.raises(AnswerFailed, match="began to repeat itself"):
+        await collect(chain_to(short, url))
+
+
 async def test_temperature_and_stop_are_sent_until_the_endpoint_refuses_them(settings: Settings) -> None:
     chosen = settings.model_copy(update={"llm_temperature": 0.3, "llm_stop": ("</s>",)})
     no = refuse(400, "Unsupported value: 'temperature' does not support 0.3 with this model.")
@@ -192,7 +199,7 @@ async def test_temperature_and_stop_are_sent_until_the_endpoint_refuses_them(set
     ]
 
 
-@pytest.mark.parametrize("token", ["", "x" * 5_000])
+@pytest.mark.parametrize("token", ["", "".join(random.Random(0).choices("abcdefgh ", k=5_000))])
 async def test_an_endpoint_that_never_stops_is_hung_up_on(settings: Settings, token: str) -> None:
     reply, short = Endless(token), settings.model_copy(update={"llm_max_tokens": 64})
     read, message = 0, ""
