@@ -52,4 +52,5 @@ def test_maintenance_notes_the_language_of_indexed_documents_when_it_checks(sett
     maintenance.start()
     maintenance.check()
     assert [note for note in maintenance.notes() if "are not in English (most: German)" in note]
+    maintenance.stop()
     serving.close()
