@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from rag.errors import BadSetting
 from rag.evaluation.intervals import Groups, paired_bootstrap
 from rag.evaluation.metrics import Values
 from rag.models.arms import Arms
-from rag.records import Answer, Arm, Qrels
+from rag.records import Answer, Arm, Qrels, content_id
 from rag.settings import load_settings
 from train.compare_settings import CHUNK_SETTINGS, Side, comparable_queries
 from train.context import TrainingContext
@@ -35,11 +34,7 @@ SHARES = (RIGHT, DECLINED, MISSED, FAILED)
 WORDS, SECONDS = "words", "seconds"
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What a side's answers are worth: per measure a value for each query, shape (queries,)."""
-
-    values: Mapping[str, Values]
+Answered = Mapping[str, Values]  # a side's answers: per measure a value for each query, shape (queries,)
 
 
 def compare_answers(context: TrainingContext, sides: tuple[Side, Side], most: int | None) -> str:
@@ -52,7 +47,7 @@ def compare_answers(context: TrainingContext, sides: tuple[Side, Side], most: in
     for side in sides:
         _check(side)
     qrels, summary = comparable_queries(context, sides)
-    asked = sorted(qrels.relevant)[:most]  # queries are normalised texts: their order says nothing about them
+    asked = sorted(qrels.relevant, key=content_id)[:most]  # by a hash: in the order of letters all would begin alike
     summary = f"{len(qrels)} {summary}"
     if len(asked) < len(qrels):
         summary += f", {len(asked)} of them asked"
@@ -61,7 +56,7 @@ def compare_answers(context: TrainingContext, sides: tuple[Side, Side], most: in
     groups = groups_of(qrels, context.chunks)
     one, other = (side.name for side in sides)
     rows = [["", one, other, "difference"], *_rows(ours, theirs, groups)]
-    gain = paired_bootstrap(ours.values[RIGHT], theirs.values[RIGHT], groups=groups)
+    gain = paired_bootstrap(ours[RIGHT], theirs[RIGHT], groups=groups)
     better = one if gain.low > 0 else other if gain.high < 0 else ""
     worse = other if better == one else one
     verdict = (
@@ -110,18 +105,18 @@ def _answer(context: TrainingContext, side: Side, qrels: Qrels) -> Answered:
         for number, (query, relevant) in enumerate(qrels.relevant.items(), start=1):
             rows.append(measure(runner.run(service.try_out(query, arm)), relevant))
             shown(number, len(qrels))
-    return Answered({name: np.array([row[name] for row in rows]) for name in rows[0]})
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def _rows(ours: Answered, theirs: Answered, groups: Groups) -> list[list[str]]:
     rows = []
     for name in SHARES:
-        one, other = ours.values[name], theirs.values[name]
+        one, other = ours[name], theirs[name]
         rows.append(
             [name, f"{one.mean():.0%}", f"{other.mean():.0%}", str(paired_bootstrap(one, other, groups=groups))]
         )
     for name, digits in ((WORDS, 0), (SECONDS, 1)):
-        one, other = ours.values[name], theirs.values[name]
+        one, other = ours[name], theirs[name]
         rows.append([f"{name}, median", *(f"{_median(each):.{digits}f}" for each in (one, other)), ""])
     return rows
 
