@@ -188,6 +188,7 @@ def _stats(given: argparse.Namespace) -> None:
     from rag.feedback.ratings import current_labels
     from rag.indexing.file_report import load_file_report
     from rag.ingest.corpus import load_corpus
+    from rag.models.arms import trial_of
     from rag.models.registry import Registry
     from rag.settings import load_settings
     from rag.store.store import open_store
@@ -213,7 +214,9 @@ def _stats(given: argparse.Namespace) -> None:
     }
     registry = Registry(settings.models)
     champion = registry.champion(corpus.folders_id)
-    rows["tuned arm"] = champion.summary if champion else "start weights (nothing promoted yet)"
+    trial = trial_of(settings, corpus.folders_id)
+    unproven = f"start weights (nothing promoted yet{f'; {trial.name} is on trial in comparisons' if trial else ''})"
+    rows["tuned arm"] = champion.summary if champion else unproven
     for name, value in rows.items():
         print(f"{name + ':':31}{value}")
     if files := load_file_report(settings, corpus):

@@ -29,6 +29,7 @@ from rag.answering.duel import Done, Event, Failed, Hits, Token
 from rag.answering.evidence.cleaning import clean_answer
 from rag.answering.service import QueryService
 from rag.records import ARMS, BLIND_TURN, COMPLETION, OPEN_TURN, Answer, Arm, Hit, Side
+from rag.store.filters import DocumentFilter
 from serve.bodies import CUT_OFF, Sent
 from serve.citations import Citations
 from serve.conversation import Conversation, Messages, read_messages, standalone
@@ -162,7 +163,7 @@ async def complete(serving: QueryService, request: Request, sent: ChatRequest, a
     if conversation.former:  # an LLM may rewrite it, which takes a second
         query = (await unless_gone(request, standalone(serving, query, conversation.former))).query
     turn = begin_turn(serving, sent.model, query, conversation, asker)
-    events = serving.ask(query, sides={turn.arm: SIDES[turn.arm]}, duel_id=turn.duel, only=only)
+    events = begin_answer(serving, turn, only)
     if not sent.stream:
         return await unless_gone(request, _whole(serving, events, turn))
     first = await unless_gone(request, anext(events))  # a search that fails still has a status of its own
@@ -205,9 +206,15 @@ def begin_turn(serving: QueryService, model: str, query: str, conversation: Conv
     blind = model == DUEL
     duel = (BLIND_TURN if blind else OPEN_TURN) + secrets.token_hex(8)
     arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)
-    version = "" if blind else serving.served(arm).model
+    version = "" if blind else serving.promoted(arm).model
     citations = Citations(asker.base_url, COMPLETION + duel, blind=blind)
     return Turn(model, arm, duel, query, version, citations, asker.done, asker.annotated)
+
+
+def begin_answer(serving: QueryService, turn: Turn, only: DocumentFilter) -> AsyncGenerator[Event, None]:
+    """Return the events of a turn's answer; a model on trial writes none but those that are drawn blind."""
+    sides, is_drawn = {turn.arm: SIDES[turn.arm]}, turn.model == DUEL
+    return serving.ask(turn.query, sides=sides, duel_id=turn.duel, only=only, compares=is_drawn)
 
 
 async def _whole(serving: QueryService, events: AsyncGenerator[Event, None], turn: Turn) -> Response:

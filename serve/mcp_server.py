@@ -27,7 +27,7 @@ from rag.records import Answer, Hit
 from serve.access import checked_person
 from serve.bodies import read_object
 from serve.citations import place_of
-from serve.completions import SIDES, Asker, begin_turn
+from serve.completions import Asker, begin_answer, begin_turn
 from serve.conversation import Conversation
 from serve.errors import ApiError
 from serve.feedback import Feedback, store_feedback
@@ -66,7 +66,7 @@ class Tools:
         query, only = await asyncio.to_thread(self.serving.parse_query, question)
         asker = Asker(client.rater(""), self.secret, "", self.done)
         turn = begin_turn(self.serving, model, query, Conversation(question, ()), asker)
-        events = self.serving.ask(query, sides={turn.arm: SIDES[turn.arm]}, duel_id=turn.duel, only=only)
+        events = begin_answer(self.serving, turn, only)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Failed):

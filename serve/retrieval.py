@@ -129,7 +129,7 @@ async def embed(serving: QueryService, slices: Slices, sent: EmbeddingsRequest) 
             "model_not_found",
             "model",
         )
-    embedder = serving.served(ARM_OF[sent.model]).embedder
+    embedder = serving.promoted(ARM_OF[sent.model]).embedder
     if sent.dimensions not in (None, embedder.dim):
         raise ApiError(BAD, f"This model has {embedder.dim} dimensions.", "unsupported_value", "dimensions")
     texts = [sent.input] if isinstance(sent.input, str) else list(sent.input)

@@ -155,7 +155,8 @@ class Home:
         service = await asyncio.to_thread(self._open)
         query, only = service.parse_query(question)
         answers: dict[Arm, Answer] = {}
-        events = service.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only)
+        compares = len(sides) > 1  # a model on trial is not yet what `ask` promises
+        events = service.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only, compares=compares)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Done):

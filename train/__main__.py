@@ -314,6 +314,7 @@ def _pull(given: argparse.Namespace) -> None:
 
 def _list(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
+    from rag.models.arms import trial_of
     from rag.models.registry import Registry
     from rag.settings import load_settings
 
@@ -324,6 +325,7 @@ def _list(given: argparse.Namespace) -> None:
     for version in registry.versions():
         mark = "*" if version == champion else " "
         where = "" if version.folders == corpus.folders_id else " (other documents)"
+        where += ", on trial" if version == trial_of(settings, version.folders) else ""
         print(f"{mark} {version.name} {version.created:%Y-%m-%d %H:%M} {version.kind}{where}: {version.summary}")
 
 

@@ -17,7 +17,7 @@ from rag.evaluation.metrics import METRICS, Values, evaluate_run
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, update_vectors
 from rag.ingest.corpus import load_corpus
-from rag.models.arms import ServedModel, arm_models
+from rag.models.arms import ServedModel, promoted_models
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS
 from rag.models.weights import read_dense_weight
@@ -202,7 +202,7 @@ def _reference(context: TrainingContext, settings: Settings, side: Side) -> str:
     if side.model == START_WEIGHTS:
         return settings.start_model
     if side.model == "champion":
-        return arm_models(context.settings, context.corpus.folders_id)["tuned"][1]
+        return promoted_models(context.settings, context.corpus.folders_id)["tuned"][1]
     return str(context.registry.model_folder(context.registry.version(side.model)))
 
 

@@ -15,7 +15,7 @@ from rag.evaluation.intervals import Groups, Interval, paired_bootstrap
 from rag.evaluation.metrics import GATE, METRICS
 from rag.feedback.files.import_export import read_labels
 from rag.feedback.pairs import alike, make_pairs
-from rag.models.arms import arm_models
+from rag.models.arms import promoted_models
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS, Version
 from rag.records import Qrels, normalise_query
@@ -124,7 +124,7 @@ def _measure(
 
 
 def _served(settings: Settings, folders: str) -> dict[str, tuple[str, str]]:
-    arms = arm_models(settings, folders)
+    arms = promoted_models(settings, folders)
     return {"base": arms["base"], "champion": arms["tuned"]}
 
 

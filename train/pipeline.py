@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from rag.errors import StoreFailed, TrainingRefused, first_line, is_out_of_memory
 from rag.ingest.chunking import CHUNKER_VERSION
+from rag.models.arms import arm_precision, may_try
 from rag.models.embedder import Vectors
 from rag.models.precision import serving
 from rag.models.registry import Registry, Version
@@ -120,7 +121,10 @@ def _run(
         (settings.models / name / CARD).write_text(model_card(results), "utf-8")
         registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
         session.record_evidence(verdict)
-        _settle(context, version, challenger, choice, by_hand=by_hand)
+        on_trial = choice is None and not broken and verdict.is_ahead and may_try(settings, version.folders)
+        if on_trial:
+            clock.say(f"{name} is on trial: it is ahead without enough evidence, and answers in comparisons")
+        _settle(context, version, challenger, choice, by_hand=by_hand, on_trial=on_trial)
         clock.done(REPORTING)
     if checkpoints:  # None for a bootstrap or --fast, which keep those of an interrupted training
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -179,17 +183,28 @@ def run_of(settings: Settings, options: TrainingOptions, name: str, clock: Stage
 
 
 def _settle(
-    context: TrainingContext, version: Version, challenger: Candidate, choice: PrecisionChoice | None, *, by_hand: bool
+    context: TrainingContext,
+    version: Version,
+    challenger: Candidate,
+    choice: PrecisionChoice | None,
+    *,
+    by_hand: bool,
+    on_trial: bool,
 ) -> None:
-    """Record a version; if it will serve, update both arms' tables in the chosen precision, then swap the champion."""
-    if choice is None:
-        apply(context, version, challenger, by_hand=by_hand)
+    """Record a version; if it will answer, update both arms' tables in the precision they serve in, then swap.
+
+    `choice` is the precision of a promotion, None where there is none; a trial serves in what the start weights do.
+    """
+    if choice is None and not on_trial:
+        apply(context, version, challenger)
         return
     settings = context.settings
     keep_vectors(context, challenger)
-    arms = load_arms(settings, str(settings.models / version.name), serving(settings, choice.precision))
+    precision = serving(settings, choice.precision) if choice else arm_precision(settings, version.folders)
+    arms = load_arms(settings, str(settings.models / version.name), precision)
     complete(context.store, context.corpus.id, arms, bar)
-    apply(context, version, challenger, by_hand=by_hand, arms=arms, precision=choice.precision)
+    chosen = choice.precision if choice else None
+    apply(context, version, challenger, by_hand=by_hand, on_trial=on_trial, arms=arms, precision=chosen)
 
 
 def _summary(facts: Mapping[str, object]) -> str:

@@ -24,6 +24,7 @@ from rag import cli
 from rag.errors import ThumbtuneError
 from rag.indexing.running import read_indexing
 from rag.ingest.corpus import load_corpus
+from rag.models.arms import trial_of
 from rag.models.registry import Registry
 from rag.settings import ROOT, Settings
 from rag.training_status import Training, read_training
@@ -170,8 +171,11 @@ class FirstStart:
         if self._ended:
             return
         champion, training = registry.champion(folders), read_training(self._settings.home)
+        trial = trial_of(self._settings, folders)
         if champion:
             text = Phrase("first.ready", version=champion.name)
+        elif trial:
+            text = Phrase("first.on_trial", version=trial.name)
         elif registry.bootstrapped(folders):
             text = Phrase("first.no_gain")
         else:
@@ -179,7 +183,8 @@ class FirstStart:
             print(why, flush=True)
             text = Phrase("first.too_few")
         print(text, flush=True)
-        self._ended = Progress("ready", text, champion.name if champion else "")
+        serving = champion or trial
+        self._ended = Progress("ready", text, serving.name if serving else "")
 
     def _fail(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

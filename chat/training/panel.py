@@ -29,6 +29,7 @@ from chat.training.report_files import PLOTS, address, find
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.feedback.credit import KeywordRanks
 from rag.feedback.rated_queries import count_rated_now
+from rag.models.arms import trial_of
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.training_results import REPORT_FILE
 from rag.training_status import STATE_FILE, Training
@@ -209,6 +210,7 @@ class TrainingPanel:
             "told": needed.message,
             "since": before.version.name if before else "",
             "serves": champion.name if champion else START_WEIGHTS,
+            "trial": trial.name if (trial := trial_of(self._settings, corpus.folders_id)) else "",
             "back": _previous(registry, corpus.folders_id),
             "last": self._verdict(self._trained(versions[-1])) if versions else None,
         }

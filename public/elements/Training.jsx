@@ -7,7 +7,7 @@ import { elementState, sessionState, sideViewState } from '@chainlit/react-clien
 import { Check, CircleDashed, ExternalLink, Loader2, Play, RotateCcw, Square, Trophy, Zap } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '11';
+const VERSION = '12';
 const KEY = `thumbtune-training-${VERSION}`;
 
 if (!window[KEY]) {
@@ -209,6 +209,7 @@ if (!window[KEY]) {
       <p className="tt-train-note">
         {last.kind === 'bootstrap' ? `${t('training.bootstrap')} ` : ''}
         {t('training.active', { at: last.at, model: now.serves })}
+        {now.trial ? ` ${t('training.on_trial', { version: now.trial })}` : ''}
       </p>
       <p className="tt-verdict">{last.result}</p>
       {last.reason ? <p className="tt-train-why">{t('training.why', { reason: last.reason })}</p> : null}

@@ -70,8 +70,12 @@ class QueryService:
         self._rewrite = build_rewriter(settings)
 
     def served(self, arm: Arm) -> ServedModel:
-        """Return the model and table that serve an arm now."""
+        """Return the model and table that serve an arm in a comparison now."""
         return self.arms.current(arm)
+
+    def promoted(self, arm: Arm) -> ServedModel:
+        """Return the same where this arm alone is asked for: not a version on trial."""
+        return self.arms.promoted(arm)
 
     @property
     def has_one_model(self) -> bool:
@@ -86,6 +90,8 @@ class QueryService:
         notes += self.maintenance.notes()
         if self.has_one_model:
             notes.append("Until a training run succeeds, both sides use the same model.")
+        if (tuned := self.served("tuned")).on_trial:
+            notes.append(f"{tuned.model} is on trial: nothing has been promoted yet, and ratings will decide.")
         if self._counter and not self._counter.is_exact and not self.settings.is_local_llm:
             notes.append("Tokens are estimated, not counted: tiktoken's file is not in the cache.")
         return notes
@@ -102,7 +108,7 @@ class QueryService:
         `query` and `only` are from `parse_query`.
         """
         options = chosen_search(self.search_options, AskOptions(k=k))
-        return retrieve(self.store, self.served(arm), query, options, only)
+        return retrieve(self.store, self.promoted(arm), query, options, only)
 
     def refresh(self) -> bool:
         """Load what was promoted or rolled back in the registry; return whether an arm's model changed."""
@@ -134,14 +140,17 @@ class QueryService:
         duel_id: str,
         only: DocumentFilter = EVERYWHERE,
         chosen: AskOptions = AS_SERVED,
+        compares: bool = True,
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a duel. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
         The arms of `sides` answer. `query` and `only` are from `parse_query`; `chosen` is within `offer`, and both arms
-        get it. Use it with contextlib.aclosing: closing it cancels both arms.
+        get it. A version on trial answers only where the arms are compared, by both answers or by one drawn blind.
+        Use it with contextlib.aclosing: closing it cancels both arms.
         """
         await asyncio.to_thread(self._answerer_of, chosen.llm or self.answerer)  # the first time it is built
-        chains = {arm: self._chain(arm, only, chosen) for arm in sides}
+        served = self.served if compares else self.promoted
+        chains = {arm: self._chain(served(arm), only, chosen) for arm in sides}
         timeout = self.settings.answer_timeout
         async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
             async for event in events:
@@ -149,7 +158,7 @@ class QueryService:
 
     async def try_out(self, query: str, arm: Arm) -> Done | Failed:
         """Return how an arm answers a query from `parse_query`, as `ask` would; it is stored nowhere."""
-        chains = {arm: self._chain(arm, EVERYWHERE, AS_SERVED)}
+        chains = {arm: self._chain(self.promoted(arm), EVERYWHERE, AS_SERVED)}
         timeout = self.settings.answer_timeout
         async with aclosing(run_duel(query, chains, sides={arm: "A"}, duel_id="", timeout=timeout)) as events:
             ended = [event async for event in events if isinstance(event, Done | Failed)]
@@ -241,9 +250,8 @@ class QueryService:
             return Failed(event.arm, message, event.answer.hits, event.answer.text)
         return event
 
-    def _chain(self, arm: Arm, only: DocumentFilter, chosen: AskOptions) -> ArmChain:
-        """Return an arm's chain with the model that serves it now; cheap, so it is built per query."""
-        served = self.served(arm)
+    def _chain(self, served: ServedModel, only: DocumentFilter, chosen: AskOptions) -> ArmChain:
+        """Return the chain of an arm as it serves; cheap, so it is built per query."""
         # the threshold was fitted on the best cosine of all chunks: with other options it would abstain too often
         options, answerer = chosen_search(self.search_options, chosen), chosen.llm or self.answerer
         below = served.abstain_below if options.is_plain_dense and not only else None

@@ -1,16 +1,21 @@
-"""The model version that serves each arm (base, tuned), loaded once and swapped when the registry changes."""
+"""The model version that serves each arm (base, tuned), loaded once and swapped when the registry changes.
+
+Why trials: before anything is promoted both arms would be the same model, and nobody could compare them. So a version
+that is ahead without enough evidence answers side by side with base, which is blind; where one arm is asked for by its
+name, it does not.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag.errors import NotIndexed, ThumbtuneError
 from rag.ingest.corpus import Corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
-from rag.models.registry import START_WEIGHTS, Registry
+from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.models.weights import read_dense_weight
 from rag.records import ARMS, Arm
 from rag.settings import Settings
@@ -25,6 +30,7 @@ class ServedModel:
 
     Where no hit's cosine reaches `abstain_below`, the answer is that it does not know; None: no cosine decides that.
     `dense_weight` is the share of the cosine in hybrid search that was learnt for this model; None: the usual one.
+    `on_trial`: it has not been promoted, and only answers in comparisons.
     """
 
     arm: Arm
@@ -33,14 +39,32 @@ class ServedModel:
     table: str
     abstain_below: float | None = None
     dense_weight: float | None = None
+    on_trial: bool = False
 
 
 def arm_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]]:
-    """Return for each arm what people read as its model, and the reference that loads it."""
+    """Return for each arm what people read as its model, and the reference that loads it; a trial counts as tuned."""
+    models = promoted_models(settings, folders_id)
+    trial = trial_of(settings, folders_id)
+    return models if trial is None else {**models, "tuned": (trial.name, str(settings.models / trial.name))}
+
+
+def promoted_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]]:
+    """Return the same without a trial: the tuned arm's is the champion, or the start weights."""
     registry = Registry(settings.models)
     champion = registry.champion(folders_id)
     tuned = (champion.name, str(registry.model_folder(champion))) if champion else (START_WEIGHTS, settings.start_model)
     return {"base": (settings.base_model, settings.base_model), "tuned": tuned}
+
+
+def may_try(settings: Settings, folders_id: str) -> bool:
+    """Return whether both arms are the same model, so that a trial is the only difference between them."""
+    return settings.start_model == settings.base_model and Registry(settings.models).champion(folders_id) is None
+
+
+def trial_of(settings: Settings, folders_id: str) -> Version | None:
+    """Return the version that answers on trial for the tuned arm, or None."""
+    return Registry(settings.models).on_trial(folders_id) if may_try(settings, folders_id) else None
 
 
 def arm_precision(settings: Settings, folders_id: str) -> Precision:
@@ -63,8 +87,13 @@ class Arms:
         self._load(fail=True)
 
     def current(self, arm: Arm) -> ServedModel:
-        """Return what serves this arm. A question keeps it until its end, whatever is promoted meanwhile."""
+        """Return what serves this arm in a comparison. A question keeps it to its end, whatever is promoted then."""
         return self._served[arm]
+
+    def promoted(self, arm: Arm) -> ServedModel:
+        """Return what serves where this arm alone is asked for: never a trial, but the start weights, as base does."""
+        served = self._served[arm]
+        return replace(self._served["base"], arm=arm, model=START_WEIGHTS) if served.on_trial else served
 
     def refresh(self) -> bool:
         """Load what the registry names now, and return whether an arm's model changed.
@@ -118,4 +147,6 @@ class Arms:
                 table
             )  # a table of an earlier release has none; 10,000 chunks take 0.2 s
         below = self._registry.abstain_below(self.corpus.id, embedder.query_fingerprint)
-        return ServedModel(arm, model, embedder, table, below, read_dense_weight(reference))
+        trial = trial_of(self._settings, self.corpus.folders_id)
+        is_trial = arm == "tuned" and trial is not None and trial.name == model
+        return ServedModel(arm, model, embedder, table, below, read_dense_weight(reference), on_trial=is_trial)

@@ -1,8 +1,9 @@
 """Model registry: versions, one champion for each set of documents folders, promote and roll back.
 
 The state is one file, models/registry.json, replaced atomically: a reader sees the old state or the new one. Writers
-hold a lock file next to it. Where a set of folders has no champion, the start weights serve. Each change of champion is
-appended to a log, with who made it and why.
+hold a lock file next to it. Where a set of folders has no champion, the start weights serve, and in side-by-side
+comparisons the version on trial, if there is one. Each change of champion is appended to a log, with who made it and
+why.
 """
 
 from __future__ import annotations
@@ -91,6 +92,12 @@ class Registry:
         line = self._state()["champions"].get(folders, [])
         return self.find(line[-1]) if line else None
 
+    def on_trial(self, folders: str) -> Version | None:
+        """Return the version that answers in comparisons while these folders have no champion, or None."""
+        state = self._state()
+        name = state.get("trials", {}).get(folders)
+        return self.find(name) if name and not state["champions"].get(folders) else None
+
     def bootstrapped(self, folders: str) -> Version | None:
         """Return the bootstrap made for these folders, promoted or kept, or None where there was none."""
         made = [version for version in self.versions() if version.folders == folders and version.kind == "bootstrap"]
@@ -102,8 +109,9 @@ class Registry:
         if champion:
             return f"bootstrap: not needed, {champion.name} already serves these documents"
         if made:
+            trial = " and is on trial" if self.on_trial(folders) == made else ""
             until = f"the {START_WEIGHTS} serve until answers are rated"
-            return f"bootstrap: already tried, {made.name} was not promoted; {until}"
+            return f"bootstrap: already tried, {made.name} was not promoted{trial}; {until}"
         return ""
 
     def next_name(self) -> str:
@@ -120,6 +128,12 @@ class Registry:
             if (folder := self.model_folder(version)).is_dir():
                 _replace(folder / ENTRY_FILE, json.dumps(row, indent=2))
 
+    def try_out(self, folders: str, name: str) -> None:
+        """Let a version answer in comparisons until one is promoted; its table must be complete. Or UnknownVersion."""
+        self.version(name)
+        with self._change() as state:
+            state.setdefault("trials", {})[folders] = name
+
     def promote(
         self,
         folders: str,
@@ -131,13 +145,14 @@ class Registry:
     ) -> None:
         """Let a version, or the start weights, serve these folders, in this precision (None: the native one).
 
-        It was measured with this base model, too. Both arms' tables must be complete in it already. Raises
-        UnknownVersion.
+        It was measured with this base model, too. Both arms' tables must be complete in it already. A trial ends.
+        Raises UnknownVersion.
         """
         self.find(name)
         with self._change() as state:
             chosen = {"precision": precision, "base": base}
             state.setdefault("precision", {}).setdefault(folders, {})[name] = chosen
+            state.get("trials", {}).pop(folders, None)
             line = state["champions"].setdefault(folders, [])
             if name != (line[-1] if line else START_WEIGHTS):
                 line.append(name)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import StoreFailed, ThumbtuneError, first_line
-from rag.models.registry import FORMER_FILE, REGISTRY_FILE, Registry
+from rag.models.registry import FORMER_FILE, REGISTRY_FILE, Registry, Version
 from rag.models.weights import ADAPTER, is_adapter, read_adapter
 from rag.settings import Settings
 from rag.store import schema
@@ -122,9 +122,17 @@ def _registry(settings: Settings) -> Iterator[Damage]:
     for version in versions:
         folder = registry.model_folder(version)
         if why := _why_unusable(folder):
-            serves = version.name in champions
-            step = f"it serves: {BACKUP}, or run `python -m train rollback`" if serves else BACKUP
+            step = _step_without(registry, version, champions)
             yield Damage("version", version.name, why, step, repairable=False)
+
+
+def _step_without(registry: Registry, version: Version, champions: set[str]) -> str:
+    """Return what to do about a version whose weights cannot be used."""
+    if version.name in champions:
+        return f"it serves: {BACKUP}, or run `python -m train rollback`"
+    if version == registry.on_trial(version.folders):
+        return f"it is on trial: {BACKUP}, or run `python -m train promote start weights`"
+    return BACKUP
 
 
 def _champions(settings: Settings) -> set[str]:

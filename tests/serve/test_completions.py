@@ -112,6 +112,17 @@ def test_a_duel_draws_one_arm_blind_and_the_same_one_for_a_retry(served: Served,
     assert served.n_answers == before + len(bodies)
 
 
+@pytest.mark.parametrize(("model", "compares"), [("thumbtune-tuned", False), ("thumbtune-duel", True)])
+def test_a_version_on_trial_may_answer_only_a_duel(
+    served: Served, client: TestClient, monkeypatch: pytest.MonkeyPatch, model: str, compares: bool
+) -> None:
+    told = []
+    ask = served.serving.ask
+    monkeypatch.setattr(served.serving, "ask", lambda *a, **given: told.append(given["compares"]) or ask(*a, **given))
+    served.ask(client, model=model)
+    assert told == [compares]
+
+
 def test_the_draw_is_even() -> None:
     arms = [drawn_arm("key", f"rater {n}", Conversation(QUESTION, ())) for n in range(2_000)]
     assert 900 < arms.count("tuned") < 1_100

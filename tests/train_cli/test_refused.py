@@ -14,9 +14,11 @@ from rag.feedback.files.import_export import import_labels
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
 from rag.models import embedder
+from rag.models.arms import Arms
 from rag.models.registry import Registry
 from rag.settings import Settings
 from rag.store.store import open_store
+from train import session
 from train.__main__ import main
 from train_world import EPOCHS, PLACES, THINGS, World, files
 
@@ -144,7 +146,8 @@ def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monke
     settings = settings.model_copy(update={"docs": (tmp_path / "docs",)})
     index(settings)
     embedded = count_embedded(monkeypatch)
-    assert main(["--bootstrap", "--promote", "--epochs", EPOCHS]) == 0
+    monkeypatch.setattr(session, "evidence_needed", lambda made: 1e9)  # more than any training gives
+    assert main(["--bootstrap", "--epochs", EPOCHS]) == 0
     out = capsys.readouterr().out.splitlines()
     assert embedded
     assert embedded == Counter(set(embedded)), "a chunk was embedded twice by one model"
@@ -152,7 +155,19 @@ def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monke
     assert [line for line in out if line.startswith("VERDICT: ")]
     means = json.loads((settings.runs / "v1" / "metrics.json").read_text())["means"]
     assert means["challenger"]["32"]["ndcg@10"] > means["base"]["32"]["ndcg@10"]
-    assert {pair.origin for pair in open_store(settings.lancedb).feedback.synthetic()} == {"questions"}
+    store = open_store(settings.lancedb)
+    assert {pair.origin for pair in store.feedback.synthetic()} == {"questions"}
+    assert any(line.startswith("v1 is on trial: ") for line in out)
+    tuned = Arms(settings, store, load_corpus(settings)).current("tuned")
+    assert (tuned.model, tuned.on_trial) == ("v1", True)
+    assert main(["list"]) == 0
+    start, trained = capsys.readouterr().out.splitlines()
+    assert start.startswith("* start weights")
+    assert "bootstrap, on trial: VERDICT: keep start weights, not v1" in trained
+    assert main(["--bootstrap"]) == 0
+    assert capsys.readouterr().out.startswith("bootstrap: already tried, v1 was not promoted and is on trial; ")
+    assert main(["promote", "v1"]) == 0
+    capsys.readouterr()
     assert main(["--bootstrap"]) == 0
     assert capsys.readouterr().out == "bootstrap: not needed, v1 already serves these documents\n"
     assert main(["rollback"]) == 0

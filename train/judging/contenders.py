@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from rag.feedback.chunk_matching import ChunkMatcher
 from rag.indexing.update import Embedded, update_vectors
-from rag.models.arms import arm_models
+from rag.models.arms import promoted_models
 from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.models.registry import START_WEIGHTS
 from rag.models.weights import read_dense_weight
@@ -45,7 +45,7 @@ class Candidate:
 def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate]:
     """Return the candidates base, champion and start; each model is loaded once, its table updated first."""
     settings, store, corpus = context.settings, context.store, context.corpus
-    arms = arm_models(settings, corpus.folders_id)
+    arms = promoted_models(settings, corpus.folders_id)
     models = {"base": arms["base"], "champion": arms["tuned"], "start": (START_WEIGHTS, settings.start_model)}
     embedders = {reference: load_embedder(reference, settings) for reference in {ref for _, ref in models.values()}}
     vectors: dict[str, Vectors] = {}

@@ -76,6 +76,12 @@ class Verdict:
     more: int | None = None
     evidence: Evidence = NO_EVIDENCE
 
+    @property
+    def is_ahead(self) -> bool:
+        """Return whether nothing but evidence speaks against a promotion."""
+        is_better = self.gain.mean > 0 and self.challenger >= self.base
+        return self.n >= MIN_HELD_OUT and is_better and not any(each.has_regressed for each in self.regressions)
+
     def line(self, challenger: str, champion: str) -> str:
         """Return the last line that a training prints."""
         what = f"promote {challenger}" if self.decision == "promote" else f"keep {champion}, not {challenger}"

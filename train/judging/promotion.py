@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rag.errors import UnknownVersion
 from rag.indexing.update import Embedded, changing_documents, update_vectors
 from rag.ingest.corpus import Corpus
-from rag.models.arms import arm_models
+from rag.models.arms import promoted_models
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
 from rag.models.registry import START_WEIGHTS, Mover, Registry, Version
@@ -35,23 +35,29 @@ def apply(
     challenger: Candidate,
     *,
     by_hand: bool = False,
+    on_trial: bool = False,
     arms: Mapping[str, Embedder] = NOTHING,
     precision: Precision | None = None,
 ) -> None:
     """Record a version; if its verdict is promote, write its table from the evaluated vectors and make it champion.
 
-    `by_hand` promotes it whatever the verdict, and logs that. `arms` are the models as they will serve, in the measured
-    `precision`. Documents that changed during the training are embedded before the swap. The old champion's table
-    stays, for questions that are being answered and for a rollback.
+    `by_hand` promotes it whatever the verdict, and logs that; `on_trial` lets one that is kept back answer in
+    comparisons. `arms` are the models as they will serve, in the measured `precision`. Documents that changed during
+    the training are embedded before the swap. The old champion's table stays, for questions that are being answered and
+    for a rollback.
     """
     registry, store, corpus_id = context.registry, context.store, context.corpus.id
-    if not (by_hand or version.verdict == "promote"):
+    is_promoted = by_hand or version.verdict == "promote"
+    if not (is_promoted or on_trial):
         registry.add(version)
         return
     keep_vectors(context, challenger)
     with changing_documents(store):  # an upload to the chat waits: it is indexed by the old champion or by the new one
         complete(store, corpus_id, {version.name: challenger.embedder, **arms})
         registry.add(version)
+        if not is_promoted:
+            registry.try_out(version.folders, version.name)
+            return
         mover: Mover = "gate" if version.verdict == "promote" else "hand"
         base = arms["base"].reference if arms else ""
         registry.promote(version.folders, version.name, mover, version.summary, precision, base)
@@ -122,7 +128,7 @@ def _require_unbroken(settings: Settings, store: Store, corpus: Corpus, name: st
     gone = champion and missing(Registry(settings.models).model_folder(champion))
     if gone or not pins_of(settings):
         return  # a champion without weights serves nobody
-    now = load_embedder(arm_models(settings, corpus.folders_id)["tuned"][1], settings, new.precision)
+    now = load_embedder(promoted_models(settings, corpus.folders_id)["tuned"][1], settings, new.precision)
     complete(store, corpus.id, {"now": now}, bar)
     require_unbroken(settings, store, corpus.id, name, {"now": now, "new": new})
 

@@ -25,7 +25,7 @@ def page_of(board: Scoreboard) -> str:
 def test_the_page_gives_the_win_rate_with_its_interval_and_sizes() -> None:
     html = page_of(full_board())
     assert "<strong>78%</strong>" in html
-    assert "of 18 duels won by v1, the active version" in html
+    assert "of 18 duels won by v1, which answers now" in html
     assert "95% confidence interval 55% to 91%; plus 1 tie, 1 &#34;both bad&#34;" in html
     assert "Evidence so far does not decide" in html  # 14 of 18: the confidence sequence has 50% in it
     assert "1 of 2 passages (50%) were never shown for any of 20 questions" in html

@@ -111,6 +111,21 @@ def test_documents_that_have_a_model_are_not_trained_on_again(
     assert first.wait_until_searchable() == 0
 
 
+def test_a_first_model_without_enough_evidence_is_said_to_be_on_trial(
+    first: FirstStart, home: Path, settings: Settings
+) -> None:
+    (home / "hold-train").touch()
+    first.start()
+    wait_for(lambda: first.progress().state == "training")
+    registry, folders = Registry(settings.models), load_corpus(settings).folders_id
+    registry.add(Version("v1", folders, "f", "builtin", "bootstrap", "keep", "VERDICT: keep", datetime.now(UTC)))
+    registry.try_out(folders, "v1")
+    (home / "hold-train").unlink()
+    wait_for(lambda: first.progress().state == "ready")
+    assert first.progress().version == "v1"
+    assert first.progress().text.startswith("v1 is on trial: it finds the passages of one side.")
+
+
 def test_an_index_that_fails_before_the_chat_opens_is_its_exit_status(
     first: FirstStart, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from contextlib import aclosing, closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from rag.indexing import maintenance
 from rag.indexing.indexer import index
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
-from rag.models.registry import Registry
+from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.models.weights import BUILTIN
 from rag.records import ARMS, Arm, Side
 from rag.settings import EXTRACTIVE, Settings
@@ -132,6 +133,28 @@ async def test_each_arm_abstains_by_the_threshold_of_its_own_model(settings: Set
     assert by_arm["base"].text == DONT_KNOW
     assert (len(by_arm["base"].hits), by_arm["base"].cited) == (len(by_arm["tuned"].hits), ())
     assert serving.store.feedback.answer(by_arm["base"].id) is not None  # so it can be rated, and its passages marked
+
+
+async def test_a_version_on_trial_answers_in_comparisons_alone(settings: Settings, other_tiny_model: Path) -> None:
+    index(settings)
+    registry, corpus = Registry(settings.models), load_corpus(settings)
+    settings.models.mkdir(exist_ok=True)
+    (settings.models / "v1").symlink_to(other_tiny_model)
+    registry.add(Version("v1", corpus.folders_id, "f", "builtin", "bootstrap", "keep", "VERDICT", datetime.now(UTC)))
+    registry.try_out(corpus.folders_id, "v1")
+    index(settings)  # a trial's table is kept up to date like the others
+    serving = open_service(settings)
+    assert not serving.has_one_model
+    assert any("v1 is on trial" in note for note in serving.notes())
+    query, only = serving.parse_query("What does the cat drink?")
+
+    async def models(compares: bool) -> set[tuple[str, str]]:
+        events = serving.ask(query, sides=SIDES, duel_id="d", only=only, compares=compares)
+        return {(event.arm, event.answer.model) async for event in events if isinstance(event, Done)}
+
+    assert await models(compares=True) == {("base", settings.base_model), ("tuned", "v1")}
+    assert await models(compares=False) == {("base", settings.base_model), ("tuned", START_WEIGHTS)}
+    assert [hit.score for hit in serving.search(query, "tuned")] == [hit.score for hit in serving.search(query, "base")]
 
 
 async def test_the_threshold_is_used_only_with_plain_dense_search(settings: Settings) -> None:

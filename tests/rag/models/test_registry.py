@@ -114,6 +114,27 @@ def test_a_bootstrap_is_remembered_whether_it_won_or_not(registry: Registry) -> 
     assert registry.bootstrapped("papers") is None
 
 
+def test_a_version_is_on_trial_until_anything_is_promoted(registry: Registry) -> None:
+    assert registry.on_trial("docs") is None
+    registry.try_out("docs", "v1")
+    assert (registry.on_trial("docs"), registry.champion("docs"), registry.moves("docs")) == (V1, None, [])
+    assert registry.on_trial("other docs") is None
+    registry.try_out("docs", "v2")
+    assert registry.on_trial("docs") == V2
+    registry.promote("docs", "v1")
+    assert registry.on_trial("docs") is None
+    registry.rollback("docs")
+    assert registry.on_trial("docs") is None  # the promotion ended it
+    with pytest.raises(UnknownVersion):
+        registry.try_out("docs", "v9")
+
+
+def test_promoting_the_start_weights_by_hand_ends_a_trial(registry: Registry) -> None:
+    registry.try_out("docs", "v1")
+    registry.promote("docs", START_WEIGHTS)
+    assert registry.on_trial("docs") is None
+
+
 def test_an_unknown_version_names_those_there_are(registry: Registry) -> None:
     with pytest.raises(UnknownVersion, match=r"v9: no such version \(there are: v1, v2\)"):
         registry.promote("docs", "v9")

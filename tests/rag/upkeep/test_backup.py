@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import wait_for
 from rag.__main__ import main
 from rag.errors import StoreFailed
 from rag.feedback.ratings import rate_answer, repair
@@ -68,6 +69,7 @@ def test_what_was_rated_before_a_backup_is_restored_elsewhere_although_rating_go
     rater = threading.Thread(target=keep_rating)
     rater.start()
     try:
+        wait_for(lambda: acknowledged)
         for _ in range(3):
             earlier = list(acknowledged)
             report = back_up(home, tmp_path / "backups")

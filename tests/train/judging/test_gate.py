@@ -229,6 +229,18 @@ def test_without_a_gain_no_more_ratings_are_requested():
     assert "more ratings of the same kind would not change that" in verdict.reason
 
 
+def test_ahead_is_a_challenger_that_lacks_nothing_but_evidence():
+    base = np.full(40, 0.5)
+    ahead = base + np.where(np.arange(40) % 4, 0.0, 0.1)
+    assert decide(ahead, base, base).decision == "keep"
+    assert decide(ahead, base, base).is_ahead
+    assert not decide(base, base, base).is_ahead
+    assert not decide(base - 0.01, base, base).is_ahead
+    assert not decide(ahead[:9], base[:9], base[:9]).is_ahead  # too few queries to tell
+    broken = (base - 0.1, base)
+    assert not decide(ahead, base, base, general=broken).is_ahead
+
+
 def test_no_held_out_query_at_all_is_a_keep():
     nothing = np.array([])
     assert decide(nothing, nothing, nothing).decision == "keep"

@@ -15,7 +15,7 @@ from rag.errors import UnknownVersion
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, is_up_to_date
 from rag.ingest.corpus import Corpus, load_corpus
-from rag.models.arms import Arms
+from rag.models.arms import Arms, may_try, promoted_models, trial_of
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.onnx_embedder import exports
 from rag.models.registry import START_WEIGHTS, Registry, Version
@@ -70,6 +70,37 @@ def test_a_promoted_version_has_its_whole_table_and_serves(indexed) -> None:
         ("v1", "gate", champion.summary)
     ]
     assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
+
+
+def test_a_version_on_trial_has_its_whole_table_and_answers_in_comparisons_alone(indexed) -> None:
+    settings, store, corpus, embedder = indexed
+    chunks = corpus_chunks(store, corpus.id)
+    arms = Arms(settings, store, corpus)
+    kept, some = version(corpus, embedder, "keep"), chunks[1:]
+    vectors = embedder.embed_documents([chunk.embedded for chunk in some])
+    apply(context_of(settings, store, corpus, some), kept, Candidate("v1", embedder, vectors), on_trial=True)
+    assert is_up_to_date(store, corpus.id, store.chunks.table_name(corpus.id, embedder.fingerprint))
+    assert Registry(settings.models).champion(corpus.folders_id) is None
+    assert arms.refresh()
+    assert (arms.current("tuned").model, arms.current("tuned").on_trial) == ("v1", True)
+    assert (arms.promoted("tuned").model, arms.promoted("tuned").arm) == (START_WEIGHTS, "tuned")
+    assert arms.promoted("tuned").table == arms.current("base").table == arms.promoted("base").table
+    assert promoted_models(settings, corpus.folders_id)["tuned"][0] == START_WEIGHTS  # what a training compares with
+    Registry(settings.models).promote(corpus.folders_id, "v1")
+    assert arms.refresh() is False  # the same model
+    assert arms.promoted("tuned").model == "v1"
+    assert not arms.current("tuned").on_trial
+
+
+def test_no_trial_where_the_arms_have_different_models_already(indexed, tiny_model: Path) -> None:
+    settings, _, corpus, embedder = indexed
+    registry = Registry(settings.models)
+    registry.add(version(corpus, embedder, "keep"))
+    registry.try_out(corpus.folders_id, "v1")
+    other = settings.model_copy(update={"start_model": str(settings.models / "v1")})
+    assert may_try(settings, corpus.folders_id)
+    assert not may_try(other, corpus.folders_id)
+    assert trial_of(other, corpus.folders_id) is None
 
 
 def test_documents_that_came_while_it_was_trained_are_in_its_table_too(indexed) -> None:
