@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -20,10 +21,22 @@ ABBREVIATIONS = {  # by length, since a lookbehind has a fixed one; a single let
     3: "e.g i.e Mrs Fig Abs Art Str bzw vgl Vgl ggf Sra Dra Ing Tel Hrn geb Mio Mrd Std Kap pág núm",
     4: "Prof evtl inkl zzgl Hrsg Aufl Dipl",
 }
-NO_ABBREVIATION = "".join(
-    rf"(?<!\b(?:{'|'.join(re.escape(word) for word in words.split() if len(word) == size)})\.)"
-    for size, words in ABBREVIATIONS.items()
-)
+REFERENCES = {  # that end no sentence where a number or a code follows: "accession no. AY274119", "see ref. 12"
+    2: "no eq Eq ch Ch",
+    3: "nos fig eqs Eqs ref Ref sec Sec vol Vol tab Tab Abb abb art",
+    4: "figs Figs refs Refs",
+}
+
+
+def _not_after(words_by_size: Mapping[int, str]) -> str:
+    """Return a pattern that holds after a full stop unless it is one of these words, by their length, that has it."""
+    return "".join(
+        rf"(?<!\b(?:{'|'.join(re.escape(word) for word in words.split() if len(word) == size)})\.)"
+        for size, words in words_by_size.items()
+    )
+
+
+NO_ABBREVIATION = rf"{_not_after(ABBREVIATIONS)}(?:{_not_after(REFERENCES)}|(?!\s+[(\[]?[A-Z]*\d))"
 
 # The group of each pattern is the gap between two pieces; what is matched outside the group stays in its piece.
 PARAGRAPH = re.compile(r"(\n(?:[^\S\n]*\n)+)")

@@ -308,6 +308,11 @@ def test_a_document_takes_few_tokenizer_calls() -> None:
         ("یہ کتاب ہے۔ وہ قلم ہے؟ جی۔", ["یہ کتاب ہے۔", "وہ قلم ہے؟", "جی۔"]),
         ("यह घर है। वह स्कूल है॥ ठीक", ["यह घर है।", "वह स्कूल है॥", "ठीक"]),
         ("Obst, z. B. Äpfel und u. a. Birnen, d. h. Kernobst.", None),
+        ("The genome has accession no. AY274119, see ref. 12, fig. 3, eq. (5) and nos. 7 to 9.", None),
+        (
+            "Is it so? The answer is no. Ask again. It is shown in the fig. Look there.",
+            ["Is it so?", "The answer is no.", "Ask again.", "It is shown in the fig.", "Look there."],
+        ),
         ("Nach Dr. Meier gilt Abs. 3 und Art. 5 bzw. S. 12, vgl. Nr. 7, Prof. Kurz.", None),
         ("Er kam am 3. Oktober 1990. Sie blieb.", ["Er kam am 3. Oktober 1990.", "Sie blieb."]),
         ("Es kostet 3.50 Euro. Das sind 2 Mio. Euro!", ["Es kostet 3.50 Euro.", "Das sind 2 Mio. Euro!"]),
