@@ -20,7 +20,7 @@ from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 
 from chat.actions.payloads import OpenPassage
-from chat.elements.marks import Form, form_of
+from chat.elements.marks import Form, fence_of, form_of
 from chat.language import Phrase
 from chat.session.context import AppState, RequestContext
 from rag.errors import BadRating
@@ -56,6 +56,7 @@ class Passage(TypedDict):
     file: str  # the address of its PDF, "" for other kinds
     on_pages: list[str]  # its text on each page of the PDF, from the first on
     form: Form
+    fence: str  # that `before` and `text` lack at their begin
 
 
 async def passage(context: RequestContext, payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,12 +95,13 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
     text = document.text if document and at >= 0 else ""
     end = at + len(chunk.text)
     begin, stop = max(0, at - AROUND), end + AROUND
+    before = text[begin:at].replace(PAGE_TURN, "") if text else ""
     return {
         "title": chunk.name,
         "source": chunk.source,
         "heading": plain_headings(chunk.section),
         "page": chunk.pages,
-        "before": text[begin:at].replace(PAGE_TURN, "") if text else "",
+        "before": before,
         "text": chunk.shown,
         "after": text[end:stop].replace(PAGE_TURN, "") if text else "",
         "more_before": bool(text) and begin > 0,
@@ -108,6 +110,7 @@ def around(chunk: Chunk, document: Document | None) -> Passage:
         "file": _pdf_address(chunk) if chunk.page else "",
         "on_pages": chunk.text.split(PAGE_TURN) if chunk.page else [],
         "form": form_of(chunk.source),
+        "fence": fence_of(before + chunk.shown, chunk.source),
     }
 
 

@@ -18,7 +18,7 @@ import chainlit as cl
 from chat.actions.payloads import Search, Teach
 from chat.actions.rate import taught
 from chat.elements.live import LiveCard, LiveElement
-from chat.elements.marks import Form, form_of
+from chat.elements.marks import Form, fence_of, form_of
 from chat.language import Phrase
 from chat.session.context import Action, RequestContext, in_background
 from rag.answering.service import QueryService, check_query
@@ -52,6 +52,7 @@ class Passage(TypedDict):
     page: str  # or pages, such as 3–4
     text: str
     form: Form
+    fence: str  # that its text lacks at its begin
     shown: bool
 
 
@@ -185,6 +186,7 @@ def as_passage(chunk: Chunk, shown: Collection[str]) -> Passage:
         "page": chunk.pages,
         "text": chunk.shown,
         "form": form_of(chunk.source),
+        "fence": fence_of(chunk.shown, chunk.source),
         "shown": chunk.id in shown,
     }
 

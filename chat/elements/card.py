@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict
 
 from chat.elements.markdown import NO_WORD, as_markdown
-from chat.elements.marks import Form, form_of
+from chat.elements.marks import Form, fence_of, form_of
 from chat.elements.reveal import Reveal, same
 from chat.language import Phrase, recognised
 from rag.answering.duel import CutAnswer, Done, Event, Failed, Hits, Token
@@ -47,6 +47,7 @@ class Source(TypedDict):
     heading: str
     text: str
     form: Form
+    fence: str  # that its text lacks at its begin
     cited: bool
     attributed: bool
     unsupported: bool
@@ -275,6 +276,7 @@ def sources(
             "heading": plain_headings(hit.chunk.section),
             "text": hit.chunk.shown if with_text else "",
             "form": form_of(hit.chunk.source),
+            "fence": fence_of(hit.chunk.shown, hit.chunk.source) if with_text else "",
             "cited": hit.rank in cited,
             "attributed": ("attributed", hit.rank) in found,
             "unsupported": ("unsupported", hit.rank) in found,
@@ -319,5 +321,7 @@ def _completed(props: Props) -> Props:
     for view in props["sides"]:
         view.update({**_blank_side(view["side"]), **view, "cut": ""})
         for source in view["sources"]:
-            source.update({"mark": 0, "form": "plain", "attributed": False, "unsupported": False, **source})
+            source.update(
+                {"mark": 0, "form": "plain", "fence": "", "attributed": False, "unsupported": False, **source}
+            )
     return {**_blank(), **props}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Literal
 
+from rag.answering.quotable import fence_before
 from rag.loaders.formats import LOADERS, suffix_of
 
 Form = Literal["markdown", "marked", "plain"]  # how marks are drawn: all of Markdown, those of blocks and code, none
@@ -18,3 +19,8 @@ def form_of(source: str) -> Form:
     if kind in PLAIN or not kind:
         return "plain"
     return "markdown" if kind == "Markdown" else "marked"
+
+
+def fence_of(text: str, source: str) -> str:
+    """Return the code fence that a cut of a document lacks at its begin, "" where it begins outside of code."""
+    return "" if form_of(source) == "plain" else fence_before(text)

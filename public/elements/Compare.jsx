@@ -14,7 +14,7 @@ import { BookOpen, Check, ChevronRight, Copy, Equal, Pencil, RotateCw, StepForwa
 import { Markdown } from '@/components/markdown';
 
 const { t, nth, linked } = window.thumbtune;
-const VERSION = '19';
+const VERSION = '20';
 const KEY = `thumbtune-compare-${VERSION}`;
 const PREVIEW_CHARS = 320;
 const REASONS = {

@@ -7,7 +7,7 @@ import { Check, ChevronLeft, ChevronRight, RotateCw, Search as Glass, ThumbsDown
 import { Markdown } from '@/components/markdown';
 
 const { t, linked } = window.thumbtune;
-const VERSION = '7';
+const VERSION = '8';
 const KEY = `thumbtune-review-${VERSION}`;
 const SEARCH = 'thumbtune-search'; // set by Teach.jsx
 
@@ -206,7 +206,7 @@ if (!window[KEY]) {
         {passage.heading ? ` > ${passage.heading}` : ''}
         {passage.page ? `, ${t('page.page', { page: passage.page })}` : ''}
       </summary>
-      <div className="tt-found-text">{drawn([passage.text], passage.form)}</div>
+      <div className="tt-found-text">{drawn([passage.text], passage.form, passage.fence)}</div>
     </details>
   );
 

@@ -6,7 +6,7 @@ import { sideViewState } from '@chainlit/react-client';
 import { ChevronLeft, ChevronRight, ExternalLink, FileText } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '8';
+const VERSION = '9';
 const KEY = `thumbtune-source-${VERSION}`;
 
 if (!window[KEY]) {
@@ -37,7 +37,7 @@ if (!window[KEY]) {
     useEffect(() => {
       setPanel((now) => now && { ...now, title: passage.title }); // Chainlit names it after this file
     }, [passage]);
-    const [before, text, after] = useMemo(() => drawn([passage.before, passage.text, passage.after], passage.form), [passage]);
+    const [before, text, after] = useMemo(() => drawn([passage.before, passage.text, passage.after], passage.form, passage.fence), [passage]);
     const where = [passage.source, passage.heading, passage.page ? t('source.page', { page: passage.page }) : ''].filter(Boolean).join(' > ');
     return (
       <article className="tt-source" aria-label={t('source.label', { title: passage.title })}>

@@ -6,7 +6,7 @@ import { createElement, Fragment, useEffect, useId, useRef, useState } from 'rea
 import { Check, GraduationCap, Lightbulb, Plus, Search as Glass, Undo2, X } from 'lucide-react';
 
 const { t } = window.thumbtune;
-const VERSION = '6';
+const VERSION = '7';
 const KEY = `thumbtune-teach-${VERSION}`;
 const SEARCH = 'thumbtune-search';
 const PAUSE_MS = 300; // without typing before the search starts
@@ -163,7 +163,7 @@ if (!window[KEY]) {
                   <Where passage={passage} />
                   {passage.shown ? <span className="tt-alone">{t('teach.shown')}</span> : null}
                 </div>
-                <div className="tt-found-text">{drawn([passage.text], passage.form)}</div>
+                <div className="tt-found-text">{drawn([passage.text], passage.form, passage.fence)}</div>
                 {isTaught(passage) ? (
                   <button
                     type="button"

@@ -172,14 +172,19 @@ def _marked(text: str, is_markdown: bool) -> str:
 
 def _with_fence(text: str) -> str:
     """Return a passage that begins inside a code block, or lies in one, with the fence that an earlier part has."""
+    if fence := fence_before(text):
+        return f"{fence}\n{text}"
+    return f"```\n{text}\n```" if not FENCE.search(text) and _is_code(text) else text
+
+
+def fence_before(text: str) -> str:
+    """Return the fence that a passage ends and an earlier part began, "" where it begins outside of code."""
     fences = list(FENCE.finditer(text))
-    if not fences:
-        return f"```\n{text}\n```" if _is_code(text) else text
     if len(fences) % 2 == 0 or fences[0][2].strip():
-        return text
+        return ""
     before = text[: fences[0].start()]
     looks_like_prose = re.search(r"[.:!?]\s*\Z", before) or before.count("\n\n") > 2
-    return text if not before.strip() or looks_like_prose else f"{fences[0][1]}\n{text}"
+    return "" if not before.strip() or looks_like_prose else fences[0][1]
 
 
 def _is_code(text: str) -> bool:

@@ -52,7 +52,8 @@ PLACES = {  # word in the bar -> name of the region
     "Ratings": "Your ratings",
 }
 THREAD = re.compile(r"/thread/([0-9a-f-]{36})(?:#\w+)?$")  # the address of a chat that has begun, with a place or not
-PREPARED = r"bootstrap: |The first |\w+ is on trial: |No first training: |Not all documents "  # how the log's last line of a start begins
+# How the log's last line of a start begins.
+PREPARED = r"bootstrap: |The first |\w+ is on trial: |No first training: |Not all documents "
 # `python -m chat` that writes what its threads do into its log when it is asked to: a test may have waited in vain.
 CHAT = """
 import faulthandler, runpy, signal

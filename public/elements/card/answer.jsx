@@ -84,7 +84,7 @@ const Text = ({ side, open }) => {
       {preview ? (
         <div className="tt-preview" role="tooltip" style={{ top: preview.top }}>
           <strong>{preview.source.title}</strong> {preview.source.heading}
-          <p>{drawn([shortened(preview.source.text)], preview.source.form)}</p>
+          <p>{drawn([shortened(preview.source.text)], preview.source.form, preview.source.fence)}</p>
         </div>
       ) : null}
     </div>

@@ -105,7 +105,7 @@ const Passage = ({ side, source, found, opened, toggle, open, mark }) => {
       </div>
       {isOpen ? (
         <>
-          <div className="tt-fulltext">{drawn([source.text], source.form)}</div>
+          <div className="tt-fulltext">{drawn([source.text], source.form, source.fence)}</div>
           <p className="tt-more">
             {canOpen ? (
               <button type="button" className="tt-link" onClick={() => open(source.rank)}>

@@ -48,11 +48,11 @@ const plainLine = (line, form) => {
   return inline(line, form);
 };
 
-// Returns the parts of a text as nodes; a fence that opens in one of them may close in the next. A card that was saved by an
-// earlier release has no `form`.
-const drawn = (texts, form = 'plain') => {
+// Returns the parts of a text as nodes; a fence that opens in one of them may close in the next. `before` is one that opened
+// before the first. A card that was saved by an earlier release has no `form`.
+const drawn = (texts, form = 'plain', before = '') => {
   if (form === 'plain') return texts;
-  let fence = '';
+  let fence = before;
   return texts.map((text) => {
     const lines = text.split('\n');
     const nodes = [];

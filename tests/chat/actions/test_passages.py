@@ -195,3 +195,14 @@ def test_only_marks_that_a_format_has_are_drawn(source: str, form: str) -> None:
 )  # fmt: skip
 def test_headings_are_shown_without_the_marks_of_markdown(path: str, plain: str) -> None:
     assert plain_headings(path) == plain
+
+
+CUT = "    return page\n```\n\nThen call it."
+
+
+def test_a_passage_that_begins_inside_of_code_is_drawn_as_code_up_to_its_end() -> None:
+    cut = around(make_chunk(CUT, source="a.md"), None)
+    assert (cut["fence"], cut["text"]) == ("```", CUT)
+    whole = make_document("# A\n\n```python\ndef page():\n" + CUT)
+    assert around(make_chunk(CUT, source="a.md"), whole)["fence"] == ""  # it begins above
+    assert around(make_chunk(CUT, source="a.txt"), None)["fence"] == ""  # a text file has no marks

@@ -93,7 +93,7 @@ async def test_the_search_finds_what_was_not_shown_and_marks_what_was(context: R
 
 async def test_nothing_of_a_passage_tells_who_found_it(context: RequestContext) -> None:
     for each in await passages(context):
-        assert set(each) == {"chunk", "title", "heading", "page", "text", "form", "shown"}
+        assert set(each) == {"chunk", "title", "heading", "page", "text", "form", "fence", "shown"}
     assert set((await put_offer(context)).props) == {"answers", "query", "taught", "good", "questions"}
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.quotable import LONG_ITEM, plain_text, quotable_units
+from rag.answering.quotable import LONG_ITEM, fence_before, plain_text, quotable_units
 
 CODE = "from flask import Flask\n\napp = Flask(__name__)\nprint(argv[1])"
 
@@ -120,3 +120,18 @@ def test_a_long_list_item_is_quoted_by_its_sentences() -> None:
 def test_any_text_has_units_and_no_unit_invents_a_letter(text: str) -> None:
     for unit in quotable_units(text, "a.txt"):
         assert set(filter(str.isalnum, unit.shown)) <= set(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fence"),
+    [
+        ("x = 1\n```\n\nNow it is one.", "```"),
+        ("x = 1\n~~~~\nNow.", "~~~~"),
+        ("Set it to one:\n```\nx = 1", ""),  # its own end is cut
+        ("```python\nx = 1", ""),
+        ("x\n```\ny\n```\n", ""),
+        ("No code.", ""),
+    ],
+)
+def test_the_fence_that_a_cut_of_a_document_lacks(text: str, fence: str) -> None:
+    assert fence_before(text) == fence
