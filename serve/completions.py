@@ -204,7 +204,8 @@ async def _hung_up(request: Request) -> None:
 def begin_turn(serving: QueryService, model: str, query: str, conversation: Conversation, asker: Asker) -> Turn:
     """Return a new turn of a model: its arm, drawn if the model is the duel, and its id."""
     blind = model == DUEL
-    duel = (BLIND_TURN if blind else OPEN_TURN) + secrets.token_hex(8)
+    counts = blind and serving.is_fair()
+    duel = (BLIND_TURN if counts else OPEN_TURN) + secrets.token_hex(8)
     arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)
     version = "" if blind else serving.promoted(arm).model
     citations = Citations(asker.base_url, COMPLETION + duel, blind=blind)

@@ -176,6 +176,8 @@ async def stream(context: RequestContext, live: LiveCard, query: str, only: Docu
     sides, serving = shuffled_sides(), context.app.serving
     if serving.has_one_model:
         live.card.has_one_model()
+    elif not await asyncio.to_thread(serving.is_fair):
+        live.card.is_uneven()
     events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only, chosen=context.session.options)
     async with live.snapshots(), aclosing(cast(Any, events)):
         async for event in events:

@@ -47,7 +47,7 @@ async def vote(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
             rater=context.rater,
             answer_id=sent.answer,
             value=sent.value,
-            blind=not live.card.is_revealed,
+            blind=live.card.is_blind,
             reason=reason,
             comment=comment,
         )
@@ -71,7 +71,7 @@ async def choose(context: RequestContext, payload: Mapping[str, Any]) -> dict[st
             rater=context.rater,
             duel_id=answers["A"].duel,
             choice=_arm_of(sent.choice, answers),
-            blind=not live.card.is_revealed,
+            blind=live.card.is_blind,
         )
         live.card.prefer(sent.choice, live.card.side_of(cast(Choice, rating.first)))
         await _show_rated(context, live)
@@ -95,7 +95,7 @@ async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
                 answer_id=answer_id,
                 rank=rank,
                 value=sent.value,
-                blind=not live.card.is_revealed,
+                blind=live.card.is_blind,
             )
             for answer_id, rank in await asyncio.to_thread(_marked, store, context.rater, places) or places[:1]
         ]

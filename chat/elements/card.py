@@ -24,6 +24,7 @@ from rag.records import SIDES, Answer, Choice, Evidence, Hit, Label, Reason, Sid
 State = Literal["waiting", "streaming", "done", "failed", "stopped"]
 OPEN: tuple[State, ...] = ("waiting", "streaming")
 ONE_MODEL = Phrase("card.one_model")
+UNEVEN = Phrase("card.uneven")
 STOPPED = Phrase("card.stopped")
 INTERRUPTED = Phrase("card.interrupted")
 ALIKE: dict[Sameness, tuple[str, str]] = {  # if the card says already that it does not count in the scores, and if not
@@ -75,6 +76,7 @@ class Props(TypedDict):
     `query` is what both arms searched for; `asked` what was typed, if that was rewritten; `hint` a line about it.
     `counted` is the preference of before the reveal, which the scores count, if it was changed since; else "".
     `same` says that both showed the same passages, `alike` that both answers say the same: then none can be preferred.
+    `uneven` says that one arm searched more documents, so that no rating counts as blind.
     """
 
     query: str
@@ -85,6 +87,7 @@ class Props(TypedDict):
     counted: SideChoice
     same: str
     alike: str
+    uneven: str
     trouble: str
     reveal: Reveal | None
 
@@ -185,6 +188,15 @@ class Card:
     def has_one_model(self) -> None:
         """Show, if both sides find the same passages, that they do because they use the same model."""
         self._one_model = True
+
+    def is_uneven(self) -> None:
+        """Show that one arm searches more documents than the other, so that nothing rated here counts in the scores."""
+        self._props["uneven"] = UNEVEN
+
+    @property
+    def is_blind(self) -> bool:
+        """Return whether a rating given now counts as blind."""
+        return not self.is_revealed and not self._props["uneven"]
 
     def vote(self, answer_id: str, value: Label, reason: Reason = "", comment: str = "") -> None:
         """Show a stored vote. Raises BadRating for an answer of another card."""
@@ -296,6 +308,7 @@ def _blank() -> Props:
         "counted": "",
         "same": "",
         "alike": "",
+        "uneven": "",
         "trouble": "",
         "reveal": None,
     }

@@ -132,8 +132,8 @@ if (!window[KEY]) {
   const Outcome = ({ card, ask }) => {
     const blind = card.sides.some((side) => side.answer || isBusy(side));
     const lines = card.reveal
-      ? [card.reveal.summary, card.alike, ...card.reveal.notes]
-      : [card.same, card.alike, blind && t('card.blind')];
+      ? [card.reveal.summary, card.alike, card.uneven, ...card.reveal.notes]
+      : [card.same, card.alike, card.uneven, blind && t('card.blind')];
     return (
       <div className="tt-above">
         <div className="tt-outcome" role="status" data-revealed={Boolean(card.reveal)}>

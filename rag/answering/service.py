@@ -82,6 +82,11 @@ class QueryService:
         """Return whether both arms embed queries with the same model, as before the first training."""
         return len({self.served(arm).embedder.query_fingerprint for arm in ARMS}) == 1
 
+    def is_fair(self) -> bool:
+        """Return whether both arms search equally many chunks: while documents are indexed, one is ahead."""
+        base, tuned = (self.served(arm).table for arm in ARMS)
+        return base == tuned or self.store.chunks.count(base) == self.store.chunks.count(tuned)
+
     def notes(self) -> list[str]:
         """Return notes for the user on degraded operation; empty if all is well."""
         notes = []

@@ -119,6 +119,10 @@ class ChunkStore:
         found = self._tables.arrow(table, columns=["id"])
         return set() if found is None else set(found["id"].to_pylist())
 
+    def count(self, table: str) -> int:
+        """Return how many chunks a table has; 0 where there is no such table."""
+        return self._tables.count(table)
+
     def diff(self, corpus: str, table: str) -> TableDiff:
         """Return how a table differs from the documents of its corpus. Reads no text and no vector."""
         held = self._tables.arrow(table, columns=list(HELD))  # first: a document added now is missing, not surplus

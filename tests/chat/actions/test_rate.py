@@ -188,3 +188,11 @@ async def test_another_raters_ratings_are_not_shown(context: RequestContext) -> 
     again = Card(json.loads(json.dumps(kept)))
     restore(context.app.serving, again, context.app.serving.store.feedback.ratings("bob"))
     assert again.props == kept
+
+
+async def test_nothing_is_blind_where_one_side_searched_more_documents(context: RequestContext) -> None:
+    card(context).is_uneven()
+    assert "one side can search more of them" in card(context).props["uneven"]
+    await choose(context, {"answer": "of tuned", "choice": "A"})
+    await vote(context, {"answer": "of base", "value": 1})
+    assert [(kind, blind) for kind, _, _, _, blind in stored(context)] == [("answer", False), ("preference", False)]

@@ -9,6 +9,7 @@ from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import lancedb
 import pytest
 
 from chat.elements.card import Card
@@ -239,3 +240,16 @@ def test_an_empty_or_endless_question_is_one_clear_line(settings: Settings, text
 
 def test_a_long_question_up_to_the_limit_is_taken() -> None:
     assert check_query(" " + "x" * MAX_QUERY_CHARS) == "x" * MAX_QUERY_CHARS
+
+
+def test_arms_are_compared_fairly_only_where_both_search_the_same_chunks(
+    settings: Settings, other_tiny_model: Path
+) -> None:
+    index(settings)
+    assert open_service(settings).is_fair()  # one model, one table
+    settings = settings.model_copy(update={"base_model": str(other_tiny_model)})
+    index(settings)
+    serving = open_service(settings)
+    assert serving.is_fair()
+    lancedb.connect(settings.lancedb).open_table(serving.served("tuned").table).delete("text like '%cat%'")
+    assert not serving.is_fair()  # as while an index run has embedded new documents for one arm and not yet the other
