@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from rag.answering.duel import Done, Event, Failed, Hits, Token
-from rag.answering.evidence.cleaning import clean_answer
+from rag.answering.evidence.growing import GrowingAnswer
 from rag.answering.service import QueryService
 from rag.records import ARMS, BLIND_TURN, COMPLETION, OPEN_TURN, Answer, Arm, Hit, Side
 from rag.store.filters import DocumentFilter
@@ -267,16 +267,18 @@ async def _chunks(
     """Yield the chunks of a stream, those that are sent together in one list."""
     hits: tuple[Hit, ...] = ()
     raw = sent = ""
+    growing = GrowingAnswer(hits)
     begin = [turn.chunk({"role": "assistant", "content": ""})]
     try:
         async with aclosing(_from(first, events)) as each:
             async for event in each:
                 if isinstance(event, Hits):
                     hits = event.hits
+                    growing = GrowingAnswer(hits)
                     yield begin + _source_chunks(turn, hits)
                 elif isinstance(event, Token):
                     raw += event.text
-                    shown = clean_answer(raw, hits, is_complete=False)
+                    shown = "".join(growing.clean(raw))
                     if shown != sent and shown.startswith(sent):
                         yield [turn.chunk({"content": shown[len(sent) :]})]
                         sent = shown

@@ -15,7 +15,7 @@ from chat.elements.marks import Form, fence_of, form_of
 from chat.elements.reveal import Reveal, same
 from chat.language import Phrase, recognised
 from rag.answering.duel import CutAnswer, Done, Event, Failed, Hits, Token
-from rag.answering.evidence.cleaning import clean_answer
+from rag.answering.evidence.growing import GrowingAnswer
 from rag.errors import BadRating
 from rag.evaluation.same_answers import Sameness, sameness
 from rag.heading_path import plain_headings
@@ -92,6 +92,22 @@ class Props(TypedDict):
     reveal: Reveal | None
 
 
+class Growing:
+    """An answer that is being written, as Markdown: what is settled of it is converted once."""
+
+    def __init__(self, hits: tuple[Hit, ...]) -> None:
+        self._hits, self._answer = hits, GrowingAnswer(hits)
+        self._settled = self._markdown = ""
+
+    def shown(self, raw: str) -> str:
+        """Return as Markdown what has been written so far, which begins with that of the last call."""
+        settled, rest = self._answer.clean(raw)
+        if len(settled) > len(self._settled):
+            self._markdown += as_markdown(settled[len(self._settled) :], len(self._hits))
+            self._settled = settled
+        return self._markdown + as_markdown(rest, len(self._hits))
+
+
 class Card:
     """One question's two answers: `take` the duel's events, then `vote`, and `show_reveal` at the first vote."""
 
@@ -99,6 +115,7 @@ class Card:
         self._props = _completed(props) if props else _blank()
         self._raw: dict[Side, str] = {}
         self._shown: dict[Side, tuple[str, str]] = {}  # what was written when the props were last read, as Markdown
+        self._growing: dict[Side, Growing] = {}
         self._hits: dict[Side, tuple[Hit, ...]] = {}
         self._found: dict[Side, list[str]] = {}
         self._answers: dict[Side, Answer] = {}
@@ -158,6 +175,7 @@ class Card:
                 raw = self._raw.pop(view["side"], None)  # None if the card was read from the history
                 view["text"] = view["text"].rstrip(NO_WORD) if raw is None else self._unfinished(view["side"], raw)
                 view["state"], view["error"] = state, message
+                self._growing.pop(view["side"], None)
 
     def is_cut(self, key: str) -> bool:
         """Return whether an answer of this card can be continued by this key."""
@@ -248,8 +266,9 @@ class Card:
 
     def _unfinished(self, side: Side, raw: str) -> str:
         """Return what an arm has written so far as Markdown."""
-        hits = self._hits.get(side, ())
-        return as_markdown(clean_answer(raw, hits, is_complete=False), len(hits))
+        if side not in self._growing:
+            self._growing[side] = Growing(self._hits.get(side, ()))
+        return self._growing[side].shown(raw)
 
     def _view_of(self, answer_id: str) -> SideView:
         for view in self._props["sides"]:
@@ -260,6 +279,7 @@ class Card:
     def _close(self, side: Side, state: State, text: str, hits: tuple[Hit, ...], answer: Answer | None = None) -> None:
         self._raw.pop(side, None)
         self._shown.pop(side, None)
+        self._growing.pop(side, None)
         view = self._view(side)
         evidence = answer.evidence or () if answer else ()
         view["state"], view["text"] = state, as_markdown(text, len(hits), evidence)

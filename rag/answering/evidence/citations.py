@@ -125,10 +125,11 @@ def has_words(text: str) -> bool:
     return WORD_CHARACTER.search(CITATION.sub(" ", text)) is not None
 
 
-def uniform_citations(text: str, hits: Sequence[Hit]) -> str:
-    """Return an answer with every citation of the hits in the form [1], and each of neighbours once.
+def uniform_citations(text: str, hits: Sequence[Hit], start: int = 0) -> str:
+    """Return an answer, from `start` on, with every citation of the hits in the form [1], each of neighbours once.
 
     A bracketed number that a hit's own text has at that place, as [3] in a quoted paper, is escaped as no citation.
+    What is before `start` is looked at, up to LOOK_BACK characters.
     """
     ranks = {hit.rank for hit in hits}
 
@@ -144,7 +145,11 @@ def uniform_citations(text: str, hits: Sequence[Hit]) -> str:
             return rf"\{form[0][:-1]}\]" if name == "plain" else form[0]
         return "".join(f"[{n}]" for n in numbers)
 
-    return RUN.sub(_once, FORMS.sub(uniform, text))
+    parts, at = list[str](), start
+    for form in FORMS.finditer(text, start):
+        parts += text[at : form.start()], uniform(form)
+        at = form.end()
+    return RUN.sub(_once, "".join(parts) + text[at:])
 
 
 def cited_numbers(text: str, n_hits: int) -> tuple[int, ...]:

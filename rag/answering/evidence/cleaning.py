@@ -48,9 +48,19 @@ def clean_answer(text: str, hits: Sequence[Hit], *, is_complete: bool = True) ->
     """Return a model's text as it is shown and stored; at the end of an incomplete one, half a mark is held back."""
     if not is_complete:
         text = UNFINISHED.sub("", text)
-    text = LAST.sub("", BEGIN.sub("", FENCE_MARK.sub(_cited, text)))
-    text = TOKENS.sub(lambda found: found["code"] or "", text)
-    return uniform_citations(LINK.sub(_words, text), hits).rstrip()
+    *_, linked = stages(text)
+    return uniform_citations(linked, hits).rstrip()
+
+
+def stages(text: str, *, is_begin: bool = True) -> tuple[str, str, str]:
+    """Return a text without fence marks and template tokens at its ends, then without any tokens, then without links.
+
+    `is_begin`: the text is the beginning of what was written, not a later part of it.
+    """
+    marked = FENCE_MARK.sub(_cited, text)
+    marked = LAST.sub("", BEGIN.sub("", marked) if is_begin else marked)
+    plain = TOKENS.sub(lambda found: found["code"] or "", marked)
+    return marked, plain, LINK.sub(_words, plain)
 
 
 def find_loop(text: str) -> int | None:
