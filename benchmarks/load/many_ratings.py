@@ -2,15 +2,17 @@
 
 Answers are stored and rated one by one at the start and at the end; what lies between is written in large steps, since
 one by one it would take hours, and is compacted as it would be. Prints the time of an answer and of a rating, the
-disk's use as a ratio to the data, the largest while ratings come in and after a minute without one, and the seconds of
-the scoreboard (the first look, which compares the texts of each duel, and the next one after a rating) and of the
-labels that a training reads.
+disk's use, the largest while ratings come in and after a minute and two without one, as a ratio to the data of the
+tables once they are compacted, and the seconds of the scoreboard (the first look, which compares the texts of each
+duel, and the next one after a rating) and of the labels that a training reads.
+
+The same rows written in one step take less, since the passages repeat and equal ones in one step are stored once; that
+size is printed, too.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -137,24 +139,27 @@ def main() -> None:
             print(row(f"{what}, first {ONE_BY_ONE:,}", start))
             print(row(f"{what}, last {ONE_BY_ONE:,} of {n:,}", end))
             print(f"p99 of {what}s: {np.quantile(end, 0.99) / np.quantile(start, 0.99):.2f} times", flush=True)
-        copy = Path(name) / "copy"
-        again = open_store(copy)
-        for table in store.tables.names():
-            shutil.rmtree(copy / f"{table}.lance", ignore_errors=True)
-            again.tables.upsert(table, store.tables.rows(table))
-        for table in store.tables.names():
-            used, data = size(folder / f"{table}.lance"), size(copy / f"{table}.lance" / "data")
-            print(f"{table}: {used / MB:.0f} MB on disk, {used / data:.1f} times the {data / MB:.0f} MB of data")
-        data = sum(size(copy / f"{table}.lance" / "data") for table in store.tables.names())
-        print(
-            f"all: {size(folder) / data:.1f} times {data / MB:.0f} MB, at most {max(sizes) / data:.1f} times",
-            flush=True,
-        )
+        at_the_end = {table: size(folder / f"{table}.lance") for table in store.tables.names()}
         for minute in (1, 2):  # the first one compacts what was written since the last compaction
             time.sleep(KEEP_OLD_FEEDBACK.total_seconds() + 1)
             store.tables.remove_old_versions()
             store.tables.sync(schema.RATINGS)  # waits for it
-            print(f"after {minute} minutes: {size(folder) / data:.1f} times", flush=True)
+            print(f"after {minute} minutes: {size(folder) / MB:.1f} MB", flush=True)
+        data = 0.0
+        for table, used in at_the_end.items():
+            compacted = size(folder / f"{table}.lance" / "data")
+            data += compacted
+            print(
+                f"{table}: {used / MB:.1f} MB on disk, {used / compacted:.1f} times the {compacted / MB:.1f} MB of data"
+            )
+        copy = open_store(Path(name) / "copy")
+        for table in at_the_end:
+            copy.tables.upsert(table, store.tables.rows(table))
+        print(
+            f"all: {sum(at_the_end.values()) / data:.1f} times the {data / MB:.1f} MB of data, at most "
+            f"{max(sizes) / data:.1f} times; written in one step {size(copy.folder) / MB:.1f} MB",
+            flush=True,
+        )
         compared: Compared = {}
         first_look, next_look = (seconds(lambda: look(store, compared)) for _ in range(2))
         print(f"scoreboard: {first_look:.1f} s, then {next_look:.1f} s; repair: {seconds(lambda: repair(store)):.1f} s")

@@ -2,7 +2,7 @@
 
 Why: Chainlit's own `element.update()` writes a file for each update and reaches one tab. This sends the props to every
 watching tab and saves them on request. It sends them at most eight times a second (once per token, browsers lagged 12
-s), twice where fifty cards are written at once, and still more rarely where an answer is so long that a snapshot takes
+s), twice where 25 cards are written at once, and still more rarely where an answer is so long that a snapshot takes
 long to compute. While an answer is written, a tab is sent what was added to it: with the whole card each time, an
 answer of 160,000 characters came to 136 MB.
 """
@@ -27,8 +27,8 @@ from rag.errors import StoreFailed
 CARD = "Compare"  # public/elements/Compare.jsx
 SNAPSHOT_SECONDS = 0.12  # between two snapshots, where few elements change
 LONGEST_SECONDS = 0.5  # where many do
-MANY = 100  # elements that change at once add a hundredth of a second each
-REST = 10  # times what a snapshot computed, until the next: an answer of 170,000 characters is cleaned in 0.2 s
+MANY = 50  # snapshots a second of all elements together: nobody reads faster than five a second
+REST = 10  # times what a snapshot computed, until the next
 TEXT_EVENT = "card_text"  # public/elements/card/growing.jsx listens for it
 WHOLE_CHARS = 600  # of both answers, up to which the whole card is sent: a page that is just opening hears nothing else
 Save = Callable[[ElementDict], Awaitable[None]]

@@ -3,8 +3,10 @@
 Why: the client's timeout is one for each read, so an endpoint that sends a byte a minute would never end, and a stream
 that is cut ends like a finished one.
 
-Tokens that came within a tenth of a second are joined before they are parsed (`joining_client`): for each message
-openai's client and LangChain take 0.16 ms and all our steps 0.3, ten times what it takes to join it with the next.
+Tokens that came within a tenth of a second are joined before they are parsed (`joining_client`), and within half a
+second where fifty answers are written: for each message openai's client and LangChain take 0.16 ms and all our steps
+0.3, ten times what it takes to join it with the next. Meanwhile nothing is read: the tokens wait in the kernel, since
+reading each as it comes takes another 0.1 ms.
 """
 
 from __future__ import annotations
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 MAX_CHARS_PER_TOKEN = 8  # English has four to five; an endpoint that writes more ignores max_tokens
 JOIN_SECONDS = 0.1  # a card shows what was added no more often
+LONGEST_JOIN = 0.5  # where many streams are read at once
+JOINED_PER_SECOND = 100  # messages of all streams together that are passed on
+ARRIVED_SECONDS = 0.005  # what has arrived meanwhile is read within these
 LONGEST_MESSAGE = 100_000  # bytes of a stream's message; what is longer is handed on as it comes
 MESSAGE_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 LOOK_FOR_LOOPS = 40  # characters between two looks
@@ -39,6 +44,7 @@ LOOPS = (
 NO_COMPLETION = "the endpoint's reply is no chat completion: check OPENAI_BASE_URL (most end in /v1)"
 TEXT_FIELDS = ("role", "content")  # of a token's message
 LONGEST_BYTES = 20_000_000  # of a reply; one of 100,000 tokens, the most that may be set, has 2 MB of JSON
+_OPEN: set[object] = set()  # a token for each stream that is read in this process
 log = logging.getLogger(__name__)
 
 
@@ -221,29 +227,39 @@ def joining_client() -> Any:  # noqa: ANN401  # openai exports no type for it
     return openai.DefaultAsyncHttpxClient(event_hooks={"response": [join]})
 
 
-async def join_tokens(parts: AsyncIterable[bytes], seconds: float = JOIN_SECONDS) -> AsyncIterator[bytes]:
+async def join_tokens(
+    parts: AsyncIterable[bytes], seconds: float = JOIN_SECONDS, open_streams: set[object] = _OPEN
+) -> AsyncIterator[bytes]:
     """Yield a stream of server-sent events with those joined that add text to a chat completion and nothing else.
 
-    Nothing is read ahead and nothing starts a timer: what waits is due with the first part after its time, with a
-    message of another kind, and where the stream ends or fails.
+    After each text that is passed on it rests for `seconds`, longer where there are many `open_streams`, and then reads
+    what has arrived. What waits is due with the first part that comes after that, with a message of another kind, and
+    where the stream ends or fails.
     """
-    rest, waiting = b"", _Waiting()
-    passed_on = float("-inf")
+    rest, waiting, stream = b"", _Waiting(), object()
+    due = float("-inf")
+    open_streams.add(stream)
     try:
         async for part in parts:
             *messages, rest = MESSAGE_END.split(rest + part)
             ready = b"".join(map(waiting.put, messages))
             if len(rest) > LONGEST_MESSAGE:
                 ready, rest = ready + waiting.take() + rest, b""
-            if (now := time.monotonic()) - passed_on >= seconds:
-                passed_on = now if waiting.text else passed_on  # the first text comes after a message with none
+            rests = False
+            if time.monotonic() >= due:
+                rests = bool(waiting.text)  # the first text comes after a message with none
                 ready += waiting.take()
             if ready:
                 yield ready
+            if rests:
+                await asyncio.sleep(max(seconds, min(LONGEST_JOIN, len(open_streams) / JOINED_PER_SECOND)))
+                due = time.monotonic() + ARRIVED_SECONDS
     except Exception:
         if ready := waiting.take():
             yield ready  # what was written before is shown
         raise
+    finally:
+        open_streams.discard(stream)
     if ready := waiting.take() + rest:
         yield ready
 

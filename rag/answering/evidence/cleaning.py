@@ -38,6 +38,7 @@ UNFINISHED = re.compile(r"(?:<[|｜/]?[\w /-]{0,40}[|｜]?|\[/?[A-Za-z-]{0,12}|�
 
 TAIL = 2_400  # characters at the end of a text in which a loop is looked for
 LONGEST = 600  # characters of what repeats
+PROBE = 16  # characters at the end, which stand before, too, where something repeats
 REPEATS, LOOP_CHARS = 4, 160  # so often in a row, and so much text, is a loop
 LONG, LONG_REPEATS = 200, 3  # of a whole paragraph three copies are enough
 COUNTED_REPEATS, COUNTED_CHARS = 8, 600  # the same where only numbers change, as in a list that never ends
@@ -97,9 +98,11 @@ def _words(link: re.Match[str]) -> str:
 
 def _period(tail: str, repeats: int, chars: int) -> int | None:
     """Return the length of what the tail ends with at least `repeats` times, on at least `chars` characters."""
-    for length in range(1, LONGEST + 1):
+    end, before = tail[-PROBE:], len(tail) - 1
+    while (at := tail.rfind(end, 0, before)) >= 0 and (length := len(tail) - PROBE - at) <= LONGEST:
+        before = at + PROBE - 1
         unit = tail[-length:]
-        if tail[-2 * length : -length] != unit:  # nearly always; the rest takes ten times as long
+        if tail[-2 * length : -length] != unit:
             continue
         has_words = re.search(r"[^\W\d_]", unit)
         fewest = min(repeats, LONG_REPEATS) if length >= LONG else repeats

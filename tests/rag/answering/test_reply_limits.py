@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from typing import Any
@@ -22,18 +24,24 @@ def event(content: str | None, end: bytes = b"\n\n", finish: str | None = None, 
     return b"data: " + json.dumps({"id": "c", "choices": [choice]}).encode() + end
 
 
-async def joined(parts: Iterable[bytes], seconds: float = 1_000.0, fail: OSError | None = None) -> list[bytes]:
-    """Return what is passed on of these parts."""
+@pytest.fixture(autouse=True)
+def _a_busy_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.answering.reply_limits.ARRIVED_SECONDS", 10.0)  # however long a test takes to read
+
+
+async def joined(parts: Iterable[bytes], fail: OSError | None = None, every: float = 0.0) -> list[bytes]:
+    """Return what is passed on of these parts, which come `every` so many seconds."""
 
     async def came() -> AsyncIterator[bytes]:
         for part in parts:
+            await asyncio.sleep(every)
             yield part
         if fail:
             raise fail
 
     passed: list[bytes] = []
     with suppress(OSError):
-        async for part in join_tokens(came(), seconds):
+        async for part in join_tokens(came(), 0.01):
             passed.append(part)
     return passed
 
@@ -50,9 +58,24 @@ async def test_the_first_text_is_passed_on_at_once_and_what_follows_together() -
     assert [texts([part]) for part in passed] == [[""], ["Cats"], [" drink milk", ""]]
 
 
-async def test_each_token_of_a_slow_stream_is_passed_on_as_it_comes() -> None:
+async def test_each_token_of_a_slow_stream_is_passed_on_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.answering.reply_limits.ARRIVED_SECONDS", 0.0)
     words = [event(f" {nth}") for nth in range(5)]
-    assert await joined(words, seconds=0.0) == words
+    assert await joined(words, every=0.01) == words
+
+
+@pytest.mark.parametrize(("streams", "least", "most"), [(1, 0.01, 0.3), (40, 0.35, 0.9), (400, 0.45, 1.2)])
+async def test_the_more_streams_are_read_the_longer_each_rests(streams: int, least: float, most: float) -> None:
+    others: set[object] = set(range(streams - 1))
+
+    async def came() -> AsyncIterator[bytes]:
+        for nth in range(3):
+            yield event(f" {nth}")
+
+    began = time.monotonic()
+    assert len([part async for part in join_tokens(came(), 0.01, others)]) == 2
+    assert least < time.monotonic() - began < most
+    assert len(others) == streams - 1
 
 
 @pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r"])
