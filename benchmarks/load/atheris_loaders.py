@@ -1,10 +1,13 @@
 """Fuzz loaders by the code that an input reaches: `python -m benchmarks.load.atheris_loaders FOLDER [SUFFIX ...]`.
 
 FOLDER has one folder of small sample files for each suffix, as FOLDER/html. atheris (libFuzzer) changes them, keeps
-what reaches new Python code, and goes on from there; of an archive it changes one of the files inside. A fault is a
-crash, more than SLOW seconds of processor time, more than MEMORY_MB, or an error other than Unreadable; the input of
-each is kept. `--seconds` is for each suffix. atheris is no part of the installation: see benchmarks/load/__init__.py.
-Why fuzz.py beside it: compiled parsers show no coverage, and it is a hundred times as fast on them.
+what reaches new Python code, and goes on from there; of an archive it changes one of the files inside, of a PDF what
+one of its streams packs. A fault is a crash, more than SLOW seconds of processor time, more than MEMORY_MB, or an error
+other than Unreadable; the input of each is kept. `--seconds` is for each suffix. atheris is no part of the
+installation: see benchmarks/load/__init__.py.
+
+Why fuzz.py beside it: compiled parsers show no coverage, and it is a hundred times as fast on them. Of `.doc` and
+`.ppt` this sees what comes before LibreOffice; what LibreOffice makes of them is read as `.docx` and `.pptx`.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import tempfile
 import time
 import traceback
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -43,8 +47,9 @@ ENDINGS = {  # by how libFuzzer names the input that ended its process
 }
 INSTRUMENTED = (
     *("rag", "mammoth", "openpyxl", "pptx", "docutils", "pylatexenc", "mwparserfromhell", "striprtf", "xlrd"),
-    *("olefile", "oxmsg", "yaml", "email", "html", "csv", "zipfile", "markdown_it"),
+    *("olefile", "oxmsg", "pypdfium2", "yaml", "email", "html", "csv", "zipfile", "markdown_it"),
 )
+STREAM = re.compile(rb"stream\r?\n(.*?)\r?\nendstream", re.DOTALL)  # of a PDF
 TEXTS = (".xml", ".rels", ".xhtml", ".html", ".opf", ".ncx")
 
 
@@ -93,6 +98,13 @@ def changed_archive(data: bytes, seed: int, change: Callable[[bytes], bytes]) ->
     return written.getvalue()
 
 
+def changed_pdf(data: bytes, seed: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Return a PDF with one of its streams changed as it was before it was packed. Raises what zlib raises."""
+    packed = [found for found in STREAM.finditer(data) if found[1][:1] == b"x"]
+    chosen = random.Random(seed).choice(packed)
+    return data[: chosen.start(1)] + zlib.compress(change(zlib.decompress(chosen[1])), 1) + data[chosen.end(1) :]
+
+
 def is_text(data: bytes) -> bool:
     """Return whether bytes are UTF-8."""
     try:
@@ -126,12 +138,16 @@ class Target:
             print(json.dumps({"slowest": spent}), flush=True)
 
     def change(self, data: bytes, max_size: int, seed: int) -> bytes:
-        """Return a changed input; of an archive, mostly with one of its files changed."""
+        """Return a changed input; of an archive or a PDF, mostly with one of its parts changed."""
         from atheris import Mutate
 
         if data.startswith(b"PK\x03\x04") and seed % 4:
             with suppress(Exception):  # whatever zipfile and zlib raise for one that is damaged already
                 changed = changed_archive(data, seed, lambda part: bytes(Mutate(part, len(part) + 1_000)))
+                return changed if len(changed) <= max_size else data
+        if data.startswith(b"%PDF") and seed % 4:
+            with suppress(Exception):  # where no stream is packed, or one is damaged already
+                changed = changed_pdf(data, seed, lambda part: bytes(Mutate(part, len(part) + 1_000)))
                 return changed if len(changed) <= max_size else data
         changed = bytes(Mutate(data, max_size))
         if seed % 8 and is_text(data):  # else nearly all tries would be spent on guessing encodings
