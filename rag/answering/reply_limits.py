@@ -4,9 +4,9 @@ Why: the client's timeout is one for each read, so an endpoint that sends a byte
 that is cut ends like a finished one.
 
 Tokens that came within a tenth of a second are joined before they are parsed (`joining_client`), and within half a
-second where fifty answers are written: for each message openai's client and LangChain take 0.16 ms and all our steps
-0.3, ten times what it takes to join it with the next. Meanwhile nothing is read: the tokens wait in the kernel, since
-reading each as it comes takes another 0.1 ms.
+second where a hundred answers are written: for each message openai's client and LangChain take 0.16 ms and all our
+steps 0.3, ten times what it takes to join it with the next. Meanwhile nothing is read: the tokens wait in the kernel,
+since reading each as it comes takes another 0.1 ms.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 MAX_CHARS_PER_TOKEN = 8  # English has four to five; an endpoint that writes more ignores max_tokens
 JOIN_SECONDS = 0.1  # a card shows what was added no more often
 LONGEST_JOIN = 0.5  # where many streams are read at once
-JOINED_PER_SECOND = 100  # messages of all streams together that are passed on
-ARRIVED_SECONDS = 0.005  # what has arrived meanwhile is read within these
+JOINED_PER_SECOND = 200  # messages of all streams together that are passed on
+ARRIVED = 0.25  # of that rest: the time in which what has arrived meanwhile is read, also by a busy machine
 LONGEST_MESSAGE = 100_000  # bytes of a stream's message; what is longer is handed on as it comes
 MESSAGE_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 LOOK_FOR_LOOPS = 40  # characters between two looks
@@ -252,8 +252,8 @@ async def join_tokens(
             if ready:
                 yield ready
             if rests:
-                await asyncio.sleep(max(seconds, min(LONGEST_JOIN, len(open_streams) / JOINED_PER_SECOND)))
-                due = time.monotonic() + ARRIVED_SECONDS
+                await asyncio.sleep(pause := max(seconds, min(LONGEST_JOIN, len(open_streams) / JOINED_PER_SECOND)))
+                due = time.monotonic() + ARRIVED * pause
     except Exception:
         if ready := waiting.take():
             yield ready  # what was written before is shown
