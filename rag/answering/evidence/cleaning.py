@@ -99,7 +99,7 @@ def _words(link: re.Match[str]) -> str:
 def _period(tail: str, repeats: int, chars: int) -> int | None:
     """Return the length of what the tail ends with at least `repeats` times, on at least `chars` characters."""
     end, before = tail[-PROBE:], len(tail) - 1
-    while (at := tail.rfind(end, 0, before)) >= 0 and (length := len(tail) - PROBE - at) <= LONGEST:
+    while before > 0 and (at := tail.rfind(end, 0, before)) >= 0 and (length := len(tail) - PROBE - at) <= LONGEST:
         before = at + PROBE - 1
         unit = tail[-length:]
         if tail[-2 * length : -length] != unit:

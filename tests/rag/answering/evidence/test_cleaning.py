@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fakes import make_hits
-from rag.answering.evidence.cleaning import clean_answer, cut_loop, find_loop
+from rag.answering.evidence.cleaning import (
+    LONG,
+    LONG_REPEATS,
+    LONGEST,
+    LOOP_CHARS,
+    NO_WORDS_CHARS,
+    REPEATS,
+    _period,
+    clean_answer,
+    cut_loop,
+    find_loop,
+)
 
 HITS = make_hits("cats", "dogs", "birds")
 
@@ -83,3 +96,33 @@ def test_what_is_cut_in_the_middle_of_a_copy_ends_with_the_first_whole_one() -> 
 )
 def test_repetition_that_an_answer_needs_is_no_loop(text: str) -> None:
     assert find_loop(text) is None
+
+
+@pytest.mark.parametrize("text", ["", "a", " ", "ab" * 7, "a" * 17, "cats " * 31])
+def test_a_short_text_is_no_loop(text: str) -> None:
+    assert find_loop(text) is None
+
+
+@given(
+    st.text("ab1 ", max_size=200),
+    st.text("abcdefg 12", min_size=1, max_size=700),
+    st.integers(1, 40),
+    st.text("abcdefg", max_size=3),
+)
+def test_what_repeats_is_found_by_its_end_as_by_trying_every_length(
+    before: str, unit: str, times: int, after: str
+) -> None:
+    tail = (before + unit * times + after)[-2_400:]
+    tried = (
+        length
+        for length in range(1, LONGEST + 1)
+        if tail.endswith(tail[-length:] * (n := times_of(tail[-length:]))) and n * length <= len(tail)
+    )
+    assert _period(tail, REPEATS, LOOP_CHARS) == next(tried, None)
+
+
+def times_of(unit: str) -> int:
+    """Return how often a text must repeat to be a loop."""
+    fewest = LONG_REPEATS if len(unit) >= LONG else REPEATS
+    chars = LOOP_CHARS if any(letter.isalpha() for letter in unit) else NO_WORDS_CHARS
+    return max(fewest, -(-chars // len(unit)))
