@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from rag.errors import NotEnoughFeedback
 from rag.evaluation.metrics import MIN_QUERIES
@@ -20,8 +21,10 @@ from rag.models.registry import START_WEIGHTS
 from rag.records import LabelledPair, Pair, SyntheticPair, normalise_query
 from train.context import TrainingContext
 from train.dataset.split import require_enough
+from train.dataset.synthetic_split import divide
 from train.dataset.unanswerable import unanswerable_queries
 from train.synthetic.from_documents import (
+    MOST_MADE,
     from_clozes,
     from_definitions,
     from_headings,
@@ -30,6 +33,12 @@ from train.synthetic.from_documents import (
     synthetic_weight,
 )
 
+KINDS = {  # of the summary, with the origins of their pairs
+    "questions": ("questions", "llm"),
+    "headings": ("heading",),
+    "definitions": ("definition",),
+    "sentences": ("cloze",),
+}
 ENOUGH_ASKED = 200  # questions; a fifth is held out, and of these 20 must be left to be a regression set
 
 
@@ -39,7 +48,8 @@ class TrainingData:
 
     `general` are synthetic pairs from the documents, to test on queries that nobody rated. `labels` and `made` are set
     where there are ratings. `absent` are queries that the documents do not answer, by kind (abstention.KINDS), and
-    `unasked` the normalised synthetic queries that no user would ask (headings, definitions, sentences).
+    `unasked` the normalised synthetic queries that no user would ask (headings, definitions, sentences). `judging` are
+    the normalised synthetic queries that judge a bootstrap.
     """
 
     pairs: Sequence[Pair]
@@ -50,21 +60,12 @@ class TrainingData:
     made: MadePairs | None = None
     absent: Mapping[str, Sequence[str]] = field(default_factory=dict)
     unasked: frozenset[str] = frozenset()
+    judging: frozenset[str] = frozenset()
 
     @property
     def judged(self) -> Mapping[str, frozenset[str]]:
         """Return the judged chunk ids of each normalised query."""
         return self.made.judged if self.made else {}
-
-
-@dataclass(frozen=True, slots=True)
-class SyntheticSources:
-    """Synthetic pairs by origin."""
-
-    asked: list[SyntheticPair]
-    headings: list[SyntheticPair] = field(default_factory=list)
-    definitions: list[SyntheticPair] = field(default_factory=list)
-    clozes: list[SyntheticPair] = field(default_factory=list)
 
 
 def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = ()) -> TrainingData:
@@ -91,7 +92,7 @@ def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = 
     questions = read_questions(settings.docs)
     asked = [*from_questions(questions, chunks), *written]
     replay = synthetic_to_pairs(asked, synthetic_weight(count_queries(made.pairs)))
-    general = synthetic_to_pairs(asked if len(asked) >= ENOUGH_ASKED else [*asked, *from_headings(chunks)])
+    general = synthetic_to_pairs(asked if len(asked) >= ENOUGH_ASKED else [*asked, *from_headings(chunks, MOST_MADE)])
     absent = unanswerable_queries(settings, store, questions, [pair.query for pair in made.pairs])
     return TrainingData(pairs, replay, summary, general, labels, made, absent)
 
@@ -107,41 +108,44 @@ def keyword_ranks(context: TrainingContext, labels: Sequence[LabelledPair]) -> R
 def gather_synthetic(context: TrainingContext, written: Sequence[SyntheticPair] = ()) -> TrainingData:
     """Return synthetic pairs from the documents, after writing them to their table. Raises NotEnoughFeedback.
 
-    Questions are the test queries where there are enough of them, else headings too, else also definitions and
-    sentences, which any model finds nearly always, since their chunk holds them. Where there are enough questions the
-    other kinds gained nothing (measured: docs/log.md) and are left out.
+    Where enough questions were written, other kinds gained nothing (measured: docs/log.md) and are left out. Else
+    headings, definitions and sentences judge and teach, too (train.dataset.synthetic_split); of the last two at most as
+    many teach as of the first, where there are enough of these.
     """
     store, settings, chunks = context.store, context.settings, context.chunks
     questions = read_questions(settings.docs)
     asked = [*from_questions(questions, chunks), *written]
-    made = SyntheticSources(asked)
+    made: list[list[SyntheticPair]] = []
     if count_queries(asked) < MIN_QUERIES:
-        made = SyntheticSources(asked, from_headings(chunks), from_definitions(chunks), from_clozes(chunks))
-    store.feedback.put_synthetic([*made.asked, *made.headings, *made.definitions, *made.clozes])
-    best = [*made.asked, *made.headings]
-    rest = [*made.definitions, *made.clozes]
-    testable, extra = (best, rest) if count_queries(best) >= MIN_QUERIES else ([*best, *rest], [])
-    if count_queries(testable) < MIN_QUERIES:
+        made = [from_headings(chunks), from_definitions(chunks), from_clozes(chunks)]
+    if (queries := count_queries([*asked, *chain(*made)])) < MIN_QUERIES:
         raise NotEnoughFeedback(
-            f"{count_queries(testable)} queries can be made from these documents, need {MIN_QUERIES}: the "
+            f"{queries} queries can be made from these documents, need {MIN_QUERIES}: the "
             f"{START_WEIGHTS} serve until answers are rated"
         )
-    kinds = {
-        "questions": made.asked,
-        "headings": made.headings,
-        "definitions": made.definitions,
-        "sentences": made.clozes,
-    }
+    parts = divide(asked, made)
+    training = list(chain(*parts.training))
+    used = [*asked, *parts.judging, *training]
+    store.feedback.put_synthetic(used)
+    kinds = {kind: [pair for pair in used if pair.origin in origins] for kind, origins in KINDS.items()}
     summary = "; ".join(f"{kind}: {_count(pairs)}" for kind, pairs in kinds.items() if pairs)
     found = {pair.query for pair in asked}
     gone = [question.question for question in questions if question.source and question.question not in found]
     if gone:
         summary += f"; {len(gone)} questions name a section that is gone, such as {gone[0]!r}"
-    real = {normalise_query(pair.query) for pair in asked}
-    unasked = frozenset(normalise_query(pair.query) for pair in testable) - real
+    unasked = parts.queries - {normalise_query(pair.query) for pair in asked}
     absent = unanswerable_queries(settings, store, questions)
+    rest = [pair for pair in training if pair.origin != "heading"]
+    best = [pair for pair in training if pair.origin == "heading"]
+    if count_queries([*asked, *best]) < MIN_QUERIES:
+        best, rest = training, []
     return TrainingData(
-        synthetic_to_pairs(testable), synthetic_to_pairs(extra), summary, absent=absent, unasked=unasked
+        synthetic_to_pairs([*asked, *parts.judging, *best]),
+        synthetic_to_pairs(rest),
+        summary,
+        absent=absent,
+        unasked=unasked,
+        judging=parts.queries,
     )
 
 

@@ -143,11 +143,6 @@ def is_held_out(query: str) -> bool:
     return share < HELD_OUT_SHARE
 
 
-def by_own_hash(pairs: Iterable[Pair]) -> HeldOut:
-    """Return the queries that their own hash holds out, without groups: for synthetic ones, which nobody labelled."""
-    return HeldOut(frozenset(normalise_query(pair.query) for pair in pairs if is_held_out(pair.query)))
-
-
 def key_of(query: str) -> str:
     """Return the key under which a query's side is remembered: a hash of its normalised text."""
     return content_id("held out", normalise_query(query))

@@ -14,7 +14,7 @@ from train.context import TrainingContext
 from train.dataset.earlier_versions import known_sides
 from train.dataset.folds import EvaluationSplits, plan_splits
 from train.dataset.gather import TrainingData, gather_ratings, gather_synthetic
-from train.dataset.held_out import by_own_hash, hold_out_groups
+from train.dataset.held_out import HeldOut, hold_out_groups
 from train.dataset.split import Split, split
 from train.recipe import LossName
 from train.synthetic.llm_questions import QuestionJournal
@@ -75,7 +75,7 @@ def make_plan(context: TrainingContext, options: TrainingOptions) -> TrainingPla
     settings, chunks = context.settings, context.chunks
     written = QuestionJournal(settings.home, context.corpus.id, settings.answerer).pairs(chunks)
     gathered = gather_ratings(context, written) if options.kind == "ratings" else gather_synthetic(context, written)
-    held_out, spent = by_own_hash(gathered.pairs), 0
+    held_out, spent = HeldOut(gathered.judging), 0
     if options.kind == "ratings":
         known = known_sides(context.registry, context.corpus.folders_id)
         held_out = hold_out_groups(gathered.pairs, known)

@@ -24,9 +24,7 @@ from rag.records import Chunk, SyntheticPair, normalise_query
 QUESTIONS = "questions.jsonl"  # in a documents folder; never indexed
 CLOZE_WORDS = range(6, 41)  # words of a cloze sentence: shorter is no query, longer is a paragraph
 REST_WORDS = 15  # least words that must be left of a chunk for it to be findable
-MOST_MADE = (
-    250  # of headings, definitions and clozes each: all together, less the held-out ones, train in a minute on one core
-)
+MOST_MADE = 200  # to train on, of headings, definitions and clozes each: all together a minute on one core
 HALF_AT = 200  # real queries gained as much as 1,500 clozes (+7.9 and +6.7 points: docs/log.md)
 T = TypeVar("T")
 
@@ -110,8 +108,8 @@ def from_questions(questions: Sequence[Question], chunks: Sequence[Chunk]) -> li
     ]
 
 
-def from_headings(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
-    """Return pairs (heading path, first chunk of its section without the heading); at most `most`, by hash."""
+def from_headings(chunks: Sequence[Chunk], most: int | None = None) -> list[SyntheticPair]:
+    """Return pairs (heading path, first chunk of its section without the heading), by hash; at most `most`."""
     pairs: dict[tuple[str, str], SyntheticPair] = {}
     for chunk in chunks:
         key = (chunk.source, chunk.heading)
@@ -121,8 +119,8 @@ def from_headings(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Synthe
     return sorted(pairs.values(), key=lambda pair: pair.id)[:most]
 
 
-def from_definitions(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
-    """Return pairs (term, chunk that defines it, with the term removed); at most `most`, by hash.
+def from_definitions(chunks: Sequence[Chunk], most: int | None = None) -> list[SyntheticPair]:
+    """Return pairs (term, chunk that defines it, with the term removed), by hash; at most `most`.
 
     A term that is defined in several chunks gives one pair: which of them a user means is not known.
     """
@@ -132,7 +130,7 @@ def from_definitions(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Syn
     return list(pairs.values())[:most]
 
 
-def from_clozes(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[SyntheticPair]:
+def from_clozes(chunks: Sequence[Chunk], most: int | None = None) -> list[SyntheticPair]:
     """Return pairs (sentence, rest of its chunk): inverse cloze, Lee, Chang and Toutanova 2019; at most `most`.
 
     Every chunk gives one sentence before any gives a second.
@@ -140,7 +138,7 @@ def from_clozes(chunks: Sequence[Chunk], most: int = MOST_MADE) -> list[Syntheti
     return in_rounds([_clozes_of(chunk) for chunk in chunks], lambda pair: pair.id, most)
 
 
-def in_rounds(groups: Iterable[Sequence[T]], rank: Callable[[T], str], most: int) -> list[T]:
+def in_rounds(groups: Iterable[Sequence[T]], rank: Callable[[T], str], most: int | None) -> list[T]:
     """Return at most `most` items, round-robin: the first of each group by rank, then the second of each, and so on."""
     rounds = zip_longest(*(sorted(group, key=rank) for group in groups))
     return [item for items in rounds for item in sorted((it for it in items if it is not None), key=rank)][:most]
