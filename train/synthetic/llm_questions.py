@@ -31,7 +31,7 @@ from train.synthetic.question_filter import (
     repeats,
 )
 
-MOST_CHUNKS = 250  # as many as the pairs of each kind that are made without an LLM
+MOST_CHUNKS = 250  # three calls each, and about as many questions as a bootstrap has time for
 PER_CHUNK = 3  # questions; more of 90 words only repeat each other
 CALLS = 3  # per chunk: write questions, check them against the chunk, check them against another chunk
 REFUSED_IN_A_ROW = 3  # one prompt may trigger a content filter; three mean that something else is wrong
