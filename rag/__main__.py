@@ -52,7 +52,7 @@ def add_commands(commands: cli.Commands) -> None:
         "import", _import, "import labels, or ratings that another program exported; what matches nothing is listed"
     )
     labels.add_argument(
-        "file", type=Path, help="a .jsonl or .parquet file, a BEIR folder, or an export of another program"
+        "file", type=Path, help="a .jsonl or .parquet file, a folder of BEIR or Argilla, or another program's export"
     )
     labels.add_argument(
         "--client", default="", metavar="NAME", help="store an export's raters as NAME:..., such as the name of its key"
@@ -64,8 +64,9 @@ def add_commands(commands: cli.Commands) -> None:
     what.add_argument(
         "--as",
         dest="shape",
-        choices=("pairs", "triplets"),
-        help="write the pairs that a training would make, in the columns of sentence-transformers",
+        choices=("pairs", "triplets", "argilla"),
+        help="write the pairs that a training would make, in the columns of sentence-transformers; or all labels as a "
+        "dataset of Argilla, in a new folder",
     )
     forget = command("forget", _forget, "delete a rater's ratings, labels, chats and answers")
     forget.add_argument("rater", help="the identifier stored with the ratings, such as rater-0123456789abcdef")
@@ -275,7 +276,7 @@ def _list_unmatched(
 
 
 def _export(given: argparse.Namespace) -> None:
-    from rag.feedback.files.import_export import export_labels
+    from rag.feedback.files.import_export import export_labels, export_to_argilla
     from rag.feedback.ratings import repair
     from rag.ingest.corpus import load_corpus
     from rag.settings import load_settings
@@ -289,10 +290,13 @@ def _export(given: argparse.Namespace) -> None:
         return
     store = open_store(settings.lancedb)
     repair(store)
-    if given.shape:
+    if given.shape in ("pairs", "triplets"):
         _export_pairs(given, store, load_corpus(settings).id)
         return
-    report = export_labels(given.out, store, store.documents.read(load_corpus(settings).id))
+    if given.shape == "argilla":
+        report = export_to_argilla(given.out, store)
+    else:
+        report = export_labels(given.out, store, store.documents.read(load_corpus(settings).id))
     store.close()
     print(f"exported {report.labels} labels on {report.queries} queries to {given.out}")
     if report.ties:

@@ -30,6 +30,11 @@ from rag.store.store import Store
 ID = re.compile(rf"{COMPLETION}((?:{BLIND_TURN}|{OPEN_TURN})[0-9a-f]{{16}})(?![0-9a-f])")
 MOST_COMMENT = 1_000  # characters, as in the chat
 WORD = re.compile(r"\w+")
+NOBODY = "anonymous"  # the rater where none is named
+UP = frozenset(["1", "1.0", "true", "up", "yes", "good", "correct", "positive", "relevant", "thumbs_up", "like"])
+DOWN = frozenset(
+    ["-1", "-1.0", "0", "0.0", "false", "down", "no", "bad", "incorrect", "negative", "irrelevant", "thumbs_down"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,12 @@ class OutsideRating:
     at: datetime | None = None
     where: str = ""
     arm: Arm | None = None
+
+
+def read_thumb(value: object) -> Label | None:
+    """Return the thumb that a program means by a number or a word, None for anything else."""
+    said = str(value).strip().casefold()
+    return 1 if said in UP else -1 if said in DOWN else None
 
 
 def completion_in(text: str) -> str:

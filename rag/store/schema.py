@@ -403,6 +403,18 @@ def read_labels(path: Path) -> list[LabelledPair]:
         table = table.select(schema.names).cast(schema)
     except pa.ArrowException as error:
         raise ValueError(str(error).splitlines()[0]) from error
+    return _labels_of(table)
+
+
+def labels_of(rows: Iterable[Row]) -> list[LabelledPair]:
+    """Return the labelled pairs of rows that came from a file. Raises ValueError for one that is none."""
+    try:
+        return _labels_of(to_arrow(rows, SCHEMAS[TRAINING_PAIRS]))
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+
+
+def _labels_of(table: Any) -> list[LabelledPair]:  # noqa: ANN401  # pyarrow ships no types
     for name in ("rater", "answer_id", "query", "chunk_id", "text", "label", "origin", "weight", "at"):
         if table[name].null_count:
             raise ValueError(f"column {name!r} has an empty value")

@@ -1,4 +1,4 @@
-"""Import and export labels: JSON Lines, Parquet or a BEIR folder <-> rows of `training_pairs`.
+"""Import and export labels: JSON Lines, Parquet, a BEIR folder or Argilla's <-> rows of `training_pairs`.
 
 A label holds its passage as text. Each training searches for that text in the current documents, so a label that
 matches no passage now is listed, and counts once its text is indexed.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rag.errors import BadLabels
 from rag.feedback.chunk_matching import ChunkMatcher
+from rag.feedback.files.argilla_dataset import AnnotationTask, is_annotated, read_argilla, write_argilla
 from rag.feedback.files.beir import Passage, Score, read_beir, write_beir
 from rag.feedback.files.jsonl import read_jsonl, write_jsonl
 from rag.feedback.files.label_files import SHOWN, LabelRecord, write_atomically
@@ -23,6 +24,7 @@ from rag.records import (
     PREFERRED,
     Chunk,
     Document,
+    Label,
     LabelledPair,
     chunks_of,
     content_id,
@@ -94,6 +96,8 @@ def read_labels(path: Path, documents: Sequence[Document], *, rater: str = "") -
     """Return the labels of a file of labels or pairs or of a BEIR folder, matched, unstored. Raises BadLabels."""
     if path.suffix == PARQUET and not is_pair_file(path):
         return read_parquet(path, documents, rater=rater)
+    if is_annotated(path):
+        return _read_annotated(path, documents, rater)
     matcher = ChunkMatcher(_chunks(documents))
     if path.is_dir():
         judgements = read_beir(path)
@@ -128,16 +132,36 @@ def read_parquet(path: Path, documents: Sequence[Document], *, rater: str = "") 
             f"{path}: {error}: give a file that `python -m rag export` has written, or one with the columns anchor and "
             "positive"
         ) from error
-    if rater:
-        labels = [replace(label, rater=rater) for label in labels]
-    rows = {label.id: label for label in labels}
+    return _matched([(f"row {number}", label) for number, label in enumerate(labels, start=1)], documents, rater)
+
+
+def _read_annotated(path: Path, documents: Sequence[Document], rater: str) -> ReadLabels:
+    """Return the labels of a dataset of Argilla: its rows as they were stored, and what people answered there."""
+    found = read_argilla(path)
+    labels = [
+        (where, _row(each) if isinstance(each, LabelRecord) else each)
+        for where, each in found
+        if not (isinstance(each, LabelRecord) and each.lacks)
+    ]
+    lacking = [each for _, each in found if isinstance(each, LabelRecord) and each.lacks]
+    read = _matched(labels, documents, rater)
+    left = [Unmatched(each.where, each.query, each.lacks, waits=False) for each in lacking]
+    return replace(read, unmatched=(*read.unmatched, *left))
+
+
+def _matched(labels: Sequence[tuple[str, LabelledPair]], documents: Sequence[Document], rater: str) -> ReadLabels:
+    """Return labels that keep the rows which they had, each with where it stands; `rater`, unless empty, is theirs."""
     matcher = ChunkMatcher(_chunks(documents))
+    rows = {
+        label.id: (where, label)
+        for where, label in ((where, replace(label, rater=rater or label.rater)) for where, label in labels)
+    }
     unmatched = [
-        Unmatched(f"row {number}", label.query, _why_waiting(label.text, matcher), waits=True)
-        for number, label in enumerate(rows.values(), start=1)
+        Unmatched(where, label.query, _why_waiting(label.text, matcher), waits=True)
+        for where, label in rows.values()
         if matcher.find(label.chunk_id, label.text) is None
     ]
-    return ReadLabels(tuple(rows.values()), tuple(unmatched), len(labels) - len(rows))
+    return ReadLabels(tuple(label for _, label in rows.values()), tuple(unmatched), len(labels) - len(rows))
 
 
 def _why_waiting(text: str, matcher: ChunkMatcher) -> str:
@@ -169,6 +193,27 @@ def export_labels(path: Path, store: Store, documents: Sequence[Document], *, ra
         raise BadLabels("there are no labels to export: rate answers, or import some")
     chunks = _chunks(documents)
     return (_export_jsonl if path.suffix == JSONL else _export_beir)(path, labels, chunks)
+
+
+def export_to_argilla(folder: Path, store: Store) -> ExportReport:
+    """Write all labels as a dataset of Argilla, a record for each query and text; nothing is left out.
+
+    Raises BadLabels where there is no label, or nothing can be written.
+    """
+    labels = sorted(store.feedback.labels(), key=_export_order)
+    if not labels:
+        raise BadLabels("there are no labels to export: rate answers, or import some")
+    tasks: dict[tuple[str, str], list[LabelledPair]] = {}
+    for label in labels:
+        tasks.setdefault((label.query, label.text), []).append(label)
+    write_argilla(folder, (AnnotationTask(*key, given, _verdict(given)) for key, given in tasks.items()))
+    return ExportReport(len(labels), len({normalise_query(label.query) for label in labels}))
+
+
+def _verdict(labels: Sequence[LabelledPair]) -> Label:
+    """Return what labels of one passage say together, 0 where they are split or say nothing."""
+    value = _sum([label for label in labels if label.label and not is_guess(label)])
+    return 1 if value > 0 else -1 if value < 0 else 0
 
 
 def _chunks(documents: Sequence[Document]) -> list[Chunk]:

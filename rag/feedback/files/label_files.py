@@ -67,6 +67,24 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, given
 
 
+def read_list(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Return the objects of a JSON list, each with where it stands; the list may be an answer's `data`.
+
+    Raises BadLabels for a file that has none.
+    """
+    try:
+        given = json.loads(path.read_text("utf-8-sig"))
+        json.dumps(given, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is JSON, but no text to store
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadLabels(f"{path}: cannot be read as JSON ({error}): export it again") from error
+    if isinstance(given, dict):
+        lists = [given[name] for name in ("data", "items", "records") if isinstance(given.get(name), list)]
+        given = lists[0] if lists else [given]
+    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
+        raise BadLabels(f"{path}: is no list of JSON objects: export it again")
+    return [(f"entry {number}", each) for number, each in enumerate(given, 1)]
+
+
 def bad_line(path: Path, where: int | str, why: str) -> BadLabels:
     """Return the error for a line, given by its number, that cannot be used, or for a row of a table."""
     place = f"line {where}" if isinstance(where, int) else where

@@ -4,8 +4,9 @@
 |---|---|---|
 | Open WebUI | feedbacks/all/export: a JSON list, each with a snapshot of its chat | user_id |
 | LangSmith | feedback, and the runs that it is about, as JSON or JSON Lines in one file | feedback_source.user_id |
-| Langfuse | scores, and the traces that they are about, or traces with their scores | authorUserId, else the trace's |
-| Argilla | records with responses | user_id of the response |
+| Langfuse | scores, and the traces or observations that they are about | authorUserId, else the trace's userId |
+| Langfuse | traces with their scores | the same |
+| Argilla | records with responses to a question that has labels | user_id of the response |
 
 An answer is found by the id of its completion, wherever it stands in what was exported (the addresses of passages hold
 it, LangChain keeps it as the message's id), else by question and text.
@@ -13,31 +14,38 @@ it, LangChain keeps it as the message's id), else by question and text.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rag.errors import BadLabels
+from rag.feedback.files.argilla_dataset import is_annotated, records_in
 from rag.feedback.files.import_export import Unmatched
-from rag.feedback.files.label_files import read_objects
+from rag.feedback.files.label_files import UNDATED, read_list, read_objects
 from rag.feedback.files.pair_files import has_pairs
-from rag.feedback.outside import OutsideRating, ServedAnswers, answer_of, completion_in, store_outside
-from rag.records import Arm, Label
+from rag.feedback.outside import (
+    NOBODY,
+    OutsideRating,
+    ServedAnswers,
+    answer_of,
+    completion_in,
+    read_thumb,
+    store_outside,
+)
+from rag.records import Arm
 from rag.store.store import Store
 
-NOBODY = "anonymous"
-UP = frozenset(["1", "1.0", "true", "up", "yes", "good", "correct", "positive", "relevant", "thumbs_up", "like"])
-DOWN = frozenset(
-    ["-1", "-1.0", "0", "0.0", "false", "down", "no", "bad", "incorrect", "negative", "irrelevant", "thumbs_down"]
-)
 ARMS: Mapping[str, Arm] = {"thumbtune-tuned": "tuned", "thumbtune-base": "base"}
 QUESTIONS = ("question", "query", "input", "prompt", "instruction")  # fields of a record, the first one that is there
 ANSWERS = ("answer", "response", "output", "completion", "generation")
 MOST_RATER = 128  # characters, as of the server
+CAPITAL = re.compile(r"(?<=[a-z])[A-Z]")
+TRACE_NAMES = ("traceId", "trace_id")  # of an observation that a score is about
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]")  # in a rater's name: refused by the server
 Json = Mapping[str, Any]
 
@@ -60,11 +68,12 @@ class ImportedRatings:
 
 
 def is_program_export(path: Path) -> bool:
-    """Return whether a file is an export of another program, and not labels of passages."""
+    """Return whether a file, or a folder of Argilla's, is an export of another program, and not labels of passages."""
+    path = records_in(path)
     if not path.is_file() or path.suffix not in (".json", ".jsonl"):
         return False
     if path.suffix == ".json":
-        return True
+        return not is_annotated(path)
     first = next(read_objects(path), (0, {}))[1]
     return bool(first) and not {"query", "label"} <= first.keys() and not has_pairs(first)
 
@@ -75,12 +84,14 @@ def import_ratings(path: Path, store: Store, client: str = "") -> ImportedRating
     Raters are stored as client:name; `client` is the program's own name unless given. Raises BadLabels for a file that
     is no such export, before anything is stored.
     """
-    return store_ratings(read_ratings(_objects(path), client, str(path)), store)
+    path = records_in(path)
+    objects = list(_numbered(path) if path.suffix == ".jsonl" else read_list(path))
+    return store_ratings(read_ratings(objects, client, str(path)), store)
 
 
 def read_ratings(objects: Sequence[tuple[str, Json]], client: str, path: str = "") -> list[ReadRating]:
     """Return the ratings of exported objects, each with where it stands. Raises BadLabels."""
-    about = {str(each["id"]): each for _, each in objects if "id" in each}
+    about = _by_id(each for _, each in objects)
     found: list[ReadRating] = []
     for where, each in objects:
         found += _read(where, each, about, client)
@@ -96,7 +107,7 @@ def store_ratings(found: Sequence[ReadRating], store: Store) -> ImportedRatings:
     """Store ratings, the oldest first, and list what matches no stored answer."""
     unmatched, stored = [], 0
     served: ServedAnswers | None = None
-    for each in found:
+    for each in sorted(found, key=lambda each: each.rating.at or UNDATED):
         rating, why = each.rating, each.lacks
         answer = answer_of(store, rating.completion) if rating.completion and not why else None
         if answer is None and not why:
@@ -110,24 +121,32 @@ def store_ratings(found: Sequence[ReadRating], store: Store) -> ImportedRatings:
     return ImportedRatings(stored, len(found), tuple(unmatched))
 
 
-def _objects(path: Path) -> list[tuple[str, Json]]:
-    """Return the objects of a JSON list or of JSON Lines, each with where it stands."""
-    if path.suffix == ".jsonl":
-        return [(f"line {number}", given) for number, given in read_objects(path)]
-    try:
-        given = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadLabels(f"{path}: cannot be read as JSON ({error}): export it again") from error
-    if isinstance(given, dict):
-        lists = [given[name] for name in ("data", "items", "records") if isinstance(given.get(name), list)]
-        given = lists[0] if lists else [given]
-    if not isinstance(given, list) or not all(isinstance(each, dict) for each in given):
-        raise BadLabels(f"{path}: is no list of JSON objects: export it again")
-    return [(f"entry {number}", each) for number, each in enumerate(given, 1)]
+def _numbered(path: Path) -> Iterator[tuple[str, Json]]:
+    return ((f"line {number}", given) for number, given in read_objects(path))
 
 
 def _is_known(each: Json) -> bool:
     return {"run_type"} <= each.keys() or {"input", "output"} <= each.keys() or "responses" in each
+
+
+def _by_id(objects: Iterable[Json]) -> dict[str, Json]:
+    """Return what ratings may be about by its id; a trace that is not there itself by its root observation."""
+    about: dict[str, Json] = {}
+    roots: dict[str, Json] = {}
+    for each in objects:
+        if "id" in each:
+            about[str(each["id"])] = each
+        plain = _plain(each)
+        if plain.get("trace_id") and {"input", "output"} <= plain.keys():
+            trace = str(plain["trace_id"])
+            is_root = plain.get("is_root_observation", not plain.get("parent_observation_id"))
+            roots[trace] = each if is_root else roots.get(trace, each)
+    return roots | about
+
+
+def _plain(each: Json) -> Json:
+    """Return an object of Langfuse with the names of its Python package: its server says traceId for trace_id."""
+    return {CAPITAL.sub(r"_\g<0>", name).lower(): value for name, value in each.items()}
 
 
 def _read(where: str, each: Json, about: Mapping[str, Json], client: str) -> Iterator[ReadRating]:
@@ -135,11 +154,14 @@ def _read(where: str, each: Json, about: Mapping[str, Json], client: str) -> Ite
         yield _openwebui(where, each, client or "openwebui")
     elif "run_id" in each and "key" in each:
         yield _langsmith(where, each, about.get(str(each["run_id"]), {}), client or "langsmith")
-    elif "traceId" in each and ("value" in each or "stringValue" in each):
-        yield _langfuse(where, each, about.get(str(each["traceId"]), {}), client or "langfuse")
     elif isinstance(each.get("scores"), list):
-        scores = [score for score in each["scores"] if isinstance(score, dict)]
-        yield from (_langfuse(where, score, each, client or "langfuse") for score in scores)
+        scores = [_plain(score) for score in each["scores"] if isinstance(score, dict)]
+        yield from (_langfuse(where, score, _plain(each), client or "langfuse") for score in scores)
+    elif (score := _plain(each)).keys() & {"trace_id", "subject"} and score.keys() & {"value", "string_value"}:
+        subject = _dict(score, "subject")
+        named = (score.get("observation_id"), subject.get("id"), score.get("trace_id"), *map(subject.get, TRACE_NAMES))
+        told = next((about[str(name)] for name in named if str(name) in about), {})
+        yield _langfuse(where, score, _plain(told), client or "langfuse")
     elif isinstance(each.get("responses"), dict):
         yield from _argilla(where, each, client or "argilla")
 
@@ -183,30 +205,43 @@ def _langsmith(where: str, each: Json, run: Json, client: str) -> ReadRating:
 
 
 def _langfuse(where: str, each: Json, trace: Json, client: str) -> ReadRating:
-    value = each.get("stringValue") if each.get("value") is None else each.get("value")
-    if each.get("source") == "EVAL":
-        value = None  # an LLM's judgement
+    """Read a score by its kind: the number of a category is its place in a list, that of a correction always 0."""
+    kind, value, said = each.get("data_type"), each.get("value"), each.get("string_value")
+    if kind == "CATEGORICAL" or value is None:
+        value = value if said is None else said
+    if kind in ("CORRECTION", "TEXT") or each.get("source") == "EVAL":
+        value = None  # words, or an LLM's judgement
     return _rating(
         where,
         value,
         client,
-        each.get("authorUserId") or trace.get("userId"),
+        each.get("author_user_id") or trace.get("user_id"),
         completion=completion_in(json.dumps([each, trace])),
-        query=_text_of(trace.get("input")),
-        text=_text_of(trace.get("output")),
+        query=_text_of(_parsed(trace.get("input"))),
+        text=_text_of(_parsed(trace.get("output"))),
         comment=str(each.get("comment") or ""),
-        at=each.get("updatedAt") or each.get("timestamp"),
+        at=each.get("updated_at") or each.get("timestamp"),
     )
 
 
+def _parsed(given: object) -> object:
+    """Return what an observation's input or output holds: it may be JSON in a text."""
+    if isinstance(given, str) and given.lstrip().startswith(("{", "[", '"')):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(given)
+    return given
+
+
 def _argilla(where: str, each: Json, client: str) -> Iterator[ReadRating]:
+    """Read a record's responses. A number is a rating on a scale, where 1 may be the worst: no thumb."""
     fields = _dict(each, "fields")
     for name, given in _dict(each, "responses").items():
         for response in given if isinstance(given, list) else [given]:
             if isinstance(response, dict) and response.get("status", "submitted") == "submitted":
+                value = response.get("value")
                 yield _rating(
                     f"{where}, {name}",
-                    response.get("value"),
+                    value if isinstance(value, str) else None,
                     client,
                     response.get("user_id"),
                     completion=completion_in(json.dumps([fields, each.get("metadata"), each.get("id")])),
@@ -228,7 +263,7 @@ def _rating(
     at: object = None,
     model: str = "",
 ) -> ReadRating:
-    label, moment = _label(value), _moment(at)
+    label, moment = read_thumb(value), _moment(at)
     rater = f"{client}:{UNSAFE.sub('_', str(user or NOBODY))[:MOST_RATER]}"
     rating = OutsideRating(
         rater,
@@ -241,12 +276,8 @@ def _rating(
         where=where,
         arm=ARMS.get(model),
     )
-    return ReadRating(rating, "" if label is not None else f"left out, for {str(value)[:40]!r} is no thumb of a person")
-
-
-def _label(value: object) -> Label | None:
-    said = str(value).strip().casefold()
-    return 1 if said in UP else -1 if said in DOWN else None
+    said = "it" if value is None else repr(str(value)[:40])
+    return ReadRating(rating, "" if label is not None else f"left out, for {said} is no thumb of a person")
 
 
 def _moment(given: object) -> datetime | None:
