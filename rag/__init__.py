@@ -10,6 +10,7 @@ answering        hits -> answers; both arms at once
 feedback         ratings -> labels -> training pairs
 evaluation       metrics, confidence intervals, win rates, scoreboard numbers
 upkeep           find and repair damage, back up and restore, a person's data
+tracing          spans for OpenTelemetry, votes as scores; off by default
 web              what every web server here needs: hosts and origins, rate limits
 settings         every setting, read once from the environment and .env
 records          the frozen dataclasses that travel between stages

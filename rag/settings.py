@@ -126,6 +126,15 @@ class Settings(BaseSettings):
         None, description="keys of programs that may ask, as NAME:KEY, separated by commas"
     )
 
+    # seen from outside: see rag.tracing
+    spans: Literal["off", "on", "text"] = Field(
+        "off",
+        description="OpenTelemetry spans of answers, searches, ratings, trainings: off, on, or text with texts",
+    )
+    scores: Literal["off", "langsmith", "langfuse"] = Field(
+        "off", description="where votes go as scores of LangChain's traces: off, langsmith or langfuse"
+    )
+
     # who may change what everybody gets: see rag.roles
     admins: Annotated[tuple[str, ...], NoDecode] = Field(
         (),

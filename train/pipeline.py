@@ -24,6 +24,7 @@ from rag.models.registry import Registry, Version
 from rag.models.weights import write_dense_weight
 from rag.records import Pair, content_id
 from rag.settings import Settings
+from rag.tracing.spans import span, start_spans
 from train.context import TrainingContext
 from train.dataset.earlier_versions import write_held_out
 from train.dataset.plan import TrainingOptions, TrainingPlan
@@ -66,8 +67,14 @@ def run_training(
 
     Returns None in torchrun processes other than rank 0. Raises TrainingRefused where memory runs out.
     """
-    with explain_memory():
-        return _run(context, options, plan, clock)
+    start_spans(context.settings)
+    with explain_memory(), span("train") as record:
+        outcome = _run(context, options, plan, clock)
+        if outcome:
+            version, verdict = outcome.version, outcome.verdict
+            record.add(version=version.name, decision=verdict.decision, by_hand=outcome.by_hand)
+            record.texts(reason=verdict.reason)
+    return outcome
 
 
 @contextmanager

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
+from uuid import UUID
 
 import numpy as np
 from langchain_core.runnables import RunnableConfig
@@ -25,6 +27,7 @@ from rag.answering.evidence.refusals import is_abstention, without_citations
 from rag.answering.llm import explain
 from rag.errors import AnswerCut, AnswerFailed, BadModel, NotIndexed, ThumbtuneError
 from rag.records import Answer, Arm, Evidence, Hit, Side
+from rag.tracing.spans import span
 
 log = logging.getLogger(__name__)
 NO_WORDS = "the language model wrote no answer: ask again, in other words, or choose a larger model"
@@ -98,8 +101,11 @@ async def run_duel(
     `timeout` is in seconds per arm. Closing the generator (contextlib.aclosing) cancels both arms and leaves no task.
     """
     queue: asyncio.Queue[Event] = asyncio.Queue()
+    began = time.time_ns()
     arms = [
-        asyncio.create_task(_run_arm(arm, sides[arm], chain, query, duel_id, timeout, queue, cut), name=f"arm-{arm}")
+        asyncio.create_task(
+            _run_arm(arm, sides[arm], chain, query, duel_id, timeout, queue, new_run(began), cut), name=f"arm-{arm}"
+        )
         for arm, chain in chains.items()
     ]
     try:
@@ -114,10 +120,20 @@ async def run_duel(
         await asyncio.gather(*arms, return_exceptions=True)
 
 
-def trace_of(arm: Arm, side: Side, duel_id: str, chain: ArmChain) -> RunnableConfig:
+def new_run(began: int) -> UUID:
+    """Return the id of an arm's run and of its answer: a UUID of version 7 for a time in ns since 1970.
+
+    Both arms of a duel have the same time, and the rest is random: an id must not reveal the arm to the browser, and
+    those that libraries make are in the order in which they were made.
+    """
+    milliseconds, rest = began // 1_000_000, secrets.randbits(74)
+    return UUID(int=milliseconds << 80 | 7 << 76 | (rest >> 62) << 64 | 2 << 62 | (rest & (1 << 62) - 1))
+
+
+def trace_of(arm: Arm, side: Side, duel_id: str, chain: ArmChain, run: UUID) -> RunnableConfig:
     """Return how a tracer of LangChain's names an arm's run, where one is switched on (docs/how-to/trace.md)."""
     known = {"arm": arm, "side": side, "duel": duel_id, "version": chain.model, "answerer": chain.answerer}
-    return {"run_name": f"thumbtune-{arm}", "metadata": known}
+    return {"run_name": f"thumbtune-{arm}", "run_id": run, "metadata": known}
 
 
 def _failure_message(arm: Arm, error: Exception) -> str:
@@ -140,48 +156,55 @@ async def _run_arm(
     duel_id: str,
     timeout: float,
     queue: asyncio.Queue[Event],
+    run: UUID,
     former: CutAnswer | None = None,
 ) -> None:
     """Stream one arm into the queue; any error becomes a Failed event."""
-    started = perf_counter() - (former.seconds if former else 0.0)
-    hits: tuple[Hit, ...] = ()
-    text, first_token_s = former.text if former else "", 0.0
-    try:
-        async with asyncio.timeout(timeout):
-            async for step in chain.chain.astream(query, trace_of(arm, side, duel_id, chain)):
-                if "hits" in step:
-                    hits = tuple(step["hits"])
-                    queue.put_nowait(Hits(arm, hits))
-                if token := step.get("answer", ""):
-                    first_token_s = first_token_s or perf_counter() - started
-                    text += token
-                    queue.put_nowait(Token(arm, token))
-        said = await asyncio.to_thread(_understand, text, query, hits, chain)  # a whole answer times out no more
-    except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
-        whole, cut = cut_loop(text), None
-        if isinstance(error, AnswerCut) and whole == text:
-            seconds = perf_counter() - started
-            cut = CutAnswer(arm, side, duel_id, query, hits, text, chain.model, chain.answerer, seconds)
-        queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, clean_answer(whole, hits), cut))
-        return
-    answer = Answer(
-        id=secrets.token_hex(8),  # random, because it must not reveal the arm to the browser
-        duel=duel_id,
-        arm=arm,
-        side=side,
-        model=chain.model,
-        answerer=chain.answerer,
-        query=query,
-        hits=hits,
-        text=said.text,
-        cited=said.cited,
-        abstained=said.abstained,
-        evidence=said.evidence,
-        first_token_s=first_token_s,
-        total_s=perf_counter() - started,
-        at=datetime.now(UTC),
-    )
-    queue.put_nowait(Done(arm, answer))
+    known = {"arm": arm, "side": side, "version": chain.model, "duel": duel_id, "answerer": chain.answerer}
+    with span("answer", trace_id=run.int, **known) as record:
+        record.texts(query=query)
+        started = perf_counter() - (former.seconds if former else 0.0)
+        hits: tuple[Hit, ...] = ()
+        text, first_token_s = former.text if former else "", 0.0
+        try:
+            async with asyncio.timeout(timeout):
+                async for step in chain.chain.astream(query, trace_of(arm, side, duel_id, chain, run)):
+                    if "hits" in step:
+                        hits = tuple(step["hits"])
+                        queue.put_nowait(Hits(arm, hits))
+                    if token := step.get("answer", ""):
+                        first_token_s = first_token_s or perf_counter() - started
+                        text += token
+                        queue.put_nowait(Token(arm, token))
+            said = await asyncio.to_thread(_understand, text, query, hits, chain)  # a whole answer times out no more
+        except Exception as error:  # noqa: BLE001  # no error of one arm may reach the other
+            record.failed(error)
+            whole, cut = cut_loop(text), None
+            if isinstance(error, AnswerCut) and whole == text:
+                seconds = perf_counter() - started
+                cut = CutAnswer(arm, side, duel_id, query, hits, text, chain.model, chain.answerer, seconds)
+            queue.put_nowait(Failed(arm, _failure_message(arm, error), hits, clean_answer(whole, hits), cut))
+            return
+        answer = Answer(
+            id=run.hex,
+            duel=duel_id,
+            arm=arm,
+            side=side,
+            model=chain.model,
+            answerer=chain.answerer,
+            query=query,
+            hits=hits,
+            text=said.text,
+            cited=said.cited,
+            abstained=said.abstained,
+            evidence=said.evidence,
+            first_token_s=first_token_s,
+            total_s=perf_counter() - started,
+            at=datetime.now(UTC),
+        )
+        record.add(hits=len(hits), cited=len(said.cited), abstained=said.abstained, first_token_s=first_token_s)
+        record.texts(answer=said.text)
+        queue.put_nowait(Done(arm, answer))
 
 
 @dataclass(frozen=True, slots=True)

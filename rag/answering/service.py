@@ -31,10 +31,12 @@ from rag.models.embedder import Vectors, load_embedder
 from rag.models.precision import native, pick_device
 from rag.models.weights import BUILTIN
 from rag.records import ARMS, Arm, Hit, Side
-from rag.retrieval.search import build_options, retrieve
+from rag.retrieval.search import SearchOptions, build_options, retrieve
 from rag.settings import EXTRACTIVE, Settings
 from rag.store.filters import EVERYWHERE, DocumentFilter, explain_empty, split_filter
 from rag.store.store import Store, open_store
+from rag.tracing.scores import start_scores
+from rag.tracing.spans import span, start_spans
 from rag.training_status import read_training
 
 MAX_QUERY_CHARS = 4_000  # about a page; embedding models read the first 1,000 to 2,000
@@ -46,7 +48,12 @@ log = logging.getLogger(__name__)
 
 
 def open_service(settings: Settings) -> QueryService:
-    """Open store, models and answerer. Takes seconds. Raises NotIndexed, BadModel or StoreFailed."""
+    """Open store, models and answerer, and what is seen from outside. Takes seconds.
+
+    Raises NotIndexed, BadModel, StoreFailed, or BadSetting for traces that cannot be sent.
+    """
+    start_spans(settings)
+    start_scores(settings)
     store = open_store(settings.lancedb)
     return QueryService(settings, store, Arms(settings, store, load_corpus(settings)))
 
@@ -113,7 +120,14 @@ class QueryService:
         `query` and `only` are from `parse_query`.
         """
         options = chosen_search(self.search_options, AskOptions(k=k))
-        return retrieve(self.store, self.promoted(arm), query, options, only)
+        return self._retrieve(self.promoted(arm), query, options, only)
+
+    def _retrieve(self, served: ServedModel, query: str, options: SearchOptions, only: DocumentFilter) -> list[Hit]:
+        with span("retrieve", arm=served.arm, version=served.model, search=options.search, k=options.k) as record:
+            record.texts(query=query)
+            hits = retrieve(self.store, served, query, options, only)
+            record.add(hits=len(hits))
+        return hits
 
     def refresh(self) -> bool:
         """Load what was promoted or rolled back in the registry; return whether an arm's model changed."""
@@ -262,7 +276,7 @@ class QueryService:
         below = served.abstain_below if options.is_plain_dense and not only else None
 
         def find(query: str) -> list[Hit]:
-            return retrieve(self.store, served, query, options, only)
+            return self._retrieve(served, query, options, only)
 
         chain = build_chain(find, self._answerer_of(answerer), below)
         return ArmChain(chain, served.model, answerer, self._similar(served))

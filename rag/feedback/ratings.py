@@ -31,6 +31,8 @@ from rag.records import (
     normalise_query,
 )
 from rag.store.store import Store
+from rag.tracing.scores import send_vote
+from rag.tracing.spans import Record, span
 
 VALUES: tuple[Label, ...] = (-1, 0, 1)
 NOT_RETRIEVAL: frozenset[Reason] = frozenset({"not in the documents", "made up"})  # the answerer is to blame
@@ -59,7 +61,7 @@ def rate_answer(
         raise BadRating(f"{reason!r} is no reason: give one of {', '.join(filter(None, REASONS))}")
     answer = _stored_answer(store, answer_id, value)
     rating = Rating(rater, answer_id, value, blind, at or datetime.now(UTC), reason=reason, comment=comment)
-    return _keep(store, rating, derive_labels(rating, answer))
+    return _keep(store, rating, derive_labels(rating, answer), [answer])
 
 
 def mark_source(
@@ -76,7 +78,7 @@ def mark_source(
     rating = Rating(
         rater, answer_id, value, blind, at or datetime.now(UTC), "source", chunk_id=hit.chunk.id, query=answer.query
     )
-    return _keep(store, rating, derive_labels(rating, answer))
+    return _keep(store, rating, derive_labels(rating, answer), [answer])
 
 
 def teach(
@@ -93,7 +95,7 @@ def teach(
     rating = Rating(
         rater, target, value, False, moment, "taught", chunk_id=chunk.id, query=query.strip(), text=chunk.text
     )
-    return _keep(store, rating, derive_labels(rating, None))
+    return _keep(store, rating, derive_labels(rating, None), [])
 
 
 def prefer(
@@ -107,7 +109,8 @@ def prefer(
         raise BadRating(f"{choice!r} is no preference: give one of {', '.join(filter(None, CHOICES))}")
     value: Label = 1 if choice else 0
     rating = Rating(rater, duel_id, value, blind, at or datetime.now(UTC), "preference", choice=choice)
-    return _keep(store, rating, preference_labels(rating, store.feedback.answers_of_duels([duel_id])))
+    answers = store.feedback.answers_of_duels([duel_id])
+    return _keep(store, rating, preference_labels(rating, answers), answers)
 
 
 def repair(store: Store) -> int:
@@ -193,11 +196,30 @@ def _stored_answer(store: Store, answer_id: str, value: Label) -> Answer:
     return answer
 
 
-def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Rating:
-    """Write a rating, the source of truth, then its labels.
+def _keep(store: Store, rating: Rating, labels: Sequence[LabelledPair], answers: Sequence[Answer]) -> Rating:
+    """Write a rating of these answers, the source of truth, then its labels; then say so to who traces.
 
     A rating changed after the reveal keeps the blind one in `first`; withdrawing it removes that, too.
     """
+    with span("rate", kind=rating.kind, value=rating.value, blind=rating.blind) as record:
+        _note(record, rating, answers)
+        kept = _write(store, rating, labels)
+    send_vote(kept, answers)
+    return kept
+
+
+def _note(record: Record, rating: Rating, answers: Sequence[Answer]) -> None:
+    """Note on a span what was rated: the answer, or both of a pair by their duel."""
+    if answers:
+        record.add(duel=answers[0].duel)
+    if rating.kind == "preference":
+        record.add(choice=rating.choice, **{f"version.{answer.arm}": answer.model for answer in answers})
+    elif answers:
+        record.add(arm=answers[0].arm, version=answers[0].model)
+    record.texts(query=rating.query or (answers[0].query if answers else ""), comment=rating.comment)
+
+
+def _write(store: Store, rating: Rating, labels: Sequence[LabelledPair]) -> Rating:
     if rating.kind in DECIDING and not rating.blind and (rating.value or rating.choice):
         rating = replace(rating, first=_blind_rating(store.feedback.rating(rating.id)))
     store.feedback.put_rated(rating, labels)

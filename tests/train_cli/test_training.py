@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors import Collector
 from rag.__main__ import main as rag_main
 from rag.indexing.update import corpus_chunks, is_up_to_date
 from rag.ingest.corpus import load_corpus
@@ -21,6 +22,7 @@ from rag.models.weights import read_dense_weight
 from rag.records import ARMS
 from rag.settings import ROOT
 from rag.store.store import open_store
+from rag.tracing.spans import stop_spans
 from rag.training_status import STATE_FILE, read_training
 from train.__main__ import main
 from train.dataset.earlier_versions import HELD_OUT, trained_pairs
@@ -258,3 +260,16 @@ def test_versions_are_listed_promoted_by_hand_and_rolled_back(use, capsys) -> No
     assert champion(settings) is None
     movers = [move.by for move in Registry(settings.models).moves(load_corpus(settings).folders_id)]
     assert movers == ["gate", "rollback", "hand", "hand", "rollback", "rollback", "hand", "hand"]
+
+
+def test_a_training_is_one_span_with_the_gates_decision(use, monkeypatch: pytest.MonkeyPatch) -> None:
+    use("labelled")
+    collector = Collector()
+    with collector.listening() as url:
+        monkeypatch.setenv("THUMBTUNE_SPANS", "on")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", f"{url}/v1/traces")
+        assert main(["--fast"]) == 0
+        stop_spans()
+    ((_, known),) = collector.named("thumbtune.train")
+    assert (known["thumbtune.version"], known["thumbtune.by_hand"]) == ("v1", False)
+    assert known["thumbtune.decision"] in ("keep", "promote")
