@@ -28,6 +28,7 @@ from rag.retrieval.passage_search import DEPTH, SHOWN
 from rag.settings import ROOT, Settings
 from train.dataset.held_out import HELD_OUT_SHARE
 from train.dataset.split import MIN_QUERIES
+from train.dataset.synthetic_split import MOST_PASSAGES
 from train.dataset.unanswerable import ENOUGH_KNOWN, MOST_FOREIGN
 from train.judging.abstention import MIN_FOUND, MOST_DECLINED
 from train.judging.serving_precision import MOST_JUDGING, WITHIN
@@ -46,6 +47,7 @@ NUMBERS = [
     ("concepts/embeddings.md", f"at most {WITHIN} below full precision"),
     ("concepts/embeddings.md", f"at most {MOST_JUDGING} of the evaluation queries"),
     ("how-to/train.md", f"Below {MIN_QUERIES} rated queries with a positive"),
+    ("how-to/train.md", f"three in ten judge, at most {MOST_PASSAGES}"),
     ("how-to/rate-well.md", f"below {MIN_QUERIES} rated queries with a positive"),
     ("decisions/0004-minimum-of-50-rated-queries.md", f"refuses below {MIN_QUERIES} rated queries with a positive"),
     ("concepts/held-out.md", f"About {HELD_OUT_SHARE:.0%} of all queries"),

@@ -14,7 +14,7 @@ from train.dataset.held_out import is_held_out
 from train.synthetic.from_documents import MOST_MADE
 
 JUDGING_SHARE = 0.3  # of the passages that have a query; a small folder needs the others to learn from
-MOST_JUDGING = 400  # passages: embedding their queries by two models takes seconds
+MOST_PASSAGES = 400  # passages: embedding their queries by two models takes seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def divide(asked: Sequence[SyntheticPair], kinds: Sequence[Sequence[SyntheticPai
     for kind in kinds:
         of_kind = {pair.chunk_id: pair for pair in sorted(kind, key=_rank, reverse=True)}
         best = of_kind | best
-    drawn = sorted(best.values(), key=_rank)[: min(MOST_JUDGING, round(JUDGING_SHARE * len(best)))]
+    drawn = sorted(best.values(), key=_rank)[: min(MOST_PASSAGES, round(JUDGING_SHARE * len(best)))]
     queries = {normalise_query(pair.query) for pair in drawn}
     judging = [pair for kind in kinds for pair in kind if normalise_query(pair.query) in queries]
     judged = {pair.chunk_id for pair in judging}

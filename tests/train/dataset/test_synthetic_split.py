@@ -7,7 +7,7 @@ import pytest
 from fakes import make_chunk
 from rag.records import Chunk, SyntheticPair, normalise_query
 from train.dataset.held_out import is_held_out
-from train.dataset.synthetic_split import JUDGING_SHARE, MOST_JUDGING, SyntheticSplit, divide
+from train.dataset.synthetic_split import JUDGING_SHARE, MOST_PASSAGES, SyntheticSplit, divide
 from train.synthetic.from_documents import MOST_MADE
 
 CHUNKS = [make_chunk(f"text number {n}", f"{n}.md") for n in range(1500)]
@@ -34,7 +34,7 @@ def trained_on(parts: SyntheticSplit) -> list[SyntheticPair]:
 def test_passages_judge_or_teach_and_none_does_both(n: int) -> None:
     parts = divide([], [headings(CHUNKS[: n // 2]), [], sentences(CHUNKS[:n])])
     judged, taught = ({pair.chunk_id for pair in pairs} for pairs in (parts.judging, trained_on(parts)))
-    assert len(parts.queries) == len(judged) == min(MOST_JUDGING, JUDGING_SHARE * n)
+    assert len(parts.queries) == len(judged) == min(MOST_PASSAGES, JUDGING_SHARE * n)
     assert not judged & taught
     assert max(map(len, parts.training)) <= MOST_MADE
     assert len(taught) >= 0.45 * min(n, 2 * MOST_MADE)
