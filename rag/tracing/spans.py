@@ -1,7 +1,7 @@
 """Spans of our own for OpenTelemetry: retrieve, answer, rate, train. Off unless THUMBTUNE_SPANS is on or text.
 
 Attributes name the arm, the version and the duel. A text is among them only where the setting is `text`, and the
-message of an error never is. OpenTelemetry is imported when spans are switched on, and not before.
+message of an error never is. OpenTelemetry is imported here when spans are switched on, and not before.
 """
 
 from __future__ import annotations

@@ -61,8 +61,12 @@ def write_argilla(folder: Path, tasks: Iterable[AnnotationTask]) -> None:
     """Write a folder that `argilla.Dataset.from_disk` reads. Raises BadLabels where that fails."""
     with write_atomically(folder) as draft:
         (draft / FOLDER).mkdir(parents=True)
-        files = {RECORDS: [_record(task) for task in tasks], f"{FOLDER}/{SETTINGS}": _settings()}
-        for name, content in {**files, f"{FOLDER}/{DATASET}": {"name": "thumbtune"}}.items():
+        files: dict[str, object] = {
+            RECORDS: [_record(task) for task in tasks],
+            f"{FOLDER}/{SETTINGS}": _settings(),
+            f"{FOLDER}/{DATASET}": {"name": "thumbtune"},
+        }
+        for name, content in files.items():
             (draft / name).write_text(json.dumps(content, ensure_ascii=False), "utf-8")
 
 

@@ -45,7 +45,6 @@ QUESTIONS = ("question", "query", "input", "prompt", "instruction")  # fields of
 ANSWERS = ("answer", "response", "output", "completion", "generation")
 MOST_RATER = 128  # characters, as of the server
 CAPITAL = re.compile(r"(?<=[a-z])[A-Z]")
-TRACE_NAMES = ("traceId", "trace_id")  # of an observation that a score is about
 UNSAFE = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\ud800-\udfff]")  # in a rater's name: refused by the server
 Json = Mapping[str, Any]
 
@@ -159,7 +158,8 @@ def _read(where: str, each: Json, about: Mapping[str, Json], client: str) -> Ite
         yield from (_langfuse(where, score, _plain(each), client or "langfuse") for score in scores)
     elif (score := _plain(each)).keys() & {"trace_id", "subject"} and score.keys() & {"value", "string_value"}:
         subject = _dict(score, "subject")
-        named = (score.get("observation_id"), subject.get("id"), score.get("trace_id"), *map(subject.get, TRACE_NAMES))
+        trace = subject.get("traceId") or subject.get("trace_id") or score.get("trace_id")
+        named = (score.get("observation_id"), subject.get("id"), trace)
         told = next((about[str(name)] for name in named if str(name) in about), {})
         yield _langfuse(where, score, _plain(told), client or "langfuse")
     elif isinstance(each.get("responses"), dict):
