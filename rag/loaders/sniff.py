@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from io import BytesIO
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
-from rag.loaders.safe_zip import OLE, OLE_DAMAGED
+from rag.loaders.safe_zip import BROKEN, OLE, OLE_DAMAGED
 
 PICTURES = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif"}
 BOM = b"\xef\xbb\xbf"
@@ -62,7 +62,7 @@ def _zip_suffix(data: bytes) -> str:
             names = opened.namelist()[:2000]
             if "mimetype" in names and opened.getinfo("mimetype").file_size <= MAX_TYPE:
                 return ZIP_TYPES.get(opened.read("mimetype").strip(), ".zip")
-    except (BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError):
+    except BROKEN:
         return ""  # the loader of its name says what is wrong
     if "[Content_Types].xml" not in names:
         return ".zip"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZIP_LZMA, ZipFile
 
 import pytest
 
@@ -86,3 +88,15 @@ def test_a_readme_without_an_ending_is_read_in_the_markup_that_it_shows(
     document = next(each for each in outcomes if isinstance(each, Document))
     assert document.text.startswith(begin)
     assert LOADERS[suffix_of(tmp_path / "README")](text.encode()).note == note
+
+
+@pytest.mark.parametrize("method", [ZIP_DEFLATED, ZIP_LZMA, ZIP_BZIP2])
+def test_an_e_book_whose_type_cannot_be_unpacked_is_refused(method: int) -> None:
+    written = BytesIO()
+    with ZipFile(written, "w", method) as book:
+        book.writestr("mimetype", "application/epub+zip")
+    data = bytearray(written.getvalue())
+    start = data.index(b"mimetype") + len(b"mimetype")
+    data[start : start + 20] = b"\xff" * 20
+    with pytest.raises(Unreadable):
+        LOADERS[".epub"](bytes(data))
