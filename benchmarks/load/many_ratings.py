@@ -82,12 +82,14 @@ def one_by_one(
 
     `largest` gets the bytes of the tables as they grow.
     """
-    answers, ratings = list[float](), list[float]()
+    answers, ratings, removed = list[float](), list[float](), time.monotonic()
     for number in range(start, stop):
         answer, rating = answer_of(number), rating_of(number)
         if largest is not None and number % LOOK_EVERY == 0:
-            store.tables.remove_old_versions()  # as a chat does each minute
             largest.append(size(store.folder))
+        if time.monotonic() - removed > 60:
+            store.tables.remove_old_versions()  # as a chat does
+            removed = time.monotonic()
         answers.append(seconds(lambda answer=answer: store.feedback.add_answer(answer)))
         ratings.append(
             seconds(

@@ -31,6 +31,8 @@ from rag.store.durability import SUFFIX, TableSync, compact, drop_empty_manifest
 from rag.store.table_files import INDICES
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
+COMPACT_LARGE_EVERY = 400  # of a table of more rows: with 100,000 each 100th write waited 1.4 s for its compaction
+LARGE_ROWS = 20_000
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
 READ_TRIES = 5  # a version that was the latest may be removed while another process reads it
 # What LanceDB remembers of files and versions: by default up to 1 GB, of which a duel with its votes, that is some four
@@ -73,6 +75,7 @@ class LanceTables:
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._writes: Counter[str] = Counter()
         self._compacted: dict[str, float] = {}  # by name of table: when, by time.monotonic
+        self._large = set[str]()  # names of tables with many rows
         self._on_disk, self._unsynced = TableSync(folder), set[str]()  # all three are the writer thread's
         self._waiting: deque[_Waiting] = deque()
         self._committed: dict[str, Committed] = {}
@@ -344,7 +347,7 @@ class LanceTables:
 
     def _compact_later(self, name: str) -> None:
         """Compact a table where that is due: nobody waits for it but whoever writes next."""
-        if self._writes[name] >= COMPACT_EVERY:
+        if self._is_due(name):
             self._writer.submit(self._compact_if_due, name)
 
     def _sync(self) -> None:
@@ -353,15 +356,20 @@ class LanceTables:
         self._unsynced.clear()
 
     def _compact_if_due(self, name: str) -> None:
-        if self._writes[name] >= COMPACT_EVERY:
+        if self._is_due(name):
             self._compact(name)
+
+    def _is_due(self, name: str) -> bool:
+        return self._writes[name] >= (COMPACT_LARGE_EVERY if name in self._large else COMPACT_EVERY)
 
     def _compact(self, name: str) -> None:
         """Rewrite a table in few files, and remove its old versions once these are on disk."""
         self._writes[name] = 0
         self._compacted[name] = time.monotonic()
         try:
-            compact(self.open(name), self._on_disk, self._keep(name))
+            table = self.open(name)
+            compact(table, self._on_disk, self._keep(name))
+            (self._large.add if table.count_rows() > LARGE_ROWS else self._large.discard)(name)
         except (RuntimeError, OSError) as error:
             # Another process compacts at the same time, or the disk is full: the data is written and stays readable.
             log.warning("table %s was not compacted: %s", name, error)

@@ -330,6 +330,18 @@ def test_many_small_writes_are_compacted(store: Store) -> None:
     assert stats["fragment_stats"]["num_fragments"] == 1, files
 
 
+def test_a_large_table_is_compacted_less_often(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", 3)
+    monkeypatch.setattr("rag.store.lance.COMPACT_LARGE_EVERY", 6)
+    monkeypatch.setattr("rag.store.lance.LARGE_ROWS", 2)
+    fragments = []
+    for n in range(9):
+        store.feedback.put_ratings([Rating("ann", f"answer-{n}", 1, True, NOON)])
+        store.tables.sync(RATINGS)
+        fragments.append(store.tables.open("ratings").stats()["fragment_stats"]["num_fragments"])
+    assert fragments == [1, 2, 1, 2, 3, 4, 5, 6, 1]
+
+
 def test_a_file_where_the_folder_should_be_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(StoreFailed, match="set THUMBTUNE_HOME to a folder you may write") as caught:
