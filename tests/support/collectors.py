@@ -44,7 +44,9 @@ class Collector:
         body = gzip.decompress(body) if request.headers.get("content-encoding") == "gzip" else body
         self.bodies.append(body)
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            self.services |= {each.value.string_value for each in resource.resource.attributes if "service" in each.key}
+            self.services |= {
+                each.value.string_value for each in resource.resource.attributes if each.key == "service.name"
+            }
             for scope in resource.scope_spans:
                 self.spans += scope.spans
         return Response(media_type="application/x-protobuf")
