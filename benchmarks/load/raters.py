@@ -23,9 +23,13 @@ PATIENCE = 300.0  # seconds for a card to be complete
 
 @dataclass
 class Asked:
-    """What a question cost its rater, in seconds and bytes of websocket frames, and its card as it was at the end."""
+    """What a question cost its rater, in seconds and bytes of websocket frames, and its card as it was at the end.
+
+    `first_s` is until both sides showed something, `text_s` until one of them had a text.
+    """
 
     first_s: float = 0.0
+    text_s: float = 0.0
     total_s: float = 0.0
     frames: int = 0
     received: int = 0
@@ -142,3 +146,5 @@ class Rater:
                 side["text"] = side["text"][: change["keep"]] + change["add"]
         elif event == "task_end":
             self._idle.set()
+        if not self._asked.text_s and any(side["text"] for side in self._asked.card.get("sides", ())):
+            self._asked.text_s = seconds

@@ -1,8 +1,8 @@
-"""Time to the first token through /v1/chat/completions, beside the chat's own service.
+"""Time to the first token through /v1/chat/completions, beside the chat: its service in this process, and its socket.
 
 `python -m benchmarks.serve.first_token`. For each question in turn, in changing order: the service with both arms, as
-the chat asks it; the service with one arm; `python -m serve` over HTTP, streamed, a process of its own on the same
-home. All questions are asked once before, so that no cache is cold.
+the chat asks it; the service with one arm; `python -m serve` over HTTP, streamed, and the chat over its websocket, each
+a process of its own on the same documents. All questions are asked once before, so that no cache is cold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load.chat_process import answers, free_port
+from benchmarks.load.chat_process import answers, free_port, running_chat
+from benchmarks.load.raters import Rater
 from benchmarks.load.streams import paced_llm
 from rag.answering.duel import Token
 from rag.answering.service import QueryService, open_service
@@ -64,6 +65,23 @@ def by_http(client: httpx.Client, question: str) -> float:
     return first
 
 
+async def by_socket(rater: Rater, question: str) -> float:
+    """Return the seconds until one side of the chat's card had a text."""
+    asked = await rater.ask(question)
+    if not asked.text_s:
+        raise RuntimeError(f"no text for {question!r}")
+    return asked.text_s
+
+
+@contextmanager
+def chat_process() -> Iterator[str]:
+    """Run the chat on a copy of this process's home, with its LLM; yield its address."""
+    os.environ["BENCH_HOME"] = os.environ["THUMBTUNE_HOME"]
+    llm = {name: os.environ[name] for name in os.environ if name == "THUMBTUNE_LLM" or name.startswith("OPENAI_")}
+    with tempfile.TemporaryDirectory() as folder, running_chat(Path(folder), **llm) as chat:
+        yield chat.url
+
+
 @contextmanager
 def serving_process() -> Iterator[str]:
     """Run `python -m serve` on the home and settings of this process; yield its address."""
@@ -85,26 +103,30 @@ def measure(name: str) -> None:
     asked = [json.loads(line)["question"] for line in lines][:: max(1, len(lines) // QUESTIONS)][:QUESTIONS]
     with (
         serving_process() as url,
+        chat_process() as chat_url,
         httpx.Client(base_url=url, timeout=60) as client,
         asyncio.Runner() as runner,
     ):
+        rater = runner.run(Rater(chat_url).__aenter__())
         ways: dict[str, Callable[[str], float]] = {
             "both arms": lambda question: runner.run(by_service(serving, question, BOTH)),
             "one arm": lambda question: runner.run(by_service(serving, question, ONE)),
             "http": lambda question: by_http(client, question),
+            "socket": lambda question: runner.run(by_socket(rater, question)),
         }
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for question in asked:
-            ways["both arms"](question)
-            by_http(client, question)
+            for way in ("both arms", "http", "socket"):
+                ways[way](question)
         for question in asked:
             for way in random.sample(list(ways), len(ways)):
                 seconds[way].append(ways[way](question))
+        runner.run(rater.__aexit__(None, None, None))
     serving.close()
     middle = {way: statistics.median(each) * 1000 for way, each in seconds.items()}
     said = ", ".join(f"{way} {ms:.0f} ms" for way, ms in middle.items())
-    both, one = (middle["http"] / middle[way] for way in ("both arms", "one arm"))
-    print(f"{name:12} {said}; http / both arms {both:.2f}, http / one arm {one:.2f}", flush=True)
+    ratios = ", ".join(f"http / {way} {middle['http'] / middle[way]:.2f}" for way in ("both arms", "one arm", "socket"))
+    print(f"{name:12} {said}; {ratios}", flush=True)
 
 
 def main() -> None:

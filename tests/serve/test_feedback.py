@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from rag.records import Rating
+from rag.web.hosts import Hosts
+from serve.app import build_app
 from serve.keys import add_key, keys_file
-from served import Served
+from served import QUESTION, Served, listening
 
 JSON = {"content-type": "application/json"}
 
@@ -129,3 +133,28 @@ def test_raters_of_two_programs_stay_apart_by_name(served: Served) -> None:
     keys_file(home).unlink()
     found = {rater: ratings(served, rater)[0].value for rater in ("web:ann", "bot:ann", "bot:anonymous")}
     assert found == {"web:ann": 1, "bot:ann": -1, "bot:anonymous": -1}
+
+
+def test_two_clients_with_one_key_at_once_lose_and_double_nothing(served: Served) -> None:
+    """Two copies of a program share its key: people stay apart by name, and who names none is one rater."""
+    home, before = served.settings.home, served.n_answers
+    key = add_key(home, "copies", ["ask", "rate"])
+    try:
+        with listening(build_app(served.api(), Hosts())) as url, ThreadPoolExecutor(2) as both:
+
+            def use(person: str) -> list[str]:
+                with httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=60) as client:
+                    asked = {"model": "thumbtune-tuned", "messages": [{"role": "user", "content": QUESTION}]}
+                    ids = [client.post("/v1/chat/completions", json=asked).json()["id"] for _ in range(4)]
+                    for id_ in ids:
+                        for sent in ({"thumb": 1, "rater": person}, {"thumb": -1}):
+                            answer = client.post("/v1/feedback", json={"completion_id": id_, **sent})
+                            assert answer.json()["stored"] == 1
+                    return ids
+
+            first, second = both.map(use, ("gil", "hal"))
+    finally:
+        keys_file(home).unlink()
+    assert served.n_answers == before + 8
+    assert len({*first, *second}) == 8
+    assert [len(ratings(served, f"copies:{person}")) for person in ("gil", "hal", "anonymous")] == [4, 4, 8]
