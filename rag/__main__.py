@@ -189,8 +189,8 @@ def _stats(given: argparse.Namespace) -> None:
     from rag.feedback.ratings import current_labels
     from rag.indexing.file_report import load_file_report
     from rag.ingest.corpus import load_corpus
-    from rag.models.arms import trial_of
     from rag.models.registry import Registry
+    from rag.models.trials import trial_of
     from rag.settings import load_settings
     from rag.store.store import open_store
 

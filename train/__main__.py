@@ -314,8 +314,8 @@ def _pull(given: argparse.Namespace) -> None:
 
 def _list(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
-    from rag.models.arms import trial_of
     from rag.models.registry import Registry
+    from rag.models.trials import trial_of
     from rag.settings import load_settings
 
     settings = load_settings()

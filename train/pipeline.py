@@ -17,10 +17,11 @@ from safetensors import SafetensorError
 
 from rag.errors import StoreFailed, TrainingRefused, first_line, is_out_of_memory
 from rag.ingest.chunking import CHUNKER_VERSION
-from rag.models.arms import arm_precision, may_try
+from rag.models.arms import arm_precision
 from rag.models.embedder import Vectors
 from rag.models.precision import serving
 from rag.models.registry import Registry, Version
+from rag.models.trials import may_try
 from rag.models.weights import write_dense_weight
 from rag.records import Pair, content_id
 from rag.settings import Settings

@@ -24,8 +24,8 @@ from rag import cli
 from rag.errors import ThumbtuneError
 from rag.indexing.running import read_indexing
 from rag.ingest.corpus import load_corpus
-from rag.models.arms import trial_of
 from rag.models.registry import Registry
+from rag.models.trials import trial_of
 from rag.settings import ROOT, Settings
 from rag.training_status import Training, read_training
 

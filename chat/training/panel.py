@@ -29,8 +29,8 @@ from chat.training.report_files import PLOTS, address, find
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.feedback.credit import KeywordRanks
 from rag.feedback.rated_queries import count_rated_now
-from rag.models.arms import trial_of
 from rag.models.registry import START_WEIGHTS, Registry, Version
+from rag.models.trials import trial_of
 from rag.training_results import REPORT_FILE
 from rag.training_status import STATE_FILE, Training
 

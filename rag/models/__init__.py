@@ -7,5 +7,6 @@ onnx_export    trace an encoder to ONNX, check it, and describe the rest of its 
 onnx_int8      dynamic int8 quantization of the encoder with ONNX Runtime
 precision      fp32, bf16 or int8: what this machine supports
 registry       versions, one champion per set of documents folders; promote and roll back
+trials         which version answers on trial until one is promoted
 arms           the model version that serves each arm, swapped when the registry changes
 """

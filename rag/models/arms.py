@@ -1,9 +1,4 @@
-"""The model version that serves each arm (base, tuned), loaded once and swapped when the registry changes.
-
-Why trials: before anything is promoted both arms would be the same model, and nobody could compare them. So a version
-that is ahead without enough evidence answers side by side with base, which is blind; where one arm is asked for by its
-name, it does not.
-"""
+"""The model version that serves each arm (base, tuned), loaded once and swapped when the registry changes."""
 
 from __future__ import annotations
 
@@ -15,7 +10,8 @@ from rag.errors import NotIndexed, ThumbtuneError
 from rag.ingest.corpus import Corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
-from rag.models.registry import START_WEIGHTS, Registry, Version
+from rag.models.registry import START_WEIGHTS, Registry
+from rag.models.trials import trial_of
 from rag.models.weights import read_dense_weight
 from rag.records import ARMS, Arm
 from rag.settings import Settings
@@ -55,16 +51,6 @@ def promoted_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str,
     champion = registry.champion(folders_id)
     tuned = (champion.name, str(registry.model_folder(champion))) if champion else (START_WEIGHTS, settings.start_model)
     return {"base": (settings.base_model, settings.base_model), "tuned": tuned}
-
-
-def may_try(settings: Settings, folders_id: str) -> bool:
-    """Return whether both arms are the same model, so that a trial is the only difference between them."""
-    return settings.start_model == settings.base_model and Registry(settings.models).champion(folders_id) is None
-
-
-def trial_of(settings: Settings, folders_id: str) -> Version | None:
-    """Return the version that answers on trial for the tuned arm, or None."""
-    return Registry(settings.models).on_trial(folders_id) if may_try(settings, folders_id) else None
 
 
 def arm_precision(settings: Settings, folders_id: str) -> Precision:

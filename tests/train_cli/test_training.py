@@ -148,7 +148,8 @@ def test_what_a_user_reads_is_a_few_lines_and_the_verdict_last(use, capfd) -> No
         "report: ",
         "VERDICT: ",
     ]
-    assert [line[: len(start)] for line, start in zip(out.splitlines(), starts, strict=True)] == starts
+    lines = [line for line in out.splitlines() if not line.startswith("v1 is on trial: ")]  # if it is ahead by chance
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=True)] == starts
     assert err == ""
 
 

@@ -15,10 +15,11 @@ from rag.errors import UnknownVersion
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks, is_up_to_date
 from rag.ingest.corpus import Corpus, load_corpus
-from rag.models.arms import Arms, may_try, promoted_models, trial_of
+from rag.models.arms import Arms, promoted_models
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.onnx_embedder import exports
 from rag.models.registry import START_WEIGHTS, Registry, Version
+from rag.models.trials import may_try, trial_of
 from rag.models.weights import ADAPTER, MATRIX
 from rag.records import Chunk
 from rag.settings import ROOT, Settings
