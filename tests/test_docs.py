@@ -242,3 +242,17 @@ def test_the_sites_menu_names_every_page_once() -> None:
 def test_every_module_says_what_it_does(folder: str) -> None:
     modules = (ROOT / folder).rglob("*.py") if folder else ROOT.glob("*.py")
     assert not [path for path in modules if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+
+
+def test_the_recorded_labels_quote_these_pages() -> None:
+    """The journey in the browser trains on them and needs 50; a page that is rewritten may lose some."""
+    pages = [words_of(page.read_text("utf-8")) for page in (ROOT / "docs").rglob("*.md")]
+    lines = (ROOT / "tests" / "support" / "files" / "labels.jsonl").read_text("utf-8").splitlines()
+    recorded = [json.loads(line) for line in lines]
+    found = {each["query"] for each in recorded if any(words_of(each["text"]) in page for page in pages)}
+    gone = sorted({each["query"] for each in recorded} - found)
+    assert len(found) >= 60, f"give these labels the words of the pages as they are now: {gone}"
+
+
+def words_of(text: str) -> str:
+    return " ".join(re.findall(r"\w+", text.lower()))
