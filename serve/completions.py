@@ -162,7 +162,7 @@ async def complete(serving: QueryService, request: Request, sent: ChatRequest, a
     query, only = await asyncio.to_thread(serving.parse_query, conversation.question)
     if conversation.former:  # an LLM may rewrite it, which takes a second
         query = (await unless_gone(request, standalone(serving, query, conversation.former))).query
-    turn = begin_turn(serving, sent.model, query, conversation, asker)
+    turn = await asyncio.to_thread(begin_turn, serving, sent.model, query, conversation, asker)
     events = begin_answer(serving, turn, only)
     if not sent.stream:
         return await unless_gone(request, _whole(serving, events, turn))

@@ -65,7 +65,7 @@ class Tools:
         """Return the answer to a question with its passages."""
         query, only = await asyncio.to_thread(self.serving.parse_query, question)
         asker = Asker(client.rater(""), self.secret, "", self.done)
-        turn = begin_turn(self.serving, model, query, Conversation(question, ()), asker)
+        turn = await asyncio.to_thread(begin_turn, self.serving, model, query, Conversation(question, ()), asker)
         events = begin_answer(self.serving, turn, only)
         async with aclosing(events):
             async for event in events:

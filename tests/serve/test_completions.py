@@ -17,6 +17,7 @@ from fakes import Slow, completion, endpoint, stream
 from rag.answering.evidence.refusals import DONT_KNOW
 from rag.answering.service import open_service
 from rag.indexing.indexer import index
+from rag.records import BLIND_TURN, COMPLETION, OPEN_TURN
 from rag.web.hosts import Hosts
 from serve import bodies
 from serve.app import build_app
@@ -121,6 +122,17 @@ def test_a_version_on_trial_may_answer_only_a_duel(
     monkeypatch.setattr(served.serving, "ask", lambda *a, **given: told.append(given["compares"]) or ask(*a, **given))
     served.ask(client, model=model)
     assert told == [compares]
+
+
+def test_a_duel_while_one_arm_searches_more_documents_is_no_blind_one(
+    served: Served, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def duel() -> str:
+        return str(served.ask(client, model="thumbtune-duel").json()["id"]).removeprefix(COMPLETION)
+
+    assert duel().startswith(BLIND_TURN)
+    monkeypatch.setattr(served.serving, "is_fair", lambda: False)
+    assert duel().startswith(OPEN_TURN)
 
 
 def test_the_draw_is_even() -> None:

@@ -19,12 +19,8 @@ MOST_PASSAGES = 400  # passages: embedding their queries by two models takes sec
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSplit:
-    """The questions that somebody wrote, pairs that judge, and pairs to train on by kind; the queries are normalised.
+    """Pairs that judge, pairs to train on by kind, and the normalised `queries` that judge, written ones included."""
 
-    `queries` are those that judge, of all three.
-    """
-
-    asked: Sequence[SyntheticPair]
     judging: Sequence[SyntheticPair]
     training: Sequence[Sequence[SyntheticPair]]
     queries: frozenset[str]
@@ -50,7 +46,7 @@ def divide(asked: Sequence[SyntheticPair], kinds: Sequence[Sequence[SyntheticPai
         for kind in kinds
     ]
     written = {normalise_query(pair.query) for pair in asked if is_held_out(pair.query)}
-    return SyntheticSplit(asked, judging, training, frozenset(queries | written))
+    return SyntheticSplit(judging, training, frozenset(queries | written))
 
 
 def _rank(pair: SyntheticPair) -> tuple[bool, str]:

@@ -65,7 +65,7 @@ def test_all_passages_of_a_heading_that_judges_are_relevant_and_untrained() -> N
 def test_questions_that_somebody_wrote_judge_by_their_own_hash() -> None:
     asked = [SyntheticPair(f"what is said in {n}?", CHUNKS[n].id, CHUNKS[n].text, "questions") for n in range(60)]
     held = {normalise_query(pair.query) for pair in asked if is_held_out(pair.query)}
-    assert divide(asked, []) == SyntheticSplit(asked, [], [], frozenset(held))
+    assert divide(asked, []) == SyntheticSplit([], [], frozenset(held))
     assert held < divide(asked, [headings(CHUNKS[100:200])]).queries
 
 
