@@ -2,8 +2,8 @@
 
 Why groups: where several queries share a passage, holding out single queries makes the others leaks, and leaks are
 lost (docs/decisions/0036-hold-out-by-groups.md). Why in the order of the labels: a query's side follows from the labels
-before it alone, so that no later label changes it. Why what versions were trained on counts first: labels are withdrawn
-and documents cut differently, and the groups change with them.
+before it and those that it got in a row, so that no label of another query changes it. Why what versions were trained
+on counts first: a query gets one more label, labels are withdrawn, documents cut differently, and the groups change.
 """
 
 from __future__ import annotations
@@ -103,8 +103,9 @@ class _Sides:
 def hold_out_groups(pairs: Sequence[Pair], known: Known = NOTHING_KNOWN) -> HeldOut:
     """Return which queries are held out; `pairs` are in the order in which they were labelled.
 
-    A query takes the side of the passages it shares with queries before it (a near duplicate counts as the passage),
-    and without any that of its own hash. A query with passages on both sides is trained on, where that is no leak.
+    Labels that a query got in a row, such as the passages of one thumb, count as one. A query takes the side of the
+    passages it shares with queries before it (a near duplicate counts as the passage), and without any that of its own
+    hash. A query with passages on both sides is trained on, where that is no leak.
     """
     reliable = {(normalise_query(pair.query), pair.positive_id) for pair in most_reliable(pairs)}
     sides = _Sides(_copies(pairs))
