@@ -3,8 +3,8 @@
 FOLDER has one folder of small sample files for each suffix, as FOLDER/html. atheris (libFuzzer) changes them, keeps
 what reaches new Python code, and goes on from there; of an archive it changes one of the files inside, of a PDF what
 one of its streams packs. A fault is a crash, more than SLOW seconds of processor time, more than MEMORY_MB, or an error
-other than Unreadable; the input of each is kept. `--seconds` is for each suffix. atheris is no part of the
-installation: see benchmarks/load/__init__.py.
+other than Unreadable; the input of each is kept. `--seconds` of processor time are for each suffix. atheris is no part
+of the installation: see benchmarks/load/__init__.py.
 
 Why fuzz.py beside it: compiled parsers show no coverage, and it is a hundred times as fast on them. Of `.doc` and
 `.ppt` this sees what comes before LibreOffice; what LibreOffice makes of them is read as `.docx` and `.pptx`.
@@ -17,6 +17,7 @@ import io
 import json
 import random
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -178,14 +179,14 @@ def fuzz(suffix: str, samples: Path, kept: Path, options: list[str]) -> None:
 
 def run(suffix: str, samples: list[Path], seconds: float, kept: Path) -> Found:
     """Fuzz one suffix in a process that is started again after each crash and hang."""
-    found, until = Found(), time.monotonic() + seconds
+    found, until = Found(), processor_seconds() + seconds
     with tempfile.TemporaryDirectory(prefix="atheris-") as name:
         corpus, starts = Path(name) / "corpus", Path(name) / "samples"
         corpus.mkdir()
         starts.mkdir()
         for nth, sample in enumerate(samples):
             (starts / f"{nth}{suffix}").write_bytes(sample.read_bytes())
-        while (left := int(until - time.monotonic())) > 0:
+        while (left := int(until - processor_seconds())) > 0:  # its own limit is by the clock, which is never less
             options = [
                 *(f"-max_total_time={left}", f"-timeout={HANG}", f"-rss_limit_mb={MEMORY_MB}", "-print_final_stats=1"),
                 *(f"-max_len={2 * MOST_BYTES}", f"-artifact_prefix={kept}/{suffix[1:]}-", str(corpus), str(starts)),
@@ -201,6 +202,12 @@ def run(suffix: str, samples: list[Path], seconds: float, kept: Path) -> Found:
                 found.faults[f"ended with {ended.returncode}: {ended.stderr.strip().splitlines()[-1:]}"] += 1
                 break
     return found
+
+
+def processor_seconds() -> float:
+    """Return what the processes that have ended took, with those that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def read_output(text: str, found: Found) -> None:
@@ -239,11 +246,12 @@ def main() -> int:
         if not (samples := small(given.folder / suffix[1:])):
             print(f"{suffix}: no sample of at most {MOST_BYTES:,} bytes", flush=True)
             continue
+        before = processor_seconds()
         found = run(suffix, samples, given.seconds, kept)
         start, end = (found.reached[0], max(found.reached)) if found.reached else (0, 0)
         print(
-            f"{suffix}: {len(samples)} samples, {found.tries:,} tries, {start:,} to {end:,} edges reached, slowest "
-            f"{found.slowest:.1f} s",
+            f"{suffix}: {processor_seconds() - before:.0f} s, {len(samples)} samples, {found.tries:,} tries, "
+            f"{start:,} to {end:,} edges reached, slowest {found.slowest:.1f} s",
             flush=True,
         )
         for text, n in found.faults.most_common(12):
