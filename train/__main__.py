@@ -40,11 +40,10 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Give a parser the options and commands of this program."""
     parser.set_defaults(before=_stop_like_ctrl_c, stopped=_stopped)
     parser.set_defaults(run=_train)
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
+    parser.add_argument(
         "--bootstrap", action="store_true", help="train on pairs made from the documents, before anybody has rated"
     )
-    kind.add_argument("--fast", action="store_true", help="train a query adapter in seconds, without a new index")
+    parser.add_argument("--fast", action="store_true", help="train a query adapter in seconds, without a new index")
     parser.add_argument(
         "--questions", action="store_true", help="first let the LLM write questions about the documents"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -18,9 +19,10 @@ from rag.evaluation.evidence import Evidence
 from rag.evaluation.metrics import GATE, Values
 from rag.evaluation.win_rates import WinRate, outcomes, win_rate
 from rag.feedback.pairs import alike
-from rag.models.embedder import unadapted
+from rag.models.embedder import Vectors, unadapted
 from rag.models.precision import native
 from rag.models.registry import Version
+from rag.models.weights import has_adapter
 from rag.records import Pair, Qrels, content_id, normalise_query
 from rag.retrieval.fusion import DENSE_WEIGHT
 from train.context import TrainingContext
@@ -78,7 +80,15 @@ from train.reporting.results import (
     trained_on_by_champion,
     unevaluated_options,
 )
-from train.tuning.challenger import AdapterFactory, Challenger, ChallengerFactory, FineTuneFactory, RecipeFor
+from train.tuning.challenger import (
+    AdapterFactory,
+    Challenger,
+    ChallengerFactory,
+    FineTuneFactory,
+    RecipeFor,
+    distilled,
+)
+from train.tuning.hybrid_teacher import Teacher, make_teacher
 from train.tuning.version_folder import trained_recipe
 
 MOST_GENERAL = 300  # synthetic queries for the regression set: embedding them takes seconds
@@ -125,7 +135,12 @@ class TrainingSession:
         self._near: dict[str, list[NearestScores]] = {}
         self.keywords = keyword_search(context, served["base"].embedder)
         self.learnt: LearntWeight | None = None
-        self.factory = self._adapter(adapted) if options.fast else self._tuner(self._recipe, options.kind)
+        self._starts = dict[str, Vectors]()  # of query adapters, by the fingerprint of their model's queries
+        self.factory = (
+            self._adapter(adapted)
+            if options.fast
+            else self._tuner(self._recipe, options.kind, distils=context.settings.search != "hybrid")
+        )
 
     @property
     def champion(self) -> Candidate:
@@ -385,17 +400,34 @@ class TrainingSession:
         else:
             current = with_current_loss(recipe)
             kind: Kind = "bootstrap" if self._champion.kind == "bootstrap" else "ratings"
-            again = self._tuner(lambda pairs, model: current, kind)
+            distils = has_adapter(str(self._settings.models / self._champion.name))
+            again = self._tuner(lambda pairs, model: current, kind, distils=distils)
         return retrain_without(champion, start, self._champion_pairs, again, part, self._chunks, self._clock.bar)
 
-    def _tuner(self, recipe_for: RecipeFor, kind: Kind) -> ChallengerFactory:
-        """Return the fine-tuning factory; a bootstrap has no checkpoint selection, to save time."""
+    @cached_property
+    def _teacher(self) -> Teacher:
+        return make_teacher(self._chunks, self._options.seed)
+
+    def _tuner(self, recipe_for: RecipeFor, kind: Kind, *, distils: bool) -> ChallengerFactory:
+        """Return the fine-tuning factory; a bootstrap has no checkpoint selection, to save time.
+
+        Hybrid search knows by itself what `distils` would teach.
+        """
         start, chunks = self._served["start"], self._chunks
         reference, chooses = self._settings.start_model, kind != "bootstrap"
-        return FineTuneFactory(self._settings, reference, recipe_for, start.embedder, chunks, start.vectors, chooses)
+        teacher = self._teacher if distils else None
+        return FineTuneFactory(
+            *(self._settings, reference, recipe_for, unadapted(start.embedder), chunks, start.vectors, chooses),
+            teacher=teacher,
+            bar=self._clock.bar,
+        )
 
     def _adapter(self, candidate: Candidate) -> ChallengerFactory:
-        return AdapterFactory(unadapted(candidate.embedder), self._chunks, candidate.vectors, self._options.seed)
+        model, seed = unadapted(candidate.embedder), self._options.seed
+        if model.query_fingerprint not in self._starts:
+            self._starts[model.query_fingerprint] = distilled(model, candidate.vectors, self._teacher, seed)
+        start = self._starts[model.query_fingerprint]
+        return AdapterFactory(model, self._chunks, candidate.vectors, start, seed)
 
     def _recipe(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
         """Return the recipe of the version that will serve (trained first), also for the fewer pairs of a fold.

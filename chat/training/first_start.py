@@ -50,7 +50,7 @@ class Progress:
 
 
 class FirstStart:
-    """Runs `python -m rag index`, then `python -m train --bootstrap` if these documents never had one."""
+    """Runs `python -m rag index`, then `python -m train --bootstrap --fast` if these documents never had one."""
 
     def __init__(self, settings: Settings, program: Sequence[str] = PROGRAM) -> None:
         self._settings, self._program = settings, tuple(program)
@@ -152,7 +152,7 @@ class FirstStart:
         print("Training the first model in the background; the chat can be used meanwhile.", flush=True)
         log = self._settings.home / LOG_FILE
         with log.open("wb") as output:
-            status = self._run(f"{cli.PACKAGE}train", "--bootstrap", output=output)
+            status = self._run(f"{cli.PACKAGE}train", "--bootstrap", "--fast", output=output)
         other = read_training(self._settings.home)
         if self._stopping.is_set() or not status:
             return True

@@ -32,7 +32,7 @@ from rag.models.onnx_embedder import (
 from rag.models.onnx_embedder import Progress as Progress
 from rag.models.onnx_embedder import Vectors as Vectors
 from rag.models.precision import Precision, native, pick_device
-from rag.models.weights import SAFE, is_adapter, load_failures, model_folder, read_adapter, require_safe
+from rag.models.weights import SAFE, has_adapter, is_adapter, load_failures, model_folder, read_adapter, require_safe
 from rag.records import content_id
 from rag.settings import Settings
 
@@ -83,17 +83,23 @@ def load_embedder(
 ) -> Embedder:
     """Load a model for searching: `builtin`, a folder, a sentence-transformers name, or `openai:NAME`.
 
-    A folder may hold an adapter (train.tuning.query_adapter) instead of weights: its model is loaded, too, unless it is
-    among those that are `loaded`, in this precision. Without a precision it is the native one; an endpoint has its own.
+    A folder may hold an adapter (train.tuning.query_adapter), beside its weights or instead of them: its model is
+    loaded, too, unless it is among those that are `loaded`, in this precision. Without a precision it is the native
+    one; an endpoint has its own.
     On a CPU a model is exported when it is first loaded (rag.models.onnx_export), and from then on neither torch nor
     sentence-transformers is.
 
     Raises BadModel where it does not load, in one line with the next step.
     """
+    if has_adapter(reference):
+        return _load_adapted(reference, settings, precision, loaded)
+    return _load_unadapted(reference, settings, precision)
+
+
+def _load_unadapted(reference: str, settings: Settings, precision: Precision | None) -> Embedder:
+    """Load a model without the adapter that may lie beside its weights."""
     if reference.startswith(OPENAI):
         return _OpenAIEmbedder(reference, settings)
-    if is_adapter(reference):
-        return _load_adapted(reference, settings, precision, loaded)
     precision = precision or native(settings)
     if pick_device(settings) != "cpu":
         return wrap(load_trainable(reference, settings), reference, settings, precision)
@@ -331,7 +337,7 @@ def _load_adapted(
     try:
         wanted = precision or native(settings)
         same = (each for each in map(unadapted, loaded) if each.reference == name and each.precision in (wanted, None))
-        model = next(same, None) or load_embedder(name, settings, precision)
+        model = next(same, None) or _load_unadapted(name, settings, precision)
     except BadModel as error:
         raise BadModel(f"{reference}: the model that it adapts does not load: {error}") from error
     if model.query_fingerprint != fingerprint or matrix.shape != (model.dim, model.dim):

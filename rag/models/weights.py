@@ -28,7 +28,9 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 TRAINING_ARGUMENTS = "training_args.bin"  # left by a training; nothing loads it
 SAFE: dict[str, Any] = {"model_kwargs": {"use_safetensors": True}}
 OWN_CLASSES, OWN_FUNCTIONS = "sentence_transformers.", "torch."
-ADAPTER, MATRIX = "adapter.json", "adapter.npy"  # what a folder has in place of weights where only queries are adapted
+ADAPTER, MATRIX = "adapter.json", "adapter.npy"  # of a query adapter, in place of weights or beside those it adapts
+OWN = "."  # the model of an adapter that lies beside its weights
+MODULES = "modules.json"  # in each folder of weights
 FUSION = "fusion.json"  # in a folder: the weight in hybrid search that was learnt for its model
 
 
@@ -61,7 +63,7 @@ def require_safe(reference: str, folder: Path) -> None:
         if is_pickle and not any(path.parent.glob("*.safetensors")):
             where = path.relative_to(folder)
             raise BadModel(f"{reference}: {where} may run code when it is loaded: save the weights as safetensors")
-    for module in _read_json(reference, folder / "modules.json", []):
+    for module in _read_json(reference, folder / MODULES, []):
         kind = module.get("type") if isinstance(module, dict) else module
         if not str(kind).startswith(OWN_CLASSES):
             raise BadModel(f"{reference}: modules.json names code that is not sentence-transformers' own: {kind!r}")
@@ -83,9 +85,14 @@ def _read_json(reference: str, path: Path, otherwise: Any) -> Any:  # noqa: ANN4
         raise BadModel(f"{reference}: {path.name} cannot be read ({first_line(error)})") from error
 
 
-def is_adapter(reference: str) -> bool:
+def has_adapter(reference: str) -> bool:
     """Return whether a reference is a folder that holds an adapter, as train.tuning.query_adapter saves it."""
     return (Path(reference).expanduser() / ADAPTER).is_file()
+
+
+def is_adapter(reference: str) -> bool:
+    """Return whether a reference is a folder that holds an adapter and no weights of its own."""
+    return has_adapter(reference) and not (Path(reference).expanduser() / MODULES).is_file()
 
 
 def read_adapter(folder: Path) -> tuple[str, str, NDArray[np.float32]]:

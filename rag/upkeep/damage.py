@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rag.errors import StoreFailed, ThumbtuneError, first_line
 from rag.models.registry import FORMER_FILE, REGISTRY_FILE, Registry, Version
-from rag.models.weights import ADAPTER, is_adapter, read_adapter
+from rag.models.weights import ADAPTER, has_adapter, is_adapter, read_adapter
 from rag.settings import Settings
 from rag.store import schema
 from rag.store.store import open_store
@@ -147,11 +147,12 @@ def _why_unusable(folder: Path) -> str:
     """Return why a version's weights cannot be used, "" where nothing is wrong with their files."""
     if not folder.is_dir():
         return "its folder is gone"
-    if is_adapter(str(folder)):
+    if has_adapter(str(folder)):
         try:
             model, _, _ = read_adapter(folder)
         except ThumbtuneError as error:
             return f"{ADAPTER} cannot be read ({first_line(error)})"
+    if is_adapter(str(folder)):
         return "" if not Path(model).is_absolute() or Path(model).is_dir() else f"its model {model} is gone"
     for path in sorted(folder.rglob("*.json")):
         try:

@@ -6,11 +6,11 @@ own pairs without those, is evaluated in its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rag.feedback.chunk_matching import ChunkMatcher
-from rag.indexing.update import Embedded, update_vectors
+from rag.indexing.update import update_vectors
 from rag.models.arms import promoted_models
 from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.models.registry import START_WEIGHTS
@@ -19,9 +19,7 @@ from rag.records import Chunk, Pair, Qrels
 from train.context import TrainingContext
 from train.dataset.split import Split, without_leaks
 from train.judging.evaluate import ScoredCandidate, table_vectors
-from train.tuning.challenger import Challenger, ChallengerFactory
-
-Bar = Callable[[str], Embedded]  # task -> progress callback
+from train.tuning.challenger import Bar, Challenger, ChallengerFactory
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rag.models.weights import BUILTIN, MATRIX
 from train.dataset.earlier_versions import PAIRS
 from train.reporting.markdown import bullets, plain, table
 from train.reporting.results import TrainingResults, means
+from train.tuning.challenger import DISTILLED
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelCardData
@@ -46,6 +47,7 @@ def model_card(facts: TrainingResults) -> str:
         name=facts.version.name,
         created=facts.version.created,
         adapter=_is_adapter(facts),
+        distilled=DISTILLED in facts.made,
         base=_base_name(facts),
         matrix=MATRIX,
         smaller_dims=smaller,

@@ -8,19 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 from sentence_transformers import SentenceTransformer
 
+from rag.indexing.update import Embedded
 from rag.models.embedder import Embedder, Vectors, adapt, load_trainable, wrap
+from rag.models.weights import OWN
 from rag.records import Chunk, Pair
 from rag.settings import Settings
 from train.recipe import Recipe, matryoshka_dims
 from train.tuning import checkpoint_selection, query_adapter, version_folder
+from train.tuning.distillation import distil
+from train.tuning.hybrid_teacher import Teacher
 from train.tuning.trainer import Run, tune, write_weights
 
+DISTILLED = "queries that hybrid search taught"  # in the facts of a challenger that has an adapter beside its weights
+Bar = Callable[[str], Embedded]  # task -> progress callback
 RecipeFor = Callable[[Sequence[Pair], SentenceTransformer], Recipe]  # (training pairs, model) -> recipe
+
+
+def no_bar(task: str) -> Embedded:
+    """Return a progress callback that shows nothing."""
+    return lambda done, total: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class FineTuneFactory:
     """Fine-tunes a copy of the model `reference`. `start` is its embedder, `vectors` (chunks, dim) its chunk vectors.
 
     Where `chooses` is set, some of the pairs are held out for checkpoint selection, which takes as long as some dozens
-    of steps.
+    of steps. With a `teacher` the tuned model gets a query adapter that is distilled from it.
     """
 
     settings: Settings
@@ -63,6 +76,8 @@ class FineTuneFactory:
     chunks: Sequence[Chunk]
     vectors: Vectors
     chooses: bool
+    teacher: Teacher | None = None
+    bar: Bar = no_bar
 
     def make(
         self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None, run: Run | None = None
@@ -86,12 +101,21 @@ class FineTuneFactory:
         model.truncate_dim = recipe.serve_dim or model.truncate_dim  # saved with the weights
         statistics = {"mean_loss" if key == "loss" else key: value for key, value in asdict(tuned).items()}
         facts = {**asdict(recipe), **statistics, "queries that chose the weights": len(validation), "kept": kept}
-        return Challenger(
-            wrap(model, name, self.settings),  # wrapped again, since the weights and so the fingerprint changed
-            pairs,
-            facts,
-            lambda path: version_folder.save(path, lambda draft: write_weights(model, draft), pairs, recipe),
-        )
+        embedder = wrap(model, name, self.settings)  # again, since the weights and so the fingerprint changed
+        if self.teacher is None or not self.teacher.queries:
+            save = partial(version_folder.save, write_weights=partial(write_weights, model), pairs=pairs, recipe=recipe)
+            return Challenger(embedder, pairs, facts, save)
+        progress, texts = self.bar(name), [chunk.embedded for chunk in self.chunks]
+        vectors = embedder.embed_documents(texts, lambda done: progress(done, len(texts)))
+        turned = distilled(embedder, vectors, self.teacher, recipe.seed)
+        facts[DISTILLED] = len(self.teacher.queries)
+
+        def write(draft: Path) -> None:
+            write_weights(model, draft)
+            query_adapter.write(turned, draft, OWN, embedder.query_fingerprint)
+
+        save = partial(version_folder.save, write_weights=write, pairs=pairs, recipe=recipe)
+        return Challenger(adapt(embedder, turned, name), pairs, facts, save, vectors)
 
     def _pool(self, pairs: Sequence[Pair]) -> checkpoint_selection.ValidationPool:
         queries = self.start.embed_queries([pair.query for pair in pairs])
@@ -101,11 +125,15 @@ class FineTuneFactory:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFactory:
-    """Fits a query adapter for a serving model; its chunk vectors stay unchanged."""
+    """Fits a query adapter for a serving model; its chunk vectors stay unchanged.
+
+    It starts from `start`, a matrix that was `distilled` for the model.
+    """
 
     model: Embedder
     chunks: Sequence[Chunk]
     vectors: Vectors
+    start: Vectors
     seed: int
 
     def make(
@@ -114,8 +142,8 @@ class AdapterFactory:
         """Fit the adapter on these pairs; takes seconds, writes no checkpoints and has no steps to report."""
         asked = list(dict.fromkeys(pair.query for pair in pairs))
         queries = dict(zip(asked, self.model.embed_queries(asked), strict=True))
-        dims = matryoshka_dims(self.model.dim)
-        fitted = query_adapter.fit(pairs, queries, self.chunks, self.vectors, dims, self.seed)
+        start = self.start + np.eye(len(self.start), dtype=np.float32)
+        fitted = query_adapter.fit(pairs, queries, self.chunks, self.vectors, start, self.seed)
         facts = {key: value for key, value in asdict(fitted).items() if key != "matrix"}
         facts["adapts"] = self.model.reference
 
@@ -123,12 +151,20 @@ class AdapterFactory:
             model = self.model
             version_folder.save(
                 path,
-                lambda draft: query_adapter.write(fitted, draft, model.reference, model.query_fingerprint),
+                lambda draft: query_adapter.write(fitted.matrix, draft, model.reference, model.query_fingerprint),
                 pairs,
                 None,
             )
 
         return Challenger(adapt(self.model, fitted.matrix, name), pairs, facts, save, self.vectors)
+
+
+def distilled(model: Embedder, vectors: Vectors, teacher: Teacher, seed: int) -> Vectors:
+    """Return the matrix of a query adapter for a model, (dim, dim), that a teacher alone has taught."""
+    queries = model.embed_queries(list(teacher.queries))
+    matrix = distil(queries, teacher, vectors, matryoshka_dims(model.dim), seed)
+    turned: Vectors = matrix - np.eye(model.dim, dtype=np.float32)
+    return turned
 
 
 def as_embedded(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> list[Pair]:

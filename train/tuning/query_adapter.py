@@ -1,9 +1,8 @@
 """Fit a query adapter on cached vectors, in seconds: model and chunk vectors stay unchanged.
 
-Why whitening first: most of the gain needs no label. In a corpus about one subject a few directions dominate all
-vectors and do not distinguish chunks; a query with these directions damped (whitened) finds more. Labels then adjust
-the whitening matrix, regularised by their number. Why negatives come only from documents with ratings: chunks of other
-documents were never judged, and pushing them down would be a bias.
+Why it starts from a matrix that hybrid search has taught (`train.tuning.distillation`): most of the gain needs no
+label. Labels then adjust that matrix, regularised by their number. Why negatives come only from documents with ratings:
+chunks of other documents were never judged, and pushing them down would be a bias.
 """
 
 from __future__ import annotations
@@ -22,17 +21,13 @@ from numpy.typing import NDArray
 
 from rag.evaluation.metrics import GATE, METRICS, Values
 from rag.models.embedder import Vectors
-from rag.models.weights import ADAPTER, MATRIX
+from rag.models.weights import ADAPTER, MATRIX, OWN
 from rag.records import Chunk, Pair, content_id, normalise_query
 
-WHITENING = (
-    0.3  # queries are multiplied by the chunks' covariance to the power -0.3; at 0.5 a mixed corpus lost (docs/log.md)
-)
-SHRINKAGE = 0.5  # share of the mean variance added to every direction: few chunks estimate rare directions badly
 SCALE = 20.0  # factor on cosines before the softmax, as in MultipleNegativesRankingLoss
-HOLD = 1.0  # L2 penalty on the distance to the whitening matrix; a tenth of it harms below 1,000 queries (docs/log.md)
+HOLD = 1.0  # L2 penalty on the distance to where it starts; a tenth of it harms below 1,000 queries (docs/log.md)
 STEPS = 30  # of L-BFGS; the loss is convex, so more of them change nothing
-FOLDS = 4  # of the cross-validation that chooses between learned, whitened and nothing
+FOLDS = 4  # of the cross-validation that chooses between learned, distilled and nothing
 CANDIDATES = 20_000  # candidate chunks per query; if there are more, the nearest ones and a random rest
 NEAREST = 200
 COPY = 0.95  # cosine to a positive from which a chunk is a near duplicate, never a negative
@@ -40,7 +35,7 @@ RANKS = 10  # of ndcg@10
 BLOCK = 512  # queries scored at once: against 20,000 chunks 40 MB
 
 Rows = NDArray[np.intp]
-Kept = Literal["learned", "whitened", "nothing"]
+Kept = Literal["learned", "distilled", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +75,17 @@ def fit(
     queries: Mapping[str, Vectors],
     chunks: Sequence[Chunk],
     vectors: Vectors,
-    dims: Sequence[int],
+    start: Vectors,
     seed: int = 0,
 ) -> FittedAdapter:
-    """Fit the adapter: learned, whitening only, or nothing, whichever is best in cross-validation.
+    """Fit the adapter: learned from `start`, `start` itself, or nothing, whichever is best in cross-validation.
 
     `queries` has a unit vector for each pair's query, `vectors` (chunks, dim) one per chunk, both of the model to be
-    adapted; `dims` are the sizes that vectors may be truncated to. Deterministic for the same pairs and seed. Raises
-    ValueError where no pair's positive is one of the chunks.
+    adapted; `start` is the (dim, dim) matrix that was distilled for it. Deterministic for the same pairs and seed.
+    Raises ValueError where no pair's positive is one of the chunks.
     """
     began = time.monotonic()
     examples = examples_of(pairs, queries, chunks)
-    start = whiten(vectors, dims)
     documents = np.array([chunk.document_id for chunk in chunks])
 
     def learn(some: Examples) -> tuple[Vectors, int, float]:
@@ -121,27 +115,14 @@ def examples_of(pairs: Sequence[Pair], queries: Mapping[str, Vectors], chunks: S
     )
 
 
-def whiten(vectors: Vectors, dims: Sequence[int]) -> Vectors:
-    """Return the (dim, dim) matrix that damps the directions of largest variance among the chunks.
-
-    Each column is computed for the smallest truncated size that contains it: the first 64 numbers of a query are
-    whitened for the first 64 of the chunks, so truncating afterwards costs nothing.
-    """
-    matrix = np.zeros((vectors.shape[1],) * 2, dtype=np.float32)
-    done = 0
-    for dim in sorted({*dims, vectors.shape[1]}):
-        matrix[:dim, done:dim] = _inverse_power(vectors[:, :dim])[:, done:]
-        done = dim
-    return matrix
-
-
-def write(fitted: FittedAdapter, folder: Path, model: str, fingerprint: str) -> None:
+def write(matrix: Vectors, folder: Path, model: str, fingerprint: str) -> None:
     """Write an adapter of `model`, whose chunk vectors have `fingerprint`, into an existing folder.
 
-    A model in the same parent folder is referred to by a relative path, so that a home can be moved.
+    A model in the same parent folder is referred to by a relative path, so that a home can be moved; OWN is the model
+    in the same folder.
     """
-    np.save(folder / MATRIX, fitted.matrix)
-    named = {"model": _portable(model, folder), "fingerprint": fingerprint}
+    np.save(folder / MATRIX, matrix)
+    named = {"model": model if model == OWN else _portable(model, folder), "fingerprint": fingerprint}
     (folder / ADAPTER).write_text(json.dumps(named, indent=2), "utf-8")
 
 
@@ -157,29 +138,18 @@ def _fold(chunk_id: str) -> int:
     return int(content_id("adapter", chunk_id), 16) % FOLDS
 
 
-def _inverse_power(chunks: Vectors) -> NDArray[np.float64]:
-    """Return the shrunk covariance of unit vectors to the power -WHITENING, scaled so that mean variance gives 1."""
-    unit = chunks / np.maximum(np.linalg.norm(chunks, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    unit -= unit.mean(axis=0)
-    variances, directions = np.linalg.eigh((unit.T @ unit / len(unit)).astype(np.float64))
-    mean = max(float(np.mean(variances)), float(np.finfo(np.float32).eps))
-    shrunk = (np.maximum(variances, 0) + SHRINKAGE * mean) / (mean + SHRINKAGE * mean)
-    power: NDArray[np.float64] = (directions * np.power(shrunk, -WHITENING)) @ directions.T
-    return power
-
-
 def _choose(
     examples: Examples, start: Vectors, vectors: Vectors, learn: Callable[[Examples], Vectors]
 ) -> tuple[Kept, float]:
-    """Cross-validate learning and whitening alone, and return the better one with its gain.
+    """Cross-validate learning and its start alone, and return the better one with its gain.
 
     Returns "nothing" where the gain is less than one standard error.
     """
-    tried: dict[Kept, list[Values]] = {"learned": [], "whitened": []}
+    tried: dict[Kept, list[Values]] = {"distilled": [], "learned": []}  # the first of equals
     for training, validation in folds_of(examples):
         before = _ndcg(validation, np.eye(len(start), dtype=np.float32), vectors)
         tried["learned"].append(_ndcg(validation, learn(training), vectors) - before)
-        tried["whitened"].append(_ndcg(validation, start, vectors) - before)
+        tried["distilled"].append(_ndcg(validation, start, vectors) - before)
     if not tried["learned"]:
         return "nothing", 0.0
     gains = {kept: np.concatenate(each) for kept, each in tried.items()}

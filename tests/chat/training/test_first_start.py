@@ -98,7 +98,7 @@ def test_the_chat_opens_while_the_rest_is_indexed_and_trains_when_that_is_done(f
     assert first.progress().text == (
         "No first training: these documents give too few questions to learn from. Your ratings will do it."
     )
-    assert calls(home) == ["rag index", "train --bootstrap"]
+    assert calls(home) == ["rag index", "train --bootstrap --fast"]
 
 
 def test_documents_that_have_a_model_are_not_trained_on_again(
@@ -189,7 +189,7 @@ def test_two_chats_never_train_at_once(first: FirstStart, home: Path, settings: 
         assert calls(home) == ["rag index"]
         other.communicate(b"\n")
     wait_for(lambda: first.progress().state == "ready")  # it ended without a model, so this chat trained
-    assert calls(home) == ["rag index", "train --bootstrap"]
+    assert calls(home) == ["rag index", "train --bootstrap --fast"]
 
 
 def test_a_chat_that_is_killed_takes_its_training_along(home: Path, settings: Settings, tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ import pytest
 from fakes import NOON
 from rag.models.embedder import load_embedder
 from rag.models.registry import Registry, Version
-from rag.models.weights import read_dense_weight, write_dense_weight
+from rag.models.weights import OWN, read_dense_weight, write_dense_weight
 from rag.settings import Settings
 from thumbtune.__main__ import main
 from train.dataset.earlier_versions import HELD_OUT, PAIRS
 from train.reporting.portable import make_portable
+from train.tuning import query_adapter
 
 TEXTS = ["the cat drinks warm milk", "a bone in the garden"]
 CARD = f"---\ntags:\n- thumbtune\n---\n\n# v1\n\n- `{PAIRS}` next to this card holds the questions.\n- The end.\n"
@@ -72,6 +73,19 @@ def test_a_pooling_that_has_no_old_form_stays_as_it_is(tiny_model: Path, tmp_pat
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     make_portable(out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_a_distilled_matrix_goes_out_and_comes_in_with_the_weights(home: Settings, tmp_path: Path) -> None:
+    plain = load_embedder(str(home.models / "v1"), home)
+    matrix = np.diag([0.5] * plain.dim).astype(np.float32)
+    matrix[0, 1] = 1.0
+    query_adapter.write(matrix, home.models / "v1", OWN, plain.query_fingerprint)
+    ours = load_embedder(str(home.models / "v1"), home, "fp32")
+    assert main(["push", "v1", str(tmp_path / "out")]) == 0
+    assert main(["pull", str(tmp_path / "out")]) == 0
+    back = load_embedder(str(home.models / "v2"), home, "fp32")
+    assert back.query_fingerprint == ours.query_fingerprint != plain.query_fingerprint
+    np.testing.assert_array_equal(back.embed_queries(TEXTS), ours.embed_queries(TEXTS))
 
 
 def test_a_push_takes_no_training_data_along_and_names_the_licence(home: Settings, tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from fakes import make_chunk
-from rag.models.embedder import load_embedder
+from rag.models.embedder import load_embedder, load_trainable, unadapted
 from rag.records import Pair
 from rag.settings import Settings
 from train.dataset.earlier_versions import trained_pairs
 from train.recipe import Recipe
-from train.tuning.challenger import AdapterFactory, FineTuneFactory, as_embedded
+from train.tuning.challenger import AdapterFactory, FineTuneFactory, as_embedded, distilled
 from train.tuning.checkpoint_selection import FEWEST, LAST
+from train.tuning.hybrid_teacher import make_teacher
 from train.tuning.version_folder import trained_recipe
 
 CHUNKS = [
@@ -70,7 +71,8 @@ def test_every_call_starts_afresh(tuner: FineTuneFactory) -> None:
 
 
 def test_an_adapter_keeps_the_models_vectors_and_saves_its_name(tuner: FineTuneFactory, tmp_path: Path) -> None:
-    made = AdapterFactory(tuner.start, CHUNKS, tuner.vectors, seed=0).make(PAIRS, "v1")
+    start = distilled(tuner.start, tuner.vectors, make_teacher(CHUNKS), seed=0)
+    made = AdapterFactory(tuner.start, CHUNKS, tuner.vectors, start, seed=0).make(PAIRS, "v1")
     assert made.vectors is tuner.vectors
     assert made.embedder.fingerprint == tuner.start.fingerprint
     assert made.facts["adapts"] == tuner.start.reference
@@ -79,6 +81,29 @@ def test_an_adapter_keeps_the_models_vectors_and_saves_its_name(tuner: FineTuneF
     assert trained_recipe(tmp_path / "v1") is None
     served, queries = load_embedder(str(tmp_path / "v1"), tuner.settings), [pair.query for pair in PAIRS[:3]]
     np.testing.assert_array_equal(served.embed_queries(queries), made.embedder.embed_queries(queries))
+
+
+def test_a_tuned_model_that_a_teacher_turned_is_saved_and_loaded_with_its_adapter(
+    tuner: FineTuneFactory, tmp_path: Path
+) -> None:
+    seen: list[tuple[int, int]] = []
+    taught = replace(
+        tuner,
+        chooses=False,
+        teacher=make_teacher([replace(chunk, text=f"{chunk.text} and {chunk.text}") for chunk in CHUNKS]),
+        bar=lambda task: lambda done, total: seen.append((done, total)),
+    )
+    made, plain = taught.make(PAIRS[:32], "v1"), replace(tuner, chooses=False).make(PAIRS[:32], "v1")
+    assert made.vectors is not None
+    assert made.vectors.shape == tuner.vectors.shape
+    assert seen[-1][1] == len(CHUNKS)
+    assert unadapted(made.embedder).fingerprint == made.embedder.fingerprint == plain.embedder.fingerprint
+    made.save(tmp_path / "v1")
+    assert trained_recipe(tmp_path / "v1") == RECIPE
+    served, queries = load_embedder(str(tmp_path / "v1"), tuner.settings), [pair.query for pair in PAIRS[:3]]
+    np.testing.assert_allclose(served.embed_queries(queries), made.embedder.embed_queries(queries), atol=1e-2)
+    assert served.query_fingerprint == made.embedder.query_fingerprint != plain.embedder.query_fingerprint
+    assert load_trainable(str(tmp_path / "v1"), tuner.settings) is not None
 
 
 def test_chunks_are_trained_with_their_headings_and_derived_texts_without() -> None:

@@ -25,13 +25,11 @@ from train.tuning import query_adapter
 from train.tuning.query_adapter import (
     CANDIDATES,
     Examples,
-    FittedAdapter,
     candidates_of,
     examples_of,
     fit,
     folds_of,
     train_on,
-    whiten,
 )
 
 DIM = 16
@@ -42,6 +40,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+START = np.eye(DIM, dtype=np.float32)
 VECTORS = unit(RNG.normal(size=(240, DIM)))
 CHUNKS = [make_chunk(f"chunk {number}", source=f"{number % 6}.md") for number in range(len(VECTORS))]
 ASKED = [f"query {number}" for number in range(len(VECTORS))]
@@ -63,7 +62,7 @@ MISLED = VECTORS * np.array([1.0] * (DIM - 4) + [-1.0] * 4, dtype=np.float32)
 
 
 def test_what_the_pairs_teach_helps_queries_that_were_not_among_them() -> None:
-    fitted = fit(PAIRS[:180], named(MISLED), CHUNKS, VECTORS, (DIM,))
+    fitted = fit(PAIRS[:180], named(MISLED), CHUNKS, VECTORS, START)
     assert (fitted.kept, fitted.queries) == ("learned", 180)
     assert fitted.gain > 0.1
     new = range(180, 240)
@@ -71,34 +70,23 @@ def test_what_the_pairs_teach_helps_queries_that_were_not_among_them() -> None:
 
 
 def test_the_same_pairs_give_the_same_matrix() -> None:
-    one, other = (fit(PAIRS[:60], named(MISLED), CHUNKS, VECTORS, (DIM,), seed=1) for _ in range(2))
+    one, other = (fit(PAIRS[:60], named(MISLED), CHUNKS, VECTORS, START, seed=1) for _ in range(2))
     assert one.matrix.any()
     np.testing.assert_array_equal(one.matrix, other.matrix)
 
 
 def test_pairs_that_teach_nothing_leave_the_model_as_it_is() -> None:
     wrong = [replace(pair, positive_id=CHUNKS[(row * 7 + 3) % 240].id) for row, pair in enumerate(PAIRS)]
-    fitted = fit(wrong, named(VECTORS), CHUNKS, VECTORS, (DIM,))
+    fitted = fit(wrong, named(VECTORS), CHUNKS, VECTORS, START)
     assert (fitted.kept, fitted.gain, fitted.steps) == ("nothing", 0, 0)
     assert not fitted.matrix.any()
 
 
-def test_what_all_chunks_share_is_turned_away_from() -> None:
-    """Variances are 0.64 and 0.36, their mean is 0.5: (0.64 + 0.25) / 0.75 to the power -0.3 is 0.950."""
-    chunks = np.array([[0.8, 0.6], [-0.8, 0.6], [0.8, -0.6], [-0.8, -0.6]], dtype=np.float32)
-    np.testing.assert_allclose(whiten(chunks, (2,)), np.diag([0.950, 1.064]), atol=1e-3)
-
-
-def test_a_cut_query_is_whitened_for_cut_chunks() -> None:
-    whole, cut = whiten(VECTORS, (DIM, 4)), whiten(VECTORS[:, :4], (4,))
-    np.testing.assert_allclose(whole[:4, :4], cut, atol=1e-6)
-    assert not whole[4:, :4].any()
-    assert whole[4:, 4:].any()
-
-
-def test_chunks_that_are_all_the_same_whiten_without_a_division_by_zero() -> None:
-    same = np.repeat(VECTORS[:1], 5, axis=0)
-    assert np.isfinite(whiten(same, (DIM, 4))).all()
+def test_where_its_start_is_best_the_adapter_is_that() -> None:
+    knows = np.diag([1.0] * (DIM - 4) + [-1.0] * 4).astype(np.float32)
+    fitted = fit(PAIRS[:40], named(MISLED), CHUNKS, VECTORS, knows)
+    assert fitted.kept == "distilled"
+    np.testing.assert_array_equal(fitted.matrix, knows - START)
 
 
 def test_a_near_duplicate_of_a_positive_is_never_a_negative() -> None:
@@ -160,17 +148,17 @@ def test_no_fold_is_trained_on_a_chunk_of_its_validation_queries() -> None:
     assert tried == len(examples.queries) == 150
 
 
-def fitted_by_hand(dim: int) -> FittedAdapter:
-    """Return an adapter that swaps the first two numbers of a query."""
+def by_hand(dim: int) -> np.ndarray:
+    """Return the matrix of an adapter that swaps the first two numbers of a query."""
     matrix = np.zeros((dim, dim), dtype=np.float32)
     matrix[:2, :2] = [[-1, 1], [1, -1]]
-    return FittedAdapter(matrix, "learned", 0.1, 1, 1, 0.0, 0.0)
+    return matrix
 
 
 def saved(folder: Path, model: str, settings: Settings) -> Path:
     embedder = load_embedder(model, settings)
     folder.mkdir(parents=True)
-    query_adapter.write(fitted_by_hand(embedder.dim), folder, model, embedder.query_fingerprint)
+    query_adapter.write(by_hand(embedder.dim), folder, model, embedder.query_fingerprint)
     return folder
 
 
@@ -215,5 +203,5 @@ def test_an_adapter_promoted_by_hand_serves_from_the_table_that_is_there(setting
 
 
 def test_where_nothing_can_be_validation_nothing_is_believed() -> None:
-    fitted = fit(PAIRS[:1], named(VECTORS), CHUNKS[:1], VECTORS[:1], (DIM,))
+    fitted = fit(PAIRS[:1], named(VECTORS), CHUNKS[:1], VECTORS[:1], START)
     assert fitted.kept == "nothing"
