@@ -1,11 +1,12 @@
 """Open WebUI in front of thumbtune: thumbs that come back, its own RAG beside ours, and what its thumbs teach.
 
-`python -m benchmarks.serve.openwebui FILE.json --openwebui PROGRAM [--few N] [--asked N] [--rated N] [--cache DIR]`,
+`python -m benchmarks.serve.openwebui FILE.json --openwebui PROGRAM [--asked N] [--rated N] [--seeds N] [--fast]`,
 with a SQuAD-format file and the `open-webui` of an environment of its own. Everything goes through Open WebUI's own
 API: a person signs up, the same documents become a knowledge base, embedded by thumbtune-base, and each question is
 asked twice: of a language model with that knowledge base, and of thumbtune-duel. A thumb is up when a cited passage
-holds the answer. The export is imported by `python -m rag import`; then a version is trained on these thumbs and one on
-thumbs that the same questions got in the chat's own duels.
+holds the answer. The export is imported by `python -m rag import`; then versions are trained on these thumbs and on
+those that the same questions got in the chat's own duels, as many as there are seeds. The cache keeps both sets of
+thumbs and each training, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
-from benchmarks.learning.cells import Cells, Rater
+from benchmarks.learning.cells import METRICS, Cells, Rater, values_of
 from benchmarks.learning.squad import Asked, Few, World, build_world, read_papers
 from benchmarks.load.chat_process import answers as responds
 from benchmarks.load.chat_process import free_port
 from benchmarks.load.streams import paced_llm
+from rag.evaluation.intervals import Interval, paired_bootstrap
+from rag.evaluation.metrics import Values
 from rag.records import normalise_query
 from rag.settings import Settings
 from rag.store.store import Store, open_store
@@ -38,9 +42,11 @@ from train.dataset.plan import TrainingOptions
 
 CLIENT = "openwebui"
 K = 5
+ENOUGH = 0.8  # of the gain by the chat's thumbs: what thumbs through Open WebUI should gain
+RESAMPLES = 10_000  # of the test questions, for the ratio's interval
 LLM_TOKENS = 8  # of the language model behind Open WebUI's own RAG: only its passages are compared
 PACE = 2.1  # seconds: one person may ask 30 questions in a minute
-STARTS = 600  # seconds: its first start migrates its database
+STARTS = 1800  # seconds: its first start migrates its database
 CITED = re.compile(r"\[(\d+)\]")
 Json = Mapping[str, Any]
 
@@ -310,15 +316,59 @@ def in_the_chat(cells: Cells, given: argparse.Namespace) -> Callable[[Settings, 
     return rate
 
 
-def learn(cells: Cells, name: str, rate: Callable[[Settings, Store], None], *, fast: bool) -> dict[str, Any]:
-    """Return a cell: what a version gains that is trained on the thumbs of one way."""
-
-    def compute() -> dict[str, Any]:
+def rated_home(cells: Cells, name: str, rate: Callable[[Settings, Store], None]) -> Settings:
+    """Return a copy of the indexed home with the thumbs of one way; it is kept, so that they are collected once."""
+    kept = cells.folder / f"rated-{name}"
+    if not kept.exists():
         with cells.home() as (settings, store):
             rate(settings, store)
-            return cells.learn(settings, store, TrainingOptions(fast=fast, cross_fit=False))
+            store.close()
+            settings.home.rename(kept)
+    return cells.world.settings.model_copy(update={"home": kept})
+
+
+def learn(cells: Cells, rated: Settings, name: str, options: TrainingOptions) -> Json:
+    """Return a cell: what a version gains that is trained on the thumbs of a rated home."""
+
+    def compute() -> dict[str, Any]:
+        apart = Cells(cells.folder, replace(cells.world, settings=rated), quick=cells.quick)
+        with apart.home() as (settings, store):
+            return apart.learn(settings, store, options)
 
     return cells.cell(name, compute)
+
+
+def mean_values(trained: Sequence[Json], metric: str) -> Values:
+    """Return the value of each test question, the mean of some trainings."""
+    mean: Values = np.mean([values_of(dict(cell), metric) for cell in trained], axis=0)
+    return mean
+
+
+def exactly(gain: Interval) -> str:
+    """Return a gain with three decimals."""
+    return f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+
+
+def report(cells: Cells, trained: Mapping[str, Sequence[Json]]) -> None:
+    """Print what each way gains over base and over the other one, and the ratio of both gains."""
+    for metric in METRICS:
+        base = values_of(cells.base(), metric)
+        ours, theirs = mean_values(trained["chat"], metric), mean_values(trained["open-webui"], metric)
+        for name, values in (("open-webui", theirs), ("chat", ours)):
+            each = ", ".join(f"{values_of(dict(c), metric).mean() - base.mean():+.3f}" for c in trained[name])
+            print(
+                f"{name}: {metric} over base {exactly(paired_bootstrap(values, base))}, each training {each}",
+                flush=True,
+            )
+        print(f"open-webui over chat: {metric} {exactly(paired_bootstrap(theirs, ours))}", flush=True)
+        gains = theirs - base, ours - base
+        draws = np.random.default_rng(0).integers(0, len(base), (RESAMPLES, len(base)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = gains[0][draws].mean(axis=1) / gains[1][draws].mean(axis=1)
+            ratio = gains[0].mean() / gains[1].mean()
+        low, high = np.nanquantile(ratios, (0.025, 0.975))
+        share = float((ratios >= ENOUGH).mean())
+        print(f"ratio of the gains: {metric} {ratio:.2f} [{low:.2f}, {high:.2f}], {share:.0%} at least {ENOUGH}")
 
 
 def main() -> None:
@@ -331,19 +381,24 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=50, metavar="N", help="questions for its own RAG, too")
     parser.add_argument("--rated", type=int, default=200, metavar="N", help="questions that get a thumb")
     parser.add_argument("--fast", action="store_true", help="train query adapters instead of weights")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings on the same thumbs, averaged")
     given = parser.parse_args()
     folder = given.cache / f"{given.data.stem}{given.few or ''}"
     world: World = build_world(given.data, folder, Few(given.few) if given.few else None)
     print(world.summary(), flush=True)
     cells = Cells(folder, world, quick=False)
-    how = f"{'adapter' if given.fast else 'full'}-{given.rated}"
-    for name, rate in (("open-webui", through_open_webui(cells, given)), ("chat", in_the_chat(cells, given))):
-        cell = learn(cells, f"{name}-{how}", rate, fast=given.fast)
-        gain = "" if "refused" in cell else cells.gain(cell)
-        print(
-            f"{name}: {cell.get('pairs', 0)} pairs, gain of hit_rate@5 over base {gain} {cell.get('refused', '')}",
-            flush=True,
-        )
+    ways = {"open-webui": through_open_webui(cells, given), "chat": in_the_chat(cells, given)}
+    homes = {name: rated_home(cells, f"{name}-{given.rated}", rate) for name, rate in ways.items()}
+    trained: dict[str, list[Json]] = {name: [] for name in ways}
+    for seed in range(given.seeds):
+        for name, rated in homes.items():
+            how = f"{name}-{'adapter' if given.fast else 'full'}-{given.rated}-seed{seed}"
+            cell = learn(cells, rated, how, TrainingOptions(fast=given.fast, cross_fit=False, seed=seed))
+            if "refused" in cell:
+                raise SystemExit(f"{name}: {cell['refused']}")
+            print(f"{how}: {cell['pairs']} pairs, {cell['train_cpu_s']:.0f} processor s, {cell['verdict']}", flush=True)
+            trained[name].append(cell)
+    report(cells, trained)
 
 
 if __name__ == "__main__":
