@@ -23,6 +23,7 @@ PRIVATE, SHARED = 0o077, 0o007  # what is taken away from new files: of the grou
 
 def open_home(home: Path) -> None:
     """Create a home folder, or check its format; make one of an earlier release private, once. Raises StoreFailed."""
+    has_format = check_format(home)
     try:
         if not home.exists():
             with suppress(FileNotFoundError):  # nothing was being restored, or the process that restores was faster
@@ -36,6 +37,17 @@ def open_home(home: Path) -> None:
     mask = SHARED if home.stat().st_mode & stat.S_ISGID else PRIVATE
     if mask == SHARED:
         os.umask(SHARED)
+    if not has_format:
+        _tighten(home, mask)
+        with suppress(OSError):  # a home folder that may only be read: the next command that may write does it
+            _write_format(home / FORMAT_FILE, 0o666 & ~mask)
+
+
+def check_format(home: Path) -> bool:
+    """Return whether a home folder says its format; one that is not there yet, or of an earlier release, does not.
+
+    Creates and changes nothing. Raises StoreFailed for a newer format, and for what is no folder.
+    """
     file = home / FORMAT_FILE
     try:
         found = json.loads(file.read_text("utf-8"))["format"]
@@ -45,11 +57,12 @@ def open_home(home: Path) -> None:
                 "or set THUMBTUNE_HOME to another folder"
             )
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        _tighten(home, mask)
-        with suppress(OSError):  # a home folder that may only be read: the next command that may write does it
-            _write_format(file, 0o666 & ~mask)
+        return False
+    except NotADirectoryError:
+        raise StoreFailed(f"{home}: is a file, not a folder: set THUMBTUNE_HOME to a folder") from None
     except OSError as error:
         raise StoreFailed(f"{file}: cannot be read ({error.strerror}): make it readable for yourself") from error
+    return True
 
 
 def check_home(home: Path) -> None:

@@ -70,7 +70,7 @@ def _serve(given: argparse.Namespace) -> None:
     import os
     import signal
 
-    from rag.home import check_home
+    from rag.home import check_format, check_home
     from rag.settings import load_settings
     from rag.upkeep.in_use import chat_running
     from rag.web.hosts import allowed_hosts
@@ -80,6 +80,7 @@ def _serve(given: argparse.Namespace) -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # after uvicorn's own end of it
     settings = load_settings()
+    check_format(settings.home)
     hosts = allowed_hosts(settings)
     require_access(settings, KeyRing(settings))
     check_port(settings.host, settings.port, "thumbtune serve")
@@ -162,18 +163,24 @@ def _add_key(given: argparse.Namespace) -> None:
 
 
 def _list_keys(given: argparse.Namespace) -> None:
+    from rag.home import check_format
     from rag.settings import load_settings
     from serve.keys import keys_file, read_keys
 
-    for key in read_keys(keys_file(load_settings().home)):
+    home = load_settings().home
+    check_format(home)
+    for key in read_keys(keys_file(home)):
         print(f"{key.name:20} {', '.join(key.scopes):28} made {key.made}")
 
 
 def _remove_key(given: argparse.Namespace) -> None:
+    from rag.home import check_format
     from rag.settings import load_settings
     from serve.keys import remove_key
 
-    remove_key(load_settings().home, given.name)
+    home = load_settings().home
+    check_format(home)
+    remove_key(home, given.name)
     print(f"removed the key of {given.name}")
 
 

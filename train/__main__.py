@@ -136,9 +136,18 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
 
 
+def _settings() -> Settings:
+    """Return the settings, of a home folder that this release can use. Raises BadSetting and StoreFailed."""
+    from rag.home import check_format
+    from rag.settings import load_settings
+
+    settings = load_settings()
+    check_format(settings.home)
+    return settings
+
+
 def _train(given: argparse.Namespace) -> None:
     from rag.errors import BadSetting, NotEnoughFeedback
-    from rag.settings import load_settings
     from rag.store.store import open_store
     from train import progress
     from train.context import open_context
@@ -153,7 +162,7 @@ def _train(given: argparse.Namespace) -> None:
         from train.tuning.reporters import check_reporters
 
         check_reporters(given.report_to)
-    settings = load_settings()
+    settings = _settings()
     os.environ.setdefault("MPLCONFIGDIR", str(settings.cache / "matplotlib"))  # else plots leave files in ~
     options = TrainingOptions(
         kind="bootstrap" if given.bootstrap else "ratings",
@@ -293,19 +302,17 @@ def _rollback(given: argparse.Namespace) -> None:
 
 
 def _push(given: argparse.Namespace) -> None:
-    from rag.settings import load_settings
     from train.reporting.publishing import push
 
-    where = push(load_settings(), given.version, given.target, licence=given.licence, public=given.public)
+    where = push(_settings(), given.version, given.target, licence=given.licence, public=given.public)
     print(f"{given.version} is in {where}: SentenceTransformer({where!r}) loads it")
 
 
 def _pull(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
-    from rag.settings import load_settings
     from train.reporting.publishing import pull
 
-    settings = load_settings()
+    settings = _settings()
     version = pull(settings, load_corpus(settings).folders_id, given.source)
     print(f"{version.name} is {version.summary}")
     print(f"Next: `python -m train evaluate {version.name} --qrels FILE`, or `python -m train promote {version.name}`")
@@ -315,9 +322,8 @@ def _list(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
     from rag.models.trials import trial_of
-    from rag.settings import load_settings
 
-    settings = load_settings()
+    settings = _settings()
     registry, corpus = Registry(settings.models), load_corpus(settings)
     champion = registry.champion(corpus.folders_id)
     print(f"{'*' if champion is None else ' '} {START_WEIGHTS} ({settings.start_model})")
@@ -331,10 +337,9 @@ def _list(given: argparse.Namespace) -> None:
 def _show(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
     from rag.models.registry import Registry
-    from rag.settings import load_settings
     from train.compare_versions import show
 
-    settings = load_settings()
+    settings = _settings()
     registry = Registry(settings.models)
     version = registry.version(given.version)
     serves = registry.champion(load_corpus(settings).folders_id) == version

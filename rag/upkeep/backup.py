@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from rag.cli import DISTRIBUTION
 from rag.errors import StoreFailed
-from rag.home import open_home
+from rag.home import check_format, open_home
 from rag.settings import Settings
 from rag.upkeep.forgotten import forgotten_at
 from rag.upkeep.snapshot import Source, take_snapshot
@@ -81,6 +81,7 @@ def back_up(settings: Settings, into: Path, *, keep: int = 0) -> Report:
     into = into.expanduser().resolve()
     if into.is_relative_to(settings.home):
         raise StoreFailed(f"{into} is in the home folder: name a folder elsewhere, best on another disk")
+    check_format(settings.home)
     if not settings.home.is_dir():
         raise StoreFailed(f"{settings.home}: there is no home folder to back up: set THUMBTUNE_HOME")
     open_home(settings.home)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from rag.errors import BadSetting
+from rag.home import check_format
 from rag.indexing.indexer import Indexer
 from rag.models.embedder import Embedder, Progress, Vectors, load_embedder
 from rag.models.precision import Precision
@@ -48,9 +49,10 @@ def demo_settings(home: Path) -> Settings:
 def seed(settings: Settings) -> None:
     """Index these pages and let the shipped adapter serve. A second time nothing is left to do.
 
-    Raises BadSetting for a home folder with something else in it.
+    Raises BadSetting for a home folder with something else in it, StoreFailed for one that cannot be used.
     """
     registry = Registry(settings.models)
+    check_format(settings.home)
     if settings.home.exists() and any(settings.home.iterdir()):
         if not any(version.summary == SUMMARY for version in registry.versions()):
             raise BadSetting(f"{settings.home}: holds something else: name an empty folder, as `thumbtune demo DIR`")
