@@ -54,7 +54,8 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
                 os.nice(max(0, NICE - os.nice(0)))
             threading.Thread(target=_end_with, args=(int(parent),), name="end-with-parent", daemon=True).start()
         status = int(given.run(given) or 0)
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # the server of tools for agents closes it with their connection
+            sys.stdout.flush()
         return status
     except ThumbtuneError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -44,6 +44,7 @@ Plain = Callable[[Request], Awaitable[Response]]
 Handler = Callable[[Request, Client], Awaitable[Response]]
 
 
+OTHER = "other"  # in the metrics: paths that no route has
 MCP = "/mcp"  # beside the chat in place of Chainlit's own route, by which a browser could add tool servers
 
 
@@ -200,7 +201,8 @@ def api_routes(api: Api) -> list[BaseRoute]:
 
 def build_app(api: Api, hosts: Hosts) -> Starlette:
     """Return the server of its own, behind the guard of hosts and origins."""
-    app = Starlette(routes=[Route("/health", api.health), *api_routes(api)])
+    other = Route("/{rest:path}", _answered(_unknown, api.metrics, OTHER), methods=METHODS)
+    app = Starlette(routes=[Route("/health", api.health), *api_routes(api), other])
     app.add_middleware(GuardMiddleware, hosts=hosts)
     return app
 
@@ -279,7 +281,9 @@ def _answered(handle: Plain, metrics: Metrics, route: str) -> Plain:
 
 
 async def _unknown(request: Request) -> Response:
-    raise ApiError(NOT_FOUND, f"Unknown request URL: {request.method} {request.url.path[:200]}.", "unknown_url")
+    path = request.url.path
+    hint = "" if path.startswith(PREFIXES) else " OpenAI's routes begin with /v1: a client's base URL ends with it."
+    raise ApiError(NOT_FOUND, f"Unknown request URL: {request.method} {path[:200]}.{hint}", "unknown_url")
 
 
 def _model(name: str) -> dict[str, object]:

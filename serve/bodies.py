@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -76,8 +77,8 @@ def read_object(given: Any, model: type[M]) -> M:  # noqa: ANN401  # whatever JS
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        param = ".".join(str(part) for part in first["loc"])
+        first = _first(error, given)
+        param = ".".join(map(str, _place(first, given)))
         if first["type"] == "extra_forbidden":
             raise ApiError(
                 BAD, f"Unrecognized request argument supplied: {param[:100]}", "unknown_parameter", param[:100]
@@ -88,6 +89,29 @@ def read_object(given: Any, model: type[M]) -> M:  # noqa: ANN401  # whatever JS
             ) from None
         reason = first["msg"].removeprefix("Value error, ")
         raise ApiError(BAD, f"Invalid value for '{param[:100]}': {reason}.", "invalid_value", param[:100]) from None
+
+
+def _first(error: ValidationError, given: Mapping[str, Any]) -> Any:  # noqa: ANN401  # pydantic's ErrorDetails
+    """Return the error to tell: of the first wrong field, the innermost, and rather a value's than a type's.
+
+    Why: a field of several types has an error of each of them, whatever was sent.
+    """
+    errors = error.errors(include_url=False)
+    of_field = [each for each in errors if each["loc"][:1] == errors[0]["loc"][:1]]
+    return max(of_field, key=lambda each: (len(_place(each, given)), not each["type"].endswith("_type")))
+
+
+def _place(error: Any, given: Mapping[str, Any]) -> list[str | int]:  # noqa: ANN401  # pydantic's ErrorDetails
+    """Return where in a body an error is: its location without the names of types, which no client has sent."""
+    found: list[str | int] = []
+    value: Any = given
+    for part in error["loc"]:
+        inside = part in value if isinstance(value, dict) else isinstance(value, list) and isinstance(part, int)
+        if inside:
+            value = value[part]
+        if inside or (error["type"] == "missing" and part == error["loc"][-1]):
+            found.append(part)
+    return found
 
 
 def _whole(value: Any) -> Any:  # noqa: ANN401  # whatever JSON holds

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from rag.answering.service import MAX_QUERY_CHARS, QueryService
 from rag.errors import TooMany
@@ -62,6 +62,15 @@ class EmbeddingsRequest(Sent):
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = None
     user: str | None = None
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _no_tokens(cls, given: object) -> object:
+        if isinstance(given, list) and any(isinstance(each, int | list) for each in given):
+            raise ValueError(
+                "send texts, not numbers of another model's tokens (in LangChain: check_embedding_ctx_length=False)"
+            )
+        return given
 
 
 class RerankRequest(Sent):

@@ -115,7 +115,7 @@ def test_show_says_why_a_file_cannot_be_read(capsys: pytest.CaptureFixture[str],
     (tmp_path / "mail.mbox").write_text("From a Mon Nov 30 10:00:00 2026\nSubject: Boats\n\nHi.\n")
     for name, why in (
         ("tune.xyz", ".xyz files are not read: docs/how-to/your-own-documents.md lists what is"),
-        ("", "is a folder: name a file in it, or see `rag index --list`"),
+        ("", "is a folder: name a file in it, or see `python -m rag index --list`"),
         ("mail.mbox", "'mail.mbox/NAME'"),
         ("broken.pdf/page.txt", "no document of that name is indexed"),
     ):

@@ -79,7 +79,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     evaluate = command("evaluate", _evaluate, "evaluate a version (default: the champion) on a file of labels")
     evaluate.add_argument("version", nargs="?", default="")
     evaluate.add_argument(
-        "--qrels", type=Path, required=True, metavar="FILE", help="labels in a format of `rag import`"
+        "--qrels", type=Path, required=True, metavar="FILE", help="labels in a format of `python -m rag import`"
     )
     add_compare(commands)
     promote = command("promote", _promote, f"promote a version, or the {START_WEIGHTS}, whatever the gate decided")

@@ -145,12 +145,13 @@ def _sources(settings: Settings, name: str) -> Iterator[str]:
 def _why_unknown(name: str, path: Path) -> str:
     """Return why there is no such document, and the next step."""
     if name and path.is_dir():
-        return f"{name!r} is a folder: name a file in it, or see `rag index --list` for all of them"
+        return f"{name!r} is a folder: name a file in it, or see `python -m rag index --list` for all of them"
     holder = path if path.is_file() else next((above for above in path.parents if above.is_file()), None)
     if holder is not None:
         inside = "name one of the documents in it" if holder == path else "no document of that name is indexed"
         return f"{str(holder)!r} holds documents: {inside}, such as {holder.name + '/NAME'!r}, after `rag index`"
-    return f"{name!r} is neither a file nor the name of an indexed document: check the path, or see `rag index --list`"
+    see = "check the path, or see `python -m rag index --list`"
+    return f"{name!r} is neither a file nor the name of an indexed document: {see}"
 
 
 def _chunker(settings: Settings) -> tuple[CountTokens, int]:

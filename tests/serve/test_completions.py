@@ -241,6 +241,10 @@ def test_a_huge_body_without_a_length_is_cut_off(served: Served) -> None:
 
 def test_what_no_route_has_is_json_and_not_a_page(client: TestClient) -> None:
     assert client.get("/v1/nothing").json()["error"]["code"] == "unknown_url"
+    for method, path in (("GET", "/"), ("POST", "/chat/completions"), ("GET", "/models")):  # a base URL without /v1
+        response = client.request(method, path)
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_url")
+        assert "base URL ends with it" in response.json()["error"]["message"]
     wrong = client.get("/v1/chat/completions")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert client.get("/v1/passages/chatcmpl-0/1").status_code == 404

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -93,7 +94,7 @@ async def test_each_tool_asks_for_the_scope_of_the_key(served: Served) -> None:
         keys_file(served.settings.home).unlink()
 
 
-async def test_an_agent_starts_the_tools_itself(served: Served) -> None:
+async def test_an_agent_starts_the_tools_itself(served: Served, tmp_path: Path) -> None:
     values = served.settings
     environment = {
         **os.environ,
@@ -105,7 +106,9 @@ async def test_an_agent_starts_the_tools_itself(served: Served) -> None:
         "THUMBTUNE_CHUNK_TOKENS": str(values.chunk_tokens),
     }
     command = StdioServerParameters(command=sys.executable, args=["-m", "thumbtune", "mcp"], env=environment)
-    async with stdio_client(command) as (reads, writes), ClientSession(reads, writes) as client:
-        await client.initialize()
-        _, rated = await use_all(client)
+    with (tmp_path / "errors").open("w+") as errors:
+        async with stdio_client(command, errors) as (reads, writes), ClientSession(reads, writes) as client:
+            await client.initialize()
+            _, rated = await use_all(client)
     assert rated["rater"] == "local:agent"
+    assert "Traceback" not in (tmp_path / "errors").read_text()  # it ends with its connection, and quietly

@@ -91,6 +91,27 @@ def test_wrong_embeddings_are_refused(client: TestClient, fields: dict[str, Any]
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
 
 
+@pytest.mark.parametrize(
+    ("given", "param", "reason"),
+    [
+        ([], "input", "at least 1 item"),
+        ("", "input", "at least 1 character"),
+        (["x", ""], "input.1", "at least 1 character"),
+        ([[1, 2]], "input", "check_embedding_ctx_length=False"),
+        ([1, 2], "input", "not numbers of another model's tokens"),
+        ({"text": "x"}, "input", "valid string"),
+    ],
+)
+def test_what_is_wrong_with_texts_to_embed_is_named_by_what_was_sent(
+    client: TestClient, given: Any, param: str, reason: str
+) -> None:
+    """LangChain's embeddings send tokens unless told otherwise."""
+    error = client.post("/v1/embeddings", json={"model": "thumbtune-base", "input": given}).json()["error"]
+    assert error["param"] == param
+    assert reason in error["message"]
+    assert "constrained" not in error["message"]
+
+
 def test_long_embeddings_let_others_have_their_turn(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder, turns = served.serving.served("tuned").embedder, list[str]()
     real, begun = embedder.embed_documents, threading.Event()
