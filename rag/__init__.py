@@ -15,6 +15,7 @@ web              what every web server here needs: hosts and origins, rate limit
 settings         every setting, read once from the environment and .env
 records          the frozen dataclasses that travel between stages
 columns          answers and ratings by columns, for statistics of many
+groups           which raters share a retriever of their own
 home             the home folder's format, and who may read it
 errors           errors a user can fix, printed as one line
 deferred         import a package without what it loads and nothing here uses

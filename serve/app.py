@@ -71,6 +71,10 @@ class Api:
         annotated = not makes_sources_of_annotations(request.headers)
         return Asker(client.rater(person), self.secret, self.base_url(request), self.metrics.answer, annotated)
 
+    def group(self, client: Client, person: str = "") -> str:
+        """Return the group of who asks."""
+        return self.serving.group_of(client.rater(person))
+
     # --- the routes --------------------------------------------------------------------------------------------------
 
     async def models(self, request: Request, client: Client) -> Response:
@@ -110,13 +114,14 @@ class Api:
         """Search for Dify."""
         sent = await read_body(request, Retrieval)
         self.access.spend(client, "retrieve")
-        return JSONResponse(await asyncio.to_thread(retrieve_records, self.serving, sent))
+        return JSONResponse(await asyncio.to_thread(retrieve_records, self.serving, sent, self.group(client)))
 
     async def embeddings(self, request: Request, client: Client) -> Response:
         """Embed texts."""
         sent = await read_body(request, EmbeddingsRequest)
         self.access.spend(client, "retrieve")
-        return JSONResponse(await unless_gone(request, embed(self.serving, self.slices, sent)))
+        group = self.group(client, named_person(request, sent.user))
+        return JSONResponse(await unless_gone(request, embed(self.serving, self.slices, sent, group)))
 
     async def reranking(self, request: Request, client: Client) -> Response:
         """Put documents in order."""

@@ -126,6 +126,7 @@ class Turn:
     version: str
     citations: Citations
     done: Callable[[str, Answer], None]
+    group: str  # of who asks
     annotated: bool  # a stream has annotations
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -204,18 +205,19 @@ async def _hung_up(request: Request) -> None:
 def begin_turn(serving: QueryService, model: str, query: str, conversation: Conversation, asker: Asker) -> Turn:
     """Return a new turn of a model: its arm, drawn if the model is the duel, and its id."""
     blind = model == DUEL
-    counts = blind and serving.is_fair()
+    group = serving.group_of(asker.rater)
+    counts = blind and serving.is_fair(group)
     duel = (BLIND_TURN if counts else OPEN_TURN) + secrets.token_hex(8)
     arm = MODELS[model] or drawn_arm(asker.secret, asker.rater, conversation)
-    version = "" if blind else serving.promoted(arm).model
+    version = "" if blind else serving.promoted(arm, group).model
     citations = Citations(asker.base_url, COMPLETION + duel, blind=blind)
-    return Turn(model, arm, duel, query, version, citations, asker.done, asker.annotated)
+    return Turn(model, arm, duel, query, version, citations, asker.done, group, asker.annotated)
 
 
 def begin_answer(serving: QueryService, turn: Turn, only: DocumentFilter) -> AsyncGenerator[Event, None]:
     """Return the events of a turn's answer; a model on trial writes none but those that are drawn blind."""
     sides, is_drawn = {turn.arm: SIDES[turn.arm]}, turn.model == DUEL
-    return serving.ask(turn.query, sides=sides, duel_id=turn.duel, only=only, compares=is_drawn)
+    return serving.ask(turn.query, sides=sides, duel_id=turn.duel, only=only, compares=is_drawn, group=turn.group)
 
 
 async def _whole(serving: QueryService, events: AsyncGenerator[Event, None], turn: Turn) -> Response:

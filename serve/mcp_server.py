@@ -56,10 +56,11 @@ class Tools:
     admit: Admit
     done: Callable[[str, Answer], None]
 
-    def search(self, query: str, k: int) -> list[dict[str, Any]]:
-        """Return the passages of a query by the tuned model."""
+    def search(self, client: Client, query: str, k: int) -> list[dict[str, Any]]:
+        """Return the passages of a query by the tuned model of the client's group."""
         text, only = self.serving.parse_query(query)
-        return [_passage(hit) for hit in self.serving.search(text, "tuned", k, only)]
+        group = self.serving.group_of(client.rater(""))
+        return [_passage(hit) for hit in self.serving.search(text, "tuned", k, only, group)]
 
     async def ask(self, client: Client, question: str, model: Model) -> dict[str, Any]:
         """Return the answer to a question with its passages."""
@@ -101,8 +102,8 @@ def build_mcp(tools: Tools) -> FastMCP:
     ) -> dict[str, Any]:
         """Search the documents, and return the best passages with their places."""
         with _refusals():
-            tools.admit(_request(ctx), "retrieve")
-            return {"passages": await asyncio.to_thread(tools.search, query, k)}
+            client = tools.admit(_request(ctx), "retrieve")
+            return {"passages": await asyncio.to_thread(tools.search, client, query, k)}
 
     @server.tool(annotations=READS)
     async def ask(

@@ -107,7 +107,7 @@ class Slices:
             self._waiting -= 1
 
 
-def retrieve_records(serving: QueryService, sent: Retrieval) -> dict[str, Any]:
+def retrieve_records(serving: QueryService, sent: Retrieval, group: str = "") -> dict[str, Any]:
     """Return the passages of a query as Dify's records. Raises ApiError for another knowledge, BadQuery."""
     if sent.knowledge_id not in ARM_OF:
         raise ApiError(
@@ -124,12 +124,12 @@ def retrieve_records(serving: QueryService, sent: Retrieval) -> dict[str, Any]:
             "metadata_condition",
         )
     query, only = serving.parse_query(sent.query)
-    hits = serving.search(query, ARM_OF[sent.knowledge_id], sent.retrieval_setting.top_k, only)
+    hits = serving.search(query, ARM_OF[sent.knowledge_id], sent.retrieval_setting.top_k, only, group)
     least = sent.retrieval_setting.score_threshold or 0.0
     return {"records": [_record(hit) for hit in hits if max(hit.score, 0.0) >= least]}
 
 
-async def embed(serving: QueryService, slices: Slices, sent: EmbeddingsRequest) -> dict[str, Any]:
+async def embed(serving: QueryService, slices: Slices, sent: EmbeddingsRequest, group: str = "") -> dict[str, Any]:
     """Return the vectors of texts. Raises ApiError for another model or number of dimensions, TooMany."""
     if sent.model not in ARM_OF:
         raise ApiError(
@@ -138,7 +138,7 @@ async def embed(serving: QueryService, slices: Slices, sent: EmbeddingsRequest) 
             "model_not_found",
             "model",
         )
-    embedder = serving.promoted(ARM_OF[sent.model]).embedder
+    embedder = serving.promoted(ARM_OF[sent.model], group).embedder
     if sent.dimensions not in (None, embedder.dim):
         raise ApiError(BAD, f"This model has {embedder.dim} dimensions.", "unsupported_value", "dimensions")
     texts = [sent.input] if isinstance(sent.input, str) else list(sent.input)

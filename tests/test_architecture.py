@@ -15,7 +15,7 @@ PACKAGES = ("rag", "train", "chat", "serve", "thumbtune")
 LAYERS = [
     "rag.deferred rag.errors rag.heading_path rag.languages",
     "rag.cli",
-    "rag.home rag.settings rag.records rag.training_status rag.training_results",
+    "rag.home rag.settings rag.records rag.groups rag.training_status rag.training_results",
     "rag.columns rag.tracing",
     "rag.loaders",
     "rag.ingest rag.store rag.evaluation",

@@ -23,6 +23,7 @@ from rag.answering.duel import Done, Failed
 from rag.answering.service import QueryService, open_service
 from rag.errors import AnswerFailed, BadSetting
 from rag.feedback.ratings import rate_answer
+from rag.groups import read_groups
 from rag.indexing.indexer import Indexer
 from rag.indexing.update import IndexReport
 from rag.models.registry import Registry, Version
@@ -42,11 +43,17 @@ class Home:
     """
 
     def __init__(
-        self, folder: PathLike | None = None, *, docs: PathLike | Sequence[PathLike] | None = None, **settings: object
+        self,
+        folder: PathLike | None = None,
+        *,
+        docs: PathLike | Sequence[PathLike] | None = None,
+        group: str = "",
+        **settings: object,
     ) -> None:
         """Name a home folder and documents; by default those of THUMBTUNE_HOME and THUMBTUNE_DOCS.
 
-        Raises BadSetting for a setting that does not exist or cannot have this value.
+        `group` is one of the home's file groups.txt: its adapter serves the tuned arm, where it has one. Raises
+        BadSetting for a group or setting that does not exist or cannot have this value.
         """
         if unknown := settings.keys() - Settings.model_fields.keys():
             raise BadSetting(f"{min(unknown)!r} is no setting: give one of {', '.join(sorted(Settings.model_fields))}")
@@ -57,6 +64,9 @@ class Home:
             paths = [docs] if isinstance(docs, str | os.PathLike) else docs
             given["docs"] = tuple(Path(path) for path in paths)
         self.settings: Settings = load_settings(**given)
+        self.group = group
+        if group:
+            read_groups(self.settings.home).require(group)
         self._service: QueryService | None = None
         self._lock = threading.RLock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,7 +99,7 @@ class Home:
             raise BadSetting(f"k={k}: give a number of 1 or more")
         service = self._open()
         text, only = service.parse_query(query)
-        return service.search(text, arm, k, only)
+        return service.search(text, arm, k, only, self.group)
 
     def ask(self, question: str, *, arm: Arm = "tuned") -> Answer:
         """Return one arm's answer, which is stored and can be rated. Raises NotIndexed, BadQuery and AnswerFailed."""
@@ -156,7 +166,8 @@ class Home:
         query, only = service.parse_query(question)
         answers: dict[Arm, Answer] = {}
         compares = len(sides) > 1  # a model on trial is not yet what `ask` promises
-        events = service.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only, compares=compares)
+        duel = secrets.token_hex(8)
+        events = service.ask(query, sides=sides, duel_id=duel, only=only, compares=compares, group=self.group)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Done):

@@ -128,7 +128,8 @@ async def _gone_on(context: RequestContext, live: LiveCard, cut: CutAnswer) -> N
                     live.card.take(cut.side, event)
                     live.touch()
         if live.card.is_revealed:
-            await asyncio.to_thread(reveal, context.app.serving, live.card)
+            serving = context.app.serving
+            await asyncio.to_thread(reveal, serving, live.card, serving.group_of(context.rater))
     except asyncio.CancelledError:
         live.card.break_off("stopped", STOPPED)
         raise
@@ -174,18 +175,20 @@ def turns_of(serving: QueryService, former: Sequence[LiveCard]) -> list[Turn]:
 async def stream(context: RequestContext, live: LiveCard, query: str, only: DocumentFilter) -> None:
     """Apply the duel's events to the card, each arm on its shuffled side."""
     sides, serving = shuffled_sides(), context.app.serving
-    if serving.has_one_model:
+    group = serving.group_of(context.rater)
+    if serving.has_one_model(group):
         live.card.has_one_model()
-    elif not await asyncio.to_thread(serving.is_fair):
+    elif not await asyncio.to_thread(serving.is_fair, group):
         live.card.is_uneven()
-    events = serving.ask(query, sides=sides, duel_id=secrets.token_hex(8), only=only, chosen=context.session.options)
+    chosen, duel_id = context.session.options, secrets.token_hex(8)
+    events = serving.ask(query, sides=sides, duel_id=duel_id, only=only, chosen=chosen, group=group)
     async with live.snapshots(), aclosing(cast(Any, events)):
         async for event in events:
             live.card.take(sides[event.arm], event)
             live.touch()
             if isinstance(event, Done | Failed):
                 if live.card.is_revealed:  # the other answer was rated while this one was streaming
-                    await asyncio.to_thread(reveal, serving, live.card)
+                    await asyncio.to_thread(reveal, serving, live.card, group)
                 if live.card.is_open:  # after the second one `duel` keeps it
                     await live.keep()
 

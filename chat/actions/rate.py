@@ -105,14 +105,14 @@ async def mark(context: RequestContext, payload: Mapping[str, Any]) -> dict[str,
     return await taught(context, rating)
 
 
-def reveal(serving: QueryService, card: Card) -> None:
-    """Show which arm wrote which answer, and how each arm ranks what the other one showed."""
+def reveal(serving: QueryService, card: Card, group: str = "") -> None:
+    """Show which arm wrote which answer, and how each arm ranks what the other one showed, to one of this group."""
     answers = answers_of(serving, card)
     ranks: dict[Arm, Mapping[str, int]] = {}
     for answer in answers.values():
-        if serving.served(answer.arm).model == answer.model:  # otherwise another version is active now
-            ranks[answer.arm] = serving.ranks(answer.arm, answer.query, DEEP)
-    card.show_reveal(make_reveal(answers, [recognised(note) for note in serving.notes()], ranks))
+        if serving.served(answer.arm, group).model == answer.model:  # otherwise another version is active now
+            ranks[answer.arm] = serving.ranks(answer.arm, answer.query, DEEP, group)
+    card.show_reveal(make_reveal(answers, [recognised(note) for note in serving.notes(group)], ranks))
 
 
 def answers_of(serving: QueryService, card: Card) -> dict[Side, Answer]:
@@ -143,8 +143,9 @@ async def taught(context: RequestContext, rating: Rating) -> dict[str, Any]:
 
 async def _show_rated(context: RequestContext, live: LiveCard) -> None:
     """Show a card after a rating; the first rating reveals it."""
+    serving = context.app.serving
     if not live.card.is_revealed:
-        await asyncio.to_thread(reveal, context.app.serving, live.card)
+        await asyncio.to_thread(reveal, serving, live.card, serving.group_of(context.rater))
     await live.keep()
     await live.show()
 

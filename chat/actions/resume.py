@@ -51,7 +51,8 @@ async def _revived(
         now = await revive[element["name"]](context, props)
         return LiveElement(element["name"], context.app.history.save_element, *ids, now)
     live = LiveCard(context.app.history.save_element, *ids, props)
-    await asyncio.to_thread(restore, context.app.serving, live.card, mine)
+    serving = context.app.serving
+    await asyncio.to_thread(restore, serving, live.card, mine, serving.group_of(context.rater))
     return live
 
 
@@ -81,8 +82,8 @@ async def _leave(context: RequestContext, session: Any, socket: str, away: float
         chat_contexts.pop(session.id, None)
 
 
-def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> None:
-    """Update a card that was read from the history from the stored ratings."""
+def restore(serving: QueryService, card: Card, ratings: Sequence[Rating], group: str = "") -> None:
+    """Update a card that was read from the history from the stored ratings of a rater in this group."""
     card.break_off("failed", INTERRUPTED)
     ids = set(card.answer_ids.values())
     rated = [rating for rating in ratings if rating.target_id in ids]
@@ -91,7 +92,7 @@ def restore(serving: QueryService, card: Card, ratings: Sequence[Rating]) -> Non
     duels = {answer.duel for answer in answers.values()}
     preferred = [rating for rating in ratings if rating.kind == "preference" and rating.target_id in duels]
     if not card.is_revealed and (preferred or any(rating.kind == "answer" for rating in rated)):
-        reveal(serving, card)
+        reveal(serving, card, group)
     for rating in preferred:
         card.prefer(card.side_of(rating.choice), card.side_of(cast(Choice, rating.first)))
     for rating in sorted(rated, key=lambda each: (each.value != 0, each.at)):  # what is withdrawn hides no other mark

@@ -22,6 +22,7 @@ from rag.answering.query_rewrite import RewrittenQuery, Turn, build_rewriter
 from rag.answering.sentence_vectors import SentenceVectors
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed, ThumbtuneError
+from rag.groups import GroupsFile
 from rag.indexing.maintenance import Maintenance
 from rag.indexing.running import read_indexing
 from rag.indexing.uploads import Uploads
@@ -63,6 +64,7 @@ class QueryService:
 
     def __init__(self, settings: Settings, store: Store, arms: Arms) -> None:
         self.settings, self.store, self.arms = settings, store, arms
+        self.groups = GroupsFile(settings.home)
         self.corpus = arms.corpus
         self.uploads = Uploads(settings, store, arms)
         self.maintenance = Maintenance(settings, store, arms)
@@ -76,51 +78,59 @@ class QueryService:
         self._answerers = {self.answerer: self._build_answerer(settings)}  # by name; others when they are asked for
         self._rewrite = build_rewriter(settings)
 
-    def served(self, arm: Arm) -> ServedModel:
-        """Return the model and table that serve an arm in a comparison now."""
-        return self.arms.current(arm)
+    def served(self, arm: Arm, group: str = "") -> ServedModel:
+        """Return the model and table that serve an arm in a comparison now, for a group of raters."""
+        return self.arms.current(arm, group)
 
-    def promoted(self, arm: Arm) -> ServedModel:
+    def promoted(self, arm: Arm, group: str = "") -> ServedModel:
         """Return the same where this arm alone is asked for: not a version on trial."""
-        return self.arms.promoted(arm)
+        return self.arms.promoted(arm, group)
 
-    @property
-    def has_one_model(self) -> bool:
+    def group_of(self, rater: str) -> str:
+        """Return the group whose adapter serves a rater, by the file groups.txt as it is now; "" for none."""
+        return self.groups.of(rater)
+
+    def has_one_model(self, group: str = "") -> bool:
         """Return whether both arms embed queries with the same model, as before the first training."""
-        return len({self.served(arm).embedder.query_fingerprint for arm in ARMS}) == 1
+        return len({self.served(arm, group).embedder.query_fingerprint for arm in ARMS}) == 1
 
-    def is_fair(self) -> bool:
+    def is_fair(self, group: str = "") -> bool:
         """Return whether both arms search equally many chunks: while documents are indexed, one is ahead."""
-        base, tuned = (self.served(arm).table for arm in ARMS)
+        base, tuned = (self.served(arm, group).table for arm in ARMS)
         return base == tuned or self.store.chunks.count(base) == self.store.chunks.count(tuned)
 
-    def notes(self) -> list[str]:
-        """Return notes for the user on degraded operation; empty if all is well."""
-        notes = []
-        if self.arms.trouble:
-            notes.append(self.arms.trouble)
+    def notes(self, group: str | None = None) -> list[str]:
+        """Return notes for the user on degraded operation; empty if all is well.
+
+        For a person they are about this group's model, "" for none; without a group about all groups'.
+        """
+        notes = [each for each in (self.arms.trouble, self.groups.trouble) if each]
         notes += self.maintenance.notes()
-        if self.has_one_model:
+        if group != "":
+            notes += self.arms.notes_of(group or "")
+        if self.has_one_model(group or ""):
             notes.append("Until a training run succeeds, both sides use the same model.")
-        if (tuned := self.served("tuned")).on_trial:
+        if (tuned := self.served("tuned", group or "")).on_trial:
             notes.append(f"{tuned.model} is on trial: nothing has been promoted yet, and ratings will decide.")
         if self._counter and not self._counter.is_exact and not self.settings.is_local_llm:
             notes.append("Tokens are estimated, not counted: tiktoken's file is not in the cache.")
         return notes
 
-    def ranks(self, arm: Arm, query: str, n: int) -> dict[str, int]:
+    def ranks(self, arm: Arm, query: str, n: int, group: str = "") -> dict[str, int]:
         """Return chunk id -> rank of the n nearest chunks to a query, by dense search of one arm."""
-        served = self.served(arm)
+        served = self.served(arm, group)
         (vector,) = served.embedder.embed_queries([query])
         return {hit.chunk.id: hit.rank for hit in self.store.chunks.search(served.table, vector, n)}
 
-    def search(self, query: str, arm: Arm, k: int | None = None, only: DocumentFilter = EVERYWHERE) -> list[Hit]:
+    def search(
+        self, query: str, arm: Arm, k: int | None = None, only: DocumentFilter = EVERYWHERE, group: str = ""
+    ) -> list[Hit]:
         """Return the k best passages of one arm, ranked as for an answer; by default as many as an answer has.
 
         `query` and `only` are from `parse_query`.
         """
         options = chosen_search(self.search_options, AskOptions(k=k))
-        return self._retrieve(self.promoted(arm), query, options, only)
+        return self._retrieve(self.promoted(arm, group), query, options, only)
 
     def _retrieve(self, served: ServedModel, query: str, options: SearchOptions, only: DocumentFilter) -> list[Hit]:
         with span("retrieve", arm=served.arm, version=served.model, search=options.search, k=options.k) as record:
@@ -160,16 +170,17 @@ class QueryService:
         only: DocumentFilter = EVERYWHERE,
         chosen: AskOptions = AS_SERVED,
         compares: bool = True,
+        group: str = "",
     ) -> AsyncGenerator[Event, None]:
         """Yield the events of a duel. Each answer is in table `answers` before its Done is yielded, so it can be rated.
 
         The arms of `sides` answer. `query` and `only` are from `parse_query`; `chosen` is within `offer`, and both arms
-        get it. A version on trial answers only where the arms are compared, by both answers or by one drawn blind.
-        Use it with contextlib.aclosing: closing it cancels both arms.
+        get it. A version on trial answers only where the arms are compared, by both answers or by one drawn blind;
+        `group` is that of who asks. Use it with contextlib.aclosing: closing it cancels both arms.
         """
         await asyncio.to_thread(self._answerer_of, chosen.llm or self.answerer)  # the first time it is built
         served = self.served if compares else self.promoted
-        chains = {arm: self._chain(served(arm), only, chosen) for arm in sides}
+        chains = {arm: self._chain(served(arm, group), only, chosen) for arm in sides}
         timeout = self.settings.answer_timeout
         async with aclosing(run_duel(query, chains, sides=sides, duel_id=duel_id, timeout=timeout)) as events:
             async for event in events:

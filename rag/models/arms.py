@@ -1,18 +1,25 @@
-"""The model version that serves each arm (base, tuned), loaded once and swapped when the registry changes."""
+"""The model version that serves each arm (base, tuned), loaded once and swapped when the registry changes.
+
+A group of raters may have a query adapter of its own in place of the tuned arm's model. Why it must be for a model that
+serves: it searches that model's table, and only the tables of both arms follow the documents. Where another champion
+serves, the shared model answers the group, and `notes_of` says so.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from rag.errors import NotIndexed, ThumbtuneError
+from rag.errors import BadModel, NotIndexed, ThumbtuneError
 from rag.ingest.corpus import Corpus
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
-from rag.models.registry import START_WEIGHTS, Registry
+from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.models.trials import trial_of
-from rag.models.weights import read_dense_weight
+from rag.models.weights import is_adapter, model_behind, read_dense_weight
 from rag.records import ARMS, Arm
 from rag.settings import Settings
 from rag.store.store import Store
@@ -45,18 +52,57 @@ def arm_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]
     return models if trial is None else {**models, "tuned": (trial.name, str(settings.models / trial.name))}
 
 
-def promoted_models(settings: Settings, folders_id: str) -> dict[Arm, tuple[str, str]]:
-    """Return the same without a trial: the tuned arm's is the champion, or the start weights."""
+def promoted_models(settings: Settings, folders_id: str, group: str = "") -> dict[Arm, tuple[str, str]]:
+    """Return the same without a trial: the tuned arm's is the group's version, the champion, or the start weights."""
     registry = Registry(settings.models)
     champion = registry.champion(folders_id)
     tuned = (champion.name, str(registry.model_folder(champion))) if champion else (START_WEIGHTS, settings.start_model)
+    if own := group_version(settings, folders_id, group):
+        tuned = own.name, str(registry.model_folder(own))
     return {"base": (settings.base_model, settings.base_model), "tuned": tuned}
+
+
+def group_version(settings: Settings, folders_id: str, group: str) -> Version | None:
+    """Return the version that serves a group in place of the shared model, None where the shared model serves it."""
+    version = Registry(settings.models).group_champions(folders_id).get(group) if group else None
+    return version if version and not why_unfit(settings, folders_id, version) else None
+
+
+def why_unfit(settings: Settings, folders_id: str, version: Version) -> str:
+    """Return why a group's champion cannot serve now, as a line for the user; "" where it can. Raises BadModel."""
+    serving = {reference for _, reference in promoted_models(settings, folders_id).values()}
+    return _unfit(settings, version, {model_behind(reference) for reference in serving})
+
+
+def _unfit(settings: Settings, version: Version, models: Collection[str]) -> str:
+    """Return the same where these models serve the arms, by their references without an adapter."""
+    folder, group = str(settings.models / version.name), version.group
+    again = f"the shared model serves {group} until `python -m train --fast --group {group}`"
+    if not is_adapter(folder):
+        return f"{version.name} of group {group} is missing or no adapter: {again}"
+    try:
+        model = model_behind(folder)
+    except BadModel as error:
+        return f"{version.name} of group {group}: {error}: {again}"
+    if model not in models:
+        return f"{version.name} of group {group} was fitted for {Path(model).name}, which does not serve: {again}"
+    return ""
 
 
 def arm_precision(settings: Settings, folders_id: str) -> Precision:
     """Return in which precision both arms serve now, so that only weights tell them apart. Raises BadSetting."""
     registry = Registry(settings.models)
     return serving(settings, registry.precision(folders_id, registry.champion(folders_id), settings.base_model))
+
+
+@dataclass(frozen=True, slots=True)
+class _GroupModels:
+    """The groups' versions, why some do not serve beside the models in `served`, and those asked for, loaded."""
+
+    served: Mapping[Arm, ServedModel] = field(default_factory=dict)
+    versions: Mapping[str, Version] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
+    loaded: dict[str, ServedModel] = field(default_factory=dict)
 
 
 class Arms:
@@ -68,18 +114,57 @@ class Arms:
         self._lock = threading.Lock()
         self._stamp: tuple[int, int] | None = None
         self._served: dict[Arm, ServedModel] = {}
+        self._groups = _GroupModels()
         self._awaited = ""  # the table that a champion lacks, until `rag index` has made it
         self.trouble = ""  # why the champion that the registry names does not serve, for the user to read
         self._load(fail=True)
 
-    def current(self, arm: Arm) -> ServedModel:
-        """Return what serves this arm in a comparison. A question keeps it to its end, whatever is promoted then."""
-        return self._served[arm]
+    def current(self, arm: Arm, group: str = "") -> ServedModel:
+        """Return what serves this arm in a comparison. A question keeps it to its end, whatever is promoted then.
 
-    def promoted(self, arm: Arm) -> ServedModel:
+        `group` is who asks: the tuned arm is that group's adapter, where it has one.
+        """
+        own = self._own(group) if arm == "tuned" and group else None
+        return own or self._served[arm]
+
+    def promoted(self, arm: Arm, group: str = "") -> ServedModel:
         """Return what serves where this arm alone is asked for: never a trial, but the start weights, as base does."""
-        served = self._served[arm]
+        served = self.current(arm, group)
         return replace(self._served["base"], arm=arm, model=START_WEIGHTS) if served.on_trial else served
+
+    def notes_of(self, group: str = "") -> list[str]:
+        """Return why adapters do not serve their groups, one line each: of one group, or of all."""
+        return [why for name, why in sorted(self._groups.unfit.items()) if not group or name == group]
+
+    def _own(self, group: str) -> ServedModel | None:
+        """Return a group's adapter as it serves, loaded when its group first asks; None where it has none."""
+        groups = self._groups
+        if group in groups.loaded:
+            return groups.loaded[group]
+        version = groups.versions.get(group)
+        if version is None or group in groups.unfit:
+            return None
+        try:
+            reference = str(self._registry.model_folder(version))
+            models = [each.embedder for each in groups.served.values()]
+            embedder = load_embedder(reference, self._settings, groups.served["tuned"].embedder.precision, models)
+            table = self._store.chunks.table_name(self.corpus.id, embedder.fingerprint)
+            below = self._registry.abstain_below(self.corpus.id, embedder.query_fingerprint)
+            own = ServedModel("tuned", version.name, embedder, table, below, read_dense_weight(reference))
+        except ThumbtuneError as error:
+            groups.unfit[group] = f"{version.name} does not serve group {group}, the shared model does: {error}"
+            log.error("%s", groups.unfit[group])
+            return None
+        return groups.loaded.setdefault(group, own)
+
+    def _find_groups(self, served: Mapping[Arm, ServedModel]) -> _GroupModels:
+        """Return the groups' versions, and which of them do not fit the models that serve the arms."""
+        versions = self._registry.group_champions(self.corpus.folders_id)
+        if not versions:
+            return _GroupModels()
+        models = {model_behind(each.embedder.reference) for each in served.values()}
+        found = {group: _unfit(self._settings, version, models) for group, version in versions.items()}
+        return _GroupModels(served, versions, {group: why for group, why in found.items() if why})
 
     def refresh(self) -> bool:
         """Load what the registry names now, and return whether an arm's model changed.
@@ -101,13 +186,14 @@ class Arms:
             for arm, (model, reference) in arm_models(self._settings, self.corpus.folders_id).items():
                 loaded = [each.embedder for each in (*self._served.values(), *served.values())]
                 served[arm] = self._serve(arm, model, reference, precision, loaded)
+            groups = self._find_groups(served)
         except ThumbtuneError as error:
             if fail:
                 raise
             self.trouble = f"A newly promoted model does not serve: {error}"
             log.error("%s", self.trouble)
         else:
-            self._served, self.trouble = served, ""
+            self._served, self._groups, self.trouble = served, groups, ""
         self._stamp = stamp
 
     def _has_come(self) -> bool:

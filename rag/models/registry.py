@@ -2,8 +2,9 @@
 
 The state is one file, models/registry.json, replaced atomically: a reader sees the old state or the new one. Writers
 hold a lock file next to it. Where a set of folders has no champion, the start weights serve, and in side-by-side
-comparisons the version on trial, if there is one. Each change of champion is appended to a log, with who made it and
-why.
+comparisons the version on trial, if there is one. A group of raters may have a champion of its own for these folders:
+its versions are recorded under `group_key`, folders and group, and where it has none that of everybody serves it. Each
+change of champion is appended to a log, with who made it and why.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from rag.models.precision import Precision
 
 START_WEIGHTS = "start weights"  # what people read where no version has been promoted
+SHARED = "the shared model"  # the same for a group: what serves everybody
 REGISTRY_FILE, FORMER_FILE = "registry.json", "registry.former.json"  # now, and before its last change
 ENTRY_FILE = "version.json"  # a version's entry, in its own folder: the registry can be made of these
 LOCK_SECONDS = 10
+GROUP = " "  # between the id of a set of folders and a group's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,16 @@ class Version:
     verdict: Literal["promote", "keep"]
     summary: str
     created: datetime
+
+    @property
+    def group(self) -> str:
+        """Return the group whose ratings it was trained on and that it may serve, "" for everybody."""
+        return self.folders.partition(GROUP)[2]
+
+
+def group_key(folders: str, group: str) -> str:
+    """Return under which name a group's versions, champions and evidence on these folders are recorded."""
+    return f"{folders}{GROUP}{group}" if group else folders
 
 
 Mover = Literal["gate", "hand", "rollback"]
@@ -91,6 +104,13 @@ class Registry:
         """Return the version that serves these documents folders, or None for the start model's weights."""
         line = self._state()["champions"].get(folders, [])
         return self.find(line[-1]) if line else None
+
+    def group_champions(self, folders: str) -> dict[str, Version]:
+        """Return the groups that have a champion of their own for these folders, with it."""
+        state = self._state()
+        rows = {row["name"]: row for row in state["versions"]}
+        ends = {key: line[-1] for key, line in state["champions"].items() if line and key.startswith(folders + GROUP)}
+        return {key.partition(GROUP)[2]: _read_version(rows[name]) for key, name in ends.items() if name in rows}
 
     def on_trial(self, folders: str) -> Version | None:
         """Return the version that answers in comparisons while these folders have no champion, or None."""
@@ -212,7 +232,9 @@ class Registry:
         """Return what a rollback would go back to, None for the start weights. Raises UnknownVersion at the start."""
         line = self._state()["champions"].get(folders, [])
         if not line:
-            raise UnknownVersion(f"nothing to roll back: these documents are served by the {START_WEIGHTS}")
+            everybody = f"these documents are served by the {START_WEIGHTS}"
+            now = f"this group is served by {SHARED}" if GROUP in folders else everybody
+            raise UnknownVersion(f"nothing to roll back: {now}")
         return self.find(line[-2]) if len(line) > 1 else None
 
     def former(self, folders: str) -> list[str]:

@@ -95,15 +95,33 @@ def is_adapter(reference: str) -> bool:
     return has_adapter(reference) and not (Path(reference).expanduser() / MODULES).is_file()
 
 
+def model_behind(reference: str) -> str:
+    """Return the model whose table a reference searches: an adapter's model, else itself. Raises BadModel."""
+    return _read_adapted(Path(reference).expanduser())[0] if is_adapter(reference) else reference
+
+
 def read_adapter(folder: Path) -> tuple[str, str, NDArray[np.float32]]:
     """Return an adapter's model, the fingerprint that this model had, and the matrix. Raises BadModel."""
+    model, fingerprint = _read_adapted(folder)
+    try:
+        matrix = np.load(folder / MATRIX, allow_pickle=False).astype(np.float32, copy=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _unread(folder, error) from error
+    return model, fingerprint, matrix
+
+
+def _read_adapted(folder: Path) -> tuple[str, str]:
+    """Return the model that an adapter is for, and the fingerprint that it had. Raises BadModel."""
     try:
         named = json.loads((folder / ADAPTER).read_text())
         model, fingerprint = str(named["model"]), str(named["fingerprint"])
-        matrix = np.load(folder / MATRIX, allow_pickle=False).astype(np.float32, copy=False)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-        raise BadModel(f"{folder}: no adapter can be read from it ({first_line(error)}): train a new one") from error
-    return (str((folder / model).resolve()) if model.startswith(".") else model), fingerprint, matrix
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unread(folder, error) from error
+    return (str((folder / model).resolve()) if model.startswith(".") else model), fingerprint
+
+
+def _unread(folder: Path, error: Exception) -> BadModel:
+    return BadModel(f"{folder}: no adapter can be read from it ({first_line(error)}): train a new one")
 
 
 def read_dense_weight(reference: str) -> float | None:

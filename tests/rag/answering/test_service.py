@@ -145,7 +145,7 @@ async def test_a_version_on_trial_answers_in_comparisons_alone(settings: Setting
     registry.try_out(corpus.folders_id, "v1")
     index(settings)  # a trial's table is kept up to date like the others
     serving = open_service(settings)
-    assert not serving.has_one_model
+    assert not serving.has_one_model()
     assert any("v1 is on trial" in note for note in serving.notes())
     query, only = serving.parse_query("What does the cat drink?")
 

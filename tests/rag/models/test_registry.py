@@ -11,7 +11,7 @@ import pytest
 from fakes import NOON
 from rag.errors import StoreFailed, UnknownVersion
 from rag.evaluation.evidence import NO_EVIDENCE, Evidence
-from rag.models.registry import START_WEIGHTS, Registry, Version
+from rag.models.registry import START_WEIGHTS, Registry, Version, group_key
 
 V1 = Version("v1", "docs", "f1", "builtin", "bootstrap", "promote", "VERDICT: promote v1", NOON)
 V2 = replace(V1, name="v2", fingerprint="f2", kind="ratings")
@@ -209,3 +209,20 @@ def test_evidence_is_kept_for_each_account_and_folder(registry: Registry) -> Non
     assert Registry(registry.folder).evidence("docs", "f1 fine-tuned") == found
     assert registry.evidence("docs", "f1 adapter") == NO_EVIDENCE
     assert registry.evidence("other", "f1 fine-tuned") == NO_EVIDENCE
+
+
+def test_a_group_has_champions_and_evidence_of_its_own(tmp_path: Path) -> None:
+    registry, key = Registry(tmp_path), group_key("docs", "clinic")
+    own = replace(V2, folders=key)
+    registry.add(V1)
+    registry.add(own)
+    registry.promote("docs", "v1")
+    registry.promote(key, "v2")
+    assert (V1.group, own.group, group_key("docs", "")) == ("", "clinic", "docs")
+    assert (registry.champion("docs"), registry.champion(key)) == (V1, own)
+    assert registry.group_champions("docs") == {"clinic": own}
+    assert registry.group_champions("papers") == {}
+    assert [move.name for move in registry.moves("docs")] == ["v1"]
+    registry.rollback(key)
+    assert registry.group_champions("docs") == {}
+    assert registry.champion("docs") == V1
