@@ -45,6 +45,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--fast", action="store_true", help="train a query adapter in seconds, without a new index")
     parser.add_argument(
+        "--group", default="", metavar="NAME", help="with --fast: an adapter for a group of raters alone"
+    )
+    parser.add_argument(
         "--questions", action="store_true", help="first let the LLM write questions about the documents"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the available training data and exit")
@@ -84,7 +87,8 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     add_compare(commands)
     promote = command("promote", _promote, f"promote a version, or the {START_WEIGHTS}, whatever the gate decided")
     promote.add_argument("version", nargs="+", help=f"a version's name, or: {START_WEIGHTS}")
-    command("rollback", _rollback, "roll back to the version that served before")
+    back = command("rollback", _rollback, "roll back to the version that served before")
+    back.add_argument("--group", default="", metavar="NAME", help="of a group of raters")
     add_publishing(commands)
 
 
@@ -156,6 +160,8 @@ def _train(given: argparse.Namespace) -> None:
 
     if given.fast and (given.epochs or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]):
         raise BadSetting("--fast fits an adapter: --epochs, --loss, --dims, --lora and --serve-dim do not apply")
+    if given.group and not given.fast:
+        raise BadSetting(f"--group {given.group}: a group gets a query adapter over the one index: add --fast")
     if given.fast and given.report_to:
         raise BadSetting("--fast fits an adapter, which has no steps: --report-to does not apply")
     if given.report_to:
@@ -184,15 +190,18 @@ def _train(given: argparse.Namespace) -> None:
             if given.questions and progress.leads():
                 generate_questions(open_context(settings, store), dry_run=given.dry_run)
             try:
-                train(settings, store, options, given.dry_run)
+                train(settings, store, options, given.dry_run, given.group)
             except NotEnoughFeedback as error:
                 if not given.bootstrap:
                     raise
                 say(f"bootstrap: {error}")  # not an error: the chat works without a bootstrap
 
 
-def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: bool) -> None:
-    """Print the training plan; unless it is a dry run, train, and print the verdict last."""
+def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: bool, group: str = "") -> None:
+    """Print the training plan; unless it is a dry run, train, and print the verdict last.
+
+    `group` is the group of raters that the version is for, "" for everybody.
+    """
     from rag.models.precision import serving
     from train import progress
     from train.context import open_context
@@ -202,7 +211,7 @@ def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: b
     serving(settings, None)  # raises now, not after hours, for a precision that cannot serve
     clock = StageReporter(say)
     progress.now().plan([GATHERING])
-    context = open_context(settings, store)
+    context = open_context(settings, store, group)
     plan = make_plan(context, options)
     progress.now().plan([GATHERING] if dry_run else stages(len(plan.evaluation.splits)))
     clock.done(GATHERING, plan.summary())
@@ -268,6 +277,7 @@ def bootstrap_is_done(settings: Settings) -> bool:
 
 def _promote(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
+    from rag.models.registry import Registry
     from rag.settings import load_settings
     from rag.store.store import open_store
     from train.judging.promotion import promote_by_hand
@@ -285,7 +295,9 @@ def _promote(given: argparse.Namespace) -> None:
             return choice.precision
 
         name = promote_by_hand(settings, store, load_corpus(settings), " ".join(given.version), bar, measure)
-    print(f"{name} serves now; a running chat follows within seconds")
+    version = Registry(settings.models).find(name)
+    whom = f" group {version.group}" if version and version.group else ""
+    print(f"{name} serves{whom} now; a running chat follows within seconds")
 
 
 def _rollback(given: argparse.Namespace) -> None:
@@ -297,8 +309,9 @@ def _rollback(given: argparse.Namespace) -> None:
 
     settings = load_settings()
     with closing(open_store(settings.lancedb)) as store:
-        name = roll_back(settings, store, load_corpus(settings), bar)
-    print(f"{name} serves now; a running chat follows within seconds")
+        name = roll_back(settings, store, load_corpus(settings), bar, given.group)
+    whom = f" group {given.group}" if given.group else ""
+    print(f"{name} serves{whom} now; a running chat follows within seconds")
 
 
 def _push(given: argparse.Namespace) -> None:
@@ -320,29 +333,38 @@ def _pull(given: argparse.Namespace) -> None:
 
 def _list(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
-    from rag.models.registry import Registry
+    from rag.models.arms import why_unfit
+    from rag.models.registry import Registry, group_key
     from rag.models.trials import trial_of
 
     settings = _settings()
     registry, corpus = Registry(settings.models), load_corpus(settings)
     champion = registry.champion(corpus.folders_id)
+    of_groups = registry.group_champions(corpus.folders_id)
     print(f"{'*' if champion is None else ' '} {START_WEIGHTS} ({settings.start_model})")
     for version in registry.versions():
-        mark = "*" if version == champion else " "
-        where = "" if version.folders == corpus.folders_id else " (other documents)"
+        is_own = version == of_groups.get(version.group)
+        unfit = why_unfit(settings, corpus.folders_id, version) if is_own else ""
+        mark = "*" if version == champion or (is_own and not unfit) else " "
+        where = f" of group {version.group}" if version.group else ""
+        where += "" if version.folders == group_key(corpus.folders_id, version.group) else " (other documents)"
         where += ", on trial" if version == trial_of(settings, version.folders) else ""
         print(f"{mark} {version.name} {version.created:%Y-%m-%d %H:%M} {version.kind}{where}: {version.summary}")
+        if unfit:
+            print(f"  {unfit}")
 
 
 def _show(given: argparse.Namespace) -> None:
     from rag.ingest.corpus import load_corpus
+    from rag.models.arms import group_version
     from rag.models.registry import Registry
     from train.compare_versions import show
 
     settings = _settings()
     registry = Registry(settings.models)
     version = registry.version(given.version)
-    serves = registry.champion(load_corpus(settings).folders_id) == version
+    folders = load_corpus(settings).folders_id
+    serves = version in (registry.champion(folders), group_version(settings, folders, version.group))
     print(show(version, settings.runs / version.name, serves=serves))
 
 

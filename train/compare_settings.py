@@ -161,7 +161,8 @@ def comparable_queries(context: TrainingContext, sides: tuple[Side, Side]) -> tu
         qrels = qrels_of([pair for pair in pairs if pair.judges], context.chunks)
         summary = "rated queries, since neither model was trained on ratings"
     else:
-        qrels, summary = held_out_queries(context), "held-out queries, which no version was trained on"
+        named = [side.model for side in sides]
+        qrels, summary = held_out_queries(context, named), "held-out queries, which no version was trained on"
     if len(qrels) < MIN_HELD_OUT:
         raise NotEnoughFeedback(f"{len(qrels)} {summary}, need {MIN_HELD_OUT} to compare: rate more")
     return qrels, summary

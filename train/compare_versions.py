@@ -6,7 +6,7 @@ was trained on a held-out query.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,7 +82,7 @@ def measure_by_file(context: TrainingContext, name: str, path: Path) -> Measured
 
 def measure_held_out(context: TrainingContext, names: Sequence[str]) -> MeasuredVersions:
     """Evaluate versions on the current held-out queries. Raises NotEnoughFeedback below MIN_HELD_OUT queries."""
-    qrels = held_out_queries(context)
+    qrels = held_out_queries(context, names)
     if len(qrels) < MIN_HELD_OUT:
         raise NotEnoughFeedback(
             f"{len(qrels)} rated queries are held out, need {MIN_HELD_OUT} to compare versions: rate more, or "
@@ -103,10 +103,14 @@ def measure_precision(context: TrainingContext, reference: str) -> PrecisionChoi
     return choose_precision(settings, {"base": settings.base_model, "tuned": reference}, qrels, context.chunks, now)
 
 
-def held_out_queries(context: TrainingContext) -> Qrels:
-    """Return the current held-out queries, on which no version was trained. Raises NotEnoughFeedback."""
+def held_out_queries(context: TrainingContext, names: Collection[str] = ()) -> Qrels:
+    """Return the current held-out queries: no version for everybody was trained on them, nor those named, of groups.
+
+    Raises NotEnoughFeedback.
+    """
+    groups = {version.group for version in context.registry.versions() if version.name in names}
     pairs = gather_ratings(context).pairs
-    held_out = hold_out_groups(pairs, known_sides(context.registry, context.corpus.folders_id))
+    held_out = hold_out_groups(pairs, known_sides(context.registry, context.corpus.folders_id, groups))
     return qrels_of([pair for pair in pairs if pair.judges and held_out.judges(pair.query)], context.chunks)
 
 
@@ -138,8 +142,9 @@ def _reference(context: TrainingContext, name: str) -> str:
 def show(version: Version, run: Path, *, serves: bool) -> str:
     """Describe a version: verdict, metrics, report. `run` is its run folder, which may be deleted."""
     metrics = read_metrics(run)
+    whom = f"group {version.group}" if version.group else "these documents"
     lines = [
-        f"{version.name}{', which serves these documents' if serves else ''}",
+        f"{version.name}{', which serves ' + whom if serves else ''}",
         f"trained {version.created:%Y-%m-%d %H:%M} UTC on {version.kind}, from {version.started_from}",
         version.summary,
     ]

@@ -121,15 +121,18 @@ def _run(
         write_held_out(settings.models / name, plan.evaluation.never_trained)
         abstaining = session.fit_threshold(challenger)
         choice = None
-        if by_hand or verdict.decision == "promote":
+        is_promoted = by_hand or verdict.decision == "promote"
+        if is_promoted and not context.group:  # a group's adapter serves in what both arms serve in
             choice = session.choose_precision(name)
             clock.say(f"precision of both arms: {serving(settings, choice.precision)} ({choice.why})")
         results = session.results(version, verdict, trained, runs, abstaining, choice)
         report = write_report(settings.runs / name, results)
         (settings.models / name / CARD).write_text(model_card(results), "utf-8")
-        registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in abstaining.values()})
+        measured = [each for role, each in abstaining.items() if role == "challenger" or not context.group]
+        registry.set_abstain_below(context.corpus.id, {each.fingerprint: each.below for each in measured})
         session.record_evidence(verdict)
-        on_trial = choice is None and not broken and verdict.is_ahead and may_try(settings, version.folders)
+        may_be_tried = not context.group and may_try(settings, version.folders)
+        on_trial = not is_promoted and not broken and verdict.is_ahead and may_be_tried
         if on_trial:
             clock.say(f"{name} is on trial: it is ahead without enough evidence, and answers in comparisons")
         _settle(context, version, challenger, choice, by_hand=by_hand, on_trial=on_trial)
@@ -201,14 +204,15 @@ def _settle(
 ) -> None:
     """Record a version; if it will answer, update both arms' tables in the precision they serve in, then swap.
 
-    `choice` is the precision of a promotion, None where there is none; a trial serves in what the start weights do.
+    `choice` is the precision of a promotion of a version for everybody, None where there is none: a trial and a group's
+    adapter serve in what both arms serve in already.
     """
-    if choice is None and not on_trial:
+    if not (by_hand or on_trial or version.verdict == "promote"):
         apply(context, version, challenger)
         return
-    settings = context.settings
+    settings, folders = context.settings, context.corpus.folders_id
     keep_vectors(context, challenger)
-    precision = serving(settings, choice.precision) if choice else arm_precision(settings, version.folders)
+    precision = serving(settings, choice.precision) if choice else arm_precision(settings, folders)
     arms = load_arms(settings, str(settings.models / version.name), precision)
     complete(context.store, context.corpus.id, arms, bar)
     chosen = choice.precision if choice else None

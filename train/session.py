@@ -15,10 +15,12 @@ from pathlib import Path
 import psutil
 from sentence_transformers import SentenceTransformer
 
+from rag.errors import TrainingRefused
 from rag.evaluation.evidence import Evidence
 from rag.evaluation.metrics import GATE, Values
 from rag.evaluation.win_rates import WinRate, outcomes, win_rate
 from rag.feedback.pairs import alike
+from rag.groups import read_groups
 from rag.models.embedder import Vectors, unadapted
 from rag.models.precision import native
 from rag.models.registry import Version
@@ -96,6 +98,13 @@ UNKNOWN_PAIRS = (
     "the champion {champion} has no list of its training pairs (deleted, or not kept by an earlier release): it was "
     "evaluated as it serves, which may favour it"
 )
+FOR_GROUP = (
+    "for group {group} alone: trained and tested on its raters' labels, and compared with {champion}, which serves it"
+)
+SERVES_NOBODY = (
+    "group {group}: with so few rated questions its adapter can only be fitted for the start weights ({start}), which "
+    "serve neither arm: rate more questions, or set THUMBTUNE_BASE_MODEL to the start model"
+)
 OTHER_START = (
     "the champion {champion} was trained from {start}, which is no longer the start model: its recipe cannot be "
     "repeated, and it was evaluated as it serves, which may favour it"
@@ -110,7 +119,7 @@ REMOVED_LOSS = (
 class TrainingSession:
     """The serving models of one training, and the factories of the models to compare with them.
 
-    `served` has candidates by role (base, champion, start); `champion` is the champion's registry entry.
+    `served` has candidates by role (base, champion, start, shared); `champion` is the champion's registry entry.
     """
 
     def __init__(
@@ -129,7 +138,9 @@ class TrainingSession:
         self._champion_pairs = remap_to_current_chunks(kept, context.chunks)
         self.qrels = with_judged(plan.evaluation.qrels, plan.gathered)
         self._groups = groups_of(self.qrels, context.chunks)
-        adapted = served["champion" if self._may_adapt_champion() else "start"]
+        adapted = served["shared" if self._may_adapt_shared() else "start"]
+        if context.group:
+            _require_served(context.group, adapted, served)
         self.subject = f"a query adapter for {adapted.name}" if options.fast else context.settings.start_model
         self._decided: Recipe | None = None
         self._near: dict[str, list[NearestScores]] = {}
@@ -236,8 +247,7 @@ class TrainingSession:
 
     def record_evidence(self, verdict: Verdict) -> None:
         """Record what this training adds to the evidence, for the next training against the same champion."""
-        folders = self._context.corpus.folders_id
-        self._context.registry.set_evidence(folders, self._account, verdict.evidence)
+        self._context.registry.set_evidence(self._context.key, self._account, verdict.evidence)
 
     def choose_precision(self, name: str) -> PrecisionChoice:
         """Choose the precision for a version that will serve; not measured after a bootstrap, to save time."""
@@ -252,7 +262,7 @@ class TrainingSession:
         """Return the version's registry entry."""
         return Version(
             name=name,
-            folders=self._context.corpus.folders_id,
+            folders=self._context.key,
             fingerprint=trained.embedder.fingerprint,
             started_from=self._settings.start_model,
             kind=self._options.kind,
@@ -286,7 +296,7 @@ class TrainingSession:
             config=config_of(settings),
             data=data_of(self._context.corpus.id, chunks, plan.evaluation, trained.pairs),
             labels=labels_of(gathered.labels, gathered.made) if gathered.made else None,
-            notes=[plan.summary(), *self._on_champion(), *unevaluated_options(settings)],
+            notes=[plan.summary(), *self._on_group(), *self._on_champion(), *unevaluated_options(settings)],
             seconds=self._clock.seconds,
             memory_mb=peak_memory_mb(),
             former=former_points(settings.runs, registry.versions(), version.folders),
@@ -309,15 +319,25 @@ class TrainingSession:
         return f"{self._served['champion'].embedder.query_fingerprint} {self._made}{search}"
 
     def _so_far(self) -> Evidence:
-        return self._context.registry.evidence(self._context.corpus.folders_id, self._account)
+        return self._context.registry.evidence(self._context.key, self._account)
 
     def _online(self) -> WinRate | None:
-        """Return the champion's blind win rate against base since its promotion; None without a champion."""
+        """Return the champion's blind win rate against base since its promotion, in a group by its raters alone.
+
+        None without a champion.
+        """
         if self._champion is None:
             return None
-        feedback = self._context.store.feedback
-        found = outcomes(feedback.ratings(), feedback.answers())
+        feedback, group = self._context.store.feedback, self._context.group
+        groups = read_groups(self._settings.home) if group else None
+        ratings = [each for each in feedback.ratings() if groups is None or groups.of(each.rater) == group]
+        found = outcomes(ratings, feedback.answers())
         return win_rate(found, self._champion.name, self._context.registry.promoted_at(self._champion.folders))
+
+    def _on_group(self) -> list[str]:
+        """Return a note for the report on whom the version is for, none where it is for everybody."""
+        group, champion = self._context.group, self._served["champion"].name
+        return [FOR_GROUP.format(group=group, champion=champion)] if group else []
 
     def _on_champion(self) -> list[str]:
         """Return notes for the report on a champion whose training data may include test queries."""
@@ -375,15 +395,15 @@ class TrainingSession:
             scores = nearest_scores(each.queries[rows], each.chunks, relevant, chunks, k, alike)
             self._near.setdefault(role, []).append(scores)
 
-    def _may_adapt_champion(self) -> bool:
-        """Return whether a query adapter may be fitted for the champion's model without leakage in the folds.
+    def _may_adapt_shared(self) -> bool:
+        """Return whether a query adapter may be fitted for everybody's champion without leakage in the folds.
 
         False where folds are used and that model was trained on ratings. A bootstrap's pairs affect champion and
         challenger alike.
         """
         if self._plan.evaluation.kind == "held out":
             return True
-        model = Path(unadapted(self._served["champion"].embedder).reference).resolve()
+        model = Path(unadapted(self._served["shared"].embedder).reference).resolve()
         rated = {version.name for version in self._context.registry.versions() if version.kind == "ratings"}
         return model.parent != self._settings.models.resolve() or model.name not in rated
 
@@ -393,7 +413,7 @@ class TrainingSession:
         if self._champion is None or self._began_elsewhere(self._champion):
             return champion
         recipe = trained_recipe(self._settings.models / self._champion.name)
-        if recipe and self._options.fast and self._may_adapt_champion():
+        if recipe and self._options.fast and self._may_adapt_shared():
             return champion
         if recipe is None:
             again = self._adapter(champion)
@@ -457,3 +477,10 @@ class TrainingSession:
             serve_dim=options.serve_dim,
         )
         return within_memory(recipe, self._settings.chunk_tokens, psutil.virtual_memory().available)
+
+
+def _require_served(group: str, adapted: Candidate, served: Mapping[str, Candidate]) -> None:
+    """Raise TrainingRefused where a group's adapter would be for a model whose table does not follow the documents."""
+    model = unadapted(adapted.embedder).reference
+    if model not in {unadapted(served[role].embedder).reference for role in ("base", "shared")}:
+        raise TrainingRefused(SERVES_NOBODY.format(group=group, start=model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from fakes import NOON, make_chunk
+from rag.errors import TrainingRefused
 from rag.feedback.pairs import alike
 from rag.ingest.corpus import Corpus
-from rag.models.embedder import load_embedder
+from rag.models.embedder import Embedder, adapt, load_embedder
 from rag.models.registry import START_WEIGHTS, Registry, Version
 from rag.records import Pair, normalise_query
 from rag.settings import Settings
@@ -98,10 +100,12 @@ def session_of(
     options: TrainingOptions = OPTIONS,
     champion: Version | None = None,
     plan: TrainingPlan | None = None,
+    group: str = "",
 ) -> TrainingSession:
     corpus, unread = Corpus("corpus", (Path("/documents"),)), cast(Store, None)
-    context = TrainingContext(settings, unread, Registry(settings.models), corpus, CHUNKS)
-    return TrainingSession(context, options, plan or plan_of(), served, champion, StageReporter(lambda line: None))
+    context = TrainingContext(settings, unread, Registry(settings.models), corpus, CHUNKS, group)
+    roles, clock = {"shared": served["champion"], **served}, StageReporter(lambda line: None)
+    return TrainingSession(context, options, plan or plan_of(), roles, champion, clock)
 
 
 def made_by(session: TrainingSession, name: str = "v2") -> tuple[Challenger, Candidate, list[Pair]]:
@@ -338,3 +342,28 @@ def test_general_queries_are_held_out_and_share_no_chunk_with_training(settings:
     everything = [replace(pair, query="all of it") for pair in PAIRS]
     assert session.general(challenger, everything) is None
     assert made.pairs == pairs
+
+
+# --- groups ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_groups_adapter_is_for_everybodys_model_where_that_was_not_trained_on_the_folds(
+    settings: Settings, models
+) -> None:
+    fast, own = TrainingOptions(fast=True), adapt(models["start"].embedder, np.eye(32, dtype=np.float32), "v2")
+    adapted = {**models, "shared": models["champion"], "champion": replace(models["start"], name="v2", embedder=own)}
+    assert session_of(settings, adapted, options=fast, group="a").subject == "a query adapter for v1"
+    rated = replace(models["champion"], embedder=load_rated(settings, models["champion"].embedder.reference))
+    among = {**adapted, "shared": rated}
+    assert session_of(settings, among, options=fast, group="a").subject == f"a query adapter for {START_WEIGHTS}"
+    with pytest.raises(TrainingRefused, match=r"group a: with so few rated questions .* serve neither arm"):
+        session_of(settings, {**among, "base": models["champion"]}, options=fast, group="a")
+
+
+def load_rated(settings: Settings, reference: str) -> Embedder:
+    """Return a model as that of a version which was trained on ratings."""
+    registry = Registry(settings.models)
+    registry.folder.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(reference, registry.folder / "v1")
+    registry.add(Version("v1", "corpus", "f", settings.start_model, "ratings", "promote", "no line", NOON))
+    return load_embedder(str(registry.folder / "v1"), settings)

@@ -6,10 +6,11 @@ Why it is kept with the versions: it matters as long as one of them may serve or
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from rag.errors import StoreFailed, first_line
-from rag.models.registry import Registry
+from rag.models.registry import Registry, group_key
 from rag.records import Pair
 from rag.store.durability import sync_paths
 from train.dataset.held_out import HeldOut, Known, key_of
@@ -17,16 +18,17 @@ from train.dataset.held_out import HeldOut, Known, key_of
 PAIRS, HELD_OUT = "pairs.jsonl", "held_out.json"  # in a version's folder
 
 
-def known_sides(registry: Registry, folders: str) -> Known:
+def known_sides(registry: Registry, folders: str, groups: Collection[str] = ()) -> Known:
     """Return what the versions on these documents folders were trained on, and what was held out from them.
 
-    A version of an earlier release has no list of what was held out, only one of what it was trained on.
-    Raises StoreFailed where a list cannot be read.
+    Those of `groups` are counted with everybody's: either may serve a group. A version of an earlier release has no
+    list of what was held out, only one of what it was trained on. Raises StoreFailed where a list cannot be read.
     """
+    keys = {group_key(folders, group) for group in ("", *groups)}
     trained: dict[str, frozenset[str]] = {}
     held: set[str] = set()
     for version in registry.versions():
-        if version.folders == folders:
+        if version.folders in keys:
             for pair in trained_pairs(registry.model_folder(version)):
                 key = key_of(pair.query)
                 trained[key] = trained.get(key, frozenset()) | {pair.positive_id}

@@ -15,6 +15,7 @@ from rag.evaluation.metrics import MIN_QUERIES
 from rag.feedback.credit import KeywordRanks, RankOf, judged_queries, may_judge, unranked
 from rag.feedback.pairs import MadePairs, alike, count_queries, rated_pairs, synthetic_to_pairs
 from rag.feedback.ratings import repair
+from rag.groups import read_groups
 from rag.indexing.update import update_vectors
 from rag.models.embedder import load_embedder
 from rag.models.registry import START_WEIGHTS
@@ -75,12 +76,12 @@ def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = 
     """
     store, settings, chunks = context.store, context.settings, context.chunks
     repair(store)
-    labels = store.feedback.labels()
+    labels = of_group(context, store.feedback.labels())
     rank_of = keyword_ranks(context, labels)
     made = rated_pairs(labels, chunks, alike, rank_of)
-    require_enough(made.pairs, len(made.retired))
+    require_enough(made.pairs, len(made.retired), context.group)
     pairs = may_judge(made.pairs, labels, rank_of, settings.explore)
-    summary = f"labels: {_count(pairs)}"
+    summary = f"labels{f' of group {context.group}' if context.group else ''}: {_count(pairs)}"
     if train_only := count_queries(pairs) - count_queries([pair for pair in pairs if pair.judges]):
         summary += (
             f"; {train_only} queries are for training only: their passage was shown only because a model ranked it"
@@ -95,6 +96,14 @@ def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = 
     general = synthetic_to_pairs(asked if len(asked) >= ENOUGH_ASKED else [*asked, *from_headings(chunks, MOST_MADE)])
     absent = unanswerable_queries(settings, store, questions, [pair.query for pair in made.pairs])
     return TrainingData(pairs, replay, summary, general, labels, made, absent)
+
+
+def of_group(context: TrainingContext, labels: Sequence[LabelledPair]) -> Sequence[LabelledPair]:
+    """Return the labels of the group's raters; all where the training is for everybody."""
+    if not context.group:
+        return labels
+    groups = read_groups(context.settings.home)
+    return [label for label in labels if groups.of(label.rater) == context.group]
 
 
 def keyword_ranks(context: TrainingContext, labels: Sequence[LabelledPair]) -> RankOf:

@@ -77,7 +77,7 @@ def make_plan(context: TrainingContext, options: TrainingOptions) -> TrainingPla
     gathered = gather_ratings(context, written) if options.kind == "ratings" else gather_synthetic(context, written)
     held_out, spent = HeldOut(gathered.judging), 0
     if options.kind == "ratings":
-        known = known_sides(context.registry, context.corpus.folders_id)
+        known = known_sides(context.registry, context.corpus.folders_id, [context.group])
         held_out = hold_out_groups(gathered.pairs, known)
         spent = len(hold_out_groups(gathered.pairs).judge - held_out.judge) if known.trained else 0
     if options.kind == "ratings" and options.cross_fit:

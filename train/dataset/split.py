@@ -27,12 +27,12 @@ class Split:
     leaks: int
 
 
-def require_enough(pairs: Iterable[Pair], lost: int = 0) -> None:
-    """Raise NotEnoughFeedback below MIN_QUERIES queries; `lost` is the number of labels that gave no pair."""
-    n = count_queries(pairs)
+def require_enough(pairs: Iterable[Pair], lost: int = 0, group: str = "") -> None:
+    """Raise NotEnoughFeedback below MIN_QUERIES queries; `lost` labels gave no pair, all are of `group` if named."""
+    n, whose = count_queries(pairs), f" by group {group}" if group else ""
     if n < MIN_QUERIES:
         raise NotEnoughFeedback(
-            f"{n} rated queries with a positive, need {MIN_QUERIES}: rate more answers, or import labels with "
+            f"{n} rated queries with a positive{whose}, need {MIN_QUERIES}: rate more answers, or import labels with "
             "`python -m rag import FILE`"
             + (f" ({lost} labels point at text no longer in these documents)" if lost else "")
         )

@@ -41,10 +41,15 @@ class Candidate:
 
 
 def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate]:
-    """Return the candidates base, champion and start; each model is loaded once, its table updated first."""
+    """Return the candidates base, champion, start and shared; each model is loaded once, its table updated first.
+
+    `champion` is what serves whom the training is for, `shared` what serves everybody: another one for a group.
+    """
     settings, store, corpus = context.settings, context.store, context.corpus
-    arms = promoted_models(settings, corpus.folders_id)
-    models = {"base": arms["base"], "champion": arms["tuned"], "start": (START_WEIGHTS, settings.start_model)}
+    arms = promoted_models(settings, corpus.folders_id, context.group)
+    shared = promoted_models(settings, corpus.folders_id)["tuned"]
+    start = (START_WEIGHTS, settings.start_model)
+    models = {"base": arms["base"], "champion": arms["tuned"], "start": start, "shared": shared}
     embedders = {reference: load_embedder(reference, settings) for reference in {ref for _, ref in models.values()}}
     vectors: dict[str, Vectors] = {}
     for name, reference in models.values():

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from rag.errors import UnknownVersion
+from rag.errors import TrainingRefused, UnknownVersion
 from rag.indexing.update import Embedded, changing_documents, update_vectors
 from rag.ingest.corpus import Corpus
-from rag.models.arms import promoted_models
+from rag.models.arms import promoted_models, why_unfit
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision, serving
-from rag.models.registry import START_WEIGHTS, Mover, Registry, Version
+from rag.models.registry import SHARED, START_WEIGHTS, Mover, Registry, Version, group_key
 from rag.settings import Settings
 from rag.store.store import Store
 from train.judging.pinned import pins_of, require_unbroken
@@ -105,37 +105,50 @@ def promote_by_hand(
     """
     registry = Registry(settings.models)
     version = registry.find(name)
-    if version and version.folders != corpus.folders_id:
+    group = version.group if version else ""
+    key = group_key(corpus.folders_id, group)
+    if version and version.folders != key:
         known = ", ".join(each.name for each in registry.versions() if each.folders == corpus.folders_id) or "none yet"
         raise UnknownVersion(f"{name} was trained on other documents; for these there are: {known}")
     reference = _reference(settings, registry, version, corpus.folders_id)
-    precision = registry.precision(corpus.folders_id, version, settings.base_model)
-    if precision is None and version and not registry.has_served(version):
+    if version and group and (why := why_unfit(settings, corpus.folders_id, version)):
+        raise TrainingRefused(why)
+    champion = registry.champion(corpus.folders_id) if group else version  # a group's adapter serves as both arms do
+    precision = registry.precision(corpus.folders_id, champion, settings.base_model)
+    if precision is None and version and not group and not registry.has_served(version):
         precision = measure(reference)
     arms = load_arms(settings, reference, serving(settings, precision))
     complete(store, corpus.id, arms, bar)
-    _require_unbroken(settings, store, corpus, name, arms["tuned"], bar)
+    _require_unbroken(settings, store, corpus, name, arms["tuned"], bar, group)
     reason = f"by hand; the gate said {version.verdict}" if version else "by hand"
     with changing_documents(store):
         complete(store, corpus.id, arms)
-        registry.promote(corpus.folders_id, name, "hand", reason, precision, settings.base_model)
+        registry.promote(key, name, "hand", reason, precision, settings.base_model)
     return name
 
 
-def _require_unbroken(settings: Settings, store: Store, corpus: Corpus, name: str, new: Embedder, bar: Bar) -> None:
+def _require_unbroken(
+    settings: Settings, store: Store, corpus: Corpus, name: str, new: Embedder, bar: Bar, group: str
+) -> None:
     """Raise TrainingRefused where a model breaks pins that hold with the one that serves now."""
     champion = Registry(settings.models).champion(corpus.folders_id)
     gone = champion and missing(Registry(settings.models).model_folder(champion))
     if gone or not pins_of(settings):
         return  # a champion without weights serves nobody
-    now = load_embedder(promoted_models(settings, corpus.folders_id)["tuned"][1], settings, new.precision)
+    now = load_embedder(promoted_models(settings, corpus.folders_id, group)["tuned"][1], settings, new.precision)
     complete(store, corpus.id, {"now": now}, bar)
     require_unbroken(settings, store, corpus.id, name, {"now": now, "new": new})
 
 
-def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar) -> str:
-    """Roll back to the previous champion, and return its name. Raises UnknownVersion where there is none."""
+def roll_back(settings: Settings, store: Store, corpus: Corpus, bar: Bar, group: str = "") -> str:
+    """Roll back to the previous champion, and return its name. Raises UnknownVersion where there is none.
+
+    A group's adapters have no tables, so for a group it takes no time; before its first one the shared model serves it.
+    """
     registry = Registry(settings.models)
+    if group:
+        former = registry.rollback(group_key(corpus.folders_id, group))
+        return former.name if former else SHARED
     before = registry.previous(corpus.folders_id)
     reference = _reference(settings, registry, before, corpus.folders_id)
     precision = registry.precision(corpus.folders_id, before, settings.base_model)

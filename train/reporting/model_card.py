@@ -124,6 +124,7 @@ def _score_table(facts: TrainingResults) -> str:
 def _training_data(facts: TrainingResults) -> str:
     labels = facts.labels
     values: dict[str, object] = {
+        **({"group of raters": facts.version.group} if facts.version.group else {}),
         "pairs": facts.data.pairs,
         "rated queries": labels.queries if labels else "none: the pairs were generated from the documents",
         **{name: facts.made[name] for name in RECIPE if name in facts.made},

@@ -175,6 +175,7 @@ def test_a_serving_model_is_scored_with_the_vectors_of_its_updated_table(
         "base": settings.base_model,
         "champion": "v1",
         "start": START_WEIGHTS,
+        "shared": "v1",
     }
     assert roles["base"].embedder is roles["start"].embedder  # one model, loaded once
     assert store.chunks.exists(store.chunks.table_name(corpus.id, roles["champion"].embedder.fingerprint))
