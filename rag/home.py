@@ -59,7 +59,8 @@ def check_format(home: Path) -> bool:
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
     except NotADirectoryError:
-        raise StoreFailed(f"{home}: is a file, not a folder: set THUMBTUNE_HOME to a folder") from None
+        blocking = next((each for each in (home, *home.parents) if each.is_file()), home)
+        raise StoreFailed(f"{blocking}: is a file, not a folder: set THUMBTUNE_HOME to a folder") from None
     except OSError as error:
         raise StoreFailed(f"{file}: cannot be read ({error.strerror}): make it readable for yourself") from error
     return True

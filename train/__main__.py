@@ -43,7 +43,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bootstrap", action="store_true", help="train on pairs made from the documents, before anybody has rated"
     )
-    parser.add_argument("--fast", action="store_true", help="train a query adapter in seconds, without a new index")
+    parser.add_argument("--fast", action="store_true", help="train a query adapter in a minute, without a new index")
     parser.add_argument(
         "--group", default="", metavar="NAME", help="with --fast: an adapter for a group of raters alone"
     )

@@ -103,7 +103,7 @@ def test_a_home_that_cannot_be_written_is_one_line(use, monkeypatch, capsys, tmp
     blocked.touch()
     monkeypatch.setenv("THUMBTUNE_HOME", str(blocked / "home"))
     assert main([]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert f"{blocked}: is a file, not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("args", [["--epochs", "0"], ["--epochs", "many"], ["nonsense"], ["promote"]])
