@@ -62,8 +62,8 @@ CLOSE = "thumbtune:close"  # posted by the page (public/app.js) when a place was
 EVERYWHERE = ("0.0.0.0", "::")  # listening addresses that a browser cannot open
 STARTERS = {  # each is in docs/questions.jsonl with the page that answers it; docs/log.md says how they were chosen
     "What is thumbtune and what does it do?": "index.md",
-    "How much of the earlier chat is sent to the LLM?": "concepts/follow-ups.md",
-    "How do I shut it down?": "how-to/first-run.md",
+    "How do I use my own documents?": "how-to/your-own-documents.md",
+    "How often are listed pages downloaded again?": "how-to/your-own-documents.md",
     "How do I use a local model with Ollama?": "how-to/choose-an-llm.md",
 }
 
