@@ -446,8 +446,8 @@ class TrainingSession:
         model, seed = unadapted(candidate.embedder), self._options.seed
         if model.query_fingerprint not in self._starts:
             self._starts[model.query_fingerprint] = distilled(model, candidate.vectors, self._teacher, seed)
-        start = self._starts[model.query_fingerprint]
-        return AdapterFactory(model, self._chunks, candidate.vectors, start, seed)
+        start, is_group = self._starts[model.query_fingerprint], bool(self._context.group)
+        return AdapterFactory(model, self._chunks, candidate.vectors, start, seed, rejects=is_group)
 
     def _recipe(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
         """Return the recipe of the version that will serve (trained first), also for the fewer pairs of a fold.

@@ -125,7 +125,7 @@ class FineTuneFactory:
 
 @dataclass(frozen=True, slots=True)
 class AdapterFactory:
-    """Fits a query adapter for a serving model; its chunk vectors stay unchanged.
+    """Fits a query adapter for a serving model; its chunk vectors stay unchanged. `rejects` is for a group's.
 
     It starts from `start`, a matrix that was `distilled` for the model.
     """
@@ -135,6 +135,7 @@ class AdapterFactory:
     vectors: Vectors
     start: Vectors
     seed: int
+    rejects: bool = False
 
     def make(
         self, pairs: Sequence[Pair], name: str, checkpoints: Path | None = None, run: Run | None = None
@@ -143,7 +144,7 @@ class AdapterFactory:
         asked = list(dict.fromkeys(pair.query for pair in pairs))
         queries = dict(zip(asked, self.model.embed_queries(asked), strict=True))
         start = self.start + np.eye(len(self.start), dtype=np.float32)
-        fitted = query_adapter.fit(pairs, queries, self.chunks, self.vectors, start, self.seed)
+        fitted = query_adapter.fit(pairs, queries, self.chunks, self.vectors, start, self.seed, rejects=self.rejects)
         facts = {key: value for key, value in asdict(fitted).items() if key != "matrix"}
         facts["adapts"] = self.model.reference
 

@@ -1,8 +1,10 @@
 """Fit a query adapter on cached vectors, in seconds: model and chunk vectors stay unchanged.
 
 Why it starts from a matrix that hybrid search has taught (`train.tuning.distillation`): most of the gain needs no
-label. Labels then adjust that matrix, regularised by their number. Why negatives come only from documents with ratings:
-chunks of other documents were never judged, and pushing them down would be a bias.
+label. Labels then adjust that matrix, regularised by their number. Why negatives come only from documents with passages
+that somebody wants: chunks of other documents were never judged, and pushing them down would be a bias. A group's
+adapter is to push down what the group rejects, so documents with rejected passages count, too; for everybody's that
+cost ndcg@10.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -77,19 +79,24 @@ def fit(
     vectors: Vectors,
     start: Vectors,
     seed: int = 0,
+    *,
+    rejects: bool = False,
 ) -> FittedAdapter:
     """Fit the adapter: learned from `start`, `start` itself, or nothing, whichever is best in cross-validation.
 
     `queries` has a unit vector for each pair's query, `vectors` (chunks, dim) one per chunk, both of the model to be
-    adapted; `start` is the (dim, dim) matrix that was distilled for it. Deterministic for the same pairs and seed.
-    Raises ValueError where no pair's positive is one of the chunks.
+    adapted; `start` is the (dim, dim) matrix that was distilled for it; with `rejects` documents of the pairs'
+    negatives count as those of their positives. Deterministic for the same pairs and seed. Raises ValueError where no
+    pair's positive is one of the chunks.
     """
     began = time.monotonic()
     examples = examples_of(pairs, queries, chunks)
     documents = np.array([chunk.document_id for chunk in chunks])
+    texts = {text for pair in pairs for text in pair.negatives} if rejects else set[str]()
+    rejected = {chunk.document_id for chunk in chunks if chunk.text in texts}
 
     def learn(some: Examples) -> tuple[Vectors, int, float]:
-        return train_on(some, start, vectors, candidates_of(some, vectors, documents, seed))
+        return train_on(some, start, vectors, candidates_of(some, vectors, documents, seed, rejected))
 
     kept, gain = _choose(examples, start, vectors, lambda some: learn(some)[0])
     matrix, steps, loss = learn(examples) if kept == "learned" else (start, 0, 0.0)
@@ -182,10 +189,15 @@ def _ndcg(examples: Examples, matrix: Vectors, vectors: Vectors) -> Values:
     return np.array(values, dtype=np.float64)
 
 
-def candidates_of(examples: Examples, vectors: Vectors, documents: NDArray[np.str_], seed: int) -> Rows:
-    """Return the rows of the candidate chunks: all of the positives' documents, or a sample of CANDIDATES."""
+def candidates_of(
+    examples: Examples, vectors: Vectors, documents: NDArray[np.str_], seed: int, rejected: Collection[str] = ()
+) -> Rows:
+    """Return the rows of the candidate chunks, all or a sample of CANDIDATES.
+
+    They are those of the positives' documents, and of the documents with a passage that was `rejected`.
+    """
     positives = np.unique(np.concatenate(examples.positives))
-    rows = np.flatnonzero(np.isin(documents, documents[positives]))
+    rows = np.flatnonzero(np.isin(documents, [*documents[positives], *rejected]))
     if len(rows) <= CANDIDATES:
         return rows
     each = max(1, min(NEAREST, CANDIDATES // len(examples.queries)))

@@ -118,6 +118,31 @@ def test_chunks_of_documents_without_ratings_are_not_negatives() -> None:
     ).tolist()
 
 
+def test_chunks_of_documents_with_a_rejected_passage_are_negatives_too() -> None:
+    examples = examples_of([PAIRS[0]], named(VECTORS), CHUNKS)
+    documents = np.array([chunk.document_id for chunk in CHUNKS])
+    both = candidates_of(examples, VECTORS, documents, 0, {CHUNKS[1].document_id})
+    assert set(documents[both]) == {CHUNKS[0].document_id, CHUNKS[1].document_id}
+
+
+@pytest.mark.parametrize("first", [0, 120])
+def test_groups_that_reject_each_others_passages_find_their_own_for_new_words(first: int) -> None:
+    topics = np.random.default_rng(3).normal(size=(120, DIM))
+    topics[:, 0] += 3.0  # what all have in common, by which a query can be moved
+    topics[:, -1] = 0.0
+    asked, side = unit(topics), np.array([0.0] * (DIM - 1) + [0.4])
+    vectors = unit(np.concatenate([asked + side, asked - side]))  # each query lies between two passages
+    chunks = [make_chunk(f"chunk {number}", source=f"{number // 20}.md") for number in range(240)]
+    rejected, queries = (
+        [chunk.text for chunk in (*chunks[120:], *chunks)][first:],
+        dict(zip(ASKED, asked, strict=False)),
+    )
+    pairs = [Pair(ASKED[row], chunks[first + row].id, "", (rejected[row],)) for row in range(90)]
+    fitted, new = fit(pairs, queries, chunks, vectors, (DIM,), rejects=True), np.arange(90, 120)
+    best = (asked[new] @ (np.eye(DIM) + fitted.matrix) @ vectors.T).argmax(axis=1)
+    assert (best == first + new).mean() > 0.9
+
+
 def test_of_very_many_chunks_the_positives_and_the_nearest_are_candidates() -> None:
     vectors = unit(RNG.normal(size=(CANDIDATES + 500, 4)))
     examples = Examples(vectors[:2], (np.array([7]), np.array([20_100])), np.ones(2, np.float32), np.array([0, 1]))
