@@ -138,7 +138,7 @@ def test_groups_that_reject_each_others_passages_find_their_own_for_new_words(fi
         dict(zip(ASKED, asked, strict=False)),
     )
     pairs = [Pair(ASKED[row], chunks[first + row].id, "", (rejected[row],)) for row in range(90)]
-    fitted, new = fit(pairs, queries, chunks, vectors, (DIM,), rejects=True), np.arange(90, 120)
+    fitted, new = fit(pairs, queries, chunks, vectors, START, rejects=True), np.arange(90, 120)
     best = (asked[new] @ (np.eye(DIM) + fitted.matrix) @ vectors.T).argmax(axis=1)
     assert (best == first + new).mean() > 0.9
 
