@@ -223,6 +223,8 @@ def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: b
     outcome = run_training(context, options, plan, clock)
     if outcome is None:
         return
+    if outcome.verdict.decision == "keep":
+        say(f"why: {outcome.verdict.reason}")
     say(f"report: {outcome.report}\n{outcome.version.summary}")
     if options.promote and outcome.version.verdict == "keep":
         if outcome.by_hand:

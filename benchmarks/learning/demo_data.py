@@ -2,6 +2,10 @@
 
 `THUMBTUNE_HOME=folder python -m benchmarks.learning.demo_data VERSION`, after `python -m rag index`, importing the
 questions as labels (`labels` writes the file) and `python -m train --fast`. docs/log.md has what it measured.
+
+`THUMBTUNE_HOME=thumbtune-demo THUMBTUNE_DOCS=.../site-packages/thumbtune/docs python -m benchmarks.learning.demo_data
+vectors` writes only the vectors again, from a demo that an installed wheel has made: its pages name other commands than
+those of a checkout, so vectors of a checkout are of no use for them.
 """
 
 from __future__ import annotations
@@ -37,16 +41,17 @@ def labels(settings: Settings, path: Path) -> int:
 
 
 def write(settings: Settings, version: str) -> None:
-    """Copy a version's adapter and list of held-out questions, and the vectors of all chunks in 16 bits."""
+    """Copy a version's adapter and list of held-out questions, if one is named, and all vectors in 16 bits."""
     store = open_store(settings.lancedb)
     table = Arms(settings, store, load_corpus(settings)).current("base").table
     chunks, vectors = store.chunks.read(table)
     store.close()
     DATA.mkdir(exist_ok=True)
-    folder = settings.models / version
-    for name in (ADAPTER, HELD_OUT):
-        shutil.copy(folder / name, DATA)
-    np.save(DATA / MATRIX, np.load(folder / MATRIX).astype(np.float16))
+    if version:
+        folder = settings.models / version
+        for name in (ADAPTER, HELD_OUT):
+            shutil.copy(folder / name, DATA)
+        np.save(DATA / MATRIX, np.load(folder / MATRIX).astype(np.float16))
     keys = np.array([key(chunk.embedded) for chunk in chunks], np.uint64)
     np.savez(DATA / VECTORS, keys=keys, vectors=np.asarray(vectors).astype(np.float16))
 
@@ -55,4 +60,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "labels":
         print(labels(load_settings(), Path(sys.argv[2])), "labels")
     else:
-        write(load_settings(), sys.argv[1])
+        write(load_settings(), "" if sys.argv[1] == "vectors" else sys.argv[1])

@@ -132,6 +132,8 @@ def test_a_training_starts_from_the_start_model_and_is_judged_against_the_champi
     registry = Registry(settings.models)
     assert registry.version("v2").fingerprint == registry.version("v1").fingerprint
     assert out[-1].startswith("VERDICT: keep v1, not v2 | ")
+    metrics = json.loads((settings.runs / "v2" / "metrics.json").read_text())
+    assert out[-3] == f"why: {metrics['reason']}"  # an interval alone does not say that a pin is broken
     assert "(+0.00 [+0.00, +0.00])" in out[-1]
     assert champion(settings) == "v1"
 
@@ -145,6 +147,7 @@ def test_what_a_user_reads_is_a_few_lines_and_the_verdict_last(use, capfd) -> No
         "split: training on 65 examples, testing on 80 queries (cross-fitted)",
         "training ",
         "trained: ",
+        *["why: "] * ("VERDICT: keep" in out),  # a gain may be beyond doubt, and a pin be broken
         "report: ",
         "VERDICT: ",
     ]

@@ -73,8 +73,9 @@ def require_unbroken(
 def why(broken: Sequence[Pin]) -> str:
     """Return what a promotion breaks, and what to do."""
     named = ", ".join(repr(pin.query) for pin in broken[:SHOWN]) + (", ..." if len(broken) > SHOWN else "")
+    held = "pin that holds" if len(broken) == 1 else "pins that hold"
     return (
-        f"breaks {len(broken)} pins that hold now ({named}): look at them, and let each break with "
+        f"breaks {len(broken)} {held} now ({named}): look at them, and let each break with "
         "`python -m rag check --waive QUESTION REASON`"
     )
 
