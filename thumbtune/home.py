@@ -97,12 +97,14 @@ class Home:
         """
         if k is not None and k < 1:
             raise BadSetting(f"k={k}: give a number of 1 or more")
+        _check_arm(arm)
         service = self._open()
         text, only = service.parse_query(query)
         return service.search(text, arm, k, only, self.group)
 
     def ask(self, question: str, *, arm: Arm = "tuned") -> Answer:
         """Return one arm's answer, which is stored and can be rated. Raises NotIndexed, BadQuery and AnswerFailed."""
+        _check_arm(arm)
         return self._run(self._answers(question, {arm: SIDES[ARMS.index(arm)]}))[arm]
 
     def compare(self, question: str) -> Mapping[Arm, Answer]:
@@ -183,3 +185,8 @@ class Home:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._loop.run_forever, name="thumbtune-home", daemon=True).start()
         return asyncio.run_coroutine_threadsafe(answers, self._loop).result()
+
+
+def _check_arm(arm: str) -> None:
+    if arm not in ARMS:
+        raise BadSetting(f"arm={arm!r}: give one of {', '.join(ARMS)}")

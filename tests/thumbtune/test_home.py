@@ -67,6 +67,9 @@ def test_a_closed_home_opens_again(home: Home) -> None:
 def test_what_cannot_work_says_so_in_one_line(settings: Settings, home: Home) -> None:
     with pytest.raises(BadSetting, match="'ks' is no setting"):
         Home(settings.home, ks=3)
+    for ask in (home.search, home.ask):
+        with pytest.raises(BadSetting, match="arm='best': give one of base, tuned"):
+            ask("cats", arm="best")
     with pytest.raises(BadSetting, match="k=0"):
         home.search("cat", 0)
     with pytest.raises(BadRating):
