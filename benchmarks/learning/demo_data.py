@@ -1,7 +1,7 @@
 """Write what `thumbtune demo` ships, from a home folder with a query adapter trained on the documentation's questions.
 
-`THUMBTUNE_HOME=folder python -m benchmarks.learning.demo_data VERSION`, after `python -m rag index`, importing the
-questions as labels (`labels` writes the file) and `python -m train --fast`. docs/log.md has what it measured.
+`THUMBTUNE_HOME=folder python -m benchmarks.learning.demo_data VERSION`, after `python -m rag index` and `python -m train
+--bootstrap --fast`. docs/log.md has what it measured.
 
 `THUMBTUNE_HOME=thumbtune-demo THUMBTUNE_DOCS=.../site-packages/thumbtune/docs python -m benchmarks.learning.demo_data
 vectors` writes only the vectors again, from a demo that an installed wheel has made: its pages name other commands than
@@ -10,10 +10,8 @@ those of a checkout, so vectors of a checkout are of no use for them.
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 
@@ -24,20 +22,6 @@ from rag.settings import Settings, load_settings
 from rag.store.store import open_store
 from thumbtune.demo.seeding import DATA, VECTORS, key
 from train.dataset.earlier_versions import HELD_OUT
-from train.synthetic.from_documents import from_questions, read_questions
-
-
-def labels(settings: Settings, path: Path) -> int:
-    """Write the questions as a file of labels, one for each passage that answers; return how many."""
-    store = open_store(settings.lancedb)
-    chunks = store.chunks.read(Arms(settings, store, load_corpus(settings)).current("base").table)[0]
-    store.close()
-    rows = [
-        {"query": pair.query, "text": pair.text, "label": 1}
-        for pair in from_questions(read_questions(settings.docs), chunks)
-    ]
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    return len(rows)
 
 
 def write(settings: Settings, version: str) -> None:
@@ -57,7 +41,4 @@ def write(settings: Settings, version: str) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "labels":
-        print(labels(load_settings(), Path(sys.argv[2])), "labels")
-    else:
-        write(load_settings(), "" if sys.argv[1] == "vectors" else sys.argv[1])
+    write(load_settings(), "" if sys.argv[1] == "vectors" else sys.argv[1])
