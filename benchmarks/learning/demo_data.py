@@ -1,7 +1,7 @@
 """Write what `thumbtune demo` ships, from a home folder with a query adapter trained on the documentation's questions.
 
-`THUMBTUNE_HOME=folder python -m benchmarks.learning.demo_data VERSION`, after `python -m rag index` and `python -m train
---bootstrap --fast`. docs/log.md has what it measured.
+`THUMBTUNE_HOME=folder python -m benchmarks.learning.demo_data VERSION`, after `python -m rag index` and
+`python -m train --bootstrap --fast`. docs/log.md has what it measured.
 
 `THUMBTUNE_HOME=thumbtune-demo THUMBTUNE_DOCS=.../site-packages/thumbtune/docs python -m benchmarks.learning.demo_data
 vectors` writes only the vectors again, from a demo that an installed wheel has made: its pages name other commands than
