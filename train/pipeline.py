@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -30,6 +31,7 @@ from train.context import TrainingContext
 from train.dataset.earlier_versions import write_held_out
 from train.dataset.plan import TrainingOptions, TrainingPlan
 from train.judging.contenders import Candidate, challenger_candidates, served_candidates
+from train.judging.evaluate import word_search
 from train.judging.gate import Verdict
 from train.judging.pinned import broken_by_challenger, why
 from train.judging.promotion import apply, complete, keep_vectors, load_arms
@@ -109,7 +111,10 @@ def _run(
             return None
         verdict = session.verdict(challenger, pairs, runs)
         challenger = session.weighted(challenger)
-        broken = broken_by_challenger(settings, session.champion, challenger, context.chunks, session.keywords)
+        broken = broken_by_challenger(
+            *(settings, session.champion, challenger, context.chunks, session.keywords),
+            by_words=partial(word_search, context, session.champion.embedder),
+        )
         by_hand = options.promote and not broken
         if broken:
             both = [verdict.reason] * (verdict.decision == "keep")

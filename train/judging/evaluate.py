@@ -155,12 +155,12 @@ def serving_dim(scores: Scores) -> ServingDim:
 
 
 def keyword_search(context: TrainingContext, embedder: Embedder) -> KeywordSearch | None:
-    """Return BM25 over the table of a model where the chat uses hybrid search, None where it does not.
+    """Return BM25 over the table of a model where the chat uses hybrid search, None where it does not."""
+    return word_search(context, embedder) if context.settings.search == "hybrid" else None
 
-    Every model's table has the same chunks; the table must be up to date.
-    """
-    if context.settings.search != "hybrid":
-        return None
+
+def word_search(context: TrainingContext, embedder: Embedder) -> KeywordSearch:
+    """Return BM25 over the table of a model. Every model's table has the same chunks; it must be up to date."""
     store = context.store.chunks
     table = store.table_name(context.corpus.id, embedder.fingerprint)
     store.build_text_index(table)

@@ -10,8 +10,8 @@ from rag.feedback.pins import PINS_FILE, Pin, holds, read_pins
 from rag.models.arms import ServedModel
 from rag.models.embedder import Embedder
 from rag.models.weights import read_dense_weight
-from rag.records import Chunk, Qrels
-from rag.retrieval.search import build_options, retrieve
+from rag.records import Chunk, Hit, Qrels
+from rag.retrieval.search import build_options, retrieve, with_explore
 from rag.settings import Settings
 from rag.store.store import Store
 from train.judging.evaluate import KeywordSearch, evaluation_runs
@@ -33,8 +33,12 @@ def broken_by_challenger(
     challenger: Candidate,
     chunks: Sequence[Chunk],
     keywords: KeywordSearch | None = None,
+    by_words: Callable[[], KeywordSearch] | None = None,
 ) -> list[Pin]:
-    """Return the pins that the challenger breaks, ranked as a training evaluates: with `keywords` by hybrid search."""
+    """Return the pins that the challenger breaks, ranked as a training evaluates: with `keywords` by hybrid search.
+
+    `by_words` opens the keyword search of the slots that show its matches (`rag.retrieval.search.with_explore`).
+    """
     from train.judging.contenders import candidates_for  # torch, which a promotion by hand does not need
 
     pins = pins_of(settings)
@@ -43,12 +47,22 @@ def broken_by_challenger(
     qrels = Qrels({pin.query: frozenset[str]() for pin in pins})
     both = {"now": champion, "new": challenger}
     runs = evaluation_runs([(qrels, candidates_for(both, qrels))], chunks, lambda dim: (dim,), keywords)
-    texts = {chunk.id: chunk.text for chunk in chunks}
-    found = {
-        role: {query: [texts[each] for each in ids[: settings.k]] for query, ids in of_dim[max(of_dim)].ranked.items()}
-        for role, of_dim in runs.items()
-    }
-    return _broken(pins, lambda pin: found["now"][pin.query], lambda pin: found["new"][pin.query])
+    known = {chunk.id: chunk for chunk in chunks}
+    matches = by_words() if by_words and settings.explore else lambda query: dict[str, float]()
+
+    def find(role: str) -> Callable[[Pin], list[str]]:
+        ranked = runs[role][max(runs[role])].ranked
+
+        def shown(pin: Pin) -> list[str]:
+            best, lexical = (
+                [Hit(known[each], rank, 0.0) for rank, each in enumerate(ids, 1) if each in known]
+                for ids in (ranked[pin.query], matches(pin.query))
+            )
+            return [hit.chunk.text for hit in with_explore(best, lexical, settings.k, settings.explore)]
+
+        return shown
+
+    return _broken(pins, find("now"), find("new"))
 
 
 def require_unbroken(
