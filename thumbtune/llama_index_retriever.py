@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from llama_index.core.retrievers import BaseRetriever
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+try:
+    from llama_index.core.retrievers import BaseRetriever
+    from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "the LlamaIndex retriever needs llama-index-core: pip install 'thumbtune[llama-index]'", name=error.name
+    ) from error
 
 from rag.records import Arm
 from thumbtune.home import Home

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 import subprocess
 import sys
@@ -84,6 +85,13 @@ def test_a_langchain_retriever_gives_the_passages_of_a_search(home: Home) -> Non
     hits = home.search("what does the cat drink?", 2)
     assert [each.id for each in documents] == [hit.chunk.id for hit in hits]
     assert [each.metadata["source"] for each in documents] == [hit.chunk.source for hit in hits]
+
+
+def test_without_its_extra_the_llama_index_retriever_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "thumbtune.llama_index_retriever", raising=False)
+    monkeypatch.setitem(sys.modules, "llama_index.core.retrievers", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'thumbtune\[llama-index\]'"):
+        importlib.import_module("thumbtune.llama_index_retriever")
 
 
 def test_a_llama_index_retriever_gives_the_passages_of_a_search(home: Home) -> None:
