@@ -60,7 +60,9 @@ def check_format(home: Path) -> bool:
         return False
     except NotADirectoryError:
         blocking = next((each for each in (home, *home.parents) if each.is_file()), home)
-        raise StoreFailed(f"{blocking}: is a file, not a folder: set THUMBTUNE_HOME to a folder") from None
+        raise StoreFailed(
+            f"{blocking}: is a file, not a folder: set THUMBTUNE_HOME to a folder you may write"
+        ) from None
     except OSError as error:
         raise StoreFailed(f"{file}: cannot be read ({error.strerror}): make it readable for yourself") from error
     return True

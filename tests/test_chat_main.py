@@ -109,7 +109,7 @@ def test_a_home_is_made_with_nothing_but_its_format(tmp_path: Path) -> None:
 
 def test_a_home_that_cannot_be_made_is_told_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreFailed, match=str(tmp_path / "file" / "home")):
+    with pytest.raises(StoreFailed, match=f"{tmp_path}/file: is a file, not a folder"):
         check_home(tmp_path / "file" / "home")
 
 

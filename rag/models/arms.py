@@ -12,6 +12,7 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rag.errors import BadModel, NotIndexed, ThumbtuneError
 from rag.ingest.corpus import Corpus
@@ -22,7 +23,9 @@ from rag.models.trials import trial_of
 from rag.models.weights import is_adapter, model_behind, read_dense_weight
 from rag.records import ARMS, Arm
 from rag.settings import Settings
-from rag.store.store import Store
+
+if TYPE_CHECKING:
+    from rag.store.store import Store
 
 log = logging.getLogger(__name__)
 

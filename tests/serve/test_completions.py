@@ -131,7 +131,7 @@ def test_a_duel_while_one_arm_searches_more_documents_is_no_blind_one(
         return str(served.ask(client, model="thumbtune-duel").json()["id"]).removeprefix(COMPLETION)
 
     assert duel().startswith(BLIND_TURN)
-    monkeypatch.setattr(served.serving, "is_fair", lambda: False)
+    monkeypatch.setattr(served.serving, "is_fair", lambda group="": False)
     assert duel().startswith(OPEN_TURN)
 
 
