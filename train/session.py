@@ -445,7 +445,9 @@ class TrainingSession:
     def _adapter(self, candidate: Candidate) -> ChallengerFactory:
         model, seed = unadapted(candidate.embedder), self._options.seed
         if model.query_fingerprint not in self._starts:
-            self._starts[model.query_fingerprint] = distilled(model, candidate.vectors, self._teacher, seed)
+            self._starts[model.query_fingerprint] = distilled(
+                model, candidate.vectors, self._teacher, seed, self._clock.bar
+            )
         start, is_group = self._starts[model.query_fingerprint], bool(self._context.group)
         return AdapterFactory(model, self._chunks, candidate.vectors, start, seed, rejects=is_group)
 

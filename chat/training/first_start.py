@@ -35,7 +35,7 @@ LINE_SECONDS = 10.0  # between two lines of progress in the terminal or log
 GRACE_SECONDS = 10.0  # for a child to clean up before it is killed
 PROGRAM = cli.python_of()
 # Stage -> its usual share of a first training, measured on the shipped documents; unknown stages count as 1.
-SHARES = {"gathering": 1, "base, champion and hard negatives": 10, "tuning": 55, "judging, part 1 of 1": 24}
+SHARES = {"gathering": 1, "base, champion and hard negatives": 60, "tuning": 15, "judging, part 1 of 1": 14}
 
 State = Literal["idle", "indexing", "training", "ready", "failed"]
 

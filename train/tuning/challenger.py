@@ -26,6 +26,7 @@ from train.tuning.distillation import distil
 from train.tuning.hybrid_teacher import Teacher
 from train.tuning.trainer import Run, tune, write_weights
 
+QUERIES_AT_ONCE = 256  # of those that a teacher made, between two steps of the progress bar
 DISTILLED = "queries that hybrid search taught"  # in the facts of a challenger that has an adapter beside its weights
 Bar = Callable[[str], Embedded]  # task -> progress callback
 RecipeFor = Callable[[Sequence[Pair], SentenceTransformer], Recipe]  # (training pairs, model) -> recipe
@@ -107,7 +108,7 @@ class FineTuneFactory:
             return Challenger(embedder, pairs, facts, save)
         progress, texts = self.bar(name), [chunk.embedded for chunk in self.chunks]
         vectors = embedder.embed_documents(texts, lambda done: progress(done, len(texts)))
-        turned = distilled(embedder, vectors, self.teacher, recipe.seed)
+        turned = distilled(embedder, vectors, self.teacher, recipe.seed, self.bar)
         facts[DISTILLED] = len(self.teacher.queries)
 
         def write(draft: Path) -> None:
@@ -160,10 +161,14 @@ class AdapterFactory:
         return Challenger(adapt(self.model, fitted.matrix, name), pairs, facts, save, self.vectors)
 
 
-def distilled(model: Embedder, vectors: Vectors, teacher: Teacher, seed: int) -> Vectors:
+def distilled(model: Embedder, vectors: Vectors, teacher: Teacher, seed: int, bar: Bar = no_bar) -> Vectors:
     """Return the matrix of a query adapter for a model, (dim, dim), that a teacher alone has taught."""
-    queries = model.embed_queries(list(teacher.queries))
-    matrix = distil(queries, teacher, vectors, matryoshka_dims(model.dim), seed)
+    progress, asked = bar("made queries"), list(teacher.queries)
+    steps = [np.zeros((0, model.dim), dtype=np.float32)]
+    for start in range(0, len(asked), QUERIES_AT_ONCE):
+        steps.append(model.embed_queries(asked[start : start + QUERIES_AT_ONCE]))
+        progress(min(start + QUERIES_AT_ONCE, len(asked)), len(asked))
+    matrix = distil(np.concatenate(steps), teacher, vectors, matryoshka_dims(model.dim), seed)
     turned: Vectors = matrix - np.eye(model.dim, dtype=np.float32)
     return turned
 

@@ -96,7 +96,7 @@ def test_a_tuned_model_that_a_teacher_turned_is_saved_and_loaded_with_its_adapte
     made, plain = taught.make(PAIRS[:32], "v1"), replace(tuner, chooses=False).make(PAIRS[:32], "v1")
     assert made.vectors is not None
     assert made.vectors.shape == tuner.vectors.shape
-    assert seen[-1][1] == len(CHUNKS)
+    assert len(CHUNKS) in {total for _, total in seen}
     assert unadapted(made.embedder).fingerprint == made.embedder.fingerprint == plain.embedder.fingerprint
     made.save(tmp_path / "v1")
     assert trained_recipe(tmp_path / "v1") == RECIPE
