@@ -89,6 +89,7 @@ def test_a_process_that_only_has_the_id_of_a_training_is_not_stopped(bench: Benc
     bench.until_tuning()
     training = read_training(bench.home)
     assert training is not None
+    os.kill(training.pid, signal.SIGSTOP)  # or it may write its status again
     (bench.home / "training.json").write_text(
         (bench.home / "training.json").read_text().replace(str(training.started), str(training.started - 3600))
     )
