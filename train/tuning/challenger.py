@@ -163,12 +163,16 @@ class AdapterFactory:
 
 def distilled(model: Embedder, vectors: Vectors, teacher: Teacher, seed: int, bar: Bar = no_bar) -> Vectors:
     """Return the matrix of a query adapter for a model, (dim, dim), that a teacher alone has taught."""
-    progress, asked = bar("made queries"), list(teacher.queries)
+    progress, asked = bar("made queries"), list(teacher.queries)  # half of its way is to embed them
     steps = [np.zeros((0, model.dim), dtype=np.float32)]
     for start in range(0, len(asked), QUERIES_AT_ONCE):
         steps.append(model.embed_queries(asked[start : start + QUERIES_AT_ONCE]))
-        progress(min(start + QUERIES_AT_ONCE, len(asked)), len(asked))
-    matrix = distil(np.concatenate(steps), teacher, vectors, matryoshka_dims(model.dim), seed)
+        progress(min(start + QUERIES_AT_ONCE, len(asked)), 2 * len(asked))
+
+    def fitted(done: int, total: int) -> None:
+        progress(len(asked) + len(asked) * done // total, 2 * len(asked))
+
+    matrix = distil(np.concatenate(steps), teacher, vectors, matryoshka_dims(model.dim), seed, fitted)
     turned: Vectors = matrix - np.eye(model.dim, dtype=np.float32)
     return turned
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from rag.indexing.update import Embedded
 from rag.models.embedder import Vectors
 from train.tuning.hybrid_teacher import Teacher
 
@@ -22,11 +23,19 @@ RATE = 1e-3  # of Adam, falling to 0
 SCALE = 20.0  # factor on cosines before the softmax, as in MultipleNegativesRankingLoss
 
 
-def distil(queries: Vectors, teacher: Teacher, vectors: Vectors, dims: Sequence[int], seed: int = 0) -> Vectors:
+def distil(
+    queries: Vectors,
+    teacher: Teacher,
+    vectors: Vectors,
+    dims: Sequence[int],
+    seed: int = 0,
+    progress: Embedded | None = None,
+) -> Vectors:
     """Return the (dim, dim) matrix by which query vectors are multiplied; the identity where nothing teaches.
 
     `queries` (queries, dim) are the unit vectors of the teacher's queries, `vectors` (chunks, dim) those of all chunks.
     The loss is the mean over `dims`, the sizes that vectors may be truncated to. Deterministic for the same seed.
+    `progress` hears how many of EPOCHS are over.
     """
     matrix = torch.eye(vectors.shape[1], requires_grad=True)
     if not len(queries):
@@ -37,7 +46,7 @@ def distil(queries: Vectors, teacher: Teacher, vectors: Vectors, dims: Sequence[
     optimizer = torch.optim.Adam([matrix], lr=RATE)
     starts = range(0, len(queries), BATCH)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=EPOCHS * len(starts))
-    for _ in range(EPOCHS):
+    for epoch in range(1, EPOCHS + 1):
         shuffled = torch.randperm(len(queries), generator=order)
         for start in starts:
             some = shuffled[start : start + BATCH]
@@ -48,6 +57,8 @@ def distil(queries: Vectors, teacher: Teacher, vectors: Vectors, dims: Sequence[
             torch.stack(losses).mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
+        if progress:
+            progress(epoch, EPOCHS)
     learnt: Vectors = matrix.detach().numpy()
     return learnt
 

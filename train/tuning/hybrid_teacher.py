@@ -1,7 +1,7 @@
 """What hybrid search makes of queries: the teacher of `train.tuning.distillation`.
 
-Its keyword scores are BM25 (Robertson and Zaragoza 2009) over the chunks that are distilled on, by words as answers are
-compared (`rag.answering.evidence.words`): a table's own index is there only where the chat uses hybrid search.
+Its keyword scores are BM25 (Robertson and Zaragoza 2009) on stemmed words, over the chunks that are distilled on: the
+full-text index of a table ranks all chunks, and not all homes have one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEYWORD_HITS = 50  # chunks with a keyword score, as keyword search returns them
 K1, B = 1.2, 0.75  # of BM25, the usual ones
 BLOCK = 256  # queries scored at once: against 10,000 chunks some 10 MB
 DENSE_WEIGHT = 0.5  # share of the cosine: 0.7, which serves, taught less
-SHARPNESS = 15.0  # factor on fused scores, 0 to 1, before the softmax: with 10 they teach half, with 30 too much
+SHARPNESS = 15.0  # factor on fused scores, 0 to 1, before the softmax: 10 taught half as much, 30 no more
 
 Rows = NDArray[np.intp]
 

@@ -97,6 +97,9 @@ def test_a_tuned_model_that_a_teacher_turned_is_saved_and_loaded_with_its_adapte
     assert made.vectors is not None
     assert made.vectors.shape == tuner.vectors.shape
     assert len(CHUNKS) in {total for _, total in seen}
+    bar = [each for each in seen if each[1] != len(CHUNKS)]  # one bar, that never goes back and is full at its end
+    assert bar == sorted(bar)
+    assert [done == total for done, total in bar] == [False] * (len(bar) - 1) + [True]
     assert unadapted(made.embedder).fingerprint == made.embedder.fingerprint == plain.embedder.fingerprint
     made.save(tmp_path / "v1")
     assert trained_recipe(tmp_path / "v1") == RECIPE
