@@ -45,6 +45,7 @@ WHY: dict[LeftOutWhy, Phrase] = {
     "tools": Phrase("report.why_tools"),
     "home": Phrase("report.why_home"),
     "questions": Phrase("report.why_questions"),
+    "ignored": Phrase("report.why_ignored"),
     "illustration": Phrase("report.why_illustration"),
     "again": Phrase("report.why_again"),
     "outside": Phrase("report.why_outside"),

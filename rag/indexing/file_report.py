@@ -29,6 +29,7 @@ WHY: Mapping[LeftOutWhy, tuple[str, str]] = {  # one, several
     "tools": ("folder of a tool", "folders of tools"),
     "home": ("home folder of thumbtune", "home folders of thumbtune"),
     "questions": ("file of questions for the training", "files of questions for the training"),
+    "ignored": ("file or folder named in .thumbtuneignore", "files and folders named in .thumbtuneignore"),
     "illustration": ("picture of a page or mail", "pictures of pages and mails"),
     "outside": (
         "link out of the documents folder (THUMBTUNE_FOLLOW_LINKS=yes follows it)",

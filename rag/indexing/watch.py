@@ -18,6 +18,7 @@ from rag.indexing.file_report import record_of
 from rag.indexing.indexer import Indexer, format_report
 from rag.indexing.update import IndexReport
 from rag.ingest.discovery import INDEXED_SUFFIXES, SKIPPED_FOLDERS
+from rag.ingest.ignore import IGNORE_FILE
 from rag.loaders.formats import suffix_of
 from rag.settings import Settings
 
@@ -69,6 +70,8 @@ def may_be_document(folders: Collection[Path], home: Path, change: object, path:
     A path that is no file (any more) may be a folder that was added or deleted with its content.
     """
     where = Path(path)
+    if where.name == IGNORE_FILE and where.parent in folders:
+        return True
     if not any(_is_searched(where, folder, home) for folder in folders if where.is_relative_to(folder)):
         return False
     return suffix_of(where) in INDEXED_SUFFIXES or not where.is_file()

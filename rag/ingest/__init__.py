@@ -7,6 +7,7 @@ chunking       split a text into chunks at headings, paragraphs, sentences, line
 table_columns  repeat a table's column names in chunks that start inside the table
 archives       read the files inside zip and tar archives
 workers        parse files in processes with limits on time and memory
+ignore         what a .thumbtuneignore leaves out
 addresses      which machine an address leads to, and whether it is public
 web_pages      fetch the pages of a list of URLs, cached for a week
 parse_cache    parsed text by content hash, so that re-chunking parses nothing again

@@ -1,7 +1,7 @@
 """Find the files of the documents folders, each under the source name that is shown to users.
 
-Hidden files, links in a cycle and folders of tools are left out. A folder that cannot be listed is returned like a
-file, so that reading it reports why.
+Hidden files, links in a cycle, folders of tools and what a `.thumbtuneignore` names are left out. A folder that cannot
+be listed is returned like a file, so that reading it reports why.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from rag.errors import NoDocuments
+from rag.ingest.ignore import IGNORE_FILE, Ignored, read_ignored
 from rag.loaders.formats import DOCUMENT_SUFFIXES, LOADERS, is_illustration, suffix_of
 
 ARCHIVES, MAILBOXES, URL_LISTS = (".zip",), (".mbox",), (".url", ".urls")
@@ -23,7 +24,7 @@ QUESTIONS = "questions.jsonl"  # read by the training, and never indexed
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})  # in addition to hidden folders and virtual environments
 
 SourceFile = tuple[str, Path]  # (source, path)
-LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "outside", "questions", "illustration"]
+LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "outside", "questions", "illustration", "ignored"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class LeftOut:
 
     "kind": no loader for its ending; "tools": a folder of a tool, such as node_modules; "home": the home folder;
     "again": a link to a file or folder that is read anyway; "outside": a link out of the documents folders;
-    "questions": the file of questions for the training; "illustration": a picture of a page or a logo in a mail. What
-    is in a folder that is left out is not counted.
+    "questions": the file of questions for the training; "illustration": a picture of a page or a logo in a mail;
+    "ignored": named in the folder's `.thumbtuneignore`. What is in a folder that is left out is not counted.
     """
 
     source: str
@@ -56,11 +57,12 @@ def find_files(
 
     The source is the name shown to users: the path inside its folder, prefixed by the folder's name if there are
     several. Hidden files and folders, virtual environments, node_modules, __pycache__ and the folders in `without` (the
-    home folder) are left out below a folder, but not if they are named themselves. A file that is reached twice counts
+    home folder) and what the folder's `.thumbtuneignore` names are left out below a folder, but not if they are named
+    themselves. A file that is reached twice counts
     once; `left_out` is called with all that is not returned. Links that lead out of all these folders are left out
     unless `follow_links`: whoever may write to a shared folder could show any file of this machine.
     The folder `uploads` may be missing. Raises NoDocuments if another folder is missing, if one has been emptied
-    (`known` are the indexed sources), and if no file is found at all.
+    (`known` are the indexed sources), if a `.thumbtuneignore` cannot be used, and if no file is found at all.
     """
     excluded = {os.path.realpath(folder) for folder in without}
     found: dict[str, Path] = {}
@@ -96,6 +98,8 @@ def locate(source: str, folders: Sequence[Path], uploads: Path, *, follow_links:
     within = None if follow_links else {os.path.realpath(folder) for folder in (*folders, uploads)}
     for label, folder in [*zip(_labels(folders), folders, strict=True), (UPLOADS, uploads)]:
         inside = source.removeprefix("./").removeprefix(label).lstrip("/")
+        if label != UPLOADS and read_ignored(folder).hides(inside):
+            continue
         path = folder if folder.is_file() else folder / inside
         if ".." in PurePosixPath(inside).parts or not os.path.isfile(path):  # noqa: PTH113  # as in _why_not_entered
             continue
@@ -106,6 +110,8 @@ def locate(source: str, folders: Sequence[Path], uploads: Path, *, follow_links:
 
 def _check_not_emptied(label: str, folder: Path, known: Collection[str]) -> None:
     """Raise NoDocuments if an empty folder has documents in the index: its disk may not be mounted."""
+    if (folder / IGNORE_FILE).is_file():
+        return  # the disk is there, and what was indexed is left out now
     prefix = _source(label, ".").removesuffix(".")
     lost = sum(source.startswith(prefix) and not source.startswith(UPLOADS) for source in known)
     if lost:
@@ -166,6 +172,7 @@ def _walk(folder: Path, excluded: set[str], within: set[str] | None, note: Note)
     if not folder.is_dir():
         yield folder, os.path.realpath(folder), ""
         return
+    ignored = read_ignored(folder)
     unlisted: list[Path] = []
     entered = {os.path.realpath(folder)}
 
@@ -174,10 +181,10 @@ def _walk(folder: Path, excluded: set[str], within: set[str] | None, note: Note)
 
     for parent, folders, files in os.walk(folder, onerror=note_unlisted, followlinks=True):
         here, inside = os.path.realpath(parent), _inside(folder, Path(parent))
-        folders[:] = _entered(parent, inside, folders, excluded, within, entered, note)
+        folders[:] = _entered(parent, inside, folders, excluded, within, entered, ignored, note)
         for name in sorted(files):
             path = Path(parent, name)
-            if why := _why_left_out(path, PurePosixPath(inside, name)):
+            if why := _why_left_out(path, PurePosixPath(inside, name), ignored):
                 note(f"{inside}/{name}".lstrip("/"), why)
             else:
                 is_link = os.path.islink(path)  # noqa: PTH114  # as in _why_not_entered
@@ -197,10 +204,14 @@ def _entered(
     excluded: set[str],
     within: set[str] | None,
     entered: set[str],
+    ignored: Ignored,
     note: Note,
 ) -> list[str]:
     """Return the names of the folders that are searched, sorted; `note` is called with the others."""
-    reasons = {name: _why_not_entered(Path(parent, name), excluded, within, entered) for name in sorted(names)}
+    reasons: dict[str, LeftOutWhy | None] = {}
+    for name in sorted(names):
+        is_ignored = f"{inside}/{name}/".lstrip("/") in ignored
+        reasons[name] = "ignored" if is_ignored else _why_not_entered(Path(parent, name), excluded, within, entered)
     for name, why in reasons.items():
         if why:
             note(f"{inside}/{name}".lstrip("/"), why)
@@ -230,7 +241,7 @@ def _why_not_entered(folder: Path, excluded: set[str], within: set[str] | None, 
     return "tools" if os.path.exists(folder / "pyvenv.cfg") else None  # noqa: PTH110
 
 
-def _why_left_out(path: Path, inside: PurePosixPath) -> LeftOutWhy | None:
+def _why_left_out(path: Path, inside: PurePosixPath, ignored: Ignored) -> LeftOutWhy | None:
     """Return why a file in a folder is left out, None if it is a document."""
     if path.name.startswith("."):
         return "hidden"
@@ -238,4 +249,6 @@ def _why_left_out(path: Path, inside: PurePosixPath) -> LeftOutWhy | None:
         return "questions"
     if is_illustration(inside):
         return "illustration"
-    return None if suffix_of(path) in INDEXED_SUFFIXES else "kind"
+    if suffix_of(path) not in INDEXED_SUFFIXES:
+        return "kind"
+    return "ignored" if inside.as_posix() in ignored else None

@@ -20,7 +20,7 @@ REPORT = FileReport(
         FileRecord("d.zip/e.xml", "XML", "skipped", "it is no XML: its markup cannot be read"),
     ),
     {".exe": 2, "": 1},
-    {"hidden": 1},
+    {"hidden": 1, "ignored": 2},
     (LeftOut("f.exe", "kind"),),
 )  # fmt: skip
 
@@ -37,7 +37,7 @@ def test_each_kind_and_what_was_left_out_have_a_line() -> None:
         "XML: 1 skipped",
         "text: 1 read (1 with a note)",
         "3 files of other kinds left out: 2 × .exe, 1 × without ending",
-        "Also left out: 1 × hidden",
+        "Also left out: 1 × hidden, 2 × named in .thumbtuneignore",
     ]
     assert german(lines)[3:5] == [
         "Text: 1 gelesen (1 mit einem Hinweis)",
@@ -53,7 +53,7 @@ def test_each_file_with_news_is_listed_with_its_reason_in_the_language_of_the_pa
         "Öffnen Sie sie in einem Anzeigeprogramm und speichern Sie sie noch einmal)",
         "Übersprungen: d.zip/e.xml (Sie ist kein XML: Ihre Auszeichnungen sind nicht lesbar)",
         "Ausgelassen: f.exe (andere Art)",
-        "und 3 weitere",
+        "und 5 weitere",
     ]
 
 

@@ -89,6 +89,8 @@ def test_a_missing_folder_is_refused_at_the_start(settings: Settings, tmp_path: 
         ("docs/picture.gif", False),
         ("docs/.a.md.swp", False),
         ("docs/.git/a.md", False),
+        ("docs/.thumbtuneignore", True),
+        ("docs/deep/.thumbtuneignore", False),
         ("docs/node_modules/a.md", False),
         ("docs/data/lancedb/a.txt", False),
     ],

@@ -11,6 +11,7 @@ import pytest
 
 from rag.errors import NoDocuments
 from rag.ingest.discovery import LeftOut, find_files, locate
+from rag.ingest.ignore import IGNORE_FILE
 
 
 def write(path: Path) -> Path:
@@ -84,6 +85,63 @@ def test_links_out_of_the_documents_folder_are_left_out_unless_they_are_to_be_fo
     (tmp_path / "link").symlink_to(tmp_path / "docs", target_is_directory=True)
     assert sources(tmp_path / "link") == ["c.md"]
     assert sources(tmp_path / "docs", tmp_path / "far") == ["docs/c.md", "docs/far/a.md"]  # within one of the folders
+
+
+def test_what_a_thumbtuneignore_names_is_left_out_by_the_rules_of_gitignore(tmp_path: Path) -> None:
+    docs, out = tmp_path / "docs", list[LeftOut]()
+    for name in (
+        "a.md",
+        "log.md",
+        "sub/log.md",
+        "old/b.md",
+        "old/keep.md",
+        "sub/old/c.md",
+        "drafts/d.md",
+        "e.txt",
+        "f.txt",
+    ):
+        write(docs / name)
+    (docs / "far").symlink_to(docs / "old", target_is_directory=True)
+    (docs / IGNORE_FILE).write_text(
+        "\ufeff# notes of meetings\n/log.md\nold/\n\ndrafts/*\n*.txt\n!f.txt\n!old/keep.md\n", "utf-8"
+    )
+    found = [source for source, _ in find_files([docs], left_out=out.append)]
+    assert found == ["a.md", "f.txt", "far/b.md", "far/keep.md", "sub/log.md"]
+    ignored = [each.source for each in out if each.why == "ignored"]
+    assert ignored == ["old", "e.txt", "log.md", "drafts/d.md", "sub/old"]
+    for source in ("log.md", "old/b.md", "old/keep.md", "drafts/d.md"):
+        assert locate(source, [docs], tmp_path / "uploads") is None
+    assert locate("f.txt", [docs], tmp_path / "uploads") == docs / "f.txt"
+    assert sources(docs / "log.md") == ["log.md"]  # named itself
+    with_old = sources(docs, docs / "old")  # which is named itself
+    assert with_old == ["docs/a.md", "docs/f.txt", "docs/far/b.md", "docs/far/keep.md", "docs/sub/log.md"]
+
+
+def test_everything_may_be_left_out_but_then_nothing_is_there_to_index(tmp_path: Path) -> None:
+    write(tmp_path / "a.md")
+    (tmp_path / IGNORE_FILE).write_text("*")
+    with pytest.raises(NoDocuments, match="nothing to index in"):
+        find_files([tmp_path], known=["a.md"])
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"a.md\n!\n", r"\.thumbtuneignore line 2: '!' is no pattern of a \.gitignore"),
+        (b"\xff\xfe", r"\.thumbtuneignore: cannot be read \(it is not UTF-8\)"),
+        (None, r"\.thumbtuneignore: cannot be read \(Is a directory\)"),
+    ],
+)
+def test_nothing_is_indexed_while_a_thumbtuneignore_cannot_be_used(
+    tmp_path: Path, content: bytes | None, complaint: str
+) -> None:
+    write(tmp_path / "a.md")
+    if content is None:
+        (tmp_path / IGNORE_FILE).mkdir()
+    else:
+        (tmp_path / IGNORE_FILE).write_bytes(content)
+    with pytest.raises(NoDocuments, match=complaint):
+        find_files([tmp_path])
 
 
 def test_the_source_of_a_single_file_is_its_name(tmp_path: Path) -> None:
