@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rag import cli
 from rag.models.registry import START_WEIGHTS
-from train.recipe import LOSSES
+from train.recipe import LEAST_BATCH, LOSSES
 
 if TYPE_CHECKING:
     from rag.models.precision import Precision
@@ -54,6 +54,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--promote", action="store_true", help="promote the new version whatever the gate decides")
     parser.add_argument(
         "--epochs", type=_positive, default=0, metavar="N", help="number of epochs (default: by the number of pairs)"
+    )
+    parser.add_argument(
+        "--batch", type=_batch, default=0, metavar="N", help="pairs in a batch, over all processes (default: 16)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="random seed (default: %(default)s)")
     parser.add_argument("--loss", choices=LOSSES, default=LOSSES[0], help="loss function (default: %(default)s)")
@@ -132,6 +135,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _batch(text: str) -> int:
+    if not text.isdigit() or int(text) < LEAST_BATCH:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of {LEAST_BATCH} or more")
+    return int(text)
+
+
 def _dims(text: str) -> tuple[int, ...]:
     return tuple(sorted(map(_positive, text.split(",")), reverse=True))
 
@@ -158,8 +167,12 @@ def _train(given: argparse.Namespace) -> None:
     from train.dataset.generate_questions import generate_questions
     from train.dataset.plan import TrainingOptions
 
-    if given.fast and (given.epochs or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]):
-        raise BadSetting("--fast fits an adapter: --epochs, --loss, --dims, --lora and --serve-dim do not apply")
+    if given.fast and (
+        given.epochs or given.batch or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]
+    ):
+        raise BadSetting(
+            "--fast fits an adapter: --epochs, --batch, --loss, --dims, --lora and --serve-dim do not apply"
+        )
     if given.group and not given.fast:
         raise BadSetting(f"--group {given.group}: a group gets a query adapter over the one index: add --fast")
     if given.fast and given.report_to:
@@ -174,6 +187,7 @@ def _train(given: argparse.Namespace) -> None:
         kind="bootstrap" if given.bootstrap else "ratings",
         fast=given.fast,
         epochs=given.epochs,
+        batch=given.batch,
         seed=given.seed,
         loss=given.loss,
         dims=given.dims,

@@ -20,6 +20,7 @@ DIMS = (512, 256, 128, 64)  # usual truncated sizes; those below the model's own
 SMALL_MODEL = 50_000_000  # parameters, MiniLM has 23
 RATES = (1e-4, 2e-5)  # of a small model: measured; of a larger one: its authors' advice
 LORA_FACTOR = 10  # a low-rank update wants ten times the rate: 1e-3 was level with full tuning at 1e-4
+LEAST_BATCH = 2  # without another pair in the batch nothing tells a query's passage from others
 BATCH = 16  # 32 took as long, half as much memory again, and two points less (docs/log.md)
 BOOTSTRAP_BATCH = 64  # without hard negatives only the batch gives negatives: 16 gained 4 points of
 # ndcg@10 on our own pages, 32 gained 5, 64 gained 6 (docs/log.md); above the memory limit, in mini-batches
@@ -87,7 +88,7 @@ def check_dims(dims: Sequence[int], full: int) -> None:
 
 def batch_for(pairs: int, *, bootstrap: bool) -> int:
     """Return the batch size: at most a quarter of the pairs, so that there are enough steps."""
-    return max(2, min(BOOTSTRAP_BATCH if bootstrap else BATCH, pairs // 4))
+    return max(LEAST_BATCH, min(BOOTSTRAP_BATCH if bootstrap else BATCH, pairs // 4))
 
 
 def within_memory(recipe: Recipe, tokens: int, available: int) -> Recipe:

@@ -469,7 +469,7 @@ class TrainingSession:
         whole = round(sum(pair.weight for pair in pairs))  # many pairs of small weight count as few
         recipe = Recipe(
             epochs=options.epochs or default_epochs(whole, bootstrap=options.kind == "bootstrap"),
-            batch=batch_for(whole, bootstrap=options.kind == "bootstrap"),
+            batch=options.batch or batch_for(whole, bootstrap=options.kind == "bootstrap"),
             rate=default_rate(parameters, options.lora),
             dims=options.dims or matryoshka_dims(full),
             loss=options.loss,

@@ -106,7 +106,7 @@ def test_a_home_that_cannot_be_written_is_one_line(use, monkeypatch, capsys, tmp
     assert f"{blocked}: is a file, not a folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("args", [["--epochs", "0"], ["--epochs", "many"], ["nonsense"], ["promote"]])
+@pytest.mark.parametrize("args", [["--epochs", "0"], ["--epochs", "many"], ["--batch", "1"], ["nonsense"], ["promote"]])
 def test_a_command_that_makes_no_sense_is_refused(args: list[str], capsys) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(args)

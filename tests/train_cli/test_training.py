@@ -220,9 +220,9 @@ def test_with_hybrid_search_a_version_is_judged_by_it_and_serves_by_its_own_weig
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["--loss", "mnrl"], ("mnrl", 0, (32, 16))),
-        (["--lora", "4"], ("matryoshka", 4, (32, 16))),
-        (["--dims", "8,32"], ("matryoshka", 0, (32, 8))),
+        (["--loss", "mnrl"], ("mnrl", 0, (32, 16), 16)),
+        (["--lora", "4", "--batch", "5"], ("matryoshka", 4, (32, 16), 5)),
+        (["--dims", "8,32"], ("matryoshka", 0, (32, 8), 16)),
     ],
 )
 def test_what_a_user_chooses_is_trained_and_loads_again(use, args: list[str], expected: tuple[object, ...]) -> None:
@@ -230,7 +230,7 @@ def test_what_a_user_chooses_is_trained_and_loads_again(use, args: list[str], ex
     assert main([*args, "--epochs", "1"]) == 0
     recipe, version = trained_recipe(settings.models / "v1"), Registry(settings.models).version("v1")
     assert recipe is not None
-    assert (recipe.loss, recipe.lora, recipe.dims) == expected
+    assert (recipe.loss, recipe.lora, recipe.dims, recipe.batch) == expected
     served = load_embedder(str(settings.models / "v1"), settings)
     assert served.fingerprint == version.fingerprint
     assert served.embed_queries(["where is the cat"]).shape == (1, 32)

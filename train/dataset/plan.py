@@ -29,6 +29,7 @@ class TrainingOptions:
     kind: Kind = "ratings"
     fast: bool = False
     epochs: int = 0
+    batch: int = 0
     seed: int = 0
     loss: LossName = "matryoshka"
     dims: tuple[int, ...] = ()

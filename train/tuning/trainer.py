@@ -2,6 +2,9 @@
 
 Why prompts are set here: training must use the same prompts as serving, and the trainer adds none by itself. Each
 column gets the prompt that encode_query or encode_document would add.
+
+Under torchrun or accelerate a batch is divided among the processes (ranks), and the loss gathers the vectors of all of
+them with gradients: each query meets every passage of the batch, as in one process, and the weights become the same.
 """
 
 from __future__ import annotations
@@ -121,7 +124,7 @@ def tune(
     if recipe.lora:
         _merge_lora(model)
     model.eval()
-    used = sum(map(len, islice(trainer.sampler, done.global_step * trainer.args.world_size)))
+    used = sum(map(len, islice(trainer.sampler, done.global_step)))
     return TuningResult(done.global_step, used, float(done.training_loss), time.monotonic() - began)
 
 
@@ -146,9 +149,18 @@ class _Trainer(SentenceTransformerTrainer):
 def _loss(model: SentenceTransformer, recipe: Recipe) -> torch.nn.Module:
     """Return the recipe's loss; with mini-batches the cached variant, which keeps one mini-batch in memory."""
     size = recipe.mini_batch
-    cached = CachedMultipleNegativesRankingLoss
-    inner: torch.nn.Module = cached(model, mini_batch_size=size) if size else MultipleNegativesRankingLoss(model)
+    gather = _ranks() > 1
+    inner: torch.nn.Module = (
+        CachedMultipleNegativesRankingLoss(model, mini_batch_size=size, gather_across_devices=gather)
+        if size
+        else MultipleNegativesRankingLoss(model, gather_across_devices=gather)
+    )
     return inner if recipe.loss == "mnrl" else MatryoshkaLoss(model, inner, list(recipe.dims))
+
+
+def _ranks() -> int:
+    """Return how many processes train together: torchrun and accelerate say it in the environment."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def _columns(pairs: Sequence[Pair]) -> Dataset:
@@ -162,12 +174,13 @@ def _columns(pairs: Sequence[Pair]) -> Dataset:
 def _arguments(
     model: SentenceTransformer, recipe: Recipe, folder: str, rows: Sequence[Pair], run: Run | None, *, keep: bool
 ) -> SentenceTransformerTrainingArguments:
-    on_cpu = model.device.type == "cpu"
+    on_cpu, ranks = model.device.type == "cpu", _ranks()
     steps = len(rows) // recipe.batch
     arguments = SentenceTransformerTrainingArguments(
         output_dir=folder,
         num_train_epochs=1,  # the rows already repeat each pair for all epochs
-        per_device_train_batch_size=recipe.batch,
+        per_device_train_batch_size=ranks * math.ceil(recipe.batch / ranks),  # of all ranks, which divide it
+        accelerator_config={"split_batches": ranks > 1},
         learning_rate=recipe.rate,
         lr_scheduler_type="linear",
         warmup_steps=WARM_UP,
@@ -177,7 +190,7 @@ def _arguments(
         batch_sampler=partial(_UniqueChunkSampler, ids=[pair.positive_id for pair in rows]),
         prompts=_prompts(model),
         use_cpu=on_cpu,
-        ddp_backend="gloo" if on_cpu and "WORLD_SIZE" in os.environ else None,  # torchrun on CPUs
+        ddp_backend="gloo" if on_cpu and ranks > 1 else None,  # torchrun on CPUs
         dataloader_pin_memory=not on_cpu,
         save_strategy="steps" if keep else "no",
         save_steps=max(1, steps // CHECKPOINTS),

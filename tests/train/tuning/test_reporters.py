@@ -98,7 +98,9 @@ def test_the_command_refuses_before_it_reads_anything(
     monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / "home"))
     assert main(["--report-to", "tensorbord"]) == 2
     assert main(["--fast", "--report-to", "tensorboard"]) == 2
-    first, second = capsys.readouterr().err.splitlines()
+    assert main(["--fast", "--batch", "8"]) == 2
+    first, second, third = capsys.readouterr().err.splitlines()
     assert "no such tracker" in first
     assert "--fast fits an adapter" in second
+    assert "--fast fits an adapter" in third
     assert not (tmp_path / "home").exists()
