@@ -24,7 +24,7 @@ LAYERS = [
     "rag.answering",
     "rag.feedback",
     "rag.upkeep",
-    "train.context train.recipe train.progress train.synthetic",
+    "train.context train.recipe train.progress train.chunk_vectors train.synthetic",
     "train.dataset",
     "train.tuning",
     "train.judging",

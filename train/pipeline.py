@@ -105,7 +105,7 @@ def _run(
         checkpoints = checkpoints_for(settings, options, pairs)
         trained = session.factory.make(pairs, name, checkpoints, run_of(settings, options, name, clock))
         clock.done(TUNING, f"trained: {_summary(trained.facts)}")
-        challenger = challenger_candidates(trained, name, context.chunks, clock.bar)
+        challenger = challenger_candidates(trained, name, context.chunks, clock.bar, settings.cache)
         runs = session.judge(challenger, pairs)
         if not leads():
             return None

@@ -376,9 +376,8 @@ class TrainingSession:
                 pairs_of_fold = [
                     ready[key] for pair in with_replay(part) if (key := (pair.query, pair.positive_id)) in ready
                 ]
-                candidate = challenger_candidates(
-                    self.factory.make(pairs_of_fold, challenger.name), challenger.name, self._chunks, self._clock.bar
-                )
+                trained, name = self.factory.make(pairs_of_fold, challenger.name), challenger.name
+                candidate = challenger_candidates(*(trained, name, self._chunks, self._clock.bar, self._settings.cache))
             champion = self._champion_on(part) if evaluation.kind == "cross-fitted" else self._served["champion"]
             roles = {"base": self._served["base"], "champion": champion, "challenger": candidate}
             candidates = candidates_for(roles, part.held_out)
@@ -422,7 +421,10 @@ class TrainingSession:
             kind: Kind = "bootstrap" if self._champion.kind == "bootstrap" else "ratings"
             distils = has_adapter(str(self._settings.models / self._champion.name))
             again = self._tuner(lambda pairs, model: current, kind, distils=distils)
-        return retrain_without(champion, start, self._champion_pairs, again, part, self._chunks, self._clock.bar)
+        return retrain_without(
+            *(champion, start, self._champion_pairs, again, part),
+            *(self._chunks, self._clock.bar, self._settings.cache),
+        )
 
     @cached_property
     def _teacher(self) -> Teacher:

@@ -34,9 +34,10 @@ from rag.models.weights import read_dense_weight
 from rag.records import ARMS, CHOICES, SIDES, Answer, Choice, Label, content_id
 from rag.settings import Search, Settings
 from rag.store.store import Store, open_store
+from train.chunk_vectors import table_vectors
 from train.context import open_context
 from train.dataset.plan import TrainingOptions, TrainingPlan, make_plan
-from train.judging.evaluate import KeywordSearch, ScoredCandidate, judge, keyword_search, table_vectors
+from train.judging.evaluate import KeywordSearch, ScoredCandidate, judge, keyword_search
 from train.pipeline import TrainingOutcome, run_training
 from train.progress import StageReporter
 from train.recipe import matryoshka_dims
@@ -113,7 +114,8 @@ class Cells:
             embedder = load_embedder(settings.base_model, settings)
             with closing(open_store(settings.lancedb)) as store:
                 context = open_context(settings, store)
-                vectors = table_vectors(store, update_vectors(store, context.corpus.id, embedder), context.chunks)
+                table = update_vectors(store, context.corpus.id, embedder)
+                vectors = table_vectors(store, table, context.chunks, settings.cache)
                 return self.judged(embedder, vectors, keyword_search(context, embedder))
 
         return self.cell("base" if search == "dense" else "base-hybrid", compute)

@@ -36,7 +36,7 @@ from rag.models.registry import REGISTRY_FILE, Version, group_key
 from rag.models.weights import ADAPTER, MATRIX
 from rag.records import Label, LabelledPair, content_id
 from rag.store.store import open_store
-from train.judging.evaluate import table_vectors
+from train.chunk_vectors import table_vectors
 from train.tuning.challenger import AdapterFactory
 
 GROUPS = ("a", "b")
@@ -76,7 +76,7 @@ def main() -> None:
         return
     with closing(open_store(world.settings.lancedb)) as store:
         table = store.chunks.table_name(load_corpus(world.settings).id, model.fingerprint)
-        vectors = table_vectors(store, table, world.chunks)
+        vectors = table_vectors(store, table, world.chunks, world.settings.cache)
     half = by_subject(np.array([chunk.document_id for chunk in world.chunks]), vectors)
     wanted = wanted_of(world, vectors, half)
     print(f"{np.count_nonzero(~half)} chunks in half a, {np.count_nonzero(half)} in half b; {len(wanted)} queries")

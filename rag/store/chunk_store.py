@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -156,6 +157,19 @@ class ChunkStore:
             return [], np.empty((0, 0), dtype=np.float32)
         found = found.sort_by("id").combine_chunks()
         return [schema.read_chunk(row) for row in found.drop_columns("vector").to_pylist()], _as_array(found["vector"])
+
+    def read_vectors(self, table: str, take: Callable[[list[str], Vectors], None]) -> None:
+        """Call `take` with the ids of a table's chunks and their vectors, shape (n, dim), some at a time, in no order.
+
+        All of them may be read again from the first one, where the table was rewritten meanwhile.
+        """
+
+        def read(batches: Iterable[Any]) -> None:
+            for batch in batches:
+                part = pa.Table.from_batches([batch])
+                take(part["id"].to_pylist(), _as_array(part["vector"]))
+
+        self._tables.read_columns(table, ["id", "vector"], read)
 
     def get(self, table: str, ids: Iterable[str]) -> list[Chunk]:
         """Return the chunks of these ids (IN_LIST at most) that a table has, in no order."""

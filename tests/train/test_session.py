@@ -111,7 +111,7 @@ def session_of(
 def made_by(session: TrainingSession, name: str = "v2") -> tuple[Challenger, Candidate, list[Pair]]:
     pairs = session.pairs()
     made = session.factory.make(pairs, name)
-    return made, challenger_candidates(made, name, CHUNKS, StageReporter(print).bar), pairs
+    return made, challenger_candidates(made, name, CHUNKS, StageReporter(print).bar, Path("unused")), pairs
 
 
 # --- training data -------------------------------------------------------------------------------------------------

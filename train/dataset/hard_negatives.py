@@ -10,13 +10,13 @@ challenger on the test queries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-
-import numpy as np
+from itertools import chain
 
 from rag.models.embedder import Vectors
 from rag.records import Chunk, Pair, normalise_query
+from train.chunk_vectors import nearest
 
 MARGIN = 0.95  # of the positive's score: a chunk above it may be a false negative
 MINING_DEPTH = 100  # best-ranked chunks; past them a negative is not hard
@@ -39,16 +39,20 @@ def add_negatives(
     for pair in pairs:
         right.setdefault(normalise_query(pair.query), set()).add(pair.positive_id)
 
-    def mine(pair: Pair, scores: Vectors) -> str | None:
+    best, scores = nearest(queries, vectors, MINING_DEPTH)
+
+    def easiest(n: int) -> Iterator[int]:
+        """Yield the rows of the chunks least similar to a query, then all others."""
+        yield from nearest(-queries[n : n + 1], vectors, MINING_DEPTH)[0][0]
+        yield from range(len(chunks))
+
+    def mine(pair: Pair, n: int) -> str | None:
         """Return the text of the best-ranked wrong chunk below the margin, or of the least similar one."""
-        ranked = [int(row) for row in np.argsort(-scores, kind="stable")]
-        hard = [row for row in ranked[:MINING_DEPTH] if scores[row] < MARGIN * scores[rows[pair.positive_id]]]
-        candidates = (chunks[row] for row in (*hard, *reversed(ranked)))
+        limit = MARGIN * float(vectors[rows[pair.positive_id]] @ queries[n])
+        hard = best[n][scores[n] < limit]
+        candidates = (chunks[row] for row in chain(hard, easiest(n)))
         answers = right[normalise_query(pair.query)] | set(pair.unsure)
         return next((c.text for c in candidates if c.id not in answers and not alike(c.text, pair.positive)), None)
 
-    chosen = [
-        next(iter(pair.negatives), None) or mine(pair, vectors @ query)
-        for pair, query in zip(pairs, queries, strict=True)
-    ]
+    chosen = [next(iter(pair.negatives), None) or mine(pair, n) for n, pair in enumerate(pairs)]
     return [replace(pair, negatives=(text,)) for pair, text in zip(pairs, chosen, strict=True) if text]

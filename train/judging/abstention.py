@@ -20,12 +20,12 @@ from rag.evaluation.intervals import Interval, share_interval
 from rag.evaluation.metrics import Values
 from rag.models.embedder import Vectors
 from rag.records import Chunk
+from train.chunk_vectors import nearest
 from train.dataset.unanswerable import ENOUGH_KNOWN, FOREIGN, VOTED, WRITTEN
 
 MOST_DECLINED = 0.05  # of the questions whose relevant chunk is found: the most that may be declined by mistake
 FOLDS = 5
 MIN_FOUND = 24  # queries; with fewer, even the lowest cosine of four fifths of them declines more than MOST_DECLINED
-BLOCK = 256  # queries per matrix product, as in evaluate
 COPIES = 50  # near duplicates of a relevant chunk that are skipped; more than these are not
 FOUND, MISSED, LEFT_OUT = "found", "missed", "left out"
 KINDS = {
@@ -102,17 +102,14 @@ def nearest_scores(
 ) -> NearestScores:
     """Return the best cosines of unit vectors (queries, dim) and (chunks, dim); `relevant` has chunk ids per query."""
     best, left_out, found = [], [], []
-    for start in range(0, len(queries), BLOCK):
-        scores = queries[start : start + BLOCK] @ vectors.T
-        for row, right in zip(scores, relevant[start : start + BLOCK], strict=True):
-            deep = min(len(row), k + len(right) + COPIES)
-            top = np.argpartition(-row, deep - 1)[:deep]
-            ranked = top[np.argsort(-row[top])]
-            texts = [chunks[n].text for n in ranked if chunks[n].id in right]
-            others = (n for n in ranked if not any(alike(chunks[n].text, text) for text in texts))
-            best.append(row[ranked[0]])
-            left_out.append(row[next(others, ranked[-1])])
-            found.append(any(chunks[n].id in right for n in ranked[:k]))
+    rows, cosines = nearest(queries, vectors, k + max(map(len, relevant), default=0) + COPIES)
+    for ranked, scores, right in zip(rows, cosines, relevant, strict=True):
+        deep = min(len(ranked), k + len(right) + COPIES)
+        texts = [chunks[n].text for n in ranked[:deep] if chunks[n].id in right]
+        others = (i for i in range(deep) if not any(alike(chunks[ranked[i]].text, text) for text in texts))
+        best.append(scores[0])
+        left_out.append(scores[next(others, deep - 1)])
+        found.append(any(chunks[n].id in right for n in ranked[:k]))
     return NearestScores(np.array(best, np.float64), np.array(left_out, np.float64), np.array(found, np.bool_))
 
 
@@ -127,8 +124,7 @@ def join_scores(parts: Sequence[NearestScores]) -> NearestScores:
 
 def best_cosines(queries: Vectors, vectors: Vectors) -> Values:
     """Return the best cosine of each query, shape (queries,)."""
-    blocks = [queries[start : start + BLOCK] @ vectors.T for start in range(0, len(queries), BLOCK)]
-    return np.concatenate([block.max(axis=1) for block in blocks]).astype(np.float64) if blocks else np.zeros(0)
+    return nearest(queries, vectors, 1)[1].ravel().astype(np.float64)
 
 
 def fit_threshold(fingerprint: str, scores: NearestScores, absent: Mapping[str, Values]) -> AbstentionThreshold:

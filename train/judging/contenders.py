@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rag.feedback.chunk_matching import ChunkMatcher
 from rag.indexing.update import update_vectors
@@ -16,9 +17,10 @@ from rag.models.embedder import Embedder, Vectors, load_embedder
 from rag.models.registry import START_WEIGHTS
 from rag.models.weights import read_dense_weight
 from rag.records import Chunk, Pair, Qrels
+from train.chunk_vectors import embed_chunks, table_vectors
 from train.context import TrainingContext
 from train.dataset.split import Split, without_leaks
-from train.judging.evaluate import ScoredCandidate, table_vectors
+from train.judging.evaluate import ScoredCandidate
 from train.tuning.challenger import Bar, Challenger, ChallengerFactory
 
 
@@ -56,7 +58,7 @@ def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate
         embedder = embedders[reference]
         if embedder.fingerprint not in vectors:
             vectors[embedder.fingerprint] = table_vectors(
-                store, update_vectors(store, corpus.id, embedder, bar(name)), context.chunks
+                store, update_vectors(store, corpus.id, embedder, bar(name)), context.chunks, settings.cache
             )
     return {
         role: Candidate(
@@ -66,12 +68,11 @@ def served_candidates(context: TrainingContext, bar: Bar) -> dict[str, Candidate
     }
 
 
-def challenger_candidates(trained: Challenger, name: str, chunks: Sequence[Chunk], bar: Bar) -> Candidate:
+def challenger_candidates(trained: Challenger, name: str, chunks: Sequence[Chunk], bar: Bar, cache: Path) -> Candidate:
     """Return a newly trained model as a candidate; embeds the chunks unless their vectors are known."""
     if trained.vectors is not None:
         return Candidate(name, trained.embedder, trained.vectors)
-    progress, texts = bar(name), [chunk.embedded for chunk in chunks]
-    return Candidate(name, trained.embedder, trained.embedder.embed_documents(texts, lambda n: progress(n, len(texts))))
+    return Candidate(name, trained.embedder, embed_chunks(trained.embedder, chunks, cache, bar(name)))
 
 
 def retrain_without(
@@ -82,6 +83,7 @@ def retrain_without(
     part: Split,
     chunks: Sequence[Chunk],
     bar: Bar,
+    cache: Path,
 ) -> Candidate:
     """Return the champion if none of its training pairs leak into this split, else retrain it without them.
 
@@ -94,7 +96,7 @@ def retrain_without(
     known = {chunk.id for chunk in chunks}
     if not any(pair.positive_id in known for pair in left):
         return Candidate(champion.name, start.embedder, start.vectors, champion.dense_weight)
-    again = challenger_candidates(factory.make(left, champion.name), champion.name, chunks, bar)
+    again = challenger_candidates(factory.make(left, champion.name), champion.name, chunks, bar, cache)
     return replace(again, dense_weight=champion.dense_weight)
 
 

@@ -13,22 +13,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from statistics import median
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rag.evaluation.metrics import GATE, Values, evaluate_run
 from rag.indexing.update import Embedded, update_vectors
 from rag.models.embedder import Embedder, Vectors
 from rag.models.weights import read_dense_weight
 from rag.records import Chunk, Qrels
 from rag.retrieval.fusion import combine
-from rag.store.store import Store
+from train.chunk_vectors import ROWS, cut, nearest, table_vectors
 from train.context import TrainingContext
 
 Scores = dict[int, dict[str, Values]]  # dimension -> metric -> a value per held-out query
 KeywordSearch = Callable[[str], Mapping[str, float]]  # query -> chunk id -> BM25 score of the POOL best chunks
 
-BLOCK = 256  # queries per matrix product: against 100,000 chunks 100 MB of scores
 POOL = 50  # ranks kept: metrics read ten, but unjudged hits may be removed (rag.evaluation.metrics.condense)
 TIMED = 20  # queries for the search time
 AS_GOOD = 0.005  # ndcg@10 that a smaller dimension may cost: half a point is below what any report here can resolve
@@ -57,7 +53,8 @@ class Run:
     """A model's ranking at one dimension: per query the POOL best chunks, best first; and its cost.
 
     `index_bytes` are the chunks' vectors in float32, without their texts. `search_ms` is the median wall time of one
-    query's exact search in numpy over all chunks, one query at a time, without embedding it. `cosines` has per query
+    query's exact search in numpy over all chunks, one query at a time, without embedding it; measured on ROWS of them
+    where there are more. `cosines` has per query
     the chunks that hybrid search ranks, those nearest and those found by keywords; nothing for dense search.
     """
 
@@ -87,17 +84,9 @@ def serving(
 ) -> ScoredCandidate:
     """Return a serving model for scoring, with the vectors of its table; updates the table first."""
     table = update_vectors(context.store, context.corpus.id, embedder, progress)
-    vectors = table_vectors(context.store, table, context.chunks)
+    vectors = table_vectors(context.store, table, context.chunks, context.settings.cache)
     queries = embedder.embed_queries(list(held_out.relevant))
     return ScoredCandidate(name, queries, vectors, read_dense_weight(embedder.reference))
-
-
-def table_vectors(store: Store, table: str, chunks: Sequence[Chunk]) -> Vectors:
-    """Return the vectors of these chunks from a table (chunks, dim), in their order."""
-    stored, vectors = store.chunks.read(table)
-    rows = {chunk.id: row for row, chunk in enumerate(stored)}
-    ordered: Vectors = vectors[[rows[chunk.id] for chunk in chunks]]
-    return ordered
 
 
 def evaluation_runs(
@@ -189,43 +178,25 @@ def _add(
 ) -> None:
     ids = list(rows)
     for dim in dims:
-        queries, chunks = _truncate(candidate.queries, dim), _truncate(candidate.chunks, dim)
+        queries, chunks = cut(candidate.queries, dim), candidate.chunks
         if dim not in runs or not runs[dim].ranked:
-            runs[dim] = Run({}, chunks.nbytes, _search_ms(queries, chunks))
-        run = runs[dim]
-        for query, vector, nearest in zip(held_out.relevant, queries, _nearest(queries, chunks), strict=True):
-            run.ranked[query] = [ids[row] for row in nearest]
+            runs[dim] = Run({}, len(chunks) * dim * chunks.itemsize, _search_ms(queries, chunks, dim))
+        run, found_rows = runs[dim], nearest(queries, chunks, POOL, dim=dim)[0]
+        for query, vector, best in zip(held_out.relevant, queries, found_rows, strict=True):
+            run.ranked[query] = [ids[row] for row in best]
             if keywords:
                 found = keywords(query)
                 pool = list(dict.fromkeys([*run.ranked[query], *(each for each in found if each in rows)]))
-                cosines = chunks[[rows[each] for each in pool]] @ vector
+                cosines = cut(chunks[[rows[each] for each in pool]], dim) @ vector
                 run.cosines[query] = dict(zip(pool, map(float, cosines), strict=True))
                 run.ranked[query] = list(combine(run.cosines[query], found, candidate.dense_weight))[:POOL]
 
 
-def _search_ms(queries: Vectors, chunks: Vectors) -> float:
-    times = []
+def _search_ms(queries: Vectors, chunks: Vectors, dim: int) -> float:
+    """Return the median time of one query among the first ROWS vectors, multiplied by how many there are."""
+    some, times = cut(chunks[:ROWS], dim), []
     for row in range(min(TIMED, len(queries))):
         began = time.perf_counter()
-        _nearest(queries[row : row + 1], chunks)
+        nearest(queries[row : row + 1], some, POOL)
         times.append(time.perf_counter() - began)
-    return 1000 * median(times) if times else 0.0
-
-
-def _truncate(vectors: Vectors, dim: int) -> Vectors:
-    part: Vectors = vectors[:, :dim]
-    lengths = np.linalg.norm(part, axis=1, keepdims=True)
-    unit: Vectors = part / np.maximum(lengths, np.finfo(np.float32).tiny)
-    return unit
-
-
-def _nearest(queries: Vectors, chunks: Vectors) -> list[NDArray[np.intp]]:
-    """Return for each query the rows of the POOL nearest chunks, best first, ties by row."""
-    found: list[NDArray[np.intp]] = []
-    for start in range(0, len(queries), BLOCK):
-        scores = queries[start : start + BLOCK] @ chunks.T
-        deep = min(POOL, scores.shape[1])
-        for row in scores:
-            top = np.sort(np.argpartition(-row, deep - 1)[:deep])
-            found.append(top[np.argsort(-row[top], kind="stable")])
-    return found
+    return 1000 * median(times) * len(chunks) / max(1, len(some)) if times else 0.0

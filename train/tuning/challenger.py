@@ -20,6 +20,7 @@ from rag.models.embedder import Embedder, Vectors, adapt, load_trainable, wrap
 from rag.models.weights import OWN
 from rag.records import Chunk, Pair
 from rag.settings import Settings
+from train.chunk_vectors import embed_chunks
 from train.recipe import Recipe, matryoshka_dims
 from train.tuning import checkpoint_selection, query_adapter, version_folder
 from train.tuning.distillation import distil
@@ -106,8 +107,7 @@ class FineTuneFactory:
         if self.teacher is None or not self.teacher.queries:
             save = partial(version_folder.save, write_weights=partial(write_weights, model), pairs=pairs, recipe=recipe)
             return Challenger(embedder, pairs, facts, save)
-        progress, texts = self.bar(name), [chunk.embedded for chunk in self.chunks]
-        vectors = embedder.embed_documents(texts, lambda done: progress(done, len(texts)))
+        vectors = embed_chunks(embedder, self.chunks, self.settings.cache, self.bar(name))
         turned = distilled(embedder, vectors, self.teacher, recipe.seed, self.bar)
         facts[DISTILLED] = len(self.teacher.queries)
 
@@ -120,8 +120,7 @@ class FineTuneFactory:
 
     def _pool(self, pairs: Sequence[Pair]) -> checkpoint_selection.ValidationPool:
         queries = self.start.embed_queries([pair.query for pair in pairs])
-        ids, texts = [chunk.id for chunk in self.chunks], [chunk.embedded for chunk in self.chunks]
-        return checkpoint_selection.build_validation_pool(pairs, queries, ids, texts, self.vectors)
+        return checkpoint_selection.build_validation_pool(pairs, queries, self.chunks, self.vectors)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from torch import Tensor
 
 from rag.evaluation.metrics import GATE, Values, evaluate_run
 from rag.models.embedder import Embedder, Vectors
-from rag.records import ID_LENGTH, Pair, Qrels, content_id, normalise_query
+from rag.records import ID_LENGTH, Chunk, Pair, Qrels, content_id, normalise_query
+from train.chunk_vectors import nearest
 from train.dataset.near_duplicates import connected
 
 SHARE = 0.1  # of the training queries
@@ -67,23 +68,24 @@ class ValidationPool:
 
 
 def build_validation_pool(
-    pairs: Sequence[Pair], queries: Vectors, ids: Sequence[str], texts: Sequence[str], chunks: Vectors
+    pairs: Sequence[Pair], queries: Vectors, chunks: Sequence[Chunk], vectors: Vectors
 ) -> ValidationPool:
     """Return the pool for validation pairs: their positives, and the start model's top POOL_RANKS per query.
 
-    `queries` (pairs, dim) and `chunks` (ids, dim) are vectors of the start model.
+    `queries` (pairs, dim) and `vectors` (chunks, dim) are those of the start model.
     """
-    row = {chunk_id: n for n, chunk_id in enumerate(ids)}
+    row = {chunk.id: n for n, chunk in enumerate(chunks)}
     rows = {row[pair.positive_id] for pair in pairs if pair.positive_id in row}
     relevant: dict[str, frozenset[str]] = {}
-    vectors: dict[str, Vectors] = {}
+    asked: dict[str, Vectors] = {}
     for pair, vector in zip(pairs, queries, strict=True):
         relevant[pair.query] = relevant.get(pair.query, frozenset()) | {pair.positive_id}
-        vectors[pair.query] = vector
-        rows |= set(np.argsort(-(chunks @ vector), kind="stable")[:POOL_RANKS].tolist())
+        asked[pair.query] = vector
+    rows |= set(nearest(queries, vectors, POOL_RANKS)[0].ravel().tolist())
     kept = sorted(rows)
-    start = (np.stack([vectors[query] for query in relevant]), chunks[kept])
-    return ValidationPool(Qrels(relevant), tuple(ids[n] for n in kept), tuple(texts[n] for n in kept), start)
+    start = (np.stack([asked[query] for query in relevant]), vectors[kept])
+    ids, texts = tuple(chunks[n].id for n in kept), tuple(chunks[n].embedded for n in kept)
+    return ValidationPool(Qrels(relevant), ids, texts, start)
 
 
 class CheckpointSelector:

@@ -25,6 +25,7 @@ from rag.evaluation.metrics import GATE, METRICS, Values
 from rag.models.embedder import Vectors
 from rag.models.weights import ADAPTER, MATRIX, OWN
 from rag.records import Chunk, Pair, content_id, normalise_query
+from train.chunk_vectors import nearest
 
 SCALE = 20.0  # factor on cosines before the softmax, as in MultipleNegativesRankingLoss
 HOLD = 1.0  # L2 penalty on the distance to where it starts; a tenth of it harms below 1,000 queries (docs/log.md)
@@ -178,14 +179,11 @@ def folds_of(examples: Examples) -> Iterator[tuple[Examples, Examples]]:
 
 def _ndcg(examples: Examples, matrix: Vectors, vectors: Vectors) -> Values:
     """Return ndcg@10 of each query over the whole corpus."""
-    deep = min(RANKS, len(vectors))
-    values = []
-    for start in range(0, len(examples.queries), BLOCK):
-        scores = examples.queries[start : start + BLOCK] @ matrix @ vectors.T
-        for row, positives in zip(scores, examples.positives[start : start + BLOCK], strict=True):
-            top = np.argpartition(-row, deep - 1)[:deep]
-            ranked = [str(chunk) for chunk in top[np.argsort(-row[top], kind="stable")]]
-            values.append(METRICS[GATE](ranked, {str(chunk) for chunk in positives}))
+    ranked = nearest(examples.queries @ matrix, vectors, RANKS)[0]
+    values = [
+        METRICS[GATE]([str(chunk) for chunk in best], {str(chunk) for chunk in positives})
+        for best, positives in zip(ranked, examples.positives, strict=True)
+    ]
     return np.array(values, dtype=np.float64)
 
 
@@ -201,9 +199,7 @@ def candidates_of(
     if len(rows) <= CANDIDATES:
         return rows
     each = max(1, min(NEAREST, CANDIDATES // len(examples.queries)))
-    among = vectors[rows]
-    near = [np.argpartition(-(among @ query), each - 1)[:each] for query in examples.queries]
-    chosen = np.union1d(positives, rows[np.unique(near)])
+    chosen = np.union1d(positives, nearest(examples.queries, vectors, each, among=rows)[0])
     rest = np.setdiff1d(rows, chosen)
     more = np.random.default_rng(seed).permutation(rest)[: max(0, CANDIDATES - len(chosen))]
     return np.union1d(chosen, more)

@@ -81,10 +81,11 @@ def judged_by(*pairs: Pair) -> Split:
 
 
 @pytest.fixture
-def again(served: Served) -> Callable[..., Candidate]:
+def again(served: Served, tmp_path: Path) -> Callable[..., Candidate]:
     def enter(trained: list[Pair], part: Split) -> Candidate:
         return retrain_without(
-            served.champion, served.start, remap_to_current_chunks(trained, CHUNKS), served.tuner, part, CHUNKS, bar
+            *(served.champion, served.start, remap_to_current_chunks(trained, CHUNKS), served.tuner, part, CHUNKS, bar),
+            tmp_path,
         )
 
     return enter
@@ -145,10 +146,10 @@ def test_a_champion_without_any_pairs_left_is_replaced_by_the_start_weights(serv
     assert candidates_for.vectors is served.start.vectors
 
 
-def test_known_vectors_are_not_embedded_again(served: Served) -> None:
+def test_known_vectors_are_not_embedded_again(served: Served, tmp_path: Path) -> None:
     made = Challenger(served.champion.embedder, PAIRS, {}, lambda path: None, served.start.vectors)
-    assert challenger_candidates(made, "v2", CHUNKS, bar).vectors is served.start.vectors
-    unknown = challenger_candidates(replace(made, vectors=None), "v2", CHUNKS, bar)
+    assert challenger_candidates(made, "v2", CHUNKS, bar, tmp_path).vectors is served.start.vectors
+    unknown = challenger_candidates(replace(made, vectors=None), "v2", CHUNKS, bar, tmp_path)
     np.testing.assert_array_equal(unknown.vectors, served.champion.vectors)
 
 

@@ -164,7 +164,8 @@ def test_a_serving_model_and_a_new_one_are_scored_alike(settings: Settings) -> N
     qrels = Qrels({"the cat drinks milk": frozenset({chunks[0].id})})
     ours = serving(replace(open_context(settings, store), chunks=chunks), "served", embedder, qrels)
     made = challenger_candidates(
-        Challenger(embedder, [], {}, lambda folder: None), "new", chunks, lambda what: lambda done, total: None
+        *(Challenger(embedder, [], {}, lambda folder: None), "new", chunks),
+        *(lambda what: lambda done, total: None, settings.cache),
     )
     fresh = made.on(qrels)
     assert ours.dim == embedder.dim

@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 
 import train.tuning.checkpoint_selection
 from rag.models.embedder import load_trainable, wrap
-from rag.records import Pair
+from rag.records import Chunk, Pair
 from rag.settings import Settings
 from train.tuning.checkpoint_selection import (
     FEWEST,
@@ -99,7 +99,7 @@ def test_a_pool_holds_the_positives_and_what_the_start_model_ranks_first() -> No
     ids, texts = [f"c{n}" for n in range(20)], [f"text {n}" for n in range(20)]
     query = np.linspace(1, 0, 20, dtype=np.float32)  # ranks the chunks in their order
     pairs = [Pair("q", "c12", "text 12"), Pair("q", "c13", "text 13"), Pair("other", "c0", "text 0")]
-    pool = build_validation_pool(pairs, np.stack([query] * 3), ids, texts, chunks)
+    pool = build_validation_pool(pairs, np.stack([query] * 3), passages(ids, texts), chunks)
     assert set(pool.ids) == {*ids[:POOL_RANKS], "c12", "c13"}
     assert [texts[ids.index(chunk_id)] for chunk_id in pool.ids] == list(pool.texts)
     assert pool.qrels.relevant == {"q": frozenset({"c12", "c13"}), "other": frozenset({"c0"})}
@@ -160,13 +160,16 @@ def model(settings: Settings) -> SentenceTransformer:
     return load_trainable(settings.start_model, settings)
 
 
+def passages(ids: list[str], texts: list[str]) -> list[Chunk]:
+    return [Chunk(each, "d", "d.txt", "", "", None, text, 0, len(text)) for each, text in zip(ids, texts, strict=True)]
+
+
 def chooser_of(model: SentenceTransformer, settings: Settings, memory: Path | None = None) -> CheckpointSelector:
     """Return a selector that begins with the weights that the model has now."""
     embedder = wrap(model, "it", settings)
     queries, texts = ([getattr(pair, name) for pair in PAIRS] for name in ("query", "positive"))
-    pool = build_validation_pool(
-        PAIRS, embedder.embed_queries(queries), list(TEXTS), list(TEXTS.values()), embedder.embed_documents(texts)
-    )
+    chunks = passages(list(TEXTS), list(TEXTS.values()))
+    pool = build_validation_pool(PAIRS, embedder.embed_queries(queries), chunks, embedder.embed_documents(texts))
     return CheckpointSelector(model, embedder, pool, memory)
 
 
@@ -265,6 +268,6 @@ def test_evaluating_a_state_changes_neither_weights_nor_training_mode(settings: 
 def test_a_query_with_two_relevant_chunks_is_one_validation_query() -> None:
     pairs = [PAIRS[0], replace(PAIRS[1], query=PAIRS[0].query)]
     vectors = np.eye(2, dtype=np.float32)
-    pool = build_validation_pool(pairs, vectors[[0, 0]], list(TEXTS)[:2], list(TEXTS.values())[:2], vectors)
+    pool = build_validation_pool(pairs, vectors[[0, 0]], passages(list(TEXTS)[:2], list(TEXTS.values())[:2]), vectors)
     assert len(pool.qrels) == 1
     assert pool.start[0].shape == (1, 2)
