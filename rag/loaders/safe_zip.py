@@ -106,6 +106,8 @@ def repack(
     clean = BytesIO()
     with open_zip(data, max_bytes) as opened, ZipFile(clean, "w", ZIP_STORED) as packed:
         for name, info in opened.NameToInfo.items():
+            if not name:
+                continue  # nothing can refer to it, and zipfile cannot write it
             content = read_part(opened, info) if name.lower().endswith(tuple(kinds)) else b""
             if any(doctype in content for doctype in DOCTYPES):
                 raise Unreadable(f"its part {name!r} declares XML entities, which no office program does")

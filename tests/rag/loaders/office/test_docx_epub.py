@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from io import BytesIO
+from zipfile import ZipFile, ZipInfo
 
 import docx
 import pytest
@@ -11,10 +12,12 @@ from docx.enum.style import WD_STYLE_TYPE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from office import edit_zip, make_docx, make_epub, make_zip
+from office import edit_zip, make_docx, make_epub, make_pptx, make_xlsx, make_zip
+from opendocument import make_odf
 from outlook import compound_file
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
+from rag.loaders.formats import LOADERS
 from rag.loaders.office.docx_epub import load_docx, load_epub, write_html
 
 WORD = make_docx(
@@ -144,6 +147,23 @@ def test_deep_or_long_markup_is_not_cut_off_silently() -> None:
     assert html(f"<p>{'word ' * 2_100_000}END</p><p>after</p>").endswith("END\n\nafter")
     with pytest.raises(Unreadable, match="nested too deeply"):
         html("<div>" * 2_000 + "deep" + "</div>" * 2_000)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "whole"),
+    [
+        (".docx", make_docx("Cats sleep.")),
+        (".pptx", make_pptx(("Cats", "Cats sleep.", ""))),
+        (".xlsx", make_xlsx(cats=[["Cats sleep."]])),
+        (".odt", make_odf("text", "<text:p>Cats sleep.</text:p>")),
+        (".epub", make_epub("<p>Cats sleep.</p>")),
+    ],
+)
+def test_a_part_without_a_name_does_no_harm(suffix: str, whole: bytes) -> None:
+    made = BytesIO(whole)
+    with ZipFile(made, "a") as opened:
+        opened.writestr(ZipInfo(""), b"nobody can refer to it")
+    assert "Cats sleep." in LOADERS[suffix](made.getvalue()).text
 
 
 @given(st.data())
