@@ -247,7 +247,7 @@ def update_documents(
 
 def corpus_chunks(store: Store, corpus_id: str) -> list[Chunk]:
     """Return all chunks of a corpus, sliced from the stored documents. For training, which needs them in memory."""
-    return [chunk for document in store.documents.read(corpus_id) for chunk in chunks_of(document)]
+    return store.documents.chunks(corpus_id)
 
 
 def update_vectors(

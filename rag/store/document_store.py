@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from lancedb import col, lit
 
-from rag.records import Chunk, Document, content_id
+from rag.records import Chunk, Document, chunks_of, content_id
 from rag.store import schema
 from rag.store.lance import LanceTables
 
@@ -40,6 +41,17 @@ class DocumentStore:
         """Return the documents of a corpus, sorted by source; or only the one of this source, if there is one."""
         one, all_of_them = col("id") == lit(content_id(corpus, source)), col("corpus") == lit(corpus)
         return self._read(one if source else all_of_them)
+
+    def chunks(self, corpus: str) -> list[Chunk]:
+        """Return all chunks of a corpus, by source and place. Of the documents' texts only some are held at a time."""
+        names = [name for name in schema.SCHEMAS[schema.DOCUMENTS].names if name != "chunks"]
+
+        def read(batches: Iterable[Any]) -> list[tuple[str, list[Chunk]]]:
+            rows = (row for batch in batches for row in batch.to_pylist())
+            return [(document.source, chunks_of(document)) for document in map(schema.read_document, rows)]
+
+        found = self._tables.read_columns(schema.DOCUMENTS, names, read, col("corpus") == lit(corpus), READ_DOCUMENTS)
+        return [chunk for _, chunks in sorted(found, key=itemgetter(0)) for chunk in chunks]
 
     def read_sources(self, corpus: str, sources: Sequence[str]) -> list[Document]:
         """Return the existing documents of these sources (IN_LIST at most), sorted by source."""

@@ -187,6 +187,7 @@ class LanceTables:
         columns: Sequence[str],
         action: Callable[[Iterable[Any]], T],
         where: Any = None,  # noqa: ANN401
+        batch: int = BATCH,
     ) -> T:
         """Return what `action` makes of a table's record batches; these have the columns that the table has.
 
@@ -199,7 +200,7 @@ class LanceTables:
             present = set(table.schema.names)
             query = table.search().select([each for each in columns if each in present])
             query = query if where is None else query.where(where)
-            return action(query.to_batches(batch_size=BATCH))
+            return action(query.to_batches(batch_size=batch))
 
         return self.read(name, read)
 

@@ -87,10 +87,12 @@ def without_leaks(pairs: Sequence[Pair], held_out: Qrels, chunks: Sequence[Chunk
 
 def qrels_of(pairs: Sequence[Pair], chunks: Sequence[Chunk]) -> Qrels:
     """Return the qrels of pairs: per query the positive chunks, and those with exactly the same text."""
-    same: dict[str, set[str]] = {}
+    wanted = {pair.positive_id for pair in pairs}
+    texts = {chunk.id: _plain(chunk.text) for chunk in chunks if chunk.id in wanted}
+    same: dict[str, set[str]] = {text: set() for text in texts.values()}
     for chunk in chunks:
-        same.setdefault(_plain(chunk.text), set()).add(chunk.id)
-    texts = {chunk.id: _plain(chunk.text) for chunk in chunks}
+        if (text := _plain(chunk.text)) in same:
+            same[text].add(chunk.id)
     relevant: dict[str, frozenset[str]] = {}
     spelling: dict[str, str] = {}
     for pair in most_reliable(pairs):
