@@ -19,18 +19,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from rag.indexing.update import update_vector_index, update_vectors
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
-from rag.records import Document, LabelledPair, Span, chunks_of, content_id
+from rag.records import Chunk, Document, LabelledPair, Span, chunks_of, content_id
 from rag.settings import ROOT, Settings
+from rag.store import schema
 from rag.store.store import open_store
 
 CHUNKS = (50_000, 200_000, 1_000_000)
 PER_DOCUMENT, WORDS, VOCABULARY = 100, 80, 60_000
 QUERIES, QUERY_WORDS = 700, 8
-BATCH = 5_000  # chunks written at once
+BATCH = 20_000  # chunks written at once
 POLL = 0.05  # seconds
 
 
@@ -82,7 +84,9 @@ def make_home(folder: Path, chunks: int) -> None:
             made = [chunk for document in documents for chunk in chunks_of(document)]
             vectors = rng.normal(size=(len(made), model.dim)).astype(np.float32)
             store.documents.put(corpus.id, documents)
-            store.chunks.put(table, made, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+            store.chunks.put(table, [], vectors[:0])
+            store.tables.open(table).add(rows_of(made, vectors))  # not upserted: all are new
             step = max(1, chunks // QUERIES)
             labels += [
                 LabelledPair(
@@ -95,6 +99,13 @@ def make_home(folder: Path, chunks: int) -> None:
         store.feedback.put_labels(labels)
         update_vector_index(store, update_vectors(store, corpus.id, model), model)
     done.touch()
+
+
+def rows_of(chunks: list[Chunk], vectors: np.ndarray) -> pa.Table:
+    """Return the rows of chunks with their vectors."""
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    columns = {name: [getattr(chunk, name) for chunk in chunks] for name in schema.CHUNK_COLUMNS}
+    return pa.table({**columns, "vector": flat}, schema=schema.chunk_schema(vectors.shape[1]))
 
 
 def document_of(source: str, texts: list[str]) -> Document:
