@@ -50,6 +50,7 @@ from chat.web.security import SecurityMiddleware
 from chat.web.signin import auth_mode, install
 from rag.answering.service import open_service
 from rag.errors import StoreFailed
+from rag.history import history_of
 from rag.models.registry import START_WEIGHTS
 from rag.settings import EXTRACTIVE, ROOT, load_settings
 from rag.web.hosts import allowed_hosts
@@ -74,7 +75,9 @@ secret = load_secret(settings.secret)
 mode = auth_mode(settings)
 os.environ["CHAINLIT_AUTH_SECRET"] = mode.token_key(secret)
 limits = RateLimits(sign_in=mode.way != "cookie")
-state = AppState(settings, open_service(settings), ThreadStore(settings.chat_db), limits=limits, proxies=mode.proxies)
+state = AppState(
+    settings, open_service(settings), ThreadStore(history_of(settings)), limits=limits, proxies=mode.proxies
+)
 state.serving.start()
 first = first_start.current(settings)
 panel = TrainingPanel(state)
@@ -214,6 +217,8 @@ async def on_chat_start() -> None:
     session = cl.context.session
     if isinstance(session, WebsocketSession) and session.thread_id_to_resume:
         open_new_thread(session)
+        if state.history.is_down:  # it is not deleted, though it cannot be shown
+            await toast(Phrase("app.history_gone"))
     await greet_page()
 
 
@@ -319,6 +324,10 @@ async def on_startup() -> None:
     threading.Thread(target=follow, name="follow-promotions", daemon=True).start()
     for note in [*state.serving.notes(), *await asyncio.to_thread(lost)]:
         print(f"Note: {note}")
+    if settings.history and settings.chat_db.is_file():
+        print(
+            f"Note: chats from before THUMBTUNE_HISTORY are in {settings.chat_db}; they are not shown, and stay there"
+        )
     if note := note_on_admins(settings):
         print(f"Note: {note}")
     leave_loaded_alone()

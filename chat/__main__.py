@@ -64,6 +64,7 @@ def _chat(given: argparse.Namespace) -> int:
     from chat.session.memory import limit_arenas
     from chat.training.first_start import FirstStart, set_current
     from chat.web.signin import auth_mode, open_to_all
+    from rag.history import history_of
     from rag.settings import load_settings
     from rag.upkeep.in_use import chat_running
     from rag.web.hosts import allowed_hosts
@@ -80,6 +81,7 @@ def _chat(given: argparse.Namespace) -> int:
         print(warning, flush=True)
     check_port(settings.host, settings.port)
     check_home(settings.home)
+    history_of(settings).make_tables()  # a database that cannot be used is an error now, not after the documents
     with chat_running(settings.home):
         first = FirstStart(settings)
         set_current(first)

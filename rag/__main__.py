@@ -432,6 +432,7 @@ def _doctor(given: argparse.Namespace) -> int:
 
 def _backup(given: argparse.Namespace) -> int:
     from rag.errors import BadSetting, StoreFailed
+    from rag.history import history_of
     from rag.settings import load_settings
     from rag.upkeep.backup import back_up, backups, check_backup
 
@@ -448,11 +449,15 @@ def _backup(given: argparse.Namespace) -> int:
         return cli.USER_ERROR if any(wrong.values()) else 0
     if given.keep < 0:
         raise BadSetting(f"--keep {given.keep}: give a number of 1 or more")
-    report = back_up(load_settings(), given.folder, keep=given.keep)
+    settings = load_settings()
+    report = back_up(settings, given.folder, keep=given.keep)
     print(f"backed up {report.files:,} files, {report.size / 1e6:,.1f} MB, to {report.folder}")
     print(f"{report.copied:,} of them, {report.copied_size / 1e6:,.1f} MB, had changed; the others take no more space")
     for folder in report.removed:
         print(f"removed {folder}")
+    if settings.history:
+        where = history_of(settings).shown
+        print(f"The chats are in {where} and not in this backup: pg_dump --schema=thumbtune backs them up")
     return 0
 
 

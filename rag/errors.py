@@ -13,6 +13,7 @@
     ├── BadRating                  a rating with an unknown answer, value or rater
     ├── BadLabels                  a file of labels that cannot be parsed or written
     ├── StoreFailed                LanceDB could not read or write: disk full, folder read-only, table damaged
+    │   └── StoredLater            the chats' database is gone, and will be written to once it is back
     ├── UnknownDocument            removal of a document that is no upload, or is already gone
     ├── NotEnoughFeedback          too few rated queries to train on
     ├── TrainingRefused            a training that the chat cannot start or stop, or not for this rater
@@ -86,6 +87,10 @@ class BadLabels(ThumbtuneError):
 
 class StoreFailed(ThumbtuneError):
     """LanceDB could not read or write."""
+
+
+class StoredLater(StoreFailed):
+    """The chats' database cannot be reached; what should be written is written once it is back."""
 
 
 class UnknownDocument(ThumbtuneError):

@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     docs: Annotated[tuple[Path, ...], NoDecode] = Field(
         (ROOT / "docs",), description="documents folder, or several joined by the system's path separator (: or ;)"
     )
+    history: SecretStr | None = Field(
+        None,
+        description="Postgres database of the chats, as postgresql://USER:PASSWORD@HOST/DATABASE; empty: a file",
+    )
 
     follow_links: bool = Field(False, description="yes: also read what links in a documents folder lead to elsewhere")
     private_addresses: bool = Field(
@@ -247,7 +251,7 @@ class Settings(BaseSettings):
 
     @property
     def chat_db(self) -> Path:
-        """Return the SQLite file of the chat's threads."""
+        """Return the SQLite file of the chat's threads, where `history` names no Postgres database."""
         return self.home / "chat.db"
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ hypothesis.settings.load_profile("thumbtune")
 chainlit_folder = tempfile.TemporaryDirectory(prefix="chainlit-")
 os.environ["CHAINLIT_APP_ROOT"] = chainlit_folder.name  # read at its import: it writes its folders there, not here
 
+from postgres import Postgres, running_postgres  # noqa: E402
 from rag.models.onnx_embedder import exports  # noqa: E402
 from rag.settings import Settings  # noqa: E402  # after the environment is clean
 from tiny import build_tiny_model  # noqa: E402
@@ -113,3 +115,10 @@ def _no_settings_leak(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give each test an environment without keys or settings, whatever a former test set."""
     for name in [name for name in os.environ if name.startswith(LEAKS)]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Return a real Postgres for all tests of this worker. Without one they are skipped; in CI they fail."""
+    with running_postgres() as server:
+        yield server

@@ -32,9 +32,12 @@ async def resume(context: RequestContext, thread: ThreadDict, revive: Mapping[st
     mine = await asyncio.to_thread(context.app.serving.store.feedback.ratings, context.rater)
     for element in known:
         live = context.app.elements.get(element["id"])
-        if live is None:
+        if live is None or (context.app.history.is_shared and not live.is_changing):
             revived = await _revived(context, thread["id"], element, mine, revive)
             live = context.app.elements.get(element["id"], revived)  # another tab may have revived it meanwhile
+            if live is not revived and context.app.history.is_shared:  # another chat may have changed it
+                live.become(revived)
+                await live.show()
         context.attach(live)
         element["props"] = live.element_in(session_language())["props"]
     # the page drops what a resumed thread does not have, also after a lost connection

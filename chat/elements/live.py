@@ -22,7 +22,7 @@ from chainlit.element import ElementDict
 
 from chat.elements.card import Card, Props
 from chat.language import ENGLISH, Phrase, in_language, said
-from rag.errors import StoreFailed
+from rag.errors import StoredLater, StoreFailed
 
 CARD = "Compare"  # public/elements/Compare.jsx
 SNAPSHOT_SECONDS = 0.12  # between two snapshots, where few elements change
@@ -105,6 +105,15 @@ class LiveElement:
     def unwatch(self, session_id: str) -> None:
         """Stop sending to a session that has gone."""
         self._watchers.pop(session_id, None)
+
+    @property
+    def is_changing(self) -> bool:
+        """Return whether something is being written into it here."""
+        return self.id in _changing
+
+    def become(self, other: LiveElement) -> None:
+        """Take over what another object of the same element shows."""
+        self.props = other.props
 
     async def show(self) -> None:
         """Send the element to every session that watches it."""
@@ -202,6 +211,16 @@ class LiveCard(LiveElement):
         self.card = Card(cast(Props | None, props))
         self._sent: dict[str, Sent] = {}  # by session
 
+    @property
+    def is_changing(self) -> bool:
+        """Return whether an answer is being written into it here."""
+        return self.card.is_open or super().is_changing
+
+    def become(self, other: LiveElement) -> None:
+        """Take over the card of another object of the same element."""
+        if isinstance(other, LiveCard):
+            self.card = other.card
+
     def element(self) -> ElementDict:
         """Return the card in Chainlit's format."""
         return {**self._place, "props": cast(dict[str, Any], self.card.props)}
@@ -237,5 +256,7 @@ class LiveCard(LiveElement):
         try:
             await self._save(self.element())
             self.card.warn("")
+        except StoredLater as error:
+            self.card.warn(said(error))
         except StoreFailed as error:
             self.card.warn(Phrase("card.not_kept", error=said(error)))

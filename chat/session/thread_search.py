@@ -1,47 +1,42 @@
-"""Full-text search over threads: names, questions and answers, case-folded into a table of `chat.db`.
+"""Full-text search over threads: names, questions and answers, case-folded into a table of the history.
 
-Why: SQLite's lower() handles ASCII only, so texts are folded in Python, at the first search after they were written or
-changed; triggers delete the folded text of a changed row.
+Why: SQLite's lower() handles ASCII only, and Postgres's knows no case folding, so texts are folded in Python, at the
+first search after they were written or changed; triggers delete the folded text of a changed row.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import unicodedata
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
+from typing import Any
 
 from rag.errors import StoreFailed
+from rag.history import Connection, DatabaseFailed, Place, transaction
 
 BATCH = 500  # rows in memory at once; a card takes about ten kilobytes
 MAX_WORDS, MAX_WORD = 8, 100  # words of a search, characters of a word; a search comes from a browser
-TABLES = """
-CREATE TABLE IF NOT EXISTS folded ("threadId" TEXT, id TEXT, text TEXT NOT NULL, PRIMARY KEY ("threadId", id))
-    WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS thread_renamed AFTER UPDATE OF name ON threads WHEN OLD.name IS NOT NEW.name
-    BEGIN DELETE FROM folded WHERE "threadId" = OLD.id AND id = OLD.id; END;
-CREATE TRIGGER IF NOT EXISTS step_changed AFTER UPDATE OF output ON steps WHEN OLD.output IS NOT NEW.output
-    BEGIN DELETE FROM folded WHERE "threadId" = OLD."threadId" AND id = OLD.id; END;
-CREATE TRIGGER IF NOT EXISTS step_gone AFTER DELETE ON steps
-    BEGIN DELETE FROM folded WHERE "threadId" = OLD."threadId" AND id = OLD.id; END;
-CREATE TRIGGER IF NOT EXISTS element_changed AFTER UPDATE OF props ON elements WHEN OLD.props IS NOT NEW.props
-    BEGIN DELETE FROM folded WHERE "threadId" = OLD."threadId" AND id = OLD.id; END;
-CREATE TRIGGER IF NOT EXISTS element_gone AFTER DELETE ON elements
-    BEGIN DELETE FROM folded WHERE "threadId" = OLD."threadId" AND id = OLD.id; END;
-"""
-NEW = """
-SELECT x.* FROM (
-    SELECT id AS "threadId", id, 'name' AS kind, name AS text FROM threads WHERE "userId" = :user AND name <> ''
-    UNION ALL SELECT s."threadId", s.id, 'step', s.output FROM threads t JOIN steps s ON s."threadId" = t.id
-        WHERE t."userId" = :user AND s.type LIKE '%message' AND s.output <> ''
-    UNION ALL SELECT e."threadId", e.id, 'element', COALESCE(e.props, '')
-        FROM threads t JOIN elements e ON e."threadId" = t.id WHERE t."userId" = :user
-) x WHERE NOT EXISTS (SELECT 1 FROM folded f WHERE f."threadId" = x."threadId" AND f.id = x.id)
-"""
-HAS_WORD = """EXISTS (SELECT 1 FROM folded f WHERE f."threadId" = t.id AND instr(f.text, :word{n}))"""
+UNFOLDED = 'NOT EXISTS (SELECT 1 FROM folded f WHERE f."threadId" = {thread} AND f.id = x.id)'
+NEW = {  # kind -> texts of a user's threads that are not folded yet
+    "name": (
+        "SELECT x.id AS thread, x.id, x.name AS text FROM threads x WHERE x.\"userId\" = :user AND x.name <> '' AND "
+        + UNFOLDED.format(thread="x.id")
+    ),
+    "step": (
+        'SELECT x."threadId" AS thread, x.id, x.output AS text FROM threads t JOIN steps x ON x."threadId" = t.id '
+        "WHERE t.\"userId\" = :user AND x.type LIKE '%message' AND x.output <> '' AND "
+        + UNFOLDED.format(thread='x."threadId"')
+    ),
+    "element": (
+        "SELECT x.\"threadId\" AS thread, x.id, COALESCE(x.props, '') AS text "
+        'FROM threads t JOIN elements x ON x."threadId" = t.id WHERE t."userId" = :user AND '
+        + UNFOLDED.format(thread='x."threadId"')
+    ),
+}
+FOLD = 'INSERT INTO folded ("threadId", id, text) VALUES (:thread, :id, :text) ON CONFLICT DO NOTHING'
+HAS_WORD = """EXISTS (SELECT 1 FROM folded f WHERE f."threadId" = t.id AND instr(f.text, :word{n}) > 0)"""
 LINK = re.compile(r"\[(\d+)\]\(#passage-\d+\)")  # a citation, as chat.elements.card writes it
 
 
@@ -57,18 +52,24 @@ def threads_matching(search: str) -> tuple[str, dict[str, str]]:
     return condition or "TRUE", {f"word{n}": word for n, word in enumerate(words)}
 
 
-def catch_up(path: Path, user_id: str) -> None:
+def catch_up(place: Place, user_id: str) -> None:
     """Fold what was added to a user's threads since the last search. Raises StoreFailed."""
     try:
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")  # nothing changes between reading a text and writing it folded
-            new = connection.execute(NEW, {"user": user_id})
-            while rows := new.fetchmany(BATCH):
-                folded = [(thread, id_, fold(plain(kind, text))) for thread, id_, kind, text in rows]
-                connection.executemany("INSERT INTO folded VALUES (?, ?, ?)", folded)
-            connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise StoreFailed(f"{path}: the chats cannot be searched ({error}): try again, or restart the chat") from error
+        with closing(place.connect()) as connection:
+            for kind, new in NEW.items():
+                while _fold_some(connection, kind, f"{new} LIMIT {BATCH} {place.and_lock}", user_id) == BATCH:
+                    continue
+    except DatabaseFailed as error:
+        raise StoreFailed(f"the chats cannot be searched ({error}): try again, or restart the chat") from error
+
+
+def _fold_some(connection: Connection, kind: str, new: str, user_id: str) -> int:
+    """Fold some texts, which do not change between being read and being written folded; return how many."""
+    with transaction(connection):
+        rows: Any = connection.execute(new, {"user": user_id})
+        for row in sorted(rows, key=lambda each: each["id"]):  # two chats that fold the same wait for each other
+            connection.execute(FOLD, {**row, "text": fold(plain(kind, row["text"]))})
+    return len(rows)
 
 
 def plain(kind: str, text: str) -> str:

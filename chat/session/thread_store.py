@@ -1,9 +1,7 @@
-"""Store threads: Chainlit's SQLAlchemy data layer on one SQLite file, `chat.db`.
+"""Store threads: Chainlit's SQLAlchemy data layer on `chat.db`, or on a Postgres database that several chats share.
 
 A card is saved as its props, exactly as they were sent to the browser, in the row of its element; there are no element
 files and no route serves any. What the browser must not know is in LanceDB's table `answers`.
-
-Why triggers: a message has the id that its browser chose, and Chainlit writes it over the step of that id, whoever's.
 """
 
 from __future__ import annotations
@@ -11,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import sqlite3
 import uuid
-from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 from chainlit.auth.jwt import decode_jwt
@@ -23,52 +18,22 @@ from chainlit.data.sql_alchemy import SQLAlchemyDataLayer
 from chainlit.element import Element, ElementDict
 from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
+from chainlit.user import PersistedUser, User
 from chainlit.user_session import user_sessions
 from jwt import InvalidTokenError
 from sqlalchemy import URL
 
 from chat.language import Phrase, as_saved, from_saved
 from chat.session import thread_search
-from chat.session.database import Database, Result
-from rag.errors import StoreFailed
+from rag.errors import StoredLater, StoreFailed
+from rag.history import Database, DatabaseFailed, Place, Result, deletion
 
 log = logging.getLogger("thumbtune")
 MAX_PAGE = 100  # threads per page; a browser may ask for more
 DELETED = Phrase("app.deleted")
 LEAVE = "thumbtune:leave"  # public/app.js listens for it
-WAIT_SECONDS = 60  # for a turn to write; a statement takes milliseconds
+USERS = uuid.UUID("6d0b7f0e-5c1e-4f6b-9a3f-7a8f3b1c2d4e")  # of the ids of users: the same name, the same id
 NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
-TABLES = """
-CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, identifier TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
-    "createdAt" TEXT);
-CREATE TABLE IF NOT EXISTS threads (id TEXT PRIMARY KEY, "createdAt" TEXT, name TEXT, "userId" TEXT,
-    "userIdentifier" TEXT, tags TEXT, metadata TEXT);
-CREATE TABLE IF NOT EXISTS steps (id TEXT PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,
-    "threadId" TEXT NOT NULL, "parentId" TEXT, streaming BOOLEAN NOT NULL, "waitForAnswer" BOOLEAN, "isError" BOOLEAN,
-    metadata TEXT, tags TEXT, input TEXT, output TEXT, "createdAt" TEXT, command TEXT, modes TEXT, start TEXT,
-    "end" TEXT, generation TEXT, "showInput" TEXT, language TEXT, indent INT, "defaultOpen" BOOLEAN,
-    "autoCollapse" BOOLEAN, icon TEXT);
-CREATE TABLE IF NOT EXISTS elements (id TEXT PRIMARY KEY, "threadId" TEXT, type TEXT, url TEXT, "chainlitKey" TEXT,
-    name TEXT NOT NULL, display TEXT, "objectKey" TEXT, size TEXT, page INT, language TEXT, "forId" TEXT, mime TEXT,
-    props TEXT, "autoPlay" BOOLEAN, "playerConfig" TEXT);
-CREATE TABLE IF NOT EXISTS feedbacks (id TEXT PRIMARY KEY, "forId" TEXT NOT NULL, "threadId" TEXT, value INT NOT NULL,
-    comment TEXT);
-CREATE INDEX IF NOT EXISTS threads_user ON threads ("userId");
-DROP INDEX IF EXISTS steps_thread;
-CREATE INDEX IF NOT EXISTS steps_time ON steps ("threadId", "createdAt");
-CREATE INDEX IF NOT EXISTS elements_thread ON elements ("threadId");
-CREATE TABLE IF NOT EXISTS deleted (id TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TRIGGER IF NOT EXISTS threads_stay_deleted BEFORE INSERT ON threads
-    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW.id) BEGIN SELECT RAISE(IGNORE); END;
-CREATE TRIGGER IF NOT EXISTS steps_stay_deleted BEFORE INSERT ON steps
-    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
-CREATE TRIGGER IF NOT EXISTS steps_stay_in_thread BEFORE UPDATE OF "threadId" ON steps
-    WHEN NEW."threadId" <> OLD."threadId" BEGIN SELECT RAISE(IGNORE); END;
-CREATE TRIGGER IF NOT EXISTS threads_stay_with_user BEFORE UPDATE OF "userId" ON threads
-    WHEN NEW."userId" <> OLD."userId" BEGIN SELECT RAISE(IGNORE); END;
-CREATE TRIGGER IF NOT EXISTS elements_stay_deleted BEFORE INSERT ON elements
-    WHEN EXISTS (SELECT 1 FROM deleted WHERE id = NEW."threadId") BEGIN SELECT RAISE(IGNORE); END;
-"""
 SAVE_ELEMENT = """
 INSERT INTO elements (id, "threadId", type, name, display, "forId", mime, props)
 VALUES (:id, :threadId, :type, :name, :display, :forId, :mime, :props)
@@ -79,62 +44,71 @@ SELECT * FROM (
     SELECT t.id, t."createdAt", t.name,
         COALESCE((SELECT MAX(s."createdAt") FROM steps s WHERE s."threadId" = t.id), t."createdAt", '') AS last
     FROM threads t WHERE t."userId" = :user AND {having}
-) WHERE :after = '' OR last || ' ' || id < :after ORDER BY last || ' ' || id DESC LIMIT :limit
+) AS listed WHERE :after = '' OR last || ' ' || id < :after ORDER BY last || ' ' || id DESC LIMIT :limit
 """
-DELETE_THREAD = (
-    "INSERT OR IGNORE INTO deleted (id) VALUES (:id)",
-    'DELETE FROM feedbacks WHERE "forId" IN (SELECT id FROM steps WHERE "threadId" = :id)',
-    'DELETE FROM elements WHERE "threadId" = :id',
-    'DELETE FROM steps WHERE "threadId" = :id',
-    'DELETE FROM folded WHERE "threadId" = :id',
-    "DELETE FROM threads WHERE id = :id",
-)
-
-
-def make_tables(path: Path) -> None:
-    """Create missing tables. Raises StoreFailed if the file cannot be opened or is not a database."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")  # a reader never waits for a writer
-            connection.executescript(TABLES + thread_search.TABLES)
-    except (OSError, sqlite3.Error) as error:
-        step = _next_step(error)
-        raise StoreFailed(Phrase("app.history_unopened", path=str(path), reason=str(error), step=step)) from error
+ADD_USER = """
+INSERT INTO users (id, identifier, "createdAt", metadata) VALUES (:id, :identifier, :at, :metadata)
+ON CONFLICT (identifier) DO UPDATE SET metadata = excluded.metadata
+"""
 
 
 class ThreadStore(SQLAlchemyDataLayer):
-    """Chainlit's data layer, with the fixes it needs on SQLite.
+    """Chainlit's data layer, with the fixes it needs.
 
-    Why its statements are run by `Database`: with Chainlit's 15 connections, some wrote at the same moment, waited in
-    sleeps of up to 5 seconds, and then lost their step ("database is locked") when eight people asked at once.
+    Why its statements are run by `Database`: with Chainlit's 15 connections to SQLite, some wrote at the same moment,
+    waited in sleeps of up to 5 seconds, and then lost their step ("database is locked") when eight people asked at
+    once; with several to Postgres, an older state of a step could be written over a newer one.
     """
 
-    def __init__(self, path: Path) -> None:
-        make_tables(path)
-        self.path = path
-        super().__init__(URL.create("sqlite+aiosqlite", database=str(path)))  # type: ignore[arg-type]  # never connects
-        self._database = Database(path, WAIT_SECONDS)
+    def __init__(self, place: Place) -> None:
+        place.make_tables()
+        self.place = place
+        super().__init__(URL.create("sqlite+aiosqlite"))  # type: ignore[arg-type]  # never connects
+        self._database = Database(place)
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether other chats write to it, too."""
+        return self.place.is_shared
+
+    @property
+    def is_down(self) -> bool:
+        """Return whether its server could not be reached when it was last tried."""
+        return self._database.is_down
 
     async def execute_sql(self, query: str, parameters: dict[str, Any]) -> Result | None:
-        """Run one of Chainlit's statements; return its rows or how many it changed, None where it failed."""
+        """Run one of Chainlit's statements; return its rows or how many it changed, None where it failed.
+
+        What cannot be written because the server is gone is written when it is back.
+        """
+        lists = {name: json.dumps(each) for name, each in parameters.items() if isinstance(each, dict | list)}
         try:
-            return await self._database.run((query, parameters))
-        except sqlite3.Error as error:
-            log.warning("the history could not be read or written: %s", error)
+            return await self._database.run((query, {**parameters, **lists}), again=True)
+        except DatabaseFailed as error:
+            if not error.is_gone:  # of which `Database` reports once
+                log.warning("the history could not be read or written: %s", error)
             return None
 
     async def close(self) -> None:
-        """Close the file."""
+        """Write what waits, and close the connection."""
         await asyncio.to_thread(self._database.close)
+
+    async def create_user(self, user: User) -> PersistedUser | None:
+        """Write a user who comes in; two requests of a new one, or two chats, write one row."""
+        row = {"id": str(uuid.uuid5(USERS, user.identifier)), "identifier": user.identifier}
+        at = await self.get_current_timestamp()
+        written = await self.execute_sql(ADD_USER, {**row, "at": at, "metadata": json.dumps(user.metadata)})
+        if written is None and self.is_down:  # the row is written later, and has this id unless it was there before
+            return PersistedUser(id=row["id"], identifier=user.identifier, createdAt=at, metadata=user.metadata)
+        return await self.get_user(user.identifier)
 
     async def save_element(self, element: ElementDict) -> None:
         """Write an element with its props; return when they are stored. Raises StoreFailed."""
         row = {name: element.get(name) for name in ("id", "threadId", "type", "name", "display", "forId", "mime")}
         row["props"] = json.dumps(as_saved(element.get("props") or {}))
         try:
-            written = await self._database.run((SAVE_ELEMENT, row))
-        except sqlite3.Error as error:
+            written = await self._database.run((SAVE_ELEMENT, row), again=True)
+        except DatabaseFailed as error:
             raise self._failed(error) from error
         if written == 0:
             raise StoreFailed(DELETED)
@@ -161,12 +135,13 @@ class ThreadStore(SQLAlchemyDataLayer):
         return str(found[0]["author"] or "") if isinstance(found, list) and found else ""
 
     async def delete_thread(self, thread_id: str) -> None:
-        """Delete a thread permanently: its text is overwritten, its tabs leave it, and none can write it again."""
+        """Delete a thread permanently: SQLite overwrites its text, its tabs leave it, and none can write it again."""
         try:
-            overwrite = "PRAGMA secure_delete = ON", dict[str, str]()
-            await self._database.run(overwrite, *((statement, {"id": thread_id}) for statement in DELETE_THREAD))
+            await self._database.run(*deletion(self.place, thread_id))
             await self._database.checkpoint()  # the log has the text, too
-        except sqlite3.Error as error:
+        except DatabaseFailed as error:
+            if error.is_gone:
+                raise StoreFailed(Phrase("app.history_gone")) from error
             raise self._failed(error) from error
         await _leave(thread_id)
 
@@ -176,9 +151,11 @@ class ThreadStore(SQLAlchemyDataLayer):
             if await self.execute_sql("SELECT id FROM deleted WHERE id = :id", {"id": thread_id}):
                 await _leave(thread_id)
 
-    def _failed(self, error: sqlite3.Error) -> StoreFailed:
-        step = _next_step(error)
-        return StoreFailed(Phrase("app.history_unwritten", path=str(self.path), reason=str(error), step=step))
+    def _failed(self, error: DatabaseFailed) -> StoreFailed:
+        if error.is_gone:
+            return StoredLater(Phrase("app.history_later"))
+        where = str(Phrase("app.history")) if self.is_shared else self.place.shown  # the address is nobody's business
+        return StoreFailed(Phrase("app.history_unwritten", path=where, reason=str(error), step=_next_step(error)))
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
         """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it).
@@ -187,7 +164,7 @@ class ThreadStore(SQLAlchemyDataLayer):
         it stays valid when its thread is deleted.
         """
         if filters.search:
-            await asyncio.to_thread(thread_search.catch_up, self.path, filters.userId or "")
+            await asyncio.to_thread(thread_search.catch_up, self.place, filters.userId or "")
         condition, words = thread_search.threads_matching(filters.search or "")
         size = max(1, min(pagination.first, MAX_PAGE))
         parameters = {"user": filters.userId, "after": pagination.cursor or "", "limit": size + 1, **words}

@@ -2,7 +2,7 @@
 
 damage       what is damaged in a home folder, why, and what to do
 repair       repair what can be repaired; damaged files are moved aside, never deleted
-threads      check and salvage chat.db
+threads      check the database of the chats, and salvage chat.db
 snapshot     read a home folder as it is at one moment, while the chat writes
 backup       back up a home folder, incrementally, and check backups by their hashes
 restore      restore a backup into a home folder

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 
 from rag.cli import DISTRIBUTION
 from rag.errors import StoreFailed
+from rag.history import history_of
 from rag.home import check_format, open_home
 from rag.settings import Settings
 from rag.upkeep.forgotten import forgotten_at
@@ -229,6 +230,8 @@ def _shown(settings: Settings) -> dict[str, str]:
         is_default = value == type(settings).model_fields[name].default
         if is_default or name in NOT_SHOWN or ("url" in name and "@" in str(value)):
             continue
+        if name == "history":
+            value = history_of(settings).shown
         joint = os.pathsep if name == "docs" else ","
         shown[_env_name(name)] = joint.join(map(str, value)) if isinstance(value, tuple) else str(value)
     return shown

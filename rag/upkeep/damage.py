@@ -1,4 +1,4 @@
-"""Find what is damaged in a home folder: tables, registry, versions, chat.db, key, caches."""
+"""Find what is damaged in a home folder: tables, registry, versions, chats, key, caches."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import StoreFailed, ThumbtuneError, first_line
+from rag.history import DatabaseFailed, history_of
 from rag.models.registry import FORMER_FILE, REGISTRY_FILE, Registry, Version
 from rag.models.weights import ADAPTER, has_adapter, is_adapter, read_adapter
 from rag.settings import Settings
 from rag.store import schema
 from rag.store.store import open_store
 from rag.store.table_health import TableHealth, check_table, table_names
-from rag.upkeep.threads import check_threads
+from rag.upkeep.threads import check_threads, count_threads
 
 Kind = Literal["table", "gap", "registry", "entry", "version", "threads", "key", "cache"]
 WEIGHTS = "model.safetensors"
@@ -185,6 +186,14 @@ def _threads(settings: Settings) -> Iterator[Damage]:
     if why := check_threads(settings.chat_db):
         step = "`--repair` keeps the chats that can be read; stop the chat first"
         yield Damage("threads", settings.chat_db.name, why, step)
+    if settings.history:
+        place = history_of(settings)
+        try:
+            count_threads(place)
+        except DatabaseFailed as error:
+            if not error.is_missing:  # before the first start of a chat
+                step = "check that it runs and can be reached, and THUMBTUNE_HISTORY"
+                yield Damage("threads", place.shown, str(error), step, repairable=False)
 
 
 def _key(settings: Settings) -> Iterator[Damage]:

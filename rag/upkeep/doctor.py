@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rag.history import DatabaseFailed, Place, history_of
 from rag.home import open_home
 from rag.indexing.language_note import language_note
 from rag.ingest.corpus import load_corpus
@@ -14,6 +15,7 @@ from rag.store.store import Store, open_store
 from rag.upkeep.damage import Damage, Examination, examine
 from rag.upkeep.in_use import only_user
 from rag.upkeep.repair import repair
+from rag.upkeep.threads import count_threads
 
 
 def check_home(settings: Settings, *, repairing: bool = False) -> tuple[list[str], tuple[Damage, ...]]:
@@ -29,6 +31,8 @@ def check_home(settings: Settings, *, repairing: bool = False) -> tuple[list[str
             lines += [f"repaired   {line}" for line in repair(settings, found.damage)]
         found = examine(settings)
     lines.append(f"tables     {_tables(found)}")
+    if settings.history and not any(each.kind == "threads" for each in found.damage):
+        lines.append(f"chats      {_chats(history_of(settings))}")
     lines += [f"damaged    {each.line}" for each in found.damage]
     return lines, found.damage
 
@@ -46,6 +50,13 @@ def check_question(settings: Settings) -> Iterator[str]:
     if note := language_note(settings, store, corpus):
         yield f"language   {note}"
     store.close()
+
+
+def _chats(place: Place) -> str:
+    try:
+        return f"{count_threads(place):,} in {place.shown}"
+    except DatabaseFailed:
+        return f"none yet in {place.shown}: the first start of the chat makes its tables"
 
 
 def _tables(found: Examination) -> str:

@@ -6,6 +6,7 @@ Why locks: the system releases them however a process ends, so that a killed cha
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from filelock import FileLock, Timeout
 from rag.errors import StoreFailed
 from rag.training_status import LOCK_FILE, read_training
 
-CHATS = "chats"  # in a home folder: a lock file of each chat that runs, named by its process id
+CHATS = "chats"  # in a home folder: a lock file of each chat that runs, named by its process id and a random number
 UPKEEP_LOCK = "upkeep.lock"  # held while a home folder is repaired or restored
 INDEX_LOCK = "lancedb/index.lock"  # rag.indexing.update
 WAIT_SECONDS = 2.0  # for another chat that starts at the same moment
@@ -24,7 +25,7 @@ WAIT_SECONDS = 2.0  # for another chat that starts at the same moment
 @contextmanager
 def chat_running(home: Path) -> Iterator[None]:
     """Mark a home folder as used by a chat, until it ends. Raises StoreFailed while it is repaired or restored."""
-    file = home / CHATS / f"{os.getpid()}.lock"
+    file = home / CHATS / f"{os.getpid()}-{secrets.token_hex(4)}.lock"  # in containers, all chats may be process 1
     lock = FileLock(file)
     try:
         with FileLock(home / UPKEEP_LOCK, timeout=WAIT_SECONDS):
@@ -81,5 +82,5 @@ def _running_chats(home: Path) -> list[str]:
             with FileLock(file, timeout=0):
                 file.unlink(missing_ok=True)
         except Timeout:
-            running.append(file.stem)
+            running.append(file.stem.partition("-")[0])
     return running

@@ -1,14 +1,13 @@
 """Delete what is stored of one person, or write it to a file.
 
-A rater's threads are in chat.db, the ratings with their comments and the labels in the tables. An answer has no rater:
-it is the person's if it is in their threads, or if nobody but them has rated it.
+A rater's threads are in chat.db or in Postgres, the ratings with their comments and the labels in the tables. An answer
+has no rater: it is the person's if it is in their threads, or if nobody but them has rated it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import BadLabels, BadRating, StoreFailed
+from rag.history import DatabaseFailed, Place, deletion, places, transaction
 from rag.records import LabelledPair, normalise_query
 from rag.settings import Settings
 from rag.store.store import Store, open_store
@@ -23,14 +23,12 @@ from rag.upkeep.forgotten import note_forgotten
 
 PAIRS = "pairs.jsonl"  # in a version's folder: what it was trained on
 ANSWER = re.compile(r'"answer": *"([^"]+)"')  # in the props of a comparison card
-WAIT_SECONDS = 30.0  # for the chat to finish a write to chat.db
-OF_THREADS = {
-    "feedbacks": "threadId",
-    "elements": "threadId",
-    "steps": "threadId",
-    "folded": "threadId",
-    "threads": "id",
-}
+ELEMENTS = 'SELECT * FROM elements WHERE "threadId" = :value'
+STEPS = 'SELECT * FROM steps WHERE "threadId" = :value'
+THREADS = """
+SELECT DISTINCT t.* FROM threads t LEFT JOIN users u ON u.id = t."userId"
+WHERE :value IN (t."userIdentifier", u.identifier)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +47,23 @@ def forget(settings: Settings, rater: str) -> Forgotten:
 
     The next backup removes the backups made before. If it is interrupted, a second call finishes it.
     """
+    chats = places(settings)
     with closing(open_store(settings.lancedb)) as store:
         versions = tuple(
             _trained_with(settings.models, [each for each in store.feedback.labels() if each.rater == rater])
         )
-        answers = _answers_of(settings, store, rater)
-        threads = [row["id"] for row in _threads(settings.chat_db, rater)]
+        answers = _answers_of(chats, store, rater)
+        threads = {place: [row["id"] for row in _rows(place, THREADS, rater)] for place in chats}
         _note(settings, "nothing was deleted")
         ratings, labels = store.feedback.delete_rater(rater)
-        _delete_threads(settings.chat_db, rater, threads)
+        for place, ids in threads.items():
+            _delete_threads(place, rater, ids)
         store.feedback.delete_answers(answers)
     _note(settings, "all was deleted")  # again: no backup made meanwhile stays, and a running chat forgets, too
-    if not (ratings or labels or threads or answers):
+    deleted = sum(map(len, threads.values()))
+    if not (ratings or labels or deleted or answers):
         raise BadRating(f"rater {rater!r} has no rating and no label here: `python -m rag export` names raters")
-    return Forgotten(ratings, labels, len(threads), len(answers), versions)
+    return Forgotten(ratings, labels, deleted, len(answers), versions)
 
 
 def _note(settings: Settings, done: str) -> None:
@@ -92,24 +93,31 @@ def export_person(settings: Settings, rater: str, out: Path) -> int:
 def _lines(settings: Settings, store: Store, rater: str) -> Iterator[dict[str, Any]]:
     yield from ({"what": "rating", **asdict(each)} for each in store.feedback.ratings(rater))
     yield from ({"what": "label", **asdict(each)} for each in store.feedback.labels() if each.rater == rater)
-    for answer in store.feedback.answers(_answers_of(settings, store, rater)):
+    chats = places(settings)
+    for answer in store.feedback.answers(_answers_of(chats, store, rater)):
         row = {"id": answer.id, "query": answer.query, "text": answer.text, "model": answer.model, "at": answer.at}
         yield {"what": "answer", **row, "passages": [hit.chunk.text for hit in answer.hits]}
-    for thread in _threads(settings.chat_db, rater):
+    for place in chats:
+        yield from _lines_of(place, rater)
+
+
+def _lines_of(place: Place, rater: str) -> Iterator[dict[str, Any]]:
+    for thread in _rows(place, THREADS, rater):
         yield {"what": "thread", **{name: thread[name] for name in ("id", "name", "createdAt")}}
-        for step in _rows(settings.chat_db, 'SELECT * FROM steps WHERE "threadId" = ?', thread["id"]):
+        for step in _rows(place, STEPS, thread["id"]):
             yield {"what": "message", **{name: step[name] for name in ("threadId", "type", "output", "createdAt")}}
-        for element in _rows(settings.chat_db, 'SELECT * FROM elements WHERE "threadId" = ?', thread["id"]):
+        for element in _rows(place, ELEMENTS, thread["id"]):
             shown = json.loads(element["props"]) if element["props"] else None
             yield {"what": "element", "threadId": thread["id"], "name": element["name"], "shown": shown}
 
 
-def _answers_of(settings: Settings, store: Store, rater: str) -> list[str]:
+def _answers_of(chats: list[Place], store: Store, rater: str) -> list[str]:
     """Return the ids of the stored answers that are a rater's, without those that somebody else has rated."""
     of_person: set[str] = set()
-    for thread in _threads(settings.chat_db, rater):
-        for element in _rows(settings.chat_db, 'SELECT props FROM elements WHERE "threadId" = ?', thread["id"]):
-            of_person.update(ANSWER.findall(element["props"] or ""))
+    for place in chats:
+        for thread in _rows(place, THREADS, rater):
+            for element in _rows(place, ELEMENTS, thread["id"]):
+                of_person.update(ANSWER.findall(element["props"] or ""))
     others: set[str] = set()
     for rating in store.feedback.ratings():
         (of_person if rating.rater == rater else others).add(rating.target_id)
@@ -133,45 +141,30 @@ def _trained_with(models: Path, labels: list[LabelledPair]) -> Iterator[str]:
             yield path.parent.name
 
 
-def _threads(path: Path, rater: str) -> list[dict[str, Any]]:
-    return _rows(
-        path,
-        'SELECT DISTINCT t.* FROM threads t LEFT JOIN users u ON u.id = t."userId" '
-        'WHERE ? IN (t."userIdentifier", u.identifier)',
-        rater,
-    )
-
-
-def _rows(path: Path, query: str, value: str) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
+def _rows(place: Place, query: str, value: str) -> list[dict[str, Any]]:
     try:
-        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, (value,))]
-    except sqlite3.Error as error:
-        if "no such table" in str(error):
+        with closing(place.connect()) as connection, transaction(connection, writing=False):
+            found = connection.execute(query, {"value": value})
+            return found if isinstance(found, list) else []
+    except DatabaseFailed as error:
+        if error.is_missing:
             return []  # no chat was opened here yet
-        raise StoreFailed(f"{path}: cannot be read ({error}): run `python -m rag doctor`") from error
+        raise StoreFailed(f"{place.shown}: cannot be read ({error}): run `python -m rag doctor`") from error
 
 
-def _delete_threads(path: Path, rater: str, threads: list[str]) -> None:
-    """Delete a rater and their threads; their text is overwritten, and no open tab can write them again."""
-    if not path.is_file():
-        return
+def _delete_threads(place: Place, rater: str, threads: list[str]) -> None:
+    """Delete a rater and their threads, so that no open tab can write them again; SQLite overwrites their text."""
+    if threads:
+        place.make_tables()  # those that an earlier release did not have
     try:
-        with closing(sqlite3.connect(path, timeout=WAIT_SECONDS)) as connection:
-            connection.execute("PRAGMA secure_delete = ON")
-            names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            with connection:
-                for thread in threads:
-                    if "deleted" in names:
-                        connection.execute("INSERT OR IGNORE INTO deleted (id) VALUES (?)", (thread,))
-                    for table, column in OF_THREADS.items():
-                        if table in names:
-                            connection.execute(f'DELETE FROM {table} WHERE "{column}" = ?', (thread,))
-                if "users" in names:
-                    connection.execute("DELETE FROM users WHERE identifier = ?", (rater,))
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log has the text, too
-    except sqlite3.Error as error:
-        raise StoreFailed(f"{path}: cannot be written ({error}): run the same command again") from error
+        with closing(place.connect()) as connection:
+            for thread in threads:
+                with transaction(connection):
+                    for statement in deletion(place, thread):
+                        connection.execute(*statement)
+            with transaction(connection):
+                connection.execute("DELETE FROM users WHERE identifier = :value", {"value": rater})
+            connection.checkpoint()  # the log has the text, too
+    except DatabaseFailed as error:
+        if not error.is_missing:
+            raise StoreFailed(f"{place.shown}: cannot be written ({error}): run the same command again") from error

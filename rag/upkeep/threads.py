@@ -1,10 +1,12 @@
-"""Check chat.db, and salvage what can be read of it into a new file."""
+"""Check chat.db or the Postgres database of the chats; salvage what can be read of chat.db into a new file."""
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+
+from rag.history import Place, transaction
 
 PARTS = ("", "-wal", "-shm")  # files of an SQLite database
 
@@ -19,6 +21,13 @@ def check_threads(path: Path) -> str:
     except sqlite3.Error as error:
         return str(error)
     return "" if found == "ok" else str(found).splitlines()[-1]
+
+
+def count_threads(place: Place) -> int:
+    """Return how many chats there are. Raises DatabaseFailed where the database cannot be reached or read."""
+    with closing(place.connect()) as connection, transaction(connection, writing=False):
+        found = connection.execute("SELECT COUNT(*) AS n FROM threads", {})
+    return int(found[0]["n"]) if isinstance(found, list) else 0
 
 
 def salvage_threads(path: Path, aside: Path) -> str:

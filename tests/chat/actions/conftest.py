@@ -13,6 +13,7 @@ from chat.session.thread_store import ThreadStore
 from fakes import make_answer
 from rag.answering.duel import Done
 from rag.answering.service import open_service
+from rag.history import history_of
 from rag.indexing.indexer import index
 from rag.records import Arm
 from rag.settings import Settings
@@ -27,7 +28,7 @@ def context(settings: Settings) -> Iterator[RequestContext]:
     """Return the context of rater ann with one card: side A is base, side B tuned, both show the same chunks."""
     index(settings)
     serving = open_service(settings)
-    context = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
+    context = RequestContext(AppState(settings, serving, ThreadStore(history_of(settings))), SessionState(), "ann")
     served = serving.served("base")
     hits = serving.store.chunks.search(served.table, served.embedder.embed_queries(["x"])[0], 2)
     live = LiveCard(discard, "t1", "m1")

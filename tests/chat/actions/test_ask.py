@@ -17,6 +17,7 @@ from chat.session.thread_store import ThreadStore
 from group_adapters import add_adapter, write_groups
 from rag.answering.service import open_service
 from rag.errors import BadQuery
+from rag.history import history_of
 from rag.indexing.indexer import index
 from rag.models.registry import START_WEIGHTS
 from rag.records import ARMS, SIDES
@@ -27,7 +28,7 @@ from rag.settings import Settings
 def context(settings: Settings) -> Iterator[RequestContext]:
     index(settings)
     service = open_service(settings)
-    yield RequestContext(AppState(settings, service, ThreadStore(settings.chat_db)), SessionState(), "ann")
+    yield RequestContext(AppState(settings, service, ThreadStore(history_of(settings))), SessionState(), "ann")
     service.close()
 
 

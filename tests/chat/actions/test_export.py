@@ -13,6 +13,7 @@ from fastapi import HTTPException
 
 from chat.actions.export import as_document, export
 from chat.session.thread_store import ThreadStore
+from rag.history import SQLiteFile
 
 REVEAL = {"summary": "", "notes": [], "sides": {"A": {"model": "v2"}, "B": {"model": "base"}}}
 
@@ -59,7 +60,7 @@ def test_which_model_wrote_which_is_in_it_only_once_the_chat_shows_it() -> None:
 
 
 async def test_only_the_one_who_had_a_chat_can_save_it(tmp_path: Path) -> None:
-    history = ThreadStore(tmp_path / "chat.db")
+    history = ThreadStore(SQLiteFile(tmp_path / "chat.db"))
     ann = await history.create_user(User(identifier="ann"))
     assert ann
     thread_id = str(uuid4())

@@ -20,6 +20,7 @@ from fakes import NOON, make_answer
 from rag.answering.service import open_service
 from rag.errors import BadRating
 from rag.feedback.ratings import mark_source, rate_answer, teach
+from rag.history import history_of
 from rag.indexing.indexer import index
 from rag.records import Answer, Chunk, Hit, Label, Rating
 from rag.settings import Settings
@@ -34,7 +35,7 @@ def context(settings: Settings) -> Iterator[RequestContext]:
     """Return the context of rater ann, who has an empty queue open."""
     index(settings)
     serving = open_service(settings)
-    context = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
+    context = RequestContext(AppState(settings, serving, ThreadStore(history_of(settings))), SessionState(), "ann")
     context.session.elements.append(LiveElement(REVIEW, discard, "t1", "m1", props={"key": "k", "items": []}))
     yield context
     serving.close()

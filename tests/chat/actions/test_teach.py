@@ -22,6 +22,7 @@ from fakes import make_answer
 from rag.answering.duel import Done
 from rag.answering.service import open_service
 from rag.errors import BadQuery, BadRating
+from rag.history import history_of
 from rag.indexing.indexer import index
 from rag.records import Answer, SyntheticPair
 from rag.settings import Settings
@@ -55,7 +56,7 @@ def context(settings: Settings) -> Iterator[RequestContext]:
 def open_context(settings: Settings) -> Iterator[RequestContext]:
     index(settings)
     serving = open_service(settings)
-    context = RequestContext(AppState(settings, serving, ThreadStore(settings.chat_db)), SessionState(), "ann")
+    context = RequestContext(AppState(settings, serving, ThreadStore(history_of(settings))), SessionState(), "ann")
     hits = serving.store.chunks.search(
         serving.served("base").table, serving.served("base").embedder.embed_queries(["x"])[0], 1
     )

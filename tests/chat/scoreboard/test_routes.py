@@ -17,6 +17,7 @@ from chat.session.context import AppState
 from chat.session.thread_store import ThreadStore
 from chat.web.security import SecurityMiddleware
 from rag.answering.service import open_service
+from rag.history import history_of
 from rag.indexing.indexer import index
 from rag.settings import Settings
 from rag.web.hosts import Hosts
@@ -25,7 +26,7 @@ from rag.web.hosts import Hosts
 @pytest.fixture
 def app(settings: Settings) -> Iterator[AppState]:
     index(settings)
-    app = AppState(settings, open_service(settings), ThreadStore(settings.chat_db))
+    app = AppState(settings, open_service(settings), ThreadStore(history_of(settings)))
     yield app
     app.serving.close()
 

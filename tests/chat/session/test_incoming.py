@@ -21,6 +21,7 @@ from chat.session.context import AppState
 from chat.session.incoming import EVENTS, OPEN, action_route, guard_events, upload_route
 from chat.session.thread_store import ThreadStore
 from chat.web.rate_limits import LIMITS, RateLimits
+from rag.history import history_of
 from rag.settings import Settings
 
 SESSION = str(uuid.uuid4())
@@ -148,7 +149,7 @@ def test_an_action_of_another_shape_is_refused(sio: Recorder, action: dict[str, 
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppState:
     monkeypatch.chdir(tmp_path)
     settings = Settings(home=tmp_path / "home", THUMBTUNE_ADMINS="ann")
-    return AppState(settings, cast(Any, None), ThreadStore(settings.chat_db), limits=RateLimits(sign_in=True))
+    return AppState(settings, cast(Any, None), ThreadStore(history_of(settings)), limits=RateLimits(sign_in=True))
 
 
 def test_only_admins_upload_and_not_without_end(state: AppState) -> None:

@@ -1,9 +1,8 @@
-"""Threads, cards and their owners survive the process, and nobody reads another's."""
+"""Threads, cards and their owners survive the process, and nobody reads another's: in SQLite and in Postgres."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -17,14 +16,24 @@ from chainlit.types import Pagination, ThreadFilter
 from chainlit.user import User
 
 from chat.session.forgotten import follow_forgotten
-from chat.session.thread_store import LEAVE, NAME_LENGTH, ThreadStore, make_tables, shorten
+from chat.session.thread_store import LEAVE, NAME_LENGTH, ThreadStore, shorten
+from postgres import Postgres
 from rag.errors import StoreFailed
+from rag.history import Place, PostgresServer, SQLiteFile, transaction
 from rag.upkeep.forgotten import note_forgotten
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "sqlite":
+        return SQLiteFile(tmp_path / "home" / "chat.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return PostgresServer(server.new_database())
+
+
 @pytest.fixture
-async def history(tmp_path: Path) -> AsyncIterator[ThreadStore]:
-    history = ThreadStore(tmp_path / "home" / "chat.db")
+async def history(place: Place) -> AsyncIterator[ThreadStore]:
+    history = ThreadStore(place)
     yield history
     await history.close()
 
@@ -40,7 +49,7 @@ async def new_thread(history: ThreadStore, user_id: str, question: str, minute: 
     await history.update_thread(thread_id, name=question, user_id=user_id)
     await history.execute_sql(
         'INSERT INTO steps (id, name, type, "threadId", streaming, output, "createdAt")'
-        " VALUES (:id, 'You', 'user_message', :thread, 0, :output, :at)",
+        " VALUES (:id, 'You', 'user_message', :thread, FALSE, :output, :at)",
         {"id": str(uuid4()), "thread": thread_id, "output": question, "at": f"2026-01-01T00:{minute:02}:00Z"},
     )
     return thread_id
@@ -75,12 +84,12 @@ async def test_a_thread_comes_back_with_its_card_as_it_was_last(history: ThreadS
     )
 
 
-async def test_what_was_written_is_there_for_the_next_process(tmp_path: Path) -> None:
-    first = ThreadStore(tmp_path / "chat.db")
+async def test_what_was_written_is_there_for_the_next_process(place: Place) -> None:
+    first = ThreadStore(place)
     thread_id = await new_thread(first, await new_user(first, "ann"), "Why?")
     await first.save_element(card(thread_id, "kept"))
     await first.close()
-    second = ThreadStore(tmp_path / "chat.db")
+    second = ThreadStore(place)
     thread = await second.get_thread(thread_id)
     assert thread
     assert [element["props"] for element in thread["elements"] or []] == [{"text": "kept", "sides": ["A", "B"]}]
@@ -192,12 +201,12 @@ async def test_a_search_sees_an_answer_as_it_was_last_and_nobody_elses(history: 
 
 
 async def test_a_history_from_before_searches_is_searched_whole(tmp_path: Path) -> None:
-    history = ThreadStore(tmp_path / "chat.db")
+    history = ThreadStore(SQLiteFile(tmp_path / "chat.db"))
     ann = await new_user(history, "ann")
     thread_id = await new_thread(history, ann, "Bees?")
     await history.execute_sql("DROP TABLE folded", {})
     await history.close()
-    history = ThreadStore(tmp_path / "chat.db")
+    history = ThreadStore(SQLiteFile(tmp_path / "chat.db"))
     assert await found(history, ann, "bees") == [thread_id]
     await history.close()
 
@@ -213,9 +222,10 @@ async def test_a_deleted_thread_takes_its_text_along_and_leaves_the_others(histo
     assert await found(history, ann, "") == [kept]
     for table in ("elements", "steps", "folded"):
         assert not await history.execute_sql(f'SELECT * FROM {table} WHERE "threadId" = :id', {"id": gone})
-    files = b"".join(file.read_bytes() for file in history.path.parent.glob("chat.db*"))
-    assert b"Kept?" in files
-    assert b"confidential" not in files
+    if isinstance(history.place, SQLiteFile):
+        files = b"".join(file.read_bytes() for file in history.place.path.parent.glob("chat.db*"))
+        assert b"Kept?" in files
+        assert b"confidential" not in files
 
 
 async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it(history: ThreadStore) -> None:
@@ -232,7 +242,7 @@ async def test_a_deleted_thread_is_not_brought_back_by_a_tab_that_still_shows_it
 
 @pytest.mark.parametrize("in_chat", [True, False])
 async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one(
-    history: ThreadStore, monkeypatch: pytest.MonkeyPatch, *, in_chat: bool
+    history: ThreadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, in_chat: bool
 ) -> None:
     sent: list[tuple[str, object]] = []
 
@@ -250,12 +260,11 @@ async def test_a_tab_that_shows_a_deleted_thread_leaves_it_and_asks_in_a_new_one
     if in_chat:
         await history.delete_thread(thread_id)
     else:  # by `python -m rag forget`
-        (history.path.parent / "forgotten").unlink(missing_ok=True)
-        follows = asyncio.create_task(follow_forgotten(history, history.path.parent, seconds=0.01))
+        follows = asyncio.create_task(follow_forgotten(history, tmp_path, seconds=0.01))
         await asyncio.sleep(0.05)
-        with closing(sqlite3.connect(history.path)) as threads, threads:
-            threads.execute("INSERT INTO deleted (id) VALUES (?)", (thread_id,))
-        note_forgotten(history.path.parent)
+        with closing(history.place.connect()) as other, transaction(other):
+            other.execute("INSERT INTO deleted (id) VALUES (:id)", {"id": thread_id})
+        note_forgotten(tmp_path)
         while not sent:
             await asyncio.sleep(0.01)
         follows.cancel()
@@ -274,7 +283,7 @@ async def new_thread_again(history: ThreadStore, thread_id: str, user_id: str) -
     await history.update_thread(thread_id, metadata={"id": "session"})
     await history.update_thread(thread_id, name="Why again?", user_id=user_id)
     await history.execute_sql(
-        'INSERT INTO steps (id, name, type, "threadId", streaming) VALUES (:id, :name, :id, :thread, 0)'
+        'INSERT INTO steps (id, name, type, "threadId", streaming) VALUES (:id, :name, :id, :thread, FALSE)'
         " ON CONFLICT (id) DO UPDATE SET name = :name",
         {"id": "s9", "name": "You", "thread": thread_id},
     )
@@ -316,8 +325,7 @@ async def test_what_many_write_at_once_is_all_written(history: ThreadStore) -> N
 
 
 async def test_a_card_that_cannot_be_stored_is_told_in_one_line(history: ThreadStore) -> None:
-    with sqlite3.connect(history.path) as connection:
-        connection.execute("DROP TABLE elements")
+    await history.execute_sql("DROP TABLE elements", {})
     with pytest.raises(StoreFailed, match="cannot be written") as failed:
         await history.save_element(card(str(uuid4()), "x"))
     assert "\n" not in str(failed.value)
@@ -326,13 +334,13 @@ async def test_a_card_that_cannot_be_stored_is_told_in_one_line(history: ThreadS
 def test_a_history_that_is_no_database_is_told_with_its_path_and_the_next_step(tmp_path: Path) -> None:
     (tmp_path / "chat.db").write_text("not a database, and long enough that SQLite reads its header as text" * 20)
     with pytest.raises(StoreFailed, match=r"chat\.db.*move the file away"):
-        make_tables(tmp_path / "chat.db")
+        SQLiteFile(tmp_path / "chat.db").make_tables()
 
 
 def test_a_home_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("")
     with pytest.raises(StoreFailed, match="THUMBTUNE_HOME"):
-        make_tables(tmp_path / "home" / "chat.db")
+        SQLiteFile(tmp_path / "home" / "chat.db").make_tables()
 
 
 async def test_a_step_thread_or_element_of_anothers_id_stays_where_it_is(history: ThreadStore) -> None:

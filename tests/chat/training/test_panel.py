@@ -18,6 +18,7 @@ from chat.training.process import LOG_FILE
 from rag.__main__ import main
 from rag.errors import TrainingRefused, UnknownVersion
 from rag.evaluation.metrics import MIN_QUERIES
+from rag.history import history_of
 from rag.indexing.indexer import index
 from rag.indexing.update import corpus_chunks
 from rag.ingest.corpus import load_corpus
@@ -42,7 +43,7 @@ class Serving:
 
 def make_panel(bench: Bench, **settings: Any) -> tuple[TrainingPanel, RequestContext]:
     given = Settings(home=bench.home, docs=(bench.home,), **settings)
-    app = AppState(given, cast(Any, Serving(given)), ThreadStore(given.chat_db))
+    app = AppState(given, cast(Any, Serving(given)), ThreadStore(history_of(given)))
     return TrainingPanel(app, bench.trainer()), RequestContext(app, SessionState(), "ann")
 
 
@@ -181,7 +182,7 @@ def test_the_panel_and_stats_count_exactly_the_rated_queries_that_a_training_cou
         given("Gone?", night, 1, chunk_id="gone", text="This text is in no document of this corpus, and never was."),
     ]
     serving.store.feedback.put_labels([*counted, *left_out])
-    app = AppState(settings, cast(Any, serving), ThreadStore(settings.chat_db))
+    app = AppState(settings, cast(Any, serving), ThreadStore(history_of(settings)))
     gathered = gather_ratings(open_context(settings, serving.store))
     assert gathered.made is not None
     assert labels_of(gathered.labels, gathered.made).queries == MIN_QUERIES + 2

@@ -243,3 +243,14 @@ def test_no_key_is_in_the_record_of_a_backup(home: Settings, tmp_path: Path, mon
     assert "planted" not in (backup.folder / "backup.json").read_text()
     with closing(sqlite3.connect(backup.file("chat.db"))) as threads:
         assert threads.execute("SELECT COUNT(*) FROM threads").fetchone() == (100,)
+
+
+def test_a_backup_says_that_the_chats_are_in_postgres_and_keeps_their_address_without_its_password(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THUMBTUNE_HISTORY", "postgresql://tom:secret@db.lan/chats")
+    assert main(["backup", str(tmp_path / "backups")]) == 0
+    assert "The chats are in postgresql://tom@db.lan/chats and not in this backup: pg_dump" in capsys.readouterr().out
+    (backup,) = backups(tmp_path / "backups")
+    assert backup.settings["THUMBTUNE_HISTORY"] == "postgresql://tom@db.lan/chats"
+    assert "secret@" not in (backup.folder / "backup.json").read_text()

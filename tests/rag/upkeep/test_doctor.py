@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from postgres import Postgres
 from rag.__main__ import main
+from rag.history import PostgresServer
 from rag.ingest.corpus import load_corpus
 from rag.models.registry import FORMER_FILE, Registry
 from rag.settings import Settings
@@ -203,3 +205,21 @@ def test_a_rating_of_each_kind_has_its_place(home: Settings, capsys: pytest.Capt
         teach(store, rater="bob", query="what barks?", chunk=answer.hits[1].chunk)
         prefer(store, rater="bob", duel_id="duel", choice="tuned", blind=True)
         assert store.feedback.gaps() == []
+
+
+def test_the_chats_in_postgres_are_counted_and_a_server_that_is_gone_is_named(
+    home: Settings, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = postgres.new_database()
+    monkeypatch.setenv("THUMBTUNE_HISTORY", url)
+    shown = PostgresServer(url).shown
+    assert f"chats      none yet in {shown}: the first start of the chat makes its tables" in doctor(capsys)[1]
+    PostgresServer(url).make_tables()
+    assert f"chats      0 in {shown}" in doctor(capsys)[1]
+    monkeypatch.setenv("THUMBTUNE_HISTORY", "postgresql://tom:secret@127.0.0.1:1/chats")
+    for given in ([], ["--repair"]):
+        status, lines = doctor(capsys, *given)
+        assert status == 2
+        (line,) = (line for line in lines if line.startswith("damaged    postgresql://tom@127.0.0.1:1/chats: "))
+        assert "check that it runs and can be reached" in line
+        assert "secret" not in line

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from chat.session.database import Database
+from rag.history import Database, DatabaseFailed, SQLiteFile
 
 AT_ONCE = 20
 
@@ -21,7 +21,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
     with closing(sqlite3.connect(tmp_path / "chat.db")) as made:
         made.execute("PRAGMA journal_mode = WAL")
         made.execute("CREATE TABLE bees (id INT PRIMARY KEY, name TEXT NOT NULL)")
-    opened = Database(tmp_path / "chat.db", 5)
+    opened = Database(SQLiteFile(tmp_path / "chat.db"))
     yield opened
     opened.close()
 
@@ -44,7 +44,7 @@ def test_rows_come_back_by_their_names_and_writes_say_how_many_they_changed(data
 def test_of_many_that_wait_only_the_wrong_one_fails(database: Database, tmp_path: Path) -> None:
     async def write_all() -> list[object]:
         go = threading.Event()
-        database._thread.submit(go.wait)
+        database.call(go.wait)
         tasks = [database.run(insert(n), insert(100 + n, None if n == 7 else "x")) for n in range(AT_ONCE)]
         waiting = asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0.05)
@@ -52,7 +52,7 @@ def test_of_many_that_wait_only_the_wrong_one_fails(database: Database, tmp_path
         return list(await waiting)
 
     found = asyncio.run(write_all())
-    assert isinstance(found.pop(7), sqlite3.IntegrityError)
+    assert isinstance(found.pop(7), DatabaseFailed)
     assert found == [1] * (AT_ONCE - 1)
     assert stored(tmp_path / "chat.db") == {n + more for n in range(AT_ONCE) if n != 7 for more in (0, 100)}
 
@@ -60,7 +60,7 @@ def test_of_many_that_wait_only_the_wrong_one_fails(database: Database, tmp_path
 def test_a_write_whose_caller_is_cancelled_is_made_all_the_same(database: Database, tmp_path: Path) -> None:
     async def cancel() -> None:
         go = threading.Event()
-        database._thread.submit(go.wait)
+        database.call(go.wait)
         writing = asyncio.create_task(database.run(insert(1)))
         await asyncio.sleep(0.05)
         writing.cancel()

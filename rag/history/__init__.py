@@ -1,0 +1,28 @@
+"""Where chats are kept: `chat.db` in the home folder, or a Postgres database that several chats share.
+
+address   what THUMBTUNE_HISTORY names, shown without its password
+database  statements run in a thread of their own; those that wait committed together, and tried again after an outage
+sqlite    chat.db: its tables, and a connection to it
+postgres  a Postgres database: its tables, and a connection to it
+places    which of them a home folder has; statements that delete a chat from either
+"""
+
+from rag.history.database import Connection, Database, DatabaseFailed, Place, Result, Statement, transaction
+from rag.history.places import deletion, history_of, places
+from rag.history.postgres import PostgresServer
+from rag.history.sqlite import SQLiteFile
+
+__all__ = [
+    "Connection",
+    "Database",
+    "DatabaseFailed",
+    "Place",
+    "PostgresServer",
+    "Result",
+    "SQLiteFile",
+    "Statement",
+    "deletion",
+    "history_of",
+    "places",
+    "transaction",
+]
