@@ -23,7 +23,7 @@ from chat.session.thread_store import ThreadStore
 from chat.web.rate_limits import RateLimits, What
 from rag.answering.options import AskOptions
 from rag.answering.service import QueryService
-from rag.errors import BadRating, StoreFailed, ThumbtuneError
+from rag.errors import BadRating, StoredLater, StoreFailed, ThumbtuneError
 from rag.settings import Settings
 from rag.web.rate_limits import Networks, client_address
 
@@ -121,6 +121,8 @@ class RequestContext:
         await live.show()
         try:
             await live.keep()
+        except StoredLater:
+            pass  # the history has said so, once
         except StoreFailed as error:
             log.warning("an element will be gone after a reload: %s", error)
         return live

@@ -143,7 +143,7 @@ class Database:
 
     async def checkpoint(self) -> None:
         """Remove what was deleted from the database's log, where the database can be asked to."""
-        await asyncio.wrap_future(self.call(lambda: self._connection and self._connection.checkpoint()))
+        await asyncio.wrap_future(self.call(self._checkpoint))
 
     def call(self, work: Callable[[], object]) -> Future[Any]:
         """Run a function in the thread, after what waits."""
@@ -155,6 +155,10 @@ class Database:
         """Close the connection after what waits is done, and what was missed is tried once more."""
         self._queue.put(None)
         self._thread.join(self._patience)
+
+    def _checkpoint(self) -> None:
+        if self._connection:
+            self._connection.checkpoint()
 
     def _work(self) -> None:
         is_open = True

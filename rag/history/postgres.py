@@ -111,7 +111,7 @@ class PostgresServer:
     is_shared = True
     before_delete: Sequence[str] = ("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))",)
     and_lock = "FOR SHARE OF x SKIP LOCKED"
-    patience = PATIENCE
+    patience: float | None = PATIENCE
 
     def __init__(self, given: str) -> None:
         """Read the address; nothing is connected yet. Raises BadSetting."""

@@ -67,7 +67,7 @@ class SQLiteFile:
     is_shared = False
     before_delete: Sequence[str] = ("PRAGMA secure_delete = ON",)  # the text is overwritten
     and_lock = ""  # a writer is alone
-    patience = None  # its own timeout ends a statement
+    patience: float | None = None  # its own timeout ends a statement
 
     def __init__(self, path: Path) -> None:
         self.path, self.shown = path, str(path)

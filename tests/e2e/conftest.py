@@ -18,6 +18,7 @@ from driver import (
     DESKTOP,
     FLAGS,
     PLANTED,
+    PREPARED,
     TEAM,
     Chat,
     ScriptedChat,
@@ -25,9 +26,11 @@ from driver import (
     find_browser,
     open_page,
     running_chat,
+    wait_for_line,
 )
 from fakes import endpoint
 from page_log import PageLog, unexpected
+from postgres import Postgres
 
 PAGES = pytest.StashKey[list[PageLog]]()
 LOG_CHARS = 8_000  # of a chat's log, printed with a failure
@@ -111,24 +114,43 @@ def scripted_chat(
     start_chat: Callable[..., Chat], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ScriptedChat]:
     """Run a chat on three small documents. The arms have different models from the start, so they find differently."""
-    docs = tmp_path_factory.mktemp("docs")
+    writer = Writer()
+    with endpoint(writer) as (url, _):
+        chat = start_chat(**scripted(tmp_path_factory.mktemp("docs"), tiny_model, url))
+        yield ScriptedChat(**vars(chat), writer=writer)
+
+
+@pytest.fixture(scope="session")
+def replicas(
+    start_chat: Callable[..., Chat], tiny_model: Path, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[ScriptedChat, ScriptedChat]]:
+    """Run two chats on one home folder, with their history in one Postgres. The first start of both is at once."""
+    writer, home = Writer(), tmp_path_factory.mktemp("home")
+    with endpoint(writer) as (url, _):
+        settings = scripted(tmp_path_factory.mktemp("docs"), tiny_model, url)
+        shared = {"THUMBTUNE_HOME": str(home), "THUMBTUNE_HISTORY": postgres.new_database()}
+        one, other = (start_chat(prepared=False, **settings, **shared) for _ in range(2))
+        for chat in (one, other):
+            wait_for_line(chat, PREPARED)
+        yield ScriptedChat(**vars(one), writer=writer), ScriptedChat(**vars(other), writer=writer)
+
+
+def scripted(docs: Path, tiny_model: Path, url: str) -> dict[str, str]:
+    """Write three small documents, and return the settings of a chat on them with the LLM at an address."""
     (docs / "bees.md").write_text(BEES)
     (docs / "garden.md").write_text(GARDEN)
     (docs / "shed.md").write_text(SHED)  # more passages than both sides of a card show together
-    writer = Writer()
-    with endpoint(writer) as (url, _):
-        chat = start_chat(
-            THUMBTUNE_DOCS=str(docs),
-            THUMBTUNE_BASE_MODEL=str(tiny_model),
-            OPENAI_BASE_URL=url,
-            THUMBTUNE_EXPLORE="0",  # of so few passages both sides would show the same ones with it
-            THUMBTUNE_LLM="openai:scripted",
-            THUMBTUNE_LLM_RETRIES="0",
-            THUMBTUNE_DEVICE="cpu",
-            THUMBTUNE_HOSTS=TEAM,
-            **PLANTED,
-        )
-        yield ScriptedChat(**vars(chat), writer=writer)
+    return {
+        "THUMBTUNE_DOCS": str(docs),
+        "THUMBTUNE_BASE_MODEL": str(tiny_model),
+        "OPENAI_BASE_URL": url,
+        "THUMBTUNE_EXPLORE": "0",  # of so few passages both sides would show the same ones with it
+        "THUMBTUNE_LLM": "openai:scripted",
+        "THUMBTUNE_LLM_RETRIES": "0",
+        "THUMBTUNE_DEVICE": "cpu",
+        "THUMBTUNE_HOSTS": TEAM,
+        **PLANTED,
+    }
 
 
 @pytest.fixture

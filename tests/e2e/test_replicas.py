@@ -1,16 +1,30 @@
-"""Two chats on one home folder and one Postgres: what is asked in one is there in the other, and both follow."""
+"""Two chats on one home folder and one Postgres: what is asked in one is there in the other, and both follow.
+
+An outage of Postgres stops no answer and loses none.
+"""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from driver import Chat, ask, open_page, running_chat, side, thumb, wait_for_line, wait_until_done
+from driver import (
+    Gate,
+    ScriptedChat,
+    ask,
+    open_page,
+    send,
+    side,
+    thumb,
+    votes,
+    wait_for_line,
+    wait_until_done,
+)
 from fakes import NOON
 from postgres import PASSWORD, Postgres
 from rag.ingest.corpus import load_corpus
@@ -18,68 +32,86 @@ from rag.models.registry import Registry, Version
 from rag.settings import Settings
 
 pytestmark = pytest.mark.e2e
-GARDEN = "# The garden\n\nSlugs feed at night. Beer traps catch some.\n\n## Compost\n\nTurn the heap every two weeks.\n"
-QUESTION = "When do slugs feed?"
+Replicas = tuple[ScriptedChat, ScriptedChat]
+QUESTION, NEXT, LATER = "When do bees swarm?", "And what do slugs feed on?", "When are tomatoes planted out?"
 
 
-@pytest.fixture
-def replicas(postgres: Postgres, tiny_model: Path, tmp_path: Path) -> Iterator[list[Chat]]:
-    """Run two chats with the same settings but for their port."""
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    (docs / "garden.md").write_text(GARDEN)
-    settings = {
-        "THUMBTUNE_HOME": str(tmp_path / "home"),
-        "THUMBTUNE_DOCS": str(docs),
-        "THUMBTUNE_BASE_MODEL": str(tiny_model),
-        "THUMBTUNE_START_MODEL": str(tiny_model),
-        "THUMBTUNE_DEVICE": "cpu",
-        "THUMBTUNE_HISTORY": postgres.new_database(),
-    }
-    with ExitStack() as running:
-        chats = []
-        for name in ("one", "other"):
-            (tmp_path / name).mkdir()
-            chats.append(running.enter_context(running_chat(tmp_path / name, **settings)))
-        yield chats
+def go_to(page: Page, chat: ScriptedChat) -> None:
+    """Open the page's thread at a chat; a browser sends its cookies to both, as they are of the host."""
+    page.goto(f"{chat.url}{urlsplit(page.url).path}")
 
 
-def promote(settings: Settings, weights: Path) -> None:
-    """Add a version that needs no new index, since its weights are those of the start model, and promote it."""
+def promote(chat: ScriptedChat, weights: Path) -> None:
+    """Add a version that needs no new index, since the base arm has its weights, and promote it."""
+    settings = Settings(home=chat.home, docs=(Path(chat.env["THUMBTUNE_DOCS"]),))
     registry, folders = Registry(settings.models), load_corpus(settings).folders_id
-    shutil.copytree(weights, settings.models / "v1")
-    registry.add(Version("v1", folders, "0", "builtin", "ratings", "promote", "VERDICT: promote v1", NOON))
-    registry.promote(folders, "v1")
+    shutil.copytree(weights, settings.models / "v9")
+    registry.add(Version("v9", folders, "0", "builtin", "ratings", "promote", "VERDICT: promote v9", NOON))
+    registry.promote(folders, "v9")
+
+
+def is_pressed(page: Page) -> None:
+    expect(thumb(page, "A", "good", 0)).to_have_attribute("aria-pressed", "true")
 
 
 def test_a_chat_goes_on_in_another_replica_and_both_follow_a_promotion(
-    replicas: list[Chat], new_context: Callable[..., BrowserContext], tiny_model: Path
+    replicas: Replicas, new_context: Callable[..., BrowserContext], tiny_model: Path
 ) -> None:
     one, other = replicas
-    context = new_context()
-    page = open_page(context, one.url)  # the browser sends its cookies to both: they are of the host, not of the port
+    page = open_page(new_context(), one.url)
     ask(page, QUESTION)
     wait_until_done(page)
-    answer = side(page, "A").inner_text()
-    page.goto(page.url.replace(one.url, other.url))
+    answer = side(page, "A").locator(".tt-text").inner_text()
+    go_to(page, other)
     wait_until_done(page)
-    assert side(page, "A").inner_text() == answer
+    assert side(page, "A").locator(".tt-text").inner_text() == answer
     thumb(page, "A", "good").click()
-    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
-    page.goto(page.url.replace(other.url, one.url))  # which has the card in memory still, without the thumb
-    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
-    ask_more = "How often is the heap turned?"
-    page.locator("#chat-input").click()
-    page.keyboard.insert_text(ask_more)
-    page.locator("#chat-submit").click()
+    is_pressed(page)
+    assert votes(one, QUESTION) == [1]
+    go_to(page, one)  # which has the card in memory, as it was without the thumb
+    is_pressed(page)
+    send(page, NEXT)
     wait_until_done(page, cards=2)
-    assert [rating.value for rating in one.store.feedback.ratings()] == [1]
 
-    stranger = open_page(new_context(), page.url.replace(one.url, other.url))
-    expect(stranger.locator("#chat-submit")).to_be_visible()
+    stranger = open_page(new_context(), f"{other.url}{urlsplit(page.url).path}")
+    expect(stranger.locator("#chat-submit")).to_be_attached()
+    stranger.wait_for_timeout(500)
     assert QUESTION not in stranger.content()
 
-    promote(Settings(home=one.home, docs=(Path(one.env["THUMBTUNE_DOCS"]),)), tiny_model)
+    promote(one, tiny_model)
     for chat in replicas:
-        wait_for_line(chat, "Now serving: .*v1")
+        wait_for_line(chat, "Now serving: .*v9")
         assert PASSWORD not in chat.log.read_text()
+
+
+def test_an_outage_of_postgres_in_the_middle_of_an_answer_loses_nothing(
+    replicas: Replicas, postgres: Postgres, new_context: Callable[..., BrowserContext]
+) -> None:
+    one, other = replicas
+    page = open_page(new_context(), one.url)
+    ask(page, QUESTION)
+    wait_until_done(page)
+    gate = one.writer.reply = Gate("Frost ", "is over by then [1].")
+    send(page, LATER)
+    expect(side(page, "A")).to_contain_text("Frost")
+    postgres.stop()
+    try:
+        gate.opened.set()
+        wait_until_done(page, cards=2)
+        expect(side(page, "A")).to_contain_text("Frost is over by then")
+        expect(page.get_by_text("this card is saved as soon as it can be")).to_be_visible()
+        thumb(page, "A", "good").click()
+        expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
+        assert votes(one, LATER) == [1]
+    finally:
+        postgres.start()
+    wait_for_line(one, "WARNING thumbtune: .*is back, and")
+    go_to(page, other)
+    wait_until_done(page, cards=2)
+    expect(page.get_by_text(LATER, exact=True)).to_be_visible()
+    expect(side(page, "A")).to_contain_text("Frost is over by then")
+    expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
+    lines = [line for line in one.log.read_text().splitlines() if "WARNING" in line]
+    assert len(lines) == 2, lines
+    assert "waits until it is back" in lines[0]
+    assert PASSWORD not in one.log.read_text()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import socketio
 
-from driver import ScriptedChat, free_port
+from driver import ScriptedChat, Writer, free_port
 from serve.app import is_api
 from sockets import Rater
 
@@ -197,6 +197,18 @@ COMMANDS = {"/documents", "/ratings", "/review", "/scoreboard", "/train"}
 EVENTS = {"clear_session", "client_message", "connect", "connection_successful", "disconnect", "stop", "window_message"}
 REVIVED = {"Documents", "Ratings", "Review", "Teach", "Training"}  # a new element needs a look at whose props it reads
 FORGED: tuple[Any, ...] = (None, [], "x", {"answer": None}, {"answer": "' OR 1=1 --", "value": True, "rank": 10**9})
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def chat(request: pytest.FixtureRequest) -> ScriptedChat:
+    """Return a chat with its history in a file, and one with it in Postgres."""
+    found: ScriptedChat
+    if request.param == "sqlite":
+        found = request.getfixturevalue("scripted_chat")
+    else:
+        found = request.getfixturevalue("replicas")[0]
+    found.writer.reply, found.writer.rewritten = Writer().reply, ""
+    return found
 
 
 @pytest.fixture
