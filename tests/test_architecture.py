@@ -14,7 +14,8 @@ PACKAGES = ("rag", "train", "chat", "serve", "thumbtune")
 # From the lowest row up. Names on one row never import each other; inside a package imports must not form a cycle.
 LAYERS = [
     "rag.deferred rag.errors rag.heading_path rag.languages",
-    "rag.cli",
+    "rag.shared_home",
+    "rag.cli rag.home_address",
     "rag.home rag.settings rag.records rag.groups rag.training_status rag.training_results",
     "rag.columns rag.tracing rag.history",
     "rag.loaders",
@@ -65,6 +66,7 @@ HOMES: dict[str, str] = {
     "mammoth": "rag.loaders",
     "markdown_it": "rag.answering rag.loaders train.reporting",
     "matplotlib": "train.reporting",
+    "obstore": "rag.shared_home",
     "onnx": "rag.models",
     "onnxruntime": "rag.models",
     "openai": "rag.models rag.answering",

@@ -1,0 +1,82 @@
+"""Small files of a shared home (registry, groups, pins, keys): one object each, with a copy in the local cache."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rag.errors import StoreFailed
+from rag.shared_home.objects import Changed, Found, Objects, Stamp
+
+FRESH_SECONDS = 2.0  # between two looks at an object: a promotion is seen by all within seconds
+TRIES = 20  # of a change, each after somebody else's
+
+
+class SharedFile:
+    """An object and its copy at `path`, which readers read as any file. Methods may be called from any thread."""
+
+    def __init__(self, objects: Objects, name: str, path: Path) -> None:
+        self._objects, self.name, self.path = objects, name, path
+        self._stamp: Stamp | None = None  # of the copy; None for no object
+        self._looked = float("-inf")  # when, by time.monotonic
+        self._lock = threading.Lock()
+
+    def refresh(self, seconds: float = FRESH_SECONDS) -> Path:
+        """Bring the copy up to date unless that was done less than `seconds` ago; return its path."""
+        with self._lock:
+            if time.monotonic() - self._looked < seconds:
+                return self.path
+            known = self._stamp if self.path.exists() else None
+            found, is_same = self._objects.get_unless(self.name, known)
+            if not is_same or (known is None and self.path.exists()):
+                self._keep(found)
+            self._looked = time.monotonic()
+        return self.path
+
+    def read(self) -> bytes | None:
+        """Return the content as it was at most FRESH_SECONDS ago; None where there is none."""
+        try:
+            return self.refresh().read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def change(self, edit: Callable[[bytes | None], bytes], before_put: Callable[[], None] = lambda: None) -> None:
+        """Put what `edit` makes of the content, which may be called again where somebody else was faster.
+
+        `before_put` is called between reading and putting. Raises StoreFailed, and what both raise.
+        """
+        for _ in range(TRIES):
+            found = self._objects.get(self.name)
+            data = edit(found.data if found else None)
+            before_put()
+            try:
+                stamp = self._objects.put_changed(self.name, data, found.stamp if found else None)
+            except Changed:
+                continue
+            with self._lock:
+                self._keep(Found(data, stamp))
+                self._looked = time.monotonic()
+            return
+        raise StoreFailed(f"{self._objects.address}/{self.name}: changed {TRIES} times meanwhile: try again")
+
+    def push(self) -> None:
+        """Put the copy as it is now, whatever is in the store."""
+        data = self.path.read_bytes()
+        stamp = self._objects.put(self.name, data)
+        with self._lock:
+            self._stamp, self._looked = stamp, time.monotonic()
+
+    def _keep(self, found: Found | None) -> None:
+        """Replace the copy, which readers in other processes see whole, readable by its owner only."""
+        self._stamp = found.stamp if found else None
+        if found is None:
+            self.path.unlink(missing_ok=True)
+            return
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}-{threading.get_ident()}")
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as out:
+            out.write(found.data)
+        draft.replace(self.path)

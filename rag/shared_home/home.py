@@ -1,0 +1,109 @@
+"""A shared home: what every process on it does through its object store, and the local folder that it is cached in."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rag.errors import StoreFailed
+from rag.shared_home import folders, lease
+from rag.shared_home.files import SharedFile
+from rag.shared_home.mirror import Mirror
+from rag.shared_home.objects import Changed, Objects, allows_http, endpoint
+from rag.shared_home.probe import require_conditions
+
+FORMAT_FILE = "home.json"
+TABLES = "lancedb"
+
+
+class SharedHome:
+    """The home at one address, one per process. Methods may be called from any thread; each raises StoreFailed."""
+
+    def __init__(self, address: str, folder: Path) -> None:
+        self.address, self.folder = address, folder
+        self.objects = Objects(address)
+        self._files: dict[str, SharedFile] = {}
+        self._leases: dict[str, lease.Lease] = {}
+        self._is_open = False
+        self._lock = threading.Lock()
+
+    def read_format(self) -> object:
+        """Return the format that the home has, as it is written there; None where it has none yet."""
+        found = self.objects.get(FORMAT_FILE)
+        try:
+            return json.loads(found.data)["format"] if found else None
+        except (ValueError, KeyError, TypeError):
+            raise StoreFailed(f"{self.address}/{FORMAT_FILE}: cannot be read: is it a home?") from None
+
+    def open(self, number: int) -> None:
+        """Make the home ready to be written, once in a process: conditional puts work, and it says its format."""
+        with self._lock:
+            if self._is_open:
+                return
+            require_conditions(self.objects)
+            if self.read_format() is None:
+                with suppress(Changed):
+                    self.objects.put_new(FORMAT_FILE, json.dumps({"format": number}).encode())
+            self._is_open = True
+
+    def file(self, path: Path) -> SharedFile:
+        """Return the object of a small file, by the path of its copy in the cache."""
+        name = path.relative_to(self.folder).as_posix()
+        with self._lock:
+            return self._files.setdefault(name, SharedFile(self.objects, name, path))
+
+    @contextmanager
+    def lease(self, name: str, seconds: float | None = None) -> Iterator[lease.Lease]:
+        """Hold a lease. Raises lease.Held where another process has it and keeps it for `seconds` (None: wait)."""
+        with lease.holding(self.objects, name, seconds) as held:
+            self._leases[name] = held
+            try:
+                yield held
+            finally:
+                del self._leases[name]
+
+    def holder(self, name: str) -> str:
+        """Return which process holds a lease now, "" for none."""
+        return lease.holder(self.objects, name)
+
+    def require_leases(self) -> None:
+        """Raise StoreFailed where this process has lost a lease that it took: it slept, and another one goes on."""
+        for held in list(self._leases.values()):
+            held.check()
+
+    def require_leases_if_late(self) -> None:
+        """Do the same only where a renewal is overdue, at no cost otherwise."""
+        for held in list(self._leases.values()):
+            held.check_if_late()
+
+    def put_folder(self, name: str) -> None:
+        """Put a complete folder of the cache, such as models/v1."""
+        folders.put_folder(self.objects, name, self.folder / name)
+
+    def fetch_folder(self, name: str) -> None:
+        """Fetch such a folder into the cache unless it is there. Where it is nowhere, nothing happens."""
+        folders.fetch_folder(self.objects, name, self.folder / name)
+
+    def names_in(self, name: str) -> list[str]:
+        """Return the names of the folders in a folder of the store."""
+        return self.objects.folders(name)
+
+    def mirror(self, folder: Path) -> Mirror:
+        """Return what keeps a folder of the cache the same as in the store."""
+        return Mirror(self.objects, folder.relative_to(self.folder).as_posix(), folder)
+
+    @property
+    def tables(self) -> str:
+        """Return the address of the LanceDB tables."""
+        return f"{self.address}/{TABLES}"
+
+    @property
+    def table_options(self) -> dict[str, str]:
+        """Return what LanceDB needs besides the environment, which it reads itself."""
+        options = {"allow_http": "true"} if allows_http() else {}
+        if self.address.startswith("s3:") and endpoint():
+            options["aws_endpoint"] = endpoint()
+        return options
