@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rag.errors import BadSetting
+from rag.home_address import refreshed
 
 GROUPS_FILE = "groups.txt"
 EVERYONE = ":*"  # after the name of an API client
@@ -51,7 +52,7 @@ def read_groups(home: Path) -> Groups:
     """Return the groups of a home folder; none without a file. Raises BadSetting with the line that is wrong."""
     file = home / GROUPS_FILE
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = refreshed(file).read_text("utf-8").splitlines()
     except FileNotFoundError:
         return Groups()
     except (OSError, UnicodeDecodeError) as error:
@@ -99,7 +100,7 @@ class GroupsFile:
 
     def _now(self) -> tuple[int, int] | None:
         try:
-            status = self._file.stat()
+            status = refreshed(self._file).stat()
         except FileNotFoundError:
             return None
         return status.st_mtime_ns, status.st_ino

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rag.errors import StoreFailed
+from rag.home_address import shared_home
 
 FORMAT = 1  # raised by a release whose home folders this one could not read
 FORMAT_FILE = "home.json"
@@ -22,8 +23,13 @@ PRIVATE, SHARED = 0o077, 0o007  # what is taken away from new files: of the grou
 
 
 def open_home(home: Path) -> None:
-    """Create a home folder, or check its format; make one of an earlier release private, once. Raises StoreFailed."""
+    """Create a home folder, or check its format; make one of an earlier release private, once. Raises StoreFailed.
+
+    The cache of a shared home is a folder of this user's own.
+    """
     has_format = check_format(home)
+    if shared := shared_home(home):
+        shared.open(FORMAT)
     try:
         if not home.exists():
             with suppress(FileNotFoundError):  # nothing was being restored, or the process that restores was faster
@@ -48,14 +54,16 @@ def check_format(home: Path) -> bool:
 
     Creates and changes nothing. Raises StoreFailed for a newer format, and for what is no folder.
     """
+    if shared := shared_home(home):
+        found = shared.read_format()
+        if isinstance(found, int) and found > FORMAT:
+            raise _newer(shared.address, found)
+        return found is not None
     file = home / FORMAT_FILE
     try:
         found = json.loads(file.read_text("utf-8"))["format"]
         if found > FORMAT:
-            raise StoreFailed(
-                f"{home}: was made by a newer release (format {found}, this one knows {FORMAT}): update thumbtune, "
-                "or set THUMBTUNE_HOME to another folder"
-            )
+            raise _newer(home, found)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
     except NotADirectoryError:
@@ -66,6 +74,13 @@ def check_format(home: Path) -> bool:
     except OSError as error:
         raise StoreFailed(f"{file}: cannot be read ({error.strerror}): make it readable for yourself") from error
     return True
+
+
+def _newer(home: Path | str, found: int) -> StoreFailed:
+    return StoreFailed(
+        f"{home}: was made by a newer release (format {found}, this one knows {FORMAT}): update thumbtune, "
+        "or set THUMBTUNE_HOME to another folder"
+    )
 
 
 def check_home(home: Path) -> None:

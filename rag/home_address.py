@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "az", "gs")
 EXAMPLES = "a folder, s3://BUCKET/PATH, az://CONTAINER/PATH or gs://BUCKET/PATH"
 ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)")
+OWN = "cache"  # in a home: what each machine makes or fetches for itself
 CACHED_IN = "thumbtune/homes"  # under the user's cache folder
 
 _addresses: dict[Path, str] = {}  # by folder
@@ -65,3 +66,53 @@ def fetched(folder: Path) -> Path:
     if _addresses and (home := shared_home(folder.parent.parent)):
         home.fetch_folder(f"{folder.parent.name}/{folder.name}")
     return folder
+
+
+def refreshed(path: Path) -> Path:
+    """Return the path of a small file of a home (groups.txt); where the home is shared, it is brought up to date.
+
+    That costs a request every few seconds at most.
+    """
+    if _addresses and (home := _home_above(path)):
+        home.file(path).refresh()
+    return path
+
+
+def refresh_now(path: Path) -> Path:
+    """Do the same whenever it was done last, ahead of a change that `put_back` ends."""
+    if _addresses and (home := _home_above(path)):
+        home.file(path).refresh(0)
+    return path
+
+
+def put_back(path: Path, *, over: bool = False) -> None:
+    """Put a small file that was written in the cache of a shared home into the store; else nothing is to be done.
+
+    Raises StoreFailed where the object is no longer as it was when it was brought up to date; not with `over`.
+    """
+    if _addresses and (home := _home_above(path)):
+        home.require_leases()
+        home.file(path).push(over=over)
+
+
+def remove(path: Path) -> None:
+    """Delete a small file of a home, in the store, too, where the home is shared."""
+    if _addresses and (home := _home_above(path)):
+        home.file(path).remove()
+    path.unlink(missing_ok=True)
+
+
+def folder_of(uri: str) -> Path:
+    """Return the folder of a table: its address is the folder, or has the same place in the cache of a shared home."""
+    for folder, address in _addresses.items():
+        if uri.startswith(f"{address}/"):
+            return folder / uri.removeprefix(f"{address}/")
+    return Path(uri)
+
+
+def _home_above(path: Path) -> SharedHome | None:
+    """Return the shared home in whose cache a file lies, except for what each machine makes for itself."""
+    for folder in _addresses:
+        if path.is_relative_to(folder) and path.relative_to(folder).parts[0] != OWN:
+            return shared_home(folder)
+    return None

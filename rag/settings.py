@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from rag.errors import BadSetting
+from rag.home_address import address_of, cache_of, is_address
 
 ROOT = Path(__file__).resolve().parent.parent  # where the documents that ship with the app lie
 EXTRACTIVE = "extractive"
@@ -31,7 +32,9 @@ class Settings(BaseSettings):
     )
 
     # where things are
-    home: Path = Field(Path("data"), description="the one folder for all state")
+    home: Path = Field(
+        Path("data"), description="the one folder for all state, or its address on object storage: s3://BUCKET/PATH"
+    )
     docs: Annotated[tuple[Path, ...], NoDecode] = Field(
         (ROOT / "docs",), description="documents folder, or several joined by the system's path separator (: or ;)"
     )
@@ -163,6 +166,12 @@ class Settings(BaseSettings):
     def _leave_to_endpoint(cls, value: Any) -> Any:  # noqa: ANN401  # as above
         return None if value == "default" else value
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _home_at_address(cls, value: Any) -> Any:  # noqa: ANN401  # as above
+        """Return the local folder that a home on object storage is cached in."""
+        return cache_of(value) if isinstance(value, str) and is_address(value) else value
+
     @field_validator("home", "docs", "passwords", mode="after")
     @classmethod
     def _resolve(cls, value: Path | tuple[Path, ...] | None) -> Path | tuple[Path, ...] | None:
@@ -233,6 +242,11 @@ class Settings(BaseSettings):
     def is_local_llm(self) -> bool:
         """Return whether answers are written by a GGUF model in this process."""
         return self.llm.startswith(GGUF)
+
+    @property
+    def home_name(self) -> str:
+        """Return what people call the home: its folder, or its address on object storage."""
+        return address_of(self.home) or str(self.home)
 
     @property
     def lancedb(self) -> Path:

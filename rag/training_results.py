@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
+from rag.home_address import fetched
+
 METRICS_FILE, REPORT_FILE = "metrics.json", "report.html"
 QUALITY_PLOT, CURVE_PLOT = "quality-by-dimension.svg", "learning-curve.svg"
 ROLES = ("base", "champion", "challenger")
@@ -70,7 +72,7 @@ class TrainingMetrics:
 def read_metrics(run: Path) -> TrainingMetrics | None:
     """Return the metrics of a run folder, None where they are missing or cannot be read."""
     try:
-        given: MetricsFile = json.loads((run / METRICS_FILE).read_text("utf-8"))
+        given: MetricsFile = json.loads((fetched(run) / METRICS_FILE).read_text("utf-8"))
         return _parse(given)
     except (OSError, ValueError, TypeError, AttributeError):  # gone, cut off, or of another shape
         return None

@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from rag.errors import BadSetting, StoreFailed
+from rag.home_address import put_back, refresh_now, refreshed
 from rag.settings import Settings
 from rag.store.durability import make_folder, sync_paths
 
@@ -111,7 +112,7 @@ def keys_file(home: Path) -> Path:
 def read_keys(file: Path) -> list[ApiKey]:
     """Return the stored keys. Raises StoreFailed for a file that is damaged: nobody is let in by mistake."""
     try:
-        rows: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["keys"]
+        rows: list[dict[str, Any]] = json.loads(refreshed(file).read_text("utf-8"))["keys"]
         return [ApiKey(row["name"], row["hash"], tuple(row["scopes"]), row["made"]) for row in rows]
     except FileNotFoundError:
         return []
@@ -134,7 +135,7 @@ def add_key(home: Path, name: str, scopes: Iterable[str]) -> str:
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     file = keys_file(home)
     with _locked(file):
-        keys = read_keys(file)
+        keys = read_keys(refresh_now(file))
         if any(each.name == name for each in keys):
             raise BadSetting(f"{name!r} has a key already: remove it with `thumbtune keys remove {name}`")
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -146,7 +147,7 @@ def remove_key(home: Path, name: str) -> None:
     """Remove a client's key, which ends at once. Raises BadSetting where there is none, StoreFailed."""
     file = keys_file(home)
     with _locked(file):
-        keys = read_keys(file)
+        keys = read_keys(refresh_now(file))
         kept = [each for each in keys if each.name != name]
         if len(kept) == len(keys):
             raise BadSetting(f"{name!r} has no key: `thumbtune keys list` lists who has one")
@@ -170,7 +171,7 @@ def _given_keys(settings: Settings) -> list[tuple[str, str]]:
 
 def _stamp(file: Path) -> tuple[int, int] | None:
     try:
-        status = file.stat()
+        status = refreshed(file).stat()
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_ino
@@ -192,5 +193,6 @@ def _write(file: Path, keys: list[ApiKey]) -> None:
         sync_paths(draft)
         draft.replace(file)
         sync_paths(file.parent)
+        put_back(file)
     except OSError as error:
         raise StoreFailed(f"{file}: cannot be written ({error.strerror}): make its folder writable") from error

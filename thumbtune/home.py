@@ -24,6 +24,7 @@ from rag.answering.service import QueryService, open_service
 from rag.errors import AnswerFailed, BadSetting
 from rag.feedback.ratings import rate_answer
 from rag.groups import read_groups
+from rag.home_address import is_address
 from rag.indexing.indexer import Indexer
 from rag.indexing.update import IndexReport
 from rag.models.registry import Registry, Version
@@ -59,7 +60,7 @@ class Home:
             raise BadSetting(f"{min(unknown)!r} is no setting: give one of {', '.join(sorted(Settings.model_fields))}")
         given = dict(settings)
         if folder is not None:
-            given["home"] = Path(folder)
+            given["home"] = folder if isinstance(folder, str) and is_address(folder) else Path(folder)
         if docs is not None:
             paths = [docs] if isinstance(docs, str | os.PathLike) else docs
             given["docs"] = tuple(Path(path) for path in paths)

@@ -18,6 +18,7 @@ from train.recipe import LEAST_BATCH, LOSSES
 if TYPE_CHECKING:
     from rag.models.precision import Precision
     from rag.settings import Settings
+    from rag.shared_home.home import SharedHome
     from rag.store.store import Store
     from train.dataset.plan import TrainingOptions
 
@@ -262,8 +263,13 @@ def training_lock(home: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     from rag.errors import StoreFailed
+    from rag.home_address import shared_home
     from rag.training_status import LOCK_FILE, read_training
 
+    if shared := shared_home(home):
+        with _leasing_training(shared):
+            yield
+        return
     lock = FileLock(home / LOCK_FILE, timeout=0)
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -278,6 +284,21 @@ def training_lock(home: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _leasing_training(home: SharedHome) -> Iterator[None]:
+    """Do the same in a shared home, among all machines: a training that was left for dead can no longer promote."""
+    from rag.errors import StoreFailed
+    from rag.models.registry import Registry
+
+    try:
+        with home.lease("training", 0) as lease:
+            if lease.taken_over:
+                Registry(home.folder / "models").fence(lease.token)
+            yield
+    except TimeoutError as error:
+        raise StoreFailed(f"a training is under way already ({error}): wait for it, or stop it there") from None
 
 
 def bootstrap_is_done(settings: Settings) -> bool:

@@ -15,6 +15,7 @@ from rag.errors import BadLabels
 from rag.feedback.chunk_matching import ChunkMatcher, normalise_passage
 from rag.feedback.files.label_files import read_objects, write_objects
 from rag.feedback.pairs import make_pairs
+from rag.home_address import put_back, refresh_now
 from rag.records import Chunk, Document, LabelledPair, chunks_of, normalise_query
 
 PINS_FILE = "pins.jsonl"  # in the home folder
@@ -52,7 +53,7 @@ class Broken:
 
 def read_pins(path: Path) -> list[Pin]:
     """Return the pins of a file; none where it does not exist. Raises BadLabels for a line that is no pin."""
-    if not path.exists():
+    if not refresh_now(path).exists():
         return []
     pins = []
     for number, row in read_objects(path):
@@ -72,6 +73,7 @@ def write_pins(path: Path, pins: Iterable[Pin]) -> None:
     try:
         write_objects(draft, ({key: value for key, value in asdict(pin).items() if value} for pin in pins))
         draft.replace(path)
+        put_back(path)
     except OSError as error:
         raise BadLabels(f"{path}: cannot be written ({error.strerror}): name a place that can") from error
 

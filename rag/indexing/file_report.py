@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from rag.home_address import put_back, refresh_now
 from rag.ingest.corpus import Corpus
 from rag.ingest.discovery import ARCHIVES, MAILBOXES, URL_LISTS, LeftOut, LeftOutWhy
 from rag.ingest.documents import Remark, Skipped
@@ -214,7 +215,7 @@ def record_of(source: str, remark: Remark | None) -> FileRecord:
 def load_file_report(settings: Settings, corpus: Corpus) -> FileReport | None:
     """Return the report of the last index run, None where there is none that can be read."""
     try:
-        return FileReport.read(json.loads(_path(settings, corpus).read_text("utf-8")))
+        return FileReport.read(json.loads(refresh_now(_path(settings, corpus)).read_text("utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -226,6 +227,7 @@ def save_file_report(settings: Settings, corpus: Corpus, report: FileReport) -> 
     temporary = path.with_suffix(f".{os.getpid()}")
     temporary.write_text(json.dumps(report.as_json()), "utf-8")
     temporary.replace(path)
+    put_back(path, over=True)
 
 
 def _path(settings: Settings, corpus: Corpus) -> Path:

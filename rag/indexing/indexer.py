@@ -17,6 +17,7 @@ from rag.indexing.update import (
     update_documents,
     update_vector_index,
     update_vectors,
+    uploads_mirror,
 )
 from rag.ingest.corpus import load_corpus
 from rag.ingest.discovery import SourceFile, check_exists
@@ -58,6 +59,8 @@ class Indexer:
     def run(self) -> IndexReport:
         """Update the documents and both arms' tables from the files, under the lock of `changing_documents`."""
         with changing_documents(self._store), publish_indexing(self._settings.home) as status:
+            if mirror := uploads_mirror(self._settings, self._corpus):
+                mirror.fetch()
             return self._run(self._store, status)
 
     def build_vector_indexes(self) -> Iterator[str]:

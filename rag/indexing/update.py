@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from rag.errors import NoDocuments, StoreFailed
 from rag.heading_path import HEADING_TOKENS
+from rag.home_address import shared_home
 from rag.indexing.file_report import FileReport, load_file_report, make_file_report, save_file_report
 from rag.ingest.chunking import CountTokens
 from rag.ingest.corpus import Corpus
@@ -34,10 +36,15 @@ from rag.loaders.formats import SLOW_SUFFIXES, suffix_of
 from rag.models.embedder import Embedder
 from rag.records import Chunk, Document, chunks_of
 from rag.settings import Settings
+from rag.store import schema
 from rag.store.chunk_store import TableDiff
 from rag.store.lance import IN_LIST
 from rag.store.store import Store
 from rag.store.vector_index import VectorIndexInfo
+
+if TYPE_CHECKING:
+    from rag.shared_home.home import SharedHome
+    from rag.shared_home.mirror import Mirror
 
 STEP = 512  # chunks embedded between two writes: an interruption costs at most 20 s on two cores
 MAX_UNWRITTEN = 512  # documents per write, or HELD_CHARS characters: each write compares with all stored documents
@@ -45,6 +52,7 @@ FIRST_WRITE = 4  # documents; each next write has twice as many, so that the fir
 HELD_CHARS = 5_000_000  # characters of the documents in memory at once, while they are written or read
 FILES_AHEAD = 16  # files that are parsed while the first of them is cut into chunks: two for each worker
 FOREVER = -1.0  # filelock's value for no timeout
+INDEX = "index"  # the lease in a shared home
 Embedded = Callable[[int, int], None]  # called with (done, total)
 Tally = Callable[[list[Chunk]], None]
 log = logging.getLogger(__name__)
@@ -81,9 +89,19 @@ def uploads_folder(settings: Settings, corpus: Corpus) -> Path:
     return settings.uploads / corpus.folders_id
 
 
+def uploads_mirror(settings: Settings, corpus: Corpus) -> Mirror | None:
+    """Return what keeps that folder the same on all machines of a shared home; None for a home on this disk."""
+    home = shared_home(settings.home)
+    return home.mirror(uploads_folder(settings, corpus)) if home else None
+
+
 @contextmanager
 def changing_documents(store: Store, seconds: float = FOREVER) -> Iterator[None]:
     """Hold the lock, across processes, for changing the set of documents. Raises StoreFailed after `seconds`."""
+    if home := shared_home(store.folder.parent):
+        with _leasing_index(home, store, None if seconds == FOREVER else seconds):
+            yield
+        return
     lock = FileLock(store.folder / "index.lock")
     try:
         try:
@@ -101,6 +119,37 @@ def changing_documents(store: Store, seconds: float = FOREVER) -> Iterator[None]
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def _leasing_index(home: SharedHome, store: Store, seconds: float | None) -> Iterator[None]:
+    """Do the same in a shared home: over its store, and among all machines."""
+    if other := home.holder(INDEX):
+        log.warning("%s is changing the index: waiting until it has finished", other)
+    try:
+        with home.lease(INDEX, seconds) as lease:
+            store.tables.forget()
+            if lease.taken_over:
+                store.tables.fence(schema.DOCUMENTS)
+            yield
+    except TimeoutError as error:
+        raise StoreFailed(
+            f"{error} has been changing the index for {seconds:.0f} seconds: try again when it has finished"
+        ) from None
+
+
+@contextmanager
+def _building(store: Store, table: str) -> Iterator[bool]:
+    """Hold the lock for building a table's index; yield False where another process does that."""
+    if home := shared_home(store.folder.parent):
+        with home.tables.alone(f"index-{table}") as is_alone:
+            yield is_alone
+        return
+    try:
+        with FileLock(store.folder / f"{table}.lock", timeout=0):
+            yield True
+    except Timeout:
+        yield False
 
 
 def make_chunker(settings: Settings, start: Embedder, others: Iterable[Embedder]) -> tuple[CountTokens, int]:
@@ -290,14 +339,13 @@ def update_vector_index(store: Store, table: str, embedder: Embedder) -> VectorI
     """
     if not store.chunks.vector_index_is_due(table):
         return None
-    try:
-        with FileLock(store.folder / f"{table}.lock", timeout=0):
-            queries = embedder.embed_queries(store.chunks.sample_queries(table))
-            made = store.chunks.build_vector_index(table, queries)
-            store.chunks.build_text_index(table)  # merging rows into the vector index changed the full-text index, too
-            return made
-    except Timeout:
-        return None
+    with _building(store, table) as is_alone:
+        if not is_alone:
+            return None
+        queries = embedder.embed_queries(store.chunks.sample_queries(table))
+        made = store.chunks.build_vector_index(table, queries)
+        store.chunks.build_text_index(table)  # merging rows into the vector index changed the full-text index, too
+        return made
 
 
 def _batches(store: Store, corpus_id: str, diff: TableDiff) -> Iterator[tuple[list[Chunk], list[Chunk]]]:

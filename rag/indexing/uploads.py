@@ -33,6 +33,7 @@ from rag.indexing.update import (
     update_documents,
     update_vectors,
     uploads_folder,
+    uploads_mirror,
 )
 from rag.indexing.update import (
     read_files as read_corpus,
@@ -144,6 +145,7 @@ class Uploads:
         self._corpus = arms.corpus
         self._start: Embedder | None = None
         self.folder = uploads_folder(settings, self._corpus)
+        self._mirror = uploads_mirror(settings, self._corpus)
 
     def check(self, name: str, path: Path, is_stopped: Callable[[], bool] = lambda: False) -> Skipped | None:
         """Parse a file in a worker process, ahead of `add`; return why it cannot be read, None if it can.
@@ -201,6 +203,8 @@ class Uploads:
             raise UnknownDocument(f"{source[:80]!r} is an attachment: remove the message")
         with self._changing():
             self._file(source).unlink(missing_ok=True)
+            if self._mirror:
+                self._mirror.delete(self._file(source).name)
             former = self._stored(source)
             self._store.documents.delete(self._corpus.id, [each.source for each in former])
             if report := self.report():
@@ -239,6 +243,8 @@ class Uploads:
         with self._changing():
             vectors = self._embed(texts, vectors, progress)  # for a model that was promoted meanwhile
             part.replace(self._file(read.source))
+            if self._mirror:
+                self._mirror.put(self._file(read.source).name)
             self._store.documents.put(self._corpus.id, read.documents)
             gone = {each.source for each in former} - {each.source for each in read.documents}
             self._store.documents.delete(self._corpus.id, sorted(gone))
@@ -334,6 +340,8 @@ class Uploads:
         """Hold the lock for changing documents, with what serves now; the mark stays if the change is interrupted."""
         with changing_documents(self._store, MAX_WAIT):
             self._arms.refresh()
+            if self._mirror:
+                self._mirror.fetch()
             try:
                 (self._folder() / MARK).touch()
                 yield

@@ -1,18 +1,18 @@
 """Model registry: versions, one champion for each set of documents folders, promote and roll back.
 
 The state is one file, models/registry.json, replaced atomically: a reader sees the old state or the new one. Writers
-hold a lock file next to it. Where a set of folders has no champion, the start weights serve, and in side-by-side
-comparisons the version on trial, if there is one. A group of raters may have a champion of its own for these folders:
-its versions are recorded under `group_key`, folders and group, and where it has none that of everybody serves it. Each
-change of champion is appended to a log, with who made it and why.
+hold a lock file next to it; in a shared home the file is an object, put only if nobody has changed it meanwhile. Where
+a set of folders has no champion, the start weights serve, and in side-by-side comparisons the version on trial, if
+there is one. A group of raters may have a champion of its own for these folders: its versions are recorded under
+`group_key`, folders and group, and where it has none that of everybody serves it. Each change of champion is appended
+to a log, with who made it and why.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from rag.errors import StoreFailed, UnknownVersion
 from rag.evaluation.evidence import NO_EVIDENCE, Evidence
+from rag.home_address import fetched, refreshed, shared_home
 from rag.store.durability import make_folder, sync_paths
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ START_WEIGHTS = "start weights"  # what people read where no version has been pr
 SHARED = "the shared model"  # the same for a group: what serves everybody
 REGISTRY_FILE, FORMER_FILE = "registry.json", "registry.former.json"  # now, and before its last change
 ENTRY_FILE = "version.json"  # a version's entry, in its own folder: the registry can be made of these
+RUNS = "runs"  # beside the models: the report of each training, which belongs to its version
 LOCK_SECONDS = 10
 GROUP = " "  # between the id of a set of folders and a group's name
 
@@ -79,6 +81,7 @@ class Registry:
     def __init__(self, folder: Path, file: str = REGISTRY_FILE) -> None:
         self.folder = folder
         self._file = folder / file
+        self._shared = shared_home(folder.parent)
 
     def versions(self) -> list[Version]:
         """Return all versions, oldest first."""
@@ -88,7 +91,7 @@ class Registry:
         """Return one version, or raise UnknownVersion with the names there are."""
         for version in self.versions():
             if version.name == name:
-                return version
+                return self._fetched(version)
         known = ", ".join(version.name for version in self.versions()) or "none yet"
         raise UnknownVersion(f"{name}: no such version (there are: {known}); see `python -m train list`")
 
@@ -110,7 +113,8 @@ class Registry:
         state = self._state()
         rows = {row["name"]: row for row in state["versions"]}
         ends = {key: line[-1] for key, line in state["champions"].items() if line and key.startswith(folders + GROUP)}
-        return {key.partition(GROUP)[2]: _read_version(rows[name]) for key, name in ends.items() if name in rows}
+        named = {key.partition(GROUP)[2]: _read_version(rows[name]) for key, name in ends.items() if name in rows}
+        return {group: self._fetched(version) for group, version in named.items()}
 
     def on_trial(self, folders: str) -> Version | None:
         """Return the version that answers in comparisons while these folders have no champion, or None."""
@@ -137,22 +141,40 @@ class Registry:
     def next_name(self) -> str:
         """Return the name that the next version gets: v1, v2, ... A number is never used twice."""
         taken = [int(version.name[1:]) for version in self.versions()]
-        taken += [int(path.name[1:]) for path in self.folder.glob("v*") if path.name[1:].isdigit()]
+        names = [path.name for path in self.folder.glob("v*")]
+        names += self._shared.names_in(self.folder.name) if self._shared else []
+        taken += [int(name[1:]) for name in names if name[:1] == "v" and name[1:].isdigit()]
         return f"v{max(taken, default=0) + 1}"
 
     def add(self, version: Version) -> None:
-        """Record a version without serving it. Its weights must lie in their folder already."""
-        with self._change() as state:
-            row = {**asdict(version), "created": version.created.isoformat()}
+        """Record a version without serving it. Its weights must lie in their folder already.
+
+        In a shared home its folders are put into the store first. Raises StoreFailed.
+        """
+        row = {**asdict(version), "created": version.created.isoformat()}
+        folder = self.model_folder(version)
+        if self._shared:
+            for part in (self.folder.name, RUNS):
+                if (self.folder.parent / part / version.name).is_dir():
+                    self._shared.put_folder(f"{part}/{version.name}")
+
+        def edit(state: dict[str, Any]) -> None:
+            if self._shared and any(each["name"] == version.name for each in state["versions"]):
+                raise StoreFailed(f"{version.name}: another process has made a version of this name: run it again")
             state["versions"].append(row)
-            if (folder := self.model_folder(version)).is_dir():
+            if not self._shared and folder.is_dir():
                 _replace(folder / ENTRY_FILE, json.dumps(row, indent=2))
+
+        self._change(edit)
 
     def try_out(self, folders: str, name: str) -> None:
         """Let a version answer in comparisons until one is promoted; its table must be complete. Or UnknownVersion."""
         self.version(name)
-        with self._change() as state:
+
+        def edit(state: dict[str, Any]) -> None:
             state.setdefault("trials", {})[folders] = name
+
+        self._change(edit)
 
     def promote(
         self,
@@ -169,7 +191,8 @@ class Registry:
         Raises UnknownVersion.
         """
         self.find(name)
-        with self._change() as state:
+
+        def edit(state: dict[str, Any]) -> None:
             chosen = {"precision": precision, "base": base}
             state.setdefault("precision", {}).setdefault(folders, {})[name] = chosen
             state.get("trials", {}).pop(folders, None)
@@ -177,6 +200,8 @@ class Registry:
             if name != (line[-1] if line else START_WEIGHTS):
                 line.append(name)
                 _log(state, folders, name, by, reason)
+
+        self._change(edit)
 
     def abstain_below(self, corpus: str, ranking: str) -> float | None:
         """Return below which cosine of its best hit a model does not answer, by its Embedder's `query_fingerprint`.
@@ -188,8 +213,7 @@ class Registry:
 
     def set_abstain_below(self, corpus: str, values: Mapping[str, float | None]) -> None:
         """Record these thresholds, by ranking; None takes one away. The other ones stay."""
-        with self._change() as state:
-            state.setdefault("abstain_below", {}).setdefault(corpus, {}).update(values)
+        self._change(lambda state: state.setdefault("abstain_below", {}).setdefault(corpus, {}).update(values))
 
     def evidence(self, folders: str, account: str) -> Evidence:
         """Return what the trainings on these folders showed that are counted together, by the name of their account."""
@@ -198,9 +222,8 @@ class Registry:
 
     def set_evidence(self, folders: str, account: str, evidence: Evidence) -> None:
         """Record the evidence of an account with one more training."""
-        with self._change() as state:
-            row = {**asdict(evidence), "queries": sorted(evidence.queries)}
-            state.setdefault("evidence", {}).setdefault(folders, {})[account] = row
+        row = {**asdict(evidence), "queries": sorted(evidence.queries)}
+        self._change(lambda state: state.setdefault("evidence", {}).setdefault(folders, {}).update({account: row}))
 
     def precision(self, folders: str, version: Version | None, base: str) -> Precision | None:
         """Return in which precision both arms serve with a champion (None: the start weights), given a base model.
@@ -245,25 +268,37 @@ class Registry:
     def rollback(self, folders: str) -> Version | None:
         """Move the champion pointer back by one, and return what serves now. Raises UnknownVersion at the start."""
         before = self.previous(folders)
-        with self._change() as state:
+        expected = self._state()["champions"][folders]
+
+        def edit(state: dict[str, Any]) -> None:
+            if state["champions"].get(folders) != expected:
+                raise StoreFailed("another process has changed what serves meanwhile: see `python -m train list`")
             left = state["champions"][folders].pop()
             _log(state, folders, before.name if before else START_WEIGHTS, "rollback", f"back from {left}")
+
+        self._change(edit)
         return before
 
     def stamp(self) -> tuple[int, int]:
         """Return something that changes whenever the registry is written; cheap enough to ask every second."""
         try:
-            stat = self._file.stat()
+            stat = refreshed(self._file).stat()
         except FileNotFoundError:
             return (0, 0)
         return (stat.st_mtime_ns, stat.st_ino)
 
     def _state(self) -> dict[str, Any]:
         try:
-            state: dict[str, Any] = json.loads(self._file.read_text())
+            return self._parse(refreshed(self._file).read_text())
         except FileNotFoundError:
             return {"versions": [], "champions": {}}
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise self._damaged(str(error)) from error
+
+    def _parse(self, text: str) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = json.loads(text)
+        except ValueError as error:
             raise self._damaged(str(error)) from error
         try:
             lines = [_read_version(row).name for row in state["versions"]], *state["champions"].values()
@@ -274,6 +309,9 @@ class Registry:
         return state
 
     def _damaged(self, why: str) -> StoreFailed:
+        if self._shared:
+            where = f"{self._shared.address}/{self.folder.name}/{REGISTRY_FILE}"
+            return StoreFailed(f"{where}: cannot be read ({why}): restore it from the bucket's versions")
         return StoreFailed(f"{self._file}: cannot be read ({why}): run `python -m rag doctor --repair`")
 
     def rebuild(self, add: Iterable[Version] = ()) -> list[str]:
@@ -295,15 +333,41 @@ class Registry:
         _replace(self._file, json.dumps(state, indent=2))
         return [row["name"] for row in state["versions"]]
 
-    @contextmanager
-    def _change(self) -> Iterator[dict[str, Any]]:
-        """Give the state to be changed in place, then replace the file by it, under the lock."""
+    def fence(self, token: int) -> None:
+        """Note which training of a shared home has the say now: one that has lost its turn can no longer promote."""
+
+        def edit(state: dict[str, Any]) -> None:
+            state["fence"] = token
+
+        self._change(edit)
+
+    def _fetched(self, version: Version) -> Version:
+        """Return a version whose folder is here: in a shared home, fetched with the model that it adapts."""
+        if self._shared:
+            from rag.models.weights import is_adapter, model_behind
+
+            folder = fetched(self.model_folder(version))
+            if is_adapter(str(folder)) and (model := Path(model_behind(str(folder)))).parent == self.folder:
+                fetched(model)
+        return version
+
+    def _change(self, edit: Callable[[dict[str, Any]], object]) -> None:
+        """Replace the file by what `edit` makes of the state; it is called again where another writer was faster."""
+
+        def changed(data: bytes | None) -> bytes:
+            state = self._parse(data.decode()) if data else {"versions": [], "champions": {}}
+            edit(state)
+            return json.dumps(state, indent=2).encode()
+
+        if self._shared:
+            self._shared.file(self._file).change(changed, self._shared.require_leases)
+            return
         try:
             make_folder(self.folder)
             with FileLock(self.folder / "registry.lock", timeout=LOCK_SECONDS):
                 state = self._state()
                 former = json.dumps(state, indent=2)
-                yield state
+                edit(state)
                 _replace(self.folder / FORMER_FILE, former)
                 _replace(self._file, json.dumps(state, indent=2))
         except OSError as error:  # filelock's Timeout is one too

@@ -6,5 +6,6 @@ lease    locks with an owner, a time to live and a fencing token
 probe    whether a store honours conditional puts
 files    small files: an object and its local copy
 folders  versions and reports: put when complete, fetched by hash
+tables   what is remembered of LanceDB tables there, and which writes are fenced
 mirror   uploads: a local folder with the same files
 """

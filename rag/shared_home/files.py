@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from rag.errors import StoreFailed
@@ -62,12 +63,33 @@ class SharedFile:
             return
         raise StoreFailed(f"{self._objects.address}/{self.name}: changed {TRIES} times meanwhile: try again")
 
-    def push(self) -> None:
-        """Put the copy as it is now, whatever is in the store."""
+    def push(self, *, over: bool = False) -> None:
+        """Put the copy as it is now; `over`: whatever is in the store. Else raises StoreFailed if that has changed."""
         data = self.path.read_bytes()
-        stamp = self._objects.put(self.name, data)
         with self._lock:
-            self._stamp, self._looked = stamp, time.monotonic()
+            try:
+                put = self._objects.put if over else self._put_known
+                self._stamp, self._looked = put(self.name, data), time.monotonic()
+            except Changed:
+                self._looked = float("-inf")
+                raise StoreFailed(
+                    f"{self._objects.address}/{self.name}: another process has changed it meanwhile: try again"
+                ) from None
+
+    def create(self, data: bytes) -> None:
+        """Put the object unless there is one, and bring the copy up to date."""
+        with suppress(Changed):
+            self._objects.put_new(self.name, data)
+        self.refresh(0)
+
+    def remove(self) -> None:
+        """Delete the object and its copy."""
+        self._objects.delete(self.name)
+        with self._lock:
+            self._keep(None)
+
+    def _put_known(self, name: str, data: bytes) -> Stamp:
+        return self._objects.put_changed(name, data, self._stamp)
 
     def _keep(self, found: Found | None) -> None:
         """Replace the copy, which readers in other processes see whole, readable by its owner only."""

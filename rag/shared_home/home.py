@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from rag.errors import StoreFailed
-from rag.shared_home import folders, lease
+from rag.shared_home import folders
 from rag.shared_home.files import SharedFile
+from rag.shared_home.lease import Lease, Leases, holder
 from rag.shared_home.mirror import Mirror
 from rag.shared_home.objects import Changed, Objects, allows_http, endpoint
 from rag.shared_home.probe import require_conditions
+from rag.shared_home.tables import SharedTables
 
 FORMAT_FILE = "home.json"
 TABLES = "lancedb"
@@ -25,8 +26,12 @@ class SharedHome:
     def __init__(self, address: str, folder: Path) -> None:
         self.address, self.folder = address, folder
         self.objects = Objects(address)
+        self.leases = Leases(self.objects)
+        options = {"allow_http": "true"} if allows_http() else {}
+        if address.startswith("s3:") and endpoint():
+            options["aws_endpoint"] = endpoint()
+        self.tables = SharedTables(f"{address}/{TABLES}", options, self.leases)
         self._files: dict[str, SharedFile] = {}
-        self._leases: dict[str, lease.Lease] = {}
         self._is_open = False
         self._lock = threading.Lock()
 
@@ -55,29 +60,17 @@ class SharedHome:
         with self._lock:
             return self._files.setdefault(name, SharedFile(self.objects, name, path))
 
-    @contextmanager
-    def lease(self, name: str, seconds: float | None = None) -> Iterator[lease.Lease]:
-        """Hold a lease. Raises lease.Held where another process has it and keeps it for `seconds` (None: wait)."""
-        with lease.holding(self.objects, name, seconds) as held:
-            self._leases[name] = held
-            try:
-                yield held
-            finally:
-                del self._leases[name]
-
-    def holder(self, name: str) -> str:
-        """Return which process holds a lease now, "" for none."""
-        return lease.holder(self.objects, name)
+    def lease(self, name: str, seconds: float | None = None) -> AbstractContextManager[Lease]:
+        """Hold a lease. Raises TimeoutError, with its owner, if another process keeps it for `seconds` (None: wait)."""
+        return self.leases.hold(name, seconds)
 
     def require_leases(self) -> None:
         """Raise StoreFailed where this process has lost a lease that it took: it slept, and another one goes on."""
-        for held in list(self._leases.values()):
-            held.check()
+        self.leases.require()
 
-    def require_leases_if_late(self) -> None:
-        """Do the same only where a renewal is overdue, at no cost otherwise."""
-        for held in list(self._leases.values()):
-            held.check_if_late()
+    def holder(self, name: str) -> str:
+        """Return which process holds a lease now, "" for none."""
+        return holder(self.objects, name)
 
     def put_folder(self, name: str) -> None:
         """Put a complete folder of the cache, such as models/v1."""
@@ -95,15 +88,11 @@ class SharedHome:
         """Return what keeps a folder of the cache the same as in the store."""
         return Mirror(self.objects, folder.relative_to(self.folder).as_posix(), folder)
 
-    @property
-    def tables(self) -> str:
-        """Return the address of the LanceDB tables."""
-        return f"{self.address}/{TABLES}"
-
-    @property
-    def table_options(self) -> dict[str, str]:
-        """Return what LanceDB needs besides the environment, which it reads itself."""
-        options = {"allow_http": "true"} if allows_http() else {}
-        if self.address.startswith("s3:") and endpoint():
-            options["aws_endpoint"] = endpoint()
-        return options
+    def table_failed(self, error: BaseException, table: str) -> StoreFailed:
+        """Return an error of LanceDB on object storage as one line with the address and the next step."""
+        if "concurrent transaction Restore" in str(error):
+            return StoreFailed(
+                f"{self.address}: another process has taken over the index meanwhile; nothing more was written: run "
+                "the command again"
+            )
+        return self.objects.failed(error, f"{TABLES}/{table}" if table else TABLES)

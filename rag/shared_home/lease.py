@@ -173,6 +173,34 @@ def holding(objects: Objects, name: str, seconds: float | None = None) -> Iterat
         lease.release()
 
 
+class Leases:
+    """The leases that this process holds in one home. Thread-safe."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
+        self._held: dict[str, Lease] = {}
+
+    @contextmanager
+    def hold(self, name: str, seconds: float | None = None) -> Iterator[Lease]:
+        """Hold a lease; `seconds` as in `wait_for`."""
+        with holding(self._objects, name, seconds) as lease:
+            self._held[name] = lease
+            try:
+                yield lease
+            finally:
+                del self._held[name]
+
+    def require(self) -> None:
+        """Ask the store whether all of them are still this process's. Raises StoreFailed where one is not."""
+        for lease in list(self._held.values()):
+            lease.check()
+
+    def require_if_late(self) -> None:
+        """Do the same for those whose renewal is overdue."""
+        for lease in list(self._held.values()):
+            lease.check_if_late()
+
+
 def holder(objects: Objects, name: str) -> str:
     """Return who holds a lease now, "" for nobody."""
     now = _read(objects.get(_path(name)))

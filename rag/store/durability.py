@@ -77,6 +77,9 @@ def compact(table: Any, on_disk: TableSync | None = None, keep: timedelta | None
 
     `keep` is how old they are at least, by default KEEP_OLD_VERSIONS. It also adds new rows to the table's indexes.
     """
+    if "://" in table.uri:  # on object storage nothing has to reach a disk first
+        table.optimize(cleanup_older_than=KEEP_OLD_VERSIONS if keep is None else keep)
+        return
     table.optimize(cleanup_older_than=KEEP_ALL)
     if on_disk:
         on_disk.sync([table.name])

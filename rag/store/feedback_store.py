@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from lancedb import col, lit
 
 from rag.columns import AnswerColumns, RatingColumns
+from rag.home_address import put_back, refreshed
 from rag.records import IMPORTED, MARKED, PREFERRED, Answer, LabelledPair, Rating, SyntheticPair
 from rag.store import schema
 from rag.store.lance import IN_LIST, LanceTables
@@ -276,12 +277,14 @@ class FeedbackStore:
     def delete_answers(self, ids: Sequence[str]) -> None:
         """Delete answers for good; a call with none removes what an earlier one has left in older versions."""
         self._tables.erase(schema.ANSWERS, list(ids), "duel")
-        self._tables.run(lambda: (self._tables.folder / DELETED).write_text(str(time.time_ns())))
+        marker = self._tables.folder / DELETED
+        self._tables.run(lambda: marker.write_text(str(time.time_ns())))
+        put_back(marker, over=True)
 
     def _last_deletion(self) -> int:
         """Return what changes when any process deletes answers; takes 2 µs."""
         try:
-            return (self._tables.folder / DELETED).stat().st_mtime_ns
+            return refreshed(self._tables.folder / DELETED).stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from rag.home_address import folder_of, put_back, refreshed, remove
 
 Facts = dict[str, Any]
 
@@ -18,7 +19,7 @@ Facts = dict[str, Any]
 def read(table: Any, name: str) -> Facts | None:  # noqa: ANN401  # lancedb ships no types
     """Return the metadata of this name; None where it is missing or cannot be read."""
     try:
-        facts = json.loads(_path(table, name).read_text("utf-8"))
+        facts = json.loads(refreshed(_path(table, name)).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return facts if isinstance(facts, dict) else None
@@ -27,15 +28,16 @@ def read(table: Any, name: str) -> Facts | None:  # noqa: ANN401  # lancedb ship
 def write(table: Any, name: str, facts: Facts) -> None:  # noqa: ANN401
     """Replace the metadata of this name atomically. Raises OSError."""
     path = _path(table, name)
+    path.parent.mkdir(parents=True, exist_ok=True)  # it is there, but in the cache of a shared home
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_text(json.dumps(facts), "utf-8")
     draft.replace(path)
+    put_back(path, over=True)
 
 
 def forget(table: Any, name: str) -> None:  # noqa: ANN401
     """Delete the metadata of this name."""
-    with suppress(FileNotFoundError):
-        _path(table, name).unlink()
+    remove(_path(table, name))
 
 
 def content(table: Any) -> Facts:  # noqa: ANN401
@@ -45,4 +47,4 @@ def content(table: Any) -> Facts:  # noqa: ANN401
 
 
 def _path(table: Any, name: str) -> Path:  # noqa: ANN401
-    return Path(table.uri) / f"{name}.json"
+    return folder_of(table.uri) / f"{name}.json"

@@ -3,7 +3,8 @@
 Why one writer thread: LanceDB retries conflicting writers unfairly; of 8 writers in one process one waited 18 s. Rows
 that wait for it are written together, one commit for each table, and wait for the disk once: a commit and its sync cost
 as much for one row as for twenty. A write returns when it is on disk (`durability`). Why read_consistency_interval is
-0: readers must see every other process's writes; it costs 11% of a read.
+0: readers must see every other process's writes; it costs 11% of a read. On object storage it costs a request, so there
+they see them within a second (`rag.shared_home.tables`), and what the store has acknowledged needs no sync.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +29,7 @@ from filelock import FileLock
 from lancedb import col, lit
 
 from rag.errors import StoreFailed, is_out_of_memory
+from rag.home_address import shared_home
 from rag.store import durability, schema
 from rag.store.durability import SUFFIX, TableSync, compact, drop_empty_manifests, newest_version
 from rag.store.table_files import INDICES
@@ -71,6 +75,8 @@ class LanceTables:
 
     def __init__(self, folder: Path, metadata_bytes: int = METADATA_BYTES) -> None:
         self.folder, self._metadata_bytes = folder, metadata_bytes
+        home = shared_home(folder.parent)
+        self._shared = home.tables if home else None
         self._connect()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._writes: Counter[str] = Counter()
@@ -80,15 +86,20 @@ class LanceTables:
         self._waiting: deque[_Waiting] = deque()
         self._committed: dict[str, Committed] = {}
         self.committing = threading.Lock()  # held from an upsert until whom `on_upsert` named has heard of it
-        guard(folder, lambda: drop_empty_manifests(folder))
+        if not self._shared:
+            guard(folder, lambda: drop_empty_manifests(folder))
 
     def _connect(self) -> None:
         """Connect with empty caches, instead of an earlier connection, which ends with the last use of its tables."""
         self._caches = caches = lancedb.Session(metadata_cache_size_bytes=self._metadata_bytes)
         self._indexes = self._index_folders()
-        self._db = guard(
-            self.folder, lambda: lancedb.connect(self.folder, read_consistency_interval=timedelta(0), session=caches)
-        )
+        where: dict[str, Any] = {"uri": self.folder}
+        seen = timedelta(0)
+        if self._shared:
+            where, seen = self._shared.connection, timedelta(seconds=self._shared.seen_seconds)
+        connect = partial(lancedb.connect, **where, session=caches)
+        self._db = guard(self.folder, lambda: connect(read_consistency_interval=seen))
+        self._pinned = guard(self.folder, connect) if self._shared else None
 
     def _index_folders(self) -> frozenset[Path]:
         return frozenset(self.folder.glob(f"*{SUFFIX}/{INDICES}/*"))
@@ -107,6 +118,8 @@ class LanceTables:
 
         A folder without either is what a full disk leaves of a table that was being created: it counts as none.
         """
+        if self._shared:
+            return self._shared.has(name, self.names)
         if name not in self.names():
             return False
         folder = self.folder / f"{name}.lance"
@@ -136,11 +149,46 @@ class LanceTables:
         Why the lock: of two processes that create the same table, LanceDB lets the later one overwrite the former.
         """
         if arrow_schema is None:
-            return self._db.open_table(name)
+            return self._open(name)
         if not self.exists(name):
-            with FileLock(self.folder / "tables.lock", timeout=CREATE_SECONDS):
+            with self._creating():
                 self._db.create_table(name, schema=arrow_schema, exist_ok=True)
-        return schema.add_missing_columns(self._db.open_table(name), arrow_schema)
+        return schema.add_missing_columns(self._open(name), arrow_schema)
+
+    def _open(self, name: str) -> Any:  # noqa: ANN401
+        return self._shared.handle(name, self._db.open_table) if self._shared else self._db.open_table(name)
+
+    def _creating(self) -> AbstractContextManager[object]:
+        return (
+            self._shared.creating() if self._shared else FileLock(self.folder / "tables.lock", timeout=CREATE_SECONDS)
+        )
+
+    def _open_to_write(self, name: str) -> Any:  # noqa: ANN401
+        """Open an existing table to write to it, if this process may: one that slept through its turn may not.
+
+        Of the documents table it is the version before the turn is looked at. Whoever takes over the index adds a
+        version that no older write is compatible with (`fence`), so one that began before then fails.
+        """
+        if not self._shared or not self._pinned:
+            return self.open(name)
+        if name != schema.DOCUMENTS:
+            if name not in schema.FEEDBACK:
+                self._shared.require_turn_if_late()
+            return self.open(name)
+        table = self._pinned.open_table(name)
+        self._shared.require_turn()
+        return table
+
+    def forget(self) -> None:
+        """See at once what other processes have written until now."""
+        if self._shared:
+            self._shared.forget()
+
+    def fence(self, name: str) -> None:
+        """Add a version to a table that makes every write fail that another process has begun before now."""
+        if self.exists(name):
+            table = self._db.open_table(name)
+            self.write(name, lambda: (table.checkout(table.version), table.restore()))
 
     def run(self, action: Callable[[], T], name: str = "") -> T:
         """Run an action on LanceDB, on a table of this name, in the caller's thread. Raises StoreFailed."""
@@ -152,12 +200,15 @@ class LanceTables:
 
     def version(self, name: str) -> int:
         """Return the version number of a table, which each write raises; takes a tenth of a millisecond."""
+        if self._shared:
+            return self._shared.version(name, lambda: guard(self.folder, lambda: int(self.open(name).version), name))
         newest = newest_version(self.folder / f"{name}{SUFFIX}")
         return newest or guard(self.folder, lambda: int(self.open(name).version), name)
 
     def version_or_none(self, name: str) -> int:
         """Return the version number of a table, 0 where there is none. Raises StoreFailed where it is damaged."""
-        return newest_version(self.folder / f"{name}{SUFFIX}") or (self.version(name) if self.exists(name) else 0)
+        newest = 0 if self._shared else newest_version(self.folder / f"{name}{SUFFIX}")
+        return newest or (self.version(name) if self.exists(name) else 0)
 
     def on_upsert(self, name: str, heard: Committed) -> None:
         """Call `heard` in the writer's thread after each upsert into a table by this process, before it is on disk."""
@@ -215,6 +266,7 @@ class LanceTables:
             except (RuntimeError, OSError, ValueError) as error:
                 if not NOT_FOUND.search(str(error)):
                     raise
+                self.forget()
         return action(self.open(name))
 
     def upsert(self, name: str, rows: Iterable[schema.Row], arrow_schema: Any = None) -> None:  # noqa: ANN401
@@ -232,7 +284,8 @@ class LanceTables:
         processor time for one answer, an append 15.
         """
         arrow_schema = schema.SCHEMAS[name]
-        self._put({name: _Rows(schema.to_arrow(rows, arrow_schema), arrow_schema, appended=True)})
+        appended = not self._shared  # there a commit may be repeated whose answer was lost, and would write rows twice
+        self._put({name: _Rows(schema.to_arrow(rows, arrow_schema), arrow_schema, appended=appended)})
 
     def delete(self, name: str, ids: list[str]) -> None:
         """Delete the rows of these ids."""
@@ -240,7 +293,7 @@ class LanceTables:
             return
         for start in range(0, len(ids), IN_LIST):
             where = col("id").isin(ids[start : start + IN_LIST]).to_sql()
-            self.write(name, lambda where=where: self.open(name).delete(where))  # type: ignore[misc]
+            self.write(name, lambda where=where: self._open_to_write(name).delete(where))  # type: ignore[misc]
 
     def delete_rater(self, name: str, rater: str) -> int:
         """Delete a rater's rows and return how many; their bytes go, too, once older versions may be removed."""
@@ -265,7 +318,7 @@ class LanceTables:
         def act() -> None:
             self._unsynced.add(name)
             guard(self.folder, action, name)
-            self._writes[name] += 1
+            self._wrote(name)
 
         self._writer.submit(act).result()
         self._writer.submit(self._sync).result()
@@ -334,17 +387,25 @@ class LanceTables:
             table = self.open(name, rows[0].schema)
             if rows[0].appended:
                 table.add(data)
+                self._wrote(name)
                 return
             new = _last_of_each_id(data) if len(rows) > 1 else data
+            heard = self._committed.get(name)
             with self.committing:
-                before = self.version(name)
+                before = self.version(name) if heard else 0
+                table = self._open_to_write(name) if self._shared else table
                 table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(new)
-                if heard := self._committed.get(name):
+                self._wrote(name)
+                if heard:
                     heard(before, self.version(name), new)
 
         self._unsynced.add(name)
         guard(self.folder, act, name)
+
+    def _wrote(self, name: str) -> None:
         self._writes[name] += 1
+        if self._shared:
+            self._shared.wrote(name)
 
     def _compact_later(self, name: str) -> None:
         """Compact a table where that is due: nobody waits for it but whoever writes next."""
@@ -353,7 +414,8 @@ class LanceTables:
 
     def _sync(self) -> None:
         """Sync what was written since the last call; nothing where another write's call has done it."""
-        guard(self.folder, lambda: self._on_disk.sync(self._unsynced))
+        if not self._shared:  # an object store acknowledges what it has kept
+            guard(self.folder, lambda: self._on_disk.sync(self._unsynced))
         self._unsynced.clear()
 
     def _compact_if_due(self, name: str) -> None:
@@ -369,9 +431,15 @@ class LanceTables:
         self._compacted[name] = time.monotonic()
         try:
             table = self.open(name)
-            compact(table, self._on_disk, self._keep(name))
+            if self._shared:
+                with self._shared.alone(f"compaction-{name}") as is_alone:
+                    if is_alone:
+                        compact(table)
+                        self._shared.wrote(name)
+            else:
+                compact(table, self._on_disk, self._keep(name))
             (self._large.add if table.count_rows() > LARGE_ROWS else self._large.discard)(name)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, StoreFailed) as error:
             # Another process compacts at the same time, or the disk is full: the data is written and stays readable.
             log.warning("table %s was not compacted: %s", name, error)
 
@@ -406,6 +474,8 @@ def guard(folder: Path, action: Callable[[], T], table: str = "") -> T:
         return action()
     except (RuntimeError, OSError, ValueError) as error:
         text = " ".join(str(error).split())
+        if home := shared_home(folder.parent):
+            raise home.table_failed(error, table) from error
         if "os error 28" in text:
             raise StoreFailed(
                 f"{folder}: the disk is full; what was stored is safe: free some space and try again"

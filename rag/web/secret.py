@@ -8,6 +8,7 @@ import secrets
 from pathlib import Path
 
 from rag.errors import StoreFailed
+from rag.home_address import shared_home
 from rag.store.durability import make_folder, sync_paths
 
 SECRET_BYTES = 32
@@ -17,6 +18,8 @@ def load_secret(path: Path) -> str:
     """Return the key that signs cookies; the first call creates it, readable by its owner only. Raises StoreFailed."""
     try:
         make_folder(path.parent)
+        if home := shared_home(path.parent):  # one key for all who serve this home, or each would sign others out
+            home.file(path).create(secrets.token_hex(SECRET_BYTES).encode())
         with contextlib.suppress(FileExistsError):
             _write_secret(path)
         secret = path.read_text("ascii").strip()

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from rag.errors import StoreFailed, first_line
+from rag.home_address import fetched
 from rag.models.registry import Registry, group_key
 from rag.records import Pair
 from rag.store.durability import sync_paths
@@ -29,10 +30,11 @@ def known_sides(registry: Registry, folders: str, groups: Collection[str] = ()) 
     held: set[str] = set()
     for version in registry.versions():
         if version.folders in keys:
-            for pair in trained_pairs(registry.model_folder(version)):
+            folder = fetched(registry.model_folder(version))
+            for pair in trained_pairs(folder):
                 key = key_of(pair.query)
                 trained[key] = trained.get(key, frozenset()) | {pair.positive_id}
-            held |= _read_held_out(registry.model_folder(version) / HELD_OUT)
+            held |= _read_held_out(folder / HELD_OUT)
     return Known(trained, frozenset(held - trained.keys()))
 
 
