@@ -33,7 +33,7 @@ def is_address(home: str) -> bool:
 def cache_of(address: str) -> Path:
     """Return the folder that a home on object storage is cached in, by its address. Raises ValueError."""
     found = ADDRESS.fullmatch(address)
-    scheme, rest = (found["scheme"].lower(), found["rest"].strip("/")) if found else ("", "")
+    scheme, rest = (found["scheme"].lower(), found["rest"].rstrip("/")) if found else ("", "")
     if scheme not in SCHEMES or not rest.partition("/")[0]:
         raise ValueError(f"give {EXAMPLES}")
     whole = f"{scheme}://{rest}"

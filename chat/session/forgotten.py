@@ -18,7 +18,7 @@ async def follow_forgotten(history: ThreadStore, home: Path, seconds: float = EV
     last = forgotten_at(home)
     while True:
         await asyncio.sleep(seconds)
-        if (now := forgotten_at(home)) == last:
+        if (now := await asyncio.to_thread(forgotten_at, home)) == last:
             continue
         try:
             await history.leave_deleted()

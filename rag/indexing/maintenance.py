@@ -10,9 +10,10 @@ import logging
 import threading
 
 from rag.errors import ThumbtuneError
+from rag.home_address import shared_home
 from rag.indexing.language_note import language_note
 from rag.indexing.running import read_indexing
-from rag.indexing.update import update_vector_index
+from rag.indexing.update import INDEX, update_vector_index
 from rag.models.arms import Arms
 from rag.records import ARMS
 from rag.settings import Settings
@@ -59,13 +60,18 @@ class Maintenance:
         for table, embedder in {each.table: each.embedder for each in map(self._arms.current, ARMS)}.items():
             try:
                 if self._lacking is not None:
-                    is_running = read_indexing(self._settings.home)  # which adds what is lacking now
+                    is_running = self._is_indexing()  # which adds what is lacking now
                     self._lacking[table] = "" if is_running else self._lacks(table)
                 if made := update_vector_index(self._store, table, embedder):
                     log.warning("search: %s", made)
             except ThumbtuneError as error:
                 self.index_error = f"Search is exact and slow, because its index could not be built: {error}"
                 log.error("%s", self.index_error)
+
+    def _is_indexing(self) -> bool:
+        """Return whether the documents are being indexed, here or on another machine of a shared home."""
+        home = shared_home(self._settings.home)
+        return bool(read_indexing(self._settings.home) or (home and home.holder(INDEX)))
 
     def notes(self) -> list[str]:
         """Return notes for the user on each arm whose table lacks documents, and on the documents' language.

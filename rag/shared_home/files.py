@@ -25,10 +25,11 @@ class SharedFile:
         self._looked = float("-inf")  # when, by time.monotonic
         self._lock = threading.Lock()
 
-    def refresh(self, seconds: float = FRESH_SECONDS) -> Path:
-        """Bring the copy up to date unless that was done less than `seconds` ago; return its path."""
+    def refresh(self, seconds: float | None = None) -> Path:
+        """Bring the copy up to date unless that was done less than `seconds` (FRESH_SECONDS) ago; return its path."""
+        recent = FRESH_SECONDS if seconds is None else seconds
         with self._lock:
-            if time.monotonic() - self._looked < seconds:
+            if time.monotonic() - self._looked < recent:
                 return self.path
             known = self._stamp if self.path.exists() else None
             found, is_same = self._objects.get_unless(self.name, known)

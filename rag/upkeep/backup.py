@@ -29,6 +29,7 @@ from rag.history import history_of
 from rag.home import check_format, open_home
 from rag.settings import Settings
 from rag.upkeep.forgotten import forgotten_at
+from rag.upkeep.in_use import require_folder
 from rag.upkeep.snapshot import Source, take_snapshot
 
 RECORD, HOME, PART = "backup.json", "home", ".part-"
@@ -79,6 +80,7 @@ def back_up(settings: Settings, into: Path, *, keep: int = 0) -> Report:
     `keep` is how many backups stay, 0 for all. Backups made before a rater was forgotten do not stay. Raises
     StoreFailed with one line; the backups that were there are then as they were.
     """
+    require_folder(settings.home)
     into = into.expanduser().resolve()
     if into.is_relative_to(settings.home):
         raise StoreFailed(f"{into} is in the home folder: name a folder elsewhere, best on another disk")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rag.errors import StoreFailed, ThumbtuneError, first_line
 from rag.history import DatabaseFailed, history_of
+from rag.home_address import address_of
 from rag.models.registry import FORMER_FILE, REGISTRY_FILE, Registry, Version
 from rag.models.weights import ADAPTER, has_adapter, is_adapter, read_adapter
 from rag.settings import Settings
@@ -60,6 +61,8 @@ def examine(settings: Settings, progress: Callable[[str], None] = lambda _: None
 
     `progress` is called with the name of each table before it is read: a million vectors take seconds.
     """
+    if address_of(settings.home):
+        return _examine_shared(settings, progress)
     tables = []
     for name in table_names(settings.lancedb) if settings.lancedb.is_dir() else ():
         progress(name)
@@ -69,6 +72,28 @@ def examine(settings: Settings, progress: Callable[[str], None] = lambda _: None
         damage += gaps(settings)
     damage += [*_registry(settings), *_threads(settings), *_key(settings), *_caches(settings)]
     return Examination(tuple(tables), tuple(damage))
+
+
+def _examine_shared(settings: Settings, progress: Callable[[str], None]) -> Examination:
+    """Do the same for a home on object storage, of which nothing can be repaired here but the cache."""
+    store, tables = open_store(settings.lancedb), []
+    try:
+        for name in store.tables.names():
+            progress(name)
+            try:
+                tables.append(TableHealth(name, store.tables.read_in_full(name)))
+            except StoreFailed as error:
+                tables.append(TableHealth(name, 0, str(error)))
+    finally:
+        store.close()
+    step = "the bucket's versioning restores its objects"
+    damage = [Damage("table", each.name, each.damage, step, repairable=False) for each in tables if each.damage]
+    damage += [] if damage else gaps(settings)
+    try:
+        Registry(settings.models).versions()
+    except StoreFailed as error:
+        damage.append(Damage("registry", f"models/{REGISTRY_FILE}", str(error), step, repairable=False))
+    return Examination(tuple(tables), (*damage, *_threads(settings), *_caches(settings)))
 
 
 def gaps(settings: Settings) -> list[Damage]:

@@ -13,7 +13,7 @@ from rag.models.embedder import load_embedder
 from rag.settings import Settings
 from rag.store.store import Store, open_store
 from rag.upkeep.damage import Damage, Examination, examine
-from rag.upkeep.in_use import only_user
+from rag.upkeep.in_use import only_user, require_folder
 from rag.upkeep.repair import repair
 from rag.upkeep.threads import count_threads
 
@@ -23,9 +23,11 @@ def check_home(settings: Settings, *, repairing: bool = False) -> tuple[list[str
 
     Nothing is repaired while a chat, a training or indexing runs.
     """
+    if repairing:
+        require_folder(settings.home)
     open_home(settings.home)
     found = examine(settings)
-    lines = [f"home       {settings.home}"]
+    lines = [f"home       {settings.home_name}"]
     if repairing and any(each.repairable for each in found.damage):
         with only_user(settings.home):
             lines += [f"repaired   {line}" for line in repair(settings, found.damage)]

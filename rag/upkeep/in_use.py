@@ -14,12 +14,22 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rag.errors import StoreFailed
+from rag.home_address import address_of
 from rag.training_status import LOCK_FILE, read_training
 
 CHATS = "chats"  # in a home folder: a lock file of each chat that runs, named by its process id and a random number
 UPKEEP_LOCK = "upkeep.lock"  # held while a home folder is repaired or restored
 INDEX_LOCK = "lancedb/index.lock"  # rag.indexing.update
 WAIT_SECONDS = 2.0  # for another chat that starts at the same moment
+
+
+def require_folder(home: Path) -> None:
+    """Raise StoreFailed for a home on object storage: no command of ours backs it up, restores or repairs it."""
+    if address := address_of(home):
+        raise StoreFailed(
+            f"{address}: a home on object storage is backed up, restored and repaired by its bucket: switch on the "
+            "bucket's versioning; `python -m rag export` writes the labels, and `python -m rag index` makes the index"
+        )
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from typing import Any
 
 from rag.errors import BadLabels, BadRating, StoreFailed
 from rag.history import DatabaseFailed, Place, deletion, places, transaction
+from rag.home_address import address_of
+from rag.models.registry import Registry
 from rag.records import LabelledPair, normalise_query
 from rag.settings import Settings
 from rag.store.store import Store, open_store
@@ -49,6 +51,10 @@ def forget(settings: Settings, rater: str) -> Forgotten:
     """
     chats = places(settings)
     with closing(open_store(settings.lancedb)) as store:
+        if address_of(settings.home):  # what they were trained on is in their folders
+            registry = Registry(settings.models)
+            for version in registry.versions():
+                registry.version(version.name)
         versions = tuple(
             _trained_with(settings.models, [each for each in store.feedback.labels() if each.rater == rater])
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from rag.errors import StoreFailed
 from rag.home import FORMAT_FILE, RESTORED, finish_restoring, restored_folder
 from rag.upkeep.backup import TIME, Backup, backups, copy_file
-from rag.upkeep.in_use import only_user
+from rag.upkeep.in_use import only_user, require_folder
 
 DRAFT = ".restoring"
 UNUSED = (FORMAT_FILE, "lost+found", DRAFT)  # what a home folder has in which nothing was done yet
@@ -25,6 +25,7 @@ def restore(home: Path, source: Path, *, replace: bool = False) -> tuple[Backup,
     next finishes it. An empty one may be the mount point of a disk, which cannot be renamed, and whose space is what
     there is: it is filled inside. Raises StoreFailed with one line.
     """
+    require_folder(home)
     found = backups(source.expanduser().resolve())
     if not found:
         raise StoreFailed(f"{source}: there is no backup in it: name the folder that `python -m rag backup` was given")
