@@ -200,7 +200,7 @@ class LanceTables:
 
     def read_in_full(self, name: str) -> int:
         """Read all columns of all rows of a table, and return how many rows it has."""
-        return self.read(name, lambda table: sum(batch.num_rows for batch in table.search().to_batches(BATCH)))
+        return self.read(name, lambda table: sum(int(batch.num_rows) for batch in table.search().to_batches(BATCH)))
 
     def version(self, name: str) -> int:
         """Return the version number of a table, which each write raises; takes a tenth of a millisecond."""
