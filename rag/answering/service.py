@@ -23,6 +23,7 @@ from rag.answering.sentence_vectors import SentenceVectors
 from rag.answering.token_counter import TokenCounter
 from rag.errors import BadQuery, StoreFailed, ThumbtuneError
 from rag.groups import GroupsFile
+from rag.home_address import shared_home
 from rag.indexing.maintenance import Maintenance
 from rag.indexing.running import read_indexing
 from rag.indexing.uploads import Uploads
@@ -225,6 +226,8 @@ class QueryService:
     def start(self) -> None:
         """Start what a running chat does in the background: maintenance, and embedding the documents' sentences."""
         self.maintenance.start()
+        if home := shared_home(self.settings.home):
+            home.start_following()
         if self._sentences:
             threading.Thread(target=self._embed_ahead, args=(self._sentences,), name="sentences", daemon=True).start()
 
@@ -246,6 +249,8 @@ class QueryService:
     def close(self) -> None:
         """Stop what runs in the background, and close the store after its running writes."""
         self.maintenance.stop()
+        if home := shared_home(self.settings.home):
+            home.stop_following()
         self.store.close()
         if self._sentences:
             self._sentences.save()

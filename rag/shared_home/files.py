@@ -13,6 +13,7 @@ from rag.errors import StoreFailed
 from rag.shared_home.objects import Changed, Found, Objects, Stamp
 
 FRESH_SECONDS = 2.0  # between two looks at an object: a promotion is seen by all within seconds
+ASKED_SECONDS = 60.0  # a file that nobody has asked for in this time is not followed
 TRIES = 20  # of a change, each after somebody else's
 
 
@@ -23,11 +24,18 @@ class SharedFile:
         self._objects, self.name, self.path = objects, name, path
         self._stamp: Stamp | None = None  # of the copy; None for no object
         self._looked = float("-inf")  # when, by time.monotonic
+        self._asked = float("-inf")
+        self.is_followed = False  # a thread keeps the copy up to date, and no reader waits for the store
         self._lock = threading.Lock()
 
     def refresh(self, seconds: float | None = None) -> Path:
         """Bring the copy up to date unless that was done less than `seconds` (FRESH_SECONDS) ago; return its path."""
         recent = FRESH_SECONDS if seconds is None else seconds
+        if seconds is None:
+            was_asked = time.monotonic() - self._asked < ASKED_SECONDS
+            self._asked = time.monotonic()
+            if self.is_followed and was_asked and self._looked > float("-inf"):
+                return self.path
         with self._lock:
             if time.monotonic() - self._looked < recent:
                 return self.path
@@ -38,12 +46,10 @@ class SharedFile:
             self._looked = time.monotonic()
         return self.path
 
-    def read(self) -> bytes | None:
-        """Return the content as it was at most FRESH_SECONDS ago; None where there is none."""
-        try:
-            return self.refresh().read_bytes()
-        except FileNotFoundError:
-            return None
+    def follow(self) -> None:
+        """Bring the copy up to date if somebody has asked for it lately. Raises StoreFailed."""
+        if time.monotonic() - self._asked < ASKED_SECONDS:
+            self.refresh(0)
 
     def change(self, edit: Callable[[bytes | None], bytes], before_put: Callable[[], None] = lambda: None) -> None:
         """Put what `edit` makes of the content, which may be called again where somebody else was faster.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from rag.errors import StoreFailed
 from rag.shared_home import folders
-from rag.shared_home.files import SharedFile
+from rag.shared_home.files import FRESH_SECONDS, SharedFile
 from rag.shared_home.lease import Lease, Leases, holder
 from rag.shared_home.mirror import Mirror
 from rag.shared_home.objects import Changed, Objects, allows_http, endpoint
@@ -18,6 +19,7 @@ from rag.shared_home.tables import SharedTables
 
 FORMAT_FILE = "home.json"
 TABLES = "lancedb"
+log = logging.getLogger(__name__)
 
 
 class SharedHome:
@@ -33,6 +35,8 @@ class SharedHome:
         self.tables = SharedTables(f"{address}/{TABLES}", options, self.leases)
         self._files: dict[str, SharedFile] = {}
         self._is_open = False
+        self._follower: threading.Thread | None = None
+        self._stopped = threading.Event()
         self._lock = threading.Lock()
 
     def read_format(self) -> object:
@@ -59,6 +63,37 @@ class SharedHome:
         name = path.relative_to(self.folder).as_posix()
         with self._lock:
             return self._files.setdefault(name, SharedFile(self.objects, name, path))
+
+    def start_following(self) -> None:
+        """Keep the copies of small files up to date in a thread: in a chat no event loop may wait for the store.
+
+        While the store fails, the copies stay as they were.
+        """
+        with self._lock:
+            if self._follower and self._follower.is_alive():
+                return
+            self._stopped.clear()
+            self._follower = threading.Thread(target=self._follow, name="follow-shared-files", daemon=True)
+            self._follower.start()
+
+    def stop_following(self) -> None:
+        """End that thread; from now on readers look themselves."""
+        self._stopped.set()
+        for file in list(self._files.values()):
+            file.is_followed = False
+
+    def _follow(self) -> None:
+        trouble = ""
+        while not self._stopped.wait(FRESH_SECONDS):
+            try:
+                for file in list(self._files.values()):
+                    file.is_followed = True
+                    file.follow()
+                trouble = ""
+            except (StoreFailed, OSError) as error:
+                if not trouble:
+                    log.warning("what other machines change is not seen for now: %s", error)
+                trouble = str(error)
 
     def lease(self, name: str, seconds: float | None = None) -> AbstractContextManager[Lease]:
         """Hold a lease. Raises TimeoutError, with its owner, if another process keeps it for `seconds` (None: wait)."""

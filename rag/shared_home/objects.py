@@ -2,14 +2,16 @@
 
 The store is reached by obstore, bindings of the Rust crate object_store that LanceDB uses, too: both read the same
 AWS_*, AZURE_* and GOOGLE_* variables. It repeats what fails by throttling or a 5xx. A conditional put whose answer was
-lost would then be refused by its own first try, so after a refusal the object is compared with what was to be put.
+lost would then be refused by its own first try, so each carries a mark, by which it is known after a refusal.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 INSTALL = "pip install 'thumbtune[s3]'"
+MARK = "thumbtune"  # name of the metadata with which put of this program an object is of
 PART = 8 << 20  # bytes that are fetched at once
 RETRIES = 8  # after throttling, a 5xx or a broken connection, with growing pauses
 RETRY_SECONDS = 40
@@ -171,13 +174,17 @@ class Objects:
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+        mark = secrets.token_hex(8)  # kept with the object: two writers may put the same bytes
+
         def act() -> Stamp:
             try:
-                return _stamp(obstore.put(self._store, name, data, mode=mode, use_multipart=False))
+                put = obstore.put(self._store, name, data, mode=mode, attributes={MARK: mark}, use_multipart=False)
+                return _stamp(put)
             except (AlreadyExistsError, PreconditionError):
-                there = self.get(name)
-                if there is not None and there.data == data:  # the answer to our first try was lost
-                    return there.stamp
+                with suppress(FileNotFoundError):
+                    there = obstore.get(self._store, name)
+                    if there.attributes.get(MARK) == mark:  # the answer to our first try was lost
+                        return _stamp(there.meta)
                 raise Changed(name) from None
 
         return self._run(act, name)

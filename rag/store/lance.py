@@ -438,7 +438,7 @@ class LanceTables:
             if self._shared:
                 with self._shared.alone(f"compaction-{name}") as is_alone:
                     if is_alone:
-                        compact(table)
+                        compact(table, keep=self._keep(name))
                         self._shared.wrote(name)
             else:
                 compact(table, self._on_disk, self._keep(name))
@@ -456,6 +456,8 @@ class LanceTables:
                     del self._compacted[name]
 
     def _keep(self, name: str) -> timedelta:
+        if self._shared:
+            return durability.KEEP_OLD_VERSIONS  # a reader may be slow, and versions cost little there
         if name in schema.VOTES:
             return durability.KEEP_OLD_VOTES
         return durability.KEEP_OLD_FEEDBACK if name in schema.FEEDBACK else durability.KEEP_OLD_VERSIONS
