@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag import cli
+from rag.indexing.engine import LOCAL, add_engine, open_engine
 
 if TYPE_CHECKING:
     from rag.feedback.files.import_export import Unmatched
@@ -38,6 +39,7 @@ def add_commands(commands: cli.Commands) -> None:
     command = partial(cli.add_command, commands)
     index = command("index", _index, "update the index; embeds only what changed")
     index.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="folders or files instead of THUMBTUNE_DOCS")
+    add_engine(index)
     output = index.add_mutually_exclusive_group()
     output.add_argument("--watch", action="store_true", help="keep running and index changes until Ctrl-C")
     output.add_argument("--list", action="store_true", help="list every file: read, read in part, skipped or left out")
@@ -100,15 +102,20 @@ def add_commands(commands: cli.Commands) -> None:
 
 
 def _index(given: argparse.Namespace) -> None:
+    from rag.errors import BadSetting
     from rag.indexing.indexer import Indexer, format_report, report_json
     from rag.indexing.watch import watch
     from rag.settings import load_settings
 
     settings = load_settings(**({"docs": tuple(given.paths)} if given.paths else {}))
     if given.watch:
+        if given.engine != LOCAL:
+            raise BadSetting(
+                f"--watch --engine {given.engine}: what changes from day to day is indexed here: leave one out"
+            )
         watch(settings, partial(print, flush=True))
         return
-    with Indexer(settings) as indexer:
+    with open_engine(given.engine, settings) as engine, Indexer(settings, engine=engine) as indexer:
         report = indexer.run()
         print(report_json(report) if given.json else format_report(report, everything=given.list), flush=True)
         for line in indexer.build_vector_indexes():

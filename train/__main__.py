@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag import cli
+from rag.indexing.engine import add_engine, open_engine
 from rag.models.registry import START_WEIGHTS
 from train.recipe import LEAST_BATCH, LOSSES
 
@@ -90,6 +91,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     )
     add_compare(commands)
     promote = command("promote", _promote, f"promote a version, or the {START_WEIGHTS}, whatever the gate decided")
+    add_engine(promote)
     promote.add_argument("version", nargs="+", help=f"a version's name, or: {START_WEIGHTS}")
     back = command("rollback", _rollback, "roll back to the version that served before")
     back.add_argument("--group", default="", metavar="NAME", help="of a group of raters")
@@ -331,7 +333,9 @@ def _promote(given: argparse.Namespace) -> None:
             print(f"precision: {choice.why}")
             return choice.precision
 
-        name = promote_by_hand(settings, store, load_corpus(settings), " ".join(given.version), bar, measure)
+        with open_engine(given.engine, settings) as engine:
+            named = " ".join(given.version)
+            name = promote_by_hand(settings, store, load_corpus(settings), named, bar, measure, engine)
     version = Registry(settings.models).find(name)
     whom = f" group {version.group}" if version and version.group else ""
     print(f"{name} serves{whom} now; a running chat follows within seconds")

@@ -1,6 +1,8 @@
 """Bring the tables up to date with the files: index runs, watch mode, uploads, background maintenance.
 
 update       update the documents table and one vector table per model, incrementally
+engine        the option --engine
+on_ray        parse and embed on a Ray cluster
 indexer      run the update for both arms, with progress bars; used by the command line and the chat
 file_report  the report on all files: read, read in part, skipped, left out
 progress     progress bars in a terminal, lines elsewhere

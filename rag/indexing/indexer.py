@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from rag.indexing.language_note import language_note
 from rag.indexing.progress import Progress, each_with_progress
 from rag.indexing.running import IndexingStatus, publish_indexing
 from rag.indexing.update import (
+    STEP,
     IndexReport,
     changing_documents,
     keep_file_report,
@@ -22,12 +24,16 @@ from rag.indexing.update import (
 from rag.ingest.corpus import load_corpus
 from rag.ingest.discovery import SourceFile, check_exists
 from rag.ingest.documents import Outcome, Skipped
+from rag.ingest.workers import WorkerPool
 from rag.models.arms import arm_models, arm_precision
 from rag.models.embedder import Embedder, load_embedder
 from rag.models.precision import Precision
 from rag.records import Chunk, Document
 from rag.settings import Settings
 from rag.store.store import Store, open_store
+
+if TYPE_CHECKING:
+    from rag.indexing.on_ray import RayEngine
 
 Load = Callable[[str, Settings, Precision | None], Embedder]
 
@@ -41,11 +47,12 @@ def index(settings: Settings) -> IndexReport:
 class Indexer:
     """Runs index updates, one after the other, with the same loaded models. Use it as a context manager.
 
-    `load` loads a model, as load_embedder does.
+    `load` loads a model, as load_embedder does. With an `engine` a cluster parses the files and embeds the chunks.
     """
 
-    def __init__(self, settings: Settings, load: Load = load_embedder) -> None:
-        self._settings, self._load = settings, load
+    def __init__(self, settings: Settings, load: Load = load_embedder, engine: RayEngine | None = None) -> None:
+        self._settings, self._engine = settings, engine
+        self._load = engine.load if engine else load
         self._corpus = load_corpus(settings)
         self._embedders: dict[str, Embedder] = {}
 
@@ -102,6 +109,7 @@ class Indexer:
             store.documents.hashes(corpus.id),
             make_chunker(settings, embedders[settings.start_model], embedders.values()),
             expected,
+            self._engine.pool if self._engine else WorkerPool,
         )
         report = update_documents(store, corpus, noted(), lambda so_far: self._embed(store, arms, so_far, status))
         keep_file_report(settings, corpus, report)
@@ -125,7 +133,9 @@ class Indexer:
                     nonlocal old
                     old += sum(chunk.source not in new for chunk in chunks)
 
-                update_vectors(store, self._corpus.id, embedder, advance, tally)
+                update_vectors(
+                    *(store, self._corpus.id, embedder, advance, tally), self._engine.step if self._engine else STEP
+                )
             if old:
                 report.caught_up[f"{name}, a new table" if is_new else name] = old
         status.embedded(1.0)

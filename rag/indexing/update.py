@@ -50,7 +50,6 @@ STEP = 512  # chunks embedded between two writes: an interruption costs at most 
 MAX_UNWRITTEN = 512  # documents per write, or HELD_CHARS characters: each write compares with all stored documents
 FIRST_WRITE = 4  # documents; each next write has twice as many, so that the first ones can be searched within seconds
 HELD_CHARS = 5_000_000  # characters of the documents in memory at once, while they are written or read
-FILES_AHEAD = 16  # files that are parsed while the first of them is cut into chunks: two for each worker
 FOREVER = -1.0  # filelock's value for no timeout
 INDEX = "index"  # the lease in a shared home
 Embedded = Callable[[int, int], None]  # called with (done, total)
@@ -173,10 +172,11 @@ def read_files(
     known: Mapping[str, str],
     chunker: tuple[CountTokens, int],
     progress: Callable[[list[SourceFile]], Iterable[SourceFile]] = iter,
+    pool_of: Callable[[ParseCache], WorkerPool] = WorkerPool,
 ) -> Iterator[Outcome]:
     """Yield one outcome for each file of a corpus, uploads included; `known` as in ingest.
 
-    A file with the size and times of the last run is Unchanged and is not opened.
+    A file with the size and times of the last run is Unchanged and is not opened. `pool_of` makes what parses files.
     """
     count_tokens, chunk_tokens = chunker
     stats = StatCache(settings.cache / f"seen-{corpus.id}.json")
@@ -198,7 +198,7 @@ def read_files(
         pool.workers = worker_count(_sizes(opened))
         return progress(opened)
 
-    with WorkerPool(parsed) as pool:
+    with pool_of(parsed) as pool:
         for outcome in ingest(
             settings.docs,
             known=known,
@@ -211,7 +211,7 @@ def read_files(
             follow_links=settings.follow_links,
             fetch=PageFetcher(settings.cache / "pages", MAX_FILE_BYTES, private=settings.private_addresses),
             submit=pool.submit,
-            ahead=FILES_AHEAD,
+            ahead=pool.ahead,
         ):
             if isinstance(outcome, Document | Unchanged):
                 hashes[outcome.source] = outcome.hash if isinstance(outcome, Document) else known[outcome.source]
@@ -305,18 +305,19 @@ def update_vectors(
     embedder: Embedder,
     progress: Embedded = lambda done, total: None,
     tally: Tally = lambda chunks: None,
+    step: int = STEP,
 ) -> str:
     """Update a model's vector table and full-text index from table `documents`; return the table's name.
 
     Embeds only the chunks that the table lacks. `progress` is called with (done, total) after each step, and
-    `tally` with the chunks that were embedded.
+    `tally` with the chunks that were embedded, `step` of them at most between two writes.
     """
     table = store.chunks.table_name(corpus_id, embedder.fingerprint)
     if not store.chunks.exists(table):
         store.chunks.put(table, [], embedder.embed_documents([]))
     diff = store.chunks.diff(corpus_id, table)
     progress(0, len(diff.missing))
-    for missing, moved in _batches(store, corpus_id, diff):
+    for missing, moved in _batches(store, corpus_id, diff, step):
         texts = [chunk.embedded for chunk in missing]
         vectors = embedder.embed_documents(texts, lambda n: progress(n, len(diff.missing)))
         store.chunks.put(table, missing, vectors)
@@ -348,8 +349,8 @@ def update_vector_index(store: Store, table: str, embedder: Embedder) -> VectorI
         return made
 
 
-def _batches(store: Store, corpus_id: str, diff: TableDiff) -> Iterator[tuple[list[Chunk], list[Chunk]]]:
-    """Yield (missing, moved) chunks in batches of at most STEP each."""
+def _batches(store: Store, corpus_id: str, diff: TableDiff, step: int) -> Iterator[tuple[list[Chunk], list[Chunk]]]:
+    """Yield (missing, moved) chunks in batches of at most `step` each."""
     missing: list[Chunk] = []
     moved: list[Chunk] = []
     for sources in _groups(diff.sources):
@@ -359,7 +360,7 @@ def _batches(store: Store, corpus_id: str, diff: TableDiff) -> Iterator[tuple[li
                     missing.append(chunk)
                 elif chunk.id in diff.moved:
                     moved.append(chunk)
-                if len(missing) == STEP or len(moved) == STEP:
+                if len(missing) == step or len(moved) == step:
                     yield missing, moved
                     missing, moved = [], []
     if missing or moved:

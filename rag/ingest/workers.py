@@ -42,6 +42,7 @@ LARGE = 1_000_000  # bytes: a larger file of a fast format is parsed by a worker
 FILES_PER_WORKER = 8  # slow files for which one more worker pays: it starts in 0.8 s, a file takes 0.1 s
 BYTES_PER_WORKER = 4_000_000  # or so many bytes of them
 MAX_WORKERS = 8  # each takes 100 MB, and one process cuts and embeds what they all read
+FILES_AHEAD = 2 * MAX_WORKERS  # two for each
 GRACE = 10.0  # seconds after which a worker ends itself, because its parent did not
 POLL = 0.1  # seconds between two looks at whether an upload was stopped
 STOPPED = "reading it was stopped"
@@ -88,6 +89,8 @@ class WorkerPool:
     Files that were parsed before come from `cache`; small files of fast formats are parsed in this process.
     """
 
+    ahead = FILES_AHEAD  # files that are parsed while the first of them is cut into chunks
+
     def __init__(self, cache: ParseCache, workers: int = 1, *, seconds: float = 0, memory: int = 0) -> None:
         self._cache, self.workers = cache, workers
         self._seconds, self._memory = seconds or SECONDS, memory or memory_limit()
@@ -122,8 +125,7 @@ class WorkerPool:
             return Parsing(lambda: cached)
         if not belongs_in_worker(suffix, data):
             return parse_here(suffix, data)
-        future = self._schedule(suffix, data)
-        return Parsing(lambda: self._result(future, suffix, data), future.done)
+        return self._begin(suffix, data)
 
     def close(self) -> None:
         """End all workers, also those that are parsing."""
@@ -131,6 +133,11 @@ class WorkerPool:
         if pool is not None:
             pool.stop()  # type: ignore[no-untyped-call]  # pebble has no annotation here
             pool.join()
+
+    def _begin(self, suffix: str, data: bytes) -> Parsing:
+        """Begin to parse a file that belongs in a worker."""
+        future = self._schedule(suffix, data)
+        return Parsing(lambda: self._result(future, suffix, data), future.done)
 
     def _schedule(self, suffix: str, data: bytes) -> Future[LoadedText]:
         if self._pool is None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from rag.errors import TrainingRefused, UnknownVersion
-from rag.indexing.update import Embedded, changing_documents, update_vectors
+from rag.indexing.update import STEP, Embedded, changing_documents, update_vectors
 from rag.ingest.corpus import Corpus
 from rag.models.arms import promoted_models, why_unfit
 from rag.models.embedder import Embedder, load_embedder
@@ -21,9 +21,11 @@ from train.judging.pinned import pins_of, require_unbroken
 from train.tuning.version_folder import missing
 
 if TYPE_CHECKING:  # torch, which neither a promotion by hand nor a rollback needs
+    from rag.indexing.on_ray import RayEngine
     from train.context import TrainingContext
     from train.judging.contenders import Candidate
 
+Load = Callable[[str, Settings, Precision | None], Embedder]
 Bar = Callable[[str], Embedded]  # task -> progress callback
 
 NOTHING: Mapping[str, Embedder] = {}
@@ -70,15 +72,19 @@ def keep_vectors(context: TrainingContext, challenger: Candidate) -> None:
         context.store.chunks.put(table, context.chunks, challenger.vectors)
 
 
-def load_arms(settings: Settings, tuned: str, precision: Precision) -> dict[str, Embedder]:
+def load_arms(settings: Settings, tuned: str, precision: Precision, load: Load = load_embedder) -> dict[str, Embedder]:
     """Load the models of both arms in a precision; `tuned` is that arm's model reference. Raises BadModel."""
-    base = load_embedder(settings.base_model, settings, precision)
+    base = load(settings.base_model, settings, precision)
     same = tuned == settings.base_model
-    return {"base": base, "tuned": base if same else load_embedder(tuned, settings, precision)}
+    return {"base": base, "tuned": base if same else load(tuned, settings, precision)}
 
 
 def complete(
-    store: Store, corpus_id: str, arms: Mapping[str, Embedder], bar: Bar = lambda what: lambda done, total: None
+    store: Store,
+    corpus_id: str,
+    arms: Mapping[str, Embedder],
+    bar: Bar = lambda what: lambda done, total: None,
+    step: int = STEP,
 ) -> None:
     """Bring these models' tables up to date with the documents.
 
@@ -86,7 +92,7 @@ def complete(
     the lock.
     """
     for name, embedder in arms.items():
-        update_vectors(store, corpus_id, embedder, bar(f"embedding ({name})"))
+        update_vectors(store, corpus_id, embedder, bar(f"embedding ({name})"), step=step)
 
 
 def promote_by_hand(
@@ -96,12 +102,14 @@ def promote_by_hand(
     name: str,
     bar: Bar,
     measure: Callable[[str], Precision | None] = lambda reference: None,
+    engine: RayEngine | None = None,
 ) -> str:
     """Promote a version, or the start weights, whatever its verdict; log that, and return the name.
 
     `measure` chooses the precision for the model reference of a version that has never served; None means the native
-    one. What served before serves as it did then: measuring takes minutes, a promotion back seconds. Raises
-    UnknownVersion, also for a version that was trained on other documents, and TrainingRefused where it breaks pins.
+    one. What served before serves as it did then: measuring takes minutes, a promotion back seconds. With an `engine` a
+    cluster embeds the chunks. Raises UnknownVersion, also for a version that was trained on other documents, and
+    TrainingRefused where it breaks pins.
     """
     registry = Registry(settings.models)
     version = registry.find(name)
@@ -117,8 +125,8 @@ def promote_by_hand(
     precision = registry.precision(corpus.folders_id, champion, settings.base_model)
     if precision is None and version and not group and not registry.has_served(version):
         precision = measure(reference)
-    arms = load_arms(settings, reference, serving(settings, precision))
-    complete(store, corpus.id, arms, bar)
+    arms = load_arms(settings, reference, serving(settings, precision), engine.load if engine else load_embedder)
+    complete(store, corpus.id, arms, bar, engine.step if engine else STEP)
     _require_unbroken(settings, store, corpus, name, arms["tuned"], bar, group)
     reason = f"by hand; the gate said {version.verdict}" if version else "by hand"
     with changing_documents(store):
