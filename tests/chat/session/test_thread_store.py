@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -362,3 +362,49 @@ async def test_a_step_thread_or_element_of_anothers_id_stays_where_it_is(history
     thread = await history.get_thread(hers)
     assert thread
     assert [each["output"] for each in thread["steps"]] == ["edited in its own thread"]
+
+
+async def test_what_one_chat_writes_while_another_deletes_its_thread_never_stays(postgres: Postgres) -> None:
+    place = PostgresServer(postgres.new_database())
+    one, other = ThreadStore(place), ThreadStore(place)
+    ann = await new_user(one, "ann")
+    threads = [await new_thread(one, ann, "Why?") for _ in range(30)]
+
+    async def write(thread_id: str) -> None:
+        for n in range(5):
+            with suppress(StoreFailed):
+                await one.save_element(card(thread_id, f"text {n}", f"e-{thread_id}"))
+
+    await asyncio.gather(*(write(each) for each in threads), *(other.delete_thread(each) for each in threads))
+    for table in ("threads", "steps", "elements"):
+        assert await one.execute_sql(f"SELECT * FROM {table}", {}) == []
+    await one.close()
+    await other.close()
+
+
+async def test_a_text_that_one_chat_changes_while_another_searches_is_found_as_it_is(postgres: Postgres) -> None:
+    place = PostgresServer(postgres.new_database())
+    one, other = ThreadStore(place), ThreadStore(place)
+    ann = await new_user(one, "ann")
+    threads = [await new_thread(one, ann, "Why?") for _ in range(10)]
+
+    async def change(thread_id: str) -> None:
+        for n in range(8):
+            await new_answer(one, thread_id, f"state-{n}.")
+
+    searches = (found(other, ann, "state") for _ in range(20))
+    await asyncio.gather(*map(change, threads), *searches)
+    assert set(await found(other, ann, "state-7.")) == set(threads)
+    assert await found(other, ann, "state-6.") == []
+    await one.close()
+    await other.close()
+
+
+async def test_a_user_who_comes_in_at_two_chats_at_once_is_one_user(postgres: Postgres) -> None:
+    place = PostgresServer(postgres.new_database())
+    stores = [ThreadStore(place) for _ in range(3)]
+    ids = await asyncio.gather(*(new_user(each, "ann") for each in stores for _ in range(5)))
+    assert len(set(ids)) == 1
+    assert await stores[0].execute_sql("SELECT COUNT(*) AS n FROM users", {}) == [{"n": 1}]
+    for each in stores:
+        await each.close()
