@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -65,6 +66,7 @@ class ThreadStore(SQLAlchemyDataLayer):
         self.place = place
         super().__init__(URL.create("sqlite+aiosqlite"))  # type: ignore[arg-type]  # never connects
         self._database = Database(place)
+        self._folding = ThreadPoolExecutor(1, "folding")
 
     @property
     def is_shared(self) -> bool:
@@ -91,6 +93,7 @@ class ThreadStore(SQLAlchemyDataLayer):
 
     async def close(self) -> None:
         """Write what waits, and close the connection."""
+        self._folding.shutdown(wait=False)
         await asyncio.to_thread(self._database.close)
 
     async def create_user(self, user: User) -> PersistedUser | None:
@@ -164,7 +167,7 @@ class ThreadStore(SQLAlchemyDataLayer):
         it stays valid when its thread is deleted.
         """
         if filters.search:
-            await asyncio.to_thread(thread_search.catch_up, self.place, filters.userId or "")
+            await self._catch_up(filters.userId or "")
         condition, words = thread_search.threads_matching(filters.search or "")
         size = max(1, min(pagination.first, MAX_PAGE))
         parameters = {"user": filters.userId, "after": pagination.cursor or "", "limit": size + 1, **words}
@@ -175,6 +178,16 @@ class ThreadStore(SQLAlchemyDataLayer):
         first, last = (cursors[0], cursors[-1]) if cursors else (None, None)
         info = PageInfo(hasNextPage=len(rows) > size, startCursor=first, endCursor=last)
         return PaginatedResponse(pageInfo=info, data=page)
+
+    async def _catch_up(self, user_id: str) -> None:
+        """Fold what was added to a user's threads. A server that is gone or silent holds up one thread of ours."""
+        folding = self._folding.submit(thread_search.catch_up, self.place, user_id)
+        try:
+            async with asyncio.timeout(self.place.patience):
+                await asyncio.wrap_future(folding)
+        except (StoreFailed, TimeoutError):
+            if not self.is_shared:
+                raise
 
     async def update_thread(
         self,

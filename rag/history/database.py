@@ -120,8 +120,8 @@ class Database:
 
     @property
     def is_down(self) -> bool:
-        """Return whether the server could not be reached when it was last tried."""
-        return self._down is not None
+        """Return whether the server could not be reached when it was last tried, or has been silent for too long."""
+        return self._down is not None or self._is_stuck
 
     async def run(self, *statements: Statement, again: bool = False) -> Result:
         """Run statements, all or none; return what the last one found or changed. Raises DatabaseFailed.
@@ -129,11 +129,12 @@ class Database:
         What is changed is stored when this returns, and also where its caller is cancelled. With `again`, writes that
         fail because the server is gone are made once it is back, in their order.
         """
+        if not self._thread.is_alive():
+            raise DatabaseFailed("it is closed")
         waiting = _Waiting(statements, again=again)
         self._queue.put(waiting)
-        is_stuck = self._busy_since and self._patience and time.monotonic() - self._busy_since > self._patience
         try:
-            async with asyncio.timeout(0 if is_stuck else self._patience):
+            async with asyncio.timeout(0 if self._is_stuck else self._patience):
                 result: Result = await asyncio.shield(asyncio.wrap_future(waiting.done))
                 return result
         except TimeoutError:
@@ -156,6 +157,11 @@ class Database:
         self._queue.put(None)
         self._thread.join(self._patience)
 
+    @property
+    def _is_stuck(self) -> bool:
+        since = self._busy_since
+        return bool(since and self._patience and time.monotonic() - since > self._patience)
+
     def _checkpoint(self) -> None:
         if self._connection:
             self._connection.checkpoint()
@@ -168,6 +174,10 @@ class Database:
             self._busy_since = time.monotonic()
             self._run([each for each in batch if each], is_last=not is_open)
             self._busy_since = 0.0
+        if self._missed:
+            log.warning(
+                "%s: %d messages are lost: the chat has ended before it was back", self._place.shown, len(self._missed)
+            )
         if self._connection:
             self._connection.close()
 

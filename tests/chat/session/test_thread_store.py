@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
@@ -17,8 +18,8 @@ from chainlit.user import User
 
 from chat.session.forgotten import follow_forgotten
 from chat.session.thread_store import LEAVE, NAME_LENGTH, ThreadStore, shorten
-from postgres import Postgres
-from rag.errors import StoreFailed
+from postgres import Postgres, running_postgres
+from rag.errors import StoredLater, StoreFailed
 from rag.history import Place, PostgresServer, SQLiteFile, transaction
 from rag.upkeep.forgotten import note_forgotten
 
@@ -408,3 +409,29 @@ async def test_a_user_who_comes_in_at_two_chats_at_once_is_one_user(postgres: Po
     assert await stores[0].execute_sql("SELECT COUNT(*) AS n FROM users", {}) == [{"n": 1}]
     for each in stores:
         await each.close()
+
+
+async def test_a_silent_server_is_waited_for_once_also_by_those_who_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running_postgres() as server:
+        place = PostgresServer(server.new_database())
+        monkeypatch.setattr(place, "patience", 1.0)
+        history = ThreadStore(place)
+        ann = await new_user(history, "ann")
+        thread_id = await new_thread(history, ann, "Bees?")
+        server.stop(signal.SIGSTOP)
+        async with asyncio.timeout(8):  # one second each, and no longer
+            for _ in range(3):
+                assert await found(history, ann, "bees") == []
+            assert history.is_down
+            with pytest.raises(StoredLater, match="saved as soon as it can be"):
+                await history.save_element(card(thread_id, "written later"))
+            assert (await history.create_user(User(identifier="bob")) or User(identifier="")).identifier == "bob"
+        server.go_on()
+        until = asyncio.get_running_loop().time() + 15
+        while not (thread := await history.get_thread(thread_id)) or not thread["elements"]:
+            assert asyncio.get_running_loop().time() < until
+            await asyncio.sleep(0.1)
+        assert await found(history, ann, "bees") == [thread_id]
+        await history.close()
+        with pytest.raises(StoreFailed):
+            await history.save_element(card(thread_id, "too late"))
