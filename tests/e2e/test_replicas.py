@@ -103,6 +103,9 @@ def test_an_outage_of_postgres_in_the_middle_of_an_answer_loses_nothing(
         thumb(page, "A", "good").click()
         expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
         assert votes(one, LATER) == [1]
+        reloaded = open_page(page.context, page.url)
+        expect(reloaded.get_by_text("The chat history cannot be reached at the moment: try again")).to_be_visible()
+        reloaded.close()
     finally:
         postgres.start()
     wait_for_line(one, "WARNING thumbtune: .*is back, and")
