@@ -67,8 +67,7 @@ def test_no_chat_starts_while_a_home_is_repaired(home: Settings) -> None:
     with only_user(home.home), pytest.raises(StoreFailed, match="is being repaired"), chat_running(home.home):
         pass
     with chat_running(home.home):
-        (file,) = (home.home / CHATS).iterdir()
-        assert file.stem.partition("-")[0] == str(os.getpid())
+        assert [file.stem.partition("-")[0] for file in (home.home / CHATS).iterdir()] == [str(os.getpid())]
     assert list((home.home / CHATS).iterdir()) == []
 
 
@@ -137,3 +136,13 @@ def test_a_restoring_that_is_killed_between_its_two_renames_is_finished_by_the_n
     assert len(store.feedback.ratings()) == 12
     store.close()
     assert not [path for path in home.home.parent.iterdir() if path.name.startswith(f".{home.home.name}")]
+
+
+def test_two_chats_of_the_same_process_id_as_in_two_containers_run_on_one_home(home: Settings) -> None:
+    with chat_running(home.home), chat_running(home.home):
+        assert len(list((home.home / CHATS).iterdir())) == 2
+        both = f"process {os.getpid()}, {os.getpid()}"
+        with pytest.raises(StoreFailed, match=both), only_user(home.home):
+            pass
+    with only_user(home.home):
+        assert list((home.home / CHATS).iterdir()) == []
