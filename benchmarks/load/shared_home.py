@@ -3,6 +3,7 @@
 Each writer is a process with a cache of its own, as on a machine of its own; it stores answers and rates them, and says
 what was acknowledged. Then each acknowledged row must be there once, with its last acknowledged value or a later one.
 The server is ministack on loopback; the proxy before it throttles, fails, and loses answers to what it has carried out.
+With azurite on its port and AZURITE_CONTAINER set to a container there, writers are killed on that, too.
 Part two stops an index run with SIGSTOP until another machine has taken over. Part three measures question to hits.
 """
 
@@ -36,6 +37,7 @@ from tiny import build_tiny_model
 WRITERS = 4
 ANSWERS = 25  # of each writer, each rated twice
 KILLS = 12
+ROOT_S3 = f"s3://{BUCKET}"
 AT_MOST = 3.0  # times the local home's question to hits
 QUESTIONS = 60
 RUN_SECONDS = 600.0
@@ -118,9 +120,11 @@ def check(writers: list[Writer], settings: Settings) -> str:
     return f"{len(acknowledged)} acknowledged, {len(lost)} lost, {len(doubled)} doubled{told}"
 
 
-def run(folder: Path, s3: str, name: str, count: int, fault: Fault | None = None, kills: int = 0) -> None:
+def run(
+    folder: Path, s3: str, name: str, count: int, fault: Fault | None = None, kills: int = 0, root: str = ROOT_S3
+) -> None:
     """Run writers on a new home, and print what became of what they had acknowledged."""
-    home, began, draw = f"s3://{BUCKET}/{name}", time.monotonic(), random.Random(0)
+    home, began, draw = f"{root}/{name}", time.monotonic(), random.Random(0)
     with ExitStack() as stack:
         endpoint = stack.enter_context(faulty(s3, fault)) if fault else s3
         (folder / name).mkdir()
@@ -227,6 +231,8 @@ def main() -> None:
             run(folder, s3, "quiet", count)
             run(folder, s3, "killed", count, kills=KILLS)
             run(folder, s3, "flaky", count, fault=flaky)
+            if container := os.environ.get("AZURITE_CONTAINER"):
+                run(folder, s3, f"azure-{random.randrange(10**6)}", count, kills=KILLS, root=f"az://{container}")
             stop_indexing(folder, s3)
 
 

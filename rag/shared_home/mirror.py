@@ -31,7 +31,7 @@ class Mirror:
             if "/" in name or name.startswith("."):
                 continue
             target = self._folder / name
-            if known.get(name) != each.stamp.e_tag or not target.exists():
+            if _plain(known.get(name)) != _plain(each.stamp.e_tag) or not target.exists():
                 draft = target.with_name(f".part-{os.getpid()}-{name}")
                 self._objects.get_file(each.name, draft)
                 os.utime(draft, (each.modified.timestamp(), each.modified.timestamp()))
@@ -58,3 +58,8 @@ class Mirror:
         draft = self._folder / f"{STATE}.{os.getpid()}"
         draft.write_text(json.dumps(tags), "utf-8")
         draft.replace(self._folder / STATE)
+
+
+def _plain(tag: str | None) -> str:
+    """Return an e_tag without quotation marks, which some stores leave out in lists."""
+    return (tag or "").strip('"')

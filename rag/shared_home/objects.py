@@ -35,6 +35,10 @@ T = TypeVar("T")
 # What the text of an error says -> what it means and what to do. The first that is found counts.
 NO_BUCKET = r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist"
 MEANINGS: tuple[tuple[str, str], ...] = (
+    (
+        r"Too many concurrent writers",
+        "too many processes write to one table at once; what was acknowledged is safe: try again",
+    ),
     (NO_BUCKET, "there is no such bucket or container: create it, or correct THUMBTUNE_HOME"),
     (
         r"RequestTimeTooSkewed|difference between the request time",

@@ -38,6 +38,7 @@ COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is thr
 COMPACT_LARGE_EVERY = 400  # of a table of more rows: with 100,000 each 100th write waited 1.4 s for its compaction
 LARGE_ROWS = 20_000
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
+MERGE_TRIES = 3
 READ_TRIES = 5  # a version that was the latest may be removed while another process reads it
 # What LanceDB remembers of files and versions: by default up to 1 GB, of which a duel with its votes, that is some four
 # versions, added 0.35 MB; a home of a million chunks needs a few.
@@ -397,14 +398,24 @@ class LanceTables:
             heard = self._committed.get(name)
             with self.committing:
                 before = self.version(name) if heard else 0
-                table = self._open_to_write(name) if self._shared else table
-                table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(new)
+                self._merge(name, table, new)
                 self._wrote(name)
                 if heard:
                     heard(before, self.version(name), new)
 
         self._unsynced.add(name)
         guard(self.folder, act, name)
+
+    def _merge(self, name: str, table: Any, new: Any) -> None:  # noqa: ANN401
+        """Upsert; on object storage again where LanceDB gives up after half a minute of other writers' commits."""
+        for left in reversed(range(MERGE_TRIES if self._shared else 1)):
+            table = self._open_to_write(name) if self._shared else table
+            try:
+                table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(new)
+                return
+            except RuntimeError as error:
+                if not left or "Too many concurrent writers" not in str(error):
+                    raise
 
     def _wrote(self, name: str) -> None:
         self._writes[name] += 1
