@@ -13,7 +13,7 @@ from rag.shared_home import folders
 from rag.shared_home.files import FRESH_SECONDS, SharedFile
 from rag.shared_home.lease import Lease, Leases, holder
 from rag.shared_home.mirror import Mirror
-from rag.shared_home.objects import Changed, Objects, allows_http, endpoint
+from rag.shared_home.objects import Changed, Objects, lance_options
 from rag.shared_home.probe import require_conditions
 from rag.shared_home.tables import SharedTables
 
@@ -29,10 +29,7 @@ class SharedHome:
         self.address, self.folder = address, folder
         self.objects = Objects(address)
         self.leases = Leases(self.objects)
-        options = {"allow_http": "true"} if allows_http() else {}
-        if address.startswith("s3:") and endpoint():
-            options["aws_endpoint"] = endpoint()
-        self.tables = SharedTables(f"{address}/{TABLES}", options, self.leases)
+        self.tables = SharedTables(f"{address}/{TABLES}", lance_options(address), self.leases)
         self._files: dict[str, SharedFile] = {}
         self._is_open = False
         self._follower: threading.Thread | None = None

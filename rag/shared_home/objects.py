@@ -273,6 +273,13 @@ def explains(text: str) -> Iterator[str]:
     yield from (meaning.format(retries=RETRIES) for pattern, meaning in MEANINGS if re.search(pattern, text))
 
 
+def lance_options(address: str) -> dict[str, str]:
+    """Return what LanceDB is told for the same store, besides the environment, which it reads itself."""
+    options = {"client_max_retries": str(RETRIES), "client_retry_timeout": str(RETRY_SECONDS)}
+    options |= {"allow_http": "true"} if allows_http() else {}
+    return options | ({"aws_endpoint": endpoint()} if address.startswith("s3:") and endpoint() else {})
+
+
 def endpoint() -> str:
     """Return the S3 endpoint that the environment names, "" for Amazon's own."""
     return next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")

@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from itertools import islice
 from typing import Any
@@ -38,6 +39,7 @@ DIGITS = 6  # of a cosine that order: equal vectors may differ in the last bit
 
 Vectors = NDArray[np.float32]
 KeywordScores = dict[str, float]  # chunk id -> BM25 score, best first
+FindKeywords = Callable[[str, int], KeywordScores]
 PLACE = ("start", "end", "heading", "page")
 OF_DOCUMENT = ("title", "date")
 READ = ("heading",)  # embedded with the text: where it changes, the vector is stale
@@ -77,8 +79,11 @@ class TableDiff:
 class HeldTable:
     """A table in memory, as it was at a version: its chunks, sorted by id, and their vectors, shape (n, dim)."""
 
-    def __init__(self, version: int, chunks: list[Chunk], vectors: Vectors) -> None:
+    def __init__(
+        self, version: int, chunks: list[Chunk], vectors: Vectors, find_keywords: FindKeywords | None = None
+    ) -> None:
         self.version, self.chunks, self.vectors = version, chunks, vectors
+        self.find_keywords = find_keywords  # for a table of a shared home: without a request
         self.row = {chunk.id: row for row, chunk in enumerate(chunks)}
         digest = blake2b(digest_size=16)
         for chunk in chunks:
@@ -258,7 +263,8 @@ class ChunkStore:
         with self._lock:
             found = self._found.get(key)
         if found is None:
-            found = self._find_keywords(table, query, depth)
+            find = held.find_keywords or partial(self._find_keywords, table)
+            found = self._tables.run(lambda: find(query, depth))
             with self._lock:
                 self._found[key] = found
                 while len(self._found) > REMEMBERED:
@@ -282,7 +288,7 @@ class ChunkStore:
                 return None
         if self._tables.run(lambda: self._tables.open(table).count_rows(), table) > vector_index.EXACT_UP_TO:
             return None
-        held = HeldTable(version, *self.read(table))
+        held = self._hold(table, version)
         if self._tables.version(table) != version:
             return None
         with self._lock:
@@ -290,6 +296,21 @@ class ChunkStore:
             while len(self._held) > HELD_TABLES:
                 self._held.popitem(last=False)
         return held
+
+    def _hold(self, table: str, version: int) -> HeldTable:
+        """Read a table into memory. Of a shared home at exactly this version, with its text index, by row ids."""
+        pinned = self._tables.run(lambda: self._tables.pinned(table, version), table)
+        if pinned is None or not self._tables.run(lambda: text_index.prewarm(pinned), table):
+            return HeldTable(version, *self.read(table))
+        found = self._tables.run(lambda: pinned.search().with_row_id(True).to_arrow(), table)
+        found = found.sort_by("id").combine_chunks()
+        ids = dict(zip(found["_rowid"].to_pylist(), found["id"].to_pylist(), strict=True))
+        chunks = [schema.read_chunk(row) for row in found.drop_columns(["vector", "_rowid"]).to_pylist()]
+
+        def find(query: str, n: int) -> KeywordScores:
+            return text_index.search_row_ids(pinned, query, n, ids)
+
+        return HeldTable(version, chunks, _as_array(found["vector"]), find)
 
     def build_text_index(self, table: str) -> None:
         """Build the BM25 index that `search_text` reads, unless no row was written since it was built."""

@@ -180,6 +180,17 @@ class LanceTables:
         self._shared.require_turn()
         return table
 
+    def pinned(self, name: str, version: int) -> Any:  # noqa: ANN401
+        """Open a table of a shared home at one version, which never asks for a newer one; None for a local home.
+
+        Its files stay for KEEP_OLD_VERSIONS after a newer version has replaced them.
+        """
+        if not self._pinned:
+            return None
+        table = self._pinned.open_table(name)
+        table.checkout(version)
+        return table
+
     def forget(self) -> None:
         """See at once what other processes have written until now."""
         if self._shared:

@@ -8,6 +8,7 @@ tables of both arms agree to the last digit; 10,000 chunks take 0.2 s, 50,000 ta
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -97,6 +98,25 @@ def search_bm25(
     plain = query.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be handed to Rust
     found = table.search(plain, query_type="fts", fts_columns=COLUMN).select([*columns, SCORE]).limit(n + TIES)
     return sorted(where(found, only).to_list(), key=lambda row: (-row[SCORE], row["id"]))[:n]
+
+
+def prewarm(table: Any) -> bool:  # noqa: ANN401
+    """Read the text index into LanceDB's cache; return whether there is one."""
+    index = _index(table)
+    if index:
+        table.prewarm_index(index.name)
+    return index is not None
+
+
+def search_row_ids(table: Any, query: str, n: int, ids: Mapping[int, str]) -> dict[str, float]:  # noqa: ANN401
+    """Return what `search_bm25` does as id -> score, from a table at one version whose ids are known by row id.
+
+    With a warm index that reads nothing of the table: on object storage no request instead of 3 to 8.
+    """
+    plain = query.encode("utf-8", "replace").decode()
+    search = table.search(plain, query_type="fts", fts_columns=COLUMN).select([SCORE]).with_row_id(True)
+    scores = {ids[row["_rowid"]]: float(row[SCORE]) for row in search.limit(n + TIES).to_list() if row["_rowid"] in ids}
+    return dict(sorted(scores.items(), key=lambda each: (-each[1], each[0]))[:n])
 
 
 def where(search: Any, only: DocumentFilter) -> Any:  # noqa: ANN401

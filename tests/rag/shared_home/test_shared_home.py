@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from object_store import faulty
 from rag.__main__ import main as rag_main
 from rag.answering.service import open_service
 from rag.errors import StoreFailed
@@ -27,6 +28,7 @@ from rag.models.arms import Arms
 from rag.models.registry import START_WEIGHTS, Registry
 from rag.settings import ROOT, Settings, load_settings
 from rag.shared_home import files
+from rag.shared_home import objects as objects_module
 from rag.shared_home.objects import Objects
 from rag.store.store import open_store
 from rag.web.secret import load_secret
@@ -234,6 +236,50 @@ def test_an_indexer_that_was_left_for_dead_cannot_write_documents(machine: Machi
     assert len(other.documents.hashes(corpus.id)) == len(list(world.docs.iterdir()))
     store.close()
     other.close()
+
+
+def test_a_table_whose_store_throttles_is_one_line_and_what_was_stored_is_there(
+    machine: Machine, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_busy = False
+
+    def throttle(method: str, path: str) -> str:
+        return "503 SlowDown" if is_busy and "/lancedb/" in path else ""
+
+    monkeypatch.setattr(objects_module, "RETRIES", 1)
+    with faulty(s3, throttle) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        settings = machine("here")
+        index(settings)
+        store, corpus = open_store(settings.lancedb), load_corpus(settings)
+        (document, *others) = store.documents.read(corpus.id)
+        is_busy = True
+        with pytest.raises(StoreFailed, match="the store is throttling or failing, after 1 tries"):
+            store.documents.put(corpus.id, [document])
+        is_busy = False
+        assert len(store.documents.read(corpus.id)) == 1 + len(others)
+        store.close()
+
+
+def test_a_warm_question_asks_the_store_at_most_once_and_finds_the_same(
+    machine: Machine, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    with faulty(s3, lambda method, path: asked.append(path) or "") as endpoint:  # type: ignore[func-returns-value]
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        settings = machine("here")
+        index(settings)
+        service = open_service(settings)
+        for query in ("cat garden", "dog house"):  # the second one finds the table in memory
+            service.search(query, "base")
+        chunks, table = service.store.chunks, service.served("base").table
+        for query in ("bird river", "seed at night", "the water model", "nothing of this"):
+            asked.clear()
+            found = service.search(query, "base")
+            assert len(asked) <= 1, asked
+            assert len(found) == settings.k
+            assert chunks.keyword_scores(table, query, 20) == chunks._find_keywords(table, query, 20)
+        service.close()
 
 
 @pytest.mark.parametrize("command", [["backup", "b"], ["restore", "b"], ["doctor", "--repair"]])
