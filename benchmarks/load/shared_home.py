@@ -40,6 +40,7 @@ KILLS = 12
 ROOT_S3 = f"s3://{BUCKET}"
 AT_MOST = 3.0  # times the local home's question to hits
 QUESTIONS = 60
+CLOUD_SECONDS = 0.02  # that a request takes longer in a cloud
 RUN_SECONDS = 600.0
 
 
@@ -179,29 +180,31 @@ def stop_indexing(folder: Path, s3: str) -> None:
     print(f"documents {after}, not written to since: {same}")
 
 
-def question_to_hits(folder: Path, s3: str) -> None:
+def question_to_hits(folder: Path, s3: str, name: str) -> None:
     """Print the median seconds from question to hits, local and shared in turns, with questions never asked before."""
     os.environ["THUMBTUNE_DOCS"] = str(ROOT / "docs" / "how-to")
     services: dict[str, QueryService] = {}
-    for name, home in {"local": str(folder / "local"), "shared": f"s3://{BUCKET}/hits"}.items():
-        settings = use(folder / "hits", s3, home)
+    for kind, home in {"local": str(folder / "local"), "shared": f"s3://{BUCKET}/hits"}.items():
+        settings = use(folder / name, s3, home)
         index(settings)
-        services[name] = open_service(settings)
+        services[kind] = open_service(settings)
     words = [f"{one} {other}" for one in ["chat", "model", "port"] for other in map(str, range(1000))]
-    took: dict[str, list[float]] = {name: [] for name in services}
+    took: dict[str, list[float]] = {kind: [] for kind in services}
     for n in range(QUESTIONS):
-        for name, service in services.items():
+        for kind, service in services.items():
             began = time.perf_counter()
             hits = service.search(f"how do i train {words[n * 7]}", "base")
-            took[name].append(time.perf_counter() - began)
+            took[kind].append(time.perf_counter() - began)
             assert hits
-    middle = {name: median(seconds[10:]) for name, seconds in took.items()}
-    worst = {name: sorted(seconds[10:])[-3] for name, seconds in took.items()}
+    middle = {kind: median(seconds[10:]) for kind, seconds in took.items()}
+    worst = {kind: sorted(seconds[10:])[-3] for kind, seconds in took.items()}
+    times = [f"{kind} {middle[kind] * 1e3:.1f} ms (third slowest {worst[kind] * 1e3:.0f})" for kind in services]
     ratio = middle["shared"] / middle["local"]
+    count = services["local"].store.chunks.count(services["local"].served("base").table)
     print(
-        f"question to hits, {QUESTIONS - 10} new questions each: "
-        + ", ".join(f"{name} {middle[name] * 1e3:.1f} ms (third slowest {worst[name] * 1e3:.0f})" for name in services)
-        + f": {ratio:.2f} times, at most {AT_MOST:.0f}"
+        f"question to hits, {name}, {QUESTIONS - 10} new questions each on {count:,} chunks: {', '.join(times)}: "
+        f"{ratio:.2f} times, at most {AT_MOST:.0f}",
+        flush=True,
     )
     for service in services.values():
         service.close()
@@ -227,7 +230,9 @@ def main() -> None:
         model = str(folder / "model")
         os.environ.update(THUMBTUNE_BASE_MODEL=model, THUMBTUNE_START_MODEL=model, THUMBTUNE_DEVICE="cpu")
         with s3_server(folder) as s3:
-            question_to_hits(folder, s3)
+            question_to_hits(folder, s3, "loopback")
+            with faulty(s3, lambda method, path: time.sleep(CLOUD_SECONDS) or "") as endpoint:
+                question_to_hits(folder, endpoint, f"{CLOUD_SECONDS * 1e3:.0f} ms a request")
             run(folder, s3, "quiet", count)
             run(folder, s3, "killed", count, kills=KILLS)
             run(folder, s3, "flaky", count, fault=flaky)

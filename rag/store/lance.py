@@ -39,6 +39,7 @@ COMPACT_LARGE_EVERY = 400  # of a table of more rows: with 100,000 each 100th wr
 LARGE_ROWS = 20_000
 CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
 MERGE_TRIES = 3
+MOST_PINS = 20  # in a shared home: then the indexes that newer ones have replaced are forgotten
 READ_TRIES = 5  # a version that was the latest may be removed while another process reads it
 # What LanceDB remembers of files and versions: by default up to 1 GB, of which a duel with its votes, that is some four
 # versions, added 0.35 MB; a home of a million chunks needs a few.
@@ -94,6 +95,7 @@ class LanceTables:
         """Connect with empty caches, instead of an earlier connection, which ends with the last use of its tables."""
         self._caches = caches = lancedb.Session(metadata_cache_size_bytes=self._metadata_bytes)
         self._indexes = self._index_folders()
+        self._pins = 0  # text indexes that `pinned` has warmed since
         where: dict[str, Any] = {"uri": self.folder}
         seen = timedelta(0)
         if self._shared:
@@ -111,8 +113,9 @@ class LanceTables:
         Why: LanceDB keeps an index that was searched in its cache, with a file handle and up to 6 GB, also when a newer
         one serves. A limit in bytes does not help: each of these has one open file, however small.
         """
-        if self._indexes != self._index_folders():
+        if self._indexes != self._index_folders() or self._pins > MOST_PINS:
             self._connect()
+            self.forget()
 
     def exists(self, name: str) -> bool:
         """Return whether a table of this name exists. Raises StoreFailed where its data is there but not its versions.
@@ -187,6 +190,7 @@ class LanceTables:
         """
         if not self._pinned:
             return None
+        self._pins += 1
         table = self._pinned.open_table(name)
         table.checkout(version)
         return table
