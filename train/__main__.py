@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -294,13 +294,14 @@ def _leasing_training(home: SharedHome) -> Iterator[None]:
     from rag.errors import StoreFailed
     from rag.models.registry import Registry
 
-    try:
-        with home.lease("training", 0) as lease:
-            if lease.taken_over:
-                Registry(home.folder / "models").fence(lease.token)
-            yield
-    except TimeoutError as error:
-        raise StoreFailed(f"a training is under way already ({error}): wait for it, or stop it there") from None
+    with ExitStack() as held:
+        try:
+            lease = held.enter_context(home.lease("training", 0))
+        except TimeoutError as error:
+            raise StoreFailed(f"a training is under way already ({error}): wait for it, or stop it there") from None
+        if lease.taken_over:
+            Registry(home.folder / "models").fence(lease.token)
+        yield
 
 
 def bootstrap_is_done(settings: Settings) -> bool:

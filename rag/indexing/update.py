@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,16 +125,17 @@ def _leasing_index(home: SharedHome, store: Store, seconds: float | None) -> Ite
     """Do the same in a shared home: over its store, and among all machines."""
     if other := home.holder(INDEX):
         log.warning("%s is changing the index: waiting until it has finished", other)
-    try:
-        with home.lease(INDEX, seconds) as lease:
-            store.tables.forget()
-            if lease.taken_over:
-                store.tables.fence(schema.DOCUMENTS)
-            yield
-    except TimeoutError as error:
-        raise StoreFailed(
-            f"{error} has been changing the index for {seconds:.0f} seconds: try again when it has finished"
-        ) from None
+    with ExitStack() as held:
+        try:
+            lease = held.enter_context(home.lease(INDEX, seconds))
+        except TimeoutError as error:
+            raise StoreFailed(
+                f"{error} has been changing the index for {seconds:.0f} seconds: try again when it has finished"
+            ) from None
+        store.tables.forget()
+        if lease.taken_over:
+            store.tables.fence(schema.DOCUMENTS)
+        yield
 
 
 @contextmanager
@@ -144,11 +145,13 @@ def _building(store: Store, table: str) -> Iterator[bool]:
         with home.tables.alone(f"index-{table}") as is_alone:
             yield is_alone
         return
-    try:
-        with FileLock(store.folder / f"{table}.lock", timeout=0):
-            yield True
-    except Timeout:
-        yield False
+    with ExitStack() as held:
+        try:
+            held.enter_context(FileLock(store.folder / f"{table}.lock", timeout=0))
+            is_alone = True
+        except Timeout:
+            is_alone = False
+        yield is_alone
 
 
 def make_chunker(settings: Settings, start: Embedder, others: Iterable[Embedder]) -> tuple[CountTokens, int]:

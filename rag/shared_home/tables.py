@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from rag.shared_home.lease import Leases
@@ -99,11 +99,13 @@ class SharedTables:
     @contextmanager
     def alone(self, what: str) -> Iterator[bool]:
         """Hold a lease for maintaining a table; yield False where another process does that already."""
-        try:
-            with self._leases.hold(what, 0):
-                yield True
-        except TimeoutError:
-            yield False
+        with ExitStack() as held:
+            try:
+                held.enter_context(self._leases.hold(what, 0))
+                is_alone = True
+            except TimeoutError:
+                is_alone = False
+            yield is_alone
 
     def require_turn(self) -> None:
         """Raise StoreFailed where this process has lost a lease that it took, by asking the store."""
