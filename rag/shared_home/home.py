@@ -87,10 +87,10 @@ class SharedHome:
                     file.is_followed = True
                     file.follow()
                 trouble = ""
-            except (StoreFailed, OSError) as error:
+            except Exception as error:  # noqa: BLE001  # the thread must go on: readers rely on it
                 if not trouble:
                     log.warning("what other machines change is not seen for now: %s", error)
-                trouble = str(error)
+                trouble = str(error) or type(error).__name__
 
     def lease(self, name: str, seconds: float | None = None) -> AbstractContextManager[Lease]:
         """Hold a lease. Raises TimeoutError, with its owner, if another process keeps it for `seconds` (None: wait)."""
