@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from rag.indexing.update import update_vector_index, update_vectors
+from rag.indexing.update import update_vectors
 from rag.ingest.corpus import load_corpus
 from rag.models.embedder import load_embedder
 from rag.records import Chunk, Document, LabelledPair, Span, chunks_of, content_id
@@ -97,7 +97,7 @@ def make_home(folder: Path, chunks: int) -> None:
                 if n % step == 0
             ]
         store.feedback.put_labels(labels)
-        update_vector_index(store, update_vectors(store, corpus.id, model), model)
+        update_vectors(store, corpus.id, model)  # no vector index: a training searches exactly
     done.touch()
 
 
