@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "az", "gs")
 EXAMPLES = "a folder, s3://BUCKET/PATH, az://CONTAINER/PATH or gs://BUCKET/PATH"
 ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)")
+MISTYPED = re.compile(rf"(?:{'|'.join((*SCHEMES, 's3a', 'azure', 'abfs', 'gcs'))}):", re.IGNORECASE)  # s3:/BUCKET
 OWN = "cache"  # in a home: what each machine makes or fetches for itself
 CACHED_IN = "thumbtune/homes"  # under the user's cache folder
 
@@ -27,7 +28,7 @@ _homes: dict[Path, SharedHome] = {}  # those that were asked for
 
 def is_address(home: str) -> bool:
     """Return whether a home is given by an address, rather than by a folder."""
-    return ADDRESS.fullmatch(home) is not None
+    return ADDRESS.fullmatch(home) is not None or MISTYPED.match(home) is not None
 
 
 def cache_of(address: str) -> Path:

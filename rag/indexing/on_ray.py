@@ -12,6 +12,8 @@ command, which embeds only what the tables lack.
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, cycle
@@ -35,6 +37,8 @@ CORES = 2  # of a worker that embeds: a process for each core would hold the wei
 PIECE = 512  # texts that a worker embeds at once: as many as an index run embeds between two writes
 AHEAD = 2  # pieces that wait at each worker, so that none is idle while results are written
 START_SECONDS = 120.0  # for the first worker: it imports this program and waits for a free core
+REACH_SECONDS = 5.0  # for a first connection to a cluster
+HOST_AND_PORT = re.compile(r"(?P<host>[^/]+):(?P<port>\d{1,5})")  # of RAY_ADDRESS
 RESTARTS = 3  # of a worker that dies, and tries of the work it died at
 NO_EXTRA = "`pip install 'thumbtune[ray]'`"
 
@@ -173,6 +177,9 @@ class RayEngine:
     def _connect(self) -> None:
         """Connect to the cluster of RAY_ADDRESS or of this machine, or start one that only this machine reaches."""
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if found := HOST_AND_PORT.fullmatch(os.environ.get("RAY_ADDRESS", "")):
+            with socket.create_connection((found["host"], int(found["port"])), REACH_SECONDS):
+                pass  # Ray itself would try for a minute, and print what it is about
         try:
             self._ray.init(address="auto", **quiet)
         except ConnectionError:

@@ -87,6 +87,11 @@ def find_files(
             else:
                 note(inside, "again")
     if not found:
+        if ignoring := [folder / IGNORE_FILE for folder in folders if os.path.lexists(folder / IGNORE_FILE)]:
+            raise NoDocuments(
+                f"nothing to index: {', '.join(map(str, ignoring))} leaves out all that is there; what was indexed "
+                "before stays: change that file, or name other folders"
+            )
         raise NoDocuments(
             f"nothing to index in {_shown(folders)}: put documents there ({SUFFIXES_SHOWN}), or name other folders"
         )
@@ -156,11 +161,15 @@ def _inside(folder: Path, path: Path) -> str:
 
 
 def check_exists(folder: Path) -> None:
-    """Raise NoDocuments unless this is a folder or a document: before models are loaded for nothing."""
+    """Raise NoDocuments unless this is a folder or a document, and its `.thumbtuneignore` can be used.
+
+    Called before models are loaded for nothing.
+    """
     if not os.path.lexists(folder):
         raise NoDocuments(f"there is no {os.fspath(folder)!r}: create this folder with documents, or name another")
     if not folder.is_dir() and suffix_of(folder) not in INDEXED_SUFFIXES:
         raise NoDocuments(f"{os.fspath(folder)!r} is neither a folder nor a document ({SUFFIXES_SHOWN}): name another")
+    read_ignored(folder)
 
 
 def _walk(folder: Path, excluded: set[str], within: set[str] | None, note: Note) -> Iterator[tuple[Path, str, str]]:

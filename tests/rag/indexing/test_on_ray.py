@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import socket
 import threading
 import time
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_without_ray_one_line_says_what_to_install(settings: Settings, monkeypat
         RayEngine(settings),
     ):
         pass
+
+
+def test_a_cluster_that_nobody_runs_is_one_line_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(BadSetting, match=f"no cluster can be used at {address} "), RayEngine(settings):
+            pass
 
 
 def test_a_folder_is_not_watched_by_a_cluster(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import NoDocuments
-from rag.ingest.discovery import LeftOut, find_files, locate
+from rag.ingest.discovery import LeftOut, check_exists, find_files, locate
 from rag.ingest.ignore import IGNORE_FILE
 
 
@@ -120,8 +120,25 @@ def test_what_a_thumbtuneignore_names_is_left_out_by_the_rules_of_gitignore(tmp_
 def test_everything_may_be_left_out_but_then_nothing_is_there_to_index(tmp_path: Path) -> None:
     write(tmp_path / "a.md")
     (tmp_path / IGNORE_FILE).write_text("*")
-    with pytest.raises(NoDocuments, match="nothing to index in"):
+    with pytest.raises(
+        NoDocuments, match=r"\.thumbtuneignore leaves out all that is there; what was indexed before stays"
+    ):
         find_files([tmp_path], known=["a.md"])
+
+
+@pytest.mark.parametrize("line", ["[[:upper:]]*.md", "***/x.md", "f**/baz.md", "a/**b", "x**", "a/***", "!f**/baz.md"])
+def test_a_pattern_that_git_would_match_otherwise_is_refused(tmp_path: Path, line: str) -> None:
+    write(tmp_path / "a.md")
+    (tmp_path / IGNORE_FILE).write_text(f"b.md\n{line}\n")
+    with pytest.raises(NoDocuments, match=r"line 2: .* is no pattern of a \.gitignore that is understood here"):
+        check_exists(tmp_path)
+
+
+def test_the_patterns_that_stay_are_matched_as_git_matches_them(tmp_path: Path) -> None:
+    for name in ("a.md", "sub/x.md", "sub/deep/x.md", "one/y.md", "two/b.md", "two/c/d.md", "e.md", "tab.md"):
+        write(tmp_path / name)
+    (tmp_path / IGNORE_FILE).write_bytes(b"**/x.md\r\none/**\r\ntwo/**/d.md\r\n# ***\r\n[e-f].md\r\n")
+    assert sources(tmp_path) == ["a.md", "tab.md", "two/b.md"]
 
 
 @pytest.mark.parametrize(
@@ -130,14 +147,17 @@ def test_everything_may_be_left_out_but_then_nothing_is_there_to_index(tmp_path:
         (b"a.md\n!\n", r"\.thumbtuneignore line 2: '!' is no pattern of a \.gitignore"),
         (b"\xff\xfe", r"\.thumbtuneignore: cannot be read \(it is not UTF-8\)"),
         (None, r"\.thumbtuneignore: cannot be read \(Is a directory\)"),
+        ("gone", r"\.thumbtuneignore: cannot be read \(No such file or directory\)"),
     ],
 )
 def test_nothing_is_indexed_while_a_thumbtuneignore_cannot_be_used(
-    tmp_path: Path, content: bytes | None, complaint: str
+    tmp_path: Path, content: bytes | str | None, complaint: str
 ) -> None:
     write(tmp_path / "a.md")
     if content is None:
         (tmp_path / IGNORE_FILE).mkdir()
+    elif isinstance(content, str):
+        (tmp_path / IGNORE_FILE).symlink_to(tmp_path / content)
     else:
         (tmp_path / IGNORE_FILE).write_bytes(content)
     with pytest.raises(NoDocuments, match=complaint):

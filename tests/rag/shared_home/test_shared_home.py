@@ -297,7 +297,7 @@ def test_doctor_reads_a_shared_home(machine: Machine, address: str, capsys: Any)
     assert "tables     2 read in full" in out
 
 
-@pytest.mark.parametrize("home", ["s3:///path", "ftp://host/path", "s3://"])
+@pytest.mark.parametrize("home", ["s3:///path", "ftp://host/path", "s3://", "s3:/bucket/path", "S3A:bucket"])
 def test_an_address_that_is_none_is_one_line(home: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.setenv("THUMBTUNE_HOME", home)
     assert rag_main(["stats"]) == 2
