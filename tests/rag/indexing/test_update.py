@@ -165,13 +165,12 @@ def test_interrupted_embedding_continues_with_the_missing_chunks(
     settings: Settings, model: Counting, other_tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index(settings)
-    monkeypatch.setattr(update, "STEP", 1)
     store, corpus = open_store(settings.lancedb), load_corpus(settings)
     other = embedder.load_embedder(str(other_tiny_model), settings)
     table = store.chunks.table_name(corpus.id, other.fingerprint)
     total = store.documents.count_chunks(corpus.id)
     with pytest.raises(KeyboardInterrupt):
-        update_vectors(store, corpus.id, Broken(other))
+        update_vectors(store, corpus.id, Broken(other), step=1)
     assert (len(store.chunks.ids(table)), store.chunks.diff(corpus.id, table).summary) == (
         2,
         f"lacks {total - 2} of {total} passages",
