@@ -87,7 +87,8 @@ def nearest(
 
     Both have the shape (queries, deep), or fewer columns where there are fewer vectors. `queries` (queries, dim) and
     `vectors` (chunks, dim) are unit vectors; with `dim` below their size the latter are cut and normalised, and queries
-    have that size. `among` are the rows that are searched, sorted; all by default.
+    have that size. `among` are the rows that are searched, sorted; all by default. Why not sentence-transformers'
+    `semantic_search`: it cuts no vectors, and its ties have no order, by which trainings would differ.
     """
     count = len(vectors) if among is None else len(among)
     deep = min(deep, count)
@@ -97,10 +98,9 @@ def nearest(
         return rows.reshape(0, deep), best.reshape(0, deep)
     for start in range(0, count, ROWS):
         here = np.arange(start, min(start + ROWS, count)) if among is None else among[start : start + ROWS]
-        block = vectors[here[0] : here[-1] + 1] if among is None else vectors[here]
+        block = cut(vectors[here[0] : here[-1] + 1] if among is None else vectors[here], dim)
         found = [
-            _nearest_of(queries[first : first + BLOCK] @ cut(block, dim).T, here, deep)
-            for first in range(0, len(queries), BLOCK)
+            _nearest_of(queries[first : first + BLOCK] @ block.T, here, deep) for first in range(0, len(queries), BLOCK)
         ]
         best = np.hstack([best, np.vstack([scores for _, scores in found])])
         rows = np.hstack([rows, np.vstack([places for places, _ in found])])
