@@ -166,10 +166,10 @@ def distilled(model: Embedder, vectors: Vectors, teacher: Teacher, seed: int, ba
     steps = [np.zeros((0, model.dim), dtype=np.float32)]
     for start in range(0, len(asked), QUERIES_AT_ONCE):
         steps.append(model.embed_queries(asked[start : start + QUERIES_AT_ONCE]))
-        progress(min(start + QUERIES_AT_ONCE, len(asked)), 2 * len(asked))
+        progress(len(steps[-1]), 2 * len(asked))
 
     def fitted(done: int, total: int) -> None:
-        progress(len(asked) + len(asked) * done // total, 2 * len(asked))
+        progress(len(asked) * done // total - len(asked) * (done - 1) // total, 2 * len(asked))
 
     matrix = distil(np.concatenate(steps), teacher, vectors, matryoshka_dims(model.dim), seed, fitted)
     turned: Vectors = matrix - np.eye(model.dim, dtype=np.float32)
