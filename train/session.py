@@ -1,39 +1,27 @@
-"""State of one training: the serving models, and factories for the challenger and the models of each fold.
-
-Why factories: cross-fitting trains a challenger and a champion for each fold, by the same calls as the version that
-will serve.
-"""
+"""State of one training: it judges the challenger by the serving models, and says what came of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
 
-import psutil
-from sentence_transformers import SentenceTransformer
-
-from rag.errors import TrainingRefused
 from rag.evaluation.evidence import Evidence
 from rag.evaluation.metrics import GATE, Values
 from rag.evaluation.win_rates import WinRate, outcomes, win_rate
 from rag.feedback.pairs import alike
 from rag.groups import read_groups
-from rag.models.embedder import Vectors, unadapted
-from rag.models.precision import native
+from rag.models.embedder import unadapted
 from rag.models.registry import Version
-from rag.models.weights import has_adapter
 from rag.records import Pair, Qrels, content_id, normalise_query
 from rag.retrieval.fusion import DENSE_WEIGHT
 from train.context import TrainingContext
-from train.dataset.earlier_versions import trained_pairs
 from train.dataset.folds import groups_of
 from train.dataset.hard_negatives import add_negatives
 from train.dataset.held_out import is_held_out
-from train.dataset.plan import Kind, TrainingOptions, TrainingPlan, with_judged, with_replay
-from train.dataset.split import Split, qrels_of
+from train.dataset.plan import TrainingOptions, TrainingPlan, with_judged, with_replay
+from train.dataset.split import qrels_of
+from train.factories import ModelFactories
 from train.judging.abstention import (
     AbstentionThreshold,
     NearestScores,
@@ -46,8 +34,6 @@ from train.judging.contenders import (
     Candidate,
     candidates_for,
     challenger_candidates,
-    remap_to_current_chunks,
-    retrain_without,
 )
 from train.judging.evaluate import (
     KeywordSearch,
@@ -63,14 +49,7 @@ from train.judging.gate import Verdict, decide, evidence_needed
 from train.judging.serving_precision import AFTER_BOOTSTRAP, PrecisionChoice, choose_precision
 from train.progress import StageReporter, judging
 from train.recipe import (
-    Recipe,
-    batch_for,
-    check_dims,
-    default_epochs,
-    default_rate,
     matryoshka_dims,
-    with_current_loss,
-    within_memory,
 )
 from train.reporting.results import (
     TrainingResults,
@@ -83,15 +62,8 @@ from train.reporting.results import (
     unevaluated_options,
 )
 from train.tuning.challenger import (
-    AdapterFactory,
     Challenger,
-    ChallengerFactory,
-    FineTuneFactory,
-    RecipeFor,
-    distilled,
 )
-from train.tuning.hybrid_teacher import Teacher, make_teacher
-from train.tuning.version_folder import trained_recipe
 
 MOST_GENERAL = 300  # synthetic queries for the regression set: embedding them takes seconds
 UNKNOWN_PAIRS = (
@@ -100,10 +72,6 @@ UNKNOWN_PAIRS = (
 )
 FOR_GROUP = (
     "for group {group} alone: trained and tested on its raters' labels, and compared with {champion}, which serves it"
-)
-SERVES_NOBODY = (
-    "group {group}: with so few rated questions its adapter can only be fitted for the start weights ({start}), which "
-    "serve neither arm: rate more questions, or set THUMBTUNE_BASE_MODEL to the start model"
 )
 OTHER_START = (
     "the champion {champion} was trained from {start}, which is no longer the start model: its recipe cannot be "
@@ -117,7 +85,7 @@ REMOVED_LOSS = (
 
 
 class TrainingSession:
-    """The serving models of one training, and the factories of the models to compare with them.
+    """The serving models of one training, what judges it, and the factory of its challenger.
 
     `served` has candidates by role (base, champion, start, shared); `champion` is the champion's registry entry.
     """
@@ -134,24 +102,13 @@ class TrainingSession:
         self._context, self._settings, self._chunks = context, context.settings, context.chunks
         self._options, self._plan, self._served, self._clock = options, plan, served, clock
         self._champion = champion
-        kept = trained_pairs(context.settings.models / champion.name) if champion else []
-        self._champion_pairs = remap_to_current_chunks(kept, context.chunks)
         self.qrels = with_judged(plan.evaluation.qrels, plan.gathered)
         self._groups = groups_of(self.qrels, context.chunks)
-        adapted = served["shared" if self._may_adapt_shared() else "start"]
-        if context.group:
-            _require_served(context.group, adapted, served)
-        self.subject = f"a query adapter for {adapted.name}" if options.fast else context.settings.start_model
-        self._decided: Recipe | None = None
         self._near: dict[str, list[NearestScores]] = {}
         self.keywords = keyword_search(context, served["base"].embedder)
         self.learnt: LearntWeight | None = None
-        self._starts = dict[str, Vectors]()  # of query adapters, by the fingerprint of their model's queries
-        self.factory = (
-            self._adapter(adapted)
-            if options.fast
-            else self._tuner(self._recipe, options.kind, distils=context.settings.search != "hybrid")
-        )
+        self._models = ModelFactories(context, options, plan, served, champion, clock)
+        self.subject, self.factory = self._models.subject, self._models.of_challenger()
 
     @property
     def champion(self) -> Candidate:
@@ -343,25 +300,16 @@ class TrainingSession:
         """Return notes for the report on a champion whose training data may include test queries."""
         if self._champion is None:
             return []
-        if not self._champion_pairs:
+        pairs = self._models.champion_pairs
+        if not pairs:
             return [UNKNOWN_PAIRS.format(champion=self._champion.name)]
         if self._plan.evaluation.kind == "held out":
-            return [
-                trained_on_by_champion(
-                    self._plan.evaluation.main, frozenset(pair.positive_id for pair in self._champion_pairs)
-                )
-            ]
-        if self._began_elsewhere(self._champion):
+            return [trained_on_by_champion(self._plan.evaluation.main, frozenset(pair.positive_id for pair in pairs))]
+        if self._models.began_elsewhere():
             return [OTHER_START.format(champion=self._champion.name, start=self._champion.started_from)]
-        recipe = trained_recipe(self._settings.models / self._champion.name)
-        if recipe and recipe != with_current_loss(recipe):
-            return [REMOVED_LOSS.format(champion=self._champion.name, loss=recipe.loss)]
+        if loss := self._models.removed_loss():
+            return [REMOVED_LOSS.format(champion=self._champion.name, loss=loss)]
         return []
-
-    def _began_elsewhere(self, champion: Version) -> bool:
-        """Return whether the champion was trained from another start model, so that its recipe cannot be repeated."""
-        recipe = trained_recipe(self._settings.models / champion.name)
-        return recipe is not None and champion.started_from != self._settings.start_model
 
     def _rounds(
         self, challenger: Candidate, pairs: Sequence[Pair]
@@ -378,7 +326,7 @@ class TrainingSession:
                 ]
                 trained, name = self.factory.make(pairs_of_fold, challenger.name), challenger.name
                 candidate = challenger_candidates(*(trained, name, self._chunks, self._clock.bar, self._settings.cache))
-            champion = self._champion_on(part) if evaluation.kind == "cross-fitted" else self._served["champion"]
+            champion = self._models.champion_on(part) if evaluation.kind == "cross-fitted" else self._served["champion"]
             roles = {"base": self._served["base"], "champion": champion, "challenger": candidate}
             candidates = candidates_for(roles, part.held_out)
             self._note_nearest(candidates, part.held_out)
@@ -393,98 +341,3 @@ class TrainingSession:
         for role, each in candidates.items():
             scores = nearest_scores(each.queries[rows], each.chunks, relevant, chunks, k, alike)
             self._near.setdefault(role, []).append(scores)
-
-    def _may_adapt_shared(self) -> bool:
-        """Return whether a query adapter may be fitted for everybody's champion without leakage in the folds.
-
-        False where folds are used and that model was trained on ratings. A bootstrap's pairs affect champion and
-        challenger alike.
-        """
-        if self._plan.evaluation.kind == "held out":
-            return True
-        model = Path(unadapted(self._served["shared"].embedder).reference).resolve()
-        rated = {version.name for version in self._context.registry.versions() if version.kind == "ratings"}
-        return model.parent != self._settings.models.resolve() or model.name not in rated
-
-    def _champion_on(self, part: Split) -> Candidate:
-        """Return the champion for a fold, retrained if its pairs leak."""
-        champion, start = self._served["champion"], self._served["start"]
-        if self._champion is None or self._began_elsewhere(self._champion):
-            return champion
-        recipe = trained_recipe(self._settings.models / self._champion.name)
-        if recipe and self._options.fast and self._may_adapt_shared():
-            return champion
-        if recipe is None:
-            again = self._adapter(champion)
-        else:
-            current = with_current_loss(recipe)
-            kind: Kind = "bootstrap" if self._champion.kind == "bootstrap" else "ratings"
-            distils = has_adapter(str(self._settings.models / self._champion.name))
-            again = self._tuner(lambda pairs, model: current, kind, distils=distils)
-        return retrain_without(
-            *(champion, start, self._champion_pairs, again, part),
-            *(self._chunks, self._clock.bar, self._settings.cache),
-        )
-
-    @cached_property
-    def _teacher(self) -> Teacher:
-        return make_teacher(self._chunks, self._options.seed)
-
-    def _tuner(self, recipe_for: RecipeFor, kind: Kind, *, distils: bool) -> ChallengerFactory:
-        """Return the fine-tuning factory; a bootstrap has no checkpoint selection, to save time.
-
-        Hybrid search knows by itself what `distils` would teach.
-        """
-        start, chunks = self._served["start"], self._chunks
-        reference, chooses = self._settings.start_model, kind != "bootstrap"
-        teacher = self._teacher if distils else None
-        return FineTuneFactory(
-            *(self._settings, reference, recipe_for, unadapted(start.embedder), chunks, start.vectors, chooses),
-            teacher=teacher,
-            bar=self._clock.bar,
-        )
-
-    def _adapter(self, candidate: Candidate) -> ChallengerFactory:
-        model, seed = unadapted(candidate.embedder), self._options.seed
-        if model.query_fingerprint not in self._starts:
-            self._starts[model.query_fingerprint] = distilled(
-                model, candidate.vectors, self._teacher, seed, self._clock.bar
-            )
-        start, is_group = self._starts[model.query_fingerprint], bool(self._context.group)
-        return AdapterFactory(model, self._chunks, candidate.vectors, start, seed, rejects=is_group)
-
-    def _recipe(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
-        """Return the recipe of the version that will serve (trained first), also for the fewer pairs of a fold.
-
-        The champion's recipe does not change with a fold either: else equal recipes would be compared unequally.
-        """
-        if self._decided is None:
-            self._decided = self._decide(pairs, model)
-        return self._decided
-
-    def _decide(self, pairs: Sequence[Pair], model: SentenceTransformer) -> Recipe:
-        """Return the recipe for these pairs: the options given, else measured defaults."""
-        options = self._options
-        parameters = sum(weights.numel() for weights in model.parameters())
-        full = int(model.get_embedding_dimension() or 0)
-        check_dims([dim for dim in (*options.dims, options.serve_dim) if dim], full)
-        whole = round(sum(pair.weight for pair in pairs))  # many pairs of small weight count as few
-        recipe = Recipe(
-            epochs=options.epochs or default_epochs(whole, bootstrap=options.kind == "bootstrap"),
-            batch=options.batch or batch_for(whole, bootstrap=options.kind == "bootstrap"),
-            rate=default_rate(parameters, options.lora),
-            dims=options.dims or matryoshka_dims(full),
-            loss=options.loss,
-            lora=options.lora,
-            seed=options.seed,
-            bf16=native(self._settings) == "bf16",
-            serve_dim=options.serve_dim,
-        )
-        return within_memory(recipe, self._settings.chunk_tokens, psutil.virtual_memory().available)
-
-
-def _require_served(group: str, adapted: Candidate, served: Mapping[str, Candidate]) -> None:
-    """Raise TrainingRefused where a group's adapter would be for a model whose table does not follow the documents."""
-    model = unadapted(adapted.embedder).reference
-    if model not in {unadapted(served[role].embedder).reference for role in ("base", "shared")}:
-        raise TrainingRefused(SERVES_NOBODY.format(group=group, start=model))
