@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -126,14 +126,16 @@ def layer_of(module: str) -> str:
     return module if module in ROW else ".".join(module.split(".")[:2])
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield every module that a file imports anywhere, also within functions, `from x import y` as both x and x.y."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return every module that a file imports anywhere, also in functions, `from x import y` as both x and x.y."""
+    found = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.update((node.module, *(f"{node.module}.{alias.name}" for alias in node.names)))
+    return frozenset(found)
 
 
 def is_within(module: str, homes: str) -> bool:
