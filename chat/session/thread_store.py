@@ -47,6 +47,14 @@ SELECT * FROM (
     FROM threads t WHERE t."userId" = :user AND {having}
 ) AS listed WHERE :after = '' OR last || ' ' || id < :after ORDER BY last || ' ' || id DESC LIMIT :limit
 """
+SAVE_THREAD = """
+INSERT INTO threads (id, "createdAt", name, "userId", "userIdentifier", tags, metadata)
+VALUES (:id, :at, :name, :user, (SELECT identifier FROM users WHERE id = :user), :tags, COALESCE(:metadata, '{}'))
+ON CONFLICT (id) DO UPDATE SET name = COALESCE(excluded.name, threads.name),
+    "userId" = COALESCE(excluded."userId", threads."userId"),
+    "userIdentifier" = COALESCE(excluded."userIdentifier", threads."userIdentifier"),
+    tags = COALESCE(excluded.tags, threads.tags), metadata = COALESCE(:metadata, threads.metadata)
+"""
 ADD_USER = """
 INSERT INTO users (id, identifier, "createdAt", metadata) VALUES (:id, :identifier, :at, :metadata)
 ON CONFLICT (identifier) DO UPDATE SET metadata = excluded.metadata
@@ -197,12 +205,19 @@ class ThreadStore(SQLAlchemyDataLayer):
         metadata: dict[str, Any] | None = None,
         tags: list[str] | None = None,
     ) -> None:
-        """Write a thread with a shortened name. Its id comes from the browser: ValueError unless it is a UUID."""
+        """Write what is given of a thread, its name shortened. The id is the browser's: ValueError unless it is a UUID.
+
+        Why not Chainlit's: it looks up the owner first, so a thread begun while the server was gone had none for ever.
+        """
         if not _is_uuid(thread_id):
             raise ValueError(f"thread id {thread_id[:40]!r} is not a UUID")
-        if name is not None:
-            name = shorten(name)
-        await super().update_thread(thread_id, name=name, user_id=user_id, metadata=metadata, tags=tags)
+        row: dict[str, Any] = {"id": thread_id, "at": await self.get_current_timestamp(), "user": user_id}
+        row |= {"name": None if name is None else shorten(name), "tags": tags, "metadata": None}
+        if metadata is not None:
+            before = await self.execute_sql("SELECT metadata FROM threads WHERE id = :id", {"id": thread_id})
+            known = json.loads(before[0]["metadata"] or "{}") if isinstance(before, list) and before else {}
+            row["metadata"] = {key: value for key, value in {**known, **metadata}.items() if value is not None}
+        await self.execute_sql(SAVE_THREAD, row)
 
     async def get_current_timestamp(self) -> str:
         """Return the time in UTC (Chainlit writes local time and calls it UTC)."""
