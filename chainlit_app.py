@@ -326,7 +326,8 @@ async def on_startup() -> None:
         print(f"Note: {note}")
     if settings.history and settings.chat_db.is_file():
         print(
-            f"Note: chats from before THUMBTUNE_HISTORY are in {settings.chat_db}; they are not shown, and stay there"
+            f"Note: {settings.chat_db} has chats from before THUMBTUNE_HISTORY, which are not shown: "
+            "`python -m rag copy-chats` copies them; remove the file once you have seen them"
         )
     if note := note_on_admins(settings):
         print(f"Note: {note}")

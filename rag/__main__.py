@@ -96,6 +96,7 @@ def add_commands(commands: cli.Commands) -> None:
     restore = command("restore", _restore, "restore the latest backup into THUMBTUNE_HOME, which must be empty")
     restore.add_argument("folder", type=Path, metavar="DIR", help="folder of the backups, or a single one in it")
     restore.add_argument("--replace", action="store_true", help="move a home folder that is not empty aside")
+    command("copy-chats", _copy_chats, "copy the chats of chat.db into the Postgres database of THUMBTUNE_HISTORY")
     command("settings", _settings, "print every setting with its default, as the text of a .env file")
     doctor = command("doctor", _doctor, "check the home folder, documents, models, index and answerer")
     doctor.add_argument("--repair", action="store_true", help="repair what is damaged; stop the chat first")
@@ -355,6 +356,24 @@ def _review(given: argparse.Namespace) -> None:
         print(f"{len(queries)} questions make no training pair yet: import the passage that answers one, as a label")
     else:
         print("nothing to review: every question that was voted down has a correct passage")
+
+
+def _copy_chats(given: argparse.Namespace) -> None:
+    from rag.errors import BadSetting
+    from rag.history import PostgresServer, SQLiteFile, copy_chats
+    from rag.indexing.progress import Progress
+    from rag.settings import load_settings
+
+    settings = load_settings()
+    if not settings.history:
+        raise BadSetting("THUMBTUNE_HISTORY is not set: name the Postgres database to copy the chats into")
+    if not settings.chat_db.is_file():
+        raise BadSetting(f"{settings.chat_db}: no such file: there are no chats to copy")
+    server = PostgresServer(settings.history.get_secret_value())
+    with Progress("copying", "chat") as progress:
+        done = copy_chats(SQLiteFile(settings.chat_db), server, progress.advance)
+    print(f"copied {done.threads} chats to {server.shown}" + (f"; {done.known} were there already" * bool(done.known)))
+    print(f"{settings.chat_db} is as it was: remove it when you have seen them in the chat")
 
 
 def _settings(given: argparse.Namespace) -> None:

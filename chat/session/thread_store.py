@@ -27,13 +27,12 @@ from sqlalchemy import URL
 from chat.language import Phrase, as_saved, from_saved
 from chat.session import thread_search
 from rag.errors import StoredLater, StoreFailed
-from rag.history import Database, DatabaseFailed, Place, Result, deletion
+from rag.history import Database, DatabaseFailed, Place, Result, deletion, user_id
 
 log = logging.getLogger("thumbtune")
 MAX_PAGE = 100  # threads per page; a browser may ask for more
 DELETED = Phrase("app.deleted")
 LEAVE = "thumbtune:leave"  # public/app.js listens for it
-USERS = uuid.UUID("6d0b7f0e-5c1e-4f6b-9a3f-7a8f3b1c2d4e")  # of the ids of users: the same name, the same id
 NAME_LENGTH = 80  # a thread is named after its first question, which may be pages long
 SAVE_ELEMENT = """
 INSERT INTO elements (id, "threadId", type, name, display, "forId", mime, props)
@@ -106,7 +105,7 @@ class ThreadStore(SQLAlchemyDataLayer):
 
     async def create_user(self, user: User) -> PersistedUser | None:
         """Write a user who comes in; two requests of a new one, or two chats, write one row."""
-        row = {"id": str(uuid.uuid5(USERS, user.identifier)), "identifier": user.identifier}
+        row = {"id": user_id(user.identifier), "identifier": user.identifier}
         at = await self.get_current_timestamp()
         written = await self.execute_sql(ADD_USER, {**row, "at": at, "metadata": json.dumps(user.metadata)})
         if written is None and self.is_down:  # the row is written later, and has this id unless it was there before
