@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from rag.feedback.files.import_export import import_labels
 from rag.indexing.indexer import index
@@ -41,13 +44,15 @@ class World:
 
     @cached_property
     def trained(self) -> Path:
-        """Train once, and only for a file whose tests need it."""
+        """Train once for all files and workers, when a test needs it."""
         home = self.labelled.parent / "trained"
-        shutil.copytree(self.labelled, home)
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.environment(home).items():
-                patch.setenv(name, value)
-            assert main(["--epochs", EPOCHS]) == 0
+        with made_once(home) as is_missing:
+            if is_missing:
+                shutil.copytree(self.labelled, home)
+                with pytest.MonkeyPatch.context() as patch:
+                    for name, value in self.environment(home).items():
+                        patch.setenv(name, value)
+                    assert main(["--epochs", EPOCHS]) == 0
         return home
 
     def settings(self, home: Path) -> Settings:
@@ -67,6 +72,27 @@ class World:
         names = {"HOME": home, "DOCS": self.docs, "BASE_MODEL": self.model, "START_MODEL": self.model}
         fixed = {"THUMBTUNE_CHUNK_TOKENS": "32", "THUMBTUNE_DEVICE": "cpu", "THUMBTUNE_TRAIN_THREADS": "1"}
         return {**fixed, **{f"THUMBTUNE_{name}": str(value) for name, value in names.items()}}
+
+
+def shared_world(folder: Path, tiny_model: Path) -> World:
+    """Return the world in a folder that all workers share; the first makes it."""
+    with made_once(folder) as is_missing:
+        if is_missing:
+            shutil.copytree(tiny_model, folder / "model")
+            make_world(folder, folder / "model")
+    return World(folder / "docs", folder / "model", folder / "labels.jsonl", folder / "labelled")
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock, and tell whether it is to be made; what an earlier try left of it is removed."""
+    done = folder.with_name(f"{folder.name}.done")
+    with FileLock(f"{folder}.lock"):
+        is_missing = not done.exists()
+        if is_missing:
+            shutil.rmtree(folder, ignore_errors=True)
+        yield is_missing
+        done.touch()
 
 
 def make_world(folder: Path, tiny_model: Path) -> World:

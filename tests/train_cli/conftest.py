@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from rag.settings import Settings
-from train_world import World, make_world
+from train_world import World, shared_world
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> World:
-    return make_world(tmp_path_factory.mktemp("world"), tiny_model)
+    """Return the world of this test run: to train it takes half a minute, so that is done once. Copy its homes."""
+    folder = tmp_path_factory.getbasetemp()  # of a worker, a folder in the run's
+    run = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    return shared_world(run / "train-world", tiny_model)
 
 
 @pytest.fixture

@@ -177,8 +177,9 @@ def test_a_bootstrap_learns_from_questions_and_is_not_repeated(use, world, monke
 
 def test_documents_too_small_for_a_bootstrap_are_no_error(settings: Settings, use, monkeypatch, capsys) -> None:
     use("labelled")
-    monkeypatch.setenv("THUMBTUNE_DOCS", str(settings.docs[0]))
-    monkeypatch.setenv("THUMBTUNE_HOME", str(settings.home))
+    own = {"DOCS": settings.docs[0], "HOME": settings.home, "BASE_MODEL": settings.base_model}
+    for name, value in {**own, "START_MODEL": settings.start_model}.items():
+        monkeypatch.setenv(f"THUMBTUNE_{name}", str(value))
     index(settings)
     assert main(["--bootstrap"]) == 0
     assert "queries can be made from these documents, need 50" in capsys.readouterr().out
