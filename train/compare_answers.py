@@ -52,7 +52,8 @@ def compare_answers(context: TrainingContext, sides: tuple[Side, Side], most: in
     if len(asked) < len(qrels):
         summary += f", {len(asked)} of them asked"
     qrels = Qrels({query: qrels.relevant[query] for query in asked})
-    ours, theirs = (_answer(context, side, qrels) for side in sides)
+    services = [_service(context, side) for side in sides]  # both first: a wrong setting is told before any question
+    ours, theirs = (_answer(side, service, qrels) for side, service in zip(sides, services, strict=True))
     groups = groups_of(qrels, context.chunks)
     one, other = (side.name for side in sides)
     rows = [["", one, other, "difference"], *_rows(ours, theirs, groups)]
@@ -95,9 +96,12 @@ def _check(side: Side) -> None:
         raise BadSetting(f"{side.name!r}: {side.model} serves no arm: answers are compared with base or champion")
 
 
-def _answer(context: TrainingContext, side: Side, qrels: Qrels) -> Answered:
+def _service(context: TrainingContext, side: Side) -> QueryService:
     settings = load_settings(**side.changes)
-    service = QueryService(settings, context.store, Arms(settings, context.store, context.corpus))
+    return QueryService(settings, context.store, Arms(settings, context.store, context.corpus))
+
+
+def _answer(side: Side, service: QueryService, qrels: Qrels) -> Answered:
     arm: Arm = "base" if side.model == "base" else "tuned"
     shown = bar(f"answering ({side.name})")
     rows = []

@@ -12,6 +12,7 @@ import pytest
 from fakes import endpoint, make_answer, make_hits, stream
 from rag.answering.duel import Done, Failed
 from rag.answering.evidence.refusals import DONT_KNOW
+from rag.answering.service import QueryService
 from train.__main__ import main
 from train.compare_answers import DECLINED, FAILED, MISSED, RIGHT, SECONDS, WORDS, measure
 
@@ -66,8 +67,11 @@ def test_answers_that_are_tried_out_are_stored_nowhere(use, capsys) -> None:
         ("instructions=file:none.txt", "error: THUMBTUNE_INSTRUCTIONS='file:none.txt': none.txt cannot be read"),
     ],
 )
-def test_answers_that_cannot_be_compared_are_one_line(use, capsys, side: str, message: str) -> None:
+def test_answers_that_cannot_be_compared_are_one_line_before_any_question(
+    use, monkeypatch: pytest.MonkeyPatch, capsys, side: str, message: str
+) -> None:
     use("labelled")
+    monkeypatch.delattr(QueryService, "try_out")
     assert main(["compare", "base", side]) == 2
     assert capsys.readouterr().err.startswith(message)
 
