@@ -12,7 +12,7 @@ from rag.models.arms import Arms
 from rag.records import Arm, Document
 from rag.retrieval.search import build_options, retrieve
 from rag.settings import Settings
-from rag.store.lance import IN_LIST
+from rag.store.lance.tables import IN_LIST
 from rag.store.store import Store
 
 

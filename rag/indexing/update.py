@@ -38,7 +38,7 @@ from rag.records import Chunk, Document, chunks_of
 from rag.settings import Settings
 from rag.store import schema
 from rag.store.chunk_store import TableDiff
-from rag.store.lance import IN_LIST
+from rag.store.lance.tables import IN_LIST
 from rag.store.store import Store
 from rag.store.vector_index import VectorIndexInfo
 

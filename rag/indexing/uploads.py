@@ -49,7 +49,7 @@ from rag.models.embedder import Embedder, load_embedder, unadapted
 from rag.records import ARMS, Document, chunks_of
 from rag.settings import Settings
 from rag.store.chunk_store import Vectors
-from rag.store.lance import IN_LIST
+from rag.store.lance.tables import IN_LIST
 from rag.store.store import Store
 
 MAX_WAIT = 30.0  # seconds to wait for another process that is indexing; a user is waiting

@@ -1,7 +1,7 @@
 """LanceDB: schemas, tables, vector index, full-text index.
 
 schema          pyarrow schema of every table, and records <-> rows
-lance           open, read, upsert, delete and compact LanceDB tables
+lance           LanceDB tables by name, in a folder on disk or on an object store
 durability      fsync what LanceDB wrote, so that a write that returned survives a power cut
 store           Store: the documents, chunks and feedback of one home folder
 document_store  documents of each corpus: text, spans and chunk ids

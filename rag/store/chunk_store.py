@@ -27,7 +27,7 @@ from rag.records import Chunk, Hit, content_id
 from rag.store import schema, text_index, vector_index
 from rag.store.document_store import DocumentStore
 from rag.store.filters import EVERYWHERE, DocumentFilter
-from rag.store.lance import LanceTables
+from rag.store.lance.tables import LanceTables
 from rag.store.text_index import where
 from rag.store.vector_index import VectorIndexInfo
 

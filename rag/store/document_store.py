@@ -10,7 +10,7 @@ from lancedb import col, lit
 
 from rag.records import Chunk, Document, chunks_of, content_id
 from rag.store import schema
-from rag.store.lance import LanceTables
+from rag.store.lance.tables import LanceTables
 
 READ_DOCUMENTS = 64  # documents whose texts are in memory at once
 

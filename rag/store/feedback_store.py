@@ -15,7 +15,7 @@ from rag.columns import AnswerColumns, RatingColumns
 from rag.home_address import put_back, refreshed
 from rag.records import IMPORTED, MARKED, PREFERRED, Answer, LabelledPair, Rating, SyntheticPair
 from rag.store import schema
-from rag.store.lance import IN_LIST, LanceTables
+from rag.store.lance.tables import IN_LIST, LanceTables
 
 ON_ANSWERS = ("answer", "source")  # kinds of ratings whose target is an answer
 LATEST = 500  # answers kept in memory, about 5 MB

@@ -12,7 +12,7 @@ from rag.store.chunk_store import ChunkStore
 from rag.store.document_store import DocumentStore
 from rag.store.durability import make_folder
 from rag.store.feedback_store import FeedbackStore
-from rag.store.lance import LanceTables
+from rag.store.lance.tables import LanceTables
 
 FOLDER = "lancedb"  # of the tables, in a home folder
 

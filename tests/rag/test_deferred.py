@@ -50,7 +50,7 @@ def test_a_loaded_or_missing_package_stays_as_it_is() -> None:
 
 def test_all_of_lancedb_works_without_its_rest_client_loaded_first() -> None:
     code = """if True:
-        import sys, rag.store.lance, lancedb.namespace, lancedb.remote.table
+        import sys, rag.store.lance.tables, lancedb.namespace, lancedb.remote.table
         assert "lance_namespace_urllib3_client.api" not in sys.modules
         from lance_namespace_urllib3_client import TableApi
         assert TableApi.__module__ == "lance_namespace_urllib3_client.api.table_api"

@@ -219,7 +219,7 @@ def test_an_indexer_that_was_left_for_dead_cannot_write_documents(machine: Machi
     corpus = load_corpus(here)
     store = open_store(here.lancedb)
     (document, *_) = store.documents.read(corpus.id)
-    pinned = store.tables._open_to_write("documents")  # as in the middle of a write
+    pinned = store.tables._backend.open_to_write("documents")  # as in the middle of a write
     there = machine("there")
     other = open_store(there.lancedb)
     other.tables.fence("documents")

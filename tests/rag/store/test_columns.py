@@ -13,7 +13,8 @@ import pytest
 from fakes import NOON, make_answer, make_chunk
 from rag.columns import AnswerColumns, RatingColumns
 from rag.records import Evidence, Hit, Rating
-from rag.store import lance, schema
+from rag.store import schema
+from rag.store.lance import tables as lance_tables
 from rag.store.store import Store, open_store
 
 CHUNKS = [make_chunk(f"text {n}", source, heading) for n in range(3) for source in "ab" for heading in ("", "T > x")]
@@ -54,7 +55,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def test_the_columns_of_the_tables_are_those_of_their_records(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lance, "BATCH", 2)
+    monkeypatch.setattr(lance_tables, "BATCH", 2)
     with closing(store):
         for answer in ANSWERS:
             store.feedback.put_answer(answer)

@@ -67,7 +67,7 @@ def test_a_compaction_removes_old_files_only_when_the_new_ones_are_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rag.store.durability.KEEP_OLD_VOTES", timedelta(milliseconds=1))
-    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
+    monkeypatch.setattr("rag.store.lance.tables.COMPACT_EVERY", WRITES)
     table = Path("lancedb", "ratings.lance")
     cuts: list[tuple[Disk, set[Path]]] = []
     with watched(monkeypatch) as power:
@@ -110,7 +110,7 @@ def test_a_read_whose_version_another_process_removes_is_repeated(
 
 
 def test_what_a_compaction_keeps_for_readers_is_removed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
+    monkeypatch.setattr("rag.store.lance.tables.COMPACT_EVERY", WRITES)
     store = open_store(tmp_path)
     for number in range(WRITES):
         store.feedback.put_ratings([Rating("ann", f"answer-{number}", 1, True, NOON)])
@@ -126,17 +126,17 @@ def test_what_a_compaction_keeps_for_readers_is_removed_later(tmp_path: Path, mo
 def test_what_was_written_after_a_compaction_goes_later_without_another_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", WRITES)
+    monkeypatch.setattr("rag.store.lance.tables.COMPACT_EVERY", WRITES)
     store = open_store(tmp_path)
     for number in range(WRITES + 1):
         store.feedback.put_ratings([Rating("ann", f"answer-{number}", 1, True, NOON)])
     store.tables.sync("ratings")  # waits for the compaction
     began = time.monotonic()
-    monkeypatch.setattr("rag.store.lance.time.monotonic", lambda: began + 120)  # for LanceDB it is still young
+    monkeypatch.setattr("rag.store.lance.tables.time.monotonic", lambda: began + 120)  # for LanceDB it is still young
     store.tables.remove_old_versions()
     store.tables.sync("ratings")
     monkeypatch.setattr("rag.store.durability.KEEP_OLD_VOTES", timedelta(milliseconds=1))
-    monkeypatch.setattr("rag.store.lance.time.monotonic", lambda: began + 240)
+    monkeypatch.setattr("rag.store.lance.tables.time.monotonic", lambda: began + 240)
     store.tables.remove_old_versions()
     store.close()
     assert len(list((tmp_path / "ratings.lance" / "data").iterdir())) == 1

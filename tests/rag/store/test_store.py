@@ -23,7 +23,7 @@ from fakes import NOON, make_answer, make_chunk, make_hits
 from rag.errors import StoreFailed
 from rag.records import Document, LabelledPair, Rating, Span, SyntheticPair, chunks_of
 from rag.store import text_index
-from rag.store.lance import COMPACT_EVERY
+from rag.store.lance.tables import COMPACT_EVERY
 from rag.store.schema import RATINGS, SCHEMAS, rating_row, to_arrow
 from rag.store.store import Store, open_store
 from voting import vote, vote_on_and_on
@@ -331,9 +331,9 @@ def test_many_small_writes_are_compacted(store: Store) -> None:
 
 
 def test_a_large_table_is_compacted_less_often(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.store.lance.COMPACT_EVERY", 3)
-    monkeypatch.setattr("rag.store.lance.COMPACT_LARGE_EVERY", 6)
-    monkeypatch.setattr("rag.store.lance.LARGE_ROWS", 2)
+    monkeypatch.setattr("rag.store.lance.tables.COMPACT_EVERY", 3)
+    monkeypatch.setattr("rag.store.lance.tables.COMPACT_LARGE_EVERY", 6)
+    monkeypatch.setattr("rag.store.lance.tables.LARGE_ROWS", 2)
     fragments = []
     for n in range(9):
         store.feedback.put_ratings([Rating("ann", f"answer-{n}", 1, True, NOON)])

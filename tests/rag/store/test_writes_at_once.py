@@ -13,7 +13,7 @@ import pytest
 from fakes import NOON, make_answer, make_hits
 from rag.errors import StoreFailed
 from rag.records import Rating
-from rag.store.lance import LanceTables
+from rag.store.lance.tables import LanceTables
 from rag.store.schema import ANSWERS, RATINGS, SCHEMAS, rating_row
 from rag.store.store import Store, open_store
 

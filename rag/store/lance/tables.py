@@ -1,10 +1,9 @@
-"""Open, read, upsert, delete and compact LanceDB tables; turn LanceDB's errors into one line.
+"""Open, read, upsert, delete and compact LanceDB tables, by name.
 
 Why one writer thread: LanceDB retries conflicting writers unfairly; of 8 writers in one process one waited 18 s. Rows
 that wait for it are written together, one commit for each table, and wait for the disk once: a commit and its sync cost
-as much for one row as for twenty. A write returns when it is on disk (`durability`). Why read_consistency_interval is
-0: readers must see every other process's writes; it costs 11% of a read. On object storage it costs a request, so there
-they see them within a second (`rag.shared_home.tables`), and what the store has acknowledged needs no sync.
+as much for one row as for twenty. A write returns when it is kept: on disk, or by the object store. What depends on
+where the tables lie is its backend's (`rag.store.lance.backend`).
 """
 
 from __future__ import annotations
@@ -16,30 +15,22 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import lancedb
 import pyarrow as pa
-from filelock import FileLock
 from lancedb import col, lit
 
-from rag.errors import StoreFailed, is_out_of_memory
+from rag.errors import StoreFailed
 from rag.home_address import shared_home
-from rag.store import durability, schema
-from rag.store.durability import SUFFIX, TableSync, compact, drop_empty_manifests, newest_version
-from rag.store.table_files import INDICES
+from rag.store import schema
+from rag.store.lance.backend import Backend
+from rag.store.lance.on_disk import DiskBackend
 
 COMPACT_EVERY = 100  # writes; by 1,000 uncompacted single rows an append is three times slower and a read takes 0.8 s
 COMPACT_LARGE_EVERY = 400  # of a table of more rows: with 100,000 each 100th write waited 1.4 s for its compaction
 LARGE_ROWS = 20_000
-CREATE_SECONDS = 60  # most that another process may take to create a table; it takes milliseconds
-MERGE_TRIES = 3
-MOST_PINS = 20  # in a shared home: then the indexes that newer ones have replaced are forgotten
 READ_TRIES = 5  # a version that was the latest may be removed while another process reads it
 # What LanceDB remembers of files and versions: by default up to 1 GB, of which a duel with its votes, that is some four
 # versions, added 0.35 MB; a home of a million chunks needs a few.
@@ -73,39 +64,19 @@ class _Waiting:
 
 
 class LanceTables:
-    """The LanceDB tables of one folder, by name. Methods may be called from any thread; each raises StoreFailed."""
+    """The LanceDB tables of one home, by name. Methods may be called from any thread; each raises StoreFailed."""
 
     def __init__(self, folder: Path, metadata_bytes: int = METADATA_BYTES) -> None:
-        self.folder, self._metadata_bytes = folder, metadata_bytes
-        home = shared_home(folder.parent)
-        self._shared = home.tables if home else None
-        self._connect()
+        self.folder = folder
+        self._backend = _backend_of(folder, metadata_bytes)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-writer")
         self._writes: Counter[str] = Counter()
         self._compacted: dict[str, float] = {}  # by name of table: when, by time.monotonic
         self._large = set[str]()  # names of tables with many rows
-        self._on_disk, self._unsynced = TableSync(folder), set[str]()  # all three are the writer thread's
+        self._unsynced = set[str]()  # all four are the writer thread's
         self._waiting: deque[_Waiting] = deque()
         self._committed: dict[str, Committed] = {}
         self.committing = threading.Lock()  # held from an upsert until whom `on_upsert` named has heard of it
-        if not self._shared:
-            guard(folder, lambda: drop_empty_manifests(folder))
-
-    def _connect(self) -> None:
-        """Connect with empty caches, instead of an earlier connection, which ends with the last use of its tables."""
-        self._caches = caches = lancedb.Session(metadata_cache_size_bytes=self._metadata_bytes)
-        self._indexes = self._index_folders()
-        self._pins = 0  # text indexes that `pinned` has warmed since
-        where: dict[str, Any] = {"uri": self.folder}
-        seen = timedelta(0)
-        if self._shared:
-            where, seen = self._shared.connection, timedelta(seconds=self._shared.seen_seconds)
-        connect = partial(lancedb.connect, **where, session=caches)
-        self._db = guard(self.folder, lambda: connect(read_consistency_interval=seen))
-        self._pinned = guard(self.folder, connect) if self._shared else None
-
-    def _index_folders(self) -> frozenset[Path]:
-        return frozenset(self.folder.glob(f"*{SUFFIX}/{INDICES}/*"))
 
     def forget_replaced_indexes(self) -> None:
         """Close the files of indexes that have been replaced, by whom ever; a running chat calls it each minute.
@@ -113,8 +84,8 @@ class LanceTables:
         Why: LanceDB keeps an index that was searched in its cache, with a file handle and up to 6 GB, also when a newer
         one serves. A limit in bytes does not help: each of these has one open file, however small.
         """
-        if self._indexes != self._index_folders() or self._pins > MOST_PINS:
-            self._connect()
+        if self._backend.holds_replaced_indexes():
+            self._backend.connect()
             self.forget()
 
     def exists(self, name: str) -> bool:
@@ -122,30 +93,21 @@ class LanceTables:
 
         A folder without either is what a full disk leaves of a table that was being created: it counts as none.
         """
-        if self._shared:
-            return self._shared.has(name, self.names)
-        if name not in self.names():
-            return False
-        folder = self.folder / f"{name}.lance"
-        if any((folder / "_versions").glob("*")):
-            return True
-        if any((folder / "data").glob("*")):
-            raise StoreFailed(f"{folder}: its _versions are gone: run `python -m rag doctor`")
-        return False
+        return self._backend.exists(name)
 
     def names(self) -> list[str]:
         """Return the names of all tables."""
-        return guard(self.folder, lambda: list(self._db.list_tables(limit=100_000).tables))
+        return self._backend.names()
 
     @property
     def cached_bytes(self) -> int:
         """Return what LanceDB remembers of files, versions and indexes."""
-        return int(self._caches.size_bytes)
+        return self._backend.cached_bytes
 
     def close(self) -> None:
         """Wait for the pending writes."""
         self._writer.shutdown(wait=True)
-        self._on_disk.close()
+        self._backend.close()
 
     def open(self, name: str, arrow_schema: Any = None) -> Any:  # noqa: ANN401  # lancedb ships no types
         """Open a table; with a schema, create it if need be, and add the columns that an earlier release lacked.
@@ -153,82 +115,48 @@ class LanceTables:
         Why the lock: of two processes that create the same table, LanceDB lets the later one overwrite the former.
         """
         if arrow_schema is None:
-            return self._open(name)
+            return self._backend.open(name)
         if not self.exists(name):
-            with self._creating():
-                self._db.create_table(name, schema=arrow_schema, exist_ok=True)
-        return schema.add_missing_columns(self._open(name), arrow_schema)
-
-    def _open(self, name: str) -> Any:  # noqa: ANN401
-        return self._shared.handle(name, self._db.open_table) if self._shared else self._db.open_table(name)
-
-    def _creating(self) -> AbstractContextManager[object]:
-        return (
-            self._shared.creating() if self._shared else FileLock(self.folder / "tables.lock", timeout=CREATE_SECONDS)
-        )
-
-    def _open_to_write(self, name: str) -> Any:  # noqa: ANN401
-        """Open an existing table to write to it, if this process may: one that slept through its turn may not.
-
-        Of the documents table it is the version before the turn is looked at. Whoever takes over the index adds a
-        version that no older write is compatible with (`fence`), so one that began before then fails.
-        """
-        if not self._shared or not self._pinned:
-            return self.open(name)
-        if name != schema.DOCUMENTS:
-            if name not in schema.FEEDBACK:
-                self._shared.require_turn_if_late()
-            return self.open(name)
-        table = self._pinned.open_table(name)
-        self._shared.require_turn()
-        return table
+            with self._backend.creating():
+                self._backend.db.create_table(name, schema=arrow_schema, exist_ok=True)
+        return schema.add_missing_columns(self._backend.open(name), arrow_schema)
 
     def pinned(self, name: str, version: int) -> Any:  # noqa: ANN401
         """Open a table of a shared home at one version, which never asks for a newer one; None for a local home.
 
         Its files stay for KEEP_OLD_VERSIONS after a newer version has replaced them.
         """
-        if not self._pinned:
-            return None
-        self._pins += 1
-        table = self._pinned.open_table(name)
-        table.checkout(version)
-        return table
+        return self._backend.pinned(name, version)
 
     def forget(self) -> None:
         """See at once what other processes have written until now."""
-        if self._shared:
-            self._shared.forget()
+        self._backend.forget()
 
     def fence(self, name: str) -> None:
         """Add a version to a table that makes every write fail that another process has begun before now."""
         if self.exists(name):
-            table = self._db.open_table(name)
+            table = self._backend.db.open_table(name)
             self.write(name, lambda: (table.checkout(table.version), table.restore()))
 
     def run(self, action: Callable[[], T], name: str = "") -> T:
         """Run an action on LanceDB, on a table of this name, in the caller's thread. Raises StoreFailed."""
-        return guard(self.folder, action, name)
+        return self._backend.guard(action, name)
 
     def count(self, name: str) -> int:
         """Return how many rows a table has; 0 where there is none."""
-        return guard(self.folder, lambda: int(self.open(name).count_rows()), name) if self.exists(name) else 0
+        return self._backend.guard(lambda: int(self.open(name).count_rows()), name) if self.exists(name) else 0
 
     def read_in_full(self, name: str) -> int:
         """Read all columns of all rows of a table, and return how many rows it has."""
         return self.read(name, lambda table: sum(int(batch.num_rows) for batch in table.search().to_batches(BATCH)))
 
     def version(self, name: str) -> int:
-        """Return the version number of a table, which each write raises; takes a tenth of a millisecond."""
-        if self._shared:
-            return self._shared.version(name, lambda: guard(self.folder, lambda: int(self.open(name).version), name))
-        newest = newest_version(self.folder / f"{name}{SUFFIX}")
-        return newest or guard(self.folder, lambda: int(self.open(name).version), name)
+        """Return the version number of a table, which each write raises; on disk that takes a tenth of a ms."""
+        return self._backend.version(name)
 
     def version_or_none(self, name: str) -> int:
         """Return the version number of a table, 0 where there is none. Raises StoreFailed where it is damaged."""
-        newest = 0 if self._shared else newest_version(self.folder / f"{name}{SUFFIX}")
-        return newest or (self.version(name) if self.exists(name) else 0)
+        return self._backend.version_or_none(name)
 
     def on_upsert(self, name: str, heard: Committed) -> None:
         """Call `heard` in the writer's thread after each upsert into a table by this process, before it is on disk."""
@@ -277,7 +205,7 @@ class LanceTables:
 
     def read(self, name: str, action: Callable[[Any], T]) -> T:
         """Read a table; once more if its files were removed meanwhile, because newer ones have replaced them."""
-        return guard(self.folder, lambda: self._read(name, action), name)
+        return self._backend.guard(lambda: self._read(name, action), name)
 
     def _read(self, name: str, action: Callable[[Any], T]) -> T:
         for _ in range(READ_TRIES - 1):
@@ -304,7 +232,7 @@ class LanceTables:
         processor time for one answer, an append 15.
         """
         arrow_schema = schema.SCHEMAS[name]
-        appended = not self._shared  # there a commit may be repeated whose answer was lost, and would write rows twice
+        appended = self._backend.may_append
         self._put({name: _Rows(schema.to_arrow(rows, arrow_schema), arrow_schema, appended=appended)})
 
     def delete(self, name: str, ids: list[str]) -> None:
@@ -313,7 +241,7 @@ class LanceTables:
             return
         for start in range(0, len(ids), IN_LIST):
             where = col("id").isin(ids[start : start + IN_LIST]).to_sql()
-            self.write(name, lambda where=where: self._open_to_write(name).delete(where))  # type: ignore[misc]
+            self.write(name, lambda where=where: self._backend.open_to_write(name).delete(where))  # type: ignore[misc]
 
     def delete_rater(self, name: str, rater: str) -> int:
         """Delete a rater's rows and return how many; their bytes go, too, once older versions may be removed."""
@@ -337,7 +265,7 @@ class LanceTables:
 
         def act() -> None:
             self._unsynced.add(name)
-            guard(self.folder, action, name)
+            self._backend.guard(action, name)
             self._wrote(name)
 
         self._writer.submit(act).result()
@@ -419,12 +347,12 @@ class LanceTables:
                     heard(before, self.version(name), new)
 
         self._unsynced.add(name)
-        guard(self.folder, act, name)
+        self._backend.guard(act, name)
 
     def _merge(self, name: str, table: Any, new: Any) -> None:  # noqa: ANN401
-        """Upsert; on object storage again where LanceDB gives up after half a minute of other writers' commits."""
-        for left in reversed(range(MERGE_TRIES if self._shared else 1)):
-            table = self._open_to_write(name) if self._shared else table
+        """Upsert; again where LanceDB gives up for other writers' commits, as often as the backend says."""
+        for left in reversed(range(self._backend.merge_tries)):
+            table = self._backend.open_to_write(name, table)
             try:
                 table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(new)
                 return
@@ -434,8 +362,7 @@ class LanceTables:
 
     def _wrote(self, name: str) -> None:
         self._writes[name] += 1
-        if self._shared:
-            self._shared.wrote(name)
+        self._backend.wrote(name)
 
     def _compact_later(self, name: str) -> None:
         """Compact a table where that is due: nobody waits for it but whoever writes next."""
@@ -444,8 +371,7 @@ class LanceTables:
 
     def _sync(self) -> None:
         """Sync what was written since the last call; nothing where another write's call has done it."""
-        if not self._shared:  # an object store acknowledges what it has kept
-            guard(self.folder, lambda: self._on_disk.sync(self._unsynced))
+        self._backend.sync(self._unsynced)
         self._unsynced.clear()
 
     def _compact_if_due(self, name: str) -> None:
@@ -461,13 +387,7 @@ class LanceTables:
         self._compacted[name] = time.monotonic()
         try:
             table = self.open(name)
-            if self._shared:
-                with self._shared.alone(f"compaction-{name}") as is_alone:
-                    if is_alone:
-                        compact(table, keep=self._keep(name))
-                        self._shared.wrote(name)
-            else:
-                compact(table, self._on_disk, self._keep(name))
+            self._backend.compact(table, name)
             (self._large.add if table.count_rows() > LARGE_ROWS else self._large.discard)(name)
         except (RuntimeError, OSError, StoreFailed) as error:
             # Another process compacts at the same time, or the disk is full: the data is written and stays readable.
@@ -475,18 +395,11 @@ class LanceTables:
 
     def _remove_old_versions(self) -> None:
         for name, at in list(self._compacted.items()):
-            if time.monotonic() - at > self._keep(name).total_seconds():
+            if time.monotonic() - at > self._backend.keep(name).total_seconds():
                 written = self._writes[name]
                 self._compact(name)
                 if not written:  # else the versions since then are too young to go now
                     del self._compacted[name]
-
-    def _keep(self, name: str) -> timedelta:
-        if self._shared:
-            return durability.KEEP_OLD_VERSIONS  # a reader may be slow, and versions cost little there
-        if name in schema.VOTES:
-            return durability.KEEP_OLD_VOTES
-        return durability.KEEP_OLD_FEEDBACK if name in schema.FEEDBACK else durability.KEEP_OLD_VERSIONS
 
 
 def _latest(rows: Iterable[schema.Row], arrow_schema: Any) -> _Rows:  # noqa: ANN401
@@ -500,24 +413,11 @@ def _last_of_each_id(data: Any) -> Any:  # noqa: ANN401
     return data.take(list(last.values()))
 
 
-def guard(folder: Path, action: Callable[[], T], table: str = "") -> T:
-    """Run an action on LanceDB; re-raise its errors as StoreFailed: one line with folder, table and the next step."""
-    try:
-        return action()
-    except (RuntimeError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())
-        if home := shared_home(folder.parent):
-            raise home.table_failed(error, table) from error
-        if "os error 28" in text:
-            raise StoreFailed(
-                f"{folder}: the disk is full; what was stored is safe: free some space and try again"
-            ) from error
-        if "os error 30" in text or "os error 13" in text:
-            raise StoreFailed(f"{folder}: cannot be written: make it writable, or move THUMBTUNE_HOME") from error
-        if is_out_of_memory(error):
-            raise StoreFailed(
-                f"{folder}: the memory ran out; what was stored is safe: close other programs, or give it more memory, "
-                "and try again"
-            ) from error
-        which = f"{folder}: table {table}" if table else str(folder)
-        raise StoreFailed(f"{which}: LanceDB failed: run `python -m rag doctor` ({text[:300]})") from error
+def _backend_of(folder: Path, metadata_bytes: int) -> Backend:
+    """Return the backend of a home's tables."""
+    home = shared_home(folder.parent)
+    if home is None:
+        return DiskBackend(folder, metadata_bytes)
+    from rag.store.lance.on_object_store import ObjectStoreBackend  # with what a local home does not load
+
+    return ObjectStoreBackend(folder, metadata_bytes, home)
