@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rag.shared_home.home import SharedHome
 
 SCHEMES = ("s3", "az", "gs")
+LANCEDB_SERVICE = "db"  # LanceDB Cloud and Enterprise; decision 43 has what they lack
 EXAMPLES = "a folder, s3://BUCKET/PATH, az://CONTAINER/PATH or gs://BUCKET/PATH"
 ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?P<rest>.*)")
 MISTYPED = re.compile(rf"(?:{'|'.join((*SCHEMES, 's3a', 'azure', 'abfs', 'gcs'))}):", re.IGNORECASE)  # s3:/BUCKET
@@ -35,6 +36,11 @@ def cache_of(address: str) -> Path:
     """Return the folder that a home on object storage is cached in, by its address. Raises ValueError."""
     found = ADDRESS.fullmatch(address)
     scheme, rest = (found["scheme"].lower(), found["rest"].rstrip("/")) if found else ("", "")
+    if scheme == LANCEDB_SERVICE:
+        raise ValueError(
+            "LanceDB Cloud and Enterprise hold tables only, no models and no leases, and do not erase when told to: "
+            f"give {EXAMPLES}"
+        )
     if scheme not in SCHEMES or not rest.partition("/")[0]:
         raise ValueError(f"give {EXAMPLES}")
     whole = f"{scheme}://{rest}"

@@ -304,6 +304,17 @@ def test_an_address_that_is_none_is_one_line(home: str, monkeypatch: pytest.Monk
     assert f"THUMBTUNE_HOME={home!r}: give a folder, s3://BUCKET/PATH, az://" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("home", ["db://mine", "DB://mine/part"])
+def test_lancedbs_own_service_is_refused_with_the_reason(
+    home: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("THUMBTUNE_HOME", home)
+    assert rag_main(["stats"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"THUMBTUNE_HOME={home!r}: LanceDB Cloud and Enterprise hold tables only" in line
+    assert "give a folder, s3://BUCKET/PATH" in line
+
+
 def test_a_home_of_a_newer_release_is_refused(machine: Machine, address: str, capsys: Any) -> None:
     machine("here")
     Objects(address).put("home.json", b'{"format": 99}')
