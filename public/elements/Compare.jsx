@@ -198,10 +198,10 @@ if (!window[KEY]) {
           ) : null}
         </p>
       ) : null}
-      {(sender.canUndo || sender.taught) && !sender.failed ? (
+      {(sender.canUndo || sender.taught || sender.isSlow) && !sender.failed ? (
         <p>
-          {sender.canUndo ? `${t('card.saved')} ` : ''}
-          {sender.taught ? <span className="tt-taught">{sender.taught}</span> : null}{' '}
+          {sender.isSlow ? t('card.saving') : sender.canUndo ? t('card.saved') : ''}{' '}
+          {sender.taught && !sender.isSlow ? <span className="tt-taught">{sender.taught}</span> : null}{' '}
           {sender.canUndo ? (
             <button type="button" className="tt-link" onClick={sender.undo} aria-disabled={sender.sending}>
               <Undo2 size={13} aria-hidden="true" /> {t('page.undo')}

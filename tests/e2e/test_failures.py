@@ -7,7 +7,7 @@ import threading
 import uuid
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, Page, Route, WebSocketRoute, expect
 
 from driver import Gate, ScriptedChat, ask, hang_up, in_turn, side, thumb, votes, wait_until_done
 from fakes import Endless, refuse, stream
@@ -172,6 +172,23 @@ def test_a_vote_that_cannot_be_stored_says_so_and_is_stored_on_retry(page: Page,
     page.get_by_role("button", name="Retry").click()
     expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
     assert votes(chat, "Where does the queen go?") == [1]
+
+
+def test_a_vote_that_takes_long_to_store_is_not_said_to_be_saved(page: Page, chat: ScriptedChat) -> None:
+    ask(page, "Who keeps the hive warm?")
+    wait_until_done(page)
+    thumb(page, "B", "good").click()
+    status = page.get_by_role("status").filter(has_text="Undo")
+    expect(status).to_contain_text("Saved.")
+    waiting: list[Route] = []
+    page.route("**/project/action", lambda route: waiting.append(route))
+    thumb(page, "A", "good").click()
+    expect(status).to_contain_text("Saving…")
+    expect(status).not_to_contain_text("Saved.")
+    waiting[0].continue_()
+    page.unroute("**/project/action")
+    expect(status).to_contain_text("Saved.")
+    assert votes(chat, "Who keeps the hive warm?") == [1, 1]
 
 
 def test_a_question_of_100000_characters_gets_one_line(page: Page) -> None:

@@ -1,10 +1,21 @@
 // Part of Compare.jsx: send actions to the server, one at a time, with undo and retry.
 
+const SLOW_MS = 400; // from then on the card says that it is saving; before, the line would only flicker
+
 const useSender = (callAction) => {
   const [sending, setSending] = useState(0);
   const [failed, setFailed] = useState(null);
   const [canUndo, setCanUndo] = useState(false);
   const [taught, setTaught] = useState(''); // by the latest rating, in words
+  const [isSlow, setIsSlow] = useState(false);
+  useEffect(() => {
+    if (!sending) return undefined;
+    const timer = setTimeout(() => setIsSlow(true), SLOW_MS);
+    return () => {
+      clearTimeout(timer);
+      setIsSlow(false);
+    };
+  }, [sending > 0]);
   const backs = useRef([]); // the action that undoes each saved one, latest last
   const queue = useRef(Promise.resolve()); // actions wait here while another one is being saved
   const call = async (name, payload) => {
@@ -40,7 +51,7 @@ const useSender = (callAction) => {
   };
   // Queued, too: the action to undo may not be saved yet.
   const undo = () => send(() => backs.current[backs.current.length - 1], () => remember(backs.current.slice(0, -1)));
-  return { call, send, undo, sending: sending > 0, failed, canUndo, taught, fail: setFailed };
+  return { call, send, undo, sending: sending > 0, failed, isSlow, canUndo, taught, fail: setFailed };
 };
 
 // `latest` holds the card as the server last sent it; a queued action refers to that.
