@@ -30,6 +30,9 @@ RETRIES = 8  # after throttling, a 5xx or a broken connection, with growing paus
 RETRY_SECONDS = 40
 CLIENT: dict[str, Any] = {"connect_timeout": "5s", "timeout": "60s"}
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+USUAL_REGION = "us-east-1"  # of stores that are not Amazon's, which have none; without one LanceDB asks Amazon for it
+URL = re.compile(r"https?://[\w.\[\]:-]+(/\S*)?")
 T = TypeVar("T")
 
 # What the text of an error says -> what it means and what to do. The first that is found counts.
@@ -62,6 +65,10 @@ MEANINGS: tuple[tuple[str, str], ...] = (
     (
         r"SlowDown|TooManyRequests|ServerBusy|\b429\b|\b50[0234]\b|ServiceUnavailable|InternalError",
         "the store is throttling or failing, after {retries} tries; what was acknowledged is safe: try again later",
+    ),
+    (
+        r"redirect without LOCATION|resolve (the )?region|PermanentRedirect|AuthorizationHeaderMalformed",
+        "the bucket is in another region: set AWS_REGION to its own",
     ),
     (
         r"error sending request|Connect|connection|dns error|timed? ?out|operation timed out",
@@ -120,7 +127,7 @@ class Objects:
 
         retry: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
         client: Any = {**CLIENT, "allow_http": allows_http()}
-        config: Any = {"aws_endpoint": endpoint()} if self.address.startswith("s3:") and endpoint() else {}
+        config: Any = s3_options(self.address)
         return self._run(lambda: from_url(self.address, config=config, client_options=client, retry_config=retry))
 
     def get(self, name: str) -> Found | None:
@@ -277,12 +284,24 @@ def lance_options(address: str) -> dict[str, str]:
     """Return what LanceDB is told for the same store, besides the environment, which it reads itself."""
     options = {"client_max_retries": str(RETRIES), "client_retry_timeout": str(RETRY_SECONDS)}
     options |= {"allow_http": "true"} if allows_http() else {}
-    return options | ({"aws_endpoint": endpoint()} if address.startswith("s3:") and endpoint() else {})
+    return options | s3_options(address)
+
+
+def s3_options(address: str) -> dict[str, str]:
+    """Return where the S3 store of an address is, if it is not Amazon's. Raises BadSetting."""
+    if not address.startswith("s3:") or not endpoint():
+        return {}
+    has_region = any(os.environ.get(name) for name in REGIONS)
+    return {"aws_endpoint": endpoint()} | ({} if has_region else {"aws_region": USUAL_REGION})
 
 
 def endpoint() -> str:
-    """Return the S3 endpoint that the environment names, "" for Amazon's own."""
-    return next((os.environ[name] for name in ENDPOINTS if os.environ.get(name)), "")
+    """Return the S3 endpoint that the environment names, "" for Amazon's own. Raises BadSetting."""
+    name = next((name for name in ENDPOINTS if os.environ.get(name)), "")
+    given = os.environ[name] if name else ""
+    if given and not URL.fullmatch(given):  # the store's client would panic
+        raise BadSetting(f"{name}={given}: no address of a store: write http://HOST:PORT or https://HOST")
+    return given
 
 
 def allows_http() -> bool:

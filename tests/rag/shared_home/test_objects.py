@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import lancedb
 import pytest
 
 from object_store import BUCKET, faulty
+from rag.__main__ import main
 from rag.errors import BadSetting, StoreFailed
 from rag.shared_home import objects as module
-from rag.shared_home.objects import Changed, Objects
+from rag.shared_home.objects import Changed, Objects, lance_options
 from rag.shared_home.probe import require_conditions
 
 
@@ -95,6 +97,30 @@ def test_a_server_that_is_down_is_one_line(objects: Objects, monkeypatch: pytest
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(StoreFailed, match="the store cannot be reached: check the network, and AWS_ENDPOINT_URL"):
         Objects(objects.address).get("x")
+
+
+@pytest.mark.parametrize("given", ["127.0.0.1:4599", "localhost:4599", "http://", "https://a b.example"])
+def test_an_endpoint_that_is_no_address_is_named(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", given)
+    monkeypatch.setenv("THUMBTUNE_HOME", address)
+    assert main(["stats"]) == 2
+    said = capsys.readouterr().err
+    assert said == f"error: AWS_ENDPOINT_URL={given}: no address of a store: write http://HOST:PORT or https://HOST\n"
+
+
+def test_a_store_that_is_not_amazons_needs_no_region(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    Objects(address).put("x", b"one")
+    options = lance_options(address)
+    lancedb.connect(address, storage_options=options).create_table("t", [{"a": 1}])
+    assert lancedb.connect(address, storage_options=options).open_table("t").count_rows() == 1
+
+
+@pytest.mark.parametrize("text", ["Received redirect without LOCATION, this normally indicates", "PermanentRedirect"])
+def test_a_bucket_in_another_region_is_told_apart_from_a_store_that_is_gone(objects: Objects, text: str) -> None:
+    assert "the bucket is in another region: set AWS_REGION" in str(objects.failed(OSError(f"{text} in connection")))
 
 
 def test_throttling_now_and_then_is_nothing_to_worry_about(
