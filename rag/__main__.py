@@ -330,13 +330,18 @@ def _export_pairs(given: argparse.Namespace, store: Store, corpus_id: str) -> No
 
 
 def _forget(given: argparse.Namespace) -> None:
+    from rag.home_address import address_of
     from rag.settings import load_settings
     from rag.upkeep.personal_data import forget
 
-    gone = forget(load_settings(), given.rater)
+    settings = load_settings()
+    gone = forget(settings, given.rater)
     print(f"forgot {given.rater!r}: deleted {gone.ratings} ratings and {gone.labels} labels")
     print(f"also {gone.threads} chats with their questions, and {gone.answers} answers that nobody else has rated")
-    print("The next `python -m rag backup` removes the backups that were made before.")
+    if address := address_of(settings.home):
+        print(f"Earlier versions of the objects in {address} stay as long as its bucket keeps them.")
+    else:
+        print("The next `python -m rag backup` removes the backups that were made before.")
     if gone.versions:
         print(f"Trained with these labels: {', '.join(gone.versions)}. Train again, or run `python -m train rollback`.")
 

@@ -17,8 +17,11 @@ from typing import Any, Literal
 
 import psutil
 
+from rag.home_address import shared_home
+
 STATE_FILE = "training.json"
 LOCK_FILE = "training.lock"  # held by the training process; the system releases it however the process ends
+LEASE = "training"  # the same in a shared home, among all machines
 START_TOLERANCE = 2.0  # seconds: clocks are adjusted, and boot time has a resolution of 1/100 s
 
 State = Literal["running", "done", "stopped", "refused", "failed"]
@@ -92,6 +95,12 @@ def read_training(home: Path) -> Training | None:
         return _parse(json.loads((home / STATE_FILE).read_text("utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def trains_elsewhere(home: Path) -> bool:
+    """Return whether a machine trains on a shared home; False where a home is not shared. A few requests."""
+    shared = shared_home(home)
+    return bool(shared and shared.holder(LEASE))
 
 
 def write_training(home: Path, training: Training) -> None:

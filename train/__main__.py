@@ -293,10 +293,11 @@ def _leasing_training(home: SharedHome) -> Iterator[None]:
     """Do the same in a shared home, among all machines: a training that was left for dead can no longer promote."""
     from rag.errors import StoreFailed
     from rag.models.registry import Registry
+    from rag.training_status import LEASE
 
     with ExitStack() as held:
         try:
-            lease = held.enter_context(home.lease("training", 0))
+            lease = held.enter_context(home.lease(LEASE, 0))
         except TimeoutError as error:
             raise StoreFailed(f"a training is under way already ({error}): wait for it, or stop it there") from None
         if lease.taken_over:

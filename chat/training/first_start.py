@@ -27,10 +27,11 @@ from rag.ingest.corpus import load_corpus
 from rag.models.registry import Registry
 from rag.models.trials import trial_of
 from rag.settings import ROOT, Settings
-from rag.training_status import Training, read_training
+from rag.training_status import Training, read_training, trains_elsewhere
 
 PATIENCE = 5.0  # seconds of indexing after which the chat opens with what can be searched by then
 LOOK_SECONDS = 0.2
+ELSEWHERE_SECONDS = 5.0  # between two looks whether another machine still trains
 LINE_SECONDS = 10.0  # between two lines of progress in the terminal or log
 GRACE_SECONDS = 10.0  # for a child to clean up before it is killed
 PROGRAM = cli.python_of()
@@ -140,6 +141,9 @@ class FirstStart:
             if other and other.is_running:  # in another terminal, or by another chat on this home
                 self._state = "training"
                 self._stopping.wait(1.0)
+            elif trains_elsewhere(settings.home):
+                self._state = "training"
+                self._stopping.wait(ELSEWHERE_SECONDS)
             elif tried:
                 self._finish(registry, folders)
                 return
@@ -156,7 +160,7 @@ class FirstStart:
         other = read_training(self._settings.home)
         if self._stopping.is_set() or not status:
             return True
-        if other and other.is_running:
+        if (other and other.is_running) or (status > 0 and trains_elsewhere(self._settings.home)):
             return False
         mine = other if other and self._child and other.pid == self._child.pid else None
         if mine and mine.state == "stopped":

@@ -56,6 +56,8 @@ else:
     write_training(home, training)
     wait_while("hold-train")
     if (home / "fail-train").exists():
+        if (home / "fail-once").exists():
+            (home / "fail-train").unlink()
         write_training(home, replace(training, state="refused", told="v1 cannot be written: free some space"))
         sys.exit(2)
     write_training(home, replace(training, state="done", lines=("bootstrap: 12 queries can be made, need 50",)))
@@ -190,6 +192,19 @@ def test_two_chats_never_train_at_once(first: FirstStart, home: Path, settings: 
         other.communicate(b"\n")
     wait_for(lambda: first.progress().state == "ready")  # it ended without a model, so this chat trained
     assert calls(home) == ["rag index", "train --bootstrap --fast"]
+
+
+def test_a_training_on_another_machine_is_waited_for_also_one_that_began_first(
+    first: FirstStart, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_elsewhere = iter([False, True, True, False, False])  # looked at before ours, after it was refused, and so on
+    monkeypatch.setattr(first_start, "trains_elsewhere", lambda home: next(is_elsewhere))
+    monkeypatch.setattr(first_start, "ELSEWHERE_SECONDS", 0.1)
+    (home / "fail-train").touch()
+    (home / "fail-once").touch()
+    first.start()
+    wait_for(lambda: first.progress().state == "ready")
+    assert calls(home) == ["rag index", "train --bootstrap --fast", "train --bootstrap --fast"]
 
 
 def test_a_chat_that_is_killed_takes_its_training_along(home: Path, settings: Settings, tmp_path: Path) -> None:

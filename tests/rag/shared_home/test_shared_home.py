@@ -31,6 +31,7 @@ from rag.shared_home import files
 from rag.shared_home import objects as objects_module
 from rag.shared_home.objects import Objects
 from rag.store.store import open_store
+from rag.training_status import LEASE, trains_elsewhere
 from rag.web.secret import load_secret
 from serve.keys import KeyRing, add_key, remove_key
 from thumbtune import Home
@@ -65,6 +66,17 @@ def machine(
         return settings
 
     return use
+
+
+def test_a_training_on_another_machine_is_seen(machine: Machine, tmp_path: Path) -> None:
+    home = machine("trainer").home
+    shared = shared_home(home)
+    assert shared
+    assert not trains_elsewhere(machine("chat").home)
+    with shared.lease(LEASE, 0):
+        assert trains_elsewhere(machine("chat").home)
+    assert not trains_elsewhere(machine("chat").home)
+    assert not trains_elsewhere(tmp_path)
 
 
 def test_two_machines_train_a_third_and_a_fourth_follows(machine: Machine, world: World, capsys: Any) -> None:
