@@ -65,7 +65,7 @@ class Maintenance:
                 if made := update_vector_index(self._store, table, embedder):
                     log.warning("search: %s", made)
             except ThumbtuneError as error:
-                self.index_error = f"Search is exact and slow, because its index could not be built: {error}"
+                self.index_error = f"The search index could not be checked or built, so search may be slow: {error}"
                 log.error("%s", self.index_error)
 
     def _is_indexing(self) -> bool:
