@@ -335,8 +335,10 @@ def _promote(given: argparse.Namespace) -> None:
             print(f"precision: {choice.why}")
             return choice.precision
 
+        named = " ".join(given.version)
+        if named != START_WEIGHTS:
+            Registry(settings.models).version(named)  # before a cluster is started for a name that is none
         with open_engine(given.engine, settings) as engine:
-            named = " ".join(given.version)
             name = promote_by_hand(settings, store, load_corpus(settings), named, bar, measure, engine)
     version = Registry(settings.models).find(name)
     whom = f" group {version.group}" if version and version.group else ""

@@ -184,3 +184,12 @@ def test_documents_too_small_for_a_bootstrap_are_no_error(settings: Settings, us
     assert main(["--bootstrap"]) == 0
     assert "queries can be made from these documents, need 50" in capsys.readouterr().out
     assert Registry(settings.models).versions() == []
+
+
+def test_a_version_that_is_none_is_told_before_a_cluster_is_started(
+    use, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use("labelled")
+    monkeypatch.delattr("train.__main__.open_engine")
+    assert main(["promote", "v9", "--engine", "ray"]) == 2
+    assert capsys.readouterr().err == "error: v9: no such version (there are: none yet); see `python -m train list`\n"
