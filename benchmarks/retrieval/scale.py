@@ -128,7 +128,7 @@ def make_vectors(folder: Path, n: int) -> None:
 def result_of(command: Sequence[object], **more: str) -> dict[str, Any]:
     """Run a command, with more in its environment, and return the JSON in its last line."""
     silent = {"ANONYMIZED_TELEMETRY": "False", "HF_HUB_OFFLINE": "1"}
-    environment = {**os.environ, "PYTHONPATH": str(PEERS.parent.parent), **silent, **more}
+    environment = {**os.environ, "PYTHONPATH": str(PEERS.parents[2]), **silent, **more}
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
     if done.returncode:
         raise SystemExit(f"{command}: {done.stderr[-2000:]}")

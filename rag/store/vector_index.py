@@ -1,11 +1,14 @@
 """Choose the vector index of a table: brute force while small, then IVF or HNSW if measured recall@10 >= 0.99.
 
+A process that searches holds the index in memory, so from half a GB of vectors on one of compressed vectors comes first
+(IVF_RQ: a bit for each dimension); the best of what it finds are ranked again by their full vectors, from the table.
+
 An index is built while searches continue, measured against exact search, and only then used, as `nearest.json` in the
 table's folder says. Where that file is missing, search is exact, whatever index there is.
 
 Why recall is measured with queries: the table's own vectors lie within their partitions, and promised 0.99 where real
 questions had 0.93. Eight words in a row, cut out of a chunk and embedded as a query, had the recall of real questions
-to within 0.01 (docs/log.md). Why two kinds: IVF is fast only while it reads few rows; where it must read many, HNSW
+to within 0.01 (docs/log.md). Why IVF and HNSW: IVF is fast only while it reads few rows; where it must read many, HNSW
 takes longer to build and less to search.
 """
 
@@ -18,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from lancedb.index import HnswSq, IvfFlat
+from lancedb.index import HnswSq, IvfFlat, IvfRq
 from numpy.typing import NDArray
 
 from rag.store import index_metadata
@@ -36,14 +39,19 @@ QUERY_CHARS = 40  # as long as eight English words: for text without blanks, as 
 WORD_CHARS = 15  # text with fewer blanks counts as text without: English has one in six characters, German in eight
 PROBES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 MOST_ROWS = 70_000  # that IVF may read for a query: 10 ms; an HNSW graph of a million takes over 20 minutes to build
+MOST_COMPRESSED = 260_000  # rows of compressed vectors: 256 of 1,000 partitions cost 20 ms, 32 cost 13
 EFS = (128, 256, 512)  # candidates of HNSW; they are ranked again by their full vectors
-REFINE = 3
+REFINE = 3  # times K candidates of HNSW that are ranked again
+# Bytes of full vectors, 325,000 chunks of 384 dimensions: a chat holds both arms' indexes, so that would be 1 GB.
+# Not by the memory of this machine: a home may be moved, and both arms must get the same kind.
+COMPRESSED_FROM = 500_000_000
+REFINES = (8, 16, 32)  # as REFINE, of compressed vectors: real questions needed 8 to 16 (docs/log.md)
 FRESH = 2_000  # rows that may be outside the index: they are compared one by one, in 2 ms
 GROWN = 2.0  # times as many rows: partitions are rebuilt, or an index that failed gets another chance
 TRIES = 10  # to add an index while other processes write
 
 Vectors = NDArray[np.float32]
-Kind = Literal["exact", "IVF_FLAT", "HNSW_SQ"]
+Kind = Literal["exact", "IVF_FLAT", "IVF_RQ", "HNSW_SQ"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class VectorIndexInfo:
     queries: int
     probes: int = 1
     ef: int = 0
+    refine: int = 0  # of IVF_RQ: so many times K rows are ranked again by their full vectors
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -85,7 +94,9 @@ def with_index(search: Any, nearest: VectorIndexInfo | None, *, filtered: bool =
     if nearest is None or nearest.kind == "exact" or filtered:
         return search.bypass_vector_index()
     search = search.nprobes(nearest.probes)
-    return search.ef(nearest.ef).refine_factor(REFINE) if nearest.kind == "HNSW_SQ" else search
+    if nearest.kind == "HNSW_SQ":
+        return search.ef(nearest.ef).refine_factor(REFINE)
+    return search.refine_factor(nearest.refine) if nearest.kind == "IVF_RQ" else search
 
 
 def is_due(table: Any) -> bool:  # noqa: ANN401
@@ -124,7 +135,7 @@ def build_if_due(table: Any, queries: Vectors) -> VectorIndexInfo | None:  # noq
 def _made(table: Any, queries: Vectors, rows: int) -> VectorIndexInfo:  # noqa: ANN401
     """Build the first index with enough recall, IVF before HNSW; where none has it, keep none."""
     best: VectorIndexInfo | None = None
-    for kind in ("IVF_FLAT", "HNSW_SQ"):
+    for kind in _kinds(table, rows):
         index_metadata.forget(table, FACTS)  # search is exact until the index is measured
         _create(table, _config(kind, rows))
         found = _first_enough(table, queries, _settings(kind, rows))
@@ -135,24 +146,37 @@ def _made(table: Any, queries: Vectors, rows: int) -> VectorIndexInfo:  # noqa: 
     return _kept(table, VectorIndexInfo("exact", "", rows, best.recall if best else 0.0, len(queries)))
 
 
+def _kinds(table: Any, rows: int) -> tuple[Kind, ...]:  # noqa: ANN401
+    """Return the kinds of index to try, the first choice first.
+
+    On object storage each row that is ranked again would be a request: 110 ms a question instead of 18 to 40.
+    """
+    full = 4 * rows * table.schema.field(COLUMN).type.list_size
+    compressed: tuple[Kind, ...] = ("IVF_RQ",) if full > COMPRESSED_FROM and "://" not in table.uri else ()
+    return (*compressed, "IVF_FLAT", "HNSW_SQ")
+
+
 def _partitions(rows: int) -> int:
     return max(1, math.isqrt(rows))
 
 
-def _config(kind: str, rows: int) -> Any:  # noqa: ANN401
-    if kind == "IVF_FLAT":  # k-means on 64 rows per partition in 20 rounds: as good here as on 256 in 50
-        return IvfFlat(distance_type="cosine", num_partitions=_partitions(rows), sample_rate=64, max_iterations=20)
-    return HnswSq(distance_type="cosine", num_partitions=1)
+def _config(kind: Kind, rows: int) -> Any:  # noqa: ANN401
+    if kind == "HNSW_SQ":
+        return HnswSq(distance_type="cosine", num_partitions=1)
+    ivf = IvfRq if kind == "IVF_RQ" else IvfFlat
+    # k-means on 64 rows per partition in 20 rounds: as good here as on 256 in 50
+    return ivf(distance_type="cosine", num_partitions=_partitions(rows), sample_rate=64, max_iterations=20)
 
 
-def _settings(kind: str, rows: int) -> Iterator[VectorIndexInfo]:
+def _settings(kind: Kind, rows: int) -> Iterator[VectorIndexInfo]:
     """Yield the search settings of an index of this kind, the cheapest first."""
-    if kind == "IVF_FLAT":
-        for probes in PROBES:
-            if probes < _partitions(rows) and probes * rows <= MOST_ROWS * _partitions(rows):
-                yield VectorIndexInfo("IVF_FLAT", "", rows, 0.0, 0, probes=probes)
-    else:
+    if kind == "HNSW_SQ":
         yield from (VectorIndexInfo("HNSW_SQ", "", rows, 0.0, 0, ef=ef) for ef in EFS)
+        return
+    most, refines = (MOST_COMPRESSED, REFINES) if kind == "IVF_RQ" else (MOST_ROWS, (0,))
+    for probes in PROBES:
+        if probes < _partitions(rows) and probes * rows <= most * _partitions(rows):
+            yield from (VectorIndexInfo(kind, "", rows, 0.0, 0, probes=probes, refine=n) for n in refines)
 
 
 def _first_enough(table: Any, queries: Vectors, settings: Iterator[VectorIndexInfo]) -> VectorIndexInfo | None:  # noqa: ANN401

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from fakes import make_chunk
 from object_store import faulty
 from rag.__main__ import main as rag_main
 from rag.answering.service import open_service
@@ -30,6 +32,7 @@ from rag.settings import ROOT, Settings, load_settings
 from rag.shared_home import files
 from rag.shared_home import objects as objects_module
 from rag.shared_home.objects import Objects
+from rag.store import vector_index
 from rag.store.store import open_store
 from rag.training_status import LEASE, trains_elsewhere
 from rag.web.secret import load_secret
@@ -299,6 +302,19 @@ def test_what_a_shared_home_does_not_do_is_one_line(command: list[str], machine:
     index(machine("here"))
     assert rag_main(command) == 2
     assert "its bucket" in capsys.readouterr().err
+
+
+def test_a_large_index_on_object_storage_keeps_full_vectors(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "EXACT_UP_TO", 500)
+    monkeypatch.setattr(vector_index, "COMPRESSED_FROM", 0)
+    store = open_store(machine("here").lancedb)
+    vectors = np.random.default_rng(0).normal(size=(600, 16)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store.chunks.put("t", [make_chunk(f"passage number {n}", "a.md") for n in range(600)], vectors)
+    made = store.chunks.build_vector_index("t", vectors[:50])
+    assert made is not None
+    assert made.kind == "IVF_FLAT"  # ranking again by the table's vectors would cost a request for each
+    assert open_store(machine("there").lancedb).chunks.vector_index("t") == made
 
 
 def test_doctor_reads_a_shared_home(machine: Machine, address: str, capsys: Any) -> None:

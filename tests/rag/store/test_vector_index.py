@@ -74,6 +74,40 @@ def test_a_large_table_gets_an_index_that_finds_what_exact_search_finds(store: S
     assert scores == sorted(scores, reverse=True)
 
 
+def test_a_table_of_many_vectors_gets_an_index_of_compressed_ones(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_index, "COMPRESSED_FROM", 4 * LARGE * DIM - 1)
+    fill(store, 0, LARGE)
+    made = store.chunks.build_vector_index("t", vectors(100, 1))
+    assert made is not None
+    assert made == store.chunks.vector_index("t")
+    assert (made.kind, made.rows, made.recall >= 0.99, made.refine in vector_index.REFINES) == (
+        "IVF_RQ", LARGE, True, True
+    )  # fmt: skip
+    queries = vectors(100, 2)
+    assert shared(found(store, queries), exact(store, queries)) >= 0.98
+    stored, rows = store.chunks.read("t")
+    cosines = dict(zip([chunk.id for chunk in stored], rows @ queries[0], strict=True))
+    for hit in store.chunks.search("t", queries[0], 10):  # not as the compressed vectors have it
+        assert hit.score == pytest.approx(cosines[hit.chunk.id], abs=1e-5)
+    fill(store, LARGE, LARGE + 100, seed=4)
+    folded = store.chunks.build_vector_index("t", vectors(100, 1))
+    assert folded is not None
+    assert (folded.kind, folded.rows, folded.recall >= 0.99) == ("IVF_RQ", LARGE, True)
+
+
+def test_where_compressed_vectors_lose_too_much_full_ones_are_searched(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_index, "COMPRESSED_FROM", 0)
+    monkeypatch.setattr(vector_index, "REFINES", (1,))
+    fill(store, 0, LARGE)
+    made = store.chunks.build_vector_index("t", vectors(100, 1))
+    assert made is not None
+    assert (made.kind, made.refine, made.recall >= 0.99) == ("IVF_FLAT", 0, True)
+
+
 def test_an_index_that_was_not_measured_is_not_asked(store: Store) -> None:
     fill(store, 0, LARGE)
     made = store.chunks.build_vector_index("t", vectors(50, 1))
