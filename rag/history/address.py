@@ -21,6 +21,7 @@ ADDRESS = re.compile(
     r"(?:\?(?P<options>[^@?#\s]*))?"
 )
 NAME = "THUMBTUNE_HISTORY"
+STRAY = re.compile("%(?![0-9A-Fa-f]{2})|%00")  # no percent-encoded character
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,24 @@ def parse_address(given: str) -> Address:
     if not found:
         raise BadSetting(
             f"{NAME}: not an address of a Postgres database (it is not shown, as it may have a password): give "
-            "postgresql://USER:PASSWORD@HOST/DATABASE, with %40 for @, %3A for :, %2F for /, %3F for ? and %23 for # "
-            "in a password"
+            "postgresql://USER:PASSWORD@HOST/DATABASE, with %25 for %, %40 for @, %3A for :, %2F for /, %3F for ? and "
+            "%23 for # in a password"
         )
     options = parse_qs(found["options"] or "")
     user = f"{found['user']}@" if found["user"] else ""
+    shown = f"postgresql://{user}{found['host']}{found['database'] or ''}"
+    if STRAY.search(given) or not _is_text(given):
+        raise BadSetting(
+            f"{NAME}={shown}: a % in it begins no percent-encoded character: write %25 for % in a password"
+        )
     password = unquote(found["password"] or "") or options.get("password", [""])[-1]
-    return Address(given.strip(), password, f"postgresql://{user}{found['host']}{found['database'] or ''}")
+    return Address(given.strip(), password, shown)
+
+
+def _is_text(encoded: str) -> bool:
+    """Return whether what is percent-encoded is UTF-8: the driver's error would quote it."""
+    try:
+        unquote(encoded, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True

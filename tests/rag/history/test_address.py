@@ -48,3 +48,21 @@ def test_what_is_no_address_is_refused_without_a_word_of_it(given: str) -> None:
         parse_address(given)
     assert "secret" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql://ann:secret%@db/chats",
+        "postgresql://ann:100%secret@db/chats",
+        "postgresql://ann:secret%zz@db/chats",
+        "postgresql://ann:secret%00@db/chats",
+        "postgresql://ann:secret%ab@db/chats",  # a byte that is no character
+        "postgresql://ann:secret@db/chats?application_name=%zz",
+    ],
+)
+def test_a_percent_sign_that_is_none_of_an_address_is_named(given: str) -> None:
+    with pytest.raises(BadSetting, match=r"postgresql://ann@db/chats: .*%25 for %") as refused:
+        parse_address(given)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
