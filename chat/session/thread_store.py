@@ -165,7 +165,8 @@ class ThreadStore(SQLAlchemyDataLayer):
         if error.is_gone:
             return StoredLater(Phrase("app.history_later"))
         where = str(Phrase("app.history")) if self.is_shared else self.place.shown  # the address is nobody's business
-        return StoreFailed(Phrase("app.history_unwritten", path=where, reason=str(error), step=_next_step(error)))
+        step = Phrase("app.step_database") if self.is_shared else _next_step(error)
+        return StoreFailed(Phrase("app.history_unwritten", path=where, reason=str(error), step=step))
 
     async def list_threads(self, pagination: Pagination, filters: ThreadFilter) -> PaginatedResponse[Any]:
         """Return one page of a rater's threads, newest first, without their content (Chainlit reads all of it).

@@ -3,6 +3,7 @@
 address   what THUMBTUNE_HISTORY names, shown without its password
 database  statements run in a thread of their own; those that wait committed together, and tried again after an outage
 sqlite    chat.db: its tables, and a connection to it
+faults    what keeps chats from being kept in a Postgres database
 postgres  a Postgres database: its tables, and a connection to it
 copying   chat.db copied into Postgres
 places    which of them a home folder has; statements that delete a chat from either

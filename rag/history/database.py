@@ -35,6 +35,17 @@ class DatabaseFailed(Exception):
         self.is_gone, self.is_missing = is_gone, is_missing
 
 
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What keeps chats from being kept in a place, and what to do about it."""
+
+    why: str
+    step: str
+
+    def __str__(self) -> str:
+        return f"{self.why}: {self.step}"
+
+
 class Connection(Protocol):
     """A connection to a database, used by one thread at a time. Its methods raise DatabaseFailed."""
 
@@ -70,6 +81,9 @@ class Place(Protocol):
 
     def make_tables(self) -> None:
         """Create missing tables. Raises StoreFailed."""
+
+    def find_fault(self) -> Fault | None:
+        """Return what is known to keep chats from being kept here, None if nothing is; changes nothing."""
 
     def connect(self) -> Connection:
         """Return a new connection. Raises DatabaseFailed."""

@@ -6,20 +6,20 @@ that another chat writes while its thread is deleted takes a shared lock of the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import BadSetting, StoreFailed
 from rag.history.address import NAME, parse_address
-from rag.history.database import Connection, DatabaseFailed, Result
+from rag.history.database import Connection, DatabaseFailed, Fault, Result
+from rag.history.faults import SCHEMA, find_fault, step_after
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection as Opened
     from sqlalchemy import Engine
 
-SCHEMA, LAYOUT = "thumbtune", 1  # raised by a release that changes the tables
 MAKING = 0x7468756D62  # an advisory lock: one chat makes the tables, the others wait
 PATIENCE = 10.0  # seconds for a statement, which takes milliseconds: then the server is taken for gone
 CONNECT = {  # libpq's, where the address does not say otherwise
@@ -31,8 +31,8 @@ CONNECT = {  # libpq's, where the address does not say otherwise
     "tcp_user_timeout": "10000",
 }
 GONE = ("08", "53", "57P", "25006")  # states of SQL: connection, resources, shutting down, a standby
+CREATE = f"CREATE SCHEMA {SCHEMA}"  # asks for a right that whoever was given the schema need not have
 TABLES = """
-CREATE SCHEMA IF NOT EXISTS thumbtune;
 SET LOCAL search_path TO thumbtune;
 CREATE TABLE users (id TEXT COLLATE "C" PRIMARY KEY, identifier TEXT NOT NULL UNIQUE, metadata TEXT NOT NULL,
     "createdAt" TEXT);
@@ -93,16 +93,6 @@ CREATE TRIGGER element_gone AFTER DELETE ON elements FOR EACH ROW EXECUTE FUNCTI
 CREATE TABLE layout (version INT NOT NULL);
 INSERT INTO layout VALUES (1);
 """
-STEPS = {  # in an error of the server -> what to do
-    "password authentication failed": f"check the user and the password in {NAME}",
-    "no password supplied": f"give the password in {NAME}, or in PGPASSWORD",
-    "pg_hba.conf": "let this machine in, in the server's pg_hba.conf",
-    "does not exist": f"create the database and the user, or correct {NAME}",
-    "permission denied": f"let the user create a schema: GRANT CREATE ON DATABASE, or CREATE SCHEMA {SCHEMA} for them",
-    "translate host name": f"correct the host in {NAME}",
-    "server does not support SSL": "take sslmode out of the address, or switch SSL on at the server",
-}
-REACH = f"check that the server runs and can be reached, and {NAME}"
 
 
 class PostgresServer:
@@ -120,23 +110,30 @@ class PostgresServer:
 
     def make_tables(self) -> None:
         """Create the tables, unless another chat has. Raises BadSetting without the driver, and StoreFailed."""
+        if fault := self._look(self._make):
+            raise StoreFailed(f"{self.shown}: {fault}")
+
+    def find_fault(self) -> Fault | None:
+        """Return what keeps chats from being kept in it, None if nothing does; changes nothing. Raises BadSetting."""
+        return self._look(find_fault)
+
+    def _look(self, work: Callable[[Opened], Fault | None]) -> Fault | None:
+        """Do some work in a transaction, and return what it found, or why there was none."""
         try:
             with self._engine.connect() as opened, opened.begin():
-                self._make(opened)
+                return work(opened)
         except _errors() as error:
-            failed = self._failed(error)
-            raise StoreFailed(f"{self.shown}: the chat history cannot be opened ({failed}): {_step(failed)}") from None
+            return Fault(f"the chat history cannot be opened ({self._failed(error)})", step_after(str(_cause(error))))
 
-    def _make(self, opened: Opened) -> None:
-        encoding = str(opened.exec_driver_sql("SHOW server_encoding").scalar())
-        if encoding != "UTF8":
-            raise StoreFailed(f"{self.shown}: is in {encoding}: create a database with ENCODING 'UTF8' for the chats")
+    def _make(self, opened: Opened) -> Fault | None:
         opened.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MAKING})")
+        if fault := find_fault(opened):
+            return fault
+        if opened.exec_driver_sql(f"SELECT to_regnamespace('{SCHEMA}')").scalar() is None:
+            opened.exec_driver_sql(CREATE)
         if opened.exec_driver_sql(f"SELECT to_regclass('{SCHEMA}.layout')").scalar() is None:
             opened.execution_options(no_parameters=True).exec_driver_sql(TABLES)
-        version = int(opened.exec_driver_sql(f"SELECT MAX(version) FROM {SCHEMA}.layout").scalar_one())
-        if version > LAYOUT:
-            raise StoreFailed(f"{self.shown}: was made by a newer release: update thumbtune, or name another database")
+        return None
 
     def connect(self) -> Connection:
         """Return a new connection; it reaches the server at its first statement."""
@@ -156,8 +153,9 @@ class PostgresServer:
             options = CONNECT | {name: str(value) for name, value in conninfo_to_dict(self._address.given).items()}
         except psycopg.Error:  # its text may have a part of the password
             raise BadSetting(
-                f"{NAME}={self.shown}: after the ? is an option that Postgres does not know, or a % without two digits"
+                f"{NAME}={self.shown}: after the ? is an option that Postgres does not know: correct it"
             ) from None
+        options["client_encoding"] = "UTF8"  # in that of a database in SQL_ASCII, texts are bytes
         return create_engine(
             "postgresql+psycopg://",
             # prepared statements are lost where PgBouncer hands each transaction to another connection
@@ -178,7 +176,7 @@ class PostgresServer:
 
     def _failed(self, error: Exception) -> DatabaseFailed:
         """Return what has failed in one line, without the password."""
-        cause: Any = getattr(error, "orig", None) or error
+        cause = _cause(error)
         state = getattr(cause, "sqlstate", None)
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
         text = lines[0].rpartition("connection failed: ")[2] if lines else type(cause).__name__
@@ -245,6 +243,10 @@ def _errors() -> tuple[type[Exception], ...]:
     return (SQLAlchemyError, OSError)
 
 
+def _cause(error: Exception) -> Any:  # noqa: ANN401  # the driver's error
+    return getattr(error, "orig", None) or error
+
+
 def _is_operational(error: Exception) -> bool:
     from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
     from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -252,7 +254,3 @@ def _is_operational(error: Exception) -> bool:
     return isinstance(error, OperationalError | InterfaceError | PoolTimeout | OSError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
-
-
-def _step(failed: DatabaseFailed) -> str:
-    return next((step for part, step in STEPS.items() if part in str(failed)), REACH)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rag.errors import StoreFailed
-from rag.history.database import Connection, DatabaseFailed, Result
+from rag.history.database import Connection, DatabaseFailed, Fault, Result
 
 WAIT_SECONDS = 60.0  # for a turn to write; a statement takes milliseconds
 TABLES = """
@@ -84,6 +84,9 @@ class SQLiteFile:
             full = "free some space, then try again" if "full" in str(error) else ""
             step = MOVE if is_other else full or "make THUMBTUNE_HOME writable, or move it"
             raise StoreFailed(f"{self.path}: the chat history cannot be opened ({error}): {step}") from error
+
+    def find_fault(self) -> Fault | None:
+        """Return None: what is wrong with a file is known where it is opened."""
 
     def connect(self) -> Connection:
         """Return a new connection. Raises DatabaseFailed."""

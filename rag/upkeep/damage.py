@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rag.errors import StoreFailed, ThumbtuneError, first_line
-from rag.history import DatabaseFailed, history_of
+from rag.history import history_of
 from rag.home_address import address_of
 from rag.models.registry import FORMER_FILE, REGISTRY_FILE, Registry, Version
 from rag.models.weights import ADAPTER, has_adapter, is_adapter, read_adapter
@@ -17,7 +17,7 @@ from rag.settings import Settings
 from rag.store import schema
 from rag.store.store import open_store
 from rag.store.table_health import TableHealth, check_table, table_names
-from rag.upkeep.threads import check_threads, count_threads
+from rag.upkeep.threads import check_threads
 
 Kind = Literal["table", "gap", "registry", "entry", "version", "threads", "key", "cache"]
 WEIGHTS = "model.safetensors"
@@ -213,12 +213,8 @@ def _threads(settings: Settings) -> Iterator[Damage]:
         yield Damage("threads", settings.chat_db.name, why, step)
     if settings.history:
         place = history_of(settings)
-        try:
-            count_threads(place)
-        except DatabaseFailed as error:
-            if not error.is_missing:  # before the first start of a chat
-                step = "check that it runs and can be reached, and THUMBTUNE_HISTORY"
-                yield Damage("threads", place.shown, str(error), step, repairable=False)
+        if fault := place.find_fault():
+            yield Damage("threads", place.shown, fault.why, fault.step, repairable=False)
 
 
 def _key(settings: Settings) -> Iterator[Damage]:

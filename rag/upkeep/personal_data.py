@@ -50,6 +50,9 @@ def forget(settings: Settings, rater: str) -> Forgotten:
     The next backup removes the backups made before. If it is interrupted, a second call finishes it.
     """
     chats = places(settings)
+    for place in chats:
+        if fault := place.find_fault():
+            raise StoreFailed(f"{place.shown}: {fault}: nothing was deleted")
     with closing(open_store(settings.lancedb)) as store:
         if address_of(settings.home):  # what they were trained on is in their folders
             registry = Registry(settings.models)

@@ -330,6 +330,8 @@ async def test_a_card_that_cannot_be_stored_is_told_in_one_line(history: ThreadS
     with pytest.raises(StoreFailed, match="cannot be written") as failed:
         await history.save_element(card(str(uuid4()), "x"))
     assert "\n" not in str(failed.value)
+    assert ("rag doctor" if history.is_shared else "THUMBTUNE_HOME") in str(failed.value)
+    assert history.is_shared != ("THUMBTUNE_HOME" in str(failed.value))
 
 
 def test_a_history_that_is_no_database_is_told_with_its_path_and_the_next_step(tmp_path: Path) -> None:

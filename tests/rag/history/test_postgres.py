@@ -61,20 +61,6 @@ def test_tables_of_others_in_the_same_database_are_not_touched(postgres: Postgre
     assert users(postgres, url) == ["ann"]
 
 
-def test_tables_of_a_newer_release_are_refused(postgres: Postgres) -> None:
-    url = postgres.new_database()
-    PostgresServer(url).make_tables()
-    postgres.query(url, "UPDATE thumbtune.layout SET version = 99")
-    with pytest.raises(StoreFailed, match="newer release: update thumbtune"):
-        PostgresServer(url).make_tables()
-
-
-def test_a_database_in_another_encoding_is_refused(postgres: Postgres) -> None:
-    url = postgres.new_database("-E", "LATIN1", "-T", "template0", "--locale", "C")
-    with pytest.raises(StoreFailed, match="is in LATIN1: create a database with ENCODING 'UTF8'"):
-        PostgresServer(url).make_tables()
-
-
 def test_what_is_wrong_with_an_address_is_one_line_with_the_next_step_and_no_password(
     postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -94,18 +80,9 @@ def test_what_is_wrong_with_an_address_is_one_line_with_the_next_step_and_no_pas
         assert "\n" not in str(failed.value)
         assert not any(secret in str(failed.value) for secret in (PASSWORD, "wr0ng-secret", "s%2Fp"))
         assert f"postgresql://{USER}@" in str(failed.value)
-    for option in ("sslmod=require", "application_name=%zz"):
-        with pytest.raises(BadSetting, match="an option that Postgres does not know"):
-            PostgresServer(f"{right}?{option}").make_tables()
+    with pytest.raises(BadSetting, match="an option that Postgres does not know"):
+        PostgresServer(f"{right}?sslmod=require").make_tables()
     assert PASSWORD not in caplog.text
-
-
-def test_a_user_who_may_not_create_a_schema_is_told_what_to_grant(postgres: Postgres) -> None:
-    url = postgres.new_database()
-    postgres.query(url, "CREATE ROLE guest LOGIN PASSWORD 'guest-secret'")
-    with pytest.raises(StoreFailed, match=r"permission denied.*GRANT CREATE ON DATABASE") as failed:
-        PostgresServer(f"postgresql://guest:guest-secret@{url.rpartition('@')[2]}").make_tables()
-    assert "guest-secret" not in str(failed.value)
 
 
 def test_without_the_driver_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

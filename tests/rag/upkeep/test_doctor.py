@@ -221,5 +221,37 @@ def test_the_chats_in_postgres_are_counted_and_a_server_that_is_gone_is_named(
         status, lines = doctor(capsys, *given)
         assert status == 2
         (line,) = (line for line in lines if line.startswith("damaged    postgresql://tom@127.0.0.1:1/chats: "))
-        assert "check that it runs and can be reached" in line
+        assert "check that the server runs and can be reached" in line
         assert "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("made", "named"),
+    [
+        ("CREATE TABLE thumbtune.users (theirs INT); CREATE TABLE thumbtune.threads (theirs INT)", "another program's"),
+        ("ALTER DATABASE {name} SET default_transaction_read_only = on", "is read-only: set"),
+    ],
+)
+def test_a_database_that_a_chat_could_not_start_with_is_damaged_and_nothing_of_a_person_is_deleted(
+    home: Settings,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    made: str,
+    named: str,
+) -> None:
+    url = postgres.new_database()
+    postgres.query(url, f"CREATE SCHEMA thumbtune; {made.format(name=url.rpartition('/')[2])}")
+    monkeypatch.setenv("THUMBTUNE_HISTORY", url)
+    home.chat_db.unlink()
+    status, lines = doctor(capsys)
+    assert status == 2
+    (line,) = (line for line in lines if line.startswith("damaged    postgresql://"))
+    assert named in line
+    assert not any(line.startswith("chats ") for line in lines)
+    assert main(["forget", "ann"]) == 2
+    error = capsys.readouterr().err
+    assert named in error
+    assert "nothing was deleted" in error
+    with closing(open_store(home.lancedb)) as store:
+        assert store.feedback.ratings("ann")

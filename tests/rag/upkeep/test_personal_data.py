@@ -127,7 +127,7 @@ def test_a_database_that_is_gone_is_one_line_and_nothing_of_the_person_is_delete
     home.chat_db.unlink()
     assert main(["forget", "ann"]) == 2
     error = capsys.readouterr().err
-    assert "postgresql://tom@127.0.0.1:1/chats: cannot be read" in error
+    assert "postgresql://tom@127.0.0.1:1/chats: the chat history cannot be opened" in error
     assert (error.count("\n"), "secret" in error) == (1, False)
     with closing(open_store(home.lancedb)) as store:
         assert store.feedback.ratings("ann")
