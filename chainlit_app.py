@@ -36,6 +36,7 @@ from chat.session.forgotten import follow_forgotten
 from chat.session.garbage import collect_when_idle
 from chat.session.incoming import action_route, guard_events, upload_route
 from chat.session.memory import trim_now_and_then
+from chat.session.outage import tell_outages
 from chat.session.roles import is_admin, note_on_admins
 from chat.session.thread_store import ThreadStore, open_new_thread, redirect_other_raters
 from chat.training import first_start
@@ -217,8 +218,6 @@ async def on_chat_start() -> None:
     session = cl.context.session
     if isinstance(session, WebsocketSession) and session.thread_id_to_resume:
         open_new_thread(session)
-        if state.history.is_down:  # it is not deleted, though it cannot be shown
-            await toast(Phrase("app.history_gone"))
     await greet_page()
 
 
@@ -355,6 +354,7 @@ if app.middleware_stack is None:  # not when `chainlit run -w` loads this file a
     app.add_middleware(SignInLimit, limits=limits, proxies=mode.proxies)
     app.add_middleware(SecurityMiddleware, hosts=allowed_hosts(settings), scripts=scripts)
     redirect_other_raters(sio, state.history)
+    tell_outages(app, state.history)
     guard_events(sio)
     app.router.routes.insert(0, action_route())
     app.router.routes.insert(0, upload_route(state))

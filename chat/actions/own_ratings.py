@@ -152,7 +152,7 @@ async def _card_with(context: RequestContext, answers: Sequence[Answer]) -> Live
     open_now = [*mine, *(each for each in context.app.elements.values() if isinstance(each, LiveCard))]
     for live in open_now:
         if ids & set(live.card.answer_ids.values()) and (
-            live in mine or await context.app.history.get_thread_author(live.thread_id) == context.rater
+            live in mine or await context.app.history.find_author(live.thread_id) == context.rater
         ):
             return live
     return None

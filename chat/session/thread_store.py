@@ -12,6 +12,7 @@ import logging
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, cast
 
 from chainlit.auth.jwt import decode_jwt
@@ -21,6 +22,7 @@ from chainlit.session import WebsocketSession, ws_sessions_id
 from chainlit.types import PageInfo, PaginatedResponse, Pagination, ThreadDict, ThreadFilter
 from chainlit.user import PersistedUser, User
 from chainlit.user_session import user_sessions
+from fastapi import HTTPException
 from jwt import InvalidTokenError
 from sqlalchemy import URL
 
@@ -138,11 +140,23 @@ class ThreadStore(SQLAlchemyDataLayer):
         return thread
 
     async def get_thread_author(self, thread_id: str) -> str:
-        """Return a thread's owner, "" if there is no such thread (Chainlit would answer 500 instead of 404)."""
+        """Return a thread's owner, "" if there is no such thread (Chainlit would answer 500 instead of 404).
+
+        Raises HTTPException where that cannot be known now: Chainlit's routes ask, and would say that it is not there.
+        """
+        author = await self.find_author(thread_id)
+        if author is None:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, Phrase("app.history_gone"))
+        return author
+
+    async def find_author(self, thread_id: str) -> str | None:
+        """Return a thread's owner, "" if there is no such thread, None where that cannot be known now."""
         found = await self.execute_sql(
             'SELECT "userIdentifier" AS author FROM threads WHERE id = :id', {"id": thread_id}
         )
-        return str(found[0]["author"] or "") if isinstance(found, list) and found else ""
+        if not isinstance(found, list):
+            return None
+        return str(found[0]["author"] or "") if found else ""
 
     async def delete_thread(self, thread_id: str) -> None:
         """Delete a thread permanently: SQLite overwrites its text, its tabs leave it, and none can write it again."""
@@ -259,7 +273,7 @@ def redirect_other_raters(sio: Any, history: ThreadStore) -> None:  # noqa: ANN4
     connect = sio.handlers["/"]["connect"]
 
     async def connect_mine(sid: str, environ: dict[str, Any], auth: dict[str, Any]) -> Any:  # noqa: ANN401
-        author = await history.get_thread_author(str(auth.get("threadId") or ""))
+        author = await history.find_author(str(auth.get("threadId") or ""))
         if author and author != _name_in(_get_token(environ)):
             auth = {**auth, "threadId": str(uuid.uuid4())}  # an unused id
         return await connect(sid, environ, auth)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,11 +35,24 @@ from rag.settings import Settings
 pytestmark = pytest.mark.e2e
 Replicas = tuple[ScriptedChat, ScriptedChat]
 QUESTION, NEXT, LATER = "When do bees swarm?", "And what do slugs feed on?", "When are tomatoes planted out?"
+AWAY = "The chat history cannot be reached at the moment: try again"
 
 
 def go_to(page: Page, chat: ScriptedChat) -> None:
     """Open the page's thread at a chat; a browser sends its cookies to both, as they are of the host."""
     page.goto(f"{chat.url}{urlsplit(page.url).path}")
+
+
+def rename(page: Page, name: str) -> None:
+    """Give the only chat of the list another name, and close the window that asks for it."""
+    page.locator("#header #sidebar-trigger-button").click()
+    row = page.locator("li[id^=thread-]")
+    row.hover()
+    row.locator("#thread-options").click()
+    page.get_by_role("menuitem", name="Rename").click()
+    page.get_by_role("dialog").locator("input#name").fill(name)
+    page.get_by_role("button", name="Confirm").click()
+    page.keyboard.press("Escape")
 
 
 def promote(chat: ScriptedChat, weights: Path) -> None:
@@ -84,6 +98,7 @@ def test_a_chat_goes_on_in_another_replica_and_both_follow_a_promotion(
         assert PASSWORD not in chat.log.read_text()
 
 
+@pytest.mark.page_errors("Service Unavailable")
 def test_an_outage_of_postgres_in_the_middle_of_an_answer_loses_nothing(
     replicas: Replicas, postgres: Postgres, new_context: Callable[..., BrowserContext]
 ) -> None:
@@ -103,8 +118,15 @@ def test_an_outage_of_postgres_in_the_middle_of_an_answer_loses_nothing(
         thumb(page, "A", "good").click()
         expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
         assert votes(one, LATER) == [1]
+        rename(page, "Frost")
+        expect(page.get_by_text(f"Service Unavailable: {AWAY}")).to_be_visible()
+        refused = page.request.delete(f"{one.url}/project/thread", data={"threadId": page.url.rpartition("/")[2]})
+        assert (refused.status, refused.json()["detail"].startswith(AWAY)) == (HTTPStatus.SERVICE_UNAVAILABLE, True)
         reloaded = open_page(page.context, page.url)
-        expect(reloaded.get_by_text("The chat history cannot be reached at the moment: try again")).to_be_visible()
+        expect(reloaded.get_by_text(f"Couldn't resume chat: {AWAY}")).to_be_visible()
+        expect(reloaded.get_by_text(AWAY)).to_have_count(1)
+        for each in (page, reloaded):
+            expect(each.get_by_text("Thread not found")).to_have_count(0)
         reloaded.close()
     finally:
         postgres.start()

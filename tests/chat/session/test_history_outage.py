@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
 from uuid import uuid4
 
 import pytest
 from chainlit.types import Pagination, ThreadFilter
 from chainlit.user import User
+from fastapi import FastAPI
+from httpx import ASGITransport, AsyncClient
 
+from chat.session.outage import tell_outages
 from chat.session.thread_store import ThreadStore
 from postgres import Postgres, running_postgres
 from rag.history import PostgresServer
@@ -93,3 +97,26 @@ async def test_a_thread_that_goes_on_meanwhile_keeps_what_was_known_of_it(
     changed = await history.get_thread(thread_id)
     assert changed
     assert json.loads(str(changed["metadata"])) == {"k": 5, "filter": "a.md"}
+
+
+async def test_a_chat_that_cannot_be_looked_up_is_not_said_to_be_gone(server: Postgres, history: ThreadStore) -> None:
+    thread_id, user_id = str(uuid4()), await signed_in(history, "ann")
+    await history.update_thread(thread_id, name="Which paint?", user_id=user_id)
+    app = FastAPI()
+
+    @app.get("/author")
+    async def author() -> str:
+        return await history.get_thread_author(thread_id)
+
+    tell_outages(app, history)
+    page = AsyncClient(transport=ASGITransport(app), base_url="http://test", headers={"accept-language": "de"})
+    server.stop()
+    refused = await page.get("/author")
+    assert (refused.status_code, await history.find_author(thread_id)) == (HTTPStatus.SERVICE_UNAVAILABLE, None)
+    assert refused.json()["detail"].startswith("Die gespeicherten Chats sind gerade nicht erreichbar")
+    server.start()
+    async with asyncio.timeout(BACK_SECONDS):
+        while (found := await page.get("/author")).status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            await asyncio.sleep(0.1)
+    assert found.json() == "ann"
+    assert await history.get_thread_author(str(uuid4())) == ""
