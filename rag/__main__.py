@@ -329,6 +329,10 @@ def _export_pairs(given: argparse.Namespace, store: Store, corpus_id: str) -> No
         print(f"{len(made.retired)} labels are left out: their text is no longer in these documents")
 
 
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def _forget(given: argparse.Namespace) -> None:
     from rag.home_address import address_of
     from rag.settings import load_settings
@@ -336,8 +340,9 @@ def _forget(given: argparse.Namespace) -> None:
 
     settings = load_settings()
     gone = forget(settings, given.rater)
-    print(f"forgot {given.rater!r}: deleted {gone.ratings} ratings and {gone.labels} labels")
-    print(f"also {gone.threads} chats with their questions, and {gone.answers} answers that nobody else has rated")
+    print(f"forgot {given.rater!r}: deleted {_counted(gone.ratings, 'rating')} and {_counted(gone.labels, 'label')}")
+    chats, answers = _counted(gone.threads, "chat"), _counted(gone.answers, "answer")
+    print(f"also {chats} with all questions, and {answers} that nobody else has rated")
     if address := address_of(settings.home):
         print(f"Earlier versions of the objects in {address} stay as long as its bucket keeps them.")
     else:
@@ -377,7 +382,8 @@ def _copy_chats(given: argparse.Namespace) -> None:
     server = PostgresServer(settings.history.get_secret_value())
     with Progress("copying", "chat") as progress:
         done = copy_chats(SQLiteFile(settings.chat_db), server, progress.advance)
-    print(f"copied {done.threads} chats to {server.shown}" + (f"; {done.known} were there already" * bool(done.known)))
+    known = f"; {done.known} {'was' if done.known == 1 else 'were'} there already" if done.known else ""
+    print(f"copied {_counted(done.threads, 'chat')} to {server.shown}{known}")
     print(f"{settings.chat_db} is as it was: remove it when you have seen them in the chat")
 
 

@@ -241,7 +241,7 @@ def test_a_forgotten_rater_leaves_no_rating_no_label_and_in_the_end_no_byte(
     repair(store)
     assert files_that_name_bob()
     status, out, _ = run(capsys, "forget", "rater-bob")
-    assert (status, "forgot 'rater-bob': deleted 1 ratings and 2 labels" in out) == (0, True)
+    assert (status, "forgot 'rater-bob': deleted 1 rating and 2 labels" in out) == (0, True)
     assert {rating.rater for rating in store.feedback.ratings()} == {"rater-ann", "rater-eve"}
     assert sorted(rating.id for rating in store.feedback.ratings()) == sorted(rating.id for rating in ratings)
     assert Counter(label.rater for label in store.feedback.labels()) == {"rater-ann": 60, "rater-eve": 60}

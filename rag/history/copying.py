@@ -49,7 +49,7 @@ def copy_chats(file: SQLiteFile, server: PostgresServer, advance: Advance = lamb
                 copied, known = copied + is_new, known + (not is_new)
                 advance(1, len(threads))
     except DatabaseFailed as error:
-        done = f"{copied} chats were copied, and are not copied again" if copied else "no chat was copied"
+        done = f"chats copied, which are not copied again: {copied}" if copied else "no chat was copied"
         raise StoreFailed(f"{server.shown}: {error}: {done}: try again") from error
     return Copied(copied, known)
 

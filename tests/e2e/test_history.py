@@ -125,7 +125,7 @@ def test_what_rag_forget_deletes_is_gone_from_open_tabs_without_a_restart(
     expect(thumb(page, "A", "good")).to_have_attribute("aria-pressed", "true")
     with closing(sqlite3.connect(chat.home / "chat.db")) as threads:
         (rater,) = threads.execute('SELECT "userIdentifier" FROM threads WHERE id = ?', (thread_id,)).fetchone()
-    assert "also 1 chats with their questions, and 2 answers" in chat.run("rag", "forget", rater).stdout
+    assert "also 1 chat with all questions, and 2 answers" in chat.run("rag", "forget", rater).stdout
     expect(page).to_have_url(f"{chat.url}/")
     expect(listed(page)).to_have_count(0)
     ask(page, "And when do they rest?")
@@ -143,10 +143,11 @@ def test_another_rater_sees_no_chat_of_mine_and_cannot_delete_or_rename_one(
     stranger = new_context()
     theirs = open_page(stranger, chat.url)
     expect(listed(theirs)).to_have_count(0)
-    expect(theirs.get_by_text("No chats yet")).to_be_visible()
+    expect(theirs.get_by_text("No chats found")).to_be_visible()
     theirs.locator("#search-chats-button").click()
     theirs.get_by_placeholder("Search questions and answers…").fill("swarm")
     expect(theirs.get_by_role("dialog").get_by_role("option")).to_have_count(0)
+    expect(theirs.get_by_role("dialog").get_by_text("No chats found")).to_be_visible()
     for method, body in (("DELETE", {}), ("PUT", {"name": "Mine now"})):
         assert (
             request(theirs, chat, method, "/project/thread", {"threadId": thread_id, **body}) == HTTPStatus.UNAUTHORIZED

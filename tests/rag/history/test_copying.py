@@ -142,9 +142,9 @@ async def test_the_command_says_what_it_did_and_what_it_needs(
     assert main(["copy-chats"]) == 0
     assert main(["copy-chats"]) == 0
     first, _, second, _ = capsys.readouterr().out.splitlines()
-    assert first.startswith("copied 1 chats to postgresql://tom@")
+    assert first.startswith("copied 1 chat to postgresql://tom@")
     assert second.startswith("copied 0 chats")
-    assert second.endswith("; 1 were there already")
+    assert second.endswith("; 1 was there already")
     monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / "empty"))
     assert main(["copy-chats"]) == 2
     assert "chat.db: no such file" in capsys.readouterr().err

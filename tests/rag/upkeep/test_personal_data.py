@@ -66,7 +66,7 @@ def test_all_of_a_person_goes_and_nothing_of_others(
     back_up(home, tmp_path / "backups")
     assert main(["forget", "bob"]) == 0
     out = capsys.readouterr().out
-    assert "also 1 chats with their questions, and 1 answers that nobody else has rated" in out
+    assert "also 1 chat with all questions, and 1 answer that nobody else has rated" in out
     assert "Trained with these labels: v2. Train again" in out
     assert {each.rater for each in store.feedback.ratings()} == {"ann"}
     assert {each.id for each in store.feedback.answers()} >= {"bob-shared", "ann-own", "ann-shared"}
