@@ -23,7 +23,7 @@ def tell_outages(app: FastAPI, history: ThreadStore) -> None:
         why = in_language(Phrase("app.history_gone"), session_language()) if history.is_down else error
         return send(emitter, why)
 
-    ChainlitEmitter.send_resume_thread_error = send_why  # type: ignore[method-assign,assignment]
+    ChainlitEmitter.send_resume_thread_error = send_why  # type: ignore[assignment,method-assign]
 
 
 async def _in_readers_language(request: Request, error: Exception) -> Response:
