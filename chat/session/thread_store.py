@@ -56,6 +56,9 @@ ON CONFLICT (id) DO UPDATE SET name = COALESCE(excluded.name, threads.name),
     "userIdentifier" = COALESCE(excluded."userIdentifier", threads."userIdentifier"),
     tags = COALESCE(excluded.tags, threads.tags), metadata = COALESCE(:metadata, threads.metadata)
 """
+BEGIN_THREAD = """
+INSERT INTO threads (id, "createdAt", metadata) VALUES (:id, :at, '{}') ON CONFLICT (id) DO NOTHING
+"""
 ADD_USER = """
 INSERT INTO users (id, identifier, "createdAt", metadata) VALUES (:id, :identifier, :at, :metadata)
 ON CONFLICT (identifier) DO UPDATE SET metadata = excluded.metadata
@@ -225,8 +228,11 @@ class ThreadStore(SQLAlchemyDataLayer):
         """
         if not _is_uuid(thread_id):
             raise ValueError(f"thread id {thread_id[:40]!r} is not a UUID")
-        row: dict[str, Any] = {"id": thread_id, "at": await self.get_current_timestamp(), "user": user_id}
-        row |= {"name": None if name is None else shorten(name), "tags": tags, "metadata": None}
+        row: dict[str, Any] = {"id": thread_id, "at": await self.get_current_timestamp()}
+        if all(given is None for given in (name, user_id, metadata, tags)):  # before each step: it needs a thread
+            await self.execute_sql(BEGIN_THREAD, row)
+            return
+        row |= {"name": None if name is None else shorten(name), "user": user_id, "tags": tags, "metadata": None}
         if metadata is not None:
             before = await self.execute_sql("SELECT metadata FROM threads WHERE id = :id", {"id": thread_id})
             known = json.loads(before[0]["metadata"] or "{}") if isinstance(before, list) and before else {}
