@@ -107,7 +107,10 @@ def _parse(data: bytes, *, headers_only: bool = False) -> EmailMessage:
     if data.startswith(b"From ") or data[:1].isspace():
         data = data.lstrip()
         data = data.split(b"\n", 1)[-1] if data.startswith(b"From ") else data
-    return BytesParser(policy=email.policy.default).parsebytes(data, headersonly=headers_only)
+    try:
+        return BytesParser(policy=email.policy.default).parsebytes(data, headersonly=headers_only)
+    except (ValueError, LookupError) as error:
+        raise Unreadable(f"its headers are broken ({error})") from error
 
 
 def _header(message: Message, name: str, letter: Letter) -> str:
@@ -156,7 +159,7 @@ def _take(part: Message, letter: Letter, budget: list[int]) -> None:
     elif kind == "multipart/alternative":
         _take_alternative(part, letter, budget)
     elif part.is_multipart() and kind.startswith("message/"):  # of a report on delivery
-        letter.bodies.append(("plain", "\n\n".join(str(each) for each in _children(part))))
+        letter.bodies.append(("plain", "\n\n".join(map(_as_text, _children(part)))))
     elif part.is_multipart():
         for child in _children(part):
             _take(child, letter, budget)
@@ -165,6 +168,17 @@ def _take(part: Message, letter: Letter, budget: list[int]) -> None:
         letter.bodies.append(("html" if kind == "text/html" else "plain", text))
     else:
         _take_attachment(part, letter)
+
+
+def _as_text(part: Message) -> str:
+    """Return a part of a report as it stands; Python cannot write one whose encoding is wrong."""
+    try:
+        return str(part)
+    except (ValueError, LookupError):
+        body: Any = part.get_payload(decode=True)
+        head = "\n".join(f"{name}: {value}" for name, value in part.raw_items())
+        whole = head.encode("utf-8", "surrogateescape") + (b"\n\n" + body if isinstance(body, bytes) else b"")
+        return whole.decode("utf-8", "replace").replace("\0", "")
 
 
 def _children(part: Message) -> list[Message]:

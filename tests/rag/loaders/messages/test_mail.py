@@ -71,6 +71,17 @@ def test_a_message_saved_in_another_encoding_is_read(encoding: str) -> None:
     assert "The boiler." in loaded.text
 
 
+@pytest.mark.parametrize("charset", ["us-ascii", "no-such-encoding", "a\0b"])
+def test_a_report_whose_encoding_is_wrong_is_read(charset: str) -> None:
+    report = (
+        "Content-Type: multipart/report; boundary=x\n\n--x\nContent-Type: message/delivery-status\n\n"
+        f'Content-Type: text/plain; charset="{charset}"\nStatus: 5.1.1\nDiagnostic-Code: Käfer unbekannt\n\n--x--\n'
+    )
+    text = load_eml(f"Subject: Undelivered\n{report}".encode()).text
+    assert "Status: 5.1.1" in text
+    assert "unbekannt" in text
+
+
 def test_raw_bytes_in_a_header_are_decoded() -> None:
     data = "Subject: Schöne Grüße aus Köln\nFrom: a@b.c\n\nText.".encode("cp1252")
     assert load_eml(data).title == "Schöne Grüße aus Köln"
