@@ -6,13 +6,13 @@ is finished by a second one, and may run while people chat.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
 from rag.errors import StoreFailed
-from rag.history.database import Connection, DatabaseFailed, Result, Statement, transaction, user_id
+from rag.history.database import Connection, DatabaseFailed, Result, transaction, user_id
 from rag.history.postgres import PostgresServer
 from rag.history.sqlite import SQLiteFile
 
@@ -81,15 +81,10 @@ def _copy_thread(old: Connection, new: Connection, thread: dict[str, Any], users
 
 
 def _insert(new: Connection, table: str, rows: Sequence[dict[str, Any]]) -> None:
-    for text, row in _inserts(table, rows):
-        new.execute(text, row)
-
-
-def _inserts(table: str, rows: Sequence[dict[str, Any]]) -> Iterator[Statement]:
     for row in rows:
         given = {name: bool(value) if name in FLAGS and value is not None else value for name, value in row.items()}
         columns, values = ", ".join(f'"{name}"' for name in row), ", ".join(f":{name}" for name in row)
-        yield f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING", given
+        new.execute(f"INSERT INTO {table} ({columns}) VALUES ({values}) ON CONFLICT DO NOTHING", given)
 
 
 def _rows(old: Connection, text: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
