@@ -82,6 +82,18 @@ def test_a_report_whose_encoding_is_wrong_is_read(charset: str) -> None:
     assert "unbekannt" in text
 
 
+def test_a_header_that_python_cannot_parse_is_told() -> None:
+    nulls = b"\0" * 52  # with a few it is taken for no text at all
+    kind = (
+        b'Content-Type: text/plain; charset=us-ascii;\n     title*0*="us-asc'
+        + nulls
+        + b"ii'en'This%20is%20even%20more%20\";"
+    )
+    broken = b"Received: by mail.zzz.org (Postfix, from userid 889)\n" + kind
+    with pytest.raises(Unreadable, match="its headers are broken"):
+        LOADERS[".eml"](broken)
+
+
 def test_raw_bytes_in_a_header_are_decoded() -> None:
     data = "Subject: Schöne Grüße aus Köln\nFrom: a@b.c\n\nText.".encode("cp1252")
     assert load_eml(data).title == "Schöne Grüße aus Köln"
