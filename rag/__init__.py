@@ -22,5 +22,6 @@ deferred         import a package without what it loads and nothing here uses
 heading_path     the headings above a chunk, within its token budget
 languages        the language of a text, by its script and stop words
 training_status  status file of the current or last training
+commands         what each command does
 __main__         python -m rag: index, ask, stats, import, export, forget, back up, restore, doctor
 """

@@ -69,6 +69,11 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         return INTERRUPTED
 
 
+def counted(n: int, one: str, more: str = "") -> str:
+    """Return a number with its noun: "1 label", "1,200 labels"; `more` where it is not `one` with an s."""
+    return f"{n:,} {one if n == 1 else more or one + 's'}"
+
+
 def python_of(*modules: str) -> tuple[str, ...]:
     """Return how to run one of our modules, such as "train", in a process of its own; without one, all but its name.
 

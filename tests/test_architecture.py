@@ -25,6 +25,7 @@ LAYERS = [
     "rag.answering",
     "rag.feedback",
     "rag.upkeep",
+    "rag.commands",
     "train.context train.recipe train.progress train.chunk_vectors train.synthetic",
     "train.dataset",
     "train.tuning",

@@ -190,7 +190,7 @@ def test_a_place_in_a_document_is_a_label_of_the_passage_there(
     place = {"query": "what does a dog keep?", "document": "dogs.md", "start": 8, "end": 20, "label": 1}
     (tmp_path / "labels.jsonl").write_text(f"{json.dumps(place)}\n{json.dumps(place)}\n")
     out = run(capsys, "import", str(tmp_path / "labels.jsonl"))[1]
-    assert "imported 1 labels, 1 of them on passages" in out
+    assert "imported 1 label, 1 of them on passages" in out
     assert "lines that repeat the rater, query and text of a later line, which counts: 1" in out
     run(capsys, "export", str(tmp_path / "out.jsonl"))
     label = json.loads((tmp_path / "out.jsonl").read_text())
@@ -218,11 +218,11 @@ def test_labels_go_out_and_come_in_again_as_a_file_and_as_a_folder(
     (tmp_path / "labels.jsonl").write_text(json.dumps(label))
     run(capsys, "import", str(tmp_path / "labels.jsonl"))
     for out in (tmp_path / "out.jsonl", tmp_path / "beir"):
-        assert run(capsys, "export", str(out))[:2] == (0, f"exported 1 labels on 1 queries to {out}\n")
+        assert run(capsys, "export", str(out))[:2] == (0, f"exported 1 label on 1 query to {out}\n")
         assert run(capsys, "export", str(out))[0] == 2
         monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / f"home-{out.name}"))
         run(capsys, "index")
-        assert "imported 1 labels, 1 of them" in run(capsys, "import", str(out))[1]
+        assert "imported 1 label, 1 of them" in run(capsys, "import", str(out))[1]
         monkeypatch.setenv("THUMBTUNE_HOME", str(tmp_path / "home"))
 
 

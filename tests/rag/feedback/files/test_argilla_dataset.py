@@ -147,7 +147,7 @@ def test_the_commands_write_and_read_a_dataset_of_argilla(
     (tmp_path / "labels.jsonl").write_text(json.dumps({"query": "who?", "text": "Somebody.", "label": 1}) + "\n")
     assert main(["import", str(tmp_path / "labels.jsonl")]) == 0
     assert main(["export", str(tmp_path / "out"), "--as", "argilla"]) == 0
-    assert "exported 1 labels on 1 queries" in capsys.readouterr().out
+    assert "exported 1 label on 1 query" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "home")
     assert main(["import", str(tmp_path / "out")]) == 0
-    assert "imported 1 labels" in capsys.readouterr().out
+    assert "imported 1 label" in capsys.readouterr().out

@@ -157,7 +157,7 @@ def test_the_commands_take_pairs_in_and_give_those_of_a_training(
     assert "imported 4 labels, 3 of them on passages" in capsys.readouterr().out
     assert main(["export", str(tmp_path / f"out{suffix}"), "--as", "triplets"]) == 0
     out = capsys.readouterr().out
-    assert "exported 1 triplets on 1 queries" in out
+    assert "exported 1 triplet on 1 query" in out
     assert "1 positives without a negative are left out" in out
     assert "1 labels are left out: their text is no longer in these documents" in out
     (row,) = load(tmp_path / f"out{suffix}").to_list()
@@ -179,6 +179,6 @@ def test_a_thumb_gives_the_triplet_that_it_trains(
     rate_answer(store, rater="ann", answer_id=answer.id, value=1, blind=True)
     store.close()
     assert main(["export", str(tmp_path / "out.parquet"), "--as", "triplets"]) == 0
-    assert "exported 1 triplets on 1 queries" in capsys.readouterr().out
+    assert "exported 1 triplet on 1 query" in capsys.readouterr().out
     expected = {"anchor": "what is warm?", "positive": right.text, "negative": wrong.text}
     assert load(tmp_path / "out.parquet").to_list() == [expected]
