@@ -34,6 +34,7 @@ LAYERS = [
     "train.session train.compare_versions",
     "train.pipeline train.compare_settings",
     "train.compare_answers",
+    "train.commands",
     "serve.errors serve.keys serve.citations serve.metrics",
     "serve.bodies serve.access",
     "serve.conversation serve.feedback serve.retrieval",

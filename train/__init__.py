@@ -13,5 +13,6 @@ chunk_vectors     the vectors of all chunks, on disk where there are many; exact
 recipe            epochs, batch size and learning rate from the number of pairs; label weights
 compare_versions  evaluate, compare, list and show versions
 compare_settings  compare two ways to search: models, hybrid search, rerankers, chunk sizes
+commands          what the command line does
 __main__          python -m train: train; list, show, evaluate, compare, promote, rollback
 """

@@ -194,7 +194,6 @@ def check(given: argparse.Namespace) -> int:
         print(each)
     failed = [each for each in broken if not each.pin.waived]
     waived = f", {len(broken) - len(failed)} waived" if len(broken) > len(failed) else ""
-    print(
-        f"{cli.counted(len(pins), 'pin')}: {len(pins) - len(broken)} hold, {len(failed)} broken{waived} ({checker.name})"
-    )
+    held = f"{len(pins) - len(broken)} hold, {len(failed)} broken{waived}"
+    print(f"{cli.counted(len(pins), 'pin')}: {held} ({checker.name})")
     return cli.BROKEN if failed else 0

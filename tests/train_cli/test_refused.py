@@ -190,6 +190,6 @@ def test_a_version_that_is_none_is_told_before_a_cluster_is_started(
     use, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use("labelled")
-    monkeypatch.delattr("train.__main__.open_engine")
+    monkeypatch.delattr("train.commands.versions.open_engine")
     assert main(["promote", "v9", "--engine", "ray"]) == 2
     assert capsys.readouterr().err == "error: v9: no such version (there are: none yet); see `python -m train list`\n"
