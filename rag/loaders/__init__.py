@@ -7,9 +7,9 @@ decoding   bytes of a text file -> text, with a note on what was guessed
 invisible  without characters that nobody sees
 encoding_guess  the encoding of a text by its letters, in 41 languages
 metadata   titles and dates as files state them
-readme     README and the like without an ending, by the markup that they show
 symbols    signs of symbol fonts -> characters
 text       plain text and source code
+ole        the container of older Office files and Outlook messages
 safe_zip   zip files, within limits on size and number of parts
 sniff      the format of a file by its first bytes
 formats    the registry: suffix -> kind of file and its loader

@@ -122,7 +122,7 @@ MAY_BEGIN_AS_HTML = ("XML", "EPUB", "notebook", "data", "YAML")
 LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys((".md", ".markdown"), Format("Markdown", "markup.markdown", "load_markdown")),
     **dict.fromkeys((".txt", ".text"), Format("text", "text", "load_text")),
-    README: Format("text", "readme", "load_readme", slow=True),
+    README: Format("text", "markup.readme", "load_readme", slow=True),
     ".rst": Format("reStructuredText", "markup.rst", "load_rst", slow=True),
     **dict.fromkeys((".wiki", ".mediawiki"), Format("Wiki text", "markup.wiki", "load_wiki", slow=True)),
     **dict.fromkeys((".adoc", ".asciidoc", ".asc"), Format("AsciiDoc", "markup.asciidoc", "load_adoc", slow=True)),

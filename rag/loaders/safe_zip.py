@@ -15,13 +15,11 @@ from io import BytesIO
 from zipfile import ZIP_STORED, BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from rag.errors import Unreadable
+from rag.loaders import ole
 
 ENCRYPTED = 1  # bit in the flags of a part
 CORE = "docProps/core.xml"
 CHANGED = [re.compile(rf"<dcterms:{kind}\b[^>]*>([^<]+)<") for kind in ("modified", "created")]
-# Raised by olefile for a damaged container; a folder that lists itself is recursion without end.
-OLE_DAMAGED = (OSError, ValueError, IndexError, TypeError, AttributeError, RecursionError)
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # the container of password-protected and of old Office files
 MAX_PARTS = 10_000  # a workbook or a book has a few hundred
 DOCTYPES = tuple(
     f"<!{word}".encode(code) for word in ("DOCTYPE", "ENTITY") for code in ("utf-8", "utf-16-le", "utf-16-be")
@@ -45,7 +43,7 @@ BROKEN = (  # raised by zipfile and its decompressors on damaged bytes
 
 def open_zip(data: bytes, max_bytes: int) -> ZipFile:
     """Open a zip of at most MAX_PARTS parts and `max_bytes` unpacked. Raises Unreadable."""
-    if data.startswith(OLE):
+    if data.startswith(ole.SIGNATURE):
         raise Unreadable(_why_no_zip(data))
     try:
         opened = ZipFile(BytesIO(data))
@@ -63,12 +61,10 @@ def open_zip(data: bytes, max_bytes: int) -> ZipFile:
 
 def _why_no_zip(data: bytes) -> str:
     """Return what is wrong with an office file that is in the older container."""
-    import olefile  # few folders hold such files
-
     try:
-        with olefile.OleFileIO(data) as opened:
+        with ole.open_ole(data) as opened:
             is_encrypted = opened.exists("EncryptedPackage")
-    except OLE_DAMAGED:
+    except ole.DAMAGED:
         return "it is damaged, or encrypted: open it in its own program and save a copy without a password"
     if is_encrypted:
         return "it is protected by a password: save a copy without one"

@@ -10,7 +10,8 @@ import re
 from io import BytesIO
 from zipfile import ZipFile
 
-from rag.loaders.safe_zip import BROKEN, OLE, OLE_DAMAGED
+from rag.loaders import ole
+from rag.loaders.safe_zip import BROKEN
 
 PICTURES = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg", b"II*\0": ".tif", b"MM\0*": ".tif"}
 BOM = b"\xef\xbb\xbf"
@@ -43,7 +44,7 @@ def sniff(data: bytes) -> str:
         return ".pdf"
     if start.startswith(b"PK\x03\x04"):
         return _zip_suffix(data)
-    if start.startswith(OLE):
+    if start.startswith(ole.SIGNATURE):
         return _ole_suffix(data)
     picture = next((suffix for mark, suffix in PICTURES.items() if data.startswith(mark)), "")
     if picture:
@@ -72,11 +73,9 @@ def _zip_suffix(data: bytes) -> str:
 
 def _ole_suffix(data: bytes) -> str:
     """Return the format of an old Office file or an Outlook message; "" for one that is encrypted or damaged."""
-    import olefile  # few folders hold such files
-
     try:
-        with olefile.OleFileIO(data) as opened:
+        with ole.open_ole(data) as opened:
             names = {path[0].lower() for path in opened.listdir() if len(path) == 1}
-    except OLE_DAMAGED:
+    except ole.DAMAGED:
         return ""  # the loader of its name says what is wrong
     return next((suffix for name, suffix in OLE_STREAMS.items() if name.lower() in names), "")

@@ -14,7 +14,7 @@ from rag.loaders.decoding import decode_declared, line_of
 from rag.loaders.messages.letter import Attachment, Letter, choose_body, named
 from rag.loaders.messages.outlook_items import item_lines, named_properties
 from rag.loaders.metadata import day
-from rag.loaders.safe_zip import OLE
+from rag.loaders.ole import SIGNATURE
 
 RECIPIENTS = {1: "To", 2: "Cc", 3: "Bcc"}
 RECIPIENT_TYPE = 0x0C15  # property
@@ -48,10 +48,11 @@ def read_letter(data: bytes) -> Letter:
     """Return the parts of a message. Raises Unreadable."""
     from oxmsg import Message  # slow to import, and most folders hold no such file
 
-    if not data.startswith(OLE):
+    if not data.startswith(SIGNATURE):
         raise Unreadable("it is no Outlook message: save it again, or as .eml")
     try:
-        return _letter(Message.load(BytesIO(data)), named_properties(data))
+        names = named_properties(data)  # first: it refuses what oxmsg would read gigabytes of
+        return _letter(Message.load(BytesIO(data)), names)
     except Exception as error:  # a damaged file may fail anywhere in olefile and oxmsg
         raise Unreadable(f"it is damaged ({type(error).__name__}): save it again, or as .eml") from error
 

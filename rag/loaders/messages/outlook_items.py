@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
-from io import BytesIO
 from typing import Any
 from uuid import UUID
+
+from rag.loaders.ole import open_ole
 
 ENTRIES, GUIDS = "__substg1.0_00030102", "__substg1.0_00020102"
 FOLDER = "__nameid_version1.0"
@@ -32,9 +33,7 @@ Names = Mapping[tuple[str, int], int]
 
 def named_properties(data: bytes) -> Names:
     """Return the number that a property has in this file by its set and its official number."""
-    import olefile  # few folders hold such files
-
-    with olefile.OleFileIO(BytesIO(data)) as opened:
+    with open_ole(data) as opened:
         if not opened.exists([FOLDER, ENTRIES]):
             return {}
         entries = opened.openstream([FOLDER, ENTRIES]).read()

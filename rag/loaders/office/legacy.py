@@ -17,10 +17,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rag.errors import Unreadable
+from rag.loaders import ole
 from rag.loaders.builder import LoadedText
 from rag.loaders.office.docx_epub import load_docx
 from rag.loaders.office.pptx import load_pptx
-from rag.loaders.safe_zip import OLE, OLE_DAMAGED
 
 PROGRAMS = ("soffice", "libreoffice")
 PLACES = ("/Applications/LibreOffice.app/Contents/MacOS/soffice", "/opt/libreoffice/program/soffice")
@@ -52,7 +52,7 @@ def load_ppt(data: bytes) -> LoadedText:
 
 
 def _through(data: bytes, old: str, new: str, load: Callable[[bytes], LoadedText]) -> LoadedText:
-    if not data.startswith((OLE, b"<?xml")):
+    if not data.startswith((ole.SIGNATURE, b"<?xml")):
         raise Unreadable(f"it is no .{old} file, or it is damaged: save it as .{new}")
     if is_encrypted(data):
         raise Unreadable("it is protected by a password: save a copy without one")
@@ -113,17 +113,15 @@ def _run(program: str, folder: Path, new: str, source: Path) -> None:
 
 def is_encrypted(data: bytes) -> bool:
     """Return whether an old Office file is protected by a password to open it."""
-    import olefile  # few folders hold such files
-
-    if not data.startswith(OLE):
+    if not data.startswith(ole.SIGNATURE):
         return False
     try:
-        with olefile.OleFileIO(data) as opened:
+        with ole.open_ole(data) as opened:
             if opened.exists("EncryptedPackage") or opened.exists("EncryptedSummary"):
                 return True
             if not opened.exists("WordDocument"):
                 return False
             flags = opened.openstream("WordDocument").read(WORD_FLAGS.stop)[WORD_FLAGS]
-    except OLE_DAMAGED:
+    except ole.DAMAGED:
         return False  # LibreOffice says whether it can read a damaged file
     return bool(int.from_bytes(flags, "little") & WORD_ENCRYPTED)

@@ -9,8 +9,8 @@ from io import StringIO
 from typing import Any
 
 from rag.errors import Unreadable
+from rag.loaders import ole
 from rag.loaders.builder import DocumentBuilder, LoadedText
-from rag.loaders.safe_zip import OLE
 from rag.loaders.sheets.number_formats import show
 from rag.loaders.sheets.sheet_extras import cell_name, comment_line
 from rag.loaders.sheets.sheet_layout import Layout
@@ -29,7 +29,7 @@ def load_xls(data: bytes) -> LoadedText:
     """
     import xlrd  # few folders hold such files
 
-    if not data.startswith((OLE, *OLDER)):
+    if not data.startswith((ole.SIGNATURE, *OLDER)):
         raise Unreadable("it is no .xls file, or it is damaged: save it as .xlsx")
     builder, budget, left_out = DocumentBuilder(), Budget(), Counter[str]()
     try:
@@ -82,11 +82,9 @@ def _workbook(data: bytes) -> bytes:
 
     Why not by xlrd: it follows a chain of sectors that leads back into itself for ever, and its memory grows.
     """
-    if not data.startswith(OLE):
+    if not data.startswith(ole.SIGNATURE):
         return data
-    import olefile
-
-    with olefile.OleFileIO(data) as opened:
+    with ole.open_ole(data) as opened:
         for name in ("Workbook", "Book"):
             if opened.exists(name):
                 return bytes(opened.openstream(name).read())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import resource
+import struct
 from datetime import datetime
 from pathlib import Path
 
+import olefile
 import pytest
 
 from outlook import write_msg
@@ -43,6 +46,20 @@ def test_its_attachments_are_documents_of_their_own(tmp_path: Path) -> None:
 def test_half_a_message_is_refused_in_one_line(kept: int) -> None:
     with pytest.raises(Unreadable, match=r"save it again, or as \.eml"):
         LOADERS[".msg"](MESSAGE[:kept])
+
+
+def test_a_stream_that_is_larger_than_the_file_is_not_read() -> None:
+    with olefile.OleFileIO(MESSAGE) as opened:
+        first = opened.direntries[1]
+        chain = 512 * (1 + opened.fat.tolist().index(olefile.FATSECT))  # the sector of the table of sectors
+    swollen = bytearray(MESSAGE)
+    place = MESSAGE.index(first.name.encode("utf-16-le"))
+    swollen[place + 116 : place + 128] = struct.pack("<IQ", 0, 2**31)  # its first sector, and how many bytes it has
+    swollen[chain : chain + 4] = struct.pack("<I", 0)  # the first sector is followed by itself
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(Unreadable, match=r"damaged \(OSError\): save it again, or as \.eml"):
+        LOADERS[".msg"](bytes(swollen))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 500_000  # kB
 
 
 def test_an_appointment_has_its_place_and_times_and_exchange_addresses_are_left_out() -> None:

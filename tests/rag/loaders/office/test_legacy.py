@@ -15,9 +15,9 @@ from office import make_docx, make_pptx
 from rag.errors import Unreadable
 from rag.loaders.formats import LOADERS
 from rag.loaders.office import legacy
-from rag.loaders.safe_zip import OLE
+from rag.loaders.ole import SIGNATURE
 
-OLD = OLE + b"\0" * 600  # what the file holds is the program's business
+OLD = SIGNATURE + b"\0" * 600  # what the file holds is the program's business
 
 
 @pytest.fixture

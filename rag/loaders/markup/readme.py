@@ -42,7 +42,7 @@ def load_readme(data: bytes) -> LoadedText:
     if not markup:
         return load_text(data)
     name = SIGNS[markup][0]
-    module = import_module(f"{__package__}.markup.{MODULES.get(name, name)}")
+    module = import_module(f"{__package__}.{MODULES.get(name, name)}")
     loaded: LoadedText = getattr(module, FUNCTIONS[name])(data)
     return replace(loaded, note="; ".join(filter(None, (f"read as {markup}", loaded.note))))
 
