@@ -28,6 +28,7 @@ from rag.loaders.latex.macros import (
     TABLES,
 )
 from rag.loaders.latex.nodes import BREAK, Node, argument_of, has_words, last_argument, tidy, written
+from rag.loaders.latex.parser import parse
 from rag.loaders.latex.source import Source, read_source
 from rag.loaders.markup.writer import MarkupWriter
 from rag.loaders.metadata import day
@@ -90,7 +91,6 @@ class _Writer:
         self.drawings = 0
         self.cut = False  # whether commands of the file were not expanded, since there were too many
         self._out, self._source = writer, source
-        self._walker = latexwalker
         self._context = latexwalker.get_default_latex_context_db()
         own = [MacroSpec(name, "[" * macro.optional + "{" * (macro.arguments - macro.optional))
                for name, macro in source.macros.items()]  # fmt: skip
@@ -113,9 +113,7 @@ class _Writer:
         return [f"\\{name}" for name, spec in zip(names, known, strict=True) if spec is None or not spec.macroname][:5]
 
     def parse(self, text: str) -> Sequence[Node]:
-        walker = self._walker.LatexWalker(text, latex_context=self._context, tolerant_parsing=True)
-        nodes, _, _ = walker.get_latex_nodes()
-        return list(nodes or ())
+        return parse(text, self._context)
 
     def write_title(self) -> None:
         """Write title, authors and date as the file states them."""

@@ -32,6 +32,7 @@ FIELD = r"\\{}\s*(?:\[[^\[\]]{{0,500}}\])?\s*(?=\{{)"
 FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\[\]]{0,500}\])?)\s*\{([^{}]{1,500})\}")
 BEGIN, END = r"\begin{document}", r"\end{document}"
 MAX_MACROS = 1_000
+MARK = r"\thumbtune"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Source:
 def read_source(text: str) -> Source:
     """Return a file's parts."""
     source = Source()
+    text = text.replace(MARK, r"\textbackslash " + MARK[1:])  # the file's own, such as in a text about this program
     text = _put_code_aside(text, source.code)
     text = _take_definitions(SIZES.sub("", OPTIONS.sub(r"\1", text)), source)
     source.theorems = dict(THEOREM.findall(text))

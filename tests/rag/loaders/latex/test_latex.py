@@ -10,6 +10,7 @@ import pytest
 from rag.errors import Unreadable
 from rag.loaders.builder import LoadedText
 from rag.loaders.formats import LOADERS
+from rag.loaders.latex.parser import is_closed
 
 
 def load(body: str, preamble: str = "") -> LoadedText:
@@ -123,3 +124,34 @@ def test_groups_nested_without_end_are_refused() -> None:
 def test_each_author_of_a_journal_article_with_a_command_of_its_own_is_named() -> None:
     authors = r"\title{Bees}\author[1]{Ann Lee}\affiliation{Pier}\author[2]{Bob Ray}"
     assert text_of("Hum.", authors).startswith("# Bees\n\nAnn Lee\nBob Ray")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (r"one \begin{itemize}[ two", "one\n\n[ two\n\n"),
+        (r"\begin{itemize}[ one \item two \end{itemize} three", "  [ one\n- two\n\nthree\n\n"),
+        (r"one \item[ two", "one\n\n[ two\n\n"),
+        (r"\begin{tabular}{ll a & b \\ c & d", "| ll a | b |\n| --- | --- |\n| c | d |\n\n"),
+        (r"one \multicolumn{2}{c} two", "one two\n\n"),
+        (r"one \textbf{ two } } three", "one two three\n\n"),
+    ],
+)
+def test_an_argument_without_an_end_takes_no_text_with_it(body: str, text: str) -> None:
+    assert text_of(body) == text
+
+
+def test_arguments_without_an_end_within_each_other_take_no_longer() -> None:
+    unended = r"\multicolumn{2}{c{x} Bees \begin{tabular}{l|r fly. "
+    start = time.process_time()
+    assert text_of(unended * 40).count("Bees") == 40
+    assert time.process_time() - start < 20
+
+
+def test_a_bracket_is_closed_in_its_paragraph_group_and_environment() -> None:
+    assert [is_closed(text, 0) for text in ("[a]", "[{]} a]", r"[\] a]", "[[a]]", "[a\nb]")] == [True] * 5
+    assert [is_closed(text, 0) for text in ("[a", "[a}]", "[a\n\nb]", "[[a]", r"[a \end{b}]", r"[a\]")] == [False] * 6
+
+
+def test_a_file_may_use_the_names_of_our_marks() -> None:
+    assert text_of(r"one \thumbtunecode{two} \verb|x| three") == "one \\thumbtunecodetwo `x` three\n\n"
