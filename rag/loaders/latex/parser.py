@@ -1,8 +1,8 @@
 r"""Parse LaTeX by pylatexenc, such that arguments which never end take no text with them.
 
 pylatexenc reads an argument whose end is missing up to the end of the file, and then, where another one should follow,
-the same text once more: twice for each of them within another, which is for ever. TeX stops with an error. Here a brace
-without its partner holds nothing, and a bracket that nothing closes in its paragraph is text.
+the same text once more: twice for each of them within another, which is for ever. TeX stops with an error. Here braces
+are in pairs (source.py), and a bracket that nothing closes in its paragraph is text.
 """
 
 from __future__ import annotations
@@ -13,32 +13,13 @@ from typing import Any
 
 from rag.loaders.latex.nodes import Node
 
-BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 BRACKET = re.compile(r"\\end\b|\\.|[{}\[\]]|\n[ \t]*\n", re.DOTALL)
 
 
 def parse(text: str, context: Any) -> list[Node]:  # noqa: ANN401  # pylatexenc ships no types
     """Return the nodes of a text by the commands of a context. Raises what pylatexenc does, IndexError among it."""
-    walker = _walker()(without_lone_braces(text), latex_context=context, tolerant_parsing=True)
+    walker = _walker()(text, latex_context=context, tolerant_parsing=True)
     return list(walker.get_latex_nodes()[0] or ())
-
-
-def without_lone_braces(text: str) -> str:
-    """Return a text where a brace that never closes is an empty group, and one that closes nothing a space."""
-    lone, opened = dict[int, str](), list[int]()
-    for found in BRACE.finditer(text):
-        if found[0] == "{":
-            opened.append(found.start())
-        elif found[0] == "}" and opened:
-            opened.pop()
-        elif found[0] == "}":
-            lone[found.start()] = " "
-    lone |= dict.fromkeys(opened, "{}")
-    parts, copied = list[str](), 0
-    for place in sorted(lone):
-        parts += [text[copied:place], lone[place]]
-        copied = place + 1
-    return "".join([*parts, text[copied:]])
 
 
 def is_closed(text: str, start: int) -> bool:

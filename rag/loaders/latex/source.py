@@ -30,6 +30,9 @@ SIZES = re.compile(
 )
 FIELD = r"\\{}\s*(?:\[[^\[\]]{{0,500}}\])?\s*(?=\{{)"
 FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\[\]]{0,500}\])?)\s*\{([^{}]{1,500})\}")
+BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+DOLLAR = re.compile(r"\\.|\$\$?", re.DOTALL)
+PARAGRAPH = re.compile(r"(\n[ \t]*\n)")
 BEGIN, END = r"\begin{document}", r"\end{document}"
 MAX_MACROS = 1_000
 MARK = r"\thumbtune"
@@ -73,6 +76,8 @@ def read_source(text: str) -> Source:
     source = Source()
     text = text.replace(MARK, r"\textbackslash " + MARK[1:])  # the file's own, such as in a text about this program
     text = _put_code_aside(text, source.code)
+    start = max(text.find(BEGIN), 0)
+    text = _pair_braces(text[:start]) + _pair_dollars(_pair_braces(text[start:]))
     text = _take_definitions(SIZES.sub("", OPTIONS.sub(r"\1", text)), source)
     source.theorems = dict(THEOREM.findall(text))
     source.files = [name.strip() for name in FILES.findall(text)]
@@ -135,6 +140,37 @@ def _block_code(environment: str, body: str, raw: str, code: list[Code]) -> str:
     body = body[leading.end() :] if leading else body.removeprefix("\n")
     code.append(Code(body.rstrip(), language.lower(), raw))
     return f"\n\\thumbtunecode{{{len(code) - 1}}}\n"
+
+
+def _pair_braces(text: str) -> str:
+    """Return a text where a brace that never closes is a group of a space, and one that closes nothing a space."""
+    lone, opened = dict[int, str](), list[int]()
+    for found in BRACE.finditer(text):
+        if found[0] == "{":
+            opened.append(found.start())
+        elif found[0] == "}" and opened:
+            opened.pop()
+        elif found[0] == "}":
+            lone[found.start()] = " "
+    lone |= dict.fromkeys(opened, "{ }")
+    parts, copied = list[str](), 0
+    for place in sorted(lone):
+        parts += [text[copied:place], lone[place]]
+        copied = place + 1
+    return "".join([*parts, text[copied:]])
+
+
+def _pair_dollars(text: str) -> str:
+    """Return a text where a $ that has no partner in its paragraph, as TeX wants it, is a sign of dollars."""
+    parts = PARAGRAPH.split(text)
+    for at, part in enumerate(parts):
+        opened, place = "", 0
+        for found in DOLLAR.finditer(part):
+            if found[0][0] == "$":
+                opened, place = ("", 0) if found[0] == opened else (found[0], found.start())
+        if opened:
+            parts[at] = part[:place] + "\\$" * len(opened) + part[place + len(opened) :]
+    return "".join(parts)
 
 
 def _take_definitions(text: str, source: Source) -> str:

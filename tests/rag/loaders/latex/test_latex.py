@@ -135,6 +135,8 @@ def test_each_author_of_a_journal_article_with_a_command_of_its_own_is_named() -
         (r"\begin{tabular}{ll a & b \\ c & d", "| ll a | b |\n| --- | --- |\n| c | d |\n\n"),
         (r"one \multicolumn{2}{c} two", "one two\n\n"),
         (r"one \textbf{ two } } three", "one two three\n\n"),
+        ("one $ two\n\nthree", "one $ two\n\nthree\n\n"),
+        ("one $x$ costs $3.\n\nthree $$y$$", "one $x$ costs $3.\n\nthree\n\n```\n$$y$$\n```\n\n"),
     ],
 )
 def test_an_argument_without_an_end_takes_no_text_with_it(body: str, text: str) -> None:
@@ -146,6 +148,10 @@ def test_arguments_without_an_end_within_each_other_take_no_longer() -> None:
     start = time.process_time()
     assert text_of(unended * 40).count("Bees") == 40
     assert time.process_time() - start < 20
+
+
+def test_a_definition_without_an_end_takes_no_text_with_it() -> None:
+    assert text_of("They sleep.", r"\newcommand{\bee}[1]{{bee #1}\title{Bees}").endswith("They sleep.\n\n")
 
 
 def test_a_bracket_is_closed_in_its_paragraph_group_and_environment() -> None:
