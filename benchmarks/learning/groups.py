@@ -6,7 +6,8 @@ Takes any SQuAD-format file; no question of it is used. The documents are halved
 component of their vectors. A query is made of up to four rare words that a passage and its nearest passage of the other
 half share: group a wants the passage of the first half, group b that of the second, and each votes for its own and
 against the other's. Queries that share a passage are all trained on or all judged. `shared` is what the product learns
-from both groups' votes, `all wishes` an adapter for which each query has two right passages: no votes can say that.
+from both groups' votes, over what hybrid search has taught it, `all wishes` an adapter for which each query has two
+right passages: no votes can say that.
 """
 
 from __future__ import annotations
@@ -31,13 +32,14 @@ from rag.evaluation.intervals import paired_bootstrap
 from rag.feedback.pairs import alike, make_pairs
 from rag.ingest.corpus import load_corpus
 from rag.models.arms import Arms
-from rag.models.embedder import Embedder, Vectors, load_embedder
+from rag.models.embedder import Embedder, Vectors, adapt, load_embedder
 from rag.models.registry import REGISTRY_FILE, Version, group_key
 from rag.models.weights import ADAPTER, MATRIX
 from rag.records import Label, LabelledPair, content_id
 from rag.store.store import open_store
 from train.chunk_vectors import table_vectors
-from train.tuning.challenger import AdapterFactory
+from train.tuning.challenger import AdapterFactory, distilled
+from train.tuning.hybrid_teacher import make_teacher
 
 GROUPS = ("a", "b")
 LABELS = (100, 200, 400)  # queries that each group has voted on
@@ -143,13 +145,14 @@ def compare(
 ) -> None:
     """Print hit_rate@5 of each group's wishes by each model; "in its half" is base where nothing else is searched."""
     test, train = divided
-    factory = AdapterFactory(model, world.chunks, vectors, 0)
+    start = distilled(model, vectors, make_teacher(world.chunks), 0)
+    factory, untaught = AdapterFactory(model, world.chunks, vectors, start, 0), adapt(model, start, "distilled")
     of_group = replace(factory, rejects=True)
     for n in [labels for labels in LABELS if labels <= len(train)]:
         votes = {group: votes_of(world, train[:n], group) for group in GROUPS}
         pairs = {group: make_pairs(votes[group], world.chunks, alike).pairs for group in GROUPS}
         learnt = make_pairs([vote for group in GROUPS for vote in votes[group]], world.chunks, alike).pairs
-        shared = factory.make(learnt, "shared").embedder if learnt else model
+        shared = factory.make(learnt, "shared").embedder if learnt else untaught
         right = [replace(pair, negatives=()) for group in GROUPS for pair in pairs[group]]
         wishes = factory.make(right, "all").embedder
         for group, rows in zip(GROUPS, (~half, half), strict=True):
