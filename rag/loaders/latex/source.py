@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from rag.loaders.latex.macros import FORMULAS
+
 CODE = r"verbatim\*?|Verbatim\*?|BVerbatim|lstlisting|minted|alltt|code|semiverbatim|spverbatim|listing\*"
 SCAN = re.compile(
     r"(?P<escape>\\[\\%])|(?P<comment>%[^\n]*(?:\n[ \t]*|\Z))"
@@ -32,6 +34,8 @@ FIELD = r"\\{}\s*(?:\[[^\[\]]{{0,500}}\])?\s*(?=\{{)"
 FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\[\]]{0,500}\])?)\s*\{([^{}]{1,500})\}")
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 DOLLAR = re.compile(r"\\.|\$\$?", re.DOTALL)
+LONE = r"{\relax }"  # in place of a brace that never closes
+DISPLAY = re.compile(rf"\\begin\{{(?P<name>(?:{'|'.join(sorted(FORMULAS))})\*?)\}}")
 PARAGRAPH = re.compile(r"(\n[ \t]*\n)")
 BEGIN, END = r"\begin{document}", r"\end{document}"
 MAX_MACROS = 1_000
@@ -77,7 +81,7 @@ def read_source(text: str) -> Source:
     text = text.replace(MARK, r"\textbackslash " + MARK[1:])  # the file's own, such as in a text about this program
     text = _put_code_aside(text, source.code)
     start = max(text.find(BEGIN), 0)
-    text = _pair_braces(text[:start]) + _pair_dollars(_pair_braces(text[start:]))
+    text = _pair_braces(text[:start]) + _end_formulas(_pair_dollars(_pair_braces(text[start:])))
     text = _take_definitions(SIZES.sub("", OPTIONS.sub(r"\1", text)), source)
     source.theorems = dict(THEOREM.findall(text))
     source.files = [name.strip() for name in FILES.findall(text)]
@@ -143,7 +147,7 @@ def _block_code(environment: str, body: str, raw: str, code: list[Code]) -> str:
 
 
 def _pair_braces(text: str) -> str:
-    """Return a text where a brace that never closes is a group of a space, and one that closes nothing a space."""
+    """Return a text where a brace that never closes is an empty group, and one that closes nothing a space."""
     lone, opened = dict[int, str](), list[int]()
     for found in BRACE.finditer(text):
         if found[0] == "{":
@@ -152,7 +156,7 @@ def _pair_braces(text: str) -> str:
             opened.pop()
         elif found[0] == "}":
             lone[found.start()] = " "
-    lone |= dict.fromkeys(opened, "{ }")
+    lone |= dict.fromkeys(opened, LONE)
     parts, copied = list[str](), 0
     for place in sorted(lone):
         parts += [text[copied:place], lone[place]]
@@ -164,13 +168,41 @@ def _pair_dollars(text: str) -> str:
     """Return a text where a $ that has no partner in its paragraph, as TeX wants it, is a sign of dollars."""
     parts = PARAGRAPH.split(text)
     for at, part in enumerate(parts):
-        opened, place = "", 0
+        lone, opened = list[re.Match[str]](), list[re.Match[str]]()
         for found in DOLLAR.finditer(part):
-            if found[0][0] == "$":
-                opened, place = ("", 0) if found[0] == opened else (found[0], found.start())
-        if opened:
-            parts[at] = part[:place] + "\\$" * len(opened) + part[place + len(opened) :]
+            if found[0][0] != "$":
+                continue
+            if opened and found[0] == opened[0][0]:
+                opened.clear()
+            elif opened and opened[0][0] == "$$":
+                lone.append(found)
+            else:
+                opened[:] = [found]  # or `$a$$b$`: one formula ends where the next begins
+        for found in sorted([*lone, *opened], key=lambda each: -each.start()):
+            part = part[: found.start()] + found[0].replace("$", r"\$") + part[found.end() :]
+        parts[at] = part
     return "".join(parts)
+
+
+def _end_formulas(text: str) -> str:
+    """Return a text where each display that has no end has it at the end of its paragraph, as TeX wants it."""
+    parts, copied = list[str](), 0
+    for found in DISPLAY.finditer(text):
+        if found.start() < copied:
+            continue
+        end = rf"\end{{{found['name']}}}"
+        ends = re.compile(rf"(?<!\\)(?:\\\\)*{re.escape(end)}")
+        blank = PARAGRAPH.search(text, found.end())
+        place = blank.start() if blank else len(text)
+        if not ends.search(text, found.end(), place) and _is_another(text, found, ends.search(text, place)):
+            parts += [text[copied:place], end]
+            copied = place
+    return "".join([*parts, text[copied:]])
+
+
+def _is_another(text: str, begin: re.Match[str], end: re.Match[str] | None) -> bool:
+    """Return whether the end that follows the paragraph of a display is not its own: another's, or there is none."""
+    return end is None or text.find(begin[0], begin.end(), end.start()) >= 0
 
 
 def _take_definitions(text: str, source: Source) -> str:
@@ -182,7 +214,7 @@ def _take_definitions(text: str, source: Source) -> str:
         position = max(end, found.end())
         name = found["name"] or found["def"]
         count = int(found["count"] or 0) if found["name"] else (found["hash"] or "").count("#")
-        if len(source.macros) < MAX_MACROS and f"\\{name}" not in body:
+        if len(source.macros) < MAX_MACROS and f"\\{name}" not in body and f"{{{body}}}" != LONE:
             has_default = found["default"] is not None
             source.macros[name] = Macro(body, count, has_default, found["default"] or "")
     parts.append(text[position:])

@@ -136,6 +136,15 @@ def test_each_author_of_a_journal_article_with_a_command_of_its_own_is_named() -
         (r"one \multicolumn{2}{c} two", "one two\n\n"),
         (r"one \textbf{ two } } three", "one two three\n\n"),
         ("one $ two\n\nthree", "one $ two\n\nthree\n\n"),
+        ("one $$x$ and $y$ two\n\nthree", "one $$x$ and $y$ two\n\nthree\n\n"),
+        (
+            r"\begin{align} x \end{align*}" + "\n\ntwo",
+            "```\n\\begin{align} x \\end{align*}\\end{align}\n```\n\ntwo\n\n",
+        ),
+        (
+            r"\begin{align}x \\end{align} y" + "\n\ntwo",
+            "```\n\\begin{align}x \\\\end{align} y\\end{align}\n```\n\ntwo\n\n",
+        ),
         ("one $x$ costs $3.\n\nthree $$y$$", "one $x$ costs $3.\n\nthree\n\n```\n$$y$$\n```\n\n"),
     ],
 )
@@ -152,6 +161,7 @@ def test_arguments_without_an_end_within_each_other_take_no_longer() -> None:
 
 def test_a_definition_without_an_end_takes_no_text_with_it() -> None:
     assert text_of("They sleep.", r"\newcommand{\bee}[1]{{bee #1}\title{Bees}").endswith("They sleep.\n\n")
+    assert text_of(r"They \bee{sleep}.", r"\newcommand{\bee}[1]{{fly }") == "They sleep.\n\n"
 
 
 def test_a_bracket_is_closed_in_its_paragraph_group_and_environment() -> None:
