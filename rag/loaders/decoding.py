@@ -49,8 +49,10 @@ NUL_SHARE = 20  # NULs on one side of UTF-16's pairs for one on the other
 FEW_NULS = 0.2  # of the bytes: Latin and Cyrillic letters have more in UTF-16
 PLAUSIBLE = 0.98  # of the characters of UTF-16 text that are assigned
 MAX_COST = 6.5  # nats per byte: random bytes cost more, text at most 5
-MAX_CONTROLS = 0.01  # of the bytes: control characters other than line ends, tabs and terminal escapes
-CONTROLS = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+MAX_CONTROLS = (
+    0.01  # of the bytes: control characters other than line ends, tabs, backspaces (bold) and terminal escapes
+)
+CONTROLS = re.compile(rb"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f]")
 BINARY = "it is not text: it has NUL bytes, like a binary file"
 
 
