@@ -1,8 +1,8 @@
 """Cut a passage into the units that an extractive answer may quote: sentences, list items, table rows, code blocks.
 
 Passages are Markdown: loaders write code in fences, lists with bullets and tables with pipes, whatever the format was.
-markdown-it finds these blocks, so that code keeps its lines and a table row its header. Headings, questions and rules
-answer nothing and are left out.
+markdown-it finds these blocks, so that code keeps its lines and a table row its header. Headings, questions, rules
+and entries of a table of contents answer nothing and are left out.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: An
 LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
 CITED_ELSEWHERE = re.compile(rf"(?<!\\){CITATION.pattern}")  # [3] in a paper is not our [3]
 HEADING = re.compile(r"^#{1,6} .*\n[ \t]*(?:\n|\Z)", re.MULTILINE)  # a comment in code has no blank line below it
+ENTRY = re.compile(r"^.*\S … (?:(\d+)|[ivxlcdm]+)$", re.MULTILINE)  # of a table of contents, as loaders write it
+ENTRIES = 3  # less may be prices or sums
 ESCAPED = re.compile(r"\\([*_<\[\]])")
 MARKED = re.compile(  # marks that Markdown would take for its own, outside code
     r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>\*(?=\S)|(?<=\S)\*|(?<![^\W_])_|_(?![^\W_])|<(?=[a-zA-Z/!]))", re.DOTALL
@@ -70,7 +72,7 @@ def quotable_units(text: str, source: str) -> tuple[Unit, ...]:
     if suffix in CODE_SUFFIXES:
         return (_code(text.strip("\n"), suffix.lstrip("."), 0),)
     is_markdown = suffix in LOADERS and LOADERS[suffix].kind == "Markdown"
-    whole = _with_fence(text)
+    whole = _with_fence(_without_contents(text))
     tokens = _parser(is_markdown).parse(whole)
     units = list(_units(tokens, whole.split("\n"), is_markdown))
     return tuple(replace(unit, is_caption=_is_caption(unit, units[n : n + 1])) for n, unit in enumerate(units, start=1))
@@ -117,6 +119,12 @@ def _units(tokens: list[Token], lines: list[str], is_markdown: bool) -> Iterator
             yield from _sentences(token.content, block, is_markdown)
 
 
+def _without_contents(text: str) -> str:
+    """Return a passage with an empty line for each entry of a table of contents: several, whose pages never fall."""
+    pages = [int(page) for page in ENTRY.findall(text) if page]
+    return ENTRY.sub("", text) if len(pages) >= ENTRIES and pages == sorted(pages) else text
+
+
 def _named(head: str, row: str) -> str:
     """Return a table row for scoring, each cell with the name of its column: a number alone says nothing."""
     names, cells = ([cell.strip() for cell in line.strip("| ").split("|")] for line in (head.partition("\n")[0], row))
@@ -142,11 +150,11 @@ def _sentences(text: str, block: int, is_markdown: bool) -> Iterator[Unit]:
     """Yield the sentences of a paragraph, or its lines where these are lines of a form or a table."""
     lines = LOWER_LINE.sub(" ", text).split("\n")
     by_line = len(lines) > 1 and (
-        sum(bool(LABEL.match(line)) or " | " in line for line in lines) * 2 > len(lines)
+        sum(bool(LABEL.match(line) or ENTRY.match(line)) or " | " in line for line in lines) * 2 > len(lines)
         or (not is_markdown and not is_wrapped(text) and all(len(line) < SHORT_LINE for line in lines))
     )
     for line in lines if by_line else [text]:
-        for start, end in split(line, 0, len(line), SENTENCE):
+        for start, end in [(0, len(line))] if ENTRY.match(line) else split(line, 0, len(line), SENTENCE):
             sentence = " ".join(line[start:end].split())
             if not _answers_nothing(sentence) and (by_line or not _is_label(sentence)):
                 yield Unit(sentence, _marked(sentence, is_markdown), "line" if by_line else "sentence", block)

@@ -53,6 +53,9 @@ MAX_CONTROLS = (
     0.01  # of the bytes: control characters other than line ends, tabs, backspaces (bold) and terminal escapes
 )
 CONTROLS = re.compile(rb"[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f]")
+LEADER = re.compile(
+    r"(?<=\S)[ \t]*(?:[.·…_][ \t]?){5,}[ \t]*(?=(?:\d{1,4}|[ivxlcdm]{1,7}|[A-Z]-?\d{1,3})[ \t]*$)", re.MULTILINE
+)
 BINARY = "it is not text: it has NUL bytes, like a binary file"
 
 
@@ -62,6 +65,11 @@ class Decoded:
 
     text: str
     note: str = ""
+
+
+def shorten_leaders(text: str) -> str:
+    """Return a text with " … " for the dots from an entry of a table of contents to its page, which fill chunks."""
+    return LEADER.sub(" … ", text)
 
 
 def decode(data: bytes) -> str:

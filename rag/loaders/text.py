@@ -11,7 +11,7 @@ import re
 from rag.errors import Unreadable
 from rag.loaders.blocks import PARAGRAPH, Block, Section, paragraphs, split
 from rag.loaders.builder import LoadedText
-from rag.loaders.decoding import decode_noting, normalise
+from rag.loaders.decoding import decode_noting, normalise, shorten_leaders
 
 TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # escapes
 BOLD = re.compile(r"([^\n\x08])(?:\x08\1)+|([\u1100-\U0003ffff])(?:\x08\x08\2)+")  # as nroff writes it; wide letters
@@ -22,7 +22,7 @@ MINIFIED = 500  # characters per line on average; hand-written code has 30 to 40
 def load_text(data: bytes) -> LoadedText:
     """Read plain text as paragraphs, without headings, as a terminal shows it. Raises Unreadable for binary data."""
     decoded = decode_noting(data)
-    text = normalise(as_a_terminal_shows(decoded.text))
+    text = normalise(shorten_leaders(as_a_terminal_shows(decoded.text)))
     return LoadedText(text, (Section(paragraphs(text, 0, len(text))),), note=decoded.note)
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from rag.loaders.blocks import SENTENCE
+from rag.loaders.decoding import shorten_leaders
 from rag.loaders.pdf.characters import HYPHENS
 from rag.loaders.pdf.layout import Line
 from rag.loaders.symbols import plain_signs
@@ -60,7 +61,7 @@ def drop_repeated(pages: Sequence[list[Line]]) -> None:
 
 def page_text(lines: Sequence[Line], words: Counter[str]) -> str:
     """Return the text of a page; `words` counts the words of the document, to tell which hyphens belong to a word."""
-    return plain_signs(join_hyphens("\n".join(line.text for line in lines), words))
+    return shorten_leaders(plain_signs(join_hyphens("\n".join(line.text for line in lines), words)))
 
 
 def join_hyphens(text: str, words: Counter[str]) -> str:

@@ -33,6 +33,8 @@ def shown(text: str, source: str = "a.md") -> list[str]:
         ("---\n\nBelow a rule.", ["Below a rule."]),
         ("Warning\n\nHot surface", []),
         ("Done!", ["Done!"]),
+        ("1 One … 3\n1.1 Two … 3\nA. Notes … iv\n2 Three … 12\n\nIt begins.", ["It begins."]),
+        ("Tea … 3\nCake … 2\nSoup … 4", ["Tea … 3", "Cake … 2", "Soup … 4"]),
         ("", []),
     ],
 )

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from rag.errors import Unreadable
-from rag.loaders.decoding import Decoded, decode, decode_declared, decode_named, decode_noting
+from rag.loaders.decoding import Decoded, decode, decode_declared, decode_named, decode_noting, shorten_leaders
 from rag.loaders.formats import LOADERS
 from rag.loaders.office.docx_epub import decode_page
 
@@ -123,3 +123,10 @@ def test_a_name_that_is_no_encoding_of_texts_is_not_believed(name: str) -> None:
 def test_every_text_format_notes_what_was_guessed(suffix: str) -> None:
     assert "Windows-1252" in LOADERS[suffix](TEXTS["cp1252"].encode("cp1252")).note
     assert LOADERS[suffix](TEXTS["cp1252"].encode()).note == ""
+
+
+def test_dots_that_lead_to_a_page_are_one_sign() -> None:
+    written = "1.1 Bees . . . . . . . . 9\n1.2 Ants.............10\nIndex ......... iv \nNotes ·····A-3"
+    assert shorten_leaders(written) == "1.1 Bees … 9\n1.2 Ants … 10\nIndex … iv \nNotes … A-3"
+    other = "loading......\nWait ..... 5 seconds\na . . b\nx____5"
+    assert shorten_leaders(other) == other
