@@ -137,6 +137,23 @@ def test_a_passage_that_opens_leaves_both_answers_where_they_can_be_seen(page: P
         expect(panel(page)).to_have_count(0)
 
 
+def test_the_name_and_the_close_button_stay_while_the_panel_scrolls(page: Page, chat: ScriptedChat) -> None:
+    page.set_viewport_size({"width": 1280, "height": 420})
+    ask(page, QUESTION)
+    wait_until_done(page)
+    open_passage(page, "B")
+    scrolled = panel(page).evaluate(
+        "box => { box.parentElement.scrollTop = 10_000; return box.parentElement.scrollTop }"
+    )
+    assert scrolled > 50
+    above, head = page.locator("aside").bounding_box(), page.locator("#side-view-title").bounding_box()
+    assert above is not None
+    assert head is not None
+    assert head["y"] >= above["y"]
+    page.get_by_role("button", name="Close", exact=True).click(timeout=5_000)
+    expect(panel(page)).to_have_count(0)
+
+
 def test_escape_closes_the_panel_but_not_from_a_text_field(page: Page, chat: ScriptedChat) -> None:
     ask(page, QUESTION)
     wait_until_done(page)
