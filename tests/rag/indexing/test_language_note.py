@@ -32,7 +32,15 @@ def test_a_language_is_guessed_by_script_and_stop_words(language: str, text: str
 def test_a_note_names_the_language_and_what_helps_where_most_documents_are_not_english() -> None:
     note = note_on([DE, DE, EN, "x = 1"])
     assert note.startswith("2 of 3 documents that were looked at are not in English (most: German)")
-    assert "THUMBTUNE_SEARCH=hybrid" in note
+    assert "for 97% in English and 69% in German; with hybrid search for 98% in English and 89% in German." in note
+    assert "What helps: THUMBTUNE_SEARCH=hybrid, a multilingual model" in note
+
+
+def test_a_note_recommends_nothing_that_is_set_and_gives_the_figures_of_the_language() -> None:
+    note = note_on([TEXTS["Chinese or Japanese"]], is_hybrid=True)
+    assert "together finds the correct passage among five for 98% in English and 93% in Chinese." in note
+    assert "hybrid" not in note
+    assert "97% in English, 69% in German and 36% in Chinese; with" in note_on([TEXTS["French"]])
 
 
 @pytest.mark.parametrize("texts", [[], [EN], [EN, DE], ["x = 1"]])
