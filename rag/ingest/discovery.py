@@ -7,6 +7,7 @@ be listed is returned like a file, so that reading it reports why.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,8 @@ SUFFIXES_SHOWN = f"{' '.join((*DOCUMENT_SUFFIXES, *ARCHIVES, *MAILBOXES, *URL_LI
 UPLOADS = "uploads/"  # prefix of the sources of uploaded files, and of no others
 QUESTIONS = "questions.jsonl"  # read by the training, and never indexed
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__"})  # in addition to hidden folders and virtual environments
+
+ENDINGS_SHOWN = 5
 
 SourceFile = tuple[str, Path]  # (source, path)
 LeftOutWhy = Literal["kind", "hidden", "tools", "home", "again", "outside", "questions", "illustration", "ignored"]
@@ -71,9 +74,11 @@ def find_files(
     if uploads is not None and uploads.is_dir():
         labelled.append((UPLOADS, uploads))
     within = None if follow_links else {os.path.realpath(folder) for _, folder in labelled}
+    endings = Counter[str]()  # of files that no loader reads
     for label, folder in labelled:
 
         def note(inside: str, why: LeftOutWhy, label: str = label) -> None:
+            endings[suffix_of(PurePosixPath(inside)) or "no ending"] += why == "kind" and label != UPLOADS
             if label != UPLOADS or why == "kind":  # the uploads folder has hidden files of its own
                 left_out(LeftOut(_source(label, inside), why))
 
@@ -93,9 +98,18 @@ def find_files(
                 "before stays: change that file, or name other folders"
             )
         raise NoDocuments(
-            f"nothing to index in {_shown(folders)}: put documents there ({SUFFIXES_SHOWN}), or name other folders"
+            f"nothing to index in {_shown(folders)}{_unread(endings)}: put documents there ({SUFFIXES_SHOWN}), or name "
+            "other folders"
         )
     return sorted(found.items())
+
+
+def _unread(endings: Counter[str]) -> str:
+    """Return what is there and not read, by the endings of most files; "" if nothing is."""
+    if not (files := endings.total()):
+        return ""
+    most = ", ".join(f"{n} with {ending}" for ending, n in endings.most_common(ENDINGS_SHOWN) if n)
+    return f", where {files} {'file is' if files == 1 else 'files are'} not read ({most}; a text is if it ends in .txt)"
 
 
 def locate(source: str, folders: Sequence[Path], uploads: Path, *, follow_links: bool = False) -> Path | None:

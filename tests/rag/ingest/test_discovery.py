@@ -246,3 +246,11 @@ def test_a_documents_folder_called_uploads_is_distinct_from_the_uploads(tmp_path
 def test_a_folder_with_only_an_unlistable_folder_counts_as_empty(forbidden: Path, tmp_path: Path) -> None:
     with pytest.raises(NoDocuments, match=r"documents of it \(1\)"):
         find_files([forbidden.parent], known={"a.md"})
+
+
+def test_a_folder_of_files_that_are_not_read_says_how_many_there_are_of_which_ending(tmp_path: Path) -> None:
+    for name in ("adams", "banner", "index.dat", ".hidden"):
+        (tmp_path / name).write_text("Text.")
+    why = r"where 3 files are not read \(2 with no ending, 1 with \.dat; a text is if it ends in \.txt\): put documents"
+    with pytest.raises(NoDocuments, match=why):
+        find_files([tmp_path])
