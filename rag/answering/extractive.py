@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def choose_quotes(ranked: Sequence[Quote]) -> list[Quote]:
 
     A sentence that refers back takes the one before it along, a code block or list item the line that leads to it, and
     that line what it leads to, where there is room; a line that leads to nothing is left out. The best one is quoted
-    however long it is, and nothing twice.
+    however long it is, and nothing twice, such as where a book lies there as a web page and as PDF.
     """
     at = {each.place: each for each in ranked}
     kept: dict[tuple[int, int], Quote] = {}
@@ -128,9 +129,9 @@ def choose_quotes(ranked: Sequence[Quote]) -> list[Quote]:
     for best in ranked:
         if best.score < ranked[0].score - MARGIN:
             break
-        texts = {each.unit.text for each in kept.values()}
+        texts = {_said(each.unit) for each in kept.values()}
         cited = {each.rank for each in kept.values()}
-        if best.place in kept or best.unit.text in texts or (best.rank not in cited and len(cited) >= MAX_HITS):
+        if best.place in kept or _said(best.unit) in texts or (best.rank not in cited and len(cited) >= MAX_HITS):
             continue
         together = [best, *(each for each in _companions(best, at) if each.place not in kept)]
         if best.unit.leads and len(together) == 1 and kept:
@@ -142,6 +143,11 @@ def choose_quotes(ranked: Sequence[Quote]) -> list[Quote]:
                 words += more
                 break
     return list(kept.values())
+
+
+def _said(unit: Unit) -> str:
+    """Return what is equal for units that differ in marks, quotes and blanks only."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", unit.text).casefold()) or unit.text
 
 
 def _companions(quote: Quote, at: dict[tuple[int, int], Quote]) -> list[Quote]:

@@ -132,3 +132,10 @@ def test_nothing_is_quoted_below_the_threshold() -> None:
     assert quote("q", hits, scores(Alpha=THRESHOLD - 0.01)) == ""
     assert quote("q", hits, scores(Alpha=THRESHOLD)) != ""
     assert quote("q", (), scores()) == ""
+
+
+def test_what_two_documents_say_alike_is_quoted_once() -> None:
+    hits = make_hits(
+        "Use `--with-modules` for Alpha.", "Use \u2011\u2011with\u2011modules  for *Alpha*.", "Alpha ends."
+    )
+    assert quote("q", hits, scores(Alpha=0.9)) == "Use `--with-modules` for Alpha. [1]\n\nAlpha ends. [3]"
