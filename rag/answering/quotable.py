@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from rag.answering.evidence.citations import CITATION
-from rag.loaders.blocks import CLOSERS, SENTENCE, SMALL, SYMBOLS, is_wrapped, split
+from rag.loaders.blocks import CLOSERS, IDEOGRAPHS, SENTENCE, SMALL, SYMBOLS, is_wrapped, split
 from rag.loaders.builder import fenced
 from rag.loaders.formats import CODE_SUFFIXES, LOADERS, suffix_of
 
@@ -34,6 +34,7 @@ LABEL_WORDS, LABEL_CHARS = 3, 30  # a paragraph of less, without an end mark, is
 SENTENCE_END = re.compile(rf"[.!…:。！：؟۔।][{CLOSERS}]*$")
 LABEL = re.compile(r"^[^\W\d_][^:\n|]{0,40}: \S")  # a line of a form: "Name: Ann"
 LOWER_LINE = re.compile(rf"\n(?=[{SMALL}])")  # the line goes on
+JOINED_LINE = re.compile(rf"(?<={IDEOGRAPHS.pattern})[ \t]*\n[ \t]*(?={IDEOGRAPHS.pattern})")  # no blank between these
 CITED_ELSEWHERE = re.compile(rf"(?<!\\){CITATION.pattern}")  # [3] in a paper is not our [3]
 HEADING = re.compile(r"^#{1,6} .*\n[ \t]*(?:\n|\Z)", re.MULTILINE)  # a comment in code has no blank line below it
 ENTRY = re.compile(r"^.*\S … (?:(\d+)|[ivxlcdm]+)$", re.MULTILINE)  # of a table of contents, as loaders write it
@@ -148,6 +149,8 @@ def _item(text: str, bullet: str, block: int, is_markdown: bool) -> Iterator[Uni
 
 def _sentences(text: str, block: int, is_markdown: bool) -> Iterator[Unit]:
     """Yield the sentences of a paragraph, or its lines where these are lines of a form or a table."""
+    if is_wrapped(text):
+        text = JOINED_LINE.sub("", text)
     lines = LOWER_LINE.sub(" ", text).split("\n")
     by_line = len(lines) > 1 and (
         sum(bool(LABEL.match(line) or ENTRY.match(line)) or " | " in line for line in lines) * 2 > len(lines)

@@ -59,6 +59,7 @@ CLAUSE = re.compile(  # for a sentence that is too long for a chunk, and for tex
     rf"[,;:.!?…،؛][{CLOSERS}]*(\s+)|[，、；：][{WIDE_CLOSERS}]*(\s*)|(\s+)(?=[–—-]\s)"
 )
 SYMBOLS = re.compile(r"[{}=<>;_()\[\]#/\\|]")  # frequent in code and rare in prose
+IDEOGRAPHS = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uff60]")  # and their marks
 WRAPPED_WIDTHS = range(30, 200)  # characters of the longest line of hard-wrapped prose
 MAX_CLUSTER = 16  # characters that belong together at most, such as a letter and its marks, or a family of emoji
 JOINED_TO_LEFT = ("Mn", "Mc", "Me", "Pe", "Pf", "Po")
@@ -99,8 +100,17 @@ def split(text: str, start: int, end: int, gaps: re.Pattern[str]) -> list[tuple[
 
 
 def is_wrapped(text: str) -> bool:
-    """Return whether the lines of a text are hard-wrapped prose: full lines of words, many going on in lower case."""
+    """Return whether the lines of a text are hard-wrapped prose: full lines of words, many going on in lower case.
+
+    Of Chinese and Japanese, which have neither: full lines, of which few end with a sentence.
+    """
     lines = [line for line in map(str.strip, text.split("\n")) if line.strip("`~")]
+    if len(IDEOGRAPHS.findall(text)) * 2 > len(text):
+        widths = [len(line) + len(IDEOGRAPHS.findall(line)) for line in lines]  # in columns: each takes two
+        full = sum(width >= 0.8 * max(widths) for width in widths[:-1])
+        ended = sum(line.endswith(("。", "！", "？", "｡")) for line in lines[:-1])
+        is_full = len(lines) > 1 and max(widths) in WRAPPED_WIDTHS and full >= 0.8 * (len(lines) - 1)
+        return is_full and ended * 2 < len(lines)
     width = max(map(len, lines), default=0)
     if len(lines) < 2 or width not in WRAPPED_WIDTHS or len(SYMBOLS.findall(text)) * 50 > len(text):
         return False

@@ -113,6 +113,17 @@ def test_lines_of_a_form_are_units_of_their_own_and_wrapped_lines_are_not() -> N
     ]
 
 
+def test_wrapped_lines_of_japanese_are_joined_without_a_blank_and_short_lines_stay() -> None:
+    wrapped = (
+        "これらのコマンドは、ソースパッケージの中でどんな変更をしたのか、バ\n"
+        "イナリパッケージに必要なファイルが正しく収められているかどうかを確\n"
+        "認します。便利です。"
+    )
+    first = wrapped.replace("\n", "").removesuffix("便利です。")
+    assert shown(wrapped, "a.txt") == [first, "便利です。"]
+    assert shown("春はあけぼの。\n夏は夜。\n秋は夕暮れ。", "a.txt") == ["春はあけぼの。", "夏は夜。", "秋は夕暮れ。"]
+
+
 def test_a_long_list_item_is_quoted_by_its_sentences() -> None:
     first, second = "Word " * LONG_ITEM + "ends.", "Short one."
     assert shown(f"- {first} {second}") == [first, second]
