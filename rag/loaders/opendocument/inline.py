@@ -92,7 +92,8 @@ class Inline:
         if name == "text:note":
             return [self._note(element, anchored)]
         if name == "text:ruby":
-            above = "".join(child(element, "text:ruby-text").itertext()) if len(element) > 1 else ""
+            ruby = child(element, "text:ruby-text")
+            above = "".join(ruby.itertext()) if ruby is not None else ""
             return [*self._parts(element, anchored), f" ({above})" if above.strip() else ""]
         if name == "office:annotation":
             anchored.lines += filter(None, [comment_text(element)])

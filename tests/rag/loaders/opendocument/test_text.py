@@ -169,3 +169,11 @@ def test_a_damaged_file_says_so() -> None:
 def test_lists_nested_without_end_are_refused() -> None:
     with pytest.raises(Unreadable, match="nested too deeply"):
         LOADERS[".odt"](make_odf("text", "<text:section>" * 3000 + "</text:section>" * 3000))
+
+
+def test_a_ruby_text_stands_in_brackets_and_one_that_is_missing_loses_nothing() -> None:
+    ruby = "<text:ruby><text:ruby-base>{}</text:ruby-base>{}</text:ruby>"
+    reading = "<text:ruby-text>とうきょう</text:ruby-text>"
+    assert text_of(f"<text:p>{ruby.format('東京', reading)} Bay</text:p>") == "東京 (とうきょう) Bay\n\n"
+    lacking = ruby.format("東京", "<text:span> Tower</text:span>")
+    assert text_of(f"<text:p>{lacking}</text:p>") == "東京 Tower\n\n"
