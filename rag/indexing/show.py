@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rag.cli import counted
 from rag.errors import UnknownDocument, Unreadable
 from rag.indexing.file_report import FileReport, load_file_report
 from rag.indexing.update import make_chunker
@@ -107,7 +108,7 @@ def format_document(document: ShownDocument) -> Iterator[str]:
     yield f"title     {document.title}"
     facts = {"date": document.date, "kind": document.kind, "lost": document.lost, "guessed": document.guessed}
     yield from (f"{name:10}{value}" for name, value in facts.items() if value)
-    yield f"text      {document.characters} characters, {len(document.chunks)} chunks"
+    yield f"text      {counted(document.characters, 'character')}, {counted(len(document.chunks), 'chunk')}"
     for number, chunk in enumerate(document.chunks, start=1):
         yield f"\n--- {' | '.join(_cut(number, chunk))}"
         yield chunk.text

@@ -25,8 +25,10 @@ from rag.store.store import open_store
 from rag.tracing.spans import stop_spans
 from rag.training_status import STATE_FILE, read_training
 from train.__main__ import main
+from train.commands.training import training_lock
 from train.dataset.earlier_versions import HELD_OUT, trained_pairs
 from train.dataset.held_out import is_held_out, key_of
+from train.progress import publish_progress
 from train.tuning.version_folder import trained_recipe
 from train_world import EPOCHS, World, champion, contents
 
@@ -169,6 +171,18 @@ def test_a_dry_run_says_what_there_is_to_go_on_and_changes_nothing(use, capsys) 
     status = read_training(settings.home)
     assert status is not None
     assert (status.command, status.state, list(status.lines)) == ("python -m train --dry-run", "done", lines)
+
+
+def test_a_dry_run_waits_for_no_training_and_says_nothing_in_its_place(use, capsys) -> None:
+    settings = use("trained")
+    with training_lock(settings.home), publish_progress(settings.home, "python -m train"):
+        assert main(["--fast"]) == 2
+        assert "a training is under way already" in capsys.readouterr().err
+        assert main(["--dry-run"]) == 0
+        assert "dry run: nothing was trained and nothing changed" in capsys.readouterr().out
+    status = read_training(settings.home)
+    assert status is not None
+    assert status.command == "python -m train"
 
 
 def test_a_fast_training_is_an_adapter_that_serves_from_the_start_models_table(use, world: World) -> None:

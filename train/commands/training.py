@@ -20,27 +20,14 @@ if TYPE_CHECKING:
 
 def run(given: argparse.Namespace) -> None:
     """Train as the options say, if no other training is under way."""
-    from rag.errors import BadSetting, NotEnoughFeedback
+    from rag.errors import NotEnoughFeedback, StoreFailed
     from rag.store.store import open_store
     from train import progress
     from train.context import open_context
     from train.dataset.generate_questions import generate_questions
     from train.dataset.plan import TrainingOptions
 
-    if given.fast and (
-        given.epochs or given.batch or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]
-    ):
-        raise BadSetting(
-            "--fast fits an adapter: --epochs, --batch, --loss, --dims, --lora and --serve-dim do not apply"
-        )
-    if given.group and not given.fast:
-        raise BadSetting(f"--group {given.group}: a group gets a query adapter over the one index: add --fast")
-    if given.fast and given.report_to:
-        raise BadSetting("--fast fits an adapter, which has no steps: --report-to does not apply")
-    if given.report_to:
-        from train.tuning.reporters import check_reporters
-
-        check_reporters(given.report_to)
+    _check(given)
     settings = usable_settings()
     os.environ.setdefault("MPLCONFIGDIR", str(settings.cache / "matplotlib"))  # else plots leave files in ~
     options = TrainingOptions(
@@ -56,11 +43,18 @@ def run(given: argparse.Namespace) -> None:
         promote=given.promote,
         report_to=given.report_to,
     )
-    lock = training_lock(settings.home) if progress.leads() else nullcontext()
-    with lock, closing(open_store(settings.lancedb)) as store:
+    with ExitStack() as held:
+        publishes = progress.leads()
+        try:
+            held.enter_context(training_lock(settings.home) if publishes else nullcontext())
+        except StoreFailed:
+            if not given.dry_run:  # which changes nothing, and so may run beside a training
+                raise
+            publishes = False
+        store = held.enter_context(closing(open_store(settings.lancedb)))
         if given.bootstrap and bootstrap_is_done(settings):
             return
-        with progress.publish_progress(settings.home if progress.leads() else None, given.command):
+        with progress.publish_progress(settings.home if publishes else None, given.command):
             if given.questions and progress.leads():
                 generate_questions(open_context(settings, store), dry_run=given.dry_run)
             try:
@@ -69,6 +63,26 @@ def run(given: argparse.Namespace) -> None:
                 if not given.bootstrap:
                     raise
                 say(f"bootstrap: {error}")  # not an error: the chat works without a bootstrap
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Raise BadSetting for options that exclude each other, and for trackers that cannot report."""
+    from rag.errors import BadSetting
+
+    if given.fast and (
+        given.epochs or given.batch or given.lora or given.dims or given.serve_dim or given.loss != LOSSES[0]
+    ):
+        raise BadSetting(
+            "--fast fits an adapter: --epochs, --batch, --loss, --dims, --lora and --serve-dim do not apply"
+        )
+    if given.group and not given.fast:
+        raise BadSetting(f"--group {given.group}: a group gets a query adapter over the one index: add --fast")
+    if given.fast and given.report_to:
+        raise BadSetting("--fast fits an adapter, which has no steps: --report-to does not apply")
+    if given.report_to:
+        from train.tuning.reporters import check_reporters
+
+        check_reporters(given.report_to)
 
 
 def train(settings: Settings, store: Store, options: TrainingOptions, dry_run: bool, group: str = "") -> None:

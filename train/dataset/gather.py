@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from rag.cli import counted
 from rag.errors import NotEnoughFeedback
 from rag.evaluation.metrics import MIN_QUERIES
 from rag.feedback.credit import KeywordRanks, RankOf, judged_queries, may_judge, unranked
@@ -83,11 +84,12 @@ def gather_ratings(context: TrainingContext, written: Sequence[SyntheticPair] = 
     pairs = may_judge(made.pairs, labels, rank_of, settings.explore)
     summary = f"labels{f' of group {context.group}' if context.group else ''}: {_count(pairs)}"
     if train_only := count_queries(pairs) - count_queries([pair for pair in pairs if pair.judges]):
+        theirs = "its passage was" if train_only == 1 else "their passages were"
         summary += (
-            f"; {train_only} queries are for training only: their passage was shown only because a model ranked it"
+            f"; for training only: {counted(train_only, 'query', 'queries')}, since {theirs} found by a model alone"
         )
     if made.ties:
-        summary += f"; {made.ties} chunks are left out because raters disagree on them"
+        summary += f"; left out, since raters disagree: {counted(made.ties, 'chunk')}"
     if made.retired:
         summary += f"; {len(made.retired)} labels point at text no longer in these documents"
     questions = read_questions(settings.docs)

@@ -88,8 +88,8 @@ def make_plan(context: TrainingContext, options: TrainingOptions) -> TrainingPla
         evaluation = EvaluationSplits("held out", (main,), held_out)
     if not evaluation.qrels.relevant and not options.promote:
         raise NotEnoughFeedback(
-            "none of the rated queries can be a test query: their passages were shown only because a model ranked "
-            "them. Import labels, or train with --promote and compare the answers yourself"
+            "none of the rated queries can be a test query: their passages were found by a model alone, which cannot "
+            "judge models. Import labels, or train with --promote and compare the answers yourself"
         )
     return TrainingPlan(gathered, evaluation, spent)
 
