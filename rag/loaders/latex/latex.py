@@ -26,6 +26,7 @@ from rag.loaders.latex.macros import (
     RULES,
     SECTIONS,
     TABLES,
+    WORDS,
 )
 from rag.loaders.latex.nodes import BREAK, Node, argument_of, has_words, last_argument, tidy, written
 from rag.loaders.latex.parser import parse
@@ -36,7 +37,9 @@ from rag.loaders.office.header_rows import join_headers
 
 logging.getLogger("pylatexenc").setLevel(logging.CRITICAL)  # it warns of commands without their arguments
 MAX_EXPANSIONS, MAX_DEPTH = 3_000, 8
-EMPTY_GROUP = re.compile(r"\\([A-Za-z]+)\{\}")
+SIZES = "tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge hfill xspace hbox mbox unitlength"
+SILENT = DROPPED | PARAGRAPHS | set(WORDS) | set(SIZES.split())  # commands that are known to stand for no word
+IN_TEXT = re.compile(r"\\([A-Za-z]+)(?:\{\}|(?=[.,;:!?)]))")  # a command that stands where a word would
 MAX_HEADER = 4  # rows of names above a table
 OPTIONS = re.compile(r"\A\s*\[[^\]]*\]")
 MAX_CHARS = 5_000_000
@@ -107,8 +110,8 @@ class _Writer:
         self._expansions = self._nested = 0
 
     def unknown(self) -> list[str]:
-        """Return the commands that stand for text, written as \\name{}, and are neither defined here nor TeX's own."""
-        names = sorted(set(EMPTY_GROUP.findall(self._source.body)) - set(self._source.macros) - DROPPED)
+        """Return the commands in place of a word, as in "\\name{}" or "\\name.", neither defined here nor TeX's own."""
+        names = sorted(set(IN_TEXT.findall(self._source.body)) - set(self._source.macros) - SILENT)
         known = (self._names.get_macro_spec(name) for name in names)
         return [f"\\{name}" for name, spec in zip(names, known, strict=True) if spec is None or not spec.macroname][:5]
 
@@ -208,7 +211,9 @@ class _Writer:
             self._line.append(self._inline([node]))
 
     def _item(self, node: Node) -> None:
-        if not self._lists:
+        if not self._lists:  # of a list that the file defines for itself
+            if label := line_of(self._inline(argument_of(node, 0))):
+                self._line.append(f"{label}{'' if label.endswith((':', '.', ')')) else ':'} ")
             return
         current = self._lists[-1]
         if current.mark:  # an item without text
@@ -348,6 +353,8 @@ class _Writer:
             text = self._inline(self.parse(body), depth)
             self._nested -= 1
             return text
+        if name in WORDS:
+            return WORDS[name] + " " * bool(node.macro_post_space)
         if name in REFERENCES:
             return f"[{', '.join(part.strip() for part in written(last_argument(node)).split(','))}]"
         if name in DROPPED or name in RULES:

@@ -19,9 +19,18 @@ DROPPED = set(
         usetheme usecolortheme setbeamertemplate bibitem nocite selectlanguage fontsize renewenvironment
         addbibresource newlength newcounter rowcolor cellcolor columncolor arraystretch hyphenation title author date
         institute subtitle lstset pgfplotsset tikzset usetikzlibrary rule raisebox vphantom hphantom phantom
-        lstinputlisting input include subfile import specialrule lipsum blindtext addlinespace""",
+        lstinputlisting input include subfile import pdfbookmark addtocontents specialrule lipsum blindtext
+        addlinespace""",
     )
 )
+_LOGOS = re.findall(
+    r"\S+",
+    "TeX LaTeX BibTeX XeTeX XeLaTeX LuaTeX LuaLaTeX pdfTeX pdfLaTeX ConTeXt MiKTeX AmSTeX AmSLaTeX TikZ",
+)
+WORDS = {name: name for name in _LOGOS} | {  # that every document knows, and its converter to text does not
+    "LaTeXe": "LaTeX2e", "AmS": "AMS", "S": "§", "P": "¶", "copyright": "©", "textcopyright": "©", "pounds": "£",
+    "dag": "†", "ddag": "‡", "og": "« ", "fg": " »", "texttrademark": "™", "textregistered": "®", "euro": "€",
+}  # fmt: skip
 NAMES_FILE = {"input", "include", "subfile", "lstinputlisting"}
 REFERENCES = {"ref", "eqref", "pageref", "autoref", "cref", "Cref", "nameref", "vref", "cite", "citep", "citet",
               "citeauthor", "citeyear", "parencite", "textcite", "autocite", "footcite", "citealp"}  # fmt: skip
@@ -30,7 +39,8 @@ BREAKS = {"\\", "newline", "linebreak", "tabularnewline", "cr"}
 PARAGRAPHS = {"par", "newpage", "clearpage", "bigskip", "medskip", "smallskip", "maketitle", "pagebreak"}
 ARGUMENTS = {  # as pylatexenc writes them: a star, [optional] and {required} ones
     "href": "{{", "caption": "*[{", "multicolumn": "{{{", "multirow": "{[{[{", "frametitle": "[{", "bibitem":
-    "[{", "textcolor": "[{{", "colorbox": "{{", "item": "[", "parbox": "[[[{{", "setlength": "{{", "setcounter":
+    "[{", "pdfbookmark": "[{{", "addtocontents": "{{", "hypertarget":
+    "{{", "textcolor": "[{{", "colorbox": "{{", "item": "[", "parbox": "[[[{{", "setlength": "{{", "setcounter":
     "{{", "vspace": "*{", "hspace": "*{", "includegraphics": "*[[{", "cmidrule": "[{", "cline": "{",
     "definecolor": "{{{", "hypersetup": "{", "todo": "[{", "thumbtunecode": "{", "thumbtuneverb": "{",
     "paragraph": "*[{", "subparagraph": "*[{", "selectlanguage": "{", "fontsize": "{{", "rule": "[{{",

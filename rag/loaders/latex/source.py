@@ -30,6 +30,13 @@ SIZES = re.compile(
     r"\\(?:parindent|parskip|textwidth|textheight|oddsidemargin|evensidemargin|topmargin|baselineskip|itemsep|parsep)"
     r"\s*=?\s*-?[\d.]+\s*(?:pt|cm|mm|in|em|ex|truein)\b"
 )
+SKIP = re.compile(  # a distance, which is no text: \vskip 0.5\baselineskip plus 1fil
+    r"\\(?:[vhm]skip|m?kern)\s*-?\s*(?:[\d.]+\s*(?:(?:pt|cm|mm|in|em|ex|mu|bp|sp|pc|truein|fil+)\b|\\[a-zA-Z]+)|\\[a-zA-Z]+)"
+    r"(?:\s*(?:plus|minus)\s*-?[\d.]+\s*(?:pt|cm|mm|in|em|ex|mu|fil+)\b)*"
+)
+INPUT = re.compile(r"\\(input|include)[ \t]+([\w./-]+)")  # without braces, as TeX has it
+CONDITION = re.compile(r"\\if[a-zA-Z]*.*?(?:\\else\b(?P<other>.*?))?\\fi\b", re.DOTALL)
+CSNAME = re.compile(r"\\csname\b.*?\\endcsname\b", re.DOTALL)
 FIELD = r"\\{}\s*(?:\[[^\[\]]{{0,500}}\])?\s*(?=\{{)"
 FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\[\]]{0,500}\])?)\s*\{([^{}]{1,500})\}")
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -80,6 +87,7 @@ def read_source(text: str) -> Source:
     source = Source()
     text = text.replace(MARK, r"\textbackslash " + MARK[1:])  # the file's own, such as in a text about this program
     text = _put_code_aside(text, source.code)
+    text = SKIP.sub(" ", INPUT.sub(r"\\\1{\2}", text))
     start = max(text.find(BEGIN), 0)
     text = _pair_braces(text[:start]) + _end_formulas(_pair_dollars(_pair_braces(text[start:])))
     text = _take_definitions(SIZES.sub("", OPTIONS.sub(r"\1", text)), source)
@@ -212,7 +220,7 @@ def _take_definitions(text: str, source: Source) -> str:
         body, end = group_at(text, found.end())
         parts.append(text[position : found.start()])
         position = max(end, found.end())
-        name = found["name"] or found["def"]
+        name, body = found["name"] or found["def"], _without_conditions(body)
         count = int(found["count"] or 0) if found["name"] else (found["hash"] or "").count("#")
         if len(source.macros) < MAX_MACROS and f"\\{name}" not in body and f"{{{body}}}" != LONE:
             has_default = found["default"] is not None
@@ -228,6 +236,11 @@ def _take_definitions(text: str, source: Source) -> str:
         _, position = group_at(text, end)
         position = max(position, found.end())
     return "".join([*parts, text[position:]])
+
+
+def _without_conditions(body: str) -> str:
+    r"""Return what a macro writes where no condition holds: the text after \else; names made by \csname are none."""
+    return CSNAME.sub("", CONDITION.sub(lambda found: (found["other"] or "").lstrip(), body))
 
 
 def group_at(text: str, start: int) -> tuple[str, int]:

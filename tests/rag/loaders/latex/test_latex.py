@@ -171,3 +171,40 @@ def test_a_bracket_is_closed_in_its_paragraph_group_and_environment() -> None:
 
 def test_a_file_may_use_the_names_of_our_marks() -> None:
     assert text_of(r"one \thumbtunecode{two} \verb|x| three") == "one \\thumbtunecodetwo `x` three\n\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (r"We use {\TeX}, \LaTeX\ and \BibTeX{}; \LaTeXe is new.", "We use TeX, LaTeX and BibTeX; LaTeX2e is new."),
+        (r"\og Oui\fg{}, see \S~9 and \S 10, \copyright{} Ann", "« Oui », see § 9 and § 10, © Ann"),
+        (r"\pdfbookmark[1]{License}{license} Free. \hypertarget{a-b}{Here}", "Free. Here"),
+        (r"one \vskip 0.5\baselineskip two\kern1pt three \hskip 2em plus 1fil minus 2pt four", "one two three four"),
+    ],
+)
+def test_logos_are_words_and_ids_and_distances_are_none(body: str, text: str) -> None:
+    assert text_of(body) == f"{text}\n\n"
+
+
+def test_a_file_that_is_named_without_braces_is_noted() -> None:
+    loaded = load("one \\input tabs/names.tex\ntwo")
+    assert loaded.text == "one two\n\n"
+    assert loaded.note == "files that it names are not part of it: tabs/names.tex"
+
+
+def test_a_command_of_another_file_in_place_of_a_word_is_named() -> None:
+    assert LOADERS[".tex"](rb"For a listing see the \GCR.").lost == (
+        "commands that it does not define are left out: \\GCR"
+    )
+
+
+def test_labels_stay_in_a_list_that_the_file_defines() -> None:
+    own = r"\newenvironment{options}{\list{}{}}{\endlist}"
+    assert text_of(r"\begin{options}\item[-a] adds \item[-b file] reads\end{options}", own) == (
+        "-a: adds\n\n-b file: reads\n\n"
+    )
+
+
+def test_a_macro_with_a_condition_writes_one_of_its_texts() -> None:
+    role = r"\providecommand*{\role}[2]{\ifcsname r#1\endcsname \csname r#1\endcsname{#2}\else #2\fi}"
+    assert text_of(r"an abbreviation (\role{abbreviation}{abb.})", role) == "an abbreviation (abb.)\n\n"
