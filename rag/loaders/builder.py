@@ -78,15 +78,16 @@ class DocumentBuilder:
         if code.strip():
             self.add(fenced(code, language), "code")
 
-    def table(self, rows: Sequence[Row], has_header: bool = False) -> None:
+    def table(self, rows: Sequence[Row], has_header: bool | None = False) -> None:
         """Add a table as lines that make sense one by one.
 
         A table of two columns is taken as names and values of one thing, without a header. `has_header` says that the
         file marks the first row as a header; this is used only if its names are short, since every row repeats them.
+        None says that the first row holds no names.
         """
         names = list(map(line_of, rows[0])) if has_header and rows else []
         rows = [row for row in rows if any(map(str.strip, row))]
-        header: Row | None = () if max(map(len, rows), default=0) <= 2 else None
+        header: Row | None = () if has_header is None or max(map(len, rows), default=0) <= 2 else None
         if len(rows) > 1 and sum(map(bool, names)) > 1 and max(map(len, names)) <= MAX_HEADER_CHARS:
             header, rows = rows[0], rows[1:]
         self.add("\n".join(table_lines(rows, header)), "table")

@@ -276,5 +276,6 @@ def _table_of(match: re.Match[str]) -> str:
 
     table = lxml.html.fromstring(match[0])
     rows, has_header = grid_of(table)
-    lines = table_lines(rows[1:], rows[0]) if has_header and len(rows) > 1 else table_lines(rows)
+    header = () if has_header is None else None
+    lines = table_lines(rows[1:], rows[0]) if has_header and len(rows) > 1 else table_lines(rows, header)
     return "\n" + "\n".join(lines) + "\n"

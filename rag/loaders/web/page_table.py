@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Any
 
@@ -13,6 +14,8 @@ MAX_SPAN = 1_000  # rows or columns that a cell spans; more is forged
 MAX_CELLS = 2_000_000
 MOST_TABLES = 20  # in a table: more are layout, and looking into each of 500 nested ones took 20 s
 LONG_CELL = 1_000  # characters: a table with such cells sets the page, and holds no values
+SENTENCE = re.compile(r"(?:\S+\s+){3}.*\w\W?\.|.*\w[\u3002\uff01]", re.DOTALL)  # "Max. temp." is none
+CODE = re.compile(r"`+[^`]+`+")
 
 
 def sets_page(table: Element) -> bool:
@@ -35,8 +38,8 @@ def sets_page(table: Element) -> bool:
     )
 
 
-def grid_of(table: Element, boilerplate: Boilerplate | None = None) -> tuple[list[list[str]], bool]:
-    """Return a table's texts by row and column, and whether its first row names the columns.
+def grid_of(table: Element, boilerplate: Boilerplate | None = None) -> tuple[list[list[str]], bool | None]:
+    """Return a table's texts by row and column, and whether its first row is marked as names; None if it holds none.
 
     A cell is repeated in each row that it spans, and a header cell in each column too; several header rows become one:
     "Berlin, Cost".
@@ -69,7 +72,16 @@ def grid_of(table: Element, boilerplate: Boilerplate | None = None) -> tuple[lis
         grid.append(line)
     if 1 < headers < len(grid):
         grid = [_joined_names(grid[:headers]), *grid[headers:]]
-    return grid, headers > 0
+    return grid, headers > 0 or (None if _begins_with_values(grid) else False)
+
+
+def _begins_with_values(grid: list[list[str]]) -> bool:
+    """Return whether the first row of a table without marked names has a sentence, or code above code: a legend."""
+    first, *others = grid or [[]]
+    code = [column for column, cell in enumerate(first) if CODE.fullmatch(cell)]
+    below = [row[column] for row in others for column in code if column < len(row)]
+    is_code = sum(1 for cell in below if CODE.fullmatch(cell)) * 2 > len(below)
+    return is_code or any(map(SENTENCE.fullmatch, first))
 
 
 def _joined_names(rows: list[list[str]]) -> list[str]:

@@ -113,6 +113,33 @@ def test_code_stays_code_and_a_comment_in_it_is_no_heading() -> None:
     assert [section.heading for section in load_markdown(text.encode()).sections] == [""]
 
 
+@pytest.mark.parametrize(
+    ("first", "others"),
+    [
+        (
+            "<td>i</td><td>-</td><td>the package is installed, with all it needs.</td>",
+            "<td>{}</td><td>-</td><td>{}</td>",
+        ),
+        (
+            "<td><code>i</code></td><td>-</td><td>installed</td>",
+            "<td><code>{}</code></td><td>-</td><td>is in the state {}</td>",
+        ),
+        ("<td>i</td><td>-</td><td>已安装。</td>", "<td>{}</td><td>-</td><td>{}</td>"),
+    ],
+)
+def test_the_first_entry_of_a_legend_names_no_columns(first: str, others: str) -> None:
+    rows = "".join(f"<tr>{others.format(name, name * 40)}</tr>" for name in "abcdefghijkl")
+    lines = exported(f"<table><tr>{first}</tr>{rows}</table>").splitlines()
+    assert any(line.strip("`").startswith("a") and line.endswith("a" * 40) for line in lines)
+    assert not any(":" in line for line in lines if "|" in line)
+
+
+def test_short_texts_and_abbreviations_in_the_first_row_name_the_columns() -> None:
+    rows = "".join(f"<tr><td><code>{name}</code></td><td>{name * 40}</td><td>9</td></tr>" for name in "abcdefghijkl")
+    text = exported(f"<table><tr><td>Flag</td><td>What does it do?</td><td>Max. temp.</td></tr>{rows}</table>")
+    assert f"Flag: `a` | What does it do?: {'a' * 40} | Max. temp.: 9\n" in text
+
+
 def test_a_caption_precedes_its_table_and_a_list_in_a_cell_stays_in_the_cell() -> None:
     head = "<caption>Prices</caption><tr><th>Name</th><th>Kinds</th></tr>"
     table = f"<table>{head}<tr><td>Ink</td><td><ul><li>red</li><li>blue</li></ul></td></tr></table>"
