@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+
+from lxml import etree
 
 from rag.errors import Unreadable
 from rag.loaders.builder import DocumentBuilder, LoadedText
@@ -31,6 +33,8 @@ CODE_STYLES = {"Preformatted Text", "Source Code", "Source Text Block", "HTML Pr
                "Listing", "SourceCode"}  # fmt: skip
 TITLE = "Title"
 MAX_COLUMNS = 1_000  # of a table in a text
+MAX_COVERED = 100_000  # cells below and beside merged ones of a table; more are forged
+COVERED = etree.Element(full("table:covered-table-cell"))
 MARGINS = {
     "style:header": "Page header",
     "style:header-first": "Page header of the first page",
@@ -201,7 +205,7 @@ class TextWriter:
         anchored = Anchored()
         rows, spans, marked = list[list[str]](), list[int](), 0
         hanging: dict[int, tuple[str, int]] = {}  # column -> (text, rows it still spans)
-        for row, is_header in table_rows(table):
+        for row, is_header in with_covered(list(table_rows(table))):
             cells, widths = list[str](), list[int]()
             below: dict[int, tuple[str, int]] = {}
             for cell in row:
@@ -293,6 +297,34 @@ def table_rows(table: Element) -> Iterator[tuple[Element, bool]]:
         elif name in ("table:table-header-rows", "table:table-rows", "table:table-row-group"):
             for row, is_header in table_rows(element):
                 yield row, is_header or name == "table:table-header-rows"
+
+
+def with_covered(rows: list[tuple[Element, bool]]) -> Iterator[tuple[Sequence[Element], bool]]:
+    """Yield rows with the covered cells below and beside merged ones, which docutils does not write.
+
+    A table that has any is taken as it is.
+    """
+    if any(name_of(cell) == "table:covered-table-cell" for row, _ in rows for cell in row):
+        yield from rows
+        return
+    hanging: dict[int, int] = {}  # column -> rows in which it is still covered
+    covered = 0
+    for row, is_header in rows:
+        cells, below, column = Children(), {each: high - 1 for each, high in hanging.items() if high > 1}, 0
+        for cell in (*(each for each in row if name_of(each) == "table:table-cell"), None):
+            while column in hanging:
+                cells.append(COVERED)
+                column += 1
+            if cell is None:
+                break
+            wide, high = (count_of(cell, f"table:number-{side}-spanned") for side in ("columns", "rows"))
+            wide = min(wide, max(1, MAX_COLUMNS - column))
+            cells += [cell, *[COVERED] * (wide - 1)]
+            below |= dict.fromkeys(range(column, column + wide), high - 1) if high > 1 else {}
+            column += max(wide, count_of(cell, "table:number-columns-repeated"))
+        covered += len(below)
+        hanging = below if covered < MAX_COVERED else {}
+        yield cells, is_header
 
 
 def _has_text(paragraph: Element) -> bool:

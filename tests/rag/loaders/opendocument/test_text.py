@@ -111,6 +111,22 @@ def test_a_table_names_its_columns_and_repeats_a_cell_over_several_rows() -> Non
     assert text_of(body) == "| City | Fee | Note |\n| --- | --- | --- |\n| Rome | 5 |  |\n| Rome | 7 | 7 |\n\n"
 
 
+def test_a_merged_cell_counts_in_each_of_its_rows_where_no_covered_cell_is_written() -> None:
+    def cell(text: str, spans: str = "") -> str:
+        return f"<table:table-cell {spans}><text:p>{text}</text:p></table:table-cell>"
+
+    high, wide = 'table:number-rows-spanned="2"', 'table:number-columns-spanned="2"'
+    rows = (
+        cell("City") + cell("Fee") + cell("Note"),
+        cell("Rome", high) + cell("x", wide),
+        cell("y") + cell("z", high),
+        cell("Oslo") + cell("w"),
+    )
+    body = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
+    lines = text_of(f"<table:table>{body}</table:table>").splitlines()
+    assert lines[2:] == ["| Rome | x |  |", "| Rome | y | z |", "| Oslo | w | z |", ""]
+
+
 def test_a_formula_a_chart_and_form_fields_are_text() -> None:
     chart = (
         "<office:document-content><office:body><office:chart><chart:chart><chart:title><text:p>Visitors</text:p>"
