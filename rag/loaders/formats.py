@@ -29,6 +29,7 @@ ILLUSTRATIONS = frozenset(  # folders whose pictures belong to pages; TIFF is no
         r"\S+", "image images img imgs figure figures fig figs icon icons screenshots assets static _static media"
     )
 )
+COPIED_SOURCES = (".rst", ".md")
 UNSUPPORTED = {  # document formats without a loader: reported as skipped, with the format to save them in
     ".pages": ".docx",
     **dict.fromkeys((".xlsb", ".numbers"), ".xlsx"),
@@ -75,7 +76,12 @@ class Refused:
 
 
 def suffix_of(name: PurePath) -> str:
-    """Return the suffix in lower case, such as ".pdf"; for README and the like, the one of what they hold."""
+    """Return the suffix in lower case, such as ".pdf"; for README and the like, the one of what they hold.
+
+    Sphinx copies the sources of its pages as page.rst.txt and page.md.txt.
+    """
+    if name.suffix.lower() == ".txt" and PurePath(name.stem).suffix.lower() in COPIED_SOURCES:
+        return PurePath(name.stem).suffix.lower()
     return name.suffix.lower() or NAMES_WITHOUT_SUFFIX.get(name.name.lower(), "")
 
 
@@ -149,7 +155,7 @@ LOADERS: Mapping[str, Format | Refused] = {
     **dict.fromkeys(
         (".odp", ".otp", ".fodp"), Format("OpenDocument slides", "opendocument.slides", "load_odp", slow=True)
     ),
-    **dict.fromkeys((".csv", ".tsv"), Format("CSV", "sheets.spreadsheet", "load_csv")),
+    **dict.fromkeys((".csv", ".tsv", ".tab"), Format("CSV", "sheets.spreadsheet", "load_csv")),
     ".eml": Format("e-mail", "messages.mail", "load_eml"),
     ".msg": Format("Outlook message", "messages.outlook", "load_msg", slow=True),
     **dict.fromkeys((".mhtml", ".mht"), Format("saved web page", "messages.mhtml", "load_mhtml", slow=True)),

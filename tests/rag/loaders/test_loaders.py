@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from io import BytesIO
+from pathlib import PurePath
 from zipfile import ZipFile
 
 import pypdfium2
@@ -16,7 +17,7 @@ from pdfs import ENCRYPTED, make_pdf
 from rag.errors import Unreadable
 from rag.loaders.builder import LoadedText
 from rag.loaders.decoding import decode, normalise
-from rag.loaders.formats import LOADERS, UNSUPPORTED
+from rag.loaders.formats import LOADERS, UNSUPPORTED, suffix_of
 from rag.loaders.markup.markdown import load_markdown
 from rag.loaders.pdf.pages import load_pdf
 from rag.loaders.text import load_text
@@ -315,3 +316,16 @@ def test_slides_and_workbooks_state_a_date() -> None:
     assert LOADERS[".pptx"](changed).date == "2026-05-31"
     today = LOADERS[".xlsx"](make_xlsx(A=[["b", "c"], ["1", "2"]])).date
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", today)
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("Page.RST.txt", ".rst"), ("page.md.txt", ".md"), ("v1.2.txt", ".txt"), ("rst.txt", ".txt"), ("zone.tab", ".tab")],
+)
+def test_copies_of_sources_are_read_as_what_they_were(name: str, suffix: str) -> None:
+    assert suffix_of(PurePath(name)) == suffix
+
+
+def test_tables_with_tabs_are_read_whatever_their_ending() -> None:
+    rows = b"code\tzone\nAD\tEurope/Andorra\nAE\tAsia/Dubai\n"
+    assert LOADERS[".tab"](rows).text == LOADERS[".tsv"](rows).text != ""
