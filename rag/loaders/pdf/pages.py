@@ -19,6 +19,7 @@ from rag.loaders.ocr.engine import LONG_SIDE, RECOGNISED, Recognise, recogniser
 from rag.loaders.ocr.extra import INSTALL
 from rag.loaders.pdf.form_fields import add_fields, draw_stamps, fields_of
 from rag.loaders.pdf.layout import Line, read_lines
+from rag.loaders.pdf.running_titles import drop_running_titles
 from rag.loaders.pdf.text import count_words, drop_repeated, page_text, whole_sentences
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def load_pdf(data: bytes, find_recogniser: Callable[[], Recognise | None] = reco
     """
     pages, title, date = _read_pages(data, find_recogniser())
     all_lines = [page.lines for page in pages]
+    drop_running_titles(all_lines)
     drop_repeated(all_lines)
     words = count_words(all_lines)
     texts = whole_sentences([page_text(lines, words) for lines in all_lines])

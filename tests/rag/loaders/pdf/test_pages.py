@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -176,6 +177,27 @@ def test_a_header_that_counts_pages_or_chapters_is_kept_once_a_chapter() -> None
     ]
     text = text_of(*pages)
     assert (text.count("Chapter 1"), text.count("Chapter 4")) == (1, 1)
+
+
+def test_a_footer_whose_title_changes_with_the_section_goes_where_it_has_the_number_of_the_page() -> None:
+    titles = [f"4.{n}. The {word} of the harbour" for n, word in enumerate(("boats", "locks", "lamps", "ropes"), 1)]
+    footers = ["11", f"12 {titles[0]}", f"{titles[1]} 13", f"14 {titles[2]}", f"{titles[3]} 15", "Keep the key 99"]
+    pages = [
+        place((40, 720, f"4.{n}" if n < 4 else "Then"), (70, 720, "The ropes of the harbour"), (40, 20, footer))
+        for n, footer in enumerate(footers)
+    ]
+    for n, title in enumerate(titles[:2]):
+        pages[n] += place((40, 500, title))
+    text = text_of(*pages)
+    assert [text.count(title) for title in titles] == [1, 1, 1, 1]  # the last two stand in their footer alone
+    assert "Keep the key 99" in text
+    assert not any(re.search(rf"\b{number}\b", text) for number in (11, 12, 13))
+
+
+def test_a_line_of_text_that_ends_in_the_number_of_the_page_stays() -> None:
+    pages = [place((40, 720, f"Day {n}"), (40, 400 + 9 * n, f"The boats of day {n} leave at {n}")) for n in range(1, 6)]
+    text = text_of(*pages)
+    assert [f"The boats of day {n} leave at {n}" in text for n in range(1, 6)] == [True] * 5
 
 
 def test_a_line_that_two_of_many_pages_share_is_no_header() -> None:
