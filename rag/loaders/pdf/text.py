@@ -14,6 +14,16 @@ from rag.loaders.symbols import plain_signs
 from rag.records import PAGE_TURN
 
 HYPHEN = re.compile(f"(\\w*)[{HYPHENS}]\n?(\\w*)")
+BROKEN_PATH = (
+    re.compile(  # "/usr/" above "share/doc", "https://sso.debian." above "org/x": the rest is surely none of prose
+        rf"""(?<![^\s(<\["'\u00ab\u201c])
+    (?: ((?:/\w[^\s{HYPHENS}]*|[a-z][a-z+]*://[^\s/{HYPHENS}]+)/) \n (?=[\w~-]+[/._]\w)
+      | ((?:/\w|[a-z][a-z+]*://)[^\s{HYPHENS}]*[{HYPHENS}]) \n (?=[\w~-]+[/._]\w)
+      | ([a-z][a-z+]*://[^\s{HYPHENS}]+/) \n (?=[\w~/-]+\.\w)
+      | ([a-z][a-z+]*://[\w.-]+\.) \n (?=[a-z][\w-]*[/.]\w | (?:org|com|net|edu|gov|info|eu|de|fr)\b) )""",
+        re.VERBOSE,
+    )
+)
 MIN_PAGES = 3  # with which a line is called repeated
 REPEATED = 0.5  # share of the pages on which it stands at the same place
 EDGE_LINES = 3  # lines from the top and from the bottom of a page that may be a header or footer
@@ -61,7 +71,23 @@ def drop_repeated(pages: Sequence[list[Line]]) -> None:
 
 def page_text(lines: Sequence[Line], words: Counter[str]) -> str:
     """Return the text of a page; `words` counts the words of the document, to tell which hyphens belong to a word."""
-    return shorten_leaders(plain_signs(join_hyphens("\n".join(line.text for line in lines), words)))
+    text = join_paths("\n".join(line.text for line in lines))
+    return shorten_leaders(plain_signs(join_hyphens(text, words)))
+
+
+def join_paths(text: str) -> str:
+    """Return the text with paths and addresses whole that a line's end breaks after a slash, a dot or a hyphen.
+
+    Only where the next line begins with what is no word of a sentence: it has a slash, a dot or _ in it, or is "org".
+    """
+    while (joined := BROKEN_PATH.sub(_without_break, text)) != text:
+        text = joined
+    return text
+
+
+def _without_break(match: re.Match[str]) -> str:
+    path = match[0][:-1]
+    return f"{path[:-1]}-" if path[-1] in HYPHENS else path
 
 
 def join_hyphens(text: str, words: Counter[str]) -> str:

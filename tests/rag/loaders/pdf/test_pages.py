@@ -12,7 +12,7 @@ from rag.errors import Unreadable
 from rag.loaders.pdf import layout
 from rag.loaders.pdf.characters import from_utf8
 from rag.loaders.pdf.pages import load_pdf
-from rag.loaders.pdf.text import count_words, join_hyphens, whole_sentences
+from rag.loaders.pdf.text import count_words, join_hyphens, join_paths, whole_sentences
 from rag.records import PAGE_TURN
 
 WORDS = ("cats", "dogs", "mice", "birds", "fish", "bees")
@@ -383,3 +383,23 @@ def test_letters_whose_font_gives_them_no_height_are_read() -> None:
 def test_a_page_that_is_drawn_small_keeps_its_text() -> None:
     small = place(*((72, 700 - 2 * n, f"Line {n} of a small page") for n in range(9)), size=1.5)
     assert load_pdf(draw_pdf(small)).text.count("of a small page") == 9
+
+
+@pytest.mark.parametrize(
+    ("lines", "whole"),
+    [
+        ("Look in /usr/\nshare/doc for it.", "Look in /usr/share/doc for it."),
+        ("(/usr/share/\ndoc/debian/\nbug-x.txt)", "(/usr/share/doc/debian/bug-x.txt)"),
+        ("at ftp://ftp.upload.debian.\norg/pub or", "at ftp://ftp.upload.debian.org/pub or"),
+        ("at https://sso.debian.\norg.", "at https://sso.debian.org."),
+        ("in /usr/share/auto\x02\ntools/x.m4", "in /usr/share/auto-tools/x.m4"),
+        ("All is in /etc/\nand in /var.", "All is in /etc/\nand in /var."),
+        ("See https://debian.org/Bugs.\nthe list is long", "See https://debian.org/Bugs.\nthe list is long"),
+        ("100 http://deb.debian.org/debian/\nstable/main", "100 http://deb.debian.org/debian/\nstable/main"),
+        ("at https://debian.org/doc/\npolicy/ch-x.html", "at https://debian.org/doc/policy/ch-x.html"),
+        ("men and/\nor women/men", "men and/\nor women/men"),
+        ("See https://debian.org.\niPhones are not", "See https://debian.org.\niPhones are not"),
+    ],
+)
+def test_a_path_that_a_line_end_breaks_is_whole_where_the_rest_is_no_word(lines: str, whole: str) -> None:
+    assert join_paths(lines) == whole
