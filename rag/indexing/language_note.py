@@ -50,7 +50,8 @@ def note_on(texts: Iterable[str], *, is_hybrid: bool = False) -> str:
         " was trained on English. On the same questions "
     )
     measured = [FOUND[each] for each in (ENGLISH, *((most,) if most in FOUND else USUAL))]
-    alone, both = (_listed([(each[0], each[column]) for each in measured]) for column in (1, 2))
+    alone = _listed([(language, share) for language, share, _ in measured])
+    both = _listed([(language, share) for language, _, share in measured])
     finds = "finds the correct passage among five for"
     if is_hybrid:
         return f"{note}it and keyword search together {finds} {both}. What helps: {HELP}"

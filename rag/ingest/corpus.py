@@ -13,7 +13,7 @@ from pathlib import Path
 from rag.records import content_id
 from rag.settings import Settings
 
-CHUNKER_VERSION = "6"  # part of the corpus id: change it when the same file would give other text, chunks or vectors
+CHUNKER_VERSION = "7"  # part of the corpus id: change it when the same file would give other text, chunks or vectors
 
 
 @dataclass(frozen=True, slots=True)

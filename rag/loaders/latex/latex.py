@@ -354,7 +354,7 @@ class _Writer:
             self._nested -= 1
             return text
         if name in WORDS:
-            return WORDS[name] + " " * bool(node.macro_post_space)
+            return f"{WORDS[name]}{' ' * bool(node.macro_post_space)}"
         if name in REFERENCES:
             return f"[{', '.join(part.strip() for part in written(last_argument(node)).split(','))}]"
         if name in DROPPED or name in RULES:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rag.loaders.latex.nodes import Node
 
+LONGEST = 1_000  # characters of an argument in brackets
 BRACKET = re.compile(r"\\end\b|\\.|[{}\[\]]|\n[ \t]*\n", re.DOTALL)
 
 
@@ -25,7 +26,7 @@ def parse(text: str, context: Any) -> list[Node]:  # noqa: ANN401  # pylatexenc 
 def is_closed(text: str, start: int) -> bool:
     """Return whether the bracket that opens at `start` is closed in its paragraph, group and environment."""
     braces = brackets = 0
-    for found in BRACKET.finditer(text, start):
+    for found in BRACKET.finditer(text, start, start + LONGEST):
         mark = found[0]
         braces += (mark == "{") - (mark == "}")
         brackets += (mark == "[") - (mark == "]") if braces == 0 else 0
