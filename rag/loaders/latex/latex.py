@@ -39,6 +39,11 @@ logging.getLogger("pylatexenc").setLevel(logging.CRITICAL)  # it warns of comman
 MAX_EXPANSIONS, MAX_DEPTH = 3_000, 8
 SIZES = "tiny scriptsize footnotesize small normalsize large Large LARGE huge Huge hfill xspace hbox mbox unitlength"
 SILENT = DROPPED | PARAGRAPHS | set(WORDS) | set(SIZES.split())  # commands that are known to stand for no word
+NAMED = 5  # of the commands that are left out
+FORMULA = re.compile(  # stays as it is written
+    rf"\$[^$]*\$|\\\[.*?\\\]|\\\(.*?\\\)|\\begin\{{(?P<name>(?:{'|'.join(sorted(FORMULAS))})\*?)\}}.*?\\end\{{(?P=name)\}}",
+    re.DOTALL,
+)
 IN_TEXT = re.compile(r"\\([A-Za-z]+)(?:\{\}|(?=[.,;:!?)]))")  # a command that stands where a word would
 MAX_HEADER = 4  # rows of names above a table
 OPTIONS = re.compile(r"\A\s*\[[^\]]*\]")
@@ -69,7 +74,8 @@ def load_tex(data: bytes) -> LoadedText:
         notes.append(f"files that it names are not part of it: {', '.join(sorted(set(source.files)))}")
     lost = [f"{writer.drawings} drawings in TeX are not read"] if writer.drawings else []
     lost += ["it has too many commands of its own, some are left out"] if writer.cut else []
-    lost += [f"commands that it does not define are left out: {', '.join(unknown)}"] if unknown else []
+    more = f" and {len(unknown) - NAMED} more" if len(unknown) > NAMED else ""
+    lost += [f"commands that it does not define are left out: {', '.join(unknown[:NAMED])}{more}"] if unknown else []
     date = day(writer.plain(source.date))
     return replace(builder.build(title), date=date, note="; ".join(filter(None, notes)), lost="; ".join(lost))
 
@@ -111,9 +117,9 @@ class _Writer:
 
     def unknown(self) -> list[str]:
         """Return the commands in place of a word, as in "\\name{}" or "\\name.", neither defined here nor TeX's own."""
-        names = sorted(set(IN_TEXT.findall(self._source.body)) - set(self._source.macros) - SILENT)
+        names = sorted(set(IN_TEXT.findall(FORMULA.sub("", self._source.body))) - set(self._source.macros) - SILENT)
         known = (self._names.get_macro_spec(name) for name in names)
-        return [f"\\{name}" for name, spec in zip(names, known, strict=True) if spec is None or not spec.macroname][:5]
+        return [f"\\{name}" for name, spec in zip(names, known, strict=True) if spec is None or not spec.macroname]
 
     def parse(self, text: str) -> Sequence[Node]:
         return parse(text, self._context)

@@ -40,7 +40,8 @@ PARAGRAPHS = {"par", "newpage", "clearpage", "bigskip", "medskip", "smallskip", 
 ARGUMENTS = {  # as pylatexenc writes them: a star, [optional] and {required} ones
     "href": "{{", "caption": "*[{", "multicolumn": "{{{", "multirow": "{[{[{", "frametitle": "[{", "bibitem":
     "[{", "pdfbookmark": "[{{", "addtocontents": "{{", "hypertarget":
-    "{{", "textcolor": "[{{", "colorbox": "{{", "item": "[", "parbox": "[[[{{", "setlength": "{{", "setcounter":
+    "{{", "hyperlink": "{{",
+    "textcolor": "[{{", "colorbox": "{{", "item": "[", "parbox": "[[[{{", "setlength": "{{", "setcounter":
     "{{", "vspace": "*{", "hspace": "*{", "includegraphics": "*[[{", "cmidrule": "[{", "cline": "{",
     "definecolor": "{{{", "hypersetup": "{", "todo": "[{", "thumbtunecode": "{", "thumbtuneverb": "{",
     "paragraph": "*[{", "subparagraph": "*[{", "selectlanguage": "{", "fontsize": "{{", "rule": "[{{",

@@ -35,7 +35,8 @@ SKIP = re.compile(  # a distance, which is no text: \vskip 0.5\baselineskip plus
     r"(?:\s*(?:plus|minus)\s*-?[\d.]+\s*(?:pt|cm|mm|in|em|ex|mu|fil+)\b)*"
 )
 INPUT = re.compile(r"\\(input|include)[ \t]+([\w./-]+)")  # without braces, as TeX has it
-CONDITION = re.compile(r"\\if[a-zA-Z]*.*?(?:\\else\b(?P<other>.*?))?\\fi\b", re.DOTALL)
+CONDITION = re.compile(r"\\if[a-zA-Z]*((?:(?!\\if[a-zA-Z]|\\fi\b).)*)\\fi\b", re.DOTALL)  # one with none in it
+ELSE = re.compile(r"\\else\b\s*")
 CSNAME = re.compile(r"\\csname\b.*?\\endcsname\b", re.DOTALL)
 FIELD = r"\\{}\s*(?:\[[^\[\]]{{0,500}}\])?\s*(?=\{{)"
 FILES = re.compile(r"\\(?:input|include|subfile|lstinputlisting(?:\[[^\[\]]{0,500}\])?)\s*\{([^{}]{1,500})\}")
@@ -45,7 +46,7 @@ LONE = r"{\relax }"  # in place of a brace that never closes
 DISPLAY = re.compile(rf"\\begin\{{(?P<name>(?:{'|'.join(sorted(FORMULAS))})\*?)\}}")
 PARAGRAPH = re.compile(r"(\n[ \t]*\n)")
 BEGIN, END = r"\begin{document}", r"\end{document}"
-MAX_MACROS = 1_000
+MAX_MACROS, MAX_NESTED = 1_000, 20
 MARK = r"\thumbtune"
 
 
@@ -240,7 +241,11 @@ def _take_definitions(text: str, source: Source) -> str:
 
 def _without_conditions(body: str) -> str:
     r"""Return what a macro writes where no condition holds: the text after \else; names made by \csname are none."""
-    return CSNAME.sub("", CONDITION.sub(lambda found: (found["other"] or "").lstrip(), body))
+    for _ in range(MAX_NESTED):
+        body, found = CONDITION.subn(lambda each: "".join(ELSE.split(each[1], maxsplit=1)[1:]), body)
+        if not found:
+            break
+    return CSNAME.sub("", body)
 
 
 def group_at(text: str, start: int) -> tuple[str, int]:

@@ -198,6 +198,13 @@ def test_a_command_of_another_file_in_place_of_a_word_is_named() -> None:
     )
 
 
+def test_commands_that_are_left_out_are_counted_after_the_fifth_and_those_of_formulas_stay() -> None:
+    loaded = load(r"\qa. \qb. \qc. \qd. \qe. \qf. \qg. $x \qh.$ \[ \qi. \] \hyperlink{an-id}{Here}")
+    assert loaded.lost == r"commands that it does not define are left out: \qa, \qb, \qc, \qd, \qe and 2 more"
+    assert loaded.text.endswith("Here\n\n")
+    assert "an-id" not in loaded.text
+
+
 def test_labels_stay_in_a_list_that_the_file_defines() -> None:
     own = r"\newenvironment{options}{\list{}{}}{\endlist}"
     assert text_of(r"\begin{options}\item[-a] adds \item[-b file] reads\end{options}", own) == (
@@ -208,3 +215,5 @@ def test_labels_stay_in_a_list_that_the_file_defines() -> None:
 def test_a_macro_with_a_condition_writes_one_of_its_texts() -> None:
     role = r"\providecommand*{\role}[2]{\ifcsname r#1\endcsname \csname r#1\endcsname{#2}\else #2\fi}"
     assert text_of(r"an abbreviation (\role{abbreviation}{abb.})", role) == "an abbreviation (abb.)\n\n"
+    nested = r"\newcommand{\bee}[1]{\ifx\a\b one\else \ifnum1<2 two\else three #1\fi\fi}"
+    assert text_of(r"They \bee{fly}.", nested) == "They three fly.\n\n"
