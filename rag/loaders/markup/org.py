@@ -186,7 +186,7 @@ class _Reader:
 
     def _keyword(self, name: str, value: str) -> None:
         if name == "include":
-            self.files.append(value.split()[0].strip('"') if value else "")
+            self.files.append(next(iter(value.split()), "").strip('"'))
         elif name == "caption":
             self._out.paragraph(self._plain(value))
 
@@ -196,7 +196,7 @@ class _Reader:
         inner = lines[at + 1 : end]
         if kind in ("src", "example", "verbatim"):
             code = textwrap.dedent("\n".join(re.sub(r"^([ \t]*),(?=,*(?:\*|#\+))", r"\1", each) for each in inner))
-            language = options.split()[0] if kind == "src" and options and options[0] not in ":-" else ""
+            language = next(iter(options.split()), "") if kind == "src" and not options.startswith((":", "-")) else ""
             self._out.code(code, language)
         elif kind == "verse":
             self._out.paragraph(self._plain("\n".join(inner)))

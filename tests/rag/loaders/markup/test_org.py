@@ -78,3 +78,7 @@ def test_marks_that_are_never_closed_cost_little(mark: str) -> None:
     start = time.process_time()
     text_of(mark * (20_000 // len(mark)))
     assert time.process_time() - start < 10  # minutes without limits
+
+
+def test_a_block_or_an_include_that_names_nothing_but_a_control_character_is_read() -> None:
+    assert text_of("#+begin_src \x1f\nx = 1\n#+end_src\n#+include: \x1f\nBees.") == "```\nx = 1\n```\n\nBees.\n\n"
