@@ -38,7 +38,7 @@ JOINED_LINE = re.compile(rf"(?<={IDEOGRAPHS.pattern})[ \t]*\n[ \t]*(?={IDEOGRAPH
 CITED_ELSEWHERE = re.compile(rf"(?<!\\){CITATION.pattern}")  # [3] in a paper is not our [3]
 HEADING = re.compile(r"^#{1,6} .*\n[ \t]*(?:\n|\Z)", re.MULTILINE)  # a comment in code has no blank line below it
 ENTRY = re.compile(r"^.*\S … (?:(\d+)|[ivxlcdm]+)$", re.MULTILINE)  # of a table of contents, as loaders write it
-ENTRIES = 3  # less may be prices or sums
+ENTRIES = 3  # fewer may be prices or sums
 ESCAPED = re.compile(r"\\([*_<\[\]])")
 MARKED = re.compile(  # marks that Markdown would take for its own, outside code
     r"(`+)(?:(?!\n\n).)+?(?<!`)\1(?!`)|(?P<mark>\*(?=\S)|(?<=\S)\*|(?<![^\W_])_|_(?![^\W_])|<(?=[a-zA-Z/!]))", re.DOTALL
@@ -149,12 +149,13 @@ def _item(text: str, bullet: str, block: int, is_markdown: bool) -> Iterator[Uni
 
 def _sentences(text: str, block: int, is_markdown: bool) -> Iterator[Unit]:
     """Yield the sentences of a paragraph, or its lines where these are lines of a form or a table."""
-    if is_wrapped(text):
+    wrapped = is_wrapped(text)
+    if wrapped:
         text = JOINED_LINE.sub("", text)
     lines = LOWER_LINE.sub(" ", text).split("\n")
     by_line = len(lines) > 1 and (
         sum(bool(LABEL.match(line) or ENTRY.match(line)) or " | " in line for line in lines) * 2 > len(lines)
-        or (not is_markdown and not is_wrapped(text) and all(len(line) < SHORT_LINE for line in lines))
+        or (not is_markdown and not wrapped and all(len(line) < SHORT_LINE for line in lines))
     )
     for line in lines if by_line else [text]:
         for start, end in [(0, len(line))] if ENTRY.match(line) else split(line, 0, len(line), SENTENCE):
